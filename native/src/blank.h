@@ -1,0 +1,21 @@
+/* Preparing the target before `hello`, and leaving a written device as it was found: blank. */
+#ifndef AIO_SWEEP_BLANK_H
+#define AIO_SWEEP_BLANK_H
+
+#include "sweep.h"
+
+/* For a written device: reads the first and last MiB and the span; a byte that is not zero is a
+ * fault of code 69. */
+enum sweep_step blank_check(struct sweep *sweep, struct fault *fault);
+
+/* Writes the whole span with data that neither compresses nor repeats, and makes it durable. */
+enum sweep_step blank_fill(struct sweep *sweep, struct fault *fault);
+
+/* Zeroes the span of a device that has been filled; does nothing otherwise. Not stopped by signals.
+ */
+enum sweep_step blank_zero(struct sweep *sweep, struct fault *fault);
+
+/* The offset of the first byte that is not zero, or `bytes`. Pure. */
+uint64_t blank_first_nonzero(const char *data, uint64_t bytes);
+
+#endif

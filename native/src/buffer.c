@@ -1,0 +1,161 @@
+#include "buffer.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define HUGE_BYTES (UINT64_C(2) << 20)
+#define STAMP_STEP 512
+
+#ifndef MAP_HUGE_SHIFT
+#define MAP_HUGE_SHIFT 26
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+static uint64_t round_up(uint64_t value, uint64_t unit)
+{
+    return (value + unit - 1) / unit * unit;
+}
+
+/* Pages in. MADV_POPULATE_WRITE (Linux 5.14) fails where touching would be a SIGBUS (hugetlb) or
+ * the OOM killer's work. */
+static int populate(char *data, size_t bytes)
+{
+    if (madvise(data, bytes, MADV_POPULATE_WRITE) == 0)
+        return 0;
+    if (errno != EINVAL)
+        return -errno;
+    for (size_t at = 0; at < bytes; at += 4096)
+        *(volatile char *)(data + at) = 0;
+    return 0;
+}
+
+/* 2 MiB pages that the administrator has set aside; only as many as are free, or it fails as a
+ * whole. */
+static int map_hugetlb(struct buffer *buffer)
+{
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | (21 << MAP_HUGE_SHIFT);
+    size_t length = (size_t)round_up(buffer->bytes, HUGE_BYTES);
+    void *map = mmap(NULL, length, PROT_READ | PROT_WRITE, flags, -1, 0);
+
+    if (map == MAP_FAILED)
+        return -errno;
+    if (populate(map, length) < 0) {
+        (void)munmap(map, length);
+        return -ENOMEM;
+    }
+    buffer->map = buffer->data = map;
+    buffer->map_bytes = length;
+    buffer->backing = "hugetlb";
+    return 0;
+}
+
+static int map_pages(struct buffer *buffer)
+{
+    size_t length = (size_t)(round_up(buffer->bytes, HUGE_BYTES) + HUGE_BYTES);
+    void *map = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t used = (size_t)round_up(buffer->bytes, HUGE_BYTES);
+
+    if (map == MAP_FAILED)
+        return -errno;
+    buffer->map = map;
+    buffer->map_bytes = length;
+    buffer->data = (char *)map + (round_up((uintptr_t)map, HUGE_BYTES) - (uintptr_t)map);
+    (void)madvise(buffer->data, used, MADV_HUGEPAGE);
+    return populate(buffer->data, (size_t)buffer->bytes);
+}
+
+/* Sums the huge page fields of the mappings that overlap [start, end). */
+static uint64_t huge_bytes(uintptr_t start, uintptr_t end)
+{
+    FILE *smaps = fopen("/proc/self/smaps", "re");
+    char line[512];
+    bool ours = false;
+    uint64_t sum_kib = 0;
+
+    if (!smaps)
+        return 0;
+    while (fgets(line, sizeof(line), smaps)) {
+        uintptr_t low, high;
+        uint64_t kib;
+
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &low, &high) == 2)
+            ours = low < end && high > start;
+        else if (ours && (sscanf(line, "AnonHugePages: %" SCNu64 " kB", &kib) == 1 ||
+                          sscanf(line, "Private_Hugetlb: %" SCNu64 " kB", &kib) == 1))
+            sum_kib += kib;
+    }
+    (void)fclose(smaps);
+    return sum_kib * 1024;
+}
+
+int buffer_open(struct buffer *buffer, uint64_t bytes, struct fault *fault)
+{
+    *buffer = (struct buffer){.bytes = bytes, .backing = "pages"};
+    if (bytes > SIZE_MAX - 2 * HUGE_BYTES)
+        return fault_set(fault, FAULT_SYSTEM, "memory", ENOMEM,
+                         "--max-transfer-bytes=%" PRIu64 ": more than memory can be", bytes);
+    if (map_hugetlb(buffer) < 0) {
+        int r = map_pages(buffer);
+
+        if (r < 0) {
+            buffer_close(buffer);
+            return fault_set(fault, FAULT_SYSTEM, "memory", -r,
+                             "no memory for the I/O buffer of %" PRIu64 " bytes: %s; ask for a "
+                             "smaller --max-transfer-bytes",
+                             bytes, strerror(-r));
+        }
+    }
+    buffer->locked = mlock(buffer->data, (size_t)bytes) == 0;
+    buffer->huge_bytes = huge_bytes((uintptr_t)buffer->data, (uintptr_t)buffer->data + bytes);
+    if (buffer->huge_bytes > bytes)
+        buffer->huge_bytes = bytes; /* the last huge page reaches beyond the end */
+    if (buffer->huge_bytes > 0 && buffer->backing[0] == 'p')
+        buffer->backing = "thp";
+    buffer_fill(buffer, 0);
+    return 0;
+}
+
+void buffer_close(struct buffer *buffer)
+{
+    if (buffer->map)
+        (void)munmap(buffer->map, buffer->map_bytes);
+    *buffer = (struct buffer){0};
+}
+
+/* A counter put through a 64-bit finalizer: every output bit depends on every input bit, and no
+ * state is carried along. */
+static uint64_t mix(uint64_t value)
+{
+    value ^= value >> 32;
+    value *= UINT64_C(0xd6e8feb86659fd93);
+    value ^= value >> 32;
+    value *= UINT64_C(0xd6e8feb86659fd93);
+    value ^= value >> 32;
+    return value;
+}
+
+void buffer_fill(struct buffer *buffer, uint64_t seed)
+{
+    uint64_t words = buffer->bytes / sizeof(uint64_t), base = mix(~seed);
+    uint64_t *data = (uint64_t *)(void *)buffer->data;
+
+    for (uint64_t i = 0; i < words; i++)
+        data[i] = mix(base + i);
+    buffer->noise = true;
+}
+
+void buffer_stamp(struct buffer *buffer, uint64_t bytes, uint64_t seed)
+{
+    uint64_t base = mix(seed ^ UINT64_C(0x5bd1e995)) ^ seed << 40;
+
+    for (uint64_t at = 0; at + 16 <= bytes; at += STAMP_STEP) {
+        uint64_t stamp[2] = {mix(base + at), mix(~(base + at))};
+
+        memcpy(buffer->data + at, stamp, sizeof(stamp));
+    }
+}

@@ -1,0 +1,264 @@
+#include "engine.h"
+
+#include <errno.h>
+#include <libaio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A reap returns at least this often, so that a halt is noticed even if the device is stuck. */
+#define REAP_TIMEOUT_NS 250000000L
+
+struct slot {
+    struct iocb iocb; /* first: io_event.obj is the slot */
+    uint64_t start_ns;
+};
+
+struct engine {
+    io_context_t context; /* NULL once it had to be destroyed after a failed io_getevents */
+    unsigned depth;
+    uint64_t again_limit_ns;
+    struct slot *slots;
+    struct slot **idle;  /* a stack of the slots that are not in use */
+    struct iocb **ready; /* prepared, not yet accepted by the kernel */
+    struct io_event *events;
+};
+
+/* The state of one engine_run(). */
+struct run {
+    struct engine *engine;
+    const struct engine_job *job;
+    struct engine_tally *tally;
+    uint64_t next;   /* first byte of the share that has no request yet */
+    uint64_t now_ns; /* the last time the clock was read */
+    uint64_t
+        again_ns; /* since when io_submit has said EAGAIN with nothing in flight; 0: it does not */
+    uint64_t completed; /* bytes */
+    unsigned idle, ready, in_flight;
+};
+
+int engine_create(unsigned depth, struct engine **ret)
+{
+    struct engine *engine = calloc(1, sizeof(*engine));
+    int r = -ENOMEM;
+
+    if (!engine)
+        return -ENOMEM;
+    engine->depth = depth;
+    engine->again_limit_ns = ENGINE_AGAIN_LIMIT_NS;
+    engine->slots = calloc(depth, sizeof(*engine->slots));
+    engine->idle = calloc(depth, sizeof(struct slot *));
+    engine->ready = calloc(depth, sizeof(struct iocb *));
+    engine->events = calloc(depth, sizeof(*engine->events));
+    if (!engine->slots || !engine->idle || !engine->ready || !engine->events)
+        goto out;
+    r = io_setup((int)depth, &engine->context);
+    if (r < 0)
+        goto out;
+    *ret = engine;
+    engine = NULL;
+    r = 0;
+out:
+    engine_destroy(engine);
+    return r;
+}
+
+void engine_destroy(struct engine *engine)
+{
+    if (!engine)
+        return;
+    if (engine->context)
+        (void)io_destroy(engine->context);
+    free(engine->slots);
+    free(engine->idle);
+    free(engine->ready);
+    free(engine->events);
+    free(engine);
+}
+
+unsigned engine_depth(const struct engine *engine)
+{
+    return engine->depth;
+}
+
+void engine_set_again_limit(struct engine *engine, uint64_t limit_ns)
+{
+    engine->again_limit_ns = limit_ns;
+}
+
+static void trouble(struct run *run, enum engine_trouble what, int errnum, const struct iocb *iocb,
+                    uint64_t moved)
+{
+    struct engine_tally *tally = run->tally;
+
+    if (tally->trouble != ENGINE_FINE)
+        return;
+    tally->trouble = what;
+    tally->errnum = errnum;
+    tally->offset = iocb ? (uint64_t)iocb->u.c.offset : 0;
+    tally->length = iocb ? iocb->u.c.nbytes : 0;
+    tally->moved = moved;
+}
+
+/* True when no more is to be submitted. */
+static bool leaving(const struct run *run)
+{
+    return run->tally->trouble != ENGINE_FINE ||
+           atomic_load_explicit(run->job->halt, memory_order_relaxed);
+}
+
+/* Gives every idle slot the next block of the share. */
+static void prepare(struct run *run)
+{
+    const struct engine_job *job = run->job;
+    uint64_t end = job->position + job->bytes;
+
+    while (run->idle > 0 && run->next < end) {
+        struct slot *slot = run->engine->idle[--run->idle];
+        uint64_t length = end - run->next;
+        char *memory = job->buffer + run->next;
+        long long offset = (long long)(job->file_offset + run->next);
+
+        if (length > job->block_size)
+            length = job->block_size;
+        if (job->write)
+            io_prep_pwrite(&slot->iocb, job->fd, memory, length, offset);
+        else
+            io_prep_pread(&slot->iocb, job->fd, memory, length, offset);
+        slot->start_ns = run->now_ns;
+        run->engine->ready[run->ready++] = &slot->iocb;
+        run->next += length;
+    }
+}
+
+/* EAGAIN with nothing in flight: only time can help. Sleeps a little, or gives up after the limit.
+ */
+static void back_off(struct run *run, const struct iocb *iocb)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+
+    run->now_ns = clock_now_ns();
+    if (run->again_ns == 0)
+        run->again_ns = run->now_ns;
+    if (run->now_ns - run->again_ns >= run->engine->again_limit_ns)
+        trouble(run, ENGINE_AGAIN, EAGAIN, iocb, 0);
+    else
+        (void)nanosleep(&pause, NULL);
+}
+
+/* Offers the ready requests to the kernel until it has them all, says EAGAIN, or fails. What it did
+ * not take stays ready. */
+static void submit(struct run *run)
+{
+    struct engine *engine = run->engine;
+    unsigned taken = 0;
+
+    if (run->job->write && !run->job->allow_write) {
+        trouble(run, ENGINE_REFUSED, EPERM, engine->ready[0], 0);
+        return;
+    }
+    while (taken < run->ready) {
+        unsigned offered = run->job->single ? 1 : run->ready - taken;
+        int r;
+
+        if (taken > 0 && run->job->single) {
+            /* Each call has its own start, or the last of a batch would be charged for the calls
+             * before it. */
+            run->now_ns = clock_now_ns();
+            ((struct slot *)engine->ready[taken])->start_ns = run->now_ns;
+        }
+        run->tally->submits++;
+        r = io_submit(engine->context, (long)offered, engine->ready + taken);
+        if (r > 0) {
+            taken += (unsigned)r;
+            run->in_flight += (unsigned)r;
+            run->again_ns = 0;
+            continue;
+        }
+        if (r == -EINTR && !leaving(run))
+            continue;
+        if (r != 0 && r != -EAGAIN && r != -EINTR)
+            trouble(run, ENGINE_SUBMIT, -r, engine->ready[taken], 0);
+        else if (run->in_flight == 0)
+            back_off(run, engine->ready[taken]);
+        break;
+    }
+    run->ready -= taken;
+    if (taken > 0 && run->ready > 0)
+        memmove(engine->ready, engine->ready + taken, run->ready * sizeof(struct iocb *));
+}
+
+static void complete(struct run *run, const struct io_event *event)
+{
+    struct slot *slot = (struct slot *)event->obj;
+    /* Both are unsigned long in the header although they carry a negative errno. */
+    long result = (long)event->res, second = (long)event->res2;
+
+    if (result < 0)
+        trouble(run, ENGINE_FAILED, (int)-result, &slot->iocb, 0);
+    else if (second < 0)
+        trouble(run, ENGINE_FAILED, (int)-second, &slot->iocb, 0);
+    else if ((uint64_t)result != slot->iocb.u.c.nbytes)
+        trouble(run, ENGINE_SHORT, 0, &slot->iocb, (uint64_t)result);
+    else
+        run->completed += (uint64_t)result;
+    hist_add(&run->tally->latency, run->now_ns - slot->start_ns);
+    run->engine->idle[run->idle++] = slot;
+}
+
+/* Waits for `least` completions, or REAP_TIMEOUT_NS, and takes what is there. */
+static void reap(struct run *run, unsigned least)
+{
+    struct engine *engine = run->engine;
+    struct timespec timeout = {.tv_nsec = REAP_TIMEOUT_NS};
+    int r;
+
+    run->tally->reaps++;
+    r = io_getevents(engine->context, (long)least, (long)run->in_flight, engine->events, &timeout);
+    run->now_ns = clock_now_ns();
+    if (r == -EINTR)
+        return;
+    if (r < 0) {
+        /* The requests cannot be waited for one by one any more; io_destroy() waits for all of
+         * them. */
+        trouble(run, ENGINE_GETEVENTS, -r, NULL, 0);
+        (void)io_destroy(engine->context);
+        engine->context = NULL;
+        run->in_flight = 0;
+        return;
+    }
+    for (int i = 0; i < r; i++)
+        complete(run, &engine->events[i]);
+    run->in_flight -= (unsigned)r;
+    run->tally->requests += (unsigned)r;
+    atomic_store_explicit(run->job->progress, run->completed, memory_order_relaxed);
+}
+
+void engine_run(struct engine *engine, const struct engine_job *job, struct engine_tally *tally)
+{
+    struct run run = {
+        .engine = engine, .job = job, .tally = tally, .next = job->position, .idle = engine->depth};
+
+    for (unsigned i = 0; i < engine->depth; i++)
+        engine->idle[i] = &engine->slots[engine->depth - 1 - i];
+    tally->trouble = ENGINE_FINE;
+    run.now_ns = clock_now_ns();
+    if (!engine->context)
+        trouble(&run, ENGINE_GETEVENTS, EINVAL, NULL, 0);
+
+    for (;;) {
+        if (leaving(&run)) {
+            run.ready = 0;
+        } else {
+            if (job->overlap || (run.in_flight == 0 && run.ready == 0))
+                prepare(&run);
+            if (run.ready > 0)
+                submit(&run);
+        }
+        if (run.in_flight > 0)
+            reap(&run, job->overlap || run.ready > 0 ? 1 : run.in_flight);
+        else if (run.ready == 0 && (run.next == job->position + job->bytes || leaving(&run)))
+            break;
+    }
+    tally->bytes += run.completed;
+    tally->finish_ns = run.now_ns;
+}

@@ -1,0 +1,45 @@
+/* A histogram of nanoseconds with 16 buckets to each power of two, so none is wider than 1/16 of
+ * its value. Pure. */
+#ifndef AIO_SWEEP_HIST_H
+#define AIO_SWEEP_HIST_H
+
+#include <stdint.h>
+
+#define HIST_BUCKETS \
+    976 /* 16 exact small values, then 60 powers of two of 16 each: all of uint64_t */
+
+struct hist {
+    uint64_t count;
+    uint64_t max; /* exact */
+    uint64_t buckets[HIST_BUCKETS];
+};
+
+static inline unsigned hist_index(uint64_t value)
+{
+    unsigned exponent;
+
+    if (value < 16)
+        return (unsigned)value;
+    exponent = 63U - (unsigned)__builtin_clzll(value);
+    return (exponent - 3) * 16 + (unsigned)((value >> (exponent - 4)) & 15);
+}
+
+static inline void hist_add(struct hist *hist, uint64_t value)
+{
+    hist->count++;
+    if (value > hist->max)
+        hist->max = value;
+    hist->buckets[hist_index(value)]++;
+}
+
+void hist_clear(struct hist *hist);
+void hist_merge(struct hist *into, const struct hist *from);
+
+/* The largest value that falls into bucket `index`. */
+uint64_t hist_upper_edge(unsigned index);
+
+/* The upper edge of the bucket that holds the value of rank ceil(per_mille/1000 * count); 0 if
+ * empty. */
+uint64_t hist_quantile(const struct hist *hist, unsigned per_mille);
+
+#endif

@@ -1,0 +1,30 @@
+/* Splits what arrives on a descriptor into request lines. Reads only when told to. */
+#ifndef AIO_SWEEP_LINES_H
+#define AIO_SWEEP_LINES_H
+
+#include "request.h"
+
+struct lines {
+    int fd;
+    bool end; /* of file */
+    size_t length, consumed;
+    char data[4 * (REQUEST_MAX_LINE + 1)];
+};
+
+enum lines_state {
+    LINES_LINE,       /* a line, without its newline */
+    LINES_MORE,       /* none yet: lines_read() */
+    LINES_END,        /* none, and there will be none */
+    LINES_LONG,       /* longer than REQUEST_MAX_LINE: its beginning */
+    LINES_UNFINISHED, /* the input ended within a line */
+};
+
+void lines_open(struct lines *lines, int fd);
+
+/* *ret_line points into *lines and holds until the next call of either function. */
+enum lines_state lines_next(struct lines *lines, const char **ret_line, size_t *ret_length);
+
+/* One read(2). Returns 0 or -errno. */
+int lines_read(struct lines *lines);
+
+#endif

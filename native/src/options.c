@@ -1,0 +1,204 @@
+#include "options.h"
+
+#include "request.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+const char options_usage[] =
+    "usage: aio-sweep TARGET --span-bytes=N --max-transfer-bytes=N [OPTION...]\n"
+    "\n"
+    "Moves bytes between memory and one target through Linux AIO, as the request lines on "
+    "standard\n"
+    "input say, and reports in JSON lines on standard output. See native/PROTOCOL.md of "
+    "aio-tuned.\n"
+    "\n"
+    "TARGET is one of\n"
+    "  --scratch=DIR           an unlinked scratch file in DIR, filled first; nothing is left of "
+    "it\n"
+    "  --file=PATH             an existing regular file\n"
+    "  --device=PATH           a block device; written only with --allow-write and if it is blank\n"
+    "\n"
+    "  --span-bytes=N          how much of the target is used\n"
+    "  --offset-bytes=N        where the span starts in a file or device (default 0)\n"
+    "  --max-transfer-bytes=N  size of the I/O buffer, the largest transfer that may be asked for\n"
+    "  --allow-write           honour write requests: THE CONTENT OF THE SPAN IS OVERWRITTEN\n"
+    "  --drop-caches=POLICY    auto (default), always or never\n"
+    "  --counters=PATH         stat file of the device that proves the I/O (default: found)\n"
+    "  --help, --version       print and exit\n"
+    "\n"
+    "exit codes: 0 ended as asked, 64 usage, 65 bad request line, 66 target missing or unfit,\n"
+    "69 busy or not blank, 71 refused by the system, 74 I/O error or no space\n";
+
+#define bad(fault, ...) fault_set(fault, FAULT_USAGE, "usage", 0, __VA_ARGS__)
+
+enum option {
+    OPT_SCRATCH,
+    OPT_FILE,
+    OPT_DEVICE,
+    OPT_SPAN,
+    OPT_OFFSET,
+    OPT_MAX_TRANSFER,
+    OPT_ALLOW_WRITE,
+    OPT_DROP_CACHES,
+    OPT_COUNTERS,
+    OPT_HELP,
+    OPT_VERSION,
+    OPT_COUNT,
+};
+
+static const struct {
+    const char *name;
+    bool takes_value;
+} table[OPT_COUNT] = {
+    [OPT_SCRATCH] = {"--scratch", true},
+    [OPT_FILE] = {"--file", true},
+    [OPT_DEVICE] = {"--device", true},
+    [OPT_SPAN] = {"--span-bytes", true},
+    [OPT_OFFSET] = {"--offset-bytes", true},
+    [OPT_MAX_TRANSFER] = {"--max-transfer-bytes", true},
+    [OPT_ALLOW_WRITE] = {"--allow-write", false},
+    [OPT_DROP_CACHES] = {"--drop-caches", true},
+    [OPT_COUNTERS] = {"--counters", true},
+    [OPT_HELP] = {"--help", false},
+    [OPT_VERSION] = {"--version", false},
+};
+
+const char *options_kind_name(enum target_kind kind)
+{
+    static const char *const names[] = {"", "scratch", "file", "device"};
+
+    return names[kind];
+}
+
+const char *options_policy_name(enum drop_policy policy)
+{
+    static const char *const names[] = {"auto", "always", "never"};
+
+    return names[policy];
+}
+
+/* Collects the raw values; values[o] stays NULL for an option that is absent. A flag's value is "".
+ */
+static int split(int argc, char *const argv[], const char *values[OPT_COUNT], struct fault *fault)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *word = argv[i];
+        const char *equals = strchr(word, '=');
+        size_t length = equals ? (size_t)(equals - word) : strlen(word);
+        int option = 0;
+
+        while (option < OPT_COUNT && (strlen(table[option].name) != length ||
+                                      memcmp(table[option].name, word, length) != 0))
+            option++;
+        if (option == OPT_COUNT)
+            return bad(fault, "%s: unknown option or argument; see --help", word);
+        if (values[option])
+            return bad(fault, "%s: given twice", table[option].name);
+        if (!table[option].takes_value) {
+            if (equals)
+                return bad(fault, "%s: takes no value", word);
+            values[option] = "";
+            continue;
+        }
+        if (equals)
+            values[option] = equals + 1;
+        else if (i + 1 < argc)
+            values[option] = argv[++i];
+        else
+            return bad(fault, "%s: needs a value", word);
+        if (values[option][0] == '\0')
+            return bad(fault, "%s: the value is empty", table[option].name);
+    }
+    return 0;
+}
+
+static int parse_size(const char *const values[OPT_COUNT], enum option option, uint64_t preset,
+                      uint64_t *ret, struct fault *fault)
+{
+    const char *text = values[option];
+
+    *ret = preset;
+    if (text && !request_number(text, strlen(text), ret))
+        return bad(fault, "%s=%s: must be plain decimal bytes, without a suffix",
+                   table[option].name, text);
+    return 0;
+}
+
+static int parse_target(const char *const values[OPT_COUNT], struct options *options,
+                        struct fault *fault)
+{
+    static const struct {
+        enum option option;
+        enum target_kind kind;
+    } targets[] = {
+        {OPT_SCRATCH, TARGET_SCRATCH}, {OPT_FILE, TARGET_FILE}, {OPT_DEVICE, TARGET_DEVICE}};
+
+    for (size_t i = 0; i < 3; i++) {
+        if (!values[targets[i].option])
+            continue;
+        if (options->kind != TARGET_NONE)
+            return bad(fault, "%s: there is another target already; give exactly one",
+                       table[targets[i].option].name);
+        options->kind = targets[i].kind;
+        options->path = values[targets[i].option];
+    }
+    if (options->kind == TARGET_NONE)
+        return bad(fault, "no target: give one of --scratch=DIR, --file=PATH, --device=PATH");
+    return 0;
+}
+
+static int parse_policy(const char *text, enum drop_policy *ret, struct fault *fault)
+{
+    *ret = DROP_AUTO;
+    if (!text)
+        return 0;
+    for (int policy = DROP_AUTO; policy <= DROP_NEVER; policy++) {
+        if (strcmp(text, options_policy_name((enum drop_policy)policy)) == 0) {
+            *ret = (enum drop_policy)policy;
+            return 0;
+        }
+    }
+    return bad(fault, "--drop-caches=%s: must be auto, always or never", text);
+}
+
+int options_parse(int argc, char *const argv[], struct options *ret, struct fault *fault)
+{
+    const char *values[OPT_COUNT] = {NULL};
+    struct options options = {.kind = TARGET_NONE};
+
+    if (split(argc, argv, values, fault) < 0)
+        return -1;
+    options.help = values[OPT_HELP] != NULL;
+    options.version = values[OPT_VERSION] != NULL;
+    if (options.help || options.version)
+        goto out;
+    if (parse_target(values, &options, fault) < 0)
+        return -1;
+    if (parse_size(values, OPT_SPAN, 0, &options.span_bytes, fault) < 0)
+        return -1;
+    if (parse_size(values, OPT_OFFSET, 0, &options.offset_bytes, fault) < 0)
+        return -1;
+    if (parse_size(values, OPT_MAX_TRANSFER, 0, &options.max_transfer_bytes, fault) < 0)
+        return -1;
+    if (parse_policy(values[OPT_DROP_CACHES], &options.drop_caches, fault) < 0)
+        return -1;
+    options.allow_write = values[OPT_ALLOW_WRITE] != NULL;
+    options.counters = values[OPT_COUNTERS];
+
+    if (options.span_bytes == 0)
+        return bad(fault, "--span-bytes: must be given, and be more than 0");
+    if (options.max_transfer_bytes == 0)
+        return bad(fault, "--max-transfer-bytes: must be given, and be more than 0");
+    if (options.max_transfer_bytes > options.span_bytes)
+        return bad(fault,
+                   "--max-transfer-bytes=%" PRIu64 ": must be at most --span-bytes, %" PRIu64,
+                   options.max_transfer_bytes, options.span_bytes);
+    if (values[OPT_OFFSET] && options.kind == TARGET_SCRATCH)
+        return bad(fault, "--offset-bytes: has no meaning with --scratch");
+    if (options.offset_bytes > INT64_MAX - options.span_bytes)
+        return bad(fault, "--offset-bytes plus --span-bytes: more than 2^63-1");
+out:
+    *ret = options;
+    return 0;
+}

@@ -1,0 +1,34 @@
+/* The command line of PROTOCOL.md section 1. Pure but for --help and --version, which the caller
+ * prints. */
+#ifndef AIO_SWEEP_OPTIONS_H
+#define AIO_SWEEP_OPTIONS_H
+
+#include "fault.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum target_kind { TARGET_NONE, TARGET_SCRATCH, TARGET_FILE, TARGET_DEVICE };
+enum drop_policy { DROP_AUTO, DROP_ALWAYS, DROP_NEVER };
+
+struct options {
+    enum target_kind kind;
+    const char *path;
+    uint64_t span_bytes;
+    uint64_t offset_bytes;
+    uint64_t max_transfer_bytes;
+    bool allow_write;
+    enum drop_policy drop_caches;
+    const char *counters; /* NULL: to be found */
+    bool help, version;   /* if either is set nothing else is checked */
+};
+
+extern const char options_usage[];
+
+/* Strings in *ret point into argv. Returns 0, or -1 with a fault of code 64. */
+int options_parse(int argc, char *const argv[], struct options *ret, struct fault *fault);
+
+const char *options_kind_name(enum target_kind kind);
+const char *options_policy_name(enum drop_policy policy);
+
+#endif

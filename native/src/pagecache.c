@@ -1,0 +1,131 @@
+#include "pagecache.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Younger than the headers of Debian 12; the number is the same on all architectures but alpha.
+ * Linux 6.5. */
+#ifndef SYS_cachestat
+#define SYS_cachestat 451
+#endif
+#define MINCORE_WINDOW (UINT64_C(1) << 30)
+
+static int resident_cachestat(const struct pagecache_span *span, uint64_t page_bytes,
+                              uint64_t *ret_bytes)
+{
+    struct {
+        uint64_t off, len;
+    } range = {span->offset, span->bytes};
+    struct {
+        uint64_t cache, dirty, writeback, evicted, recently_evicted;
+    } pages = {0};
+
+    if (syscall(SYS_cachestat, span->fd, &range, &pages, 0) < 0)
+        return -errno;
+    *ret_bytes = pages.cache * page_bytes;
+    return 0;
+}
+
+static int resident_mincore(const struct pagecache_span *span, uint64_t page_bytes,
+                            uint64_t *ret_bytes)
+{
+    uint64_t at = span->offset / page_bytes * page_bytes, end = span->offset + span->bytes;
+    uint64_t pages = 0;
+    unsigned char *flags = malloc((size_t)(MINCORE_WINDOW / page_bytes));
+    int r = 0;
+
+    if (!flags)
+        return -ENOMEM;
+    for (; at < end && r == 0; at += MINCORE_WINDOW) {
+        size_t length = (size_t)(end - at < MINCORE_WINDOW ? end - at : MINCORE_WINDOW);
+        void *map = mmap(NULL, length, PROT_READ, MAP_SHARED, span->fd, (off_t)at);
+
+        if (map == MAP_FAILED) {
+            r = -errno;
+            break;
+        }
+        if (mincore(map, length, flags) < 0)
+            r = -errno;
+        for (size_t i = 0; r == 0 && i < (length + page_bytes - 1) / page_bytes; i++)
+            pages += flags[i] & 1U;
+        (void)munmap(map, length);
+    }
+    free(flags);
+    *ret_bytes = pages * page_bytes;
+    return r;
+}
+
+int pagecache_resident(enum residency how, const struct pagecache_span *span, uint64_t *ret_bytes)
+{
+    uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+    int r = 0;
+
+    *ret_bytes = 0;
+    if (how == RESIDENCY_CACHESTAT)
+        r = resident_cachestat(span, page_bytes, ret_bytes);
+    else if (how == RESIDENCY_MINCORE)
+        r = resident_mincore(span, page_bytes, ret_bytes);
+    if (*ret_bytes > span->bytes)
+        *ret_bytes = span->bytes; /* the pages at the edges may reach beyond */
+    return r;
+}
+
+void pagecache_open(struct pagecache *cache, enum drop_policy policy, const char *drop_path,
+                    const struct pagecache_span *span)
+{
+    uint64_t bytes;
+
+    *cache = (struct pagecache){.policy = policy, .residency = RESIDENCY_NONE};
+    cache->drop_fd = open(drop_path, O_WRONLY | O_CLOEXEC);
+    if (cache->drop_fd < 0)
+        (void)snprintf(cache->reason, sizeof(cache->reason), "cannot write %s: %s", drop_path,
+                       strerror(errno));
+    if (pagecache_resident(RESIDENCY_CACHESTAT, span, &bytes) == 0)
+        cache->residency = RESIDENCY_CACHESTAT;
+    else if (pagecache_resident(RESIDENCY_MINCORE, span, &bytes) == 0)
+        cache->residency = RESIDENCY_MINCORE;
+}
+
+void pagecache_close(struct pagecache *cache)
+{
+    if (cache->drop_fd >= 0)
+        (void)close(cache->drop_fd);
+    cache->drop_fd = -1;
+}
+
+bool pagecache_wants_drop(const struct pagecache *cache, bool write, enum request_drop asked,
+                          uint64_t resident_bytes)
+{
+    if (asked != REQUEST_DROP_BY_POLICY)
+        return asked == REQUEST_DROP_YES;
+    if (cache->policy == DROP_AUTO)
+        return !cache->dropped_for[write] || resident_bytes > cache->kept_bytes;
+    return cache->policy == DROP_ALWAYS;
+}
+
+bool pagecache_forget(struct pagecache *cache, const struct pagecache_span *span, bool write,
+                      bool drop)
+{
+    drop = drop && cache->drop_fd >= 0;
+    /* Only clean pages can be forgotten. syncfs() of a device node would sync devtmpfs. */
+    if (drop)
+        (void)(span->device ? fsync(span->fd) : syncfs(span->fd));
+    (void)posix_fadvise(span->fd, (off_t)span->offset, (off_t)span->bytes, POSIX_FADV_DONTNEED);
+    if (!drop)
+        return false;
+    /* At offset 0: kernel.sysctl_writes_strict ignores writes elsewhere. */
+    if (pwrite(cache->drop_fd, "1", 1, 0) != 1)
+        return false;
+    cache->dropped_for[write] = true;
+    /* A mounted filesystem keeps its metadata on its device pinned: dropping again would only hurt
+     * others. */
+    if (pagecache_resident(cache->residency, span, &cache->kept_bytes) < 0)
+        cache->kept_bytes = 0;
+    return true;
+}

@@ -1,0 +1,208 @@
+#include "point.h"
+
+#include "clock.h"
+
+#include <sys/resource.h>
+
+/* What was measured of one point. */
+struct point {
+    uint64_t transfers, elapsed_ns;
+    uint64_t cpu_user_ns, cpu_system_ns;
+    bool dropped, counted;
+    uint64_t resident_bytes;
+    struct counters_reading moved;
+    struct engine_tally tally;
+};
+
+static uint64_t timeval_ns(struct timeval time)
+{
+    return (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_usec * 1000;
+}
+
+struct forget_work {
+    struct sweep *sweep;
+    const struct pagecache_span *span;
+    bool write, drop, dropped;
+};
+
+static void forget(void *argument)
+{
+    struct forget_work *work = argument;
+
+    work->dropped = pagecache_forget(&work->sweep->cache, work->span, work->write, work->drop);
+}
+
+/* Gets the span out of the page cache. A sync can take minutes on a busy machine, hence aside. */
+static void prepare_cache(struct sweep *sweep, const struct request *request,
+                          const struct sweep_phase *phase, struct point *point)
+{
+    const struct pagecache_span span = {.fd = sweep->target.fd,
+                                        .device = sweep->target.kind == TARGET_DEVICE,
+                                        .offset = sweep->target.offset,
+                                        .bytes = sweep->target.span};
+    struct forget_work work = {.sweep = sweep, .span = &span, .write = request->write};
+
+    if (pagecache_resident(sweep->cache.residency, &span, &point->resident_bytes) < 0)
+        point->resident_bytes = 0;
+    work.drop = pagecache_wants_drop(&sweep->cache, request->write, request->drop_caches,
+                                     point->resident_bytes);
+    if (work.drop)
+        sweep_aside(sweep, forget, &work, phase);
+    else
+        forget(&work);
+    point->dropped = work.dropped;
+}
+
+/* Reads leave in the buffer what the device holds, which may compress; writes shall never send
+ * that. */
+static void prepare_buffer(struct sweep *sweep, const struct request *request)
+{
+    if (!request->write) {
+        sweep->buffer.noise = false;
+        return;
+    }
+    if (!sweep->buffer.noise)
+        buffer_fill(&sweep->buffer, clock_now_ns());
+    buffer_stamp(&sweep->buffer, request->transfer_bytes, clock_now_ns());
+}
+
+static bool wants_more(const struct request *request, const struct point *point)
+{
+    uint64_t next_bytes = (point->transfers + 1) * request->transfer_bytes;
+
+    if (point->transfers == 0)
+        return true;
+    if (point->transfers == REQUEST_MAX_TRANSFERS)
+        return false;
+    if (request->max_bytes > 0 && next_bytes > request->max_bytes)
+        return false;
+    return point->transfers < request->min_transfers || point->elapsed_ns < request->min_ns;
+}
+
+static enum sweep_step move_all(struct sweep *sweep, const struct request *request,
+                                struct sweep_phase *phase, struct point *point, struct fault *fault)
+{
+    struct transfer transfer = {
+        .fd = sweep->target.fd,
+        .write = request->write,
+        .allow_write = sweep->options->allow_write,
+        .overlap = request->overlap_events,
+        .single = request->single_submit,
+        .block_size = request->block_size,
+        .queue_depth = request->queue_depth,
+        .threads = request->io_parallelism,
+        .buffer = sweep->buffer.data,
+        .bytes = request->transfer_bytes,
+    };
+
+    while (wants_more(request, point)) {
+        enum sweep_step step;
+        uint64_t elapsed_ns;
+
+        if (sweep->cursor > sweep->target.span - transfer.bytes)
+            sweep->cursor = 0;
+        transfer.file_offset = sweep->target.offset + sweep->cursor;
+        step = sweep_move(sweep, &transfer, phase, &elapsed_ns, fault);
+        if (step != SWEEP_ON)
+            return step;
+        sweep->cursor += transfer.bytes;
+        sweep->transfers_ns[point->transfers++] = elapsed_ns;
+        point->elapsed_ns += elapsed_ns;
+        phase->done += transfer.bytes;
+        if (sweep->watch.stopped || sweep->emit.error)
+            return SWEEP_STOPPED;
+    }
+    return SWEEP_ON;
+}
+
+/* The transfers with the clocks and counters read as close around them as can be. */
+static enum sweep_step measure(struct sweep *sweep, const struct request *request,
+                               struct sweep_phase *phase, struct point *point, struct fault *fault)
+{
+    struct counters_reading before = {0}, after = {0};
+    struct rusage usage_before, usage_after;
+    enum sweep_step step;
+
+    if (team_prepare(sweep->team, request->io_parallelism, request->queue_depth, fault) < 0)
+        return SWEEP_FAILED;
+    point->counted = sweep->counters.live && counters_read(&sweep->counters, &before) == 0;
+    (void)getrusage(RUSAGE_SELF, &usage_before);
+    step = move_all(sweep, request, phase, point, fault);
+    (void)getrusage(RUSAGE_SELF, &usage_after);
+    if (step != SWEEP_ON)
+        return step;
+    if (point->counted && counters_read(&sweep->counters, &after) == 0) {
+        point->moved.read_bytes = after.read_bytes - before.read_bytes;
+        point->moved.write_bytes = after.write_bytes - before.write_bytes;
+    } else {
+        point->counted = false;
+    }
+    point->cpu_user_ns = timeval_ns(usage_after.ru_utime) - timeval_ns(usage_before.ru_utime);
+    point->cpu_system_ns = timeval_ns(usage_after.ru_stime) - timeval_ns(usage_before.ru_stime);
+    team_sum(sweep->team, &point->tally);
+    return SWEEP_ON;
+}
+
+static void answer(struct sweep *sweep, const struct request *request, uint64_t received_ns,
+                   const struct point *point)
+{
+    const struct engine_tally *tally = &point->tally;
+    uint64_t bytes = point->transfers * request->transfer_bytes;
+    uint64_t moved = request->write ? point->moved.write_bytes : point->moved.read_bytes;
+    struct emit *emit = &sweep->emit;
+
+    emit_begin(emit, "point");
+    emit_uint(emit, "id", request->id);
+    emit_string(emit, "op", request->write ? "write" : "read");
+    emit_uints(emit, "transfers_ns", sweep->transfers_ns, point->transfers);
+    emit_uint(emit, "transfer_bytes", request->transfer_bytes);
+    emit_uint(emit, "bytes", bytes);
+    emit_uint(emit, "elapsed_ns", point->elapsed_ns);
+    emit_uint(emit, "wall_ns", clock_now_ns() - received_ns);
+    emit_uint(emit, "requests", tally->requests);
+    emit_uint(emit, "submits", tally->submits);
+    emit_uint(emit, "reaps", tally->reaps);
+    emit_enter(emit, "latency_ns");
+    emit_uint(emit, "p50", hist_quantile(&tally->latency, 500));
+    emit_uint(emit, "p90", hist_quantile(&tally->latency, 900));
+    emit_uint(emit, "p99", hist_quantile(&tally->latency, 990));
+    emit_uint(emit, "p999", hist_quantile(&tally->latency, 999));
+    emit_uint(emit, "max", tally->latency.max);
+    emit_leave(emit);
+    emit_uint(emit, "cpu_user_ns", point->cpu_user_ns);
+    emit_uint(emit, "cpu_system_ns", point->cpu_system_ns);
+    emit_enter(emit, "cache");
+    emit_bool(emit, "dropped", point->dropped);
+    emit_uint(emit, "resident_bytes", point->resident_bytes);
+    emit_string(emit, "verdict", !point->counted ? "unknown" : moved >= bytes ? "device" : "cache");
+    emit_leave(emit);
+    emit_enter(emit, "counters");
+    emit_uint(emit, "read_bytes", point->moved.read_bytes);
+    emit_uint(emit, "write_bytes", point->moved.write_bytes);
+    emit_leave(emit);
+    (void)emit_send(emit);
+}
+
+enum sweep_step point_run(struct sweep *sweep, const struct request *request, uint64_t received_ns,
+                          struct fault *fault)
+{
+    struct point point = {0};
+    struct sweep_phase phase = {.name = "point", .id = &request->id, .heed = true};
+    enum sweep_step step;
+
+    if (request->min_ns == 0) {
+        phase.total = request->min_transfers * request->transfer_bytes;
+        if (request->max_bytes > 0 && phase.total > request->max_bytes)
+            phase.total = request->max_bytes / request->transfer_bytes * request->transfer_bytes;
+        if (phase.total == 0)
+            phase.total = request->transfer_bytes;
+    }
+    prepare_cache(sweep, request, &phase, &point);
+    prepare_buffer(sweep, request);
+    step = measure(sweep, request, &phase, &point, fault);
+    if (step != SWEEP_ON)
+        return step;
+    sweep->points++;
+    answer(sweep, request, received_ns, &point);
+    return SWEEP_ON;
+}

@@ -1,0 +1,295 @@
+#include "target.h"
+
+#include "sysblock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/blkzoned.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DEFAULT_ALIGNMENT 4096
+#define LOCK_TRIES \
+    10 /* a tenth of a second apart: udev locks a new disk for moments while it probes it */
+
+bool target_is_written_device(const struct target *target, const struct options *options)
+{
+    return target->kind == TARGET_DEVICE && options->allow_write;
+}
+
+/* Says what an errno of open(2), fallocate(2) and the like means for a target, and what can be
+ * done. */
+static int system_fault(struct fault *fault, const char *op, const char *path, int errnum)
+{
+    static const struct {
+        int errnum;
+        enum fault_code code;
+        const char *advice;
+    } table[] = {
+        {ENOENT, FAULT_TARGET, "give an existing path"},
+        {EINVAL, FAULT_TARGET, "its filesystem has no O_DIRECT; use one that has (ext4, xfs, ...)"},
+        {EROFS, FAULT_TARGET, "it is read-only; remount it, or leave --allow-write out"},
+        {EACCES, FAULT_TARGET, "run as root or give access"},
+        {EPERM, FAULT_TARGET, "run as root, and see lsattr and the device cgroup"},
+        {EOPNOTSUPP, FAULT_TARGET, "the filesystem cannot do this; use another"},
+        {EFBIG, FAULT_TARGET, "the file would be too large for the filesystem or the ulimit -f"},
+        {ENXIO, FAULT_TARGET, "the device is not there"},
+        {ENODEV, FAULT_TARGET, "the device is not there"},
+        {EBUSY, FAULT_BUSY, "it is mounted, held or in use; unmount or release it"},
+        {ETXTBSY, FAULT_BUSY, "it is a swap file or a running program"},
+        {ENOSPC, FAULT_IO, "free some space, or ask for a smaller --span-bytes"},
+        {EDQUOT, FAULT_IO, "the quota is used up; raise it, or ask for a smaller --span-bytes"},
+        {EIO, FAULT_IO, "see the kernel log"},
+        {ENOMEM, FAULT_SYSTEM, "free some memory"},
+        {EMFILE, FAULT_SYSTEM, "too many open files"},
+        {ENFILE, FAULT_SYSTEM, "too many open files"},
+    };
+
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+        if (table[i].errnum == errnum)
+            return fault_set(fault, table[i].code, op, errnum, "%s: %s: %s", path, strerror(errnum),
+                             table[i].advice);
+    return fault_set(fault, FAULT_TARGET, op, errnum, "%s: %s", path, strerror(errnum));
+}
+
+#define unfit(fault, ...) fault_set(fault, FAULT_TARGET, "open", 0, __VA_ARGS__)
+
+/* Where there is no O_TMPFILE. Named first without O_DIRECT: an open that fails for want of it
+ * would leave the file. */
+static int open_named_scratch(const char *directory)
+{
+    char *path = NULL;
+    int fd, errnum = 0;
+
+    if (asprintf(&path, "%s/.aio-tuned-XXXXXX", directory) < 0) {
+        errno = ENOMEM;
+        return -1;
+    }
+    fd = mkostemp(path, O_CLOEXEC);
+    if (fd < 0) {
+        errnum = errno;
+    } else {
+        (void)unlink(path);
+        if (fcntl(fd, F_SETFL, O_DIRECT) < 0) {
+            errnum = errno;
+            (void)close(fd);
+            fd = -1;
+        }
+    }
+    free(path);
+    errno = errnum;
+    return fd;
+}
+
+static int open_scratch(struct target *target, struct fault *fault)
+{
+    struct stat status;
+
+    target->fd = open(target->path, O_TMPFILE | O_RDWR | O_DIRECT | O_CLOEXEC, 0600);
+    /* EISDIR: a kernel or FUSE filesystem that knows no O_TMPFILE takes it for opening the
+     * directory to write. */
+    if (target->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
+        target->fd = open_named_scratch(target->path);
+    if (target->fd < 0 || fstat(target->fd, &status) < 0)
+        return system_fault(fault, "open", target->path, errno);
+    target->device = status.st_dev;
+    /* So that too little room shows now and not after minutes of filling. */
+    if (fallocate(target->fd, 0, 0, (off_t)target->span) == 0)
+        return 0;
+    if (errno != EOPNOTSUPP && errno != ENOSYS)
+        return system_fault(fault, "fallocate", target->path, errno);
+    if (ftruncate(target->fd, (off_t)target->span) < 0)
+        return system_fault(fault, "ftruncate", target->path, errno);
+    return 0;
+}
+
+/* Opens what must be of type `type` (S_IFREG, S_IFBLK), looking before it opens: opening some nodes
+ * does things. */
+static int open_typed(struct target *target, mode_t type, int flags, struct fault *fault)
+{
+    const char *kind = type == S_IFREG ? "regular file" : "block device";
+    struct stat status;
+
+    if (stat(target->path, &status) < 0)
+        return system_fault(fault, "open", target->path, errno);
+    if ((status.st_mode & S_IFMT) != type)
+        return unfit(fault, "%s: not a %s", target->path, kind);
+    target->fd = open(target->path, flags | O_DIRECT | O_CLOEXEC | O_NONBLOCK);
+    if (target->fd < 0 || fstat(target->fd, &status) < 0)
+        return system_fault(fault, "open", target->path, errno);
+    if ((status.st_mode & S_IFMT) != type)
+        return unfit(fault, "%s: not a %s", target->path, kind);
+    (void)fcntl(target->fd, F_SETFL, O_DIRECT);
+    target->device = type == S_IFREG ? status.st_dev : status.st_rdev;
+    return 0;
+}
+
+static int too_small(const struct target *target, uint64_t bytes, struct fault *fault)
+{
+    if (target->offset + target->span <= bytes)
+        return 0;
+    return unfit(fault,
+                 "%s: has %" PRIu64 " bytes, which is too small for %" PRIu64 " at offset %" PRIu64
+                 "; ask for a smaller --span-bytes",
+                 target->path, bytes, target->span, target->offset);
+}
+
+static int open_file(struct target *target, bool allow_write, struct fault *fault)
+{
+    struct stat status;
+
+    if (open_typed(target, S_IFREG, allow_write ? O_RDWR : O_RDONLY, fault) < 0)
+        return -1;
+    if (fstat(target->fd, &status) < 0)
+        return system_fault(fault, "open", target->path, errno);
+    return too_small(target, (uint64_t)status.st_size, fault);
+}
+
+static int lock_device(const struct target *target, struct fault *fault)
+{
+    const struct timespec pause = {.tv_nsec = 100000000};
+
+    for (int i = 0; flock(target->fd, LOCK_EX | LOCK_NB) < 0; i++) {
+        if (errno != EWOULDBLOCK)
+            return system_fault(fault, "flock", target->path, errno);
+        if (i == LOCK_TRIES)
+            return fault_set(fault, FAULT_BUSY, "flock", errno,
+                             "%s: locked by another program, which is at work on it", target->path);
+        (void)nanosleep(&pause, NULL);
+    }
+    return 0;
+}
+
+/* The claims on a device that will be written, but for its being blank. */
+static int claim_device(struct target *target, const char *sys_root, struct fault *fault)
+{
+    struct stat status;
+    unsigned int zone_sectors = 0;
+    int read_only = 0;
+
+    if (stat(target->path, &status) < 0)
+        return system_fault(fault, "open", target->path, errno);
+    if (S_ISBLK(status.st_mode)) {
+        int r = sysblock_is_partition(sys_root, status.st_rdev);
+
+        if (r != 0)
+            return unfit(fault, "%s: %s, and only whole disks are ever written", target->path,
+                         r > 0 ? "is a partition" : "cannot tell whether it is a partition");
+    }
+    if (open_typed(target, S_IFBLK, O_RDWR | O_EXCL, fault) < 0)
+        return -1;
+    if (target->device != status.st_rdev)
+        return unfit(fault, "%s: became another device while it was opened", target->path);
+    if (ioctl(target->fd, BLKROGET, &read_only) == 0 && read_only)
+        return system_fault(fault, "open", target->path, EROFS);
+    if (ioctl(target->fd, BLKGETZONESZ, &zone_sectors) == 0 && zone_sectors > 0)
+        return unfit(fault, "%s: a zoned device cannot be written at random", target->path);
+    return lock_device(target, fault);
+}
+
+static int open_device(struct target *target, bool allow_write, const char *sys_root,
+                       struct fault *fault)
+{
+    int block_bytes = 0;
+
+    if (allow_write) {
+        if (claim_device(target, sys_root, fault) < 0)
+            return -1;
+    } else if (open_typed(target, S_IFBLK, O_RDONLY, fault) < 0) {
+        return -1;
+    }
+    if (ioctl(target->fd, BLKGETSIZE64, &target->device_bytes) < 0)
+        return system_fault(fault, "open", target->path, errno);
+    if (ioctl(target->fd, BLKSSZGET, &block_bytes) == 0 && block_bytes > 0)
+        target->logical_block = (uint64_t)block_bytes;
+    return too_small(target, target->device_bytes, fault);
+}
+
+static int find_alignment(struct target *target, const char *sys_root, struct fault *fault)
+{
+    char disk[PATH_MAX];
+
+    if (target->kind != TARGET_DEVICE && sysblock_disk(sys_root, target->device, disk) == 0)
+        (void)sysblock_number(disk, "queue/logical_block_size", &target->logical_block);
+    target->alignment = target->logical_block ? target->logical_block : DEFAULT_ALIGNMENT;
+#ifdef STATX_DIOALIGN
+    struct statx status;
+
+    if (statx(target->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status) == 0 &&
+        (status.stx_mask & STATX_DIOALIGN)) {
+        if (status.stx_dio_offset_align == 0)
+            return unfit(fault,
+                         "%s: no direct I/O here (a filesystem with data journalling, encryption "
+                         "or the like); use another",
+                         target->path);
+        target->alignment = status.stx_dio_offset_align > status.stx_dio_mem_align
+                                ? status.stx_dio_offset_align
+                                : status.stx_dio_mem_align;
+    }
+#endif
+    if (target->alignment < 512)
+        target->alignment = 512; /* the smallest block size of the protocol */
+    return 0;
+}
+
+static int check_alignment(const struct target *target, const struct options *options,
+                           struct fault *fault)
+{
+    const struct {
+        const char *name;
+        uint64_t value;
+    } sizes[] = {{"--span-bytes", target->span}, {"--offset-bytes", target->offset}};
+
+    for (size_t i = 0; i < 2; i++)
+        if (sizes[i].value % target->alignment != 0)
+            return fault_set(fault, FAULT_USAGE, "usage", 0,
+                             "%s=%" PRIu64
+                             ": not a multiple of the target's I/O alignment, %" PRIu64 " bytes",
+                             sizes[i].name, sizes[i].value, target->alignment);
+    if (options->max_transfer_bytes < target->alignment)
+        return fault_set(fault, FAULT_USAGE, "usage", 0,
+                         "--max-transfer-bytes=%" PRIu64 ": less than the target's I/O alignment, "
+                         "%" PRIu64 " bytes",
+                         options->max_transfer_bytes, target->alignment);
+    return 0;
+}
+
+int target_open(const struct options *options, const char *sys_root, struct target *ret,
+                struct fault *fault)
+{
+    int r;
+
+    *ret = (struct target){.kind = options->kind,
+                           .path = options->path,
+                           .fd = -1,
+                           .offset = options->offset_bytes,
+                           .span = options->span_bytes};
+    if (options->kind == TARGET_SCRATCH)
+        r = open_scratch(ret, fault);
+    else if (options->kind == TARGET_FILE)
+        r = open_file(ret, options->allow_write, fault);
+    else
+        r = open_device(ret, options->allow_write, sys_root, fault);
+    if (r == 0)
+        r = find_alignment(ret, sys_root, fault);
+    if (r == 0)
+        r = check_alignment(ret, options, fault);
+    if (r < 0)
+        target_close(ret);
+    return r;
+}
+
+void target_close(struct target *target)
+{
+    if (target->fd >= 0)
+        (void)close(target->fd);
+    target->fd = -1;
+}

@@ -1,0 +1,83 @@
+#include "watch.h"
+
+#include "clock.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+int watch_open(struct watch *watch, struct fault *fault)
+{
+    sigset_t signals;
+
+    *watch = (struct watch){.signal_fd = -1, .next_tick_ns = clock_now_ns() + NS_PER_S};
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGHUP);
+    (void)sigprocmask(SIG_BLOCK, &signals, NULL);
+    watch->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (watch->signal_fd < 0)
+        return fault_set(fault, FAULT_SYSTEM, "signalfd", errno, "cannot make a signalfd: %s",
+                         strerror(errno));
+    return 0;
+}
+
+void watch_close(struct watch *watch)
+{
+    if (watch->signal_fd >= 0)
+        (void)close(watch->signal_fd);
+    watch->signal_fd = -1;
+}
+
+static void take_signals(struct watch *watch)
+{
+    struct signalfd_siginfo info;
+
+    while (read(watch->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        watch->stopped = true;
+}
+
+static bool tick_due(struct watch *watch, uint64_t now_ns)
+{
+    if (now_ns < watch->next_tick_ns)
+        return false;
+    watch->next_tick_ns = now_ns + NS_PER_S;
+    return true;
+}
+
+enum watch_event watch_wait(struct watch *watch, int fd, bool ticking, bool heed)
+{
+    for (;;) {
+        struct pollfd fds[2] = {{.fd = fd, .events = POLLIN},
+                                {.fd = watch->signal_fd, .events = POLLIN}};
+        uint64_t now_ns = clock_now_ns();
+        struct timespec timeout = {0};
+        int r;
+
+        if (watch->next_tick_ns > now_ns) {
+            timeout.tv_sec = (time_t)((watch->next_tick_ns - now_ns) / NS_PER_S);
+            timeout.tv_nsec = (long)((watch->next_tick_ns - now_ns) % NS_PER_S);
+        }
+        r = ppoll(fds, 2, ticking ? &timeout : NULL, NULL);
+        if (r > 0 && fds[1].revents)
+            take_signals(watch);
+        if (r > 0 && fds[0].revents)
+            return WATCH_READY;
+        if (heed && watch->stopped)
+            return WATCH_STOPPED;
+        if (ticking && tick_due(watch, clock_now_ns()))
+            return WATCH_TICK;
+    }
+}
+
+bool watch_poll(struct watch *watch)
+{
+    take_signals(watch);
+    return tick_due(watch, clock_now_ns());
+}

@@ -1,0 +1,97 @@
+/*
+ * Faults injected between libaio and our code, by the linker's --wrap. The real calls go through
+ * unless a fault is armed, so what is tested is what ships. One thread at a time may use them, but
+ * for the refusals of io_submit.
+ */
+#ifndef AIO_SWEEP_FAULTS_H
+#define AIO_SWEEP_FAULTS_H
+
+#include <errno.h>
+#include <libaio.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <time.h>
+
+enum fault_kind {
+    NO_FAULT,
+    SUBMIT_ERROR,   /* value: what io_submit returns, instead of submitting */
+    SUBMIT_PARTIAL, /* accepts one of many */
+    SETUP_ERROR,    /* value: what io_setup returns */
+    REAP_ERROR,     /* value: what io_getevents returns */
+    RESULT,         /* value: the res of one event */
+    RESULT2,        /* value: the res2 of one event */
+};
+
+static struct {
+    enum fault_kind kind;
+    long value;
+    int after; /* calls (or events) that pass before it strikes */
+    int times; /* how often it strikes; -1: for ever */
+} injected;
+static pthread_mutex_t injected_lock = PTHREAD_MUTEX_INITIALIZER;
+static atomic_int submit_calls, setup_calls;
+
+int __real_io_setup(int depth, io_context_t *context);
+int __real_io_submit(io_context_t context, long count, struct iocb *iocbs[]);
+int __real_io_getevents(io_context_t context, long least, long count, struct io_event *events,
+                        struct timespec *timeout);
+int __wrap_io_setup(int depth, io_context_t *context);
+int __wrap_io_submit(io_context_t context, long count, struct iocb *iocbs[]);
+int __wrap_io_getevents(io_context_t context, long least, long count, struct io_event *events,
+                        struct timespec *timeout);
+
+static int strikes(enum fault_kind kind)
+{
+    int yes = 0;
+
+    (void)pthread_mutex_lock(&injected_lock);
+    if (injected.kind == kind && injected.times != 0) {
+        if (injected.after > 0) {
+            injected.after--;
+        } else {
+            yes = 1;
+            if (injected.times > 0)
+                injected.times--;
+        }
+    }
+    (void)pthread_mutex_unlock(&injected_lock);
+    return yes;
+}
+
+int __wrap_io_setup(int depth, io_context_t *context)
+{
+    atomic_fetch_add(&setup_calls, 1);
+    if (strikes(SETUP_ERROR))
+        return (int)injected.value;
+    return __real_io_setup(depth, context);
+}
+
+int __wrap_io_submit(io_context_t context, long count, struct iocb *iocbs[])
+{
+    atomic_fetch_add(&submit_calls, 1);
+    if (strikes(SUBMIT_ERROR))
+        return (int)injected.value;
+    if (count > 1 && strikes(SUBMIT_PARTIAL))
+        count = 1;
+    return __real_io_submit(context, count, iocbs);
+}
+
+int __wrap_io_getevents(io_context_t context, long least, long count, struct io_event *events,
+                        struct timespec *timeout)
+{
+    int n;
+
+    if (strikes(REAP_ERROR))
+        return (int)injected.value;
+    n = __real_io_getevents(context, least, count, events, timeout);
+    for (int i = 0; i < n; i++) {
+        if (strikes(RESULT))
+            events[i].res = (unsigned long)injected.value;
+        if (strikes(RESULT2))
+            events[i].res2 = (unsigned long)injected.value;
+    }
+    return n;
+}
+
+#endif

@@ -1,0 +1,276 @@
+#include "check.h"
+#include "engine.h"
+#include "faults.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { ALIGN = 4096, FILE_BYTES = 4 << 20 };
+
+static int fd;
+static char *buffer;
+static atomic_bool halt;
+static _Atomic uint64_t progress;
+
+static struct engine_job make_job(bool write)
+{
+    return (struct engine_job){.fd = fd,
+                               .write = write,
+                               .allow_write = write,
+                               .overlap = true,
+                               .block_size = 16384,
+                               .buffer = buffer,
+                               .bytes = 1 << 20,
+                               .halt = &halt,
+                               .progress = &progress};
+}
+
+static struct engine *make_engine(unsigned depth)
+{
+    struct engine *engine = NULL;
+
+    if (engine_create(depth, &engine) < 0) {
+        (void)fprintf(stderr, "io_setup does not work here\n");
+        exit(CHECK_SKIP);
+    }
+    engine_set_again_limit(engine, 50000000);
+    return engine;
+}
+
+static void inject(enum fault_kind kind, long value, int after, int times)
+{
+    injected.kind = kind;
+    injected.value = value;
+    injected.after = after;
+    injected.times = times;
+}
+
+/* One share with a fault armed; the tally is the caller's to look at. */
+static struct engine_tally *run(struct engine *engine, const struct engine_job *job)
+{
+    static struct engine_tally tally;
+
+    memset(&tally, 0, sizeof(tally));
+    engine_run(engine, job, &tally);
+    inject(NO_FAULT, 0, 0, 0);
+    return &tally;
+}
+
+static const struct {
+    const char *name;
+    enum fault_kind kind;
+    long value;
+    int after, times;
+    enum engine_trouble trouble;
+    int errnum;
+} table[] = {
+    {"partial submit", SUBMIT_PARTIAL, 0, 0, 1, ENGINE_FINE, 0},
+    {"always partial submit", SUBMIT_PARTIAL, 0, 0, -1, ENGINE_FINE, 0},
+    {"submit takes nothing once", SUBMIT_ERROR, 0, 1, 1, ENGINE_FINE, 0},
+    {"submit EAGAIN at first", SUBMIT_ERROR, -EAGAIN, 0, 1, ENGINE_FINE, 0},
+    {"submit EAGAIN while busy", SUBMIT_ERROR, -EAGAIN, 2, 3, ENGINE_FINE, 0},
+    {"submit EAGAIN for ever", SUBMIT_ERROR, -EAGAIN, 0, -1, ENGINE_AGAIN, EAGAIN},
+    {"submit EAGAIN for ever, later", SUBMIT_ERROR, -EAGAIN, 3, -1, ENGINE_AGAIN, EAGAIN},
+    {"submit EINTR", SUBMIT_ERROR, -EINTR, 1, 5, ENGINE_FINE, 0},
+    {"submit ENODEV", SUBMIT_ERROR, -ENODEV, 1, 1, ENGINE_SUBMIT, ENODEV},
+    {"getevents EINTR", REAP_ERROR, -EINTR, 1, 5, ENGINE_FINE, 0},
+    {"getevents EINVAL", REAP_ERROR, -EINVAL, 1, 1, ENGINE_GETEVENTS, EINVAL},
+    {"getevents times out", REAP_ERROR, 0, 1, 3, ENGINE_FINE, 0},
+    {"res EIO", RESULT, -EIO, 7, 1, ENGINE_FAILED, EIO},
+    {"res ENODATA", RESULT, -ENODATA, 0, 1, ENGINE_FAILED, ENODATA},
+    {"last res EIO", RESULT, -EIO, 63, 1, ENGINE_FAILED, EIO},
+    {"res2 EIO", RESULT2, -EIO, 7, 1, ENGINE_FAILED, EIO},
+    {"short", RESULT, 512, 7, 1, ENGINE_SHORT, 0},
+    {"zero bytes", RESULT, 0, 7, 1, ENGINE_SHORT, 0},
+    {"too long", RESULT, 32768, 7, 1, ENGINE_SHORT, 0},
+};
+
+/* In all four modes a fault is either survived, with every byte moved, or reported, with nothing
+ * left in flight. */
+static void faults(void)
+{
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        for (int mode = 0; mode < 4; mode++) {
+            struct engine *engine = make_engine(8);
+            struct engine_job job = make_job(false);
+            struct engine_tally *tally;
+            int failures = check_failures;
+
+            job.overlap = mode & 1;
+            job.single = mode & 2;
+            inject(table[i].kind, table[i].value, table[i].after, table[i].times);
+            tally = run(engine, &job);
+            CHECK(tally->trouble == table[i].trouble);
+            CHECK(tally->errnum == table[i].errnum);
+            CHECK(tally->finish_ns > 0);
+            if (table[i].trouble == ENGINE_FINE) {
+                CHECK(tally->bytes == job.bytes && tally->requests == 64);
+                CHECK(tally->latency.count == 64);
+            } else {
+                CHECK(tally->bytes < job.bytes);
+            }
+            if (table[i].trouble == ENGINE_FAILED || table[i].trouble == ENGINE_SHORT) {
+                CHECK(tally->length == 16384 && tally->offset % 16384 == 0);
+                CHECK(tally->offset < FILE_BYTES);
+            }
+            if (table[i].trouble == ENGINE_SHORT)
+                CHECK(tally->moved == (uint64_t)table[i].value);
+            /* Nothing is left in flight: the same engine works again, unless its context had to go.
+             */
+            tally = run(engine, &job);
+            CHECK(tally->trouble ==
+                  (table[i].trouble == ENGINE_GETEVENTS ? ENGINE_GETEVENTS : ENGINE_FINE));
+            if (failures != check_failures)
+                (void)fprintf(stderr, "  in \"%s\", mode %d\n", table[i].name, mode);
+            engine_destroy(engine);
+        }
+    }
+}
+
+static void setup_fails(void)
+{
+    struct engine *engine = NULL;
+
+    inject(SETUP_ERROR, -EAGAIN, 0, 1);
+    CHECK(engine_create(8, &engine) == -EAGAIN);
+    CHECK(engine == NULL);
+    inject(NO_FAULT, 0, 0, 0);
+}
+
+/* The last guard: whatever the callers believe, a write that is not allowed never reaches
+ * io_submit. */
+static void refused(void)
+{
+    struct engine *engine = make_engine(4);
+    struct engine_job job = make_job(true);
+    struct engine_tally *tally;
+    int before = atomic_load(&submit_calls);
+
+    job.allow_write = false;
+    tally = run(engine, &job);
+    CHECK(tally->trouble == ENGINE_REFUSED && tally->errnum == EPERM);
+    CHECK(atomic_load(&submit_calls) == before);
+    CHECK(tally->requests == 0 && tally->submits == 0);
+    engine_destroy(engine);
+}
+
+static void halted(void)
+{
+    struct engine *engine = make_engine(4);
+    struct engine_job job = make_job(false);
+    struct engine_tally *tally;
+
+    atomic_store(&halt, true);
+    tally = run(engine, &job);
+    CHECK(tally->trouble == ENGINE_FINE && tally->bytes == 0);
+    atomic_store(&halt, false);
+    engine_destroy(engine);
+}
+
+/* How many calls each mode makes is its meaning. 64 blocks at depth 8. */
+static void calls(void)
+{
+    for (int mode = 0; mode < 4; mode++) {
+        struct engine *engine = make_engine(8);
+        struct engine_job job = make_job(false);
+        struct engine_tally *tally;
+
+        job.overlap = mode & 1;
+        job.single = mode & 2;
+        tally = run(engine, &job);
+        if (job.single)
+            CHECK(tally->submits == 64);
+        else if (!job.overlap)
+            CHECK(tally->submits == 8);
+        else
+            CHECK(tally->submits >= 8 && tally->submits <= 57);
+        if (!job.overlap)
+            CHECK(tally->reaps == 8);
+        engine_destroy(engine);
+    }
+}
+
+static char pattern(uint64_t at)
+{
+    return (char)(at * 31 + (at >> 9) * 7 + (at >> 16));
+}
+
+/* Each byte of the buffer must lie at its own offset of the file, and come back, in odd shares and
+ * odd tails. */
+static void places(void)
+{
+    static const struct {
+        uint64_t position, bytes, file_offset;
+        uint32_t block, depth;
+    } shares[] = {
+        {0, 1 << 20, 0, 16384, 8},
+        {0, (1 << 20) - ALIGN, ALIGN, 16384, 8},
+        {5 * ALIGN, 37 * ALIGN, 3 * ALIGN, 3 * ALIGN, 5},
+        {ALIGN, ALIGN, 0, 1 << 20, 4},
+        {0, 100 * ALIGN, 0, ALIGN, 128},
+        {7 * ALIGN, 11 * ALIGN, 1 << 20, 2 * ALIGN, 1},
+    };
+    char *image = malloc(FILE_BYTES);
+
+    if (!image)
+        abort();
+    for (size_t i = 0; i < sizeof(shares) / sizeof(shares[0]); i++) {
+        for (int mode = 0; mode < 4; mode++) {
+            struct engine *engine = make_engine(shares[i].depth);
+            struct engine_job job = make_job(true);
+            uint64_t first = shares[i].file_offset + shares[i].position;
+            uint64_t wrong = 0;
+
+            job.overlap = mode & 1;
+            job.single = mode & 2;
+            job.position = shares[i].position;
+            job.bytes = shares[i].bytes;
+            job.file_offset = shares[i].file_offset;
+            job.block_size = shares[i].block;
+            CHECK(ftruncate(fd, 0) == 0 && ftruncate(fd, FILE_BYTES) == 0);
+            for (uint64_t at = 0; at < 2 << 20; at++)
+                buffer[at] = pattern(at);
+            CHECK(run(engine, &job)->bytes == job.bytes);
+            CHECK(pread(fd, image, FILE_BYTES, 0) == FILE_BYTES || errno == EINVAL);
+            for (uint64_t at = 0; at < FILE_BYTES; at++)
+                wrong += image[at] != (at >= first && at < first + job.bytes
+                                           ? pattern(at - shares[i].file_offset)
+                                           : 0);
+            CHECK(wrong == 0);
+
+            memset(buffer, 0, 2 << 20);
+            job.write = false;
+            CHECK(run(engine, &job)->bytes == job.bytes);
+            wrong = 0;
+            for (uint64_t at = 0; at < 2 << 20; at++)
+                wrong += buffer[at] !=
+                         (at >= job.position && at < job.position + job.bytes ? pattern(at) : 0);
+            CHECK(wrong == 0);
+            engine_destroy(engine);
+        }
+    }
+    free(image);
+}
+
+int main(void)
+{
+    char path[] = "/tmp/aio-sweep-engine-XXXXXX";
+
+    fd = mkstemp(path);
+    CHECK(fd >= 0);
+    (void)unlink(path);
+    if (posix_memalign((void **)&buffer, ALIGN, 2 << 20) != 0)
+        abort();
+    memset(buffer, 0, 2 << 20);
+    CHECK(ftruncate(fd, FILE_BYTES) == 0);
+    calls();
+    faults();
+    setup_fails();
+    refused();
+    halted();
+    places();
+    free(buffer);
+    (void)close(fd);
+    return check_result();
+}

@@ -1,0 +1,79 @@
+#include "check.h"
+#include "options.h"
+
+#include <stdlib.h>
+
+#define SIZES "--span-bytes=8192", "--max-transfer-bytes=4096"
+
+static const struct {
+    const char *said; /* NULL: good */
+    const char *words[9];
+} table[] = {
+    {NULL, {"--scratch=/d", SIZES}},
+    {NULL, {"--file", "/f", SIZES, "--offset-bytes", "512", "--allow-write"}},
+    {NULL, {"--device=/dev/x", SIZES, "--drop-caches=never", "--counters=/s"}},
+    {NULL, {"--help", "--span-bytes=1"}},
+    {NULL, {"--version"}},
+    {"no target", {SIZES}},
+    {"another target", {"--scratch=/d", "--file=/f", SIZES}},
+    {"unknown option", {"--scratch=/d", SIZES, "--quick"}},
+    {"unknown option", {"--scratch=/d", SIZES, "--span=8192"}},
+    {"unknown option", {"--scratch=/d", SIZES, "extra"}},
+    {"unknown option", {"--scratch=/d", SIZES, "--"}},
+    {"given twice", {"--scratch=/d", SIZES, "--span-bytes=1"}},
+    {"given twice", {"--scratch=/d", "--scratch=/e", SIZES}},
+    {"takes no value", {"--scratch=/d", SIZES, "--allow-write=1"}},
+    {"needs a value", {"--scratch=/d", "--max-transfer-bytes=1", "--span-bytes"}},
+    {"is empty", {"--scratch=", SIZES}},
+    {"is empty", {"--scratch", "", SIZES}},
+    {"--span-bytes: must be given", {"--scratch=/d", "--max-transfer-bytes=1"}},
+    {"--max-transfer-bytes: must be given", {"--scratch=/d", "--span-bytes=1"}},
+    {"must be at most --span-bytes", {"--scratch=/d", "--span-bytes=1", "--max-transfer-bytes=2"}},
+    {"plain decimal bytes", {"--scratch=/d", "--span-bytes=1M", "--max-transfer-bytes=2"}},
+    {"plain decimal bytes", {"--scratch=/d", "--span-bytes=-1", "--max-transfer-bytes=2"}},
+    {"plain decimal bytes",
+     {"--scratch=/d", "--span-bytes=99999999999999999999", "--max-transfer-bytes=2"}},
+    {"no meaning with --scratch", {"--scratch=/d", SIZES, "--offset-bytes=0"}},
+    {"more than 2^63-1", {"--file=/f", SIZES, "--offset-bytes=9223372036854775807"}},
+    {"must be auto, always or never", {"--file=/f", SIZES, "--drop-caches=sometimes"}},
+};
+
+int main(void)
+{
+    struct options options;
+    struct fault fault;
+
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        char *argv[12] = {(char *)"aio-sweep"};
+        int argc = 1, r;
+
+        for (; table[i].words[argc - 1]; argc++)
+            argv[argc] = (char *)(uintptr_t)table[i].words[argc - 1];
+        fault = (struct fault){0};
+        r = options_parse(argc, argv, &options, &fault);
+        if ((r == 0) != (table[i].said == NULL) ||
+            (r < 0 && (fault.code != FAULT_USAGE || !strstr(fault.message, table[i].said)))) {
+            check_failures++;
+            (void)fprintf(stderr, "  row %zu -> %d \"%s\"\n", i, r, fault.message);
+        }
+    }
+    {
+        char *argv[] = {(char *)"aio-sweep",
+                        (char *)"--file",
+                        (char *)"/f",
+                        (char *)"--span-bytes=8192",
+                        (char *)"--offset-bytes=7",
+                        (char *)"--max-transfer-bytes",
+                        (char *)"4096",
+                        (char *)"--allow-write",
+                        (char *)"--drop-caches",
+                        (char *)"always"};
+
+        CHECK(options_parse(10, argv, &options, &fault) == 0);
+        CHECK(options.kind == TARGET_FILE && options.span_bytes == 8192);
+        CHECK(options.offset_bytes == 7 && options.max_transfer_bytes == 4096);
+        CHECK(options.allow_write && options.drop_caches == DROP_ALWAYS && !options.counters);
+        CHECK_TEXT(options.path, "/f");
+    }
+    return check_result();
+}

@@ -1,0 +1,71 @@
+"""The C unit tests, plain and under sanitizers, from pytest, so that one command runs everything."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from native.helper_process import MIB, Helper, point
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def run_ctest(folder: Path) -> None:
+    done = subprocess.run(
+        ["ctest", "--output-on-failure", "-j2"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_unit_tests(native_build: Path) -> None:
+    run_ctest(native_build)
+
+
+def test_unit_tests_under_sanitizers(sanitized_build: Path) -> None:
+    run_ctest(sanitized_build)
+
+
+def test_a_run_under_sanitizers(sanitized_build: Path, tmp_path: Path) -> None:
+    arguments = [f"--scratch={tmp_path}", f"--span-bytes={8 * MIB}", f"--max-transfer-bytes={4 * MIB}", "--allow-write"]
+    with Helper(sanitized_build / "aio-sweep", arguments) as helper:
+        helper.receive()
+        for op in ("read", "write"):
+            for threads in (1, 4):
+                assert helper.ask(point(op=op, io_parallelism=threads, min_transfers=2))["type"] == "point"
+        assert helper.finish()[0] == 0
+        assert helper.stderr == ""
+
+
+def test_a_run_under_valgrind(native_build: Path, tmp_path: Path) -> None:
+    valgrind = shutil.which("valgrind")
+    if valgrind is None:
+        pytest.skip("valgrind is not installed")
+    done = subprocess.run(
+        [
+            valgrind,
+            "-q",
+            "--error-exitcode=99",
+            "--leak-check=full",
+            native_build / "aio-sweep",
+            f"--scratch={tmp_path}",
+            f"--span-bytes={4 * MIB}",
+            f"--max-transfer-bytes={MIB}",
+            "--allow-write",
+        ],
+        input=f"{point(transfer_bytes=MIB, io_parallelism=2)}\n{point(op='write', transfer_bytes=MIB)}\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["type"] for line in done.stdout.splitlines() if "tick" not in line] == [
+        "hello",
+        "point",
+        "point",
+        "end",
+    ]
