@@ -1,0 +1,8 @@
+"""`python -m aio_tuned` is the command `aio-tuned`."""
+
+import sys
+
+from aio_tuned.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,215 @@
+"""The command line: arguments only."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, get_args
+
+from aio_tuned import __version__, app, config, profile, progress, summary
+from aio_tuned.errors import AioTunedError, Exit
+from aio_tuned.model import DropCaches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_T = TypeVar("_T")
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with sysexits' code for wrong usage."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]  # argparse says NoReturn; exit() does not return
+        self.print_usage(sys.stderr)
+        self.exit(Exit.USAGE, f"{self.prog}: {message}\n")
+
+
+def _argument(parse: Callable[[object], _T]) -> Callable[[str], _T]:
+    """A parser of config.py as an argument's type: its ValueError text is shown."""
+
+    def convert(text: str) -> _T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return convert
+
+
+def _grid_word(text: str) -> tuple[str, list[object]]:
+    key, separator, values = text.partition("=")
+    if not separator or key not in config.GRID_KEYS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not KEY=VALUE,VALUE… with KEY one of {', '.join(config.GRID_KEYS)}"
+        )
+    words: dict[str, object] = {"true": True, "false": False}
+    parsed = [words.get(word, int(word) if word.isdecimal() else word) for word in values.split(",")]
+    try:
+        config.GRID_KEYS[key](parsed)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{key}: {error}") from None
+    return key, parsed
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    top = _Parser(prog="aio-tuned", description="Measures NVMe drives and publishes their best Linux AIO settings.")
+    top.add_argument("--version", action="version", version=f"aio-tuned {__version__}")
+    top.add_argument("--config", type=Path, metavar="FILE", help=f"configuration (default: {config.DEFAULT_PATH})")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+
+    tune = commands.add_parser(
+        "tune",
+        help="sweep one target and publish its profile",
+        description="Sweep TARGET's drive through every combination of AIO settings and publish the best."
+        " Writes go to an unlinked scratch file on a mounted filesystem; a raw device is only read, unless the"
+        ' configuration says raw_write = "blank" and it is blank.',
+    )
+    tune.add_argument("target", type=Path, metavar="TARGET", help="a directory, a file, or a block device")
+    tune.add_argument("--raw", action="store_true", help="sweep the block device itself, even where it is mounted")
+    tune.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where the profile and the samples go (default: as configured)",
+    )
+    tune.add_argument(
+        "--grid",
+        type=_grid_word,
+        action="append",
+        default=[],
+        metavar="KEY=V,V…",
+        help="values of a parameter; repeatable",
+    )
+    tune.add_argument(
+        "--seed", type=_seed, metavar="N", help="order of the points (default: random; the profile says it)"
+    )
+    tune.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    tune.add_argument("--read-only", action="store_true", help="measure no writes")
+    tune.add_argument(
+        "--time-budget",
+        type=_argument(config.duration_s),
+        metavar="TIME",
+        help="measuring time, e.g. 90s, 3m",
+    )
+    tune.add_argument(
+        "--write-budget",
+        type=_argument(config.size_bytes),
+        metavar="SIZE",
+        help="bytes to write at most, e.g. 8G",
+    )
+    tune.add_argument("--drop-caches", choices=get_args(DropCaches), help="when to drop the page cache")
+    tune.add_argument("--helper", type=Path, metavar="PATH", help="a stand-in for aio-sweep (native/PROTOCOL.md)")
+    tune.set_defaults(run=_tune)
+
+    show = commands.add_parser("show", help="show published profiles")
+    show.add_argument(
+        "target",
+        nargs="?",
+        metavar="TARGET",
+        help="a profile's name or file, or any target of tune (default: all)",
+    )
+    show.add_argument("--out", type=Path, metavar="DIR", help="where the profiles are (default: as configured)")
+    show.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    show.set_defaults(run=_show)
+
+    check = commands.add_parser("check-config", help="check the configuration and say what it comes to")
+    check.add_argument("file", nargs="?", type=Path, metavar="FILE", help="a file to check (default: the one in use)")
+    check.set_defaults(run=_check_config)
+    return top
+
+
+def _load_config(arguments: argparse.Namespace) -> config.Config:
+    if arguments.config is not None:
+        return config.load(arguments.config, must_exist=True)
+    return config.load()
+
+
+def _tune(arguments: argparse.Namespace) -> int:
+    settings = _load_config(arguments)
+    settings = replace(settings, grid=config.lay_grid(dict(arguments.grid), settings.grid))
+    if arguments.time_budget is not None:
+        settings = replace(settings, time_budget=arguments.time_budget)
+    if arguments.write_budget is not None:
+        # Given by hand it holds as it is, whatever the drive's size.
+        settings = replace(settings, write_budget=arguments.write_budget, write_budget_floor=arguments.write_budget)
+    if arguments.drop_caches is not None:
+        settings = replace(settings, drop_caches=arguments.drop_caches)
+    options = app.TuneOptions(
+        target=arguments.target,
+        config=settings,
+        seed=secrets.randbelow(1 << 31) if arguments.seed is None else arguments.seed,
+        raw=arguments.raw,
+        read_only=arguments.read_only,
+        helper=arguments.helper,
+        profiles=arguments.out or settings.profiles,
+        state=arguments.out or settings.state,
+    )
+    with progress.watcher(quiet=arguments.json) as watcher:
+        tuned = app.tune(options, watcher)
+    if arguments.json:
+        document = {
+            "profile": profile.to_table(tuned.report.profile),
+            "file": str(tuned.path),
+            "samples_file": str(tuned.samples_path),
+        }
+        print(json.dumps(document, indent=2))
+    else:
+        summary.show(tuned.report.profile, tuned.report.curves)
+        print(f"\n{tuned.path}")
+    return Exit.OK
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    directory = arguments.out or _load_config(arguments).profiles
+    paths = app.profile_paths(directory, arguments.target)
+    profiles = [app.load_profile(path) for path in paths]
+    if arguments.json:
+        tables = [
+            {"file": str(path), "profile": profile.to_table(found)} for path, found in zip(paths, profiles, strict=True)
+        ]
+        print(json.dumps(tables, indent=2))
+        return Exit.OK
+    if not profiles:
+        print(f"no profiles in {directory}: run aio-tuned tune TARGET", file=sys.stderr)
+    for path, found in zip(paths, profiles, strict=True):
+        summary.show(found)
+        print(f"\n{path}\n")
+    return Exit.OK
+
+
+def _check_config(arguments: argparse.Namespace) -> int:
+    path = arguments.file or arguments.config or config.DEFAULT_PATH
+    loaded = config.load(path, must_exist=arguments.file is not None or arguments.config is not None)
+    used = config.sources(path)
+    print(
+        "read: " + (", ".join(str(source) for source in used) or f"nothing ({path} does not exist): the defaults hold")
+    )
+    print(config.describe(loaded))
+    return Exit.OK
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command; errors that a user can meet become one line on standard error and an exit code."""
+    arguments = parser().parse_args(words)
+    try:
+        code: int = arguments.run(arguments)
+    except AioTunedError as error:
+        print(f"aio-tuned: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return Exit.IO
+    return code

@@ -1,0 +1,77 @@
+"""Adapter: what a block device holds, by blkid's probes and by samples of its bytes. Reads only."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MIB = 1 << 20
+_BLOCK = 4096
+_CANDIDATES = 8
+_BLOCKS_EACH = 32
+_BLKID_NOTHING = 2
+
+
+def signatures(node: Path) -> tuple[str, ...]:
+    """What blkid recognises on the device (never from its cache), e.g. ("ext4 filesystem",); () if nothing.
+
+    A probe that fails or is ambivalent counts as a signature: only certainty makes a drive blank.
+    """
+    program = shutil.which("blkid", path="/usr/sbin:/sbin:/usr/bin:/bin")
+    if program is None:
+        return ("unknown content (blkid is not installed)",)
+    done = subprocess.run(
+        [program, "-p", "-o", "export", "--", str(node)],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode == _BLKID_NOTHING and not done.stderr.strip():
+        return ()
+    found = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+    known = []
+    if "TYPE" in found:
+        known.append(f"{found['TYPE']} {found.get('USAGE', 'content')}")
+    if "PTTYPE" in found:
+        known.append(f"{found['PTTYPE']} partition table")
+    return tuple(known) or (f"content that blkid cannot name (exit code {done.returncode})",)
+
+
+def sample(node: Path, size_bytes: int, span_bytes: int) -> tuple[int, float, bool]:
+    """(offset, zero_share, all_zero): where a span holds the most data, how much of it is zeros, and if all is zero.
+
+    Eight places over the device are sampled with 32 blocks of 4 KiB each; `all_zero` also takes in the first and the
+    last MiB, and then the span is in the middle. The kernel is told to forget what was read.
+    """
+    span = min(span_bytes, size_bytes)
+    steps = max(1, _CANDIDATES - 1)
+    offsets = sorted({(size_bytes - span) * step // steps // _MIB * _MIB for step in range(_CANDIDATES)})
+    zero_block = bytes(_BLOCK)
+    shares: dict[int, float] = {}
+    descriptor = os.open(node, os.O_RDONLY | os.O_CLOEXEC)
+
+    def read(place: int, count: int) -> bytes:
+        data = os.pread(descriptor, count, place)
+        os.posix_fadvise(descriptor, place, count, os.POSIX_FADV_DONTNEED)
+        return data
+
+    try:
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)  # no read-ahead
+        for offset in offsets:
+            stride = max(_BLOCK, span // _BLOCKS_EACH // _BLOCK * _BLOCK)
+            blocks = [read(offset + place, _BLOCK) for place in range(0, span - _BLOCK + 1, stride)]
+            shares[offset] = sum(block == zero_block for block in blocks) / max(1, len(blocks))
+        ends = read(0, _MIB) + read(max(0, size_bytes - _MIB), _MIB)
+    finally:
+        os.close(descriptor)
+    if all(share == 1.0 for share in shares.values()) and not any(ends):
+        # The middle: should a sweep that may write there be killed, no signature's place holds its random bytes.
+        return offsets[len(offsets) // 2], 1.0, True
+    offset = min(shares, key=lambda place: (shares[place], place))
+    return offset, shares[offset], False

@@ -1,0 +1,80 @@
+"""The errors a user can meet. Each knows its exit code; its text says what, where and what to do."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit codes of `aio-tuned`, after sysexits(3); README lists them."""
+
+    OK = 0
+    USAGE = 64
+    DATA = 65
+    TARGET = 66
+    BUSY = 69
+    HELPER = 70
+    SYSTEM = 71
+    PUBLISH = 73
+    IO = 74
+    CONFIG = 78
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class AioTunedError(Exception):
+    """Root of every error that is reported to the user rather than traced."""
+
+    exit_code: Exit = Exit.SYSTEM
+
+
+class UsageError(AioTunedError):
+    """The command line asks for something that cannot be."""
+
+    exit_code = Exit.USAGE
+
+
+class ConfigError(AioTunedError):
+    """The configuration is unreadable, or a key or value of it is wrong."""
+
+    exit_code = Exit.CONFIG
+
+
+class TargetError(AioTunedError):
+    """The target does not exist, has no block device, or may not be swept."""
+
+    exit_code = Exit.TARGET
+
+
+class BusyError(AioTunedError):
+    """Somebody else holds the device."""
+
+    exit_code = Exit.BUSY
+
+
+class HelperError(AioTunedError):
+    """The helper could not be run, broke its protocol, or reported an error (then with its exit code)."""
+
+    exit_code = Exit.HELPER
+
+    def __init__(self, message: str, exit_code: Exit = Exit.HELPER) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class MeasurementError(AioTunedError):
+    """The samples do not support any profile: nothing may be published."""
+
+    exit_code = Exit.IO
+
+
+class ProfileError(AioTunedError):
+    """A profile's text is not one: torn, foreign, or of a schema that is not known."""
+
+    exit_code = Exit.DATA
+
+
+class PublishError(AioTunedError):
+    """A profile could not be written; what was there before is untouched."""
+
+    exit_code = Exit.PUBLISH

@@ -1,0 +1,297 @@
+"""Adapter: runs `aio-sweep`, or a stand-in, and speaks the protocol of native/PROTOCOL.md."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aio_tuned.errors import Exit, HelperError
+from aio_tuned.model import Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from typing_extensions import Self
+
+    from aio_tuned.model import DropCaches, Request, Target
+
+PROTOCOL = 1
+# The helper ticks once a second whatever it does; ten missed ones are a device that does not answer.
+_SILENCE_S = 60.0
+_END_S = 10.0
+# 65536 transfers in one answer are 1.3 MB.
+_LINE_LIMIT = 4 << 20
+
+_EXIT_OF_CODE = {
+    64: Exit.HELPER,
+    65: Exit.HELPER,
+    66: Exit.TARGET,
+    69: Exit.BUSY,
+    71: Exit.SYSTEM,
+    74: Exit.IO,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """What the helper says of the target when it is ready."""
+
+    version: str
+    dio_alignment_bytes: int
+    buffer: str
+    drop_caches: bool
+    no_drop_reason: str
+    counters_live: bool
+    fill_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """A sign of life during something long; `total_bytes` is 0 if it is open-ended."""
+
+    phase: str
+    bytes: int
+    total_bytes: int
+
+
+def find(explicit: Path | None = None) -> Path:
+    """The helper to run: `explicit`, else $AIO_TUNED_HELPER, else the one installed with this package."""
+    if explicit is None and (named := os.environ.get("AIO_TUNED_HELPER")):
+        explicit = Path(named)
+    if explicit is not None:
+        # A bare name is looked up in PATH, as a shell would.
+        found = shutil.which(str(explicit))
+        if found is None:
+            raise HelperError(f"helper {explicit}: no such program, or not executable")
+        return Path(found)
+    installed = Path(sysconfig.get_path("scripts")) / "aio-sweep"
+    if installed.exists():
+        return installed
+    if found := shutil.which("aio-sweep"):
+        return Path(found)
+    raise HelperError(
+        f"the helper aio-sweep is not installed ({installed}): reinstall aio-tuned, or pass --helper PATH"
+    )
+
+
+def arguments(
+    target: Target,
+    *,
+    allow_write: bool,
+    most_transfer_bytes: int,
+    drop_caches: DropCaches,
+    counters: Path | None,
+) -> tuple[str, ...]:
+    """The helper's command line for a target."""
+    words = [
+        f"--{target.kind}={target.path}",
+        f"--span-bytes={target.span_bytes}",
+        f"--max-transfer-bytes={most_transfer_bytes}",
+        f"--drop-caches={drop_caches}",
+    ]
+    if target.kind == "device":
+        words.append(f"--offset-bytes={target.offset_bytes}")
+    if counters is not None:
+        words.append(f"--counters={counters}")
+    if allow_write:
+        words.append("--allow-write")
+    return tuple(words)
+
+
+def request_line(request: Request) -> str:
+    """The protocol's line for a request."""
+    setting = request.setting
+    words = {
+        "id": request.id,
+        "op": request.direction,
+        "block_size": setting.block_size,
+        "queue_depth": setting.queue_depth,
+        "io_parallelism": setting.io_parallelism,
+        "overlap_events": int(setting.overlap_events),
+        "single_submit": int(setting.single_submit),
+        "transfer_bytes": request.transfer_bytes,
+        "min_ns": request.min_ns,
+        "min_transfers": request.min_transfers,
+        "max_bytes": request.max_bytes,
+    }
+    if request.drop_caches is not None:
+        words["drop_caches"] = int(request.drop_caches)
+    return "point " + " ".join(f"{key}={value}" for key, value in words.items())
+
+
+def parse_hello(message: dict[str, Any]) -> Hello:
+    """The parts of `hello` that we use; HelperError if it is of another protocol or lacks one."""
+    if message.get("protocol") != PROTOCOL:
+        raise HelperError(f"the helper speaks protocol {message.get('protocol')!r}, not {PROTOCOL}")
+    try:
+        buffer = message["buffer"]
+        locked = "locked" if buffer["locked"] else "not locked"
+        return Hello(
+            version=str(message.get("version", "?")),
+            dio_alignment_bytes=int(message["dio_alignment_bytes"]),
+            buffer=f"{int(buffer['bytes']) >> 20} MiB, {int(buffer['huge_bytes']) >> 20} MiB of it huge pages"
+            f" ({buffer['backing']}), {locked}",
+            drop_caches=bool(message["page_cache"]["drop_caches"]),
+            no_drop_reason=str(message["page_cache"].get("reason", "")),
+            counters_live=bool(message["counters"]["live"]),
+            fill_bytes=int(message["fill_bytes"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise HelperError(f"the helper's hello lacks or garbles {error}") from None
+
+
+def parse_point(message: dict[str, Any], request: Request) -> Sample:
+    """The sample that answers `request`; HelperError if it does not, or if its numbers cannot be."""
+    try:
+        sample = Sample(
+            request=request,
+            transfers_ns=tuple(int(ns) for ns in message["transfers_ns"]),
+            bytes=int(message["bytes"]),
+            elapsed_ns=int(message["elapsed_ns"]),
+            wall_ns=int(message["wall_ns"]),
+            latency_p50_ns=int(message["latency_ns"]["p50"]),
+            latency_p99_ns=int(message["latency_ns"]["p99"]),
+            cache_verdict=message["cache"]["verdict"],
+            cache_dropped=bool(message["cache"]["dropped"]),
+            device_read_bytes=int(message["counters"]["read_bytes"]),
+            device_write_bytes=int(message["counters"]["write_bytes"]),
+        )
+        answers = message["id"], message["op"], message["transfer_bytes"]
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise HelperError(f"the helper's answer to request {request.id} lacks or garbles {error}") from None
+    if answers != (request.id, request.direction, request.transfer_bytes):
+        raise HelperError(f"the helper answered {answers} to request {request.id} ({request.direction})")
+    if (
+        not sample.transfers_ns
+        or min(sample.transfers_ns) <= 0
+        or sum(sample.transfers_ns) != sample.elapsed_ns
+        or sample.bytes != len(sample.transfers_ns) * request.transfer_bytes
+        or sample.wall_ns < sample.elapsed_ns
+        or sample.cache_verdict not in ("device", "cache", "unknown")
+    ):
+        raise HelperError(
+            f"the helper's answer to request {request.id} contradicts itself: times or bytes do not add up"
+        )
+    return sample
+
+
+class Helper:
+    """One running helper process. Use as `async with await Helper.start(…) as helper`."""
+
+    def __init__(self, process: asyncio.subprocess.Process, on_tick: Callable[[Tick], None]) -> None:
+        self._process = process
+        self._on_tick = on_tick
+        self._ended = False
+
+    @classmethod
+    async def start(
+        cls, program: Path, words: tuple[str, ...], on_tick: Callable[[Tick], None] = lambda _: None
+    ) -> Helper:
+        """Start the process; it prepares the target before it says hello."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                str(program),
+                *words,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                limit=_LINE_LIMIT,
+                # Ctrl-C reaches the whole foreground process group; we end the helper ourselves, in order.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise HelperError(f"helper {program}: cannot be run: {error.strerror}") from None
+        return cls(process, on_tick)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def hello(self) -> Hello:
+        """Wait until the target is ready."""
+        return parse_hello(await self._next("hello"))
+
+    async def measure(self, request: Request) -> Sample:
+        """Visit one point."""
+        assert self._process.stdin is not None  # noqa: S101 - we asked for the pipe
+        # A helper that has just died says why on its standard output, which _next reads.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._process.stdin.write(request_line(request).encode() + b"\n")
+            await self._process.stdin.drain()
+        return parse_point(await self._next("point"), request)
+
+    async def finish(self) -> int:
+        """End a good run and return the bytes written in all, as the helper counts them (0 if it does not).
+
+        The helper must take its leave, or what it said is not to be trusted.
+        """
+        assert self._process.stdin is not None  # noqa: S101 - we asked for the pipe
+        self._process.stdin.close()
+        message = await self._next("end")
+        self._ended = True
+        await asyncio.wait_for(self._process.wait(), _END_S)
+        written = message.get("bytes_written", 0)
+        return written if isinstance(written, int) else 0
+
+    async def close(self) -> None:
+        """End the process, whatever state it is in."""
+        if self._process.returncode is None and not self._ended:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGTERM)
+        for final in (False, True):
+            try:
+                # Read on, so that a helper with a full pipe can leave.
+                await asyncio.wait_for(self._process.communicate(), _END_S)
+            except asyncio.TimeoutError:
+                if final:
+                    return  # in the kernel's hands (D state): it cannot be ended, only left
+                with contextlib.suppress(ProcessLookupError):
+                    self._process.kill()
+            else:
+                return
+
+    async def _next(self, wanted: str) -> dict[str, Any]:
+        """The next message that is no tick; HelperError if it is not of the type that is due."""
+        assert self._process.stdout is not None  # noqa: S101 - we asked for the pipe
+        while True:
+            try:
+                line = await asyncio.wait_for(self._process.stdout.readline(), _SILENCE_S)
+            except asyncio.TimeoutError:
+                raise HelperError(
+                    f"the helper has been silent for {_SILENCE_S:.0f} s: the device does not answer", Exit.IO
+                ) from None
+            except ValueError:
+                raise HelperError("the helper's line is over-long") from None
+            if not line:
+                code = await self._process.wait()
+                ended = f"was killed by signal {-code}" if code < 0 else f"left with exit code {code}"
+                raise HelperError(f"the helper {ended} without saying why")
+            try:
+                message = json.loads(line)
+                kind = message["type"]
+            except (ValueError, KeyError, TypeError):
+                raise HelperError(f"the helper said what is not of the protocol: {line[:200]!r}") from None
+            if kind == "tick":
+                self._on_tick(
+                    Tick(
+                        phase=str(message.get("phase", "")),
+                        bytes=int(message.get("bytes", 0)),
+                        total_bytes=int(message.get("total_bytes", 0)),
+                    )
+                )
+                continue
+            if kind == "error":
+                code = message.get("code")
+                raise HelperError(str(message.get("message", line)), _EXIT_OF_CODE.get(code, Exit.HELPER))
+            if kind != wanted:
+                raise HelperError(f"the helper said {kind!r} where {wanted!r} was due")
+            return dict(message)

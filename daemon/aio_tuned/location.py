@@ -1,0 +1,130 @@
+"""Adapter: the TARGET a user names -> which device that is, and what it is used for."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aio_tuned import content, identity, mounts, sysfs
+from aio_tuned.errors import TargetError
+from aio_tuned.model import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aio_tuned.model import Device, Mount
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """Where a target is: the whole disk or volume, the node that was named, and the mount and folder for scratch."""
+
+    disk_number: str
+    node_number: str
+    mount: Mount | None
+    directory: Path | None
+
+
+def _number_of(mount: Mount, sys: Path) -> str:
+    """The block device of a mount, or its anonymous number; btrfs has only the source to go by."""
+    if not (sys / "dev/block" / mount.device_number).exists() and mount.source.startswith("/dev/"):
+        try:
+            return sysfs.device_number(Path(mount.source))
+        except TargetError:
+            pass
+    return mount.device_number
+
+
+def _free_bytes(point: Path) -> int:
+    try:
+        status = os.statvfs(point)
+    except OSError:
+        return 0
+    return status.f_bavail * status.f_frsize
+
+
+def _roomiest(candidates: Sequence[Mount]) -> Mount | None:
+    """The mount to write a scratch file to: a writable one before a read-only one, then the one with most room."""
+    return max(candidates, key=lambda mount: (not mount.read_only, _free_bytes(mount.point)), default=None)
+
+
+def resolve(target: Path, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> Location:
+    """Find the device of a directory, a file or a block device node. TargetError says what is wrong with it."""
+    try:
+        status = target.stat()
+    except OSError as error:
+        raise TargetError(f"{target}: {error.strerror}") from None
+    table = mounts.read(proc)
+    if stat.S_ISBLK(status.st_mode):
+        number = sysfs.device_number(target)
+        disk = sysfs.whole_disk(number, sys)
+        numbers = {number}
+        if number == disk:
+            numbers.update(sysfs.partitions(disk, sys).values())
+        mounted = [mount for mount in table if _number_of(mount, sys) in numbers]
+        return Location(disk_number=disk, node_number=number, mount=_roomiest(mounted), directory=None)
+    if stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode):
+        directory = (target if stat.S_ISDIR(status.st_mode) else target.parent).resolve()
+        number, mount = mounts.block_device_number(directory, table, sys, proc)
+        return Location(disk_number=sysfs.whole_disk(number, sys), node_number=number, mount=mount, directory=directory)
+    raise TargetError(f"{target} is neither a directory, nor a file, nor a block device")
+
+
+def device(location: Location, sys: Path = sysfs.SYS) -> Device:
+    """Who the disk or volume is, read afresh."""
+    number = location.disk_number
+    facts = sysfs.facts(number, sys, sysfs.udev_properties(number))
+    return identity.device(facts, sysfs.queue(number, sys))
+
+
+def usage(
+    location: Location,
+    disk: Device,
+    span_bytes: int,
+    *,
+    raw: bool,
+    sys: Path = sysfs.SYS,
+    proc: Path = Path("/proc"),
+) -> Usage:
+    """What the device is used for at this moment. The device's bytes are read only if it may be swept raw."""
+    partitions = sysfs.partitions(location.disk_number, sys)
+    numbers = {location.disk_number, location.node_number, *partitions.values()}
+    mounted_at = tuple(str(mount.point) for mount in mounts.read(proc) if _number_of(mount, sys) in numbers)
+    holders = tuple(dict.fromkeys(name for number in sorted(numbers) for name in sysfs.holders(number, sys)))
+    directory = location.directory or (location.mount.point if location.mount else None)
+    common = Usage(
+        mount=location.mount,
+        mounted_at=mounted_at,
+        free_bytes=_free_bytes(directory) if directory else 0,
+        partitions=tuple(partitions),
+        holders=holders,
+        swap=sysfs.in_swap(numbers, proc),
+    )
+    writable_mount = location.mount is not None and not (location.mount.read_only and location.directory is None)
+    if writable_mount and not raw:
+        return common
+    node = Path("/dev") / sysfs.directory(location.node_number, sys).name.replace("!", "/")
+    size = sysfs.size_bytes(location.node_number, sys)
+    try:
+        offset, zero_share, all_zero = content.sample(node, size, span_bytes) if size else (0, 0.0, False)
+    except OSError as error:
+        raise TargetError(f"{node}: cannot be read: {error.strerror}; run as root") from None
+    signatures = content.signatures(disk.node)
+    used = bool(mounted_at or holders or partitions or signatures or common.swap)
+    return Usage(
+        mount=common.mount,
+        mounted_at=mounted_at,
+        free_bytes=common.free_bytes,
+        partitions=common.partitions,
+        holders=holders,
+        signatures=signatures,
+        swap=common.swap,
+        raw_node=node,
+        raw_size_bytes=size,
+        raw_offset_bytes=offset,
+        zero_share=zero_share,
+        blank=all_zero and not used,
+    )

@@ -1,0 +1,138 @@
+"""Adapter: /proc/self/mountinfo, and which filesystem a path is on."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aio_tuned.errors import TargetError
+from aio_tuned.model import Mount
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_ESCAPE = re.compile(r"\\([0-7]{3})")
+# Filesystems that are not on a block device of this machine; the rest of them have device number 0:N too, and are
+# refused all the same.
+_NO_DEVICE = {
+    "tmpfs": "lives in memory",
+    "ramfs": "lives in memory",
+    "nfs": "is a network filesystem",
+    "nfs4": "is a network filesystem",
+    "cifs": "is a network filesystem",
+    "smb3": "is a network filesystem",
+    "ceph": "is a network filesystem",
+    "9p": "is the host's, not this machine's",
+    "virtiofs": "is the host's, not this machine's",
+    "zfs": "does its own caching and volume management, which no block device shows",
+}
+
+
+def _unescape(text: str) -> str:
+    """Undo the kernel's octal escapes; it makes them for ASCII only (blank, tab, newline, backslash, #)."""
+    return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), text)
+
+
+def parse(text: str) -> tuple[Mount, ...]:
+    """The mounts of a mountinfo text (proc(5)); lines that are not of its format are left out."""
+    mounts = []
+    for line in text.splitlines():
+        left, separator, right = line.partition(" - ")
+        head, tail = left.split(" "), right.split(" ", 2)
+        if not separator or len(head) < 6 or len(tail) < 3 or not head[0].isdigit():  # noqa: PLR2004 - proc(5)
+            continue
+        options = (*head[5].split(","), *tail[2].split(","))
+        mounts.append(
+            Mount(
+                id=int(head[0]),
+                device_number=head[2],
+                root=_unescape(head[3]),
+                point=Path(_unescape(head[4])),
+                read_only="ro" in options,
+                filesystem=tail[0],
+                source=_unescape(tail[1]),
+                options=tuple(_unescape(option) for option in options),
+            )
+        )
+    return tuple(mounts)
+
+
+def read(proc: Path = Path("/proc")) -> tuple[Mount, ...]:
+    """The mounts of this process's namespace."""
+    return parse((proc / "self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape"))
+
+
+def of_path(path: Path, mounts: Sequence[Mount], proc: Path = Path("/proc")) -> Mount:
+    """The mount that `path` is on, by the kernel's own mount id, which is exact where mounts are stacked or bound."""
+    descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        info = (proc / f"self/fdinfo/{descriptor}").read_text(encoding="ascii")
+    finally:
+        os.close(descriptor)
+    found = re.search(r"^mnt_id:\s*(\d+)$", info, re.MULTILINE)
+    for mount in mounts:
+        if found and mount.id == int(found[1]):
+            return mount
+    raise TargetError(f"{path}: its mount is not in {proc}/self/mountinfo")
+
+
+def _overlay_upper(mount: Mount) -> Path | None:
+    for option in mount.options:
+        if option.startswith("upperdir="):
+            return Path(option.removeprefix("upperdir="))
+    return None
+
+
+def block_device_number(
+    path: Path, mounts: Sequence[Mount], sys: Path, proc: Path = Path("/proc")
+) -> tuple[str, Mount]:
+    """The device number ("259:1") of the block device that `path`'s filesystem is on, and the mount that it is.
+
+    Overlayfs leads to its upper directory, btrfs (whose own number is anonymous) to its one device. TargetError says
+    why there is none.
+    """
+    mount = of_path(path, mounts, proc)
+    for _ in range(8):  # overlays of overlays end
+        if mount.filesystem != "overlay":
+            break
+        upper = _overlay_upper(mount)
+        if upper is None or not upper.is_dir():
+            raise TargetError(
+                f"{path} is on an overlay filesystem (a container's root?) whose upper directory"
+                f" {upper or ''} is not visible here: give a directory of a mounted volume, or run on the host"
+            )
+        mount = of_path(upper, mounts, proc)
+    if (sys / "dev/block" / mount.device_number).exists():
+        return mount.device_number, mount
+    if mount.filesystem in _NO_DEVICE:
+        raise TargetError(
+            f"{path} is on {mount.filesystem}, which {_NO_DEVICE[mount.filesystem]}: there is no block device to tune;"
+            " give a directory on the drive"
+        )
+    if mount.filesystem == "btrfs":
+        return _btrfs_device_number(path, mount, sys), mount
+    raise TargetError(
+        f"{path} is on {mount.filesystem} (device {mount.device_number}), which has no block device of its own"
+    )
+
+
+def _btrfs_device_number(path: Path, mount: Mount, sys: Path) -> str:
+    """The one device of a btrfs; on several, no device's counters would prove the I/O."""
+    try:
+        status = Path(mount.source).stat()
+    except OSError as error:
+        raise TargetError(
+            f"{path} is on btrfs from {mount.source}, which is not visible here: {error.strerror}"
+        ) from None
+    number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+    name = (sys / "dev/block" / number).resolve().name
+    for devices in (sys / "fs/btrfs").glob("*/devices"):
+        members = sorted(entry.name for entry in devices.iterdir())
+        if name in members and len(members) > 1:
+            raise TargetError(
+                f"{path} is on a btrfs over {len(members)} devices ({', '.join(members)}): no one device can be tuned"
+                " through it; give a drive with --raw"
+            )
+    return number

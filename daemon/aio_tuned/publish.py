@@ -1,0 +1,52 @@
+"""Adapter: writes files whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+from aio_tuned.errors import PublishError
+
+
+def check_writable(directory: Path) -> None:
+    """PublishError if a file could not be published in `directory`; asked before a sweep, not after it."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=directory, prefix=".aio-tuned-"):
+            pass
+    except OSError as error:
+        raise PublishError(
+            f"{directory}: profiles cannot be written there: {error.strerror}; run as root, or pass --out DIR"
+        ) from None
+
+
+def publish(directory: Path, name: str, text: str) -> Path:
+    """Write `directory`/`name`, mode 0644: temporary dot-file in the same folder, fsync, rename, fsync of the folder.
+
+    A reader sees the old file or the new one. PublishError leaves the old one, and nothing besides.
+    """
+    path = directory / name
+    temporary = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=directory, prefix=f".{name[:100]}.")
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)
+            os.fsync(file.fileno())
+        Path(temporary).rename(path)
+        temporary = None
+        folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise PublishError(f"{path}: cannot be written: {error.strerror}") from None
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink()
+    return path

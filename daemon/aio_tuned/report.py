@@ -1,0 +1,179 @@
+"""Outcome -> Profile: the last pure step before publishing. Decides the state and says what was noticed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aio_tuned import choose, plan, stats
+from aio_tuned.model import (
+    CombinedResult,
+    Curve,
+    DeviceInfo,
+    Evidence,
+    Fingerprint,
+    Profile,
+    Result,
+    Skipped,
+)
+from aio_tuned.profile import SCHEMA
+
+if TYPE_CHECKING:
+    from aio_tuned.config import Config
+    from aio_tuned.model import Device, Direction, Target
+    from aio_tuned.sweep import Outcome
+
+# A drift or a noise larger than this is worth a sentence.
+_NOTABLE = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """What the sweep itself cannot know."""
+
+    measured_at: str
+    seconds: float
+    kernel: str
+    tool_version: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A profile, with the curves that it was chosen from."""
+
+    profile: Profile
+    curves: tuple[Curve, ...]
+
+
+def curves(outcome: Outcome) -> tuple[Curve, ...]:
+    """The curve of each phase."""
+    return tuple(stats.curve(phase.phase, phase.samples) for phase in outcome.phases)
+
+
+def _result(curve: Curve, tolerance: float) -> Result:
+    choice = choose.choose(curve, tolerance)
+    stat = choice.stats
+    return Result(
+        setting=stat.point.setting,
+        throughput_bytes_per_s=round(stat.bytes_per_s),
+        throughput_ci95_bytes_per_s=(round(stat.low_bytes_per_s), round(stat.high_bytes_per_s)),
+        latency_p99_us=round(stat.latency_p99_us, 1),
+        ties=choice.ties,
+        default_throughput_bytes_per_s=round(curve.reference.bytes_per_s) if curve.reference else 0,
+        transfer_bytes=curve.transfer_bytes,
+    )
+
+
+def _combined(read: Curve, write: Curve, config: Config) -> CombinedResult:
+    choice = choose.combine(read, write, config.read_weight, config.tolerance_percent / 100)
+    return CombinedResult(
+        setting=choice.setting,
+        read_throughput_bytes_per_s=round(choice.read.bytes_per_s),
+        write_throughput_bytes_per_s=round(choice.write.bytes_per_s),
+        read_share=round(choice.read_share, 4),
+        write_share=round(choice.write_share, 4),
+        ties=choice.ties,
+    )
+
+
+def _findings(target: Target, outcome: Outcome, found: tuple[Curve, ...]) -> tuple[list[str], list[str]]:
+    """(findings, those of them that make the profile provisional)."""
+    doubts = [target.provisional] if target.provisional else []
+    notes = [finding for finding in target.findings if finding not in doubts]
+    if not outcome.hello.counters_live:
+        doubts.append("the device keeps no I/O counters (queue/iostats is 0), so nothing proves that it did the I/O")
+    if not outcome.hello.drop_caches:
+        notes.append(f"drop_caches was not possible: {outcome.hello.no_drop_reason}".removesuffix(": "))
+    for curve, phase in zip(found, outcome.phases, strict=True):
+        if len(curve.points) < curve.planned:
+            doubts.append(
+                f"{curve.direction}: {len(curve.points)} of {curve.planned} points were measured ({phase.ended})"
+            )
+        if curve.noise > _NOTABLE:
+            notes.append(f"{curve.direction}: visits to one point differ by {curve.noise:.0%} (standard deviation)")
+        if abs(curve.drift) > _NOTABLE:
+            notes.append(f"{curve.direction}: the reference point drifted by {curve.drift:+.0%} during the phase")
+    return [*doubts, *notes], doubts
+
+
+def build(
+    device: Device,
+    target: Target,
+    config: Config,
+    outcome: Outcome,
+    circumstances: Circumstances,
+    drop_caches: str,
+) -> Report:
+    """The profile of a finished sweep. MeasurementError if the samples support none.
+
+    It is `measured` only if every planned point was measured and the counters prove the I/O; else `provisional`.
+    """
+    found = curves(outcome)
+    of_direction: dict[Direction, Curve] = {curve.direction: curve for curve in found}
+    tolerance = config.tolerance_percent / 100
+    skipped = Skipped(skipped=target.no_write or "not swept")
+    read, write = of_direction.get("read"), of_direction.get("write")
+    findings, doubts = _findings(target, outcome, found)
+    samples = outcome.samples
+    verdicts = {sample.cache_verdict for sample in stats.clean(samples)}
+    return Report(
+        curves=found,
+        profile=Profile(
+            schema=SCHEMA,
+            state="provisional" if doubts else "measured",
+            device=DeviceInfo(
+                id=device.id,
+                name=device.name,
+                model=device.model,
+                serial=device.serial,
+                firmware=device.firmware,
+                nsid=device.nsid,
+                size_bytes=device.size_bytes,
+                logical_block_bytes=device.logical_block_bytes,
+                transport=device.transport,
+                pcie_link=device.pcie_link,
+                numa_node=device.numa_node,
+                members=device.members,
+            ),
+            read=_result(read, tolerance) if read else skipped,
+            write=_result(write, tolerance) if write else skipped,
+            combined=_combined(read, write, config) if read and write else skipped,
+            evidence=Evidence(
+                measured_at=circumstances.measured_at,
+                tool_version=circumstances.tool_version,
+                helper_version=outcome.hello.version,
+                kernel=circumstances.kernel,
+                target=f"scratch file on {target.filesystem}" if target.kind == "scratch" else "raw device",
+                seed=circumstances.seed,
+                grid_points=len(plan.settings(config.grid)),
+                points_planned=sum(curve.planned for curve in found),
+                points_measured=sum(len(curve.points) for curve in found),
+                visits=len(samples),
+                tainted_visits=len(samples) - len(stats.clean(samples)),
+                seconds=round(circumstances.seconds, 1),
+                io_seconds=round(sum(sample.elapsed_ns for sample in samples) / 1e9, 1),
+                bytes_read=sum(sample.bytes for sample in samples if sample.request.direction == "read"),
+                bytes_written=outcome.written_bytes,
+                read_noise=round(read.noise, 5) if read else None,
+                write_noise=round(write.noise, 5) if write else None,
+                read_drift=round(read.drift, 5) if read else None,
+                write_drift=round(write.drift, 5) if write else None,
+                drop_caches=drop_caches,
+                caches_dropped=sum(sample.cache_dropped for sample in samples),
+                cache_verdict="device" if verdicts == {"device"} else "unknown",
+                buffer=outcome.hello.buffer,
+                findings=tuple(findings),
+            ),
+            fingerprint=Fingerprint(
+                firmware=device.firmware,
+                pcie_link=device.pcie_link,
+                logical_block_bytes=device.logical_block_bytes,
+                max_sectors_kb=device.queue.max_sectors_kb,
+                nr_requests=device.queue.nr_requests,
+                scheduler=device.queue.scheduler,
+                filesystem=target.filesystem,
+                kernel=".".join(circumstances.kernel.split(".")[:2]),
+            ),
+        ),
+    )

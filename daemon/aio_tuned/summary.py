@@ -1,0 +1,203 @@
+"""A profile, and the curves that it was chosen from, as a person wants to see them. Pure but for printing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aio_tuned import units
+from aio_tuned.model import CombinedResult, Result, Skipped
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console, RenderableType
+
+    from aio_tuned.model import Curve, Profile, Setting
+
+_HEAD = (
+    "",
+    "throughput",
+    "95 % interval",
+    "block",
+    "depth",
+    "threads",
+    "events",
+    "submit",
+    "p99",
+    "ties",
+    "default gives",
+)
+
+
+def _setting(setting: Setting) -> tuple[str, ...]:
+    return (
+        units.size(setting.block_size),
+        str(setting.queue_depth),
+        str(setting.io_parallelism),
+        "overlap" if setting.overlap_events else "sequential",
+        "single" if setting.single_submit else "batch",
+    )
+
+
+def _row(name: str, result: Result) -> tuple[str, ...]:
+    low, high = result.throughput_ci95_bytes_per_s
+    default = result.default_throughput_bytes_per_s
+    gain = f" ({result.throughput_bytes_per_s / default - 1:+.0%})" if default else ""
+    return (
+        name,
+        units.throughput(result.throughput_bytes_per_s),
+        f"{low / 1e9:.2f} to {high / 1e9:.2f}",
+        *_setting(result.setting),
+        f"{result.latency_p99_us / 1000:.2f} ms",
+        str(result.ties),
+        f"{units.throughput(default)}{gain}",
+    )
+
+
+def rows(profile: Profile) -> list[tuple[str, ...]]:
+    """The table of settings; sections that were skipped are not in it."""
+    table = [
+        _row(name, part)
+        for name, part in (("read", profile.read), ("write", profile.write))
+        if isinstance(part, Result)
+    ]
+    if isinstance(profile.combined, CombinedResult):
+        both = profile.combined
+        table.append(
+            (
+                "combined",
+                f"{units.throughput(both.read_throughput_bytes_per_s)} r",
+                f"{units.throughput(both.write_throughput_bytes_per_s)} w",
+                *_setting(both.setting),
+                "",
+                str(both.ties),
+                f"{both.read_share:.0%} and {both.write_share:.0%} of the best",
+            )
+        )
+    return table
+
+
+def heat_map(curve: Curve) -> tuple[list[int], list[int], dict[tuple[int, int], float]]:
+    """(block sizes, queue depths, best bytes/s over threads and modes of each pair that was measured)."""
+    cells: dict[tuple[int, int], float] = {}
+    for stats in curve.points:
+        for setting in stats.point.aliases:
+            cell = (setting.block_size, setting.queue_depth)
+            cells[cell] = max(cells.get(cell, 0.0), stats.bytes_per_s)
+    return sorted({block for block, _ in cells}), sorted({depth for _, depth in cells}), cells
+
+
+def _notes(profile: Profile) -> list[str]:
+    evidence = profile.evidence
+    measured = evidence.io_seconds / max(evidence.seconds, 0.1)
+    cost = f"{units.duration(evidence.seconds)} ({measured:.0%} of it measured I/O)"
+    points = f"{evidence.points_measured} of {evidence.points_planned} points, {evidence.visits} visits"
+    notes = [f"{points} in {cost}, {units.size(evidence.bytes_written)} written"]
+    for name, noise, drift in (
+        ("read", evidence.read_noise, evidence.read_drift),
+        ("write", evidence.write_noise, evidence.write_drift),
+    ):
+        if noise is not None and drift is not None:
+            notes.append(f"{name}: noise {noise:.1%} between visits, drift {drift:+.1%} over the phase")
+    notes += [f"! {finding}" for finding in evidence.findings]
+    for name, part in (("read", profile.read), ("write", profile.write)):
+        if isinstance(part, Skipped):
+            notes.append(f"{name}: skipped: {part.skipped}")
+    return notes
+
+
+def _title(profile: Profile) -> str:
+    device = profile.device
+    words = (device.model, device.serial, device.firmware, units.size(device.size_bytes), device.pcie_link)
+    return f"{device.name}: {profile.state}\n" + "  ".join(word for word in words if word)
+
+
+def _plain_table(head: Sequence[str], table: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in (head, *table)) for column in range(len(head))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (head, *table)
+    ]
+
+
+def plain(profile: Profile, curves: Sequence[Curve]) -> str:
+    """The summary as text of one colour."""
+    lines = [_title(profile), "", *_plain_table(_HEAD, rows(profile))]
+    for curve in curves:
+        blocks, depths, cells = heat_map(curve)
+        head = (f"{curve.direction} GB/s, block by depth", *(str(depth) for depth in depths))
+        table = [
+            (
+                units.size(block),
+                *(f"{cells[block, depth] / 1e9:.2f}" if (block, depth) in cells else "-" for depth in depths),
+            )
+            for block in blocks
+        ]
+        lines += ["", *_plain_table(head, table)]
+    return "\n".join([*lines, "", *_notes(profile)])
+
+
+def _colour(share: float) -> str:
+    """Background from red (half of the best and less) over yellow to green (the best)."""
+    warmth = min(1.0, max(0.0, (share - 0.5) * 2))
+    red, green = (200, int(40 + 280 * warmth)) if warmth < 0.5 else (int(200 - 340 * (warmth - 0.5)), 180)  # noqa: PLR2004 - a colour
+    return f"black on rgb({red},{green},70)"
+
+
+def _rich_heat_map(curve: Curve) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
+    blocks, depths, cells = heat_map(curve)
+    best = max(cells.values(), default=1.0)
+    table = Table(
+        title=f"{curve.direction}, GB/s: block size by queue depth",
+        box=None,
+        padding=(0, 0),
+        title_justify="left",
+    )
+    table.add_column(justify="right")
+    for depth in depths:
+        table.add_column(f"{depth}", justify="center", min_width=8)
+    for block in blocks:
+        row = [Text(f"{units.size(block)} ")]
+        for depth in depths:
+            value = cells.get((block, depth))
+            text = f"{value / 1e9:^8.2f}" if value else "   -    "
+            row.append(Text(text, style=_colour(value / best) if value else "dim"))
+        table.add_row(*row)
+    return table
+
+
+def _print_rich(console: Console, profile: Profile, curves: Sequence[Curve]) -> None:
+    from rich.columns import Columns
+    from rich.table import Table
+    from rich.text import Text
+
+    console.print()
+    console.print(Text(_title(profile), style="bold"))
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for name in _HEAD:
+        table.add_column(name, no_wrap=True)
+    for row in rows(profile):
+        table.add_row(Text(row[0], style="bold"), Text(row[1], style="bold green"), *row[2:])
+    console.print(table)
+    if curves:
+        console.print()
+        console.print(Columns([_rich_heat_map(curve) for curve in curves], padding=(0, 6)))
+    console.print()
+    for note in _notes(profile):
+        console.print(Text(note, style="yellow" if note.startswith("!") else "dim"))
+
+
+def show(profile: Profile, curves: Sequence[Curve] = ()) -> None:
+    """Print the summary to standard output, in colour if that is a terminal and rich is installed."""
+    try:
+        from rich.console import Console
+    except ImportError:
+        print(plain(profile, curves))
+        return
+    console = Console()
+    if console.is_terminal:
+        _print_rich(console, profile, curves)
+    else:
+        print(plain(profile, curves))

@@ -1,0 +1,176 @@
+"""Adapter: what /sys, /proc/swaps and udev's database say of a block device. Roots are parameters; it only reads."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyudev
+
+from aio_tuned.errors import TargetError
+from aio_tuned.model import Queue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+SYS = Path("/sys")
+_SECTOR = 512
+
+
+def attribute(directory: Path, name: str) -> str:
+    """One attribute's text without its line end; "" if there is none. Bytes that are not UTF-8 become surrogates."""
+    try:
+        return (directory / name).read_bytes().decode("utf-8", "surrogateescape").rstrip("\n")
+    except OSError:
+        return ""
+
+
+def device_number(path: Path) -> str:
+    """The number ("259:0") of a block device node, through symbolic links. TargetError if it is not one."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise TargetError(f"{path}: {error.strerror}") from None
+    if not stat.S_ISBLK(status.st_mode):
+        raise TargetError(f"{path} is not a block device")
+    return f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+
+
+def directory(number: str, sys: Path = SYS) -> Path:
+    """The /sys directory of a block device. TargetError if the kernel does not know it (any more)."""
+    link = sys / "dev/block" / number
+    if not link.exists():
+        raise TargetError(f"no block device {number}: {link} does not exist; has it been removed?")
+    return link.resolve()
+
+
+def whole_disk(number: str, sys: Path = SYS) -> str:
+    """The number of the disk that a partition is on; of anything else, its own."""
+    found = directory(number, sys)
+    return attribute(found.parent, "dev") if (found / "partition").exists() else number
+
+
+def _names(path: Path) -> tuple[str, ...]:
+    try:
+        return tuple(sorted(entry.name for entry in path.iterdir()))
+    except OSError:
+        return ()
+
+
+def partitions(number: str, sys: Path = SYS) -> Mapping[str, str]:
+    """Names and numbers of a disk's partitions."""
+    found = directory(number, sys)
+    return {name: attribute(found / name, "dev") for name in _names(found) if (found / name / "partition").exists()}
+
+
+def holders(number: str, sys: Path = SYS) -> tuple[str, ...]:
+    """Names of the devices (md, dm) that are built on this one."""
+    return _names(directory(number, sys) / "holders")
+
+
+def members(number: str, sys: Path = SYS) -> tuple[str, ...]:
+    """Names of the whole disks below a volume, down to the leaves; () for a disk."""
+
+    def leaves(found: Path) -> Iterator[str]:
+        below = _names(found / "slaves")
+        if not below:
+            disk = found.parent if (found / "partition").exists() else found
+            yield disk.name
+        for name in below:
+            yield from leaves((found / "slaves" / name).resolve())
+
+    found = directory(number, sys)
+    return tuple(dict.fromkeys(leaves(found))) if _names(found / "slaves") else ()
+
+
+def queue(number: str, sys: Path = SYS) -> Queue:
+    """The request queue's limits; the scheduler is the one in brackets."""
+    found = directory(number, sys) / "queue"
+    scheduler = attribute(found, "scheduler")
+    if "[" in scheduler:
+        scheduler = scheduler.partition("[")[2].partition("]")[0]
+    return Queue(
+        max_sectors_kb=int(attribute(found, "max_sectors_kb") or 0),
+        nr_requests=int(attribute(found, "nr_requests") or 0),
+        scheduler=scheduler,
+    )
+
+
+def size_bytes(number: str, sys: Path = SYS) -> int:
+    """Size of a disk or partition."""
+    return int(attribute(directory(number, sys), "size") or 0) * _SECTOR
+
+
+def diskseq(number: str, sys: Path = SYS) -> int | None:
+    """The kernel's number for this very disk, never given twice; None on kernels before 5.15."""
+    text = attribute(directory(number, sys), "diskseq")
+    return int(text) if text.isdigit() else None
+
+
+def in_swap(numbers: set[str], proc: Path = Path("/proc")) -> bool:
+    """Whether one of the devices holds a swap area in use."""
+    try:
+        lines = (proc / "swaps").read_text(encoding="utf-8", errors="surrogateescape").splitlines()[1:]
+    except OSError:
+        return False
+    for line in lines:
+        try:
+            if device_number(Path(line.split()[0])) in numbers:
+                return True
+        except (TargetError, IndexError):
+            continue  # a swap file
+    return False
+
+
+def udev_properties(number: str) -> dict[str, str]:
+    """What udev's database knows of the device; {} where udev does not run or knows nothing."""
+    try:
+        major, minor = (int(part) for part in number.split(":"))
+        device = pyudev.Devices.from_device_number(pyudev.Context(), "block", os.makedev(major, minor))
+        return dict(device.properties)
+    except (pyudev.DeviceNotFoundError, OSError, ValueError):
+        return {}
+
+
+def _link(controller: Path) -> str:
+    """PCIe link of a controller as "16.0 GT/s x4"; "" if it is not on PCIe."""
+    speed = attribute(controller, "current_link_speed").removesuffix(" PCIe")
+    width = attribute(controller, "current_link_width")
+    return f"{speed} x{width}" if speed and width else ""
+
+
+def facts(number: str, sys: Path = SYS, udev: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Everything that identifies a whole disk or volume, as text, for identity.device()."""
+    found = directory(number, sys)
+    parent = (found / "device").resolve() if (found / "device").exists() else found
+    # With native multipath the parent is the subsystem; its controllers are symbolic links in it.
+    controllers = sorted(parent.glob("nvme[0-9]*")) if parent.name.startswith("nvme-subsys") else [parent]
+    controller = next((entry.resolve() for entry in controllers if (entry / "transport").exists()), parent)
+    pci = controller / "device"
+    texts = {
+        "sys_name": found.name,
+        "device_number": number,
+        "size": attribute(found, "size"),
+        "ro": attribute(found, "ro"),
+        "hidden": attribute(found, "hidden"),
+        "diskseq": attribute(found, "diskseq"),
+        "logical_block_size": attribute(found, "queue/logical_block_size"),
+        "wwid": attribute(found, "wwid") or attribute(parent, "wwid"),
+        "nsid": attribute(found, "nsid"),
+        "model": attribute(parent, "model"),
+        "serial": attribute(parent, "serial") or attribute(found, "serial"),
+        "firmware": attribute(parent, "firmware_rev") or attribute(parent, "rev"),
+        "transport": attribute(controller, "transport"),
+        "pcie_link": _link(pci),
+        "numa_node": attribute(pci, "numa_node") or attribute(controller, "numa_node"),
+        "dm_name": attribute(found, "dm/name"),
+        "dm_uuid": attribute(found, "dm/uuid"),
+        "md_uuid": attribute(found, "md/uuid"),
+        "loop_file": attribute(found, "loop/backing_file"),
+        "members": " ".join(members(number, sys)),
+    }
+    for key, value in (udev or {}).items():
+        texts[f"udev.{key}"] = value
+    return {key: value for key, value in texts.items() if value}

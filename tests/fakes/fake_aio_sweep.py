@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+"""A stand-in for aio-sweep: speaks native/PROTOCOL.md, models a drive, answers at once in virtual time.
+
+The drive: a bandwidth ceiling per direction, a latency per request, a cost per system call and per thread's start, and
+lognormal noise. $FAKE_AIO_SWEEP is a JSON object that overrides MODEL and may ask for misbehaviour, see `misbehave`.
+Standard library only, so that it also runs where aio-tuned is not installed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import sys
+import time
+from typing import Any
+
+MODEL: dict[str, Any] = {
+    "read_bytes_per_s": 6.5e9,
+    "write_bytes_per_s": 4.0e9,
+    "latency_ns": 90_000,
+    "syscall_ns": 4_000,
+    "start_ns": 60_000,
+    "noise": 0.01,
+    "drift_per_s": 0.0,
+    "seed": 1,
+    # {"at": N, "do": …}: from the Nth point on (or only at it, with "once": true) do
+    # die | garbage | silent | error | newer | lie | wrong-id | cache | foreign | unknown
+    "misbehave": None,
+    "fill_bytes": None,
+}
+
+
+def say(**message: object) -> None:
+    print(json.dumps(message, separators=(",", ":")), flush=True)
+
+
+def words_of(arguments: list[str]) -> dict[str, str]:
+    words = {}
+    for argument in arguments:
+        key, _, value = argument.removeprefix("--").partition("=")
+        words[key] = value
+    return words
+
+
+def transfer_ns(model: dict[str, Any], request: dict[str, str], noise: random.Random, now_s: float) -> tuple[int, int]:
+    """(elapsed, latency) of one transfer: whichever is slowest of device, queue and submitting thread."""
+    size, threads = int(request["transfer_bytes"]), int(request["io_parallelism"])
+    share = size // threads
+    block = min(int(request["block_size"]), share)
+    blocks = math.ceil(share / block)
+    depth = min(int(request["queue_depth"]), blocks)
+    rate = model[f"{request['op']}_bytes_per_s"] * math.exp(model["drift_per_s"] * now_s)
+    service = model["latency_ns"] + block / rate * 1e9
+    waves = blocks / depth if request["overlap_events"] == "1" and depth > 1 else math.ceil(blocks / depth)
+    calls = blocks * (2 if request["single_submit"] == "1" else 1.2)
+    elapsed = max(size / rate * 1e9, waves * service, calls * model["syscall_ns"]) + threads * model["start_ns"]
+    elapsed *= math.exp(noise.gauss(0, model["noise"]))
+    return max(1, int(elapsed)), int(service + depth * threads * block / rate * 1e9)
+
+
+def main() -> int:
+    model = MODEL | json.loads(os.environ.get("FAKE_AIO_SWEEP", "{}"))
+    options = words_of(sys.argv[1:])
+    kind = next(key for key in ("scratch", "file", "device") if key in options)
+    span, most = int(options["span-bytes"]), int(options["max-transfer-bytes"])
+    filled = model["fill_bytes"] if model["fill_bytes"] is not None else (span if kind == "scratch" else 0)
+    misbehave = model["misbehave"] or {"at": 1 << 62, "do": ""}
+    say(type="tick", phase="fill", bytes=filled, total_bytes=filled)
+    say(
+        type="hello",
+        protocol=2 if misbehave["do"] == "newer" else 1,
+        helper="fake-aio-sweep",
+        version="fake",
+        target={"kind": kind, "path": options[kind], "offset_bytes": 0, "span_bytes": span, "device_number": "7:0"},
+        dio_alignment_bytes=4096,
+        logical_block_bytes=4096,
+        allow_write="allow-write" in options,
+        buffer={"bytes": most, "backing": "pages", "huge_bytes": 0, "locked": True},
+        page_cache={"policy": options["drop-caches"], "drop_caches": True, "residency": "none", "reason": ""},
+        counters={"path": "", "live": misbehave["do"] != "unknown"},
+        fill_bytes=filled,
+        fill_ns=0,
+        setup_ns=1000,
+    )
+    noise = random.Random(model["seed"])
+    points, moved, now_ns = 0, {"read": 0, "write": filled}, 0
+    for line in sys.stdin:
+        verb, *pairs = line.split()
+        request = dict(pair.split("=", 1) for pair in pairs)
+        points += 1
+        wrong = ""
+        if points == misbehave["at"] or (points > misbehave["at"] and not misbehave.get("once")):
+            wrong = misbehave["do"]
+        if wrong == "die":
+            return 3
+        if wrong == "garbage":
+            print("what?", flush=True)
+            return 0
+        if wrong == "silent":
+            time.sleep(3600)
+        if wrong == "error":
+            say(type="error", code=74, op="io_submit", errno=61, name="ENODATA", message="media error", id=points)
+            return 74
+        if verb != "point" or (request["op"] == "write" and "allow-write" not in options):
+            say(type="error", code=65, op="request", errno=0, name="", message="not allowed", line=line.strip()[:200])
+            return 65
+        size = int(request["transfer_bytes"])
+        least_ns, least = int(request.get("min_ns", 0)), int(request.get("min_transfers", 1))
+        most_bytes = int(request.get("max_bytes", 0))
+        times: list[int] = []
+        latency = 0
+        while not times or (
+            (sum(times) < least_ns or len(times) < least) and not (most_bytes and (len(times) + 1) * size > most_bytes)
+        ):
+            elapsed, latency = transfer_ns(model, request, noise, (now_ns + sum(times)) / 1e9)
+            times.append(elapsed)
+        total = size * len(times)
+        moved[request["op"]] += total
+        now_ns += sum(times)
+        seen = total // 2 if wrong == "cache" else total * 3 if wrong == "foreign" else total
+        say(
+            type="point",
+            id=int(request["id"]) + (wrong == "wrong-id"),
+            op=request["op"],
+            transfers_ns=times,
+            transfer_bytes=size,
+            bytes=total + (wrong == "lie"),
+            elapsed_ns=sum(times),
+            wall_ns=sum(times) + 50_000,
+            requests=0,
+            submits=0,
+            reaps=0,
+            latency_ns={"p50": latency, "p90": latency, "p99": latency * 2, "p999": latency * 3, "max": latency * 3},
+            cpu_user_ns=0,
+            cpu_system_ns=0,
+            cache={
+                "dropped": points == 1 or request.get("drop_caches") == "1",
+                "resident_bytes": 0,
+                "verdict": "unknown" if wrong == "unknown" else "cache" if wrong == "cache" else "device",
+            },
+            counters={
+                "read_bytes": seen if request["op"] == "read" else 0,
+                "write_bytes": seen if request["op"] == "write" else 0,
+            },
+        )
+    say(type="end", reason="eof", points=points, bytes_read=moved["read"], bytes_written=moved["write"])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
