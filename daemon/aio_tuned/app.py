@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,7 +18,7 @@ from aio_tuned.claim import check_same, claim
 from aio_tuned.errors import AioTunedError, Exit, ProfileError, TargetError
 from aio_tuned.helper import Helper, Tick, arguments, find
 from aio_tuned.model import Policy, Skip
-from aio_tuned.sweep import Order, Outcome, Progress, sweep
+from aio_tuned.sweep import Order, Outcome, Progress, check_write_budget, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -83,8 +83,9 @@ def run_interruptibly(work: Coroutine[Any, Any, _T]) -> _T:
         caught: list[signal.Signals] = []
 
         def cancel(number: signal.Signals) -> None:
+            if not caught:  # a second one must not end the cleaning up
+                task.cancel()
             caught.append(number)
-            task.cancel()
 
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -103,13 +104,14 @@ def _decide(options: TuneOptions) -> tuple[Device, Target]:
     """Read all facts afresh and decide; TargetError if the device is not to be swept."""
     place = location.resolve(options.target)
     device = location.device(place)
-    usage = location.usage(place, device, options.config.span_bytes, raw=options.raw)
-    policy = Policy(
-        raw=options.raw,
-        read_only=options.read_only,
-        raw_write=options.config.raw_write,
-        span_bytes=options.config.span_bytes,
-    )
+    config = options.config
+    policy = Policy(raw=options.raw, read_only=options.read_only, raw_write=config.raw_write)
+    span = config.span_bytes
+    if not options.read_only:
+        # Filling the scratch file is written too: an eighth of the budget at most.
+        span = max(policy.least_span_bytes, min(span, config.write_budget_bytes(device.size_bytes) // 8))
+    policy = replace(policy, span_bytes=span)
+    usage = location.usage(place, device, span, raw=options.raw)
     decision = eligibility.decide(device, usage, policy, place.directory)
     if isinstance(decision, Skip):
         raise TargetError(f"{options.target}: {decision.reason}")
@@ -138,6 +140,8 @@ async def _measure(options: TuneOptions, device: Device, target: Target, watcher
         tolerance=config.tolerance_percent / 100,
         seed=options.seed,
     )
+    if "write" in directions:
+        check_write_budget(order, target.span_bytes, device.logical_block_bytes)
     async with await Helper.start(find(options.helper), words, watcher.tick) as helper:
         return await sweep(helper, order, watcher.update)
 
@@ -158,8 +162,11 @@ def tune(options: TuneOptions, watcher: Watcher) -> Tuned:
         # The helper takes the lock itself on a device that it writes to.
         if target.kind == "scratch" or target.no_write:
             held.enter_context(claim(device))
-        if _decide(options) != (device, target):
+        again, fresh = _decide(options)
+        # The free space, and with it the span, may have moved meanwhile.
+        if (again, replace(fresh, span_bytes=0)) != (device, replace(target, span_bytes=0)):
             raise TargetError(f"{device.node} or its use has just changed; try again")
+        target = fresh
         watcher.begin(device, target)
         outcome = run_interruptibly(_measure(options, device, target, watcher))
         check_same(device)

@@ -83,5 +83,6 @@ def combine(read: Curve, write: Curve, read_weight: float, tolerance: float) -> 
         write=chosen.write,
         read_share=chosen.read_share,
         write_share=chosen.write_share,
-        ties=len(tied),
+        # Settings that are the same program in both directions are one tie, as they are in each direction by itself.
+        ties=len({(choice.read.point.setting, choice.write.point.setting) for choice in tied}),
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, get_args
 
 from aio_tuned import __version__, app, config, profile, progress, summary
-from aio_tuned.errors import AioTunedError, Exit
+from aio_tuned.errors import AioTunedError, Exit, ProfileError
 from aio_tuned.model import DropCaches
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def _grid_word(text: str) -> tuple[str, list[object]]:
     key, separator, values = text.partition("=")
     if not separator or key not in config.GRID_KEYS:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not KEY=VALUE,VALUE… with KEY one of {', '.join(config.GRID_KEYS)}"
+            f"{text!r} is not KEY=VALUE,VALUE... with KEY one of {', '.join(config.GRID_KEYS)}"
         )
     words: dict[str, object] = {"true": True, "false": False}
     parsed = [words.get(word, int(word) if word.isdecimal() else word) for word in values.split(",")]
@@ -56,8 +56,8 @@ def _grid_word(text: str) -> tuple[str, list[object]]:
 
 
 def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    if not (text.isascii() and text.isdecimal() and len(text) <= 18):  # noqa: PLR2004 - it goes into a TOML integer
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of up to 18 digits")
     return int(text)
 
 
@@ -88,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
         type=_grid_word,
         action="append",
         default=[],
-        metavar="KEY=V,V…",
+        metavar="KEY=V,V...",
         help="values of a parameter; repeatable",
     )
     tune.add_argument(
@@ -172,20 +172,24 @@ def _tune(arguments: argparse.Namespace) -> int:
 
 def _show(arguments: argparse.Namespace) -> int:
     directory = arguments.out or _load_config(arguments).profiles
-    paths = app.profile_paths(directory, arguments.target)
-    profiles = [app.load_profile(path) for path in paths]
-    if arguments.json:
-        tables = [
-            {"file": str(path), "profile": profile.to_table(found)} for path, found in zip(paths, profiles, strict=True)
-        ]
-        print(json.dumps(tables, indent=2))
-        return Exit.OK
-    if not profiles:
-        print(f"no profiles in {directory}: run aio-tuned tune TARGET", file=sys.stderr)
-    for path, found in zip(paths, profiles, strict=True):
-        summary.show(found)
-        print(f"\n{path}\n")
-    return Exit.OK
+    found, broken = [], []
+    for path in app.profile_paths(directory, arguments.target):
+        try:
+            found.append((path, app.load_profile(path)))
+        except ProfileError as error:
+            broken.append(error)
+    if arguments.json and (found or not broken):
+        print(json.dumps([{"file": str(path), "profile": profile.to_table(one)} for path, one in found], indent=2))
+    elif not arguments.json:
+        for path, one in found:
+            summary.show(one)
+            print(f"\n{path}\n")
+        if not found and not broken:
+            print(f"no profiles in {directory}: run aio-tuned tune TARGET", file=sys.stderr)
+    # One torn file must not hide the others.
+    for problem in broken:
+        print(f"aio-tuned: {problem}", file=sys.stderr)
+    return Exit.DATA if broken else Exit.OK
 
 
 def _check_config(arguments: argparse.Namespace) -> int:

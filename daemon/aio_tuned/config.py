@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 DEFAULT_PATH = Path("/etc/aio-tuned/aio-tuned.conf")
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:iB|B)?", re.IGNORECASE)
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)?")
+# ASCII: \d knows the digits of all scripts, and IGNORECASE takes the Kelvin sign for a K. 15 digits are a petabyte.
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([KMGT]?)(?:iB|B)?", re.IGNORECASE | re.ASCII)
+_DURATION = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*(s|m|h)?", re.ASCII)
+_LARGEST_BYTES = (1 << 63) - 1
 _LONGEST_S = 7 * 86400
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 
@@ -36,15 +38,15 @@ def size_bytes(value: object) -> int:
         number = int(float(match[1]) * _UNITS[match[2].upper()])
     else:
         raise ValueError(f'{value!r} is not a size: write bytes, or "128K", "1M", "64G"')
-    if number <= 0:
-        raise ValueError(f"{value!r} is not a size: it must be more than 0")
+    if not 0 < number <= _LARGEST_BYTES:
+        raise ValueError(f"{value!r} is not a size: it must be more than 0 and less than 2^63 bytes")
     return number
 
 
 def duration_s(value: object) -> float:
     """Seconds of 150, 2.5, "90s", "3m", "1h"; ValueError says what would be right."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        number = float(value)
+        number = float(min(value, _LONGEST_S + 1))  # an int may be too large for a float
     elif isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
         number = float(match[1]) * _SECONDS[match[2]]
     else:
@@ -198,7 +200,7 @@ def parse(text: str, origin: str, base: Config | None = None) -> Config:
     config = base or Config()
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # numbers of 5,000 digits and 1,000 brackets are no TOMLDecodeError
         raise ConfigError(f"{origin}: not valid TOML: {error}") from None
     known = _sections()
     changes: dict[str, Any] = {}
@@ -217,7 +219,8 @@ def parse(text: str, origin: str, base: Config | None = None) -> Config:
 
 def sources(path: Path) -> tuple[Path, ...]:
     """The files that make up the configuration at `path`, in the order in which they are laid over each other."""
-    drop_ins = sorted(Path(f"{path}.d").glob("*.conf"))
+    # Editors leave hidden files and links there.
+    drop_ins = sorted(found for found in Path(f"{path}.d").glob("*.conf") if not found.name.startswith("."))
     return (*((path,) if path.exists() else ()), *drop_ins)
 
 

@@ -68,8 +68,9 @@ def _no_raw_write(device: Device, usage: Usage, policy: Policy) -> str:
     """Why the raw device is not written; "" only for a blank whole disk that the operator gave leave to write."""
     if policy.read_only:
         return "asked for reads only (--read-only)"
-    if usage.mounted_at:
-        return f"mounted at {', '.join(usage.mounted_at)}: writes go through the filesystem, without --raw"
+    if usage.mounted_at or usage.mount is not None:
+        where = ", ".join(usage.mounted_at) or str(usage.mount.point if usage.mount else "")
+        return f"mounted at {where}: writes go through the filesystem, without --raw"
     if usage.holders:
         return f"in use by {', '.join(usage.holders)}"
     if usage.partitions:

@@ -11,17 +11,19 @@ import signal
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aio_tuned.errors import Exit, HelperError
 from aio_tuned.model import Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from typing_extensions import Self
 
     from aio_tuned.model import DropCaches, Request, Target
+
+_T = TypeVar("_T")
 
 PROTOCOL = 1
 # The helper ticks once a second whatever it does; ten missed ones are a device that does not answer.
@@ -134,7 +136,7 @@ def parse_hello(message: dict[str, Any]) -> Hello:
     try:
         buffer = message["buffer"]
         locked = "locked" if buffer["locked"] else "not locked"
-        return Hello(
+        hello = Hello(
             version=str(message.get("version", "?")),
             dio_alignment_bytes=int(message["dio_alignment_bytes"]),
             buffer=f"{int(buffer['bytes']) >> 20} MiB, {int(buffer['huge_bytes']) >> 20} MiB of it huge pages"
@@ -144,8 +146,11 @@ def parse_hello(message: dict[str, Any]) -> Hello:
             counters_live=bool(message["counters"]["live"]),
             fill_bytes=int(message["fill_bytes"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise HelperError(f"the helper's hello lacks or garbles {error}") from None
+    if hello.dio_alignment_bytes <= 0 or hello.fill_bytes < 0:
+        raise HelperError("the helper's hello has an alignment or a fill size that cannot be")
+    return hello
 
 
 def parse_point(message: dict[str, Any], request: Request) -> Sample:
@@ -175,12 +180,33 @@ def parse_point(message: dict[str, Any], request: Request) -> Sample:
         or sum(sample.transfers_ns) != sample.elapsed_ns
         or sample.bytes != len(sample.transfers_ns) * request.transfer_bytes
         or sample.wall_ns < sample.elapsed_ns
+        or min(sample.latency_p50_ns, sample.latency_p99_ns, sample.device_read_bytes, sample.device_write_bytes) < 0
         or sample.cache_verdict not in ("device", "cache", "unknown")
     ):
         raise HelperError(
             f"the helper's answer to request {request.id} contradicts itself: times or bytes do not add up"
         )
     return sample
+
+
+class _TooLateError(Exception):
+    """What was waited for did not come in time."""
+
+
+async def _within(seconds: float, work: Coroutine[Any, Any, _T]) -> _T:
+    """The result of `work`, or _TooLateError.
+
+    Before Python 3.12 asyncio.wait_for() loses a cancellation that comes together with the result: Ctrl-C would do
+    nothing.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+        if not done:
+            raise _TooLateError
+        return task.result()
+    finally:
+        task.cancel()
 
 
 class Helper:
@@ -238,7 +264,12 @@ class Helper:
         self._process.stdin.close()
         message = await self._next("end")
         self._ended = True
-        await asyncio.wait_for(self._process.wait(), _END_S)
+        try:
+            code = await _within(_END_S, self._process.wait())
+        except _TooLateError:
+            raise HelperError(f"the helper does not leave, {_END_S:.0f} s after its end", Exit.IO) from None
+        if code != 0:
+            raise HelperError(f"the helper left with exit code {code} after its end")
         written = message.get("bytes_written", 0)
         return written if isinstance(written, int) else 0
 
@@ -247,11 +278,13 @@ class Helper:
         if self._process.returncode is None and not self._ended:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGTERM)
+            if self._process.stdin is not None:
+                self._process.stdin.close()
         for final in (False, True):
             try:
                 # Read on, so that a helper with a full pipe can leave.
-                await asyncio.wait_for(self._process.communicate(), _END_S)
-            except asyncio.TimeoutError:
+                await _within(_END_S, self._process.communicate())
+            except _TooLateError:
                 if final:
                     return  # in the kernel's hands (D state): it cannot be ended, only left
                 with contextlib.suppress(ProcessLookupError):
@@ -264,8 +297,8 @@ class Helper:
         assert self._process.stdout is not None  # noqa: S101 - we asked for the pipe
         while True:
             try:
-                line = await asyncio.wait_for(self._process.stdout.readline(), _SILENCE_S)
-            except asyncio.TimeoutError:
+                line = await _within(_SILENCE_S, self._process.stdout.readline())
+            except _TooLateError:
                 raise HelperError(
                     f"the helper has been silent for {_SILENCE_S:.0f} s: the device does not answer", Exit.IO
                 ) from None
@@ -278,20 +311,23 @@ class Helper:
             try:
                 message = json.loads(line)
                 kind = message["type"]
-            except (ValueError, KeyError, TypeError):
-                raise HelperError(f"the helper said what is not of the protocol: {line[:200]!r}") from None
-            if kind == "tick":
-                self._on_tick(
-                    Tick(
-                        phase=str(message.get("phase", "")),
-                        bytes=int(message.get("bytes", 0)),
-                        total_bytes=int(message.get("total_bytes", 0)),
+                if kind == "tick":
+                    self._on_tick(
+                        Tick(
+                            phase=str(message.get("phase", "")),
+                            bytes=int(message.get("bytes", 0)),
+                            total_bytes=int(message.get("total_bytes", 0)),
+                        )
                     )
-                )
-                continue
-            if kind == "error":
-                code = message.get("code")
-                raise HelperError(str(message.get("message", line)), _EXIT_OF_CODE.get(code, Exit.HELPER))
+                    continue
+                if kind == "error":
+                    code = message.get("code")
+                    known = _EXIT_OF_CODE.get(code, Exit.HELPER) if isinstance(code, int) else Exit.HELPER
+                    raise HelperError(str(message.get("message", line)), known)
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+                raise HelperError(f"the helper said what is not of the protocol: {line[:200]!r}") from None
+            if kind == "end" and wanted != kind:
+                raise HelperError("the helper took its leave before its time: somebody else has ended it")
             if kind != wanted:
                 raise HelperError(f"the helper said {kind!r} where {wanted!r} was due")
             return dict(message)

@@ -51,7 +51,10 @@ def _names(facts: Mapping[str, str]) -> tuple[str, str]:
     model, serial = clean(get("model", "")), clean(get("serial", ""))
     wwid = clean(get("wwid", ""))
     if sys_name.startswith("nvme"):
-        name = "nvme-" + "_".join(part for part in (escape(model), escape(serial), get("nsid", "")) if part)
+        parts = [escape(model), escape(serial)]
+        if not any(parts):
+            parts = [escape(wwid) if _means_something(wwid) else escape(sys_name)]
+        name = "nvme-" + "_".join(part for part in (*parts, get("nsid", "")) if part)
         return (wwid if _means_something(wwid) else name), name
     if uuid := get("dm_uuid"):
         return f"dm-uuid-{uuid}", f"dm-name-{escape(get('dm_name', uuid))}"

@@ -13,7 +13,7 @@ from aio_tuned.errors import TargetError
 from aio_tuned.model import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from aio_tuned.model import Device, Mount
 
@@ -46,6 +46,14 @@ def _free_bytes(point: Path) -> int:
     return status.f_bavail * status.f_frsize
 
 
+def _btrfs_over(numbers: Iterable[str], sys: Path) -> tuple[str, ...]:
+    """The btrfs over several devices that one of these is part of, as a holder: no one of them stands for it."""
+    for number in sorted(numbers):
+        if len(members := mounts.btrfs_members(number, sys)) > 1:
+            return (f"a btrfs over {len(members)} devices ({', '.join(members)})",)
+    return ()
+
+
 def _roomiest(candidates: Sequence[Mount]) -> Mount | None:
     """The mount to write a scratch file to: a writable one before a read-only one, then the one with most room."""
     return max(candidates, key=lambda mount: (not mount.read_only, _free_bytes(mount.point)), default=None)
@@ -64,7 +72,7 @@ def resolve(target: Path, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> 
         numbers = {number}
         if number == disk:
             numbers.update(sysfs.partitions(disk, sys).values())
-        mounted = [mount for mount in table if _number_of(mount, sys) in numbers]
+        mounted = [mount for mount in table if _number_of(mount, sys) in numbers and not _btrfs_over(numbers, sys)]
         return Location(disk_number=disk, node_number=number, mount=_roomiest(mounted), directory=None)
     if stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode):
         directory = (target if stat.S_ISDIR(status.st_mode) else target.parent).resolve()
@@ -93,7 +101,10 @@ def usage(
     partitions = sysfs.partitions(location.disk_number, sys)
     numbers = {location.disk_number, location.node_number, *partitions.values()}
     mounted_at = tuple(str(mount.point) for mount in mounts.read(proc) if _number_of(mount, sys) in numbers)
-    holders = tuple(dict.fromkeys(name for number in sorted(numbers) for name in sysfs.holders(number, sys)))
+    holders = (
+        *dict.fromkeys(name for number in sorted(numbers) for name in sysfs.holders(number, sys)),
+        *_btrfs_over(numbers, sys),
+    )
     directory = location.directory or (location.mount.point if location.mount else None)
     common = Usage(
         mount=location.mount,

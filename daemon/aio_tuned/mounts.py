@@ -30,7 +30,7 @@ _NO_DEVICE = {
 }
 
 
-def _unescape(text: str) -> str:
+def unescape(text: str) -> str:
     """Undo the kernel's octal escapes; it makes them for ASCII only (blank, tab, newline, backslash, #)."""
     return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), text)
 
@@ -38,22 +38,22 @@ def _unescape(text: str) -> str:
 def parse(text: str) -> tuple[Mount, ...]:
     """The mounts of a mountinfo text (proc(5)); lines that are not of its format are left out."""
     mounts = []
-    for line in text.splitlines():
+    for line in text.split("\n"):  # not splitlines(): a name may hold any other line end
         left, separator, right = line.partition(" - ")
         head, tail = left.split(" "), right.split(" ", 2)
-        if not separator or len(head) < 6 or len(tail) < 3 or not head[0].isdigit():  # noqa: PLR2004 - proc(5)
+        if not separator or len(head) < 6 or len(tail) < 3 or not (head[0].isascii() and head[0].isdigit()):  # noqa: PLR2004 - proc(5)
             continue
         options = (*head[5].split(","), *tail[2].split(","))
         mounts.append(
             Mount(
                 id=int(head[0]),
                 device_number=head[2],
-                root=_unescape(head[3]),
-                point=Path(_unescape(head[4])),
+                root=unescape(head[3]),
+                point=Path(unescape(head[4])),
                 read_only="ro" in options,
                 filesystem=tail[0],
-                source=_unescape(tail[1]),
-                options=tuple(_unescape(option) for option in options),
+                source=unescape(tail[1]),
+                options=tuple(unescape(option) for option in options),
             )
         )
     return tuple(mounts)
@@ -61,7 +61,8 @@ def parse(text: str) -> tuple[Mount, ...]:
 
 def read(proc: Path = Path("/proc")) -> tuple[Mount, ...]:
     """The mounts of this process's namespace."""
-    return parse((proc / "self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape"))
+    # As bytes: reading as text would turn a carriage return in a name into a newline.
+    return parse((proc / "self/mountinfo").read_bytes().decode("utf-8", "surrogateescape"))
 
 
 def of_path(path: Path, mounts: Sequence[Mount], proc: Path = Path("/proc")) -> Mount:
@@ -127,12 +128,19 @@ def _btrfs_device_number(path: Path, mount: Mount, sys: Path) -> str:
             f"{path} is on btrfs from {mount.source}, which is not visible here: {error.strerror}"
         ) from None
     number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+    if len(members := btrfs_members(number, sys)) > 1:
+        raise TargetError(
+            f"{path} is on a btrfs over {len(members)} devices ({', '.join(members)}): no one device can be tuned"
+            " through it; give a drive with --raw"
+        )
+    return number
+
+
+def btrfs_members(number: str, sys: Path) -> tuple[str, ...]:
+    """Names of all devices of the mounted btrfs that a device is part of; () if it is of none."""
     name = (sys / "dev/block" / number).resolve().name
     for devices in (sys / "fs/btrfs").glob("*/devices"):
-        members = sorted(entry.name for entry in devices.iterdir())
-        if name in members and len(members) > 1:
-            raise TargetError(
-                f"{path} is on a btrfs over {len(members)} devices ({', '.join(members)}): no one device can be tuned"
-                " through it; give a drive with --raw"
-            )
-    return number
+        members = tuple(sorted(entry.name for entry in devices.iterdir()))
+        if name in members:
+            return members
+    return ()

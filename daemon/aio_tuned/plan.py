@@ -80,6 +80,29 @@ def check_grid(grid: Grid, alignment_bytes: int) -> None:
             )
 
 
+def largest_transfer(grid: Grid, alignment_bytes: int, most_bytes: int) -> int:
+    """The largest usable transfer of at most `most_bytes`; ConfigError if the thread counts have none in common."""
+    quantum = transfer_quantum(grid, alignment_bytes)
+    if quantum > most_bytes:
+        threads = ", ".join(str(count) for count in grid.io_parallelism)
+        raise ConfigError(
+            f"[grid] io_parallelism {threads}: no transfer of up to {most_bytes >> 20} MiB splits evenly for all of"
+            " them; drop the odd ones, or raise transfer_bytes"
+        )
+    return most_bytes // quantum * quantum
+
+
+def least_write_bytes(grid: Grid, alignment_bytes: int, most_bytes: int) -> int:
+    """What a write phase costs at the very least: calibration, and one visit to each point with the least transfer."""
+    transfer = largest_transfer(grid, alignment_bytes, min(LEAST_TRANSFER_BYTES, most_bytes))
+    return (_visits(len(points(grid, transfer))) + 2 * CALIBRATION_VISITS) * transfer
+
+
+def _visits(count: int) -> int:
+    """Visits of a pass over that many points, the reference between them included."""
+    return math.ceil(count * (1 + 1 / REFERENCE_EVERY)) + 1
+
+
 def transfer_quantum(grid: Grid, alignment_bytes: int) -> int:
     """Every transfer must be a multiple of this: each thread's share must be whole aligned blocks."""
     return math.lcm(*grid.io_parallelism, 1) * max(alignment_bytes, 4096)
@@ -95,6 +118,7 @@ def calibration(direction: Direction, reference: Setting, transfer_bytes: int, f
             transfer_bytes=transfer_bytes,
             min_ns=20_000_000,
             min_transfers=2,
+            max_bytes=2 * transfer_bytes if direction == "write" else 0,
             purpose="calibrate",
         )
         for number in range(CALIBRATION_VISITS)
@@ -124,10 +148,10 @@ def phase(  # noqa: PLR0913 - the facts of one direction
         raise MeasurementError(f"no calibration visit of the {direction} phase succeeded")
     speed = sorted(sample.bytes_per_s for sample in calibrated)[len(calibrated) // 2]
     quantum = transfer_quantum(grid, alignment_bytes)
-    transfer = most_transfer_bytes // quantum * quantum
+    transfer = largest_transfer(grid, alignment_bytes, most_transfer_bytes)
     while True:
         planned = points(grid, transfer)
-        visits = math.ceil(len(planned) * (1 + 1 / REFERENCE_EVERY)) + 1
+        visits = _visits(len(planned))
         fits_time = visits * transfer / speed * 1e9 <= _PASS_TIME_SHARE * time_budget_ns
         fits_bytes = direction == "read" or visits * transfer <= _PASS_WRITE_SHARE * write_budget_bytes
         smaller = transfer // 2 // quantum * quantum
@@ -137,7 +161,7 @@ def phase(  # noqa: PLR0913 - the facts of one direction
     if direction == "write" and visits * transfer > write_budget_bytes:
         raise MeasurementError(
             f"the write budget of {write_budget_bytes >> 20} MiB does not pay for one visit to each of {len(planned)}"
-            f" points of {transfer >> 20} MiB: pass --write-budget {visits * transfer // (1 << 20) + 1}M or more,"
+            f" points of {transfer >> 20} MiB: pass --write-budget {-(-visits * transfer >> 20)}M or more,"
             " a smaller --grid, or --read-only"
         )
     visit_ns = int(_PASS_TIME_SHARE * time_budget_ns / visits)

@@ -11,6 +11,7 @@ from aio_tuned import units
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from rich.progress import TaskID
     from typing_extensions import Self
 
     from aio_tuned.helper import Tick
@@ -103,7 +104,8 @@ class Bar(Quiet):
             console=self._console,
             expand=True,
         )
-        self._task: object = None
+        self._task: TaskID | None = None
+        self._total = 0
         self._name = ""
 
     def __enter__(self) -> Self:
@@ -116,13 +118,16 @@ class Bar(Quiet):
         self._bars.stop()
 
     def _show(self, name: str, done: int, total: int, figures: str) -> None:
-        if name != self._name:
+        if self._task is None or name != self._name:
+            if self._task is not None:  # its last tick came before its end
+                self._bars.update(self._task, completed=self._total, figures="")
             self._task = self._bars.add_task(name, total=total, figures="")
             self._name = name
-        self._bars.update(self._task, completed=done, total=total, figures=figures)  # type: ignore[arg-type]  # rich's TaskID
+        self._total = total
+        self._bars.update(self._task, completed=done, total=total, figures=figures)
 
     def begin(self, device: Device, target: Target) -> None:
-        self._console.print(_title(device, target), highlight=False, markup=False)
+        self._console.print(_title(device, target), highlight=False, markup=False, emoji=False)
 
     def tick(self, tick: Tick) -> None:
         if tick.phase != "point":

@@ -43,8 +43,9 @@ def publish(directory: Path, name: str, text: str) -> Path:
             os.fsync(folder)
         finally:
             os.close(folder)
-    except OSError as error:
-        raise PublishError(f"{path}: cannot be written: {error.strerror}") from None
+    except (OSError, UnicodeEncodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise PublishError(f"{path}: cannot be written: {reason}") from None
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):

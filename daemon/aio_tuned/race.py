@@ -8,7 +8,7 @@ budget is spent. Intervals are of 95 % each, not over all comparisons at once.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from aio_tuned import stats
@@ -39,12 +39,17 @@ class Done:
 
 
 def _written(samples: Sequence[Sample]) -> int:
-    return sum(sample.bytes for sample in samples if sample.request.direction == "write")
+    """Bytes written of the phase's budget; calibration was paid for before there was one."""
+    return sum(sample.bytes for sample in samples if sample.request.purpose != "calibrate")
+
+
+def _spent_ns(samples: Sequence[Sample]) -> int:
+    return sum(sample.wall_ns for sample in samples if sample.request.purpose != "calibrate")
 
 
 def exhausted(phase: Phase, samples: Sequence[Sample]) -> str:
     """Which budget is spent ("" if none): asked between any two visits, since a visit may take longer than planned."""
-    if sum(sample.wall_ns for sample in samples) >= phase.time_budget_ns:
+    if _spent_ns(samples) >= phase.time_budget_ns:
         return "time budget"
     if phase.direction == "write" and _written(samples) + phase.transfer_bytes > phase.write_budget_bytes:
         return "write budget"
@@ -133,16 +138,25 @@ def next_round(phase: Phase, samples: Sequence[Sample]) -> Round | Done:
         return Done(reason="the best points are known to the tolerance")
     # Should the budget end inside the round, the visits should have gone to the most promising points, yet in no
     # order that a drift could favour: cut by promise, then shuffle.
-    time_left = phase.time_budget_ns - sum(sample.wall_ns for sample in samples)
+    time_left = phase.time_budget_ns - _spent_ns(samples)
     affordable = max(1, time_left // phase.visit_ns)
-    if phase.direction == "write":
-        bytes_left = phase.write_budget_bytes - _written(samples)
-        affordable = min(affordable, max(1, bytes_left // phase.visit_bytes))
     again = sorted(again, key=lambda point: point.high_bytes_per_s, reverse=True)[:affordable]
+    most_visits = len(again) * 2
+    if phase.direction == "write":
+        most_visits = max(1, (phase.write_budget_bytes - _written(samples)) // phase.visit_bytes)
+        again = again[:most_visits]
     random.Random(f"{phase.seed}/{phase.direction}/{first_id}").shuffle(again)  # noqa: S311 - no secret
     requests = _Requests(phase, first_id)
     for number, stat in enumerate(again):
-        if number % REFERENCE_EVERY == 0:
+        if number % REFERENCE_EVERY == 0 and most_visits > 1:
             requests.reference()
         requests.visit(stat.point, "repeat")
-    return Round(requests=tuple(requests.made))
+    return Round(requests=tuple(fit(phase, samples, request) for request in requests.made[:most_visits]))
+
+
+def fit(phase: Phase, samples: Sequence[Sample], request: Request) -> Request:
+    """The visit with its bytes cut to what the write budget still has; asked again just before it is made."""
+    if phase.direction == "read":
+        return request
+    transfers_left = (phase.write_budget_bytes - _written(samples)) // phase.transfer_bytes
+    return replace(request, max_bytes=min(request.max_bytes, max(1, transfers_left) * phase.transfer_bytes))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aio_tuned import choose, plan, stats
+from aio_tuned.identity import clean
 from aio_tuned.model import (
     CombinedResult,
     Curve,
@@ -112,7 +113,8 @@ def build(
     found = curves(outcome)
     of_direction: dict[Direction, Curve] = {curve.direction: curve for curve in found}
     tolerance = config.tolerance_percent / 100
-    skipped = Skipped(skipped=target.no_write or "not swept")
+    # Mount points may hold bytes that are no text.
+    skipped = Skipped(skipped=clean(target.no_write) or "not swept")
     read, write = of_direction.get("read"), of_direction.get("write")
     findings, doubts = _findings(target, outcome, found)
     samples = outcome.samples
@@ -163,7 +165,7 @@ def build(
                 caches_dropped=sum(sample.cache_dropped for sample in samples),
                 cache_verdict="device" if verdicts == {"device"} else "unknown",
                 buffer=outcome.hello.buffer,
-                findings=tuple(findings),
+                findings=tuple(clean(finding) for finding in findings),
             ),
             fingerprint=Fingerprint(
                 firmware=device.firmware,

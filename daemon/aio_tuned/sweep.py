@@ -109,8 +109,8 @@ class _Run:
         order = self.order
         # What one phase leaves, the next may use.
         phases_left = len(order.directions) - order.directions.index(direction)
+        most_transfer = plan.largest_transfer(order.grid, hello.dio_alignment_bytes, order.most_transfer_bytes)
         quantum = plan.transfer_quantum(order.grid, hello.dio_alignment_bytes)
-        most_transfer = order.most_transfer_bytes // quantum * quantum
         samples = [
             await self.measure(request)
             for request in plan.calibration(
@@ -135,14 +135,15 @@ class _Run:
         tally = _Tally(phase)
         while isinstance(step := race.next_round(phase, samples), race.Round):
             for request in step.requests:
-                samples.append(await self.measure(request))
+                samples.append(await self.measure(race.fit(phase, samples, request)))
                 tally.add(samples[-1])
                 self.report(self._progress(tally, request))
                 if race.exhausted(phase, samples):
                     break
         if not tally.done:
             reasons = ", ".join(sorted({stats.taint(sample) for sample in samples} - {""}))
-            raise MeasurementError(f"no {direction} could be trusted: {reasons or step.reason}")
+            failed = f"no {direction} could be trusted: {reasons}" if reasons else f"no {direction} was measured"
+            raise MeasurementError(f"{failed}; {step.reason}" if step.reason else failed)
         return PhaseOutcome(phase=phase, samples=tuple(samples), ended=step.reason)
 
     def _progress(self, tally: _Tally, request: Request) -> Progress:
@@ -158,12 +159,25 @@ class _Run:
         )
 
 
+def check_write_budget(order: Order, fill_bytes: int, alignment_bytes: int) -> None:
+    """MeasurementError if the write budget cannot pay for what is sure to be written: known before any I/O."""
+    least = fill_bytes + plan.least_write_bytes(order.grid, alignment_bytes, order.most_transfer_bytes)
+    if least > order.write_budget_bytes:
+        raise MeasurementError(
+            f"the write budget of {order.write_budget_bytes >> 20} MiB is too small: the scratch file and one visit to"
+            f" each point take {-(-least >> 20)} MiB; pass --write-budget {-(-least >> 20)}M or more, a smaller --grid,"
+            " or --read-only"
+        )
+
+
 async def sweep(helper: Helper, order: Order, report: Callable[[Progress], None] = lambda _: None) -> Outcome:
     """Run the whole experiment. HelperError and MeasurementError end it; nothing of it may be published then."""
     hello = await helper.hello()
     plan.check_grid(order.grid, hello.dio_alignment_bytes)
     run = _Run(helper, order, report)
     run.written_bytes = hello.fill_bytes
+    if "write" in order.directions:
+        check_write_budget(order, hello.fill_bytes, hello.dio_alignment_bytes)
     phases = [await run.phase(direction, hello) for direction in order.directions]
     written_bytes = await helper.finish()
     return Outcome(hello=hello, phases=tuple(phases), written_bytes=max(written_bytes, run.written_bytes))

@@ -11,6 +11,7 @@ import pyudev
 
 from aio_tuned.errors import TargetError
 from aio_tuned.model import Queue
+from aio_tuned.mounts import unescape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -117,7 +118,7 @@ def in_swap(numbers: set[str], proc: Path = Path("/proc")) -> bool:
         return False
     for line in lines:
         try:
-            if device_number(Path(line.split()[0])) in numbers:
+            if device_number(Path(unescape(line.split()[0]))) in numbers:
                 return True
         except (TargetError, IndexError):
             continue  # a swap file
@@ -168,7 +169,7 @@ def facts(number: str, sys: Path = SYS, udev: Mapping[str, str] | None = None) -
         "dm_name": attribute(found, "dm/name"),
         "dm_uuid": attribute(found, "dm/uuid"),
         "md_uuid": attribute(found, "md/uuid"),
-        "loop_file": attribute(found, "loop/backing_file"),
+        "loop_file": attribute(found, "loop/backing_file").removesuffix(" (deleted)"),
         "members": " ".join(members(number, sys)),
     }
     for key, value in (udev or {}).items():

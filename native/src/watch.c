@@ -60,6 +60,9 @@ enum watch_event watch_wait(struct watch *watch, int fd, bool ticking, bool heed
         struct timespec timeout = {0};
         int r;
 
+        /* Before waiting, not only after: the signal may have been taken in a wait that did not heed it. */
+        if (heed && watch->stopped)
+            return WATCH_STOPPED;
         if (watch->next_tick_ns > now_ns) {
             timeout.tv_sec = (time_t)((watch->next_tick_ns - now_ns) / NS_PER_S);
             timeout.tv_nsec = (long)((watch->next_tick_ns - now_ns) % NS_PER_S);
@@ -69,9 +72,7 @@ enum watch_event watch_wait(struct watch *watch, int fd, bool ticking, bool heed
             take_signals(watch);
         if (r > 0 && fds[0].revents)
             return WATCH_READY;
-        if (heed && watch->stopped)
-            return WATCH_STOPPED;
-        if (ticking && tick_due(watch, clock_now_ns()))
+        if (ticking && !(heed && watch->stopped) && tick_due(watch, clock_now_ns()))
             return WATCH_TICK;
     }
 }

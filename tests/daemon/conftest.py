@@ -1,0 +1,368 @@
+"""`aio-tuned tune` as a user runs it, and disks whose every byte can be compared."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+
+import storage
+from aio_tuned.helper import find
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+ROOT = Path(__file__).parents[2]
+MIB = 1 << 20
+
+# 32 points a direction, and soon content: what is tested here is not the choice.
+CONFIG = """
+[grid]
+block_size = ["128K", "1M"]
+queue_depth = [4, 16]
+io_parallelism = [1, 2]
+[sweep]
+transfer_bytes = "16M"
+span_bytes = "64M"
+time_budget = 4
+write_budget = "4G"
+[choose]
+tolerance_percent = 20
+"""
+ONE_POINT = """
+[grid]
+block_size = "1M"
+queue_depth = 4
+io_parallelism = 1
+overlap_events = true
+single_submit = false
+[sweep]
+time_budget = 1
+drop_caches = "never"
+"""
+# No interval is ever that narrow: the sweep lasts until it is ended.
+ENDLESS = """
+[sweep]
+time_budget = 60
+write_budget = "64G"
+write_budget_floor = "64G"
+[choose]
+tolerance_percent = 0.1
+"""
+
+
+def until(condition: Callable[[], object], seconds: float = 30.0) -> bool:
+    """Whether the condition becomes true in that time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def alive(process: int) -> bool:
+    """Whether the process runs: it exists and is no zombie."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except (OSError, IndexError):
+        return False
+
+
+def children(process: int) -> set[int]:
+    """The process's children."""
+    found = set()
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(status.read_text().rpartition(") ")[2].split()[1]) == process:
+                found.add(int(status.parent.name))
+    return found
+
+
+# --- the tuner ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What became of a run."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def last(self) -> str:
+        """The last line of what it told a person."""
+        return self.stderr.strip().rpartition("\n")[2]
+
+
+@dataclass(slots=True, kw_only=True)
+class Running:
+    """A run of aio-tuned that goes on by itself."""
+
+    process: subprocess.Popen[bytes]
+    stdout: Path
+    stderr: Path
+    helpers: set[int] = field(default_factory=set)
+
+    def reach(self, text: str) -> None:
+        """Wait until it has said this on standard error, and keep in mind its helper."""
+        until(lambda: self.process.poll() is not None or text in self.stderr.read_text())
+        assert text in self.stderr.read_text()
+        self.helpers |= children(self.process.pid)
+
+    def end(self, number: signal.Signals | None = None) -> Done:
+        """Send the signal, if there is one, and wait for the end; no helper may be left 3 s later."""
+        started = time.monotonic()
+        if number is not None:
+            self.process.send_signal(number)
+        code = self.process.wait(120)
+        waited = time.monotonic() - started
+        # After 10 s the tuner kills its helper: then nothing is cleaned up.
+        assert number is None or waited < 9, f"the helper did not heed SIGTERM: the end took {waited:.1f} s"
+        assert until(lambda: not any(alive(helper) for helper in self.helpers), 3), "the helper is still there"
+        return Done(code=code, stdout=self.stdout.read_text(), stderr=self.stderr.read_text())
+
+    def kill(self) -> None:
+        """End it and what it started, however that may be."""
+        for process in (self.process.pid, *children(self.process.pid), *self.helpers):
+            if alive(process):
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+        self.process.wait()
+
+
+class Tuner:
+    """`aio-tuned tune` with a configuration and a folder for profiles of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.out = folder / "out"
+        self.config = folder / "aio-tuned.conf"
+        self.config.write_text(CONFIG)
+        self.runs: list[Running] = []
+
+    def configure(self, text: str) -> None:
+        """Lay a drop-in over the configuration."""
+        drop_ins = self.config.with_name("aio-tuned.conf.d")
+        drop_ins.mkdir(exist_ok=True)
+        (drop_ins / f"{len(list(drop_ins.iterdir())):02}.conf").write_text(text)
+
+    def helper(self, script: str) -> Path:
+        """A helper that first does what the shell script says, with the real one's arguments, and then is the real one.
+
+        It makes of chance a certainty: something happens between the tuner's decision and the helper's start.
+        """
+        path = self.folder / f"helper-{len(list(self.folder.glob('helper-*')))}"
+        path.write_text(f'#!/bin/sh\nset -e\n{script}\nexec "{find()}" "$@"\n')
+        path.chmod(0o755)
+        return path
+
+    def command(self, *words: str | Path) -> list[str | Path]:
+        """The command line of aio-tuned with these words."""
+        return [sys.executable, "-m", "aio_tuned", "--config", self.config, *words]
+
+    def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        """That of this process, with the sources of aio-tuned in Python's path."""
+        return {**os.environ, "PYTHONPATH": str(ROOT / "daemon"), **(more or {})}
+
+    def start(
+        self,
+        target: Path,
+        *arguments: str | Path,
+        out: Path | None = None,
+        under: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> Running:
+        """Run `tune` on the target, in the background, `under` a command such as setpriv."""
+        place = Path(tempfile.mkdtemp(dir=self.folder, prefix="run-"))
+        words = self.command("tune", target, "--out", out or self.out, "--seed", "1", *arguments)
+        with (place / "out").open("wb") as stdout, (place / "err").open("wb") as stderr:
+            process = subprocess.Popen(
+                [*under, *words],
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                env=self.environment(environment),
+            )
+        self.runs.append(Running(process=process, stdout=place / "out", stderr=place / "err"))
+        return self.runs[-1]
+
+    def run(
+        self,
+        target: Path,
+        *arguments: str | Path,
+        out: Path | None = None,
+        under: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> Done:
+        """Run `tune` on the target to its end."""
+        return self.start(target, *arguments, out=out, under=under, environment=environment).end()
+
+    def profile(self, target: Path, *arguments: str | Path) -> dict[str, Any]:
+        """The profile of a run that must succeed: valid, the same in the file, proved by the device's counters."""
+        done = self.run(target, "--json", *arguments)
+        assert done.code == 0, done.stderr
+        document = json.loads(done.stdout)
+        path = Path(document["file"])
+        profile: dict[str, Any] = document["profile"]
+        jsonschema.validate(profile, json.loads((ROOT / "docs/profile.schema.json").read_text()))
+        assert tomllib.loads(path.read_text()) == profile
+        assert path == self.out / f"{profile['device']['name']}.toml"
+        assert path.stat().st_mode & 0o7777 == 0o644
+        assert len(Path(document["samples_file"]).read_text().splitlines()) == profile["evidence"]["visits"]
+        assert profile["evidence"]["cache_verdict"] == "device"
+        return profile
+
+    def published(self) -> dict[str, bytes]:
+        """Every file in the profiles' folder, hidden ones too."""
+        return {path.name: path.read_bytes() for path in sorted(self.out.glob("*"))} if self.out.exists() else {}
+
+
+@pytest.fixture
+def tuner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tuner]:
+    """Runs `aio-tuned tune`; nothing of it outlives the test."""
+    made = Tuner(tmp_path_factory.mktemp("tuner"))
+    try:
+        yield made
+    finally:
+        for run in made.runs:
+            run.kill()
+
+
+@pytest.fixture
+def quick(tuner: Tuner) -> Tuner:
+    """The same with one point a direction."""
+    tuner.configure(ONE_POINT)
+    return tuner
+
+
+@pytest.fixture
+def endless(tuner: Tuner) -> Tuner:
+    """The same with a sweep that lasts until it is ended."""
+    tuner.configure(ENDLESS)
+    return tuner
+
+
+# --- disks -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """A loop device, and the file under it."""
+
+    node: Path
+    descriptor: int
+    backing: int
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the file and the device."""
+        return os.fstat(self.backing).st_size
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Put the bytes there, past every cache."""
+        with self.node.open("r+b", buffering=0) as device:
+            device.seek(offset)
+            device.write(data)
+            os.fsync(device.fileno())
+
+    def digest(self) -> str:
+        """Of every byte of the file; a hole and written zeros are the same."""
+        os.fsync(self.descriptor)
+        found = hashlib.sha256()
+        zeros = bytes(MIB)
+        offset = 0
+        while offset < self.size_bytes:
+            try:
+                offset = os.lseek(self.backing, offset, os.SEEK_DATA) // MIB * MIB
+            except OSError:  # ENXIO: nothing but a hole up to the end
+                break
+            data = os.pread(self.backing, MIB, offset)
+            if data != zeros[: len(data)]:
+                found.update(offset.to_bytes(8, "little") + data)
+            offset += MIB
+        return found.hexdigest()
+
+    def blank(self) -> bool:
+        """Whether every byte is zero."""
+        return self.digest() == hashlib.sha256().hexdigest()
+
+
+@contextmanager
+def open_disk(folder: Path, size_bytes: int, sector_bytes: int) -> Iterator[Disk]:
+    """A blank disk; as storage.open_loop_device it is gone at the latest when this process is."""
+    memory = Path("/dev/shm")
+    with tempfile.NamedTemporaryFile(dir=memory if memory.is_dir() else folder, prefix="aio-tuned-test-") as file:
+        file.truncate(size_bytes)
+        node = Path(storage.run("losetup", "-f", "--show", "-P", f"--sector-size={sector_bytes}", file.name))
+        backing = os.open(file.name, os.O_RDONLY)
+    try:
+        descriptor = os.open(node, os.O_RDONLY)
+    finally:
+        storage.run("losetup", "--detach", node)  # when the last one closes it
+    try:
+        yield Disk(node=node, descriptor=descriptor, backing=backing)
+    finally:
+        os.close(descriptor)
+        os.close(backing)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Callable[..., Disk]]:
+    """`disk(size_bytes=96 MiB, sector_bytes=4096)` is a blank disk until the test ends."""
+    with ExitStack() as stack:
+
+        def make(size_bytes: int = 96 * MIB, sector_bytes: int = 4096) -> Disk:
+            return stack.enter_context(open_disk(tmp_path, size_bytes, sector_bytes))
+
+        yield make
+
+
+@pytest.fixture
+def partition(disk: Callable[..., Disk]) -> Iterator[Callable[[int], tuple[Disk, Path]]]:
+    """`partition(size_bytes)` is a disk with one partition, from 1 MiB to its end, and the partition's node."""
+    with ExitStack() as stack:
+
+        def make(size_bytes: int = 97 * MIB) -> tuple[Disk, Path]:
+            whole = disk(size_bytes=size_bytes)
+            try:
+                # The kernel need not know any partition table for this.
+                storage.run("addpart", whole.node, "1", "2048", str(size_bytes // 512 - 2048))
+            except OSError as error:
+                pytest.skip(f"no partitions here: {error}")
+            stack.callback(storage.run, "delpart", whole.node, "1")
+            part = Path(f"{whole.node}p1")
+            if not until(part.exists, 5):
+                pytest.skip(f"partitions get no nodes here: {part}")
+            return whole, part
+
+        yield make
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """`mount("-o", "ro", device)` is where that is mounted until the test ends."""
+    with ExitStack() as stack:
+
+        def make(*arguments: str | Path) -> Path:
+            return stack.enter_context(storage.mount_in(tmp_path, *arguments))
+
+        yield make

@@ -1,0 +1,71 @@
+"""drop_caches by its three policies, where the target's pages are cached: every read is still the device's."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+import storage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from daemon.conftest import Disk, Tuner
+
+MIB = 1 << 20
+
+
+def cache(path: Path, size_bytes: int) -> None:
+    """Read all of it through the page cache."""
+    with path.open("rb", buffering=0) as file:
+        while file.read(min(size_bytes, 4 * MIB)):
+            pass
+
+
+@pytest.fixture(params=["file", "node"])
+def cached(request: pytest.FixtureRequest, disk: Callable[..., Disk], mount: Callable[..., Path]) -> Path:
+    """A target with pages in the cache: a file on ext4 or a disk that holds data."""
+    made = disk(size_bytes=512 * MIB if request.param == "file" else 96 * MIB)
+    if request.param == "node":
+        made.write(0, os.urandom(made.size_bytes))
+        target = made.node
+    else:
+        storage.run(*storage.MAKE["ext4"], made.node)
+        target = mount(made.node) / "file"
+        target.write_bytes(os.urandom(32 * MIB))
+    cache(target, made.size_bytes)
+    return target
+
+
+@pytest.mark.parametrize("policy", ["auto", "always", "never"])
+def test_drop_caches(quick: Tuner, cached: Path, policy: str) -> None:
+    # Each drop writes back all that the machine has not written yet, and that is time too.
+    profile = quick.profile(cached, "--drop-caches", policy, "--time-budget", "2s")
+    evidence = profile["evidence"]
+    directions = sum("skipped" not in profile[direction] for direction in ("read", "write"))
+    assert evidence["drop_caches"] == policy
+    assert evidence["cache_verdict"] == "device"
+    assert evidence["tainted_visits"] == 0
+    if policy == "auto":
+        assert directions <= evidence["caches_dropped"] < evidence["visits"]
+    else:
+        assert evidence["caches_dropped"] == (evidence["visits"] if policy == "always" else 0)
+
+
+def test_pages_that_come_back_in_the_sweep_are_dropped_again(quick: Tuner, disk: Callable[..., Disk]) -> None:
+    made = disk()
+    made.write(0, os.urandom(made.size_bytes))
+    run = quick.start(made.node, "--json", "--drop-caches", "auto", "--time-budget", "2s")
+    with made.node.open("rb", buffering=0) as device:
+        while run.process.poll() is None:
+            device.seek(0)
+            device.read(made.size_bytes)
+    done = run.end()
+    assert done.code in (0, 74), done.stderr
+    if done.code == 0:
+        assert '"cache_verdict": "device"' in done.stdout
+    else:
+        assert "no read could be trusted" in done.last

@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aio_tuned import config
+from aio_tuned.config import Config, duration_s, lay_grid, load, parse, size_bytes
+from aio_tuned.errors import ConfigError, Exit
+from unit.builders import GIB, MIB, PROJECT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SHIPPED = (PROJECT / "etc/aio-tuned.conf").read_text(encoding="utf-8")
+
+
+# --- the shipped file ------------------------------------------------------------------------------------
+
+
+def uncommented(text: str) -> str:
+    return re.sub(r"^#(?=\w+ = )", "", text, flags=re.MULTILINE)
+
+
+def test_the_shipped_file_with_every_key_uncommented_is_the_defaults() -> None:
+    assert parse(uncommented(SHIPPED), "aio-tuned.conf") == Config()
+
+
+def test_the_shipped_file_as_it_is_changes_nothing() -> None:
+    other = Config(time_budget=7.0, tolerance_percent=2.0)
+    assert parse(SHIPPED, "aio-tuned.conf", other) == other
+
+
+def test_the_shipped_file_shows_every_key_in_its_section() -> None:
+    shown: dict[str, set[str]] = {}
+    section = ""
+    for line in uncommented(SHIPPED).splitlines():
+        if header := re.fullmatch(r"\[(\w+)\]", line):
+            section = header[1]
+        elif key := re.match(r"(\w+) = ", line):
+            shown.setdefault(section, set()).add(key[1])
+    known = {name: set(keys) for name, keys in config._sections().items()} | {"grid": set(config.GRID_KEYS)}
+    assert shown == known
+
+
+def test_every_uncommented_line_is_one_that_takes_effect() -> None:
+    changed = uncommented(SHIPPED).replace("time_budget = 150 ", "time_budget = 151 ")
+    assert parse(changed, "x") == Config(time_budget=151.0)
+
+
+# --- values ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "count"),
+    [
+        (4096, 4096),
+        ("4096", 4096),
+        ("128K", 128 << 10),
+        ("128k", 128 << 10),
+        ("1M", MIB),
+        ("1 MiB", MIB),
+        ("1MB", MIB),
+        ("1.5G", 3 * GIB // 2),
+        ("2T", 2 << 40),
+        (" 64G ", 64 * GIB),
+    ],
+)
+def test_sizes(value: object, count: int) -> None:
+    assert size_bytes(value) == count
+
+
+@pytest.mark.parametrize(
+    "value", [0, -1, "0", "0.1", "", "M", "1X", "-1M", "1e3", "1 000", True, False, None, 1.5, [1], "1MM", "0x10"]
+)
+def test_what_is_no_size(value: object) -> None:
+    with pytest.raises(ValueError, match="is not a size"):
+        size_bytes(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [(150, 150.0), (2.5, 2.5), ("90", 90.0), ("90s", 90.0), ("3m", 180.0), ("1.5 h", 5400.0), (604800, 604800.0)],
+)
+def test_durations(value: object, seconds: float) -> None:
+    assert duration_s(value) == seconds
+
+
+@pytest.mark.parametrize(
+    "value", [0, -1, "0s", "", "3d", "3M", "1m30s", True, None, [3], float("nan"), float("inf"), 604801, "169h"]
+)
+def test_what_is_no_duration(value: object) -> None:
+    with pytest.raises(ValueError, match=r"is not a (usable )?time"):
+        duration_s(value)
+
+
+@pytest.mark.parametrize("parser", [size_bytes, duration_s])
+@pytest.mark.parametrize(
+    "value", ["9" * 400, int("9" * 400), "1\u212a", "1" + "0" * 400 + "T"], ids=["text", "number", "kelvin", "tera"]
+)
+def test_absurd_values_are_value_errors_too(parser: object, value: object) -> None:
+    assert callable(parser)
+    with contextlib.suppress(ValueError):
+        parser(value)
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(st.one_of(st.text(max_size=12), st.from_regex(config._SIZE, fullmatch=True), st.integers(), st.floats()))
+def test_a_size_is_a_positive_whole_number_or_a_value_error(value: object) -> None:
+    try:
+        count = size_bytes(value)
+    except ValueError:
+        return
+    assert type(count) is int
+    assert count > 0
+
+
+# --- what is wrong is named ------------------------------------------------------------------------------
+
+BAD = [
+    ("grid", "block_size", "[]", "at least one value"),
+    ("grid", "block_size", "1000", "multiple of 512"),
+    ("grid", "block_size", '"65M"', "up to 64M"),
+    ("grid", "block_size", '["128K", true]', "128K"),
+    ("grid", "queue_depth", "0", "from 1 to 4096"),
+    ("grid", "queue_depth", "[4, 4097]", "from 1 to 4096"),
+    ("grid", "queue_depth", "true", "whole number"),
+    ("grid", "queue_depth", "4.0", "whole number"),
+    ("grid", "io_parallelism", "65", "from 1 to 64"),
+    ("grid", "io_parallelism", '"2"', "whole number"),
+    ("grid", "overlap_events", "1", "true or false"),
+    ("grid", "single_submit", '["yes"]', "true or false"),
+    ("sweep", "transfer_bytes", '"big"', "64G"),
+    ("sweep", "span_bytes", "0", "more than 0"),
+    ("sweep", "drop_caches", '"sometimes"', "auto, always, never"),
+    ("sweep", "drop_caches", "[]", "auto, always, never"),
+    ("sweep", "time_budget", '"3 days"', "3m"),
+    ("sweep", "time_budget", "nan", "at most a week"),
+    ("sweep", "write_budget", "-1", "more than 0"),
+    ("sweep", "write_budget_percent", "0", "from 0.01 to 100"),
+    ("sweep", "write_budget_percent", "nan", "from 0.01 to 100"),
+    ("sweep", "write_budget_floor", "1979-05-27", "64G"),
+    ("choose", "tolerance_percent", "0.01", "from 0.1 to 20"),
+    ("choose", "tolerance_percent", '"1%"', "from 0.1 to 20"),
+    ("choose", "read_weight", "1.1", "from 0 to 1"),
+    ("choose", "read_weight", "true", "from 0 to 1"),
+    ("safety", "raw_write", '"always"', "never, blank"),
+    ("safety", "raw_write", "true", "never, blank"),
+    ("paths", "profiles", '"etc"', "absolute path"),
+    ("paths", "state", "1", "absolute path"),
+]
+
+
+@pytest.mark.parametrize(("section", "key", "value", "mend"), BAD)
+def test_a_bad_value_names_file_section_key_and_mend(section: str, key: str, value: str, mend: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(f"[{section}]\n{key} = {value}\n", "/etc/x.conf")
+    message = str(caught.value)
+    assert message.startswith(f"/etc/x.conf: [{section}] {key}: ")
+    assert mend in message
+    assert caught.value.exit_code == Exit.CONFIG
+
+
+@pytest.mark.parametrize("section", ["grid", "sweep", "choose", "safety", "paths"])
+def test_an_unknown_key_names_the_known_ones(section: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^/etc/x.conf: \[{section}\] unknown key 'speed': the keys are \w+"):
+        parse(f"[{section}]\nspeed = 1\n", "/etc/x.conf")
+
+
+@pytest.mark.parametrize("text", ["[tune]\n", "time_budget = 3\n", "[[grid]]\n", "grid = 3\n"])
+def test_an_unknown_section_names_the_known_ones(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"^/etc/x.conf: .*the sections are grid, sweep, choose, safety, paths$"):
+        parse(text, "/etc/x.conf")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[sweep", "a = ", "[sweep]\ntime_budget = 1\ntime_budget = 2\n", "\x00", "x = " + "[" * 5000, "x = " + "9" * 5000],
+    ids=["torn", "no value", "twice", "nul", "nested", "huge"],
+)
+def test_what_is_no_toml_is_a_config_error(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"^/etc/x.conf: not valid TOML"):
+        parse(text, "/etc/x.conf")
+
+
+# --- grids -----------------------------------------------------------------------------------------------
+
+
+def test_one_value_may_stand_without_a_list_and_duplicates_count_once() -> None:
+    grid = lay_grid({"queue_depth": 8, "block_size": ["1M", 1 << 20, "1024K"]}, Config().grid)
+    assert grid == replace(Config().grid, queue_depth=(8,), block_size=(1 << 20,))
+
+
+def test_a_grid_of_nothing_is_the_base() -> None:
+    assert lay_grid({}, Config().grid) == Config().grid
+
+
+# --- files -----------------------------------------------------------------------------------------------
+
+
+def test_no_file_is_the_defaults(tmp_path: Path) -> None:
+    assert load(tmp_path / "none.conf") == Config()
+
+
+def test_a_file_that_was_asked_for_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none.conf: no such file"):
+        load(tmp_path / "none.conf", must_exist=True)
+
+
+def test_drop_ins_are_laid_over_the_file_in_the_order_of_their_names(tmp_path: Path) -> None:
+    main = tmp_path / "aio-tuned.conf"
+    main.write_text("[sweep]\ntime_budget = 1\ntransfer_bytes = 4096\n[choose]\nread_weight = 0\n")
+    folder = tmp_path / "aio-tuned.conf.d"
+    folder.mkdir()
+    (folder / "20-b.conf").write_text("[sweep]\ntime_budget = 3\n")
+    (folder / "10-a.conf").write_text("[sweep]\ntime_budget = 2\nspan_bytes = 512\n")
+    (folder / "30-c.conf.bak").write_text("nonsense")
+    assert load(main) == Config(time_budget=3.0, transfer_bytes=4096, read_weight=0.0, span_bytes=512)
+    assert config.sources(main) == (main, folder / "10-a.conf", folder / "20-b.conf")
+
+
+def test_drop_ins_hold_without_the_main_file(tmp_path: Path) -> None:
+    folder = tmp_path / "aio-tuned.conf.d"
+    folder.mkdir()
+    (folder / "x.conf").write_text('[safety]\nraw_write = "blank"\n')
+    assert load(tmp_path / "aio-tuned.conf") == Config(raw_write="blank")
+
+
+def test_a_bad_drop_in_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "aio-tuned.conf.d"
+    folder.mkdir()
+    (folder / "x.conf").write_text("[sweep]\ntime_budget = 0\n")
+    with pytest.raises(ConfigError, match=rf"^{re.escape(str(folder))}/x\.conf: \[sweep\] time_budget: "):
+        load(tmp_path / "aio-tuned.conf")
+
+
+def test_a_drop_in_that_is_not_utf8_or_no_file_is_named(tmp_path: Path) -> None:
+    main = tmp_path / "aio-tuned.conf"
+    main.write_bytes(b"# \xff\n")
+    with pytest.raises(ConfigError, match=r"aio-tuned.conf: cannot be read"):
+        load(main)
+    main.unlink()
+    main.mkdir()
+    with pytest.raises(ConfigError, match=r"aio-tuned.conf: cannot be read"):
+        load(main)
+
+
+def test_hidden_files_of_editors_are_no_drop_ins(tmp_path: Path) -> None:
+    folder = tmp_path / "aio-tuned.conf.d"
+    folder.mkdir()
+    (folder / ".#x.conf").symlink_to("user@host.1234")
+    assert load(tmp_path / "aio-tuned.conf") == Config()
+
+
+# --- what it comes to ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "device_bytes", "budget"),
+    [
+        ({}, 1_000 * GIB, 10 * GIB),
+        ({}, 250 * GIB, 8 * GIB),
+        ({}, 0, 8 * GIB),
+        ({}, 100_000 * GIB, 64 * GIB),
+        ({"write_budget": GIB}, 1_000 * GIB, GIB),
+        ({"write_budget": GIB, "write_budget_floor": 2 * GIB}, 1_000 * GIB, GIB),
+        ({"write_budget_percent": 100.0}, 32 * GIB, 32 * GIB),
+        ({"write_budget_floor": 1}, 100 * GIB, GIB),
+    ],
+)
+def test_write_budget(changes: dict[str, float], device_bytes: int, budget: int) -> None:
+    assert replace(Config(), **changes).write_budget_bytes(device_bytes) == budget  # type: ignore[arg-type]
+
+
+def test_describe_names_every_key_once_with_its_value() -> None:
+    lines = config.describe(Config(time_budget=7.0)).splitlines()
+    known = [f"grid.{key}" for key in config.GRID_KEYS]
+    known += [f"{section}.{key}" for section, keys in config._sections().items() for key in keys]
+    assert [line.partition(" = ")[0] for line in lines] == known
+    assert "grid.block_size = 131072, 262144, 524288, 1048576" in lines
+    assert "grid.overlap_events = true, false" in lines
+    assert "sweep.time_budget = 7.0" in lines
+    assert "paths.profiles = /etc/aio-tuned" in lines

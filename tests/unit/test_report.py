@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from aio_tuned import profile, report
+from aio_tuned.config import Config
+from aio_tuned.errors import MeasurementError
+from aio_tuned.helper import Hello
+from aio_tuned.model import CombinedResult, Device, Phase, Profile, Queue, Result, Sample, Skipped, Target
+from aio_tuned.sweep import Outcome, PhaseOutcome
+from unit.builders import GIB, MIB, SMALL_GRID, Drive, device, phase, sample, scratch_target
+from unit.test_profile import VALIDATOR
+
+HELLO = Hello(
+    version="0.1.0",
+    dio_alignment_bytes=512,
+    buffer="256 MiB, locked",
+    drop_caches=True,
+    no_drop_reason="",
+    counters_live=True,
+    fill_bytes=GIB,
+)
+CONFIG = Config(grid=SMALL_GRID)
+CIRCUMSTANCES = report.Circumstances(
+    measured_at="2025-11-23T12:00:00+00:00", seconds=12.345, kernel="6.8.0-45-generic", tool_version="0.1.0", seed=7
+)
+
+
+def measured(made: Phase, *, visits: int = 2, slower: float = 1.0) -> PhaseOutcome:
+    """`visits` visits to every point, and to the reference; the speed falls by the factor `slower` each round."""
+    samples: list[Sample] = []
+    for number in range(visits):
+        model = Drive(noise=0.0, seed=1, best_bytes_per_s=6.5e9 * slower**number)
+        for point in (made.reference, *made.points):
+            asked = sample(
+                point.setting,
+                model.truth(point.setting) * (1 + 1e-4 * number),
+                direction=made.direction,
+                number=len(samples) + 1,
+                wall_ns=10**9,
+            )
+            samples.append(asked)
+    return PhaseOutcome(phase=made, samples=tuple(samples), ended="enough")
+
+
+READ, WRITE = measured(phase()), measured(phase(direction="write"))
+
+
+def build(
+    *phases: PhaseOutcome,
+    hello: Hello = HELLO,
+    target: Target | None = None,
+    drive: Device | None = None,
+    config: Config = CONFIG,
+    **circumstances: Any,  # noqa: ANN401 - any field
+) -> Profile:
+    built = report.build(
+        drive or device(),
+        target or scratch_target(),
+        config,
+        Outcome(hello=hello, phases=phases, written_bytes=3 * GIB),
+        replace(CIRCUMSTANCES, **circumstances),
+        "auto",
+    )
+    assert [curve.direction for curve in built.curves] == [one.phase.direction for one in phases]
+    VALIDATOR.validate(profile.to_table(built.profile))
+    assert profile.parse(profile.render(built.profile)) == built.profile
+    return built.profile
+
+
+def test_a_full_sweep_is_measured() -> None:
+    made = build(READ, WRITE)
+    assert made.state == "measured"
+    assert isinstance(made.read, Result)
+    assert isinstance(made.write, Result)
+    assert isinstance(made.combined, CombinedResult)
+    assert made.evidence.findings == ()
+    low, high = made.read.throughput_ci95_bytes_per_s
+    assert low <= made.read.throughput_bytes_per_s <= high
+    assert made.read.default_throughput_bytes_per_s > 0
+    assert made.read.transfer_bytes == 64 * MIB
+
+
+def test_the_evidence_is_the_sum_of_the_samples() -> None:
+    evidence = build(READ, WRITE).evidence
+    every = (*READ.samples, *WRITE.samples)
+    assert evidence.visits == len(every)
+    assert evidence.tainted_visits == 0
+    assert evidence.points_planned == evidence.points_measured == len(READ.phase.points) * 2
+    assert evidence.grid_points == 16
+    assert evidence.bytes_read == sum(one.bytes for one in READ.samples)
+    assert evidence.bytes_written == 3 * GIB
+    assert evidence.seconds == 12.3
+    assert evidence.io_seconds == round(sum(one.elapsed_ns for one in every) / 1e9, 1)
+    assert evidence.seed == 7
+    assert evidence.cache_verdict == "device"
+    assert evidence.drop_caches == "auto"
+    assert evidence.target == "scratch file on ext4"
+
+
+def test_the_fingerprint_is_what_the_numbers_depend_on() -> None:
+    drive = device(queue=Queue(max_sectors_kb=512, nr_requests=63, scheduler="mq-deadline"), logical_block_bytes=4096)
+    found = build(READ, drive=drive).fingerprint
+    assert (found.max_sectors_kb, found.nr_requests, found.scheduler) == (512, 63, "mq-deadline")
+    assert (found.kernel, found.filesystem, found.logical_block_bytes) == ("6.8", "ext4", 4096)
+    assert (found.firmware, found.pcie_link) == (drive.firmware, drive.pcie_link)
+
+
+def test_what_was_not_swept_says_why() -> None:
+    made = build(READ, target=scratch_target(no_write="asked for reads only (--read-only)"))
+    assert made.write == made.combined == Skipped(skipped="asked for reads only (--read-only)")
+    assert made.state == "measured"
+    assert made.evidence.write_noise is None
+    assert isinstance(build(WRITE).read, Skipped)
+
+
+@pytest.mark.parametrize(
+    ("hello", "target", "state", "words"),
+    [
+        (replace(HELLO, counters_live=False), {}, "provisional", "keeps no I/O counters"),
+        (replace(HELLO, drop_caches=False, no_drop_reason="not root"), {}, "measured", "not possible: not root"),
+        (replace(HELLO, drop_caches=False), {}, "measured", "drop_caches was not possible"),
+        (HELLO, {"provisional": "mostly zeros", "findings": ("mostly zeros",)}, "provisional", "mostly zeros"),
+        (HELLO, {"findings": ("by the way",)}, "measured", "by the way"),
+    ],
+)
+def test_what_was_noticed_is_said_once(hello: Hello, target: dict[str, Any], state: str, words: str) -> None:
+    made = build(READ, hello=hello, target=scratch_target(**target))
+    assert made.state == state
+    (finding,) = made.evidence.findings
+    assert finding.endswith(words) or words in finding
+    assert not finding.endswith(": ")
+
+
+def test_points_that_were_not_measured_make_it_provisional() -> None:
+    cut = replace(READ, samples=READ.samples[:5], ended="the time budget is spent")
+    made = build(cut)
+    assert made.state == "provisional"
+    assert made.evidence.findings == (
+        f"read: 4 of {len(READ.phase.points)} points were measured (the time budget is spent)",
+    )
+    assert made.evidence.points_measured == 4
+
+
+def test_drift_and_noise_are_noticed() -> None:
+    made = build(measured(phase(), visits=6, slower=0.9))
+    assert made.evidence.read_drift is not None
+    assert made.evidence.read_drift < -0.3
+    assert made.evidence.read_noise is not None
+    assert made.evidence.read_noise > 0.05
+    assert any("drifted by -" in finding for finding in made.evidence.findings)
+    assert any("differ by" in finding for finding in made.evidence.findings)
+
+
+def test_tainted_visits_are_counted_and_do_not_count() -> None:
+    spoiled = sample(READ.phase.points[0].setting, 99e9, verdict="cache")
+    made = build(replace(READ, samples=(*READ.samples, spoiled)))
+    assert made.evidence.tainted_visits == 1
+    assert made.read == build(READ).read
+    assert made.evidence.cache_verdict == "device"
+
+
+def test_without_proof_the_verdict_is_unknown() -> None:
+    samples = tuple(replace(one, cache_verdict="unknown") for one in READ.samples)
+    assert build(replace(READ, samples=samples)).evidence.cache_verdict == "unknown"
+
+
+def test_a_raw_target_is_called_one() -> None:
+    made = build(READ, target=scratch_target(kind="device", filesystem="", no_write="not mounted"))
+    assert made.evidence.target == "raw device"
+    assert made.fingerprint.filesystem == ""
+
+
+def test_nothing_measured_nothing_published() -> None:
+    with pytest.raises(MeasurementError):
+        build(replace(READ, samples=()))
