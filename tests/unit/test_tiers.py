@@ -207,6 +207,15 @@ def test_a_file_that_cannot_be_imported_is_a_failure(project: pytest.Pytester) -
     assert result.outlines[-1] == "0 passed, 1 failed, 0 skipped"
 
 
+def test_an_expected_failure_does_not_count_as_passed(project: pytest.Pytester) -> None:
+    (project.path / "tests" / "unit" / "test_unit.py").write_text(
+        "import pytest\n@pytest.mark.xfail(reason='known')\ndef test_it(): assert False\n"
+    )
+    result = run(project)
+    assert result.ret == 0
+    assert result.outlines[-1] == "0 passed, 0 failed, 1 skipped"
+
+
 def test_a_test_that_passes_but_breaks_in_teardown_counts_once(project: pytest.Pytester) -> None:
     (project.path / "tests" / "unit" / "test_unit.py").write_text(
         "import pytest\n@pytest.fixture\ndef bad():\n    yield\n    1 / 0\ndef test_it(bad): pass\n"

@@ -1,0 +1,61 @@
+# `make` lists the targets. What they need is installed by .ci/bootstrap; everything they leave behind in this folder
+# is under .venv/ and build/.
+
+.DEFAULT_GOAL := help
+.PHONY: help tune test lint bench clean
+MAKEFLAGS += --no-builtin-rules
+
+DIR = .
+ARGS =
+BENCH = vs_fio
+TIER =
+PYTHON =
+export DIR ARGS PYTHON
+
+# losetup, mkfs and blkid lie in sbin, which is not on everyone's PATH.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
+ifndef HOME
+export HOME := $(shell getent passwd "$$(id -u)" | cut -d: -f6)
+endif
+
+# The pip of Debian 12 and Ubuntu 22.04 builds a package without a wheel (sdnotify) only like this.
+export PIP_USE_PEP517 := 1
+
+# Caches stay out of the source folders, and out of build/ if sudo made that.
+cache := $(shell if [ -e build ] && [ ! -w build ]; then echo "$$HOME/.cache/aio-tuned"; else echo "$$PWD/build/cache"; fi)
+export PYTHONPYCACHEPREFIX := $(cache)/python
+export HYPOTHESIS_STORAGE_DIRECTORY := $(cache)/hypothesis
+export MYPY_CACHE_DIR := $(cache)/mypy
+export RUFF_CACHE_DIR := $(cache)/ruff
+unexport PYTHONDONTWRITEBYTECODE
+
+bin = .venv/bin
+sources = daemon tests
+
+help: ## this list
+	@awk -F ' *:.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo '  PYTHON=python3.12 makes .venv with that interpreter. tune and test install what is missing, hence sudo.'
+
+tune: ## sudo make tune [DIR=.] [ARGS="--read-only"]: sweep the filesystem of DIR, print and write its profile
+	@sh .ci/bootstrap tune
+	@$(bin)/aio-tuned tune $(ARGS) "$$DIR"
+
+test: ## sudo make test [TIER="unit native daemon vm"]: lint, then all tests
+	@sh .ci/bootstrap test $(TIER)
+	@$(MAKE) --no-print-directory lint
+	@$(bin)/python -m pytest -o cache_dir="$(cache)/pytest" $(addprefix --tier=,$(TIER)) $(ARGS)
+
+lint: ## ruff and mypy
+	@sh .ci/bootstrap dev
+	@$(bin)/ruff check --quiet $(sources)
+	@$(bin)/ruff format --check --quiet $(sources) || { echo 'to format: $(bin)/ruff format $(sources)'; exit 1; }
+	@$(bin)/mypy --no-error-summary
+	@echo 'lint: clean'
+
+bench: ## sudo make bench [BENCH=vs_fio] [ARGS="--help"]: run a script of tests/bench; figures, never a verdict
+	@sh .ci/bootstrap test bench
+	@$(bin)/python tests/bench/$(BENCH).py $(ARGS)
+
+clean: ## remove .venv, build and dist
+	rm -rf .venv build dist

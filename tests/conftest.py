@@ -1,0 +1,61 @@
+"""What all tests share: the tiers (tiers.py), and block devices and filesystems (storage.py) as fixtures."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from storage import mounted_filesystem, open_loop_device
+from tiers import STORAGE, TIERS, Tiers, in_words, machine_has, selected_tiers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from storage import Filesystem, Kind
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--tier", action="append", choices=TIERS, default=[], help="run this tier only (repeatable)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    here = config.invocation_params.dir
+    places = [(here / argument.partition("::")[0]).resolve() for argument in config.getoption("file_or_dir", [])]
+    selected = selected_tiers(config.getoption("tier"), places, config.rootpath)
+    ci = os.environ.get("CI", "").lower() in ("1", "true")
+    config.pluginmanager.register(Tiers(config.rootpath, selected, ci), "tiers")
+
+
+@pytest.fixture(autouse=True)
+def cleared_last() -> Iterator[ExitStack]:
+    """Autouse, hence made first and cleared last: after whatever else a test left running on its storage."""
+    with ExitStack() as stack:
+        yield stack
+
+
+def skip_without_storage() -> None:
+    lacking = [need for need in STORAGE if not machine_has(need.sign)]
+    if lacking:
+        pytest.skip(in_words(lacking))
+
+
+@pytest.fixture
+def loop_device(cleared_last: ExitStack, tmp_path: Path) -> Callable[[int], Path]:
+    """`loop_device(size_bytes)` is a blank block device with 4 KiB sectors until the test ends."""
+    skip_without_storage()
+    return lambda size_bytes: cleared_last.enter_context(open_loop_device(size_bytes, tmp_path))
+
+
+@pytest.fixture
+def filesystem(cleared_last: ExitStack, tmp_path: Path) -> Callable[..., Filesystem]:
+    """`filesystem(kind="ext4", size_bytes=512 MiB)` is mounted under tmp_path until the test ends."""
+    skip_without_storage()
+
+    def make(kind: Kind = "ext4", size_bytes: int = 512 << 20) -> Filesystem:
+        return cleared_last.enter_context(mounted_filesystem(kind, size_bytes, tmp_path))
+
+    return make

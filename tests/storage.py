@@ -1,0 +1,128 @@
+"""Real block devices and filesystems for tests, on sparse files that nothing outlives. Needs root."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Kind = Literal["ext4", "xfs", "btrfs", "tmpfs"]
+
+# Quick, and without work that goes on in the background after the mount.
+MAKE: dict[str, tuple[str, ...]] = {
+    "ext4": ("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"),
+    "xfs": ("mkfs.xfs", "-q", "-f"),
+    "btrfs": ("mkfs.btrfs", "-q", "-f"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filesystem:
+    """A mounted filesystem; tmpfs has no device."""
+
+    kind: Kind
+    path: Path
+    device: Path | None
+
+
+def run(*command: str | Path) -> str:
+    """Standard output of the command; a failure shows what it said."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        message = f"{' '.join(map(str, command))}: exit {done.returncode}: {done.stderr.strip()}"
+        raise OSError(message)
+    return done.stdout.strip()
+
+
+def attach(backing: Path) -> Path:
+    """A loop device on the file, past the page cache where the file's own filesystem can do that."""
+    device = Path(run("losetup", "--find", "--show", "--sector-size=4096", backing))
+    with suppress(OSError):
+        run("losetup", "--direct-io=on", device)
+    return device
+
+
+@contextmanager
+def open_loop_device(size_bytes: int, folder: Path) -> Iterator[Path]:
+    """A blank block device of that size with 4 KiB sectors.
+
+    The file under it is in memory if there is room, else in `folder`, and has no name. The kernel detaches
+    the device when the last one closes it: at the latest when this process dies, however that happens.
+    """
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > 4 * size_bytes
+    with tempfile.NamedTemporaryFile(dir=memory if roomy else folder, prefix="aio-tuned-test-") as backing:
+        backing.truncate(size_bytes)
+        device = attach(Path(backing.name))
+    try:
+        descriptor = os.open(device, os.O_RDONLY)
+    finally:
+        run("losetup", "--detach", device)
+    try:
+        yield device
+    finally:
+        os.close(descriptor)
+
+
+def unmount(path: Path) -> None:
+    """Unmount, waiting a little for whoever still uses it; then take it out of the tree anyhow, and fail."""
+    for attempt in range(20):
+        if not path.is_mount():
+            return
+        try:
+            run("umount", path)
+        except OSError:
+            if attempt == 19:
+                run("umount", "--lazy", path)
+                raise
+            time.sleep(0.1)
+
+
+def supports(kind: Kind) -> bool:
+    """Whether this kernel has the filesystem, built in or as a module."""
+
+    def known() -> bool:
+        return kind in Path("/proc/filesystems").read_text(encoding="ascii").split()
+
+    if not known() and shutil.which("modprobe"):
+        subprocess.run(["modprobe", "--quiet", kind], check=False)
+    return known()
+
+
+@contextmanager
+def mounted_filesystem(kind: Kind, size_bytes: int, folder: Path) -> Iterator[Filesystem]:
+    """A fresh filesystem of that size, mounted in `folder`. xfs needs 300 MiB, btrfs 128 MiB."""
+    if not supports(kind):
+        pytest.skip(f"this kernel has no {kind}")
+    if kind == "tmpfs":
+        with mount_in(folder, "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs") as path:
+            yield Filesystem(kind=kind, path=path, device=None)
+        return
+    if not shutil.which(MAKE[kind][0]):
+        pytest.skip(f"{MAKE[kind][0]} is not installed")
+    with open_loop_device(size_bytes, folder) as device:
+        run(*MAKE[kind], device)
+        with mount_in(folder, "-t", kind, device) as path:
+            yield Filesystem(kind=kind, path=path, device=device)
+
+
+@contextmanager
+def mount_in(folder: Path, *arguments: str | Path) -> Iterator[Path]:
+    """Mount in a new folder of `folder`."""
+    path = Path(tempfile.mkdtemp(dir=folder, prefix="mnt-"))
+    run("mount", *arguments, path)
+    try:
+        yield path
+    finally:
+        unmount(path)

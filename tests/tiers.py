@@ -1,0 +1,240 @@
+"""The tiers: each folder of tests is one, known by what it needs of the machine.
+
+A tier whose needs are not met is skipped as a whole, and loudly; with CI=true in the environment that is a
+failure.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Generator, Iterable, Mapping
+
+TIERS = ("unit", "native", "daemon", "vm")
+NEVER_EMPTY_IN_CI = frozenset({"unit", "native", "daemon"})
+CAP_SYS_ADMIN = 21
+
+
+# --- what a tier needs -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Something a tier cannot do without: `sign` shows that it is there (a command, a path, or "root")."""
+
+    sign: str
+    what: str
+    get: str
+
+
+STORAGE = (
+    Need("root", "root with the right to mount", "sudo make test, and in a container --privileged"),
+    Need("/dev/loop-control", "loop devices", "modprobe loop, and in a container --privileged"),
+    Need("losetup", "losetup", "apt-get install mount"),
+)
+NEEDS: Mapping[str, tuple[Need, ...]] = {
+    "unit": (),
+    "native": (
+        Need("cc", "a C compiler", "apt-get install gcc libc6-dev"),
+        Need("/usr/include/libaio.h", "the headers of libaio", "apt-get install libaio-dev"),
+        Need("cmake", "CMake", "apt-get install cmake"),
+    ),
+    "daemon": (
+        *STORAGE,
+        Need("mkfs.ext4", "mkfs.ext4", "apt-get install e2fsprogs"),
+        Need("udevadm", "udev", "apt-get install udev"),
+    ),
+    "vm": (
+        Need("root", "root", "sudo make test"),
+        Need("qemu-system-x86_64", "QEMU", "apt-get install qemu-system-x86"),
+        Need("qemu-img", "qemu-img", "apt-get install qemu-utils"),
+        Need("mmdebstrap", "mmdebstrap", "apt-get install mmdebstrap"),
+        Need("mke2fs", "mke2fs", "apt-get install e2fsprogs"),
+    ),
+}
+
+
+def machine_has(sign: str) -> bool:
+    """Whether this machine shows the sign of a Need."""
+    if sign == "root":
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        effective = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
+        return os.geteuid() == 0 and bool(int(effective, 16) >> CAP_SYS_ADMIN & 1)
+    if sign.startswith("/"):
+        return Path(sign).exists()
+    return shutil.which(sign) is not None
+
+
+def unmet(tier: str, has: Callable[[str], bool] = machine_has) -> tuple[Need, ...]:
+    """The needs of the tier that the machine does not meet."""
+    return tuple(need for need in NEEDS[tier] if not has(need.sign))
+
+
+def in_words(needs: Iterable[Need]) -> str:
+    """What is missing, and how to get it."""
+    return "; ".join(f"needs {need.what} ({need.get})" for need in needs)
+
+
+# --- what became of each tier ----------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many tests of a tier ended how."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+
+def tier_of(path: str) -> str | None:
+    """The tier of a test file or node id, given relative to the project."""
+    match PurePosixPath(path.partition("::")[0]).parts:
+        case ("tests", tier, *_) if tier in TIERS:
+            return tier
+    return None
+
+
+def selected_tiers(named: Iterable[str], places: Collection[Path], root: Path) -> tuple[str, ...]:
+    """The tiers of a run: those named, else those that the places on the command line touch, else all."""
+    wanted = set(named)
+    if not wanted:
+        folders = {tier: root / "tests" / tier for tier in TIERS}
+        wanted = {
+            tier
+            for tier, folder in folders.items()
+            if not places or any(p.is_relative_to(folder) or folder.is_relative_to(p) for p in places)
+        }
+    return tuple(tier for tier in TIERS if tier in wanted)
+
+
+def tallies(outcomes: Mapping[str, str], tiers: Iterable[str]) -> dict[str, Tally]:
+    """Count outcomes ("passed", "failed", "skipped" by node id) by tier."""
+    result = {tier: Tally() for tier in tiers}
+    for node_id, outcome in outcomes.items():
+        tally = result.get(tier_of(node_id) or "")
+        if tally is not None:
+            setattr(tally, outcome, getattr(tally, outcome) + 1)
+    return result
+
+
+def complaints(counted: Mapping[str, Tally], lacking: Mapping[str, str], empty: frozenset[str]) -> list[str]:
+    """Why CI may not call this run good though no test of it failed.
+
+    `counted` has the selected tiers, `lacking` what is missing for those that were skipped, `empty` those
+    with no test files.
+    """
+    result = []
+    for tier, tally in counted.items():
+        if tier in empty:
+            if tier in NEVER_EMPTY_IN_CI:
+                result.append(f"tier {tier} has no tests")
+        elif tier in lacking:
+            result.append(f"tier {tier} was skipped: {lacking[tier]}")
+        elif not tally.passed and not tally.failed:
+            result.append(f"no test of tier {tier} was executed")
+    return result
+
+
+@dataclass(eq=False)
+class Tiers:
+    """Follows the run as a plugin of pytest: skips tiers, counts outcomes, prints a table, judges for CI."""
+
+    root: Path
+    selected: tuple[str, ...]
+    ci: bool
+    lacking: dict[str, str] = field(init=False)
+    empty: frozenset[str] = field(init=False)
+    outcomes: dict[str, str] = field(init=False, default_factory=dict)
+    complaints: list[str] = field(init=False, default_factory=list)
+    ran: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        self.lacking = {tier: in_words(needs) for tier in self.selected if (needs := unmet(tier))}
+        self.empty = frozenset(
+            tier for tier in self.selected if not any((self.root / "tests" / tier).rglob("test_*.py"))
+        )
+
+    def relative(self, path: Path) -> str:
+        """As `tier_of` wants it."""
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else ""
+
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        """Leave out the tiers that were not asked for: their files are not even imported."""
+        tier = tier_of(self.relative(collection_path))
+        return True if tier and tier not in self.selected else None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Mark each test with its tier, skip what cannot run here, and keep the tiers in their order."""
+        for item in items:
+            tier = tier_of(self.relative(item.path))
+            if tier:
+                item.add_marker(tier)
+            if tier in self.lacking:
+                item.add_marker(pytest.mark.skip(reason=f"tier {tier} {self.lacking[tier]}"))
+        order = {tier: place for place, tier in enumerate(TIERS)}
+        items.sort(key=lambda item: order.get(tier_of(self.relative(item.path)) or "", len(order)))
+
+    def note(self, node_id: str, outcome: str) -> None:
+        """Keep the worst of what a test's phases came to."""
+        rank = ("passed", "skipped", "failed")
+        self.outcomes[node_id] = max(self.outcomes.get(node_id, "passed"), outcome, key=rank.index)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Of each phase; an expected failure (xfail) is known to be wrong and counts as skipped."""
+        self.note(report.nodeid, report.outcome)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A file that cannot be imported is a failed test, one that skips itself a skipped one."""
+        if not report.passed:
+            self.note(report.nodeid, report.outcome)
+
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Fail a good run in CI if a tier was left out; call a run good that had nothing to do."""
+        self.ran = not session.config.option.collectonly
+        if not self.ran:
+            return
+        if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self.empty.issuperset(self.selected):
+            session.exitstatus = pytest.ExitCode.OK
+        if self.ci:
+            self.complaints = complaints(tallies(self.outcomes, self.selected), self.lacking, self.empty)
+        if self.complaints and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None]:
+        """The table, below everything else."""
+        yield
+        if not self.ran:
+            return
+        out = terminalreporter
+        out.section("tiers")
+        out.write_line(f"{'tier':8}{'passed':>8}{'failed':>8}{'skipped':>8}")
+        for tier, tally in tallies(self.outcomes, self.selected).items():
+            row = f"{tier:8}{tally.passed:8}{tally.failed:8}{tally.skipped:8}"
+            if tier in self.empty:
+                out.write_line(f"{row}   no tests yet")
+            elif tier in self.lacking:
+                out.write_line(f"{row}   !!! SKIPPED: {self.lacking[tier]}", red=True, bold=True)
+            else:
+                out.write_line(row)
+        for complaint in self.complaints:
+            out.write_line(f"!!! CI: {complaint}", red=True, bold=True)
+
+    def pytest_unconfigure(self, config: pytest.Config) -> None:
+        """The last line, for people and programs that read only that."""
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is None or not self.ran:
+            return
+        ends = list(self.outcomes.values())
+        reporter.write_line(
+            f"{ends.count('passed')} passed, {ends.count('failed')} failed, {ends.count('skipped')} skipped"
+        )
