@@ -29,6 +29,7 @@ PROTOCOL = 1
 # The helper ticks once a second whatever it does; ten missed ones are a device that does not answer.
 _SILENCE_S = 60.0
 _END_S = 10.0
+_LAST_WORDS = 4096
 # 65536 transfers in one answer are 1.3 MB.
 _LINE_LIMIT = 4 << 20
 
@@ -216,6 +217,8 @@ class Helper:
         self._process = process
         self._on_tick = on_tick
         self._ended = False
+        self._last_words = b""
+        self._listening = asyncio.ensure_future(self._listen())
 
     @classmethod
     async def start(
@@ -228,6 +231,7 @@ class Helper:
                 *words,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
                 limit=_LINE_LIMIT,
                 # Ctrl-C reaches the whole foreground process group; we end the helper ourselves, in order.
                 start_new_session=True,
@@ -241,6 +245,12 @@ class Helper:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    async def _listen(self) -> None:
+        """Keep the end of what the helper says on standard error; its errors come on standard output as well."""
+        assert self._process.stderr is not None  # noqa: S101 - we asked for the pipe
+        while words := await self._process.stderr.read(_LAST_WORDS):
+            self._last_words = (self._last_words + words)[-_LAST_WORDS:]
 
     async def hello(self) -> Hello:
         """Wait until the target is ready."""
@@ -282,8 +292,7 @@ class Helper:
                 self._process.stdin.close()
         for final in (False, True):
             try:
-                # Read on, so that a helper with a full pipe can leave.
-                await _within(_END_S, self._process.communicate())
+                await _within(_END_S, self._drained())
             except _TooLateError:
                 if final:
                     return  # in the kernel's hands (D state): it cannot be ended, only left
@@ -291,6 +300,14 @@ class Helper:
                     self._process.kill()
             else:
                 return
+
+    async def _drained(self) -> None:
+        """Read on until the process has gone, so that a helper with a full pipe can leave."""
+        assert self._process.stdout is not None  # noqa: S101 - we asked for the pipe
+        while await self._process.stdout.read(1 << 16):
+            pass
+        await self._listening
+        await self._process.wait()
 
     async def _next(self, wanted: str) -> dict[str, Any]:
         """The next message that is no tick; HelperError if it is not of the type that is due."""
@@ -307,7 +324,9 @@ class Helper:
             if not line:
                 code = await self._process.wait()
                 ended = f"was killed by signal {-code}" if code < 0 else f"left with exit code {code}"
-                raise HelperError(f"the helper {ended} without saying why")
+                await asyncio.wait({self._listening}, timeout=1)
+                said = self._last_words.decode("utf-8", "replace").strip()
+                raise HelperError(f"the helper {ended} without saying why" + (f": {said}" if said else ""))
             try:
                 message = json.loads(line)
                 kind = message["type"]

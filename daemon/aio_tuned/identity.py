@@ -17,10 +17,10 @@ _LONGEST_NAME = 200
 
 
 def escape(text: str) -> str:
-    """A by-id style name part: blanks joined by one underscore, anything udev would not keep replaced by one."""
-    joined = "_".join(text.split())
+    """A by-id style name part: trailing padding goes, and each character that udev would not keep is an underscore."""
     return "".join(
-        char if char in _KEPT or char.isalnum() or (char > "\x7f" and char.isprintable()) else "_" for char in joined
+        char if char in _KEPT or char.isalnum() or (char > "\x7f" and char.isprintable()) else "_"
+        for char in text.rstrip(" \t\r\n\0")
     )
 
 
@@ -44,6 +44,14 @@ def _means_something(wwid: str) -> bool:
     return bool(wwid) and any(char not in "0.-" for char in wwid.partition(".")[2] or wwid)
 
 
+def _mdadm_uuid(kernel_uuid: str) -> str:
+    """The kernel writes an array's uuid with dashes as any other; mdadm, and so udev, as four words with colons."""
+    digits = kernel_uuid.replace("-", "")
+    if len(digits) != 32:  # noqa: PLR2004 - hexadecimal digits of a uuid
+        return kernel_uuid
+    return ":".join(digits[place : place + 8] for place in range(0, 32, 8))
+
+
 def _names(facts: Mapping[str, str]) -> tuple[str, str]:
     """(id, by-id style name) of a device."""
     get = facts.get
@@ -51,14 +59,15 @@ def _names(facts: Mapping[str, str]) -> tuple[str, str]:
     model, serial = clean(get("model", "")), clean(get("serial", ""))
     wwid = clean(get("wwid", ""))
     if sys_name.startswith("nvme"):
-        parts = [escape(model), escape(serial)]
+        # Not the cleaned strings: udev makes an underscore of each blank, those at the beginning too.
+        parts = [escape(get("model", "")), escape(get("serial", ""))]
         if not any(parts):
             parts = [escape(wwid) if _means_something(wwid) else escape(sys_name)]
         name = "nvme-" + "_".join(part for part in (*parts, get("nsid", "")) if part)
         return (wwid if _means_something(wwid) else name), name
     if uuid := get("dm_uuid"):
         return f"dm-uuid-{uuid}", f"dm-name-{escape(get('dm_name', uuid))}"
-    if uuid := get("md_uuid") or get("udev.MD_UUID"):
+    if uuid := get("udev.MD_UUID") or _mdadm_uuid(get("md_uuid", "")):
         return f"md-uuid-{uuid}", f"md-uuid-{escape(uuid)}"
     if backing := get("loop_file"):
         return f"loop:{backing}", f"loop-{escape(backing.strip('/').replace('/', '_'))}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aio_tuned import content, identity, mounts, sysfs
-from aio_tuned.errors import TargetError
+from aio_tuned.errors import MeasurementError, TargetError
 from aio_tuned.model import Usage
 
 if TYPE_CHECKING:
@@ -121,8 +121,10 @@ def usage(
     size = sysfs.size_bytes(location.node_number, sys)
     try:
         offset, zero_share, all_zero = content.sample(node, size, span_bytes) if size else (0, 0.0, False)
-    except OSError as error:
+    except PermissionError as error:
         raise TargetError(f"{node}: cannot be read: {error.strerror}; run as root") from None
+    except OSError as error:
+        raise MeasurementError(f"{node}: cannot be read: {error.strerror}; see the kernel log") from None
     signatures = content.signatures(disk.node)
     used = bool(mounted_at or holders or partitions or signatures or common.swap)
     return Usage(

@@ -26,7 +26,7 @@ static const char *meaning(int errnum)
 {
     switch (errnum) {
     case ENODATA:
-        return "a media error, the drive cannot read these blocks";
+        return "a media error: the drive has lost these blocks";
     case EIO:
         return "the device failed, see the kernel log";
     case ENOSPC:

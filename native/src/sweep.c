@@ -33,6 +33,37 @@ void sweep_report(struct emit *emit, const struct fault *fault, const uint64_t *
     (void)emit_send(emit);
 }
 
+/* queue/iostats is 0 on the device-mapper volumes of Linux 6.1, which count all the same. One block
+ * tells. */
+static enum sweep_step probe_counters(struct sweep *sweep, struct fault *fault)
+{
+    struct sweep_phase phase = {.name = "check", .total = sweep->target.alignment, .heed = true};
+    struct transfer transfer = {
+        .fd = sweep->target.fd,
+        .block_size = (uint32_t)sweep->target.alignment,
+        .queue_depth = 1,
+        .threads = 1,
+        .buffer = sweep->buffer.data,
+        .bytes = sweep->target.alignment,
+        .file_offset = sweep->target.offset,
+    };
+    struct counters_reading before, after;
+    enum sweep_step step;
+    uint64_t elapsed_ns;
+
+    if (sweep->counters.live || counters_read(&sweep->counters, &before) < 0)
+        return SWEEP_ON;
+    if (team_prepare(sweep->team, 1, 1, fault) < 0)
+        return SWEEP_FAILED;
+    sweep->buffer.noise = false;
+    step = sweep_move(sweep, &transfer, &phase, &elapsed_ns, fault);
+    if (step != SWEEP_ON)
+        return step;
+    sweep->counters.live = counters_read(&sweep->counters, &after) == 0 &&
+                           after.read_bytes - before.read_bytes >= transfer.bytes;
+    return SWEEP_ON;
+}
+
 /* Everything before `hello`. */
 static enum sweep_step set_up(struct sweep *sweep, struct fault *fault)
 {
@@ -64,6 +95,8 @@ static enum sweep_step set_up(struct sweep *sweep, struct fault *fault)
     if (step == SWEEP_ON &&
         (target->kind == TARGET_SCRATCH || target_is_written_device(target, options)))
         step = blank_fill(sweep, fault);
+    if (step == SWEEP_ON)
+        step = probe_counters(sweep, fault);
     return step;
 }
 

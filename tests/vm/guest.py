@@ -1,0 +1,150 @@
+"""A guest with the product installed, and what the tests of this tier ask of it."""
+
+from __future__ import annotations
+
+import json
+import random
+import shlex
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vm.rig.machine import VM
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vm.rig.agent import Job
+    from vm.rig.bays import Drive
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+MIB = 1 << 20
+RAW_SIZE = 128 * MIB
+SCHEMA = Path(__file__).resolve().parents[2] / "docs/profile.schema.json"
+PROFILES = "/etc/aio-tuned"
+# Emulated drives are not steady to 1 %.
+TOLERANT = "[choose]\ntolerance_percent = 5.0\n"
+# Two points that differ in what an emulated drive can be seen to differ in, and budgets to match.
+QUICK = (
+    *("--grid", "block_size=256K,1M", "--grid", "queue_depth=8", "--grid", "io_parallelism=1"),
+    *("--grid", "overlap_events=true", "--grid", "single_submit=false", "--time-budget", "7s", "--seed", "1"),
+)
+
+# Fast enough to be quick, slow enough for the emulator.
+READ_BYTES_PER_S = 200e6
+WRITE_BYTES_PER_S = 120e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuned:
+    """What a good `aio-tuned tune` left: its JSON, and the profile's own file, read and checked."""
+
+    document: dict[str, Any]
+    profile: dict[str, Any]
+    file: str
+    samples: tuple[dict[str, Any], ...]
+
+
+@cache
+def _validator() -> Any:  # noqa: ANN401 - jsonschema's protocol class
+    import jsonschema
+
+    schema = json.loads(SCHEMA.read_text())
+    return jsonschema.Draft202012Validator(schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
+
+
+class Guest(VM):
+    """One Debian 12 machine with NVMe bays and aio-tuned in /opt/aio-tuned."""
+
+    def install(self, wheels: Path) -> None:
+        """Install the product offline, as a user without network would."""
+        self.push(wheels, "/root/wheels")
+        self.sh(
+            "python3 -m pip --python /opt/aio-tuned/bin/python install --no-index --find-links /root/wheels"
+            " --root-user-action ignore --disable-pip-version-check aio-tuned"
+            " && ln -s /opt/aio-tuned/bin/aio-tuned /opt/aio-tuned/bin/aio-sweep /usr/local/bin/",
+            240,
+        )
+
+    def foreign_helper(self) -> str:
+        """Why the helper, built on the host, cannot be started on Debian 12; "" if it can."""
+        job = self.run("aio-sweep --version")
+        return job.err.strip() if "GLIBC" in job.err or "shared librar" in job.err else ""
+
+    def mount(self, node: str, point: str = "/mnt/x") -> str:
+        """Make an ext4 there and mount it."""
+        make = "mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0"
+        self.sh(f"{make} {node} && mkdir -p {point} && mount {node} {point}", 120)
+        return point
+
+    def tune_words(self, target: str, words: Sequence[str], config: str) -> str:
+        """The command line of a tune under that configuration; no profiles are there before."""
+        self.sh(f"rm -rf {PROFILES} /var/lib/aio-tuned")
+        self.write("/root/tier.conf", TOLERANT + config)
+        return shlex.join(["aio-tuned", "--config", "/root/tier.conf", "tune", target, *words])
+
+    def tune(self, target: str, words: Sequence[str] = QUICK, config: str = "", timeout_s: float = 180) -> Tuned:
+        """A tune that must succeed; its profile is held against docs/profile.schema.json."""
+        command = self.tune_words(target, [*words, "--json"], config)
+        document = json.loads(self.sh(command, timeout_s))
+        profile = tomllib.loads(self.read(document["file"]).decode())
+        _validator().validate(profile)
+        assert profile == document["profile"]
+        assert document["file"] == f"{PROFILES}/{profile['device']['name']}.toml"
+        lines = self.read(document["samples_file"]).decode().splitlines()
+        samples = tuple(json.loads(line) for line in lines)
+        return Tuned(document=document, profile=profile, file=document["file"], samples=samples)
+
+    def start_tune(self, target: str, words: Sequence[str] = QUICK, config: str = "") -> Job:
+        """A tune in the background; its output() is what it says on the way."""
+        return self.spawn(self.tune_words(target, words, config) + " 2>&1", 180)
+
+    def published(self) -> list[str]:
+        """Every file, hidden ones too, where profiles and samples go."""
+        return self.sh(f"find {PROFILES} /var/lib/aio-tuned -type f 2>/dev/null || true").split()
+
+    def helper_runs(self) -> bool:
+        """Whether an aio-sweep is left."""
+        return self.run("pgrep -x aio-sweep").status == 0
+
+    def by_id_names(self, node: str) -> list[str]:
+        """The names that udev gave the whole disk or volume."""
+        return self.sh(f"find /dev/disk/by-id -lname '*/{Path(node).name}' -printf '%f\\n'").splitlines()
+
+    def device_name(self, node: str) -> str:
+        """The name that aio-tuned would give its profile."""
+        program = "import sys; from pathlib import Path; from aio_tuned.location import device, resolve"
+        program += "; print(device(resolve(Path(sys.argv[1]))).name)"
+        return self.sh(["/opt/aio-tuned/bin/python", "-c", program, node]).strip()
+
+    def attribute(self, drive: Drive, name: str) -> str:
+        """One of the drive's attributes in /sys/block, without padding."""
+        return self.sh(f"cat /sys/block/{Path(drive.dev).name}/{name}").strip()
+
+    def complaints(self) -> str:
+        """What the kernel says of itself being unwell; "" is good."""
+        return self.run("dmesg | grep -E 'BUG|Oops|Call Trace|blocked for more than|general protection'").out
+
+    def clean_up(self) -> None:
+        """Leave a guest without mounts, volumes and drives to the next test."""
+        self.run(
+            "pkill -x aio-tuned; pkill -x aio-sweep; umount -l /mnt/*; [ ! -e /dev/md0 ] || mdadm --stop /dev/md0;"
+            f" [ ! -e /dev/dm-0 ] || vgchange -an; rm -rf {PROFILES} /var/lib/aio-tuned"
+        )
+        for drive in list(self.drives.values()):
+            self.unplug(drive.serial, surprise=True, settle=False)
+        for path in self.data.glob("*.raw"):
+            path.unlink()
+
+
+def file_with_data(guest: Guest, serial: str) -> Path:
+    """The file of a drive of RAW_SIZE that is full of bytes that no filesystem wrote."""
+    path = guest.data / f"{serial}.raw"
+    path.write_bytes(random.Random(serial).randbytes(MIB) * (RAW_SIZE // MIB))
+    return path

@@ -1,0 +1,168 @@
+#!/bin/bash
+# build-image.sh - build the guest kernel, initramfs and root disk for machine.py.
+#
+#   ./build-image.sh [--force]   prints the directory of the finished image;
+#                                --force empties the cache first
+#
+# Three cached stages under $VMRIG_CACHE (default: ~/.cache/aio-tuned-vmrig):
+#   base-<key>.tar     Debian root file system (mmdebstrap; the slow stage)
+#   kernel-<version>/  Debian's cloud kernel, unpacked, not installed
+#   image-<key>/       rootfs.img (sparse ext4), vmlinuz, initrd.img, manifest
+# A stage is rebuilt only when what it is made from changes; what has not been used
+# for two weeks is removed.  Needs root, mmdebstrap, mke2fs, python3 on the host;
+# no compiler, no loop mounts, no KVM.
+#
+# The cloud kernel is the right one: ext4 and nvme are built in (linux-image-amd64
+# has them as modules and is three times the size), and it still has null_blk,
+# nvmet + nvmet-tcp, dm-delay, dm-flakey, raid, xfs and virtio as modules.
+# Neither Debian kernel has nvme-loop, dm-dust or FAULT_INJECTION; the cloud
+# kernel has no 9p.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cache=${VMRIG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/aio-tuned-vmrig}
+suite=bookworm
+disk_size=${VMRIG_DISK_SIZE:-4G}
+
+# What the guest has beyond Debian's "minbase".
+packages=(
+  systemd-sysv udev dbus kmod procps util-linux iproute2      # a booting system
+  python3 python3-venv python3-pip                            # the agent, the program under test
+  python3-numpy python3-pyudev python3-toml                   # what it depends on: wheels take minutes to unpack here
+  gcc libc6-dev libaio1 libudev1                              # init.c; libraries of the program under test
+  e2fsprogs xfsprogs fdisk mdadm lvm2 nvme-cli smartmontools fio  # storage
+  # extra packages, e.g. VMRIG_EXTRA="btrfs-progs pciutils"
+  ${VMRIG_EXTRA:-}
+)
+# Nothing in a throw-away guest needs these; each costs boot time under TCG.
+mask=(
+  apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer
+  e2scrub_reap.service fstrim.timer systemd-tmpfiles-clean.timer
+  getty.target getty-static.service
+  nvmefc-boot-connections.service nvmf-autoconnect.service
+  systemd-networkd.service systemd-resolved.service systemd-timesyncd.service
+  systemd-update-utmp.service systemd-update-utmp-runlevel.service
+  systemd-random-seed.service systemd-pstore.service systemd-binfmt.service
+  systemd-firstboot.service systemd-repart.service ldconfig.service
+  proc-sys-fs-binfmt_misc.automount sys-fs-fuse-connections.mount dev-hugepages.mount
+  smartmontools.service systemd-logind.service
+)
+
+[ "$(id -u)" = 0 ] || { echo "build-image.sh: must run as root" >&2; exit 1; }
+umask 022
+mkdir -p "$cache"
+exec 9>"$cache/.build.lock"; flock 9
+log() { echo "build-image: $*" >&2; }
+key() { sha256sum | cut -c1-12; }
+work=$(mktemp -d "$cache/.work.XXXXXX"); trap 'rm -rf "$work"' EXIT
+[ "${1:-}" = --force ] && rm -rf "$cache"/base-*.tar "$cache"/kernel-* "$cache"/image-* "$cache"/state-*
+
+# --- 1. base file system --------------------------------------------------
+pkglist=$(printf '%s\n' "${packages[@]}" | sort -u)
+base=$cache/base-$(printf '%s\n' "$suite" "$pkglist" | key).tar
+if [ ! -s "$base" ]; then
+  log "mmdebstrap ($suite, $(wc -l <<<"$pkglist") packages and what they need)"
+  # On tmpfs when there is room: dpkg's fsyncs are most of the time otherwise.
+  tmp=$work
+  [ "$(df --output=avail -BM /dev/shm 2>/dev/null | tail -1 | tr -dc 0-9)" -gt 3000 ] && tmp=/dev/shm
+  TMPDIR=$tmp mmdebstrap --quiet --mode=root --variant=minbase \
+    --include="$(paste -sd, <<<"$pkglist")" \
+    --aptopt='APT::Install-Recommends "false"' \
+    --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
+    --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/i18n/*' \
+    "$suite" "$work/base.tar" >&2
+  mv "$work/base.tar" "$base"
+fi
+
+# --- 2. kernel ------------------------------------------------------------
+newest_kernel() { apt-cache depends linux-image-cloud-amd64 2>/dev/null | awk '/Depends:/{print $2; exit}'; }
+kpkg=${VMRIG_KERNEL:-$(newest_kernel)}
+[ -n "$kpkg" ] || { apt-get -q update >&2; kpkg=$(newest_kernel); }
+[ -n "$kpkg" ] || { echo "build-image.sh: apt knows no linux-image-cloud-amd64" >&2; exit 1; }
+kver=${kpkg#linux-image-}
+kdir=$cache/kernel-$kver
+if [ ! -s "$kdir/boot/vmlinuz-$kver" ]; then
+  log "kernel $kver"
+  mkdir "$work/deb"; (cd "$work/deb" && apt-get -qq download "$kpkg" 2>/dev/null)
+  mkdir "$work/k"; dpkg-deb -x "$work"/deb/*.deb "$work/k"
+  rm -rf "$kdir"; mv "$work/k" "$kdir"
+fi
+
+# --- 3. image -------------------------------------------------------------
+img=$cache/image-$( { echo "$base $kver $disk_size"; cat "$here/build-image.sh" "$here"/guest/*; } | key)
+if [ ! -s "$img/manifest.json" ]; then
+  log "root disk and initramfs"
+  root=$work/root; mkdir "$root" "$work/img"
+  tar -xf "$base" -C "$root" --numeric-owner
+  mods=$root/lib/modules/$kver; mkdir -p "$root/lib/modules"
+  cp -a "$kdir/lib/modules/$kver" "$mods"
+  rm -rf "$mods"/kernel/{drivers/{gpu,infiniband,media,net/ethernet,net/wireless,target},sound,net/{netfilter,ipv6/netfilter,ipv4/netfilter,sched,wireless,mac80211}}
+  chroot "$root" depmod "$kver"
+
+  # the agent, and its unit
+  install -D -m 755 "$here/guest/agent.py" "$root/usr/lib/rig/agent.py"
+  install -D -m 644 "$here/guest/rig-agent.service" "$root/etc/systemd/system/rig-agent.service"
+  chroot "$root" systemctl --quiet enable rig-agent.service
+  chroot "$root" systemctl --quiet mask "${mask[@]}" 2>/dev/null
+  chroot "$root" systemctl --quiet set-default multi-user.target
+
+  # identity and small settings
+  echo vmrig > "$root/etc/hostname"
+  echo 0123456789abcdef0123456789abcdef > "$root/etc/machine-id"   # no first-boot work
+  printf '127.0.0.1 localhost vmrig\n' > "$root/etc/hosts"
+  printf '/dev/vda / ext4 rw,noatime 0 0\n' > "$root/etc/fstab"
+  mkdir -p "$root/var/log/journal"                                 # journal survives a power cut
+  mkdir -p "$root/etc/systemd/journald.conf.d"
+  printf '[Journal]\nSystemMaxUse=64M\nRateLimitBurst=0\n' > "$root/etc/systemd/journald.conf.d/rig.conf"
+  touch "$root/etc/.updated" "$root/var/.updated"                  # no ConditionNeedsUpdate work
+  chroot "$root" passwd -d root >/dev/null 2>&1
+  rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/*
+  chroot "$root" python3 -I -c 'import compileall, sys
+compileall.compile_dir(sys.prefix + "/lib/python3.11", quiet=2, maxlevels=1)' || true
+
+  # Where the program under test goes. Debian's own pip installs into it: one in the venv would be slow to start.
+  chroot "$root" python3 -I -m venv --system-site-packages --without-pip /opt/aio-tuned
+
+  # initramfs: a static init and the modules between the kernel and /dev/vda
+  chroot "$root" gcc -O2 -Wall -static -x c -o /tmp/init - < "$here/guest/init.c"
+  chroot "$root" sh -c "for m in virtio_pci virtio_blk virtio_console virtio_rng; do
+      modprobe -S $kver --show-depends \$m; done" | awk '$1 == "insmod" && !seen[$2]++ {print $2}' > "$work/order"
+  python3 - "$root" "$work/order" "$work/img/initrd.img" <<'PY'
+import os, sys
+root, order, out = sys.argv[1:]
+blob, ino = bytearray(), 0
+def entry(name, mode, data=b"", rdev=(0, 0)):
+    """One member of a "newc" cpio archive."""
+    global ino
+    ino += 1
+    fields = [ino, mode, 0, 0, 1, 0, len(data), 0, 0, *rdev, len(name) + 1, 0]
+    blob.extend(b"070701" + b"".join(b"%08X" % f for f in fields) + name.encode() + b"\0")
+    blob.extend(b"\0" * (-len(blob) % 4)); blob.extend(data); blob.extend(b"\0" * (-len(blob) % 4))
+def read(path):
+    with open(root + path, "rb") as f:
+        return f.read()
+paths = open(order).read().split()
+entry("dev", 0o40755); entry("dev/console", 0o20600, rdev=(5, 1)); entry("mod", 0o40755)
+entry("init", 0o100755, read("/tmp/init"))
+for p in paths:
+    entry("mod/" + os.path.basename(p), 0o100644, read(p))
+entry("mod/order", 0o100644, "".join(os.path.basename(p) + "\n" for p in paths).encode())
+entry("TRAILER!!!", 0)
+with open(out, "wb") as f:
+    f.write(blob)
+PY
+  rm "$root/tmp/init"
+  cp "$kdir/boot/vmlinuz-$kver" "$work/img/vmlinuz"
+  truncate -s "$disk_size" "$work/img/rootfs.img"
+  mke2fs -q -F -t ext4 -L rigroot -E lazy_itable_init=1,lazy_journal_init=1,nodiscard \
+    -d "$root" "$work/img/rootfs.img" 2>&1 | grep -v '^$' >&2 || true
+  python3 - "$work/img/manifest.json" "$kver" "$(basename "$base")" <<PY
+import json, sys
+json.dump({"kernel": sys.argv[2], "base": sys.argv[3], "packages": """$pkglist""".split()},
+          open(sys.argv[1], "w"), indent=1)
+PY
+  rm -rf "$img"; mv "$work/img" "$img"
+fi
+touch "$img"
+find "$cache" -maxdepth 1 \( -name 'image-*' -o -name 'state-*' -o -name 'wheels-*' -o -name 'base-*' -o -name 'kernel-*' \) \
+  -mtime +14 ! -path "$img" ! -path "$base" ! -path "$kdir" -exec rm -rf {} + # of older versions of the tests
+echo "$img"

@@ -1,0 +1,347 @@
+"""A Debian guest under QEMU whose NVMe drives come and go on command: plug, slow down, break, pull.
+
+    with VM(hotplug="pciehp") as vm:                  # about 1 s, from the saved state
+        drive = vm.hotplug("SER1", "1G", read_bps=200e6, write_bps=100e6)
+        vm.sh(f"fio --filename={drive.dev} ...")
+        vm.unplug("SER1", surprise=True)
+
+Root disk: virtio-blk, an overlay on a shared read-only image, so that /dev/nvme* is exactly what the test plugged in,
+and so that the machine can be saved (QEMU cannot migrate a machine that has an NVMe device). Saved state: the first
+start() boots (about 10 s), saves RAM and disk, and later ones resume from that. KVM is not used: everything runs
+under software emulation, so that it runs anywhere; only throttled drives have a meaningful speed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from vm.rig.agent import Agent
+from vm.rig.bays import Bays
+from vm.rig.errors import RigError
+from vm.rig.qmp import Qmp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from typing_extensions import Self
+
+    from vm.rig.bays import Drive
+
+HERE = Path(__file__).resolve().parent
+QEMU = os.environ.get("VMRIG_QEMU", "qemu-system-x86_64")
+# Drives' data lie in memory where there is this much: steady timing.
+_ROOMY_BYTES = 4 << 30
+_live: set[VM] = set()
+
+
+def cache() -> Path:
+    """Where images and saved states are kept; build-image.sh has the same rule."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aio-tuned-vmrig"
+    return Path(os.environ.get("VMRIG_CACHE") or default)
+
+
+def build_image() -> Path:
+    """The guest's image, built if need be; RigError says what the builder said."""
+    done = subprocess.run([HERE / "build-image.sh"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RigError(f"build-image.sh failed (exit {done.returncode}): {done.stderr.strip()[-2000:]}")
+    return Path(done.stdout.strip().splitlines()[-1])
+
+
+def _folder_for_drives() -> Path:
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > _ROOMY_BYTES
+    return Path(tempfile.mkdtemp(prefix="vmrig-", dir=memory if roomy else None))
+
+
+class VM(Bays):
+    """One guest.
+
+    hotplug: "pciehp" is PCIe native hot-plug, what servers with U.2 bays use (an orderly removal takes 6 s, the
+        spec's attention-button delay); "acpi" is QEMU's default, immediate in both directions
+    ports: number of hot-pluggable slots
+    drives: (from new_drive) present from power-on; implies boot, since a saved state cannot have NVMe drives
+    boot: boot afresh; else resume the saved state, which is made if there is none
+    """
+
+    def __init__(
+        self,
+        image: Path,
+        *,
+        hotplug: Literal["acpi", "pciehp"] = "acpi",
+        boot: bool = False,
+        drives: Sequence[Drive] = (),
+        ports: int = 8,
+        mem_mib: int = 2048,
+        qemu_args: Sequence[str] = (),
+        folder: Path | None = None,
+    ) -> None:
+        super().__init__()
+        self.image, self.hotplug_mode, self.ports, self.mem_mib = image, hotplug, ports, mem_mib
+        self.qemu_args = list(qemu_args)
+        self.boot, self.cold = boot or bool(drives), list(drives)
+        self.dir = folder or Path(tempfile.mkdtemp(prefix="vmrig-"))
+        self.dir.mkdir(parents=True, exist_ok=True)
+        self.data = _folder_for_drives()  # and sockets, whose paths must be short
+        self.disk = self.dir / "root.qcow2"
+        self.console = self.dir / "console.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    # --- life ----------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+            self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def alive(self) -> bool:
+        """Whether QEMU runs."""
+        return self.process is not None and self.process.poll() is None
+
+    def _machine(self) -> list[str]:
+        """QEMU arguments that decide what a saved state can be resumed into."""
+        words = ["-nodefaults", "-no-user-config", "-name", "vmrig", "-display", "none"]
+        words += ["-accel", "tcg,thread=multi,tb-size=512", "-M", "q35,hpet=off", "-cpu", "max,la57=off"]
+        words += ["-m", str(self.mem_mib), "-smp", "2"]
+        words += ["-device", "virtio-serial-pci,id=vs"]
+        words += ["-device", "virtserialport,chardev=agent,name=rig.agent"]
+        words += ["-object", "rng-random,id=rng,filename=/dev/urandom"]
+        words += ["-device", "virtio-rng-pci,rng=rng"]
+        words += ["-device", "virtio-blk-pci,drive=root"]
+        if self.hotplug_mode == "pciehp":
+            words += ["-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"]
+        for slot in range(self.ports):
+            place = f"bus=pcie.0,addr=0x{0x10 + slot // 8:x}.{slot % 8},multifunction=on"
+            words += ["-device", f"pcie-root-port,id=rp{slot},chassis={slot + 1},slot={slot + 1},{place}"]
+        return words + self.qemu_args
+
+    @staticmethod
+    def _kernel_words() -> str:
+        return (
+            "console=ttyS0 panic=-1 quiet mitigations=off no_timer_check random.trust_cpu=on"
+            " tsc=reliable systemd.show_status=no"
+        )
+
+    def _state_dir(self) -> Path:
+        version = subprocess.run([QEMU, "--version"], capture_output=True, text=True, check=True).stdout
+        what = json.dumps([self.image.name, version, self._machine(), self._kernel_words()])
+        return cache() / ("state-" + hashlib.sha256(what.encode()).hexdigest()[:12])
+
+    def start(self) -> None:
+        """Start QEMU. Returns at once; wait_ready() waits for the guest."""
+        if self.boot:
+            self._overlay(self.image / "rootfs.img", "raw")
+            self._launch()
+            return
+        state = self._state_dir()
+        if not (state / "ram").exists():
+            self._save_state(state)
+        os.utime(state)  # build-image.sh removes what is not used
+        self._overlay(state / "root.qcow2", "qcow2")
+        self._launch(state / "ram")
+
+    def _overlay(self, backing: Path, form: str) -> None:
+        words = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", form, "-b", str(backing), str(self.disk)]
+        subprocess.run(words, check=True)
+
+    def _command_line(self) -> list[str]:
+        file = {"driver": "file", "filename": str(self.disk), "cache": {"direct": False, "no-flush": True}}
+        return [
+            *(QEMU, *self._machine(), "-no-reboot"),
+            *("-kernel", str(self.image / "vmlinuz"), "-initrd", str(self.image / "initrd.img")),
+            *("-append", self._kernel_words()),
+            *("-blockdev", json.dumps({"driver": "qcow2", "node-name": "root", "file": file})),
+            *("-chardev", f"socket,id=agent,path={self.data}/agent.sock,server=on,wait=off"),
+            *("-chardev", f"socket,id=qmp,path={self.data}/qmp.sock,server=on,wait=off"),
+            *("-mon", "chardev=qmp,mode=control"),
+            *("-chardev", f"file,id=console,path={self.console},append=on", "-serial", "chardev:console"),
+        ]
+
+    def _launch(self, ram: Path | None = None) -> None:
+        monitor = self.data / "qmp.sock"
+        for name in ("qmp.sock", "agent.sock"):
+            (self.data / name).unlink(missing_ok=True)
+        words = self._command_line() + (["-incoming", "defer"] if ram else []) + (["-S"] if self.cold else [])
+        with (self.dir / "qemu.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "TMPDIR": str(self.dir)},
+                start_new_session=True,
+            )
+        _live.add(self)
+        (self.dir / "qemu.pid").write_text(f"{self.process.pid}\n")
+        self._wait_for(monitor.exists, 20, "the QMP socket")
+        self.qmp = Qmp(monitor)
+        if ram:
+            self.qmp.command("migrate-incoming", uri=f"exec:cat {shlex.quote(str(ram))}")
+            self._wait_for(lambda: self.qmp.command("query-status")["status"] == "paused", 60, "the saved state")
+            self.qmp.command("cont")
+        if self.cold:
+            for drive in self.cold:
+                self.attach(drive)
+            self.qmp.command("cont")
+
+    def _wait_for(self, condition: Callable[[], object], timeout_s: float, what: str) -> None:
+        end = time.monotonic() + timeout_s
+        while not condition():
+            if not self.alive:
+                raise RigError(f"QEMU has ended while waiting for {what}:\n{self._log_tail()}")
+            if time.monotonic() > end:
+                raise RigError(f"{what}: not within {timeout_s} s; console ends:\n{self.console_tail()}")
+            time.sleep(0.01)
+
+    def wait_ready(self, timeout_s: float = 180) -> None:
+        """Until the agent answers and, after a boot, systemd has started everything."""
+        self._connect(timeout_s)
+        self.agent.call("time", unix=time.time())  # a resumed guest's clock is old
+        if self.boot:
+            state = self.run("systemctl is-system-running --wait", timeout_s).out.strip()
+            if state not in ("running", "degraded"):
+                raise RigError(f"guest is {state!r}")
+            for drive in self.drives.values():
+                self.find(drive, 60)
+
+    def _connect(self, timeout_s: float) -> None:
+        """Retries: before the guest opens its port, QEMU discards what is sent."""
+        end = time.monotonic() + timeout_s
+        while True:
+            agent = Agent(self.data / "agent.sock")
+            with contextlib.suppress(RigError):
+                if agent.result(agent.send("ping"), 1.0 if self.boot else 5.0):
+                    self.agent = agent
+                    return
+            agent.close()
+            if not self.alive:
+                raise RigError(f"QEMU has ended:\n{self._log_tail()}")
+            if time.monotonic() > end:
+                raise RigError(f"guest not ready in {timeout_s} s; console ends:\n{self.console_tail()}")
+            time.sleep(0.05)
+
+    def _save_state(self, state: Path) -> None:
+        """Boot a twin of this machine once and keep its RAM and disk."""
+        with (cache() / (state.name + ".lock")).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if (state / "ram").exists():
+                return
+            kept = Path(tempfile.mkdtemp(prefix=".state-", dir=cache()))
+            twin = VM(
+                self.image,
+                hotplug=self.hotplug_mode,
+                boot=True,
+                ports=self.ports,
+                mem_mib=self.mem_mib,
+                qemu_args=self.qemu_args,
+                folder=kept / "work",
+            )
+            try:
+                twin.start()
+                twin.wait_ready()
+                twin.save(kept)
+            except BaseException:
+                twin.stop()
+                shutil.rmtree(kept, ignore_errors=True)
+                raise
+            twin.stop()
+            shutil.rmtree(state, ignore_errors=True)
+            kept.rename(state)
+
+    def save(self, folder: Path) -> None:
+        """End the guest, leaving its RAM and disk in `folder`. It may not have NVMe drives."""
+        assert self.process is not None
+        # Fault in what every test needs, then let the guest go quiet.
+        self.run("python3 -c 'import asyncio, argparse, json, numpy, pyudev, toml'; udevadm settle; sync; sleep 1")
+        self.agent.close()
+        time.sleep(0.2)
+        self.qmp.command("stop")
+        self.qmp.command("migrate-set-parameters", max_bandwidth=1 << 40)
+        self.qmp.command("migrate", uri=f"exec:cat > {shlex.quote(str(folder / 'ram.part'))}")
+        ends = ("completed", "failed")
+        self._wait_for(lambda: self.qmp.command("query-migrate").get("status") in ends, 120, "the state to be saved")
+        info = self.qmp.command("query-migrate")
+        if info["status"] != "completed":
+            raise RigError(f"saving the state failed: {info}")
+        with contextlib.suppress(RigError):
+            self.qmp.command("quit")
+        self.process.wait(20)
+        self.disk.rename(folder / "root.qcow2")
+        (folder / "ram.part").rename(folder / "ram")
+
+    def _disconnect(self) -> None:
+        for name in ("agent", "qmp"):
+            if hasattr(self, name):
+                getattr(self, name).close()
+
+    def stop(self) -> None:
+        """End QEMU (no guest shutdown) and remove what start() made."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+        self._disconnect()
+        _live.discard(self)
+        shutil.rmtree(self.data, ignore_errors=True)
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def power_cut(self) -> None:
+        """Cut the power, then boot the same root disk with the same drives plugged in.
+
+        Lost is what the guest had not written back: QEMU's disks here have no volatile cache of their own.
+        """
+        assert self.process is not None
+        self.process.kill()
+        self._boot_again()
+
+    def reboot(self, timeout_s: float = 120) -> None:
+        """Have the guest reboot in an orderly way; as power_cut() otherwise."""
+        assert self.process is not None
+        self.spawn("systemctl reboot")
+        self.process.wait(timeout_s)  # -no-reboot: QEMU ends
+        self._boot_again()
+
+    def _boot_again(self) -> None:
+        assert self.process is not None
+        self.process.wait()
+        self._disconnect()
+        self.cold, self.drives, self.boot = list(self.drives.values()), {}, True
+        self._launch()
+        self.wait_ready()
+
+    # --- post-mortem ---------------------------------------------------------------------------------------
+
+    def _log_tail(self) -> str:
+        return (self.dir / "qemu.log").read_text(errors="replace")[-2000:]
+
+    def console_tail(self, lines: int = 30) -> str:
+        """The end of what the guest's kernel said."""
+        with contextlib.suppress(OSError):
+            return "\n".join(self.console.read_text(errors="replace").splitlines()[-lines:])
+        return ""
+
+
+@atexit.register
+def _stop_all() -> None:
+    for machine in list(_live):
+        with contextlib.suppress(Exception):
+            machine.stop()

@@ -1,0 +1,89 @@
+"""On top of NVMe drives: a partition is its drive's, a volume has its own profile and names its members."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vm.guest import MIB, READ_BYTES_PER_S, WRITE_BYTES_PER_S
+
+if TYPE_CHECKING:
+    from vm.guest import Guest
+    from vm.rig.bays import Drive
+
+VOLUME = "/dev/vg/fast-lv"
+LEG_READ_BYTES_PER_S = 80e6
+
+
+def test_a_partition_gives_the_whole_drives_profile(guest: Guest) -> None:
+    drive = guest.hotplug("PART1", "512M", read_bps=READ_BYTES_PER_S, write_bps=WRITE_BYTES_PER_S)
+    guest.sh(f"echo ',,L' | sfdisk -q {drive.dev} && udevadm settle")
+    tuned = guest.tune(guest.mount(f"{drive.dev}p1"))
+    assert tuned.profile["state"] == "measured"
+    assert tuned.profile["device"]["name"] == "nvme-QEMU_NVMe_Ctrl_PART1_1"
+    assert tuned.profile["device"]["size_bytes"] == drive.size_bytes
+    assert tuned.profile["evidence"]["cache_verdict"] == "device"
+
+
+def two_drives(guest: Guest) -> list[Drive]:
+    return [guest.hotplug(serial, "256M", read_bps=LEG_READ_BYTES_PER_S, write_bps=60e6) for serial in ("LEG1", "LEG2")]
+
+
+def make_raid0(guest: Guest) -> list[Drive]:
+    drives = two_drives(guest)
+    nodes = " ".join(drive.dev for drive in drives)
+    guest.sh(f"mdadm --create /dev/md0 --run --level=0 --raid-devices=2 {nodes} && udevadm settle")
+    return drives
+
+
+def make_striped_volume(guest: Guest) -> list[Drive]:
+    drives = two_drives(guest)
+    nodes = " ".join(drive.dev for drive in drives)
+    guest.sh(f"vgcreate -q vg {nodes} && lvcreate -q -y -n fast-lv -i 2 -l 100%FREE vg && udevadm settle")
+    return drives
+
+
+def names(drives: list[Drive]) -> list[str]:
+    return sorted(Path(drive.dev).name for drive in drives)
+
+
+def test_raid0_has_its_own_profile_with_its_members(guest: Guest) -> None:
+    drives = make_raid0(guest)
+    tuned = guest.tune(guest.mount("/dev/md0"))
+    assert tuned.profile["state"] == "measured"
+    assert sorted(tuned.profile["device"]["members"]) == names(drives)
+    assert tuned.profile["device"]["name"].startswith("md-uuid-")
+    assert tuned.profile["evidence"]["cache_verdict"] == "device"
+    # Both legs work at once.
+    assert tuned.profile["read"]["throughput_bytes_per_s"] > 1.3 * LEG_READ_BYTES_PER_S
+    refused = guest.run(f"aio-tuned tune {drives[0].dev}")
+    assert refused.status == 66
+    assert "is a member of md0" in refused.err
+
+
+def test_raid0_is_named_as_udev_names_it(guest: Guest) -> None:
+    make_raid0(guest)
+    name = guest.device_name("/dev/md0")
+    assert name in guest.by_id_names("/dev/md0")
+
+
+def test_a_logical_volumes_counters_are_live(guest: Guest) -> None:
+    make_striped_volume(guest)
+    words = f"aio-sweep --device={VOLUME} --span-bytes={16 * MIB} --max-transfer-bytes={4 * MIB} < /dev/null"
+    sectors = int(guest.sh("awk '{ print $3 }' /sys/block/dm-0/stat"))
+    guest.sh(f"dd if={VOLUME} of=/dev/null bs=1M count=8 iflag=direct")
+    assert int(guest.sh("awk '{ print $3 }' /sys/block/dm-0/stat")) - sectors == 8 * MIB // 512
+    hello = json.loads(guest.sh(words).splitlines()[0])
+    assert hello["counters"]["live"]
+
+
+def test_a_logical_volume_has_its_own_profile_with_its_members(guest: Guest) -> None:
+    drives = make_striped_volume(guest)
+    tuned = guest.tune(guest.mount(VOLUME))
+    assert sorted(tuned.profile["device"]["members"]) == names(drives)
+    assert tuned.profile["state"] == "measured"
+    assert tuned.profile["evidence"]["cache_verdict"] == "device"
+    assert tuned.profile["device"]["name"] == "dm-name-vg-fast--lv"
+    assert tuned.profile["device"]["name"] in guest.by_id_names("/dev/dm-0")
+    assert tuned.profile["read"]["throughput_bytes_per_s"] > 1.3 * LEG_READ_BYTES_PER_S
