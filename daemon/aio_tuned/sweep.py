@@ -111,14 +111,12 @@ class _Run:
         phases_left = len(order.directions) - order.directions.index(direction)
         most_transfer = plan.largest_transfer(order.grid, hello.dio_alignment_bytes, order.most_transfer_bytes)
         quantum = plan.transfer_quantum(order.grid, hello.dio_alignment_bytes)
+        least_transfer = plan.largest_transfer(
+            order.grid, hello.dio_alignment_bytes, min(most_transfer, max(quantum, plan.LEAST_TRANSFER_BYTES))
+        )
         samples = [
             await self.measure(request)
-            for request in plan.calibration(
-                direction,
-                order.reference,
-                min(most_transfer, max(quantum, plan.LEAST_TRANSFER_BYTES)),
-                self.next_id,
-            )
+            for request in plan.calibration(direction, order.grid, order.reference, least_transfer, self.next_id)
         ]
         phase = plan.phase(
             direction,

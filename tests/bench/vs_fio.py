@@ -10,8 +10,9 @@ with batch submit.
     vs_fio.py [--rounds 7] [--seconds 1.0] [DEVICE | DIRECTORY]
 
 It reads a block device, or a file of 1 GiB that it makes in DIRECTORY and removes again. Without
-one it is a loop device over a file in memory: there the CPU copies the data, so what is compared is mostly whose buffer
-fits its caches (fio's is block size x depth; ours is the whole transfer, as a consumer's is).
+one it is a loop device over a file in memory: there the CPU copies the data, and it matters most whose buffer fits its
+caches: fio's is block size x depth, ours is the whole transfer, as a consumer's is. So ours is run a second time with
+as little memory as fio (small_buffer.c).
 
 Prints a Markdown table. Needs root, fio, and free memory for huge pages (reserved while it runs).
 """
@@ -114,7 +115,7 @@ def huge_pages(count: int) -> Iterator[None]:
 class Ours:
     """One aio-sweep process; its counts are of the requests alone, not of its start."""
 
-    def __init__(self, device: str, wrap: tuple[str, ...] = ()) -> None:
+    def __init__(self, device: str, wrap: tuple[str, ...] = (), small_buffer: dict[str, str] | None = None) -> None:
         self.process = subprocess.Popen(
             [
                 *wrap,
@@ -127,6 +128,7 @@ class Ours:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env=os.environ | (small_buffer or {}),
         )
         self._next("hello")
         self.count = 0
@@ -194,40 +196,70 @@ def fio(device: str, case: Case, words: list[str], wrap: tuple[str, ...] = ()) -
     return document
 
 
+@contextlib.contextmanager
+def small_buffer_library() -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        library = f"{folder}/small_buffer.so"
+        source = Path(__file__).with_name("small_buffer.c")
+        subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", library, str(source), "-ldl"], check=True)
+        yield library
+
+
+def small_buffer(library: str, case: Case) -> dict[str, str]:
+    """The environment in which ours has no more memory than fio has for the case, in whole huge pages."""
+    in_flight = case.block_size * case.queue_depth * case.threads
+    window = 1 << max(21, (in_flight - 1).bit_length())
+    return {"LD_PRELOAD": library, "SMALL_BUFFER_BYTES": str(window)}
+
+
 def throughput(device: str, rounds: int, seconds: float) -> None:
-    print("| setting | aio-sweep GB/s | fio GB/s | ratio of medians |")
-    print("|---|---|---|---|")
-    ratios = []
-    ours = Ours(device)
-    for case in THROUGHPUT_CASES:
-        a, b = [], []
-        for _ in range(rounds):
-            point = ours.point(case, f"min_ns={int(seconds * 1e9)}")
-            a.append(point["bytes"] / point["elapsed_ns"])
-            job = fio(device, case, ["--time_based", f"--runtime={seconds}s", "--ramp_time=0.2"])
-            b.append(job["read"]["bw_bytes"] / 1e9)
-        ratios.append(statistics.median(a) / statistics.median(b))
-        print(f"| {case} | {statistics.median(a):.2f} | {statistics.median(b):.2f} | {ratios[-1]:.3f} |", flush=True)
-    ours.close()
-    print(f"\nmedian ratio {statistics.median(ratios):.3f}, from {min(ratios):.3f} to {max(ratios):.3f}")
+    """Ours with its own buffer, ours with as little memory as fio uses, and fio, in turns."""
+    print("| setting | aio-sweep GB/s | with fio's memory | fio | ratio of medians | with fio's memory |")
+    print("|---|---|---|---|---|---|")
+    ratios: tuple[list[float], list[float]] = ([], [])
+    whole = Ours(device)
+    with small_buffer_library() as library:
+        for case in THROUGHPUT_CASES:
+            small = Ours(device, small_buffer=small_buffer(library, case))
+            found: tuple[list[float], list[float], list[float]] = ([], [], [])
+            for _ in range(rounds):
+                for ours, rates in zip((whole, small), found, strict=False):
+                    point = ours.point(case, f"min_ns={int(seconds * 1e9)}")
+                    rates.append(point["bytes"] / point["elapsed_ns"])
+                job = fio(device, case, ["--time_based", f"--runtime={seconds}s", "--ramp_time=0.2"])
+                found[2].append(job["read"]["bw_bytes"] / 1e9)
+            small.close()
+            a, b, c = (statistics.median(rates) for rates in found)
+            ratios[0].append(a / c)
+            ratios[1].append(b / c)
+            print(f"| {case} | {a:.2f} | {b:.2f} | {c:.2f} | {a / c:.3f} | {b / c:.3f} |", flush=True)
+    whole.close()
+    for name, values in zip(("own buffer", "fio's memory"), ratios, strict=True):
+        middle, low, high = statistics.median(values), min(values), max(values)
+        print(f"\n{name}: median ratio {middle:.3f}, from {low:.3f} to {high:.3f}")
 
 
 def cpu(device: str, rounds: int) -> None:
-    """CPU time of the same number of bytes: 4 passes over the span."""
-    print("\n| setting | aio-sweep CPU µs per request | fio | ratio of medians |")
-    print("|---|---|---|---|")
-    ours = Ours(device)
-    for case in CPU_CASES:
-        a, b = [], []
-        for _ in range(rounds):
-            point = ours.point(case, f"min_transfers={4 * SPAN // TRANSFER}")
-            a.append((point["cpu_user_ns"] + point["cpu_system_ns"]) / 1e3 / point["requests"])
-            job = fio(device, case, ["--loops=4"])
-            busy_ms = (job["usr_cpu"] + job["sys_cpu"]) / 100 * job["job_runtime"]
-            b.append(busy_ms * 1e3 / job["read"]["total_ios"])
-        ratio = statistics.median(a) / statistics.median(b)
-        print(f"| {case} | {statistics.median(a):.2f} | {statistics.median(b):.2f} | {ratio:.3f} |", flush=True)
-    ours.close()
+    """CPU time of the same number of requests: one pass over the span with small blocks, four with large ones."""
+    print("\n| setting | aio-sweep CPU µs per request | with fio's memory | fio | ratio | with fio's memory |")
+    print("|---|---|---|---|---|---|")
+    whole = Ours(device)
+    with small_buffer_library() as library:
+        for case in CPU_CASES:
+            small = Ours(device, small_buffer=small_buffer(library, case))
+            passes = 1 if case.block_size < 1 << 16 else 4
+            found: tuple[list[float], list[float], list[float]] = ([], [], [])
+            for _ in range(rounds):
+                for ours, costs in zip((whole, small), found, strict=False):
+                    point = ours.point(case, f"min_transfers={passes * SPAN // TRANSFER}")
+                    costs.append((point["cpu_user_ns"] + point["cpu_system_ns"]) / 1e3 / point["requests"])
+                job = fio(device, case, [f"--loops={passes}"])
+                busy_ms = (job["usr_cpu"] + job["sys_cpu"]) / 100 * job["job_runtime"]
+                found[2].append(busy_ms * 1e3 / job["read"]["total_ios"])
+            small.close()
+            a, b, c = (statistics.median(costs) for costs in found)
+            print(f"| {case} | {a:.2f} | {b:.2f} | {c:.2f} | {a / c:.3f} | {b / c:.3f} |", flush=True)
+    whole.close()
 
 
 def callgrind_instructions(run: Any, requests: int) -> float:  # noqa: ANN401 - a callable of two shapes

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -287,7 +288,7 @@ def test_show_into_a_closed_pipe_is_no_traceback(folder: Path) -> None:
             "bash",
             "-c",
             (
-                f"{sys.executable} -m aio_tuned show --json --out {folder} | head -c 1 > /dev/null;"
+                f"{shlex.quote(sys.executable)} -m aio_tuned show --json --out {folder} | head -c 1 > /dev/null;"
                 " exit ${PIPESTATUS[0]}"
             ),
         ],

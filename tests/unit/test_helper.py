@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import stat
 import time
 from dataclasses import replace
@@ -453,7 +454,7 @@ def test_ticks_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_request_that_is_not_allowed_is_a_helper_error(tmp_path: Path) -> None:
-    program = executable(tmp_path / "helper", f'#!/bin/sh\nexec {FAKE_HELPER} "$1" "$2" "$3" "$4"\n')
+    program = executable(tmp_path / "helper", f'#!/bin/sh\nexec {shlex.quote(str(FAKE_HELPER))} "$1" "$2" "$3" "$4"\n')
     with pytest.raises(HelperError, match="not allowed"):
         ask(program, request(direction="write"))
 

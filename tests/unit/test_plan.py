@@ -3,6 +3,8 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -352,9 +354,34 @@ def test_without_a_calibration_visit_there_is_no_plan() -> None:
         )
 
 
+def test_a_device_whose_light_settings_are_slow_gets_shorter_transfers() -> None:
+    """Limited to 800 requests a second, 1M blocks make 0.8 GB/s and 128K blocks 0.1 GB/s."""
+    light = replace(DEFAULT_SETTING, block_size=128 << 10)
+    fast = [sample(bytes_per_s=0.8e9, purpose="calibrate")] * 3
+    common: dict[str, Any] = {
+        "grid": DEFAULT_GRID,
+        "reference": DEFAULT_SETTING,
+        "alignment_bytes": 4096,
+        "most_transfer_bytes": 256 * MIB,
+        "time_budget_ns": 200_000_000_000,
+        "write_budget_bytes": 0,
+        "tolerance": 0.01,
+        "seed": 1,
+    }
+    alone = plan.phase("read", calibrated=fast, **common)
+    with_light = plan.phase("read", calibrated=[*fast, sample(light, 0.1e9, purpose="calibrate")], **common)
+    assert alone.transfer_bytes == 128 * MIB
+    # (1/0.8 + 1/0.1) / 2 is 4.5 times the time of a byte
+    assert with_light.transfer_bytes == 32 * MIB
+
+
 def test_calibration_visits_are_numbered_and_marked() -> None:
-    made = plan.calibration("write", DEFAULT_SETTING, 16 * MIB, 41)
-    assert [request.id for request in made] == [41, 42, 43]
+    made = plan.calibration("write", DEFAULT_GRID, DEFAULT_SETTING, 16 * MIB, 41)
+    assert [request.id for request in made] == [41, 42, 43, 44]
+    assert [request.setting for request in made[:3]] == [DEFAULT_SETTING] * 3
+    assert made[3].setting == Setting(
+        block_size=128 << 10, queue_depth=4, io_parallelism=1, overlap_events=False, single_submit=True
+    )
     assert {request.purpose for request in made} == {"calibrate"}
     assert {request.direction for request in made} == {"write"}
     assert {request.transfer_bytes for request in made} == {16 * MIB}

@@ -96,7 +96,13 @@ def test_a_terminal_gets_the_same_words(colour: bool) -> None:
     stream = io.StringIO()
     made = replace(profile(), device=device_info(model="[bold]x[/] :warning:"))
     summary._print_rich(
-        console.Console(file=stream, force_terminal=colour, color_system="truecolor" if colour else None, width=160),
+        console.Console(
+            file=stream,
+            force_terminal=colour,
+            color_system="truecolor" if colour else None,
+            width=160,
+            _environ={"TERM": "xterm-256color"},
+        ),
         made,
         [SURFACE],
     )
