@@ -67,16 +67,23 @@ class Tuned:
     samples_path: Path
 
 
+_EXIT_OF_SIGNAL = {
+    signal.SIGHUP: Exit.HANGUP,
+    signal.SIGINT: Exit.INTERRUPTED,
+    signal.SIGTERM: Exit.TERMINATED,
+}
+
+
 class InterruptedSweepError(AioTunedError):
     """A signal ended the run; nothing was published and no scratch file is left."""
 
     def __init__(self, number: signal.Signals) -> None:
         super().__init__(f"ended by {number.name}: nothing was published, and no scratch file is left")
-        self.exit_code = Exit.INTERRUPTED if number == signal.SIGINT else Exit.TERMINATED
+        self.exit_code = _EXIT_OF_SIGNAL[number]
 
 
 def run_interruptibly(work: Coroutine[Any, Any, _T]) -> _T:
-    """asyncio.run, but SIGINT and SIGTERM cancel the work, let it clean up, and raise InterruptedSweepError."""
+    """asyncio.run, but SIGINT, SIGTERM and SIGHUP cancel the work, let it clean up, and raise InterruptedSweepError."""
 
     async def watched() -> _T:
         task = asyncio.ensure_future(work)
@@ -88,7 +95,7 @@ def run_interruptibly(work: Coroutine[Any, Any, _T]) -> _T:
             caught.append(number)
 
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _EXIT_OF_SIGNAL:
             loop.add_signal_handler(number, cancel, number)
         try:
             return await task
@@ -100,50 +107,59 @@ def run_interruptibly(work: Coroutine[Any, Any, _T]) -> _T:
     return asyncio.run(watched())
 
 
-def _decide(options: TuneOptions) -> tuple[Device, Target]:
-    """Read all facts afresh and decide; TargetError if the device is not to be swept."""
+def _decide(options: TuneOptions) -> tuple[str, Device, Target]:
+    """Read all facts afresh and decide: (number of the filesystem's or the raw device, whole device, target).
+
+    TargetError if the device is not to be swept.
+    """
     place = location.resolve(options.target)
     device = location.device(place)
     config = options.config
     policy = Policy(raw=options.raw, read_only=options.read_only, raw_write=config.raw_write)
-    span = config.span_bytes
-    if not options.read_only:
-        # Filling the scratch file is written too: an eighth of the budget at most.
-        span = max(policy.least_span_bytes, min(span, config.write_budget_bytes(device.size_bytes) // 8))
+    # Filling the scratch file is written too: an eighth of the budget at most.
+    most_span = config.write_budget_bytes(device.size_bytes) // 8
+    span = max(policy.least_span_bytes, min(config.span_bytes, most_span))
     policy = replace(policy, span_bytes=span)
     usage = location.usage(place, device, span, raw=options.raw)
     decision = eligibility.decide(device, usage, policy, place.directory)
     if isinstance(decision, Skip):
         raise TargetError(f"{options.target}: {decision.reason}")
-    return device, decision
+    return place.node_number, device, decision
 
 
-async def _measure(options: TuneOptions, device: Device, target: Target, watcher: Watcher) -> Outcome:
+async def _measure(
+    options: TuneOptions, number: str, device: Device, target: Target, helper: Path, watcher: Watcher
+) -> Outcome:
     config = options.config
     directions: tuple[Direction, ...] = ("read",) if target.no_write else ("read", "write")
     # A scratch file is filled before it is read, whether or not writes are then measured.
     allow_write = not target.no_write or target.kind == "scratch"
     counters = Path("/sys/dev/block") / device.device_number / "stat"
+    most_transfer = min(config.transfer_bytes, target.span_bytes)
+    # A raw device that is written is zeroed again, and that is written too.
+    zeroed_bytes = target.span_bytes if target.kind == "device" and allow_write else 0
     words = arguments(
         target,
         allow_write=allow_write,
-        most_transfer_bytes=min(config.transfer_bytes, target.span_bytes),
+        most_transfer_bytes=most_transfer,
         drop_caches=config.drop_caches,
         counters=counters if counters.exists() else None,
     )
     order = Order(
         directions=directions,
         grid=config.grid,
-        most_transfer_bytes=min(config.transfer_bytes, target.span_bytes),
+        most_transfer_bytes=most_transfer,
         time_budget_ns=int(config.time_budget * 1e9),
-        write_budget_bytes=config.write_budget_bytes(device.size_bytes),
+        write_budget_bytes=config.write_budget_bytes(device.size_bytes) - zeroed_bytes,
         tolerance=config.tolerance_percent / 100,
         seed=options.seed,
+        may_drop_caches=config.drop_caches != "never",
+        device_number=number,
     )
     if "write" in directions:
         check_write_budget(order, target.span_bytes, device.logical_block_bytes)
-    async with await Helper.start(find(options.helper), words, watcher.tick) as helper:
-        return await sweep(helper, order, watcher.update)
+    async with await Helper.start(helper, words, watcher.tick) as started:
+        return await sweep(started, order, watcher.update)
 
 
 def _samples_text(outcome: Outcome) -> str:
@@ -153,22 +169,22 @@ def _samples_text(outcome: Outcome) -> str:
 
 def tune(options: TuneOptions, watcher: Watcher) -> Tuned:
     """Sweep one target and publish its profile, or raise and publish nothing."""
-    find(options.helper)
+    helper = find(options.helper)
     publish.check_writable(options.profiles)
     publish.check_writable(options.state)
-    device, target = _decide(options)
+    number, device, target = _decide(options)
     started = time.monotonic()
     with contextlib.ExitStack() as held:
         # The helper takes the lock itself on a device that it writes to.
         if target.kind == "scratch" or target.no_write:
             held.enter_context(claim(device))
-        again, fresh = _decide(options)
+        *again, fresh = _decide(options)
         # The free space, and with it the span, may have moved meanwhile.
-        if (again, replace(fresh, span_bytes=0)) != (device, replace(target, span_bytes=0)):
+        if [*again, replace(fresh, span_bytes=0)] != [number, device, replace(target, span_bytes=0)]:
             raise TargetError(f"{device.node} or its use has just changed; try again")
         target = fresh
         watcher.begin(device, target)
-        outcome = run_interruptibly(_measure(options, device, target, watcher))
+        outcome = run_interruptibly(_measure(options, number, device, target, helper, watcher))
         check_same(device)
         built = report.build(
             device,
@@ -203,7 +219,12 @@ def load_profile(path: Path) -> Profile:
 def profile_paths(profiles: Path, target: str | None) -> list[Path]:
     """The files of all profiles, or of the one that `target` names: a file, a profile's name, or any TARGET of tune."""
     if target is None:
-        return sorted(path for path in profiles.glob("*.toml") if not path.name.startswith("."))
+        try:
+            return sorted(path for path in profiles.iterdir() if path.suffix == ".toml" and path.name[0] != ".")
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise TargetError(f"{profiles}: {error.strerror}") from None
     given = Path(target)
     if given.suffix == ".toml" and given.is_file():
         return [given]

@@ -37,7 +37,9 @@ def choose(curve: Curve, tolerance: float) -> Choice:
     """The cheapest point within `tolerance` (0.01: one percent) of the best."""
     top = best(curve)
     tied = [stats for stats in curve.points if stats.bytes_per_s >= top.bytes_per_s * (1 - tolerance)]
-    chosen = min(tied, key=lambda stats: cost(stats.point.setting, stats.latency_p99_us))
+    # One lucky visit makes no tie, where others have been visited again.
+    proven = [stats for stats in tied if stats.visits > 1] or tied
+    chosen = min(proven, key=lambda stats: cost(stats.point.setting, stats.latency_p99_us))
     return Choice(stats=chosen, best=top, ties=len(tied))
 
 

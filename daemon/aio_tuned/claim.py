@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import contextmanager
+import time
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from aio_tuned import sysfs
@@ -12,8 +13,13 @@ from aio_tuned.errors import BusyError, TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from aio_tuned.model import Device
+
+
+_TRIES = 10
+_PAUSE_S = 0.1
 
 
 def check_same(device: Device) -> None:
@@ -28,24 +34,38 @@ def check_same(device: Device) -> None:
 def claim(device: Device) -> Iterator[None]:
     """Hold flock(LOCK_EX) on the device node, as systemd's BLOCK_DEVICE_LOCKING asks of whoever is busy with a disk.
 
-    It keeps a second sweep and partitioning tools away, and udev from probing; it goes with the process. BusyError if
-    somebody holds it. Where the node may not be opened (no root) the sweep goes on without.
+    It keeps a second sweep and partitioning tools away, and udev from probing; it goes with the process. The members
+    of a volume are held too: two volumes on one drive would disturb each other. BusyError if somebody holds one.
     """
+    with ExitStack() as held:
+        for node in (device.node, *(device.node.parent / name for name in device.members)):
+            held.enter_context(_lock(node))
+        check_same(device)
+        yield
+
+
+@contextmanager
+def _lock(node: Path) -> Iterator[None]:
+    """One node's lock. Where it may not be opened or is not there (no root, a container) the sweep goes on without."""
     try:
-        descriptor = os.open(device.node, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except PermissionError:
+        descriptor = os.open(node, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (PermissionError, FileNotFoundError):
         yield
         return
     except OSError as error:
-        raise TargetError(f"{device.node}: {error.strerror}") from None
+        raise TargetError(f"{node}: {error.strerror}") from None
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BusyError(
-                f"{device.node} is locked: another sweep or a partitioning tool is busy with it; try again later"
-            ) from None
-        check_same(device)
+        # udev locks a disk for moments while it probes it.
+        for attempt in range(_TRIES):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if attempt == _TRIES - 1:
+                    raise BusyError(
+                        f"{node} is locked: another sweep or a partitioning tool is busy with it; try again later"
+                    ) from None
+                time.sleep(_PAUSE_S)
         yield
     finally:
         os.close(descriptor)

@@ -226,10 +226,14 @@ def sources(path: Path) -> tuple[Path, ...]:
 
 def load(path: Path = DEFAULT_PATH, *, must_exist: bool = False) -> Config:
     """The configuration at `path` with its drop-ins (`path`.d/*.conf, in name order); defaults where there is none."""
-    if must_exist and not path.exists():
-        raise ConfigError(f"{path}: no such file")
+    try:
+        if must_exist and not path.exists():
+            raise ConfigError(f"{path}: no such file")
+        found = sources(path)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     config = Config()
-    for source in sources(path):
+    for source in found:
         try:
             text = source.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

@@ -18,6 +18,7 @@ class Exit(IntEnum):
     PUBLISH = 73
     IO = 74
     CONFIG = 78
+    HANGUP = 129
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -29,7 +30,7 @@ class AioTunedError(Exception):
 
 
 class UsageError(AioTunedError):
-    """The command line asks for something that cannot be."""
+    """The command line, or a budget, asks for something that cannot be."""
 
     exit_code = Exit.USAGE
 

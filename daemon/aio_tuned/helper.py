@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 PROTOCOL = 1
-# The helper ticks once a second whatever it does; ten missed ones are a device that does not answer.
+# The helper ticks once a second whatever it does: a minute without is a helper that does not run. Ticks that get
+# nowhere for five are a device that does not answer (a queue without paths, a suspended volume); no sync is that slow.
 _SILENCE_S = 60.0
+_STUCK_S = 300.0
 _END_S = 10.0
 _LAST_WORDS = 4096
 # 65536 transfers in one answer are 1.3 MB.
@@ -48,6 +50,7 @@ class Hello:
     """What the helper says of the target when it is ready."""
 
     version: str
+    device_number: str
     dio_alignment_bytes: int
     buffer: str
     drop_caches: bool
@@ -139,6 +142,7 @@ def parse_hello(message: dict[str, Any]) -> Hello:
         locked = "locked" if buffer["locked"] else "not locked"
         hello = Hello(
             version=str(message.get("version", "?")),
+            device_number=str(message["target"]["device_number"]),
             dio_alignment_bytes=int(message["dio_alignment_bytes"]),
             buffer=f"{int(buffer['bytes']) >> 20} MiB, {int(buffer['huge_bytes']) >> 20} MiB of it huge pages"
             f" ({buffer['backing']}), {locked}",
@@ -188,6 +192,20 @@ def parse_point(message: dict[str, Any], request: Request) -> Sample:
             f"the helper's answer to request {request.id} contradicts itself: times or bytes do not add up"
         )
     return sample
+
+
+def _parse(line: bytes) -> tuple[str, dict[str, Any] | Tick]:
+    """One message and its type; any of json's and int's errors if it is none."""
+    message = json.loads(line)
+    kind = message["type"]
+    if kind != "tick":
+        return kind, dict(message)
+    tick = Tick(
+        phase=str(message.get("phase", "")),
+        bytes=int(message.get("bytes", 0)),
+        total_bytes=int(message.get("total_bytes", 0)),
+    )
+    return kind, tick
 
 
 class _TooLateError(Exception):
@@ -292,7 +310,7 @@ class Helper:
                 self._process.stdin.close()
         for final in (False, True):
             try:
-                await _within(_END_S, self._drained())
+                await self._drained()
             except _TooLateError:
                 if final:
                     return  # in the kernel's hands (D state): it cannot be ended, only left
@@ -302,51 +320,56 @@ class Helper:
                 return
 
     async def _drained(self) -> None:
-        """Read on until the process has gone, so that a helper with a full pipe can leave."""
+        """Read on until the process has gone, so that a helper with a full pipe can leave.
+
+        _TooLateError if it says nothing for a while: one that ticks is still zeroing what it has written.
+        """
         assert self._process.stdout is not None  # noqa: S101 - we asked for the pipe
-        while await self._process.stdout.read(1 << 16):
+        while await _within(_END_S, self._process.stdout.read(1 << 16)):
             pass
-        await self._listening
-        await self._process.wait()
+        await asyncio.wait({self._listening}, timeout=_END_S)
+        await _within(_END_S, self._process.wait())
+
+    async def _line(self) -> bytes:
+        """The next line, HelperError if there is none."""
+        assert self._process.stdout is not None  # noqa: S101 - we asked for the pipe
+        try:
+            line = await _within(_SILENCE_S, self._process.stdout.readline())
+        except _TooLateError:
+            raise HelperError(f"the helper has been silent for {_SILENCE_S:.0f} s", Exit.IO) from None
+        except ValueError:
+            raise HelperError("the helper's line is over-long") from None
+        if line:
+            return line
+        code = await self._process.wait()
+        ended = f"was killed by signal {-code}" if code < 0 else f"left with exit code {code}"
+        await asyncio.wait({self._listening}, timeout=1)
+        said = self._last_words.decode("utf-8", "replace").strip()
+        raise HelperError(f"the helper {ended} without saying why" + (f": {said}" if said else ""))
 
     async def _next(self, wanted: str) -> dict[str, Any]:
         """The next message that is no tick; HelperError if it is not of the type that is due."""
-        assert self._process.stdout is not None  # noqa: S101 - we asked for the pipe
+        loop = asyncio.get_running_loop()
+        moved_at, before = loop.time(), Tick(phase="", bytes=-1, total_bytes=0)
         while True:
+            line = await self._line()
             try:
-                line = await _within(_SILENCE_S, self._process.stdout.readline())
-            except _TooLateError:
-                raise HelperError(
-                    f"the helper has been silent for {_SILENCE_S:.0f} s: the device does not answer", Exit.IO
-                ) from None
-            except ValueError:
-                raise HelperError("the helper's line is over-long") from None
-            if not line:
-                code = await self._process.wait()
-                ended = f"was killed by signal {-code}" if code < 0 else f"left with exit code {code}"
-                await asyncio.wait({self._listening}, timeout=1)
-                said = self._last_words.decode("utf-8", "replace").strip()
-                raise HelperError(f"the helper {ended} without saying why" + (f": {said}" if said else ""))
-            try:
-                message = json.loads(line)
-                kind = message["type"]
-                if kind == "tick":
-                    self._on_tick(
-                        Tick(
-                            phase=str(message.get("phase", "")),
-                            bytes=int(message.get("bytes", 0)),
-                            total_bytes=int(message.get("total_bytes", 0)),
-                        )
-                    )
-                    continue
-                if kind == "error":
-                    code = message.get("code")
-                    known = _EXIT_OF_CODE.get(code, Exit.HELPER) if isinstance(code, int) else Exit.HELPER
-                    raise HelperError(str(message.get("message", line)), known)
+                kind, message = _parse(line)
             except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
                 raise HelperError(f"the helper said what is not of the protocol: {line[:200]!r}") from None
-            if kind == "end" and wanted != kind:
+            if isinstance(message, Tick):
+                self._on_tick(message)
+                if message != before:
+                    moved_at, before = loop.time(), message
+                elif loop.time() - moved_at > _STUCK_S:
+                    raise HelperError(f"the device has not answered for {_STUCK_S:.0f} s", Exit.IO)
+            elif kind == "error":
+                code = message.get("code")
+                known = _EXIT_OF_CODE.get(code, Exit.HELPER) if isinstance(code, int) else Exit.HELPER
+                raise HelperError(str(message.get("message", line)), known)
+            elif kind == "end" and wanted != kind:
                 raise HelperError("the helper took its leave before its time: somebody else has ended it")
-            if kind != wanted:
+            elif kind != wanted:
                 raise HelperError(f"the helper said {kind!r} where {wanted!r} was due")
-            return dict(message)
+            else:
+                return message

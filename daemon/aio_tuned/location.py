@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +46,14 @@ def _free_bytes(point: Path) -> int:
     return status.f_bavail * status.f_frsize
 
 
+def _leads_to(mount: Mount, table: Sequence[Mount], proc: Path) -> bool:
+    """Whether the mount point is a directory of that mount, and not of one that has been mounted over it since."""
+    try:
+        return mount.point.is_dir() and mounts.of_path(mount.point, table, proc).id == mount.id
+    except (OSError, TargetError):
+        return False
+
+
 def _btrfs_over(numbers: Iterable[str], sys: Path) -> tuple[str, ...]:
     """The btrfs over several devices that one of these is part of, as a holder: no one of them stands for it."""
     for number in sorted(numbers):
@@ -72,10 +80,13 @@ def resolve(target: Path, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> 
         numbers = {number}
         if number == disk:
             numbers.update(sysfs.partitions(disk, sys).values())
-        mounted = [mount for mount in table if _number_of(mount, sys) in numbers and not _btrfs_over(numbers, sys)]
+        mounted = [mount for mount in table if _number_of(mount, sys) in numbers and _leads_to(mount, table, proc)]
+        if _btrfs_over(numbers, sys):
+            mounted = []
         return Location(disk_number=disk, node_number=number, mount=_roomiest(mounted), directory=None)
     if stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode):
-        directory = (target if stat.S_ISDIR(status.st_mode) else target.parent).resolve()
+        found = target.resolve()  # a link to a file is where the file is
+        directory = found if stat.S_ISDIR(status.st_mode) else found.parent
         number, mount = mounts.block_device_number(directory, table, sys, proc)
         return Location(disk_number=sysfs.whole_disk(number, sys), node_number=number, mount=mount, directory=directory)
     raise TargetError(f"{target} is neither a directory, nor a file, nor a block device")
@@ -101,9 +112,11 @@ def usage(
     partitions = sysfs.partitions(location.disk_number, sys)
     numbers = {location.disk_number, location.node_number, *partitions.values()}
     mounted_at = tuple(str(mount.point) for mount in mounts.read(proc) if _number_of(mount, sys) in numbers)
+    # Of a partition that was named only its own use counts, of a disk that of all its partitions.
+    named = numbers if location.node_number == location.disk_number else {location.node_number}
     holders = (
-        *dict.fromkeys(name for number in sorted(numbers) for name in sysfs.holders(number, sys)),
-        *_btrfs_over(numbers, sys),
+        *dict.fromkeys(name for number in sorted(named) for name in sysfs.holders(number, sys)),
+        *_btrfs_over(named, sys),
     )
     directory = location.directory or (location.mount.point if location.mount else None)
     common = Usage(
@@ -112,7 +125,7 @@ def usage(
         free_bytes=_free_bytes(directory) if directory else 0,
         partitions=tuple(partitions),
         holders=holders,
-        swap=sysfs.in_swap(numbers, proc),
+        swap=sysfs.in_swap(named, proc),
     )
     writable_mount = location.mount is not None and not (location.mount.read_only and location.directory is None)
     if writable_mount and not raw:
@@ -127,14 +140,9 @@ def usage(
         raise MeasurementError(f"{node}: cannot be read: {error.strerror}; see the kernel log") from None
     signatures = content.signatures(disk.node)
     used = bool(mounted_at or holders or partitions or signatures or common.swap)
-    return Usage(
-        mount=common.mount,
-        mounted_at=mounted_at,
-        free_bytes=common.free_bytes,
-        partitions=common.partitions,
-        holders=holders,
+    return replace(
+        common,
         signatures=signatures,
-        swap=common.swap,
         raw_node=node,
         raw_size_bytes=size,
         raw_offset_bytes=offset,

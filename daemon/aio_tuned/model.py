@@ -143,7 +143,6 @@ class Target:
     offset_bytes: int = 0
     filesystem: str = ""
     no_write: str = ""
-    findings: tuple[str, ...] = ()
     provisional: str = ""
 
 
@@ -179,6 +178,7 @@ class Phase:
     write_budget_bytes: int
     tolerance: float
     seed: int
+    may_drop_caches: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,9 @@ from aio_tuned.errors import PublishError
 def check_writable(directory: Path) -> None:
     """PublishError if a file could not be published in `directory`; asked before a sweep, not after it."""
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        if not directory.is_dir():
+            directory.mkdir(parents=True)
+            directory.chmod(0o755)  # for every reader, whatever root's umask
         with tempfile.NamedTemporaryFile(dir=directory, prefix=".aio-tuned-"):
             pass
     except OSError as error:

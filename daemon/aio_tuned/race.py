@@ -36,6 +36,7 @@ class Done:
     """Nothing more to measure; `reason` goes into the log."""
 
     reason: str
+    settled: bool = False
 
 
 def _written(samples: Sequence[Sample]) -> int:
@@ -121,7 +122,7 @@ def _pass(phase: Phase, samples: Sequence[Sample], first_id: int) -> tuple[Reque
             continue
         if len(requests.made) % (REFERENCE_EVERY + 1) == 0:
             requests.reference()
-        requests.visit(point, "pass", drop_caches=True if key in cached else None)
+        requests.visit(point, "pass", drop_caches=True if key in cached and phase.may_drop_caches else None)
     return tuple(requests.made)
 
 
@@ -135,7 +136,7 @@ def next_round(phase: Phase, samples: Sequence[Sample]) -> Round | Done:
     curve = stats.curve(phase, samples)
     again = _unsettled(curve, phase.tolerance)
     if not again:
-        return Done(reason="the best points are known to the tolerance")
+        return Done(reason="the best points are known to the tolerance", settled=True)
     # Should the budget end inside the round, the visits should have gone to the most promising points, yet in no
     # order that a drift could favour: cut by promise, then shuffle.
     time_left = phase.time_budget_ns - _spent_ns(samples)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # A drift or a noise larger than this is worth a sentence.
 _NOTABLE = 0.05
+# Shorter transfers are bursts: 64 MiB are 8 MiB for each of eight threads, a queue of eight blocks of 1 MiB.
+_SHORT_TRANSFER_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,24 +80,41 @@ def _combined(read: Curve, write: Curve, config: Config) -> CombinedResult:
     )
 
 
-def _findings(target: Target, outcome: Outcome, found: tuple[Curve, ...]) -> tuple[list[str], list[str]]:
-    """(findings, those of them that make the profile provisional)."""
+def _doubts(target: Target, outcome: Outcome, found: tuple[Curve, ...]) -> list[str]:
+    """What makes the profile provisional."""
     doubts = [target.provisional] if target.provisional else []
-    notes = [finding for finding in target.findings if finding not in doubts]
     if not outcome.hello.counters_live:
         doubts.append("the device keeps no I/O counters (queue/iostats is 0), so nothing proves that it did the I/O")
+    elif any(sample.cache_verdict != "device" for sample in stats.clean(outcome.samples)):
+        doubts.append("the device's counters did not prove every visit")
+    doubts += [
+        f"{curve.direction}: {len(curve.points)} of {curve.planned} points were measured ({phase.ended})"
+        for curve, phase in zip(found, outcome.phases, strict=True)
+        if len(curve.points) < curve.planned
+    ]
+    return doubts
+
+
+def _notes(device: Device, outcome: Outcome, found: tuple[Curve, ...], wished_transfer_bytes: int) -> list[str]:
+    """What a person should know of a profile that may be sound all the same."""
+    notes = []
     if not outcome.hello.drop_caches:
         notes.append(f"drop_caches was not possible: {outcome.hello.no_drop_reason}".removesuffix(": "))
+    if device.members:
+        notes.append("what others did on the volume's members was not seen: the counters are the volume's own")
     for curve, phase in zip(found, outcome.phases, strict=True):
-        if len(curve.points) < curve.planned:
-            doubts.append(
-                f"{curve.direction}: {len(curve.points)} of {curve.planned} points were measured ({phase.ended})"
+        if len(curve.points) == curve.planned and not phase.settled:
+            notes.append(f"{curve.direction}: {phase.ended} before the best points were known to the tolerance")
+        if curve.transfer_bytes < min(_SHORT_TRANSFER_BYTES, wished_transfer_bytes):
+            notes.append(
+                f"{curve.direction}: measured in bursts of {curve.transfer_bytes >> 20} MiB, all that the budgets pay"
+                " for: queues that such a transfer cannot fill could not be told apart"
             )
         if curve.noise > _NOTABLE:
             notes.append(f"{curve.direction}: visits to one point differ by {curve.noise:.0%} (standard deviation)")
         if abs(curve.drift) > _NOTABLE:
             notes.append(f"{curve.direction}: the reference point drifted by {curve.drift:+.0%} during the phase")
-    return [*doubts, *notes], doubts
+    return notes
 
 
 def build(
@@ -116,7 +135,8 @@ def build(
     # Mount points may hold bytes that are no text.
     skipped = Skipped(skipped=clean(target.no_write) or "not swept")
     read, write = of_direction.get("read"), of_direction.get("write")
-    findings, doubts = _findings(target, outcome, found)
+    doubts = _doubts(target, outcome, found)
+    findings = [*doubts, *_notes(device, outcome, found, config.transfer_bytes)]
     samples = outcome.samples
     verdicts = {sample.cache_verdict for sample in stats.clean(samples)}
     return Report(

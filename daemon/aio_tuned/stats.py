@@ -19,11 +19,13 @@ CONFIDENCE = 0.95
 # More foreign I/O than this on the device during a visit taints it: 5 % is what a log daemon on a root drive may do
 # without moving a throughput of GB/s; a paying workload does far more.
 FOREIGN_SHARE = 0.05
-# With less than this many degrees of freedom behind it, the noise between visits is taken to be at least this.
-_LEAST_FREEDOM = 2
+# Where no point has been visited twice, the noise between visits is guessed, as if from two degrees of freedom.
 _GUESSED_NOISE = 0.05
+_GUESSED_FREEDOM = 2
 # Median absolute deviation to standard deviation, for normal noise.
 _MAD_TO_SD = 1.4826
+# What a sample is worth to the median absolute deviation, against its worth to the standard deviation.
+_MAD_EFFICIENCY = 0.37
 
 
 def taint(sample: Sample) -> str:
@@ -78,7 +80,8 @@ def _pooled(groups: Sequence[NDArray[np.float64]]) -> tuple[float, int]:
     if not repeated:
         return 0.0, 0
     residuals = np.concatenate([(group - group.mean()) * np.sqrt(len(group) / (len(group) - 1)) for group in repeated])
-    return float((_MAD_TO_SD * np.median(np.abs(residuals))) ** 2), sum(len(group) - 1 for group in repeated)
+    freedom = int(_MAD_EFFICIENCY * sum(len(group) - 1 for group in repeated))
+    return float((_MAD_TO_SD * np.median(np.abs(residuals))) ** 2), freedom
 
 
 def _point_stats(
@@ -89,11 +92,12 @@ def _point_stats(
     A point visited once or twice says little of its own noise, so the pooled variance stands in as `prior` visits'
     worth of evidence; what the point itself shows takes over as its visits grow.
     """
-    prior = min(freedom, 8)
+    # Its own visits are in the pool too, and must not count twice.
+    prior = min(max(0, freedom - (len(logs) - 1)), 8)
     own = float(((logs - logs.mean()) ** 2).sum())
     total = prior + len(logs) - 1
-    if total < _LEAST_FREEDOM:
-        variance, total = max(pooled, _GUESSED_NOISE**2), _LEAST_FREEDOM
+    if total == 0:
+        variance, total = max(pooled, _GUESSED_NOISE**2), _GUESSED_FREEDOM
     else:
         variance = (prior * pooled + own) / total
     half = student_t(CONFIDENCE, total) * np.sqrt(variance / len(logs))

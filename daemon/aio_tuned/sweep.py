@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from aio_tuned import plan, race, stats
-from aio_tuned.errors import MeasurementError
+from aio_tuned.errors import MeasurementError, TargetError, UsageError
 from aio_tuned.model import DEFAULT_SETTING, Setting
 
 if TYPE_CHECKING:
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What to sweep, and what it may cost: both budgets are for all directions together."""
+    """What to sweep, and what it may cost: both budgets are for all directions together.
+
+    `device_number`, if given, is where the helper must find itself; `may_drop_caches` allows to ask for a drop when
+    a visit turns out to have been served from a cache.
+    """
 
     directions: tuple[Direction, ...]
     grid: Grid
@@ -27,6 +31,8 @@ class Order:
     write_budget_bytes: int
     tolerance: float
     seed: int
+    may_drop_caches: bool = True
+    device_number: str = ""
     reference: Setting = DEFAULT_SETTING
 
 
@@ -51,6 +57,7 @@ class PhaseOutcome:
     phase: Phase
     samples: tuple[Sample, ...]
     ended: str
+    settled: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +137,7 @@ class _Run:
             tolerance=order.tolerance,
             seed=order.seed,
         )
+        phase = replace(phase, may_drop_caches=order.may_drop_caches)
         tally = _Tally(phase)
         while isinstance(step := race.next_round(phase, samples), race.Round):
             for request in step.requests:
@@ -142,7 +150,7 @@ class _Run:
             reasons = ", ".join(sorted({stats.taint(sample) for sample in samples} - {""}))
             failed = f"no {direction} could be trusted: {reasons}" if reasons else f"no {direction} was measured"
             raise MeasurementError(f"{failed}; {step.reason}" if step.reason else failed)
-        return PhaseOutcome(phase=phase, samples=tuple(samples), ended=step.reason)
+        return PhaseOutcome(phase=phase, samples=tuple(samples), ended=step.reason, settled=step.settled)
 
     def _progress(self, tally: _Tally, request: Request) -> Progress:
         return Progress(
@@ -158,19 +166,32 @@ class _Run:
 
 
 def check_write_budget(order: Order, fill_bytes: int, alignment_bytes: int) -> None:
-    """MeasurementError if the write budget cannot pay for what is sure to be written: known before any I/O."""
+    """UsageError if the write budget cannot pay for what is sure to be written: known before any I/O."""
     least = fill_bytes + plan.least_write_bytes(order.grid, alignment_bytes, order.most_transfer_bytes)
     if least > order.write_budget_bytes:
-        raise MeasurementError(
+        raise UsageError(
             f"the write budget of {order.write_budget_bytes >> 20} MiB is too small: the scratch file and one visit to"
             f" each point take {-(-least >> 20)} MiB; pass --write-budget {-(-least >> 20)}M or more, a smaller --grid,"
             " or --read-only"
         )
 
 
+def _check_place(order: Order, hello: Hello) -> None:
+    """TargetError if the helper is on another device: something has been mounted over the path meanwhile.
+
+    Numbers with major 0 are anonymous (btrfs, overlay) and say nothing.
+    """
+    if order.device_number and not hello.device_number.startswith("0:") and hello.device_number != order.device_number:
+        raise TargetError(
+            f"the target was on device {order.device_number} and is on {hello.device_number} now: something has been"
+            " mounted over it; try again"
+        )
+
+
 async def sweep(helper: Helper, order: Order, report: Callable[[Progress], None] = lambda _: None) -> Outcome:
     """Run the whole experiment. HelperError and MeasurementError end it; nothing of it may be published then."""
     hello = await helper.hello()
+    _check_place(order, hello)
     plan.check_grid(order.grid, hello.dio_alignment_bytes)
     run = _Run(helper, order, report)
     run.written_bytes = hello.fill_bytes

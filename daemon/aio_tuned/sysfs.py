@@ -131,7 +131,7 @@ def udev_properties(number: str) -> dict[str, str]:
         major, minor = (int(part) for part in number.split(":"))
         device = pyudev.Devices.from_device_number(pyudev.Context(), "block", os.makedev(major, minor))
         return dict(device.properties)
-    except (pyudev.DeviceNotFoundError, OSError, ValueError):
+    except (pyudev.DeviceNotFoundError, ImportError, OSError, ValueError):  # ImportError: there is no libudev
         return {}
 
 

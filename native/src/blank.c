@@ -81,13 +81,35 @@ static enum sweep_step check_range(struct sweep *sweep, uint64_t start, uint64_t
     return SWEEP_ON;
 }
 
+enum sweep_step blank_alone(struct sweep *sweep, struct fault *fault)
+{
+    struct counters_reading now;
+    uint64_t theirs;
+
+    if (!target_is_written_device(&sweep->target, sweep->options) ||
+        counters_read(&sweep->counters, &now) < 0)
+        return SWEEP_ON;
+    theirs = now.write_bytes - sweep->claimed_write_bytes - sweep->bytes_written;
+    if (theirs == 0 || theirs > now.write_bytes) /* the counters may be off: then less than ours */
+        return SWEEP_ON;
+    sweep->device_dirty = false;
+    return fault_set(fault, FAULT_BUSY, "check", 0,
+                     "%s: somebody else has written %" PRIu64
+                     " bytes to it during the sweep; nothing more is written, and what is there "
+                     "now is left as it is",
+                     sweep->target.path, theirs);
+}
+
 enum sweep_step blank_check(struct sweep *sweep, struct fault *fault)
 {
     const struct target *target = &sweep->target;
     uint64_t size = target->device_bytes, edge = size < MIB ? size : MIB;
     struct sweep_phase phase = {.name = "check", .total = 2 * edge + target->span, .heed = true};
+    struct counters_reading claimed;
     enum sweep_step step;
 
+    if (counters_read(&sweep->counters, &claimed) == 0)
+        sweep->claimed_write_bytes = claimed.write_bytes;
     if (team_prepare(sweep->team, 1, DEPTH, fault) < 0)
         return SWEEP_FAILED;
     step = check_range(sweep, 0, edge, &phase, fault);
@@ -124,6 +146,8 @@ enum sweep_step blank_fill(struct sweep *sweep, struct fault *fault)
     while (phase.done < phase.total) {
         enum sweep_step step;
 
+        if (blank_alone(sweep, fault) != SWEEP_ON)
+            return SWEEP_FAILED;
         transfer.file_offset = start + phase.done;
         transfer.bytes = piece(sweep, phase.done, phase.total);
         buffer_stamp(&sweep->buffer, transfer.bytes, start_ns + phase.done);
@@ -189,6 +213,8 @@ enum sweep_step blank_zero(struct sweep *sweep, struct fault *fault)
 
     if (!sweep->device_dirty)
         return SWEEP_ON;
+    if (blank_alone(sweep, fault) != SWEEP_ON)
+        return SWEEP_FAILED;
     sweep->device_dirty = false;
     while (phase.done < phase.total) {
         zero.range[0] = sweep->target.offset + phase.done;

@@ -8,6 +8,11 @@
  * fault of code 69. */
 enum sweep_step blank_check(struct sweep *sweep, struct fault *fault);
 
+/* For a written device: a fault of code 69 if its write counter has moved by more than we have
+ * written since blank_check(). O_EXCL and a lock keep out only who asks for them. The span is then
+ * not zeroed any more: what is there may be theirs. */
+enum sweep_step blank_alone(struct sweep *sweep, struct fault *fault);
+
 /* Writes the whole span with data that neither compresses nor repeats, and makes it durable. */
 enum sweep_step blank_fill(struct sweep *sweep, struct fault *fault);
 

@@ -17,9 +17,9 @@ int main(int argc, char *argv[])
     struct fault fault = {0};
     struct emit emit;
 
-    /* A helper whose tuner has died would wear out a drive for nobody. If the parent died before
-     * prctl() it never fires. */
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    /* A helper whose tuner has died would wear out a drive for nobody. Not SIGKILL: a blank device
+     * that was written is to be zeroed again. If the parent died before prctl() it never fires. */
+    (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent)
         return FAULT_SYSTEM;
 

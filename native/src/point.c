@@ -1,5 +1,6 @@
 #include "point.h"
 
+#include "blank.h"
 #include "clock.h"
 
 #include <sys/resource.h>
@@ -99,6 +100,8 @@ static enum sweep_step move_all(struct sweep *sweep, const struct request *reque
         enum sweep_step step;
         uint64_t elapsed_ns;
 
+        if (request->write && blank_alone(sweep, fault) != SWEEP_ON)
+            return SWEEP_FAILED;
         if (sweep->cursor > sweep->target.span - transfer.bytes)
             sweep->cursor = 0;
         transfer.file_offset = sweep->target.offset + sweep->cursor;

@@ -30,7 +30,9 @@ struct sweep {
     uint64_t start_ns;
     uint64_t fill_bytes, fill_ns;
     bool device_dirty; /* the span of a written device holds our noise */
-    uint64_t cursor;   /* where in the span the next transfer starts */
+    uint64_t
+        claimed_write_bytes; /* of a device to be written: its write counter when it was claimed */
+    uint64_t cursor;         /* where in the span the next transfer starts */
     uint64_t points, bytes_read, bytes_written;
 };
 

@@ -60,7 +60,8 @@ enum watch_event watch_wait(struct watch *watch, int fd, bool ticking, bool heed
         struct timespec timeout = {0};
         int r;
 
-        /* Before waiting, not only after: the signal may have been taken in a wait that did not heed it. */
+        /* Before waiting, not only after: the signal may have been taken in a wait that did not
+         * heed it. */
         if (heed && watch->stopped)
             return WATCH_STOPPED;
         if (watch->next_tick_ns > now_ns) {
@@ -75,10 +76,4 @@ enum watch_event watch_wait(struct watch *watch, int fd, bool ticking, bool heed
         if (ticking && !(heed && watch->stopped) && tick_due(watch, clock_now_ns()))
             return WATCH_TICK;
     }
-}
-
-bool watch_poll(struct watch *watch)
-{
-    take_signals(watch);
-    return tick_due(watch, clock_now_ns());
 }

@@ -28,8 +28,4 @@ enum watch_event { WATCH_READY, WATCH_STOPPED, WATCH_TICK };
  */
 enum watch_event watch_wait(struct watch *watch, int fd, bool ticking, bool heed);
 
-/* For work without a descriptor to wait for: notes signals that have come; true if a tick is due.
- */
-bool watch_poll(struct watch *watch);
-
 #endif

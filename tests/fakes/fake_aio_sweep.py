@@ -12,6 +12,7 @@ import json
 import math
 import os
 import random
+import stat
 import sys
 import time
 from typing import Any
@@ -29,11 +30,21 @@ MODEL: dict[str, Any] = {
     # die | garbage | silent | error | newer | lie | wrong-id | cache | foreign | unknown
     "misbehave": None,
     "fill_bytes": None,
+    "device_number": None,
 }
 
 
 def say(**message: object) -> None:
     print(json.dumps(message, separators=(",", ":")), flush=True)
+
+
+def device_number(path: str) -> str:
+    try:
+        status = os.stat(path)  # noqa: PTH116 - plain
+    except OSError:
+        return "0:0"
+    number = status.st_rdev if stat.S_ISBLK(status.st_mode) else status.st_dev
+    return f"{os.major(number)}:{os.minor(number)}"
 
 
 def words_of(arguments: list[str]) -> dict[str, str]:
@@ -73,7 +84,13 @@ def main() -> int:
         protocol=2 if misbehave["do"] == "newer" else 1,
         helper="fake-aio-sweep",
         version="fake",
-        target={"kind": kind, "path": options[kind], "offset_bytes": 0, "span_bytes": span, "device_number": "7:0"},
+        target={
+            "kind": kind,
+            "path": options[kind],
+            "offset_bytes": 0,
+            "span_bytes": span,
+            "device_number": model["device_number"] or device_number(options[kind]),
+        },
         dio_alignment_bytes=4096,
         logical_block_bytes=4096,
         allow_write="allow-write" in options,

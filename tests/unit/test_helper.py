@@ -149,6 +149,7 @@ HELLO: dict[str, Any] = {
     "protocol": 1,
     "helper": "x",
     "version": "0.1.0",
+    "target": {"kind": "scratch", "path": "/mnt", "device_number": "259:1"},
     "dio_alignment_bytes": 512,
     "buffer": {"bytes": 256 * MIB, "backing": "thp", "huge_bytes": 128 * MIB, "locked": True},
     "page_cache": {"policy": "auto", "drop_caches": False, "residency": "none", "reason": "not root"},
@@ -160,6 +161,7 @@ HELLO: dict[str, Any] = {
 def test_hello() -> None:
     hello = parse_hello({**HELLO, "later": "key"})
     assert hello.buffer == "256 MiB, 128 MiB of it huge pages (thp), locked"
+    assert hello.device_number == "259:1"
     assert (hello.version, hello.dio_alignment_bytes, hello.fill_bytes) == ("0.1.0", 512, GIB)
     assert (hello.drop_caches, hello.no_drop_reason, hello.counters_live) == (False, "not root", True)
 
@@ -170,7 +172,7 @@ def test_another_protocol_is_refused(protocol: object) -> None:
         parse_hello({**HELLO, "protocol": protocol})
 
 
-@pytest.mark.parametrize("key", ["dio_alignment_bytes", "buffer", "page_cache", "counters", "fill_bytes"])
+@pytest.mark.parametrize("key", ["target", "dio_alignment_bytes", "buffer", "page_cache", "counters", "fill_bytes"])
 @pytest.mark.parametrize("wrong", ["missing", None, "x", [], float("nan"), float("inf")], ids=repr)
 def test_a_garbled_hello_is_refused(key: str, wrong: object) -> None:
     message = {name: value for name, value in HELLO.items() if name != key}

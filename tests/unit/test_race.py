@@ -139,16 +139,16 @@ def test_contenders_are_those_whose_interval_reaches_the_best_ones() -> None:
 
 
 def test_only_unsettled_contenders_are_visited_again() -> None:
-    """After a quiet pass, points far from the best are never seen again."""
+    """After a quiet pass, points far from the best are never seen again; how far depends on how well noise is known."""
     made = phase(FORTY)
     model = Drive(noise=0.005, seed=3)
     samples, _, rounds = drive(made, model)
     best = max(model.truth(point.setting) for point in made.points)
     repeated = [request.setting for asked in rounds[1:] for request in asked if request.purpose == "repeat"]
     assert repeated
-    assert min(model.truth(which) for which in repeated) > 0.9 * best
-    slow = [point.setting for point in made.points if model.truth(point.setting) < 0.9 * best]
-    assert len(slow) > 20
+    assert min(model.truth(which) for which in repeated) > 0.8 * best
+    slow = [point.setting for point in made.points if model.truth(point.setting) < 0.8 * best]
+    assert len(slow) > 10
     taken = [s.request.setting for s in samples if s.request.purpose != "reference"]
     assert all(taken.count(which) == 1 for which in slow)
 

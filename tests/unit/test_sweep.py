@@ -14,7 +14,7 @@ import pytest
 
 from aio_tuned import choose, plan, race, stats
 from aio_tuned.config import Config
-from aio_tuned.errors import AioTunedError, ConfigError, MeasurementError
+from aio_tuned.errors import AioTunedError, ConfigError, TargetError, UsageError
 from aio_tuned.helper import Helper, arguments
 from aio_tuned.model import DEFAULT_SETTING, Grid
 from aio_tuned.sweep import Order, Outcome, Progress, sweep
@@ -202,9 +202,17 @@ def test_a_write_budget_that_the_fill_has_spent_is_refused_before_anything_is_wr
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     program, record = recorder(tmp_path)
-    with pytest.raises(MeasurementError, match="write budget"):
+    with pytest.raises(UsageError, match="write budget"):
         swept(monkeypatch, replace(SMALL, write_budget_bytes=GIB), program)
     assert "op=write" not in record.read_text()
+
+
+def test_a_helper_on_another_device_is_stopped_before_any_io(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Something was mounted over the path between the decision and the start."""
+    program, record = recorder(tmp_path)
+    with pytest.raises(TargetError, match="mounted over it"):
+        swept(monkeypatch, replace(SMALL, device_number="259:7"), program, device_number="259:1")
+    assert record.read_text() == ""
 
 
 def test_a_write_budget_that_cannot_pay_is_refused_before_the_reads_are_measured(
