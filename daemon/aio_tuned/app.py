@@ -124,7 +124,8 @@ def _decide(options: TuneOptions) -> tuple[str, Device, Target]:
     decision = eligibility.decide(device, usage, policy, place.directory)
     if isinstance(decision, Skip):
         raise TargetError(f"{options.target}: {decision.reason}")
-    return place.node_number, device, decision
+    number = place.mount_number if decision.kind == "scratch" else place.node_number
+    return number, device, decision
 
 
 async def _measure(

@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
-    """Where a target is: the whole disk or volume, the node that was named, and the mount and folder for scratch."""
+    """Where a target is: the whole disk or volume, the node that was named, and the mount and folder for scratch.
+
+    `mount_number` is the device of that mount ("" without one): a partition of the disk that was named, perhaps.
+    """
 
     disk_number: str
     node_number: str
+    mount_number: str
     mount: Mount | None
     directory: Path | None
 
@@ -83,12 +87,25 @@ def resolve(target: Path, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> 
         mounted = [mount for mount in table if _number_of(mount, sys) in numbers and _leads_to(mount, table, proc)]
         if _btrfs_over(numbers, sys):
             mounted = []
-        return Location(disk_number=disk, node_number=number, mount=_roomiest(mounted), directory=None)
+        mount = _roomiest(mounted)
+        return Location(
+            disk_number=disk,
+            node_number=number,
+            mount_number=_number_of(mount, sys) if mount else "",
+            mount=mount,
+            directory=None,
+        )
     if stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode):
         found = target.resolve()  # a link to a file is where the file is
         directory = found if stat.S_ISDIR(status.st_mode) else found.parent
         number, mount = mounts.block_device_number(directory, table, sys, proc)
-        return Location(disk_number=sysfs.whole_disk(number, sys), node_number=number, mount=mount, directory=directory)
+        return Location(
+            disk_number=sysfs.whole_disk(number, sys),
+            node_number=number,
+            mount_number=number,
+            mount=mount,
+            directory=directory,
+        )
     raise TargetError(f"{target} is neither a directory, nor a file, nor a block device")
 
 

@@ -258,6 +258,26 @@ def test_a_blank_disk_is_blank_again_after_an_interruption_while_caches_are_drop
         assert made.blank()
 
 
+def test_what_others_write_to_a_blank_disk_during_its_sweep_stays(endless: Tuner, disk: Callable[..., Disk]) -> None:
+    """O_EXCL and a lock keep out only who asks for them: dd does not, nor does a guest on a raw volume."""
+    made = disk()
+    endless.configure(RAW_WRITE + "\n[sweep]\ntime_budget = 4")
+    run = endless.start(made.node)
+    run.reach("write:")
+    theirs = os.urandom(4096)
+    with made.node.open("r+b", buffering=0) as file:
+        file.seek(made.size_bytes - MIB)
+        file.write(theirs)
+        os.fsync(file.fileno())
+    done = run.end()
+    assert done.code == 69, done.stderr
+    assert "somebody else has written" in done.last
+    with made.node.open("rb", buffering=0) as file:
+        file.seek(made.size_bytes - MIB)
+        assert file.read(4096) == theirs
+    assert endless.published() == {}
+
+
 # --- between the decision and the sweep --------------------------------------------------------------------
 
 

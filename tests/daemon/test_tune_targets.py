@@ -82,7 +82,9 @@ def test_what_the_profile_says_was_written_was_written(
     assert 0 <= after[1] - before[1] - evidence["bytes_written"] < 8 * MIB
 
 
-@pytest.mark.parametrize("way", ["directory", "blank in its name", "file", "bind mount", "symlink", "node"])
+@pytest.mark.parametrize(
+    "way", ["directory", "blank in its name", "file", "bind mount", "symlink", "symlink to a file", "node"]
+)
 def test_every_way_to_name_a_filesystem(
     quick: Tuner,
     filesystem: Callable[..., storage.Filesystem],
@@ -102,13 +104,30 @@ def test_every_way_to_name_a_filesystem(
         "file": lambda: below / "file",
         "bind mount": lambda: mount("--bind", below),
         "symlink": lambda: tmp_path / "link",
+        "symlink to a file": lambda: tmp_path / "link to a file",
         "node": lambda: made.device or Path(),
     }
     (tmp_path / "link").symlink_to(below)
+    (tmp_path / "link to a file").symlink_to(below / "file")
     assert_measured(quick.profile(targets[way]()), made.device)
     (file,) = made.path.rglob("file")
     assert file.read_bytes() == content
     assert {path.name for path in file.parent.iterdir()} == {"file"}
+
+
+def test_a_whole_grid_of_defaults(tuner: Tuner, filesystem: Callable[..., storage.Filesystem]) -> None:
+    """320 settings a direction, as somebody gets them who types nothing but the command; less time than by default."""
+    made = filesystem(size_bytes=2048 * MIB)
+    profile = tuner.profile(made.path, "--time-budget", "50s", "--write-budget", "24G")
+    evidence = profile["evidence"]
+    assert (profile["state"], evidence["grid_points"]) == ("measured", 320), evidence["findings"]
+    assert evidence["points_measured"] == evidence["points_planned"] > 500
+    assert evidence["bytes_written"] <= 24 << 30
+    for direction in ("read", "write"):
+        low, high = profile[direction]["throughput_ci95_bytes_per_s"]
+        assert low <= profile[direction]["throughput_bytes_per_s"] <= high
+    assert 0.5 < profile["combined"]["read_share"] <= 1
+    assert 0.5 < profile["combined"]["write_share"] <= 1
 
 
 def test_the_root_filesystem(quick: Tuner) -> None:
