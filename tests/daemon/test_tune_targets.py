@@ -118,7 +118,8 @@ def test_every_way_to_name_a_filesystem(
 def test_a_whole_grid_of_defaults(tuner: Tuner, filesystem: Callable[..., storage.Filesystem]) -> None:
     """320 settings a direction, as somebody gets them who types nothing but the command; less time than by default."""
     made = filesystem(size_bytes=2048 * MIB)
-    profile = tuner.profile(made.path, "--time-budget", "50s", "--write-budget", "24G")
+    tuner.config.write_text((Path(__file__).parents[2] / "etc/aio-tuned.conf").read_text())
+    profile = tuner.profile(made.path, "--time-budget", "80s", "--write-budget", "24G")
     evidence = profile["evidence"]
     assert (profile["state"], evidence["grid_points"]) == ("measured", 320), evidence["findings"]
     assert evidence["points_measured"] == evidence["points_planned"] > 500
