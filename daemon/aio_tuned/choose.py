@@ -33,18 +33,11 @@ def best(curve: Curve) -> PointStats:
     return max(curve.points, key=lambda stats: stats.bytes_per_s)
 
 
-def _width(stats: PointStats) -> float:
-    """Of the interval, relative to the throughput."""
-    return (stats.high_bytes_per_s - stats.low_bytes_per_s) / stats.bytes_per_s
-
-
 def choose(curve: Curve, tolerance: float) -> Choice:
     """The cheapest point within `tolerance` (0.01: one percent) of the best."""
     top = best(curve)
     tied = [stats for stats in curve.points if stats.bytes_per_s >= top.bytes_per_s * (1 - tolerance)]
-    # One lucky visit makes no tie, unless the noise is so low that one says enough.
-    proven = [stats for stats in tied if stats.visits > 1 or _width(stats) <= 2 * tolerance] or tied
-    chosen = min(proven, key=lambda stats: cost(stats.point.setting, stats.latency_p99_us))
+    chosen = min(tied, key=lambda stats: cost(stats.point.setting, stats.latency_p99_us))
     return Choice(stats=chosen, best=top, ties=len(tied))
 
 

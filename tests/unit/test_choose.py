@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -36,17 +35,6 @@ def test_ties_go_to_the_cheapest(cheaper: PointStats, dearer: PointStats) -> Non
         choice = choose(curve(*found), 0.01)
         assert choice.stats == cheaper
         assert choice.ties == 2
-
-
-@pytest.mark.parametrize(
-    ("visits", "width", "taken"), [(2, 0.2, True), (1, 0.009, True), (1, 0.02, False), (1, 0.2, False)]
-)
-def test_one_visit_makes_a_tie_only_if_it_says_enough(visits: int, width: float, taken: bool) -> None:
-    cheap = replace(stats(10e9, setting(depth=1), width=width), visits=visits)
-    top = stats(10.01e9, FAST)
-    choice = choose(curve(cheap, top), 0.01)
-    assert choice.stats == (cheap if taken else top)
-    assert choice.ties == 2
 
 
 @pytest.mark.parametrize(("share", "tied"), [(0.9901, True), (0.99, True), (0.9899, False), (0.5, False)])
