@@ -9,7 +9,7 @@ from aio_tuned.model import Skip, Target
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from aio_tuned.model import Device, Policy, Usage
+    from aio_tuned.model import Device, Mount, Policy, Usage
 
 # The scratch file takes at most this part of what is free, so that the workload is never the one that runs out.
 _FREE_SHARE = 4
@@ -17,6 +17,14 @@ _MIB = 1 << 20
 # A drive answers for never-written blocks without its flash. A tenth of them makes reads some 10 % too fast; a few zero
 # blocks are in any data.
 _ZERO_SHARE = 0.1
+
+
+def on_filesystem(mount: Mount | None, directory: Path | None, *, raw: bool) -> bool:
+    """Whether the sweep is to go to a scratch file in the mount rather than to the device itself.
+
+    A device whose filesystem is mounted read-only is read raw; a directory in one was asked for by name.
+    """
+    return mount is not None and not raw and not (mount.read_only and directory is None)
 
 
 def decide(device: Device, usage: Usage, policy: Policy, directory: Path | None = None) -> Target | Skip:
@@ -34,7 +42,7 @@ def decide(device: Device, usage: Usage, policy: Policy, directory: Path | None 
             reason=f"{device.sys_name} is a member of {', '.join(usage.holders)}: tune the volume, or pass --raw to"
             " sweep reads of the member itself"
         )
-    if usage.mount is not None and not policy.raw and not (usage.mount.read_only and directory is None):
+    if on_filesystem(usage.mount, directory, raw=policy.raw):
         return _on_filesystem(usage, policy, directory)
     if usage.swap:
         return Skip(reason=f"{device.sys_name} is in use as swap")

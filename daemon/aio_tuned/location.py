@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aio_tuned import content, identity, mounts, sysfs
+from aio_tuned.eligibility import on_filesystem
 from aio_tuned.errors import MeasurementError, TargetError
 from aio_tuned.model import Usage
 
@@ -144,8 +145,7 @@ def usage(
         holders=holders,
         swap=sysfs.in_swap(named, proc),
     )
-    writable_mount = location.mount is not None and not (location.mount.read_only and location.directory is None)
-    if writable_mount and not raw:
+    if on_filesystem(location.mount, location.directory, raw=raw):
         return common
     node = Path("/dev") / sysfs.directory(location.node_number, sys).name.replace("!", "/")
     size = sysfs.size_bytes(location.node_number, sys)

@@ -92,9 +92,15 @@ def largest_transfer(grid: Grid, alignment_bytes: int, most_bytes: int) -> int:
     return most_bytes // quantum * quantum
 
 
+def least_transfer(grid: Grid, alignment_bytes: int, most_bytes: int) -> int:
+    """The smallest transfer worth timing, as calibration uses it."""
+    least = max(transfer_quantum(grid, alignment_bytes), LEAST_TRANSFER_BYTES)
+    return largest_transfer(grid, alignment_bytes, min(most_bytes, least))
+
+
 def least_write_bytes(grid: Grid, alignment_bytes: int, most_bytes: int) -> int:
     """What a write phase costs at the very least: calibration, and one visit to each point with the least transfer."""
-    transfer = largest_transfer(grid, alignment_bytes, min(LEAST_TRANSFER_BYTES, most_bytes))
+    transfer = least_transfer(grid, alignment_bytes, most_bytes)
     return (_visits(len(points(grid, transfer))) + 2 * CALIBRATION_VISITS) * transfer
 
 
@@ -161,6 +167,7 @@ def phase(  # noqa: PLR0913 - the facts of one direction
     write_budget_bytes: int,
     tolerance: float,
     seed: int,
+    may_drop_caches: bool = True,
 ) -> Phase:
     """The plan of one direction, fitted to the device's speed as the calibration visits saw it.
 
@@ -205,4 +212,5 @@ def phase(  # noqa: PLR0913 - the facts of one direction
         write_budget_bytes=write_budget_bytes,
         tolerance=tolerance,
         seed=seed,
+        may_drop_caches=may_drop_caches,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aio_tuned import plan, race, stats
@@ -116,11 +116,7 @@ class _Run:
         order = self.order
         # What one phase leaves, the next may use.
         phases_left = len(order.directions) - order.directions.index(direction)
-        most_transfer = plan.largest_transfer(order.grid, hello.dio_alignment_bytes, order.most_transfer_bytes)
-        quantum = plan.transfer_quantum(order.grid, hello.dio_alignment_bytes)
-        least_transfer = plan.largest_transfer(
-            order.grid, hello.dio_alignment_bytes, min(most_transfer, max(quantum, plan.LEAST_TRANSFER_BYTES))
-        )
+        least_transfer = plan.least_transfer(order.grid, hello.dio_alignment_bytes, order.most_transfer_bytes)
         samples = [
             await self.measure(request)
             for request in plan.calibration(direction, order.grid, order.reference, least_transfer, self.next_id)
@@ -131,13 +127,13 @@ class _Run:
             reference=order.reference,
             calibrated=stats.clean(samples) or samples,
             alignment_bytes=hello.dio_alignment_bytes,
-            most_transfer_bytes=most_transfer,
+            most_transfer_bytes=order.most_transfer_bytes,
             time_budget_ns=max(0, order.time_budget_ns - self.spent_ns) // phases_left,
             write_budget_bytes=order.write_budget_bytes - self.written_bytes,
             tolerance=order.tolerance,
             seed=order.seed,
+            may_drop_caches=order.may_drop_caches,
         )
-        phase = replace(phase, may_drop_caches=order.may_drop_caches)
         tally = _Tally(phase)
         while isinstance(step := race.next_round(phase, samples), race.Round):
             for request in step.requests:
