@@ -86,6 +86,23 @@ def members(number: str, sys: Path = SYS) -> tuple[str, ...]:
     return tuple(dict.fromkeys(leaves(found))) if _names(found / "slaves") else ()
 
 
+def counting(disk: Path) -> tuple[Path, ...]:
+    """The /sys directories whose I/O counters are the disk's: itself, or the hidden paths of an NVMe multipath head.
+
+    Before Linux 6.4 a head counts nothing itself.
+    """
+    subsystem = (disk / "device").resolve()
+    stem, _, namespace = disk.name.rpartition("n")
+    paths: tuple[Path, ...] = ()
+    if subsystem.name.startswith("nvme-subsys"):
+        paths = tuple(
+            path
+            for controller in sorted(subsystem.glob("nvme[0-9]*"))
+            for path in sorted(controller.glob(f"{stem}c*n{namespace}"))
+        )
+    return paths or (disk,)
+
+
 def queue(number: str, sys: Path = SYS) -> Queue:
     """The request queue's limits; the scheduler is the one in brackets."""
     found = directory(number, sys) / "queue"

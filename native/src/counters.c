@@ -30,11 +30,38 @@ static bool accounts(const char *stat_path)
     return true;
 }
 
-void counters_open(struct counters *counters, const char *sys_root, const char *path, dev_t device)
+static int read_one(int fd, struct counters_reading *ret)
+{
+    char text[512];
+    ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+
+    if (n < 0)
+        return -errno;
+    text[n] = '\0';
+    return counters_parse(text, ret);
+}
+
+/* Opens one more stat file; false if there is no room, it cannot be read, or does not count. */
+static bool add(struct counters *counters, const char *path)
 {
     struct counters_reading reading;
+    int fd;
 
-    *counters = (struct counters){.fd = -1};
+    if (counters->count == COUNTERS_MOST)
+        return false;
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    counters->fds[counters->count++] = fd;
+    return read_one(fd, &reading) == 0 && accounts(path);
+}
+
+void counters_open(struct counters *counters, const char *sys_root, const char *path, dev_t device)
+{
+    char paths[PATH_MAX];
+    char *rest = paths, *one;
+
+    *counters = (struct counters){.live = false};
     if (path) {
         (void)snprintf(counters->path, sizeof(counters->path), "%s", path);
     } else {
@@ -45,15 +72,16 @@ void counters_open(struct counters *counters, const char *sys_root, const char *
         (void)strcpy(counters->path, disk);
         (void)strcat(counters->path, "/stat");
     }
-    counters->fd = open(counters->path, O_RDONLY | O_CLOEXEC);
-    counters->live = counters_read(counters, &reading) == 0 && accounts(counters->path);
+    (void)strcpy(paths, counters->path);
+    counters->live = true;
+    while ((one = strsep(&rest, ",")))
+        counters->live = add(counters, one) && counters->live;
 }
 
 void counters_close(struct counters *counters)
 {
-    if (counters->fd >= 0)
-        (void)close(counters->fd);
-    counters->fd = -1;
+    while (counters->count > 0)
+        (void)close(counters->fds[--counters->count]);
     counters->live = false;
 }
 
@@ -71,14 +99,19 @@ int counters_parse(const char *text, struct counters_reading *ret)
 
 int counters_read(const struct counters *counters, struct counters_reading *ret)
 {
-    char text[512];
-    ssize_t n;
+    struct counters_reading sum = {0};
 
-    if (counters->fd < 0)
+    if (counters->count == 0)
         return -ENOENT;
-    n = pread(counters->fd, text, sizeof(text) - 1, 0);
-    if (n < 0)
-        return -errno;
-    text[n] = '\0';
-    return counters_parse(text, ret);
+    for (unsigned i = 0; i < counters->count; i++) {
+        struct counters_reading one;
+        int r = read_one(counters->fds[i], &one);
+
+        if (r < 0)
+            return r;
+        sum.read_bytes += one.read_bytes;
+        sum.write_bytes += one.write_bytes;
+    }
+    *ret = sum;
+    return 0;
 }

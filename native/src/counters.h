@@ -8,9 +8,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#define COUNTERS_MOST 16
+
 struct counters {
-    int fd;
-    bool live;           /* can be read, and the device does account */
+    int fds[COUNTERS_MOST];
+    unsigned count;
+    bool live;           /* can be read, and the devices do account */
     char path[PATH_MAX]; /* "" if there are none */
 };
 
@@ -18,8 +21,8 @@ struct counters_reading {
     uint64_t read_bytes, write_bytes;
 };
 
-/* Opens the stat file `path`, or with NULL that of the disk of `device` under sys_root. Never
- * fails: see ->live. */
+/* Opens the stat files of `path`, separated by commas, which are summed; or with NULL that of the
+ * disk of `device` under sys_root. Never fails: see ->live. */
 void counters_open(struct counters *counters, const char *sys_root, const char *path, dev_t device);
 void counters_close(struct counters *counters);
 

@@ -24,7 +24,7 @@ const char options_usage[] =
     "  --max-transfer-bytes=N  size of the I/O buffer, the largest transfer that may be asked for\n"
     "  --allow-write           honour write requests: THE CONTENT OF THE SPAN IS OVERWRITTEN\n"
     "  --drop-caches=POLICY    auto (default), always or never\n"
-    "  --counters=PATH         stat file of the device that proves the I/O (default: found)\n"
+    "  --counters=PATH,...     stat files of the devices that prove the I/O (default: found)\n"
     "  --help, --version       print and exit\n"
     "\n"
     "exit codes: 0 ended as asked, 64 usage, 65 bad request line, 66 target missing or unfit,\n"

@@ -271,7 +271,6 @@ int sweep_run(const struct options *options, uint64_t start_ns)
                           .start_ns = start_ns,
                           .target = {.fd = -1},
                           .cache = {.drop_fd = -1},
-                          .counters = {.fd = -1},
                           .watch = {.signal_fd = -1}};
     struct fault fault = {0};
     struct origin origin = {0};

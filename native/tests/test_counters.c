@@ -90,6 +90,22 @@ static void resolve(void)
     CHECK(counters.live);
     counters_close(&counters);
 
+    /* The paths of a multipath head: their sum, and all of them must count. */
+    make("nvme0c1n1");
+    put("nvme0c1n1/stat", "1 0 100 0 1 0 200 0 0 0 0\n");
+    (void)snprintf(path, sizeof(path), "%s/nvme0n1/stat,%s/nvme0c1n1/stat", root, root);
+    counters_open(&counters, "/nowhere", path, 0);
+    CHECK(counters.live);
+    CHECK(counters_read(&counters, &reading) == 0);
+    CHECK(reading.read_bytes == 116 * 512 && reading.write_bytes == 232 * 512);
+    counters_close(&counters);
+    CHECK(counters_read(&counters, &reading) == -ENOENT);
+    (void)snprintf(path, sizeof(path), "%s/nvme0n1/stat,%s/nvme0c2n1/stat", root, root);
+    counters_open(&counters, "/nowhere", path, 0);
+    CHECK(!counters.live);
+    counters_close(&counters);
+    (void)snprintf(path, sizeof(path), "%s/nvme0n1/nvme0n1p1/stat", root);
+
     counters_open(&counters, root, NULL, makedev(0, 37));
     CHECK(!counters.live && counters.path[0] == '\0');
     CHECK(counters_read(&counters, &reading) == -ENOENT);

@@ -286,3 +286,26 @@ def test_swap_on_a_node_whose_name_has_a_blank(tmp_path: Path) -> None:
     escaped = str(tmp_path / "my swap").replace(" ", "\\040")
     (tmp_path / "swaps").write_text(f"Filename\tType\n{escaped}\tpartition\t1\t0\t-2\n")
     assert sysfs.in_swap({sysfs.device_number(node)}, tmp_path)
+
+
+def test_the_counters_of_a_multipath_head_are_its_hidden_paths(tmp_path: Path) -> None:
+    subsystem = tmp_path / "nvme-subsystem/nvme-subsys0"
+    for controller, path in (("nvme0", "nvme0c0n1"), ("nvme1", "nvme0c1n1"), ("nvme1", "nvme0c1n2")):
+        (tmp_path / controller / path).mkdir(parents=True)
+    subsystem.mkdir(parents=True)
+    for controller in ("nvme0", "nvme1"):
+        (subsystem / controller).symlink_to(tmp_path / controller)
+    head = tmp_path / "nvme0n1"
+    head.mkdir()
+    (head / "device").symlink_to(subsystem)
+    assert [path.name for path in sysfs.counting(head)] == ["nvme0c0n1", "nvme0c1n1"]
+
+
+def test_any_other_disk_counts_itself(tmp_path: Path) -> None:
+    controller = tmp_path / "nvme0"
+    controller.mkdir()
+    disk = tmp_path / "nvme0n1"
+    disk.mkdir()
+    (disk / "device").symlink_to(controller)
+    assert sysfs.counting(disk) == (disk,)
+    assert sysfs.counting(tmp_path / "dm-0") == (tmp_path / "dm-0",)
