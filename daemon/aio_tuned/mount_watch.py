@@ -1,0 +1,45 @@
+"""Adapter: tells when something is mounted, unmounted or mounted differently."""
+
+from __future__ import annotations
+
+import select
+from pathlib import Path
+
+
+class MountWatch:
+    """Follows the mounts of this process's namespace from its construction on: make it first, then read the mounts.
+
+    OSError if mountinfo cannot be followed.
+    """
+
+    def __init__(self, proc: Path = Path("/proc")) -> None:
+        self._file = (proc / "self/mountinfo").open("rb", buffering=0)
+        # mountinfo is always readable; a change shows as POLLPRI and POLLERR, which asyncio's add_reader does not wait
+        # for. An epoll descriptor is readable while what it holds has such an event.
+        self._epoll = select.epoll()
+        try:
+            self._epoll.register(self._file, select.EPOLLPRI | select.EPOLLERR)
+            self._text = self._read()
+        except BaseException:
+            self.close()
+            raise
+
+    def fileno(self) -> int:
+        """Readable once after each change."""
+        return self._epoll.fileno()
+
+    def changed(self) -> bool:
+        """Whether the mounts are others than when this was last called."""
+        # The event is no answer: whoever polls it consumes it, and the caller's wait for fileno() was such a poll.
+        self._epoll.poll(0)
+        before, self._text = self._text, self._read()
+        return self._text != before
+
+    def close(self) -> None:
+        """Let go of both descriptors."""
+        self._epoll.close()
+        self._file.close()
+
+    def _read(self) -> bytes:
+        self._file.seek(0)
+        return self._file.read()
