@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from aio_tuned.errors import ConfigError
+from aio_tuned.match import PATTERN_KEYS, MatchRule
 from aio_tuned.model import DropCaches, Grid, RawWrite
+from aio_tuned.values import (
+    SETTING_KEYS,
+    absolute_path,
+    celsius,
+    day_spans,
+    duration_s,
+    flag,
+    moment_s,
+    number,
+    pattern,
+    several,
+    size_bytes,
+    table,
+    whole,
+    word,
+)
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -18,99 +34,12 @@ else:
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import time
+
+Siblings = Literal["check", "full"]
+KernelChange = Literal["minor", "exact", "never"]
 
 DEFAULT_PATH = Path("/etc/aio-tuned/aio-tuned.conf")
-
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-# ASCII: \d knows the digits of all scripts, and IGNORECASE takes the Kelvin sign for a K. 15 digits are a petabyte.
-_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([KMGT]?)(?:iB|B)?", re.IGNORECASE | re.ASCII)
-_DURATION = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*(s|m|h)?", re.ASCII)
-_LARGEST_BYTES = (1 << 63) - 1
-_LONGEST_S = 7 * 86400
-_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
-
-
-def size_bytes(value: object) -> int:
-    """Bytes of 4096, "128K", "1.5GiB" (binary units); ValueError says what would be right."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        number = value
-    elif isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
-        number = int(float(match[1]) * _UNITS[match[2].upper()])
-    else:
-        raise ValueError(f'{value!r} is not a size: write bytes, or "128K", "1M", "64G"')
-    if not 0 < number <= _LARGEST_BYTES:
-        raise ValueError(f"{value!r} is not a size: it must be more than 0 and less than 2^63 bytes")
-    return number
-
-
-def duration_s(value: object) -> float:
-    """Seconds of 150, 2.5, "90s", "3m", "1h"; ValueError says what would be right."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        number = float(min(value, _LONGEST_S + 1))  # an int may be too large for a float
-    elif isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
-        number = float(match[1]) * _SECONDS[match[2]]
-    else:
-        raise ValueError(f'{value!r} is not a time: write seconds, or "90s", "3m", "1h"')
-    if not 0 < number <= _LONGEST_S:
-        raise ValueError(f"{value!r} is not a usable time: it must be more than 0 and at most a week")
-    return number
-
-
-def _count(most: int) -> Callable[[object], int]:
-    def parse(value: object) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-            raise ValueError(f"{value!r} is not a whole number from 1 to {most}")
-        return value
-
-    return parse
-
-
-def _block(value: object) -> int:
-    number = size_bytes(value)
-    if number % 512 or number > 64 << 20:
-        raise ValueError(f"{value!r} is not a multiple of 512 bytes up to 64M")
-    return number
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"{value!r} is not true or false")  # noqa: TRY004 - one error type for the caller
-    return value
-
-
-def _number(low: float, high: float) -> Callable[[object], float]:
-    def parse(value: object) -> float:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-            raise ValueError(f"{value!r} is not a number from {low:g} to {high:g}")
-        return float(value)
-
-    return parse
-
-
-def _word(*allowed: str) -> Callable[[object], str]:
-    def parse(value: object) -> str:
-        if value not in allowed:
-            raise ValueError(f"{value!r} is none of {', '.join(allowed)}")
-        return str(value)
-
-    return parse
-
-
-def _path(value: object) -> Path:
-    if not isinstance(value, str) or not value.startswith("/"):
-        raise ValueError(f"{value!r} is not an absolute path")
-    return Path(value)
-
-
-def _values(parse_one: Callable[[object], Any]) -> Callable[[object], tuple[Any, ...]]:
-    def parse(value: object) -> tuple[Any, ...]:
-        items = value if isinstance(value, list) else [value]
-        parsed = tuple(dict.fromkeys(parse_one(item) for item in items))
-        if not parsed:
-            raise ValueError("the list is empty: give at least one value")
-        return parsed
-
-    return parse
 
 
 def _key(section: str, parse: Callable[[object], Any], default: object) -> Any:  # noqa: ANN401 - as dataclasses.field
@@ -118,12 +47,10 @@ def _key(section: str, parse: Callable[[object], Any], default: object) -> Any: 
 
 
 GRID_KEYS: Mapping[str, Callable[[object], tuple[Any, ...]]] = {
-    "block_size": _values(_block),
-    "queue_depth": _values(_count(4096)),
-    "io_parallelism": _values(_count(64)),
-    "overlap_events": _values(_flag),
-    "single_submit": _values(_flag),
+    key: several(parse) for key, parse in SETTING_KEYS.items()
 }
+_RULE_KEYS: Mapping[str, Callable[[object], Any]] = {**dict.fromkeys(PATTERN_KEYS, pattern), "tune": flag}
+_IO_PRIORITIES = ("none", *(f"best-effort:{level}" for level in range(8)), "idle")
 _DEFAULT_GRID = Grid(
     block_size=(128 << 10, 256 << 10, 512 << 10, 1 << 20),
     queue_depth=(4, 8, 16, 32, 64),
@@ -141,22 +68,40 @@ class Config:
     """
 
     grid: Grid = _DEFAULT_GRID
+    match: tuple[MatchRule, ...] = ()
 
     transfer_bytes: int = _key("sweep", size_bytes, 256 << 20)
     span_bytes: int = _key("sweep", size_bytes, 1 << 30)
-    drop_caches: DropCaches = _key("sweep", _word(*get_args(DropCaches)), "auto")
+    drop_caches: DropCaches = _key("sweep", word(*get_args(DropCaches)), "auto")
     time_budget: float = _key("sweep", duration_s, 150.0)
     write_budget: int = _key("sweep", size_bytes, 64 << 30)
-    write_budget_percent: float = _key("sweep", _number(0.01, 100), 1.0)
+    write_budget_percent: float = _key("sweep", number(0.01, 100), 1.0)
     write_budget_floor: int = _key("sweep", size_bytes, 8 << 30)
 
-    tolerance_percent: float = _key("choose", _number(0.1, 20), 1.0)
-    read_weight: float = _key("choose", _number(0, 1), 0.5)
+    tolerance_percent: float = _key("choose", number(0.1, 20), 1.0)
+    read_weight: float = _key("choose", number(0, 1), 0.5)
 
-    raw_write: RawWrite = _key("safety", _word(*get_args(RawWrite)), "never")
+    raw_write: RawWrite = _key("safety", word(*get_args(RawWrite)), "never")
 
-    profiles: Path = _key("paths", _path, Path("/etc/aio-tuned"))
-    state: Path = _key("paths", _path, Path("/var/lib/aio-tuned"))
+    settle: float = _key("daemon", moment_s, 2.0)
+    siblings: Siblings = _key("daemon", word(*get_args(Siblings)), "check")
+    kernel_change: KernelChange = _key("daemon", word(*get_args(KernelChange)), "minor")
+    retry_first: float = _key("daemon", duration_s, 60.0)
+    retry_most: float = _key("daemon", duration_s, 6 * 3600.0)
+
+    busy_bytes_per_s: int = _key("manners", size_bytes, 16 << 20)
+    busy_pressure_percent: float = _key("manners", number(0, 100), 10.0)
+    least_pause: float = _key("manners", duration_s, 10.0)
+    most_hold: float = _key("manners", duration_s, 60.0)
+    quiet_hours: tuple[tuple[time, time], ...] = _key("manners", day_spans, ())
+    nice: int = _key("manners", whole(0, 19), 10)
+    io_priority: str = _key("manners", word(*_IO_PRIORITIES), "best-effort:7")
+    most_celsius: float | None = _key("manners", celsius, None)
+    write_budget_per_day: int = _key("manners", size_bytes, 128 << 30)
+
+    profiles: Path = _key("paths", absolute_path, Path("/etc/aio-tuned"))
+    state: Path = _key("paths", absolute_path, Path("/var/lib/aio-tuned"))
+    runtime: Path = _key("paths", absolute_path, Path("/run/aio-tuned"))
 
     def write_budget_bytes(self, device_bytes: int) -> int:
         """Bytes that one sweep may write to a device of that size.
@@ -177,26 +122,35 @@ def _sections() -> dict[str, dict[str, Callable[[object], Any]]]:
     return known
 
 
-def _parse_section(table: Mapping[str, object], parsers: Mapping[str, Callable[[object], Any]]) -> dict[str, Any]:
-    """The parsed values of one section's keys; ValueError names the key."""
-    parsed = {}
-    for key, value in table.items():
-        if key not in parsers:
-            raise ValueError(f"unknown key {key!r}: the keys are {', '.join(parsers)}")
-        try:
-            parsed[key] = parsers[key](value)
-        except ValueError as error:
-            raise ValueError(f"{key}: {error}") from None
-    return parsed
+def lay_grid(given: Mapping[str, object], base: Grid) -> Grid:
+    """The grid with the parameters that `given` names replaced; ValueError names the key."""
+    return replace(base, **table(given, GRID_KEYS))
 
 
-def lay_grid(table: Mapping[str, object], base: Grid) -> Grid:
-    """The grid with the parameters that `table` names replaced; ValueError names the key."""
-    return replace(base, **_parse_section(table, GRID_KEYS))
+def _rules(given: object) -> tuple[MatchRule, ...]:
+    """The [[match]] tables of one file; ValueError names the key, or what a rule lacks."""
+    if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
+        raise ValueError("each rule is a table of its own: write [[match]], with two brackets")
+    return tuple(_rule(item, place) for place, item in enumerate(given, start=1))
+
+
+def _rule(given: Mapping[str, object], place: int) -> MatchRule:
+    try:
+        parsed = table(given, _RULE_KEYS)
+    except ValueError as error:
+        raise ValueError(f"rule {place}: {error}") from None
+    if "tune" not in parsed:
+        raise ValueError(f"rule {place} lacks tune: say whether it asks for a drive (true) or leaves it alone (false)")
+    if len(parsed) == 1:
+        raise ValueError(f"rule {place} names no drive: give it one of {', '.join(PATTERN_KEYS)}")
+    return MatchRule(**parsed)
 
 
 def parse(text: str, origin: str, base: Config | None = None) -> Config:
-    """The configuration of one file's text laid over `base`; ConfigError names the origin, the key and the mend."""
+    """The configuration of one file's text laid over `base`; ConfigError names the origin, the key and the mend.
+
+    Values replace those of `base`; [[match]] rules come after its rules.
+    """
     config = base or Config()
     try:
         document = tomllib.loads(text)
@@ -204,14 +158,18 @@ def parse(text: str, origin: str, base: Config | None = None) -> Config:
         raise ConfigError(f"{origin}: not valid TOML: {error}") from None
     known = _sections()
     changes: dict[str, Any] = {}
-    for section, table in document.items():
-        if section not in ("grid", *known) or not isinstance(table, dict):
-            raise ConfigError(f"{origin}: unknown section [{section}]: the sections are grid, {', '.join(known)}")
+    for section, given in document.items():
         try:
+            if section == "match":
+                changes["match"] = config.match + _rules(given)
+                continue
+            if section not in ("grid", *known) or not isinstance(given, dict):
+                names = ", ".join(("grid", "match", *known))
+                raise ConfigError(f"{origin}: unknown section [{section}]: the sections are {names}")
             if section == "grid":
-                changes["grid"] = lay_grid(table, config.grid)
+                changes["grid"] = lay_grid(given, config.grid)
             else:
-                changes |= _parse_section(table, known[section])
+                changes |= table(given, known[section])
         except ValueError as error:
             raise ConfigError(f"{origin}: [{section}] {error}") from None
     return replace(config, **changes)
@@ -242,14 +200,24 @@ def load(path: Path = DEFAULT_PATH, *, must_exist: bool = False) -> Config:
     return config
 
 
+def _shown(value: object) -> str:
+    """A value as its file would have it."""
+    if value is None:  # most_celsius
+        return "drive"
+    if isinstance(value, tuple):  # quiet_hours
+        return ", ".join(f"{start:%H:%M}-{end:%H:%M}" for start, end in value) or "none"
+    return str(value)
+
+
 def describe(config: Config) -> str:
-    """The configuration as it takes effect, one `section.key = value` a line."""
+    """The configuration as it takes effect, one `section.key = value` a line; match rules by number, first to last."""
     lines = [
         f"grid.{item.name} = {', '.join(str(value).lower() for value in getattr(config.grid, item.name))}"
         for item in fields(config.grid)
     ]
+    lines += [f"match.{place} = {rule}" for place, rule in enumerate(config.match, start=1)]
     lines += [
-        f"{item.metadata['section']}.{item.name} = {getattr(config, item.name)}"
+        f"{item.metadata['section']}.{item.name} = {_shown(getattr(config, item.name))}"
         for item in fields(config)
         if "section" in item.metadata
     ]

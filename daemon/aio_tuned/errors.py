@@ -17,6 +17,7 @@ class Exit(IntEnum):
     SYSTEM = 71
     PUBLISH = 73
     IO = 74
+    PRIVILEGE = 77
     CONFIG = 78
     HANGUP = 129
     INTERRUPTED = 130
@@ -47,8 +48,14 @@ class TargetError(AioTunedError):
     exit_code = Exit.TARGET
 
 
+class PrivilegeError(AioTunedError):
+    """Only root may do that."""
+
+    exit_code = Exit.PRIVILEGE
+
+
 class BusyError(AioTunedError):
-    """Somebody else holds the device."""
+    """Somebody else holds the device, or the daemon is there already, or not there."""
 
     exit_code = Exit.BUSY
 
@@ -61,6 +68,16 @@ class HelperError(AioTunedError):
     def __init__(self, message: str, exit_code: Exit = Exit.HELPER) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class DeferredError(AioTunedError):
+    """The sweep gives way (others need the drive, quiet hours, heat, the day's writes): nothing is lost, try later."""
+
+    exit_code = Exit.BUSY
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class MeasurementError(AioTunedError):

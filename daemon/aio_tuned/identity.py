@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aio_tuned.model import Device, Queue
+from aio_tuned.model import Device, DeviceInfo, Fingerprint, Queue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,4 +107,36 @@ def device(facts: Mapping[str, str], queue: Queue) -> Device:
         numa_node=int(numa) if numa.isdigit() else None,
         members=tuple(facts.get("members", "").split()),
         queue=queue,
+    )
+
+
+def info(device: Device) -> DeviceInfo:
+    """The drive as its profile names it."""
+    return DeviceInfo(
+        id=device.id,
+        name=device.name,
+        model=device.model,
+        serial=device.serial,
+        firmware=device.firmware,
+        nsid=device.nsid,
+        size_bytes=device.size_bytes,
+        logical_block_bytes=device.logical_block_bytes,
+        transport=device.transport,
+        pcie_link=device.pcie_link,
+        numa_node=device.numa_node,
+        members=device.members,
+    )
+
+
+def fingerprint(device: Device, filesystem: str, kernel_release: str) -> Fingerprint:
+    """What the numbers of a sweep depend on; `filesystem` is "" for the raw device, and where it is not known."""
+    return Fingerprint(
+        firmware=device.firmware,
+        pcie_link=device.pcie_link,
+        logical_block_bytes=device.logical_block_bytes,
+        max_sectors_kb=device.queue.max_sectors_kb,
+        nr_requests=device.queue.nr_requests,
+        scheduler=device.queue.scheduler,
+        filesystem=filesystem,
+        kernel=".".join(kernel_release.split(".")[:2]),
     )

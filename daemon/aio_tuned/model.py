@@ -285,6 +285,14 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unmeasured:
+    """A section with a setting that was not measured as it is; `overridden` names what the administrator has set."""
+
+    setting: Setting
+    overridden: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CombinedResult:
     """The section for consumers that take only one setting."""
 
@@ -305,9 +313,9 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """How the numbers came about."""
+    """How the numbers came about; `measured_at` is missing where nothing was measured."""
 
-    measured_at: str
+    measured_at: str | None = None
     tool_version: str
     helper_version: str
     kernel: str
@@ -330,6 +338,10 @@ class Evidence:
     caches_dropped: int
     cache_verdict: str
     buffer: str
+    temperature_peak_c: float | None = None
+    paused_seconds: float | None = None
+    resumed: int | None = None
+    checked_against: str | None = None
     findings: tuple[str, ...] = ()
 
 
@@ -372,8 +384,8 @@ class Profile:
     schema: int
     state: State
     device: DeviceInfo
-    read: Result | Skipped
-    write: Result | Skipped
-    combined: CombinedResult | Skipped
+    read: Result | Unmeasured | Skipped
+    write: Result | Unmeasured | Skipped
+    combined: CombinedResult | Unmeasured | Skipped
     evidence: Evidence
     fingerprint: Fingerprint

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aio_tuned import units
-from aio_tuned.model import CombinedResult, Result, Skipped
+from aio_tuned.model import CombinedResult, Result, Skipped, Unmeasured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import Console, RenderableType
 
-    from aio_tuned.model import Curve, Profile, Setting
+    from aio_tuned.model import Curve, Evidence, Profile, Setting
 
 _HEAD = (
     "",
@@ -54,26 +54,33 @@ def _row(name: str, result: Result) -> tuple[str, ...]:
     )
 
 
+def _combined_row(both: CombinedResult) -> tuple[str, ...]:
+    return (
+        "combined",
+        f"{units.throughput(both.read_throughput_bytes_per_s)} r",
+        f"{units.throughput(both.write_throughput_bytes_per_s)} w",
+        *_setting(both.setting),
+        "",
+        str(both.ties),
+        f"{both.read_share:.0%} and {both.write_share:.0%} of the best",
+    )
+
+
+def _unmeasured_row(name: str, part: Unmeasured) -> tuple[str, ...]:
+    by_hand = f"set by the administrator: {', '.join(part.overridden)}" if part.overridden else ""
+    return (name, "not measured", "", *_setting(part.setting), "", "", by_hand)
+
+
 def rows(profile: Profile) -> list[tuple[str, ...]]:
     """The table of settings; sections that were skipped are not in it."""
-    table = [
-        _row(name, part)
-        for name, part in (("read", profile.read), ("write", profile.write))
-        if isinstance(part, Result)
-    ]
-    if isinstance(profile.combined, CombinedResult):
-        both = profile.combined
-        table.append(
-            (
-                "combined",
-                f"{units.throughput(both.read_throughput_bytes_per_s)} r",
-                f"{units.throughput(both.write_throughput_bytes_per_s)} w",
-                *_setting(both.setting),
-                "",
-                str(both.ties),
-                f"{both.read_share:.0%} and {both.write_share:.0%} of the best",
-            )
-        )
+    table = []
+    for name, part in (("read", profile.read), ("write", profile.write), ("combined", profile.combined)):
+        if isinstance(part, Result):
+            table.append(_row(name, part))
+        elif isinstance(part, CombinedResult):
+            table.append(_combined_row(part))
+        elif isinstance(part, Unmeasured):
+            table.append(_unmeasured_row(name, part))
     return table
 
 
@@ -87,12 +94,29 @@ def heat_map(curve: Curve) -> tuple[list[int], list[int], dict[tuple[int, int], 
     return sorted({block for block, _ in cells}), sorted({depth for _, depth in cells}), cells
 
 
-def _notes(profile: Profile) -> list[str]:
-    evidence = profile.evidence
+def _course(evidence: Evidence) -> list[str]:
+    """How the sweep went; nothing where there was none."""
+    if evidence.measured_at is None:
+        return []
     measured = evidence.io_seconds / max(evidence.seconds, 0.1)
     cost = f"{units.duration(evidence.seconds)} ({measured:.0%} of it measured I/O)"
     points = f"{evidence.points_measured} of {evidence.points_planned} points, {evidence.visits} visits"
     notes = [f"{points} in {cost}, {units.size(evidence.bytes_written)} written"]
+    if evidence.checked_against:
+        notes.append(f"a check of the settings of {evidence.checked_against}, not a full sweep")
+    events = []
+    if evidence.paused_seconds:
+        events.append(f"paused for {units.duration(evidence.paused_seconds)}")
+    if evidence.resumed:
+        events.append(f"resumed {evidence.resumed} times" if evidence.resumed > 1 else "resumed once")
+    if evidence.temperature_peak_c is not None:
+        events.append(f"{evidence.temperature_peak_c:.0f} °C at the hottest")
+    return [*notes, ", ".join(events)] if events else notes
+
+
+def _notes(profile: Profile) -> list[str]:
+    evidence = profile.evidence
+    notes = _course(evidence)
     for name, noise, drift in (
         ("read", evidence.read_noise, evidence.read_drift),
         ("write", evidence.write_noise, evidence.write_drift),
@@ -133,7 +157,9 @@ def plain(profile: Profile, curves: Sequence[Curve]) -> str:
             for block in blocks
         ]
         lines += ["", *_plain_table(head, table)]
-    return "\n".join([*lines, "", *_notes(profile)])
+    if notes := _notes(profile):
+        lines += ["", *notes]
+    return "\n".join(lines)
 
 
 def _colour(share: float) -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from aio_tuned.helper import Hello
 from aio_tuned.model import (
     DEFAULT_SETTING,
     CombinedResult,
@@ -29,14 +30,16 @@ from aio_tuned.model import (
     Setting,
     Skipped,
     Target,
+    Unmeasured,
 )
-from aio_tuned.plan import points
+from aio_tuned.plan import points, settings
 
 if TYPE_CHECKING:
     from aio_tuned.model import Direction, Purpose
 
 PROJECT = Path(__file__).parents[2]
 FAKE_HELPER = PROJECT / "tests/fakes/fake_aio_sweep.py"
+UNKILLABLE_HELPER = PROJECT / "tests/fakes/unkillable_helper.py"
 MIB = 1 << 20
 GIB = 1 << 30
 
@@ -46,6 +49,17 @@ SMALL_GRID = Grid(
     io_parallelism=(1, 4),
     overlap_events=(True, False),
     single_submit=(False,),
+)
+
+HELLO = Hello(
+    device_number="259:1",
+    version="0.1.0",
+    dio_alignment_bytes=512,
+    buffer="256 MiB, locked",
+    drop_caches=True,
+    no_drop_reason="",
+    counters_live=True,
+    fill_bytes=GIB,
 )
 
 
@@ -92,7 +106,7 @@ def sample(
 def phase(grid: Grid = SMALL_GRID, **changes: Any) -> Phase:  # noqa: ANN401 - any field
     made = Phase(
         direction="read",
-        points=points(grid, 64 * MIB),
+        points=points(settings(grid), 64 * MIB),
         reference=Point(setting=DEFAULT_SETTING, aliases=(DEFAULT_SETTING,)),
         transfer_bytes=64 * MIB,
         visit_ns=100_000_000,
@@ -152,11 +166,11 @@ class Drive:
         count = max(asked.min_transfers, math.ceil(asked.min_ns / each))
         if asked.max_bytes:
             count = max(1, min(count, asked.max_bytes // asked.transfer_bytes))
-        elapsed = max(1, round(count * each * math.exp(self.random.gauss(0, self.noise))))
+        elapsed = max(count, round(count * each * math.exp(self.random.gauss(0, self.noise))))
         total = count * asked.transfer_bytes
         return Sample(
             request=asked,
-            transfers_ns=(elapsed,),
+            transfers_ns=(elapsed // count,) * (count - 1) + (elapsed - elapsed // count * (count - 1),),
             bytes=total,
             elapsed_ns=elapsed,
             wall_ns=elapsed + 1000,
@@ -306,4 +320,33 @@ def read_only_profile(reason: str = "asked for reads only (--read-only)") -> Pro
         write=Skipped(skipped=reason),
         combined=Skipped(skipped=reason),
         evidence=evidence(write_noise=None, write_drift=None),
+    )
+
+
+def never_measured_profile() -> Profile:
+    return profile(
+        state="provisional",
+        read=Unmeasured(setting=DEFAULT_SETTING),
+        write=Unmeasured(setting=DEFAULT_SETTING),
+        combined=Unmeasured(setting=DEFAULT_SETTING),
+        evidence=Evidence(
+            tool_version="0.1.0",
+            helper_version="",
+            kernel="",
+            target="",
+            seed=0,
+            grid_points=0,
+            points_planned=0,
+            points_measured=0,
+            visits=0,
+            tainted_visits=0,
+            seconds=0.0,
+            io_seconds=0.0,
+            bytes_read=0,
+            bytes_written=0,
+            drop_caches="",
+            caches_dropped=0,
+            cache_verdict="",
+            buffer="",
+        ),
     )

@@ -1,18 +1,17 @@
 from __future__ import annotations
 
-import contextlib
 import re
 from dataclasses import replace
+from datetime import time
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from aio_tuned import config
-from aio_tuned.config import Config, duration_s, lay_grid, load, parse, size_bytes
+from aio_tuned.config import Config, lay_grid, load, parse
 from aio_tuned.errors import ConfigError, Exit
-from unit.builders import GIB, MIB, PROJECT
+from aio_tuned.match import MatchRule
+from unit.builders import GIB, PROJECT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,76 +47,18 @@ def test_the_shipped_file_shows_every_key_in_its_section() -> None:
     assert shown == known
 
 
+def test_the_rules_that_the_shipped_file_shows_are_rules() -> None:
+    example = SHIPPED[SHIPPED.index("# [[match]]") :]
+    text = re.sub(r"^# ?", "", example[: example.index("\n\n")], flags=re.MULTILINE)
+    assert parse(text, "x").match == (
+        MatchRule(transport="tcp", model="Linux*", tune=True),
+        MatchRule(name="vd*", tune=True),
+    )
+
+
 def test_every_uncommented_line_is_one_that_takes_effect() -> None:
     changed = uncommented(SHIPPED).replace("time_budget = 150 ", "time_budget = 151 ")
     assert parse(changed, "x") == Config(time_budget=151.0)
-
-
-# --- values ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("value", "count"),
-    [
-        (4096, 4096),
-        ("4096", 4096),
-        ("128K", 128 << 10),
-        ("128k", 128 << 10),
-        ("1M", MIB),
-        ("1 MiB", MIB),
-        ("1MB", MIB),
-        ("1.5G", 3 * GIB // 2),
-        ("2T", 2 << 40),
-        (" 64G ", 64 * GIB),
-    ],
-)
-def test_sizes(value: object, count: int) -> None:
-    assert size_bytes(value) == count
-
-
-@pytest.mark.parametrize(
-    "value", [0, -1, "0", "0.1", "", "M", "1X", "-1M", "1e3", "1 000", True, False, None, 1.5, [1], "1MM", "0x10"]
-)
-def test_what_is_no_size(value: object) -> None:
-    with pytest.raises(ValueError, match="is not a size"):
-        size_bytes(value)
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [(150, 150.0), (2.5, 2.5), ("90", 90.0), ("90s", 90.0), ("3m", 180.0), ("1.5 h", 5400.0), (604800, 604800.0)],
-)
-def test_durations(value: object, seconds: float) -> None:
-    assert duration_s(value) == seconds
-
-
-@pytest.mark.parametrize(
-    "value", [0, -1, "0s", "", "3d", "3M", "1m30s", True, None, [3], float("nan"), float("inf"), 604801, "169h"]
-)
-def test_what_is_no_duration(value: object) -> None:
-    with pytest.raises(ValueError, match=r"is not a (usable )?time"):
-        duration_s(value)
-
-
-@pytest.mark.parametrize("parser", [size_bytes, duration_s])
-@pytest.mark.parametrize(
-    "value", ["9" * 400, int("9" * 400), "1\u212a", "1" + "0" * 400 + "T"], ids=["text", "number", "kelvin", "tera"]
-)
-def test_absurd_values_are_value_errors_too(parser: object, value: object) -> None:
-    assert callable(parser)
-    with contextlib.suppress(ValueError):
-        parser(value)
-
-
-@settings(derandomize=True, deadline=None, max_examples=60)
-@given(st.one_of(st.text(max_size=12), st.from_regex(config._SIZE, fullmatch=True), st.integers(), st.floats()))
-def test_a_size_is_a_positive_whole_number_or_a_value_error(value: object) -> None:
-    try:
-        count = size_bytes(value)
-    except ValueError:
-        return
-    assert type(count) is int
-    assert count > 0
 
 
 # --- what is wrong is named ------------------------------------------------------------------------------
@@ -151,7 +92,27 @@ BAD = [
     ("choose", "read_weight", "true", "from 0 to 1"),
     ("safety", "raw_write", '"always"', "never, blank"),
     ("safety", "raw_write", "true", "never, blank"),
+    ("daemon", "settle", "61", "from 0 to 60 seconds"),
+    ("daemon", "settle", "-1", "from 0 to 60 seconds"),
+    ("daemon", "siblings", '"none"', "check, full"),
+    ("daemon", "kernel_change", '"major"', "minor, exact, never"),
+    ("daemon", "retry_first", "0", "more than 0"),
+    ("daemon", "retry_most", '"6 hours"', "1h"),
+    ("manners", "busy_bytes_per_s", "0", "more than 0"),
+    ("manners", "busy_pressure_percent", "101", "from 0 to 100"),
+    ("manners", "least_pause", "[]", "90s"),
+    ("manners", "most_hold", '"8d"', "90s"),
+    ("manners", "quiet_hours", '"22:00-06:00"', '["22:00-06:00"]'),
+    ("manners", "quiet_hours", '["22-6"]', '"22:00-06:00"'),
+    ("manners", "nice", "-1", "from 0 to 19"),
+    ("manners", "nice", "20", "from 0 to 19"),
+    ("manners", "io_priority", '"best-effort"', "best-effort:7, idle"),
+    ("manners", "io_priority", '"realtime:0"', "best-effort:7, idle"),
+    ("manners", "most_celsius", "29", "from 30 to 120"),
+    ("manners", "most_celsius", '"hot"', '"drive"'),
+    ("manners", "write_budget_per_day", '"all"', "64G"),
     ("paths", "profiles", '"etc"', "absolute path"),
+    ("paths", "runtime", '"run"', "absolute path"),
     ("paths", "state", "1", "absolute path"),
 ]
 
@@ -166,15 +127,18 @@ def test_a_bad_value_names_file_section_key_and_mend(section: str, key: str, val
     assert caught.value.exit_code == Exit.CONFIG
 
 
-@pytest.mark.parametrize("section", ["grid", "sweep", "choose", "safety", "paths"])
+@pytest.mark.parametrize("section", ["grid", "sweep", "choose", "safety", "daemon", "manners", "paths"])
 def test_an_unknown_key_names_the_known_ones(section: str) -> None:
     with pytest.raises(ConfigError, match=rf"^/etc/x.conf: \[{section}\] unknown key 'speed': the keys are \w+"):
         parse(f"[{section}]\nspeed = 1\n", "/etc/x.conf")
 
 
+SECTIONS = "grid, match, sweep, choose, safety, daemon, manners, paths"
+
+
 @pytest.mark.parametrize("text", ["[tune]\n", "time_budget = 3\n", "[[grid]]\n", "grid = 3\n"])
 def test_an_unknown_section_names_the_known_ones(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"^/etc/x.conf: .*the sections are grid, sweep, choose, safety, paths$"):
+    with pytest.raises(ConfigError, match=rf"^/etc/x.conf: .*the sections are {SECTIONS}$"):
         parse(text, "/etc/x.conf")
 
 
@@ -186,6 +150,54 @@ def test_an_unknown_section_names_the_known_ones(text: str) -> None:
 def test_what_is_no_toml_is_a_config_error(text: str) -> None:
     with pytest.raises(ConfigError, match=r"^/etc/x.conf: not valid TOML"):
         parse(text, "/etc/x.conf")
+
+
+# --- rules -----------------------------------------------------------------------------------------------
+
+RULE = '[[match]]\nmodel = "Sam*"\nserial = "?1"\ntransport = "tcp"\nname = "nvme-*"\ntune = false\n'
+
+
+def test_a_rule_may_have_every_pattern() -> None:
+    rule = MatchRule(model="Sam*", serial="?1", transport="tcp", name="nvme-*", tune=False)
+    assert parse(RULE, "x").match == (rule,)
+
+
+def test_rules_of_drop_ins_come_after_those_of_the_file(tmp_path: Path) -> None:
+    main = tmp_path / "aio-tuned.conf"
+    main.write_text('[[match]]\nname = "1"\ntune = true\n[[match]]\nname = "2"\ntune = false\n')
+    folder = tmp_path / "aio-tuned.conf.d"
+    folder.mkdir()
+    (folder / "10-a.conf").write_text('[[match]]\nname = "3"\ntune = true\n')
+    (folder / "20-b.conf").write_text("[sweep]\ntime_budget = 3\n")
+    found = load(main)
+    assert [(rule.name, rule.tune) for rule in found.match] == [("1", True), ("2", False), ("3", True)]
+    assert found.time_budget == 3.0
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[match]\ntune = true\n", "write [[match]]"),
+        ("match = 3\n", "write [[match]]"),
+        ("match = [3]\n", "write [[match]]"),
+        ("[[match]]\n", "rule 1 lacks tune"),
+        ('[[match]]\nname = "x"\n', "rule 1 lacks tune"),
+        ("[[match]]\ntune = true\n", "rule 1 names no drive: give it one of transport, model, serial, name"),
+        (RULE + "[[match]]\nvendor = 'x'\n", "rule 2: unknown key 'vendor': the keys are transport, model"),
+        (RULE + "[[match]]\nname = ''\n", "rule 2: name: '' is not a pattern"),
+        (RULE + "[[match]]\nname = ['x']\n", "rule 2: name: ['x'] is not a pattern"),
+        (RULE + "[[match]]\ntune = 'yes'\n", "rule 2: tune: 'yes' is not true or false"),
+    ],
+)
+def test_what_is_no_rule_is_named_with_its_place(text: str, complaint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "/etc/x.conf")
+    assert str(caught.value).startswith("/etc/x.conf: [match] ")
+    assert complaint in str(caught.value)
+
+
+def test_no_rules_are_fine() -> None:
+    assert parse("match = []\n", "x") == Config()
 
 
 # --- grids -----------------------------------------------------------------------------------------------
@@ -286,3 +298,52 @@ def test_describe_names_every_key_once_with_its_value() -> None:
     assert "grid.overlap_events = true, false" in lines
     assert "sweep.time_budget = 7.0" in lines
     assert "paths.profiles = /etc/aio-tuned" in lines
+    assert "daemon.settle = 2.0" in lines
+    assert "manners.quiet_hours = none" in lines
+    assert "manners.most_celsius = drive" in lines
+
+
+def test_describe_shows_rules_and_hours_as_the_file_has_them() -> None:
+    rules = (MatchRule(name="vd*", tune=True), MatchRule(model="QEMU*", transport="tcp", tune=False))
+    hours = ((time(22, 0), time(6, 30)), (time(12, 0), time(13, 0)))
+    lines = config.describe(Config(match=rules, quiet_hours=hours, most_celsius=70.0)).splitlines()
+    assert [line for line in lines if line.startswith("match")] == [
+        'match.1 = name = "vd*", tune = true',
+        'match.2 = transport = "tcp", model = "QEMU*", tune = false',
+    ]
+    assert "manners.quiet_hours = 22:00-06:30, 12:00-13:00" in lines
+    assert "manners.most_celsius = 70.0" in lines
+
+
+def test_every_key_can_be_changed() -> None:
+    text = """
+        [daemon]
+        settle = 0
+        siblings = "full"
+        kernel_change = "exact"
+        retry_first = "5s"
+        retry_most = "1h"
+        [manners]
+        busy_bytes_per_s = "1M"
+        busy_pressure_percent = 0
+        least_pause = 1
+        most_hold = "2m"
+        quiet_hours = ["08:00-20:00"]
+        nice = 0
+        io_priority = "idle"
+        most_celsius = 70
+        write_budget_per_day = "1G"
+        [paths]
+        runtime = "/tmp/run"
+    """
+    found = parse(text, "x")
+    default = Config()
+    names = [
+        name
+        for section, keys in config._sections().items()
+        for name in keys
+        if section in ("daemon", "manners") or name == "runtime"
+    ]
+    assert all(getattr(found, name) != getattr(default, name) for name in names)
+    assert found.quiet_hours == ((time(8, 0), time(20, 0)),)
+    assert (found.settle, found.retry_most, found.most_celsius) == (0.0, 3600.0, 70.0)

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aio_tuned import identity
 from aio_tuned.identity import clean, device, escape, file_name
-from aio_tuned.model import Queue
+from aio_tuned.model import DeviceInfo, Fingerprint, Queue
+from unit import builders
 
 SAMSUNG = {
     "sys_name": "nvme0n1",
@@ -244,3 +247,28 @@ def test_what_is_unknown_is_none_or_empty() -> None:
     assert not found.read_only
     assert not found.hidden
     assert found.members == ()
+
+
+# --- what a profile says of it ---------------------------------------------------------------------------
+
+
+def test_the_info_is_the_devices_and_nothing_of_this_boot() -> None:
+    drive = builders.device(numa_node=1, members=("nvme0n1",))
+    found = identity.info(drive)
+    assert all(getattr(found, item.name) == getattr(drive, item.name) for item in fields(DeviceInfo))
+
+
+@pytest.mark.parametrize(
+    ("release", "kernel"), [("6.8.0-45-generic", "6.8"), ("6.18", "6.18"), ("7", "7"), ("", ""), ("5.15.0", "5.15")]
+)
+def test_the_fingerprint_has_the_kernels_first_two_numbers(release: str, kernel: str) -> None:
+    assert identity.fingerprint(builders.device(), "ext4", release) == Fingerprint(
+        firmware="5B2QGXA7",
+        pcie_link="16.0 GT/s x4",
+        logical_block_bytes=512,
+        max_sectors_kb=128,
+        nr_requests=1023,
+        scheduler="none",
+        filesystem="ext4",
+        kernel=kernel,
+    )

@@ -14,9 +14,19 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aio_tuned.errors import Exit, ProfileError
-from aio_tuned.model import Profile, Skipped
+from aio_tuned.model import Profile, Skipped, Unmeasured
 from aio_tuned.profile import HEADER, SCHEMA, parse, render, to_table
-from unit.builders import PROJECT, device_info, evidence, profile, read_only_profile, result, setting
+from unit.builders import (
+    MIB,
+    PROJECT,
+    device_info,
+    evidence,
+    never_measured_profile,
+    profile,
+    read_only_profile,
+    result,
+    setting,
+)
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -41,6 +51,16 @@ VARIANTS = {
     "default not measured": replace(profile(), read=result(default_throughput_bytes_per_s=0)),
     "no findings": replace(profile(), evidence=evidence(findings=())),
     "tiny floats": replace(profile(), evidence=evidence(read_noise=1e-05, write_noise=1.5e-7, read_drift=-2e-300)),
+    "never measured": never_measured_profile(),
+    "overridden": replace(
+        profile(),
+        read=Unmeasured(setting=setting(), overridden=("block_size", "single_submit")),
+        combined=Unmeasured(setting=setting(), overridden=("queue_depth",)),
+    ),
+    "checked": replace(
+        profile(),
+        evidence=evidence(temperature_peak_c=61.5, paused_seconds=70.0, resumed=2, checked_against="nvme-other"),
+    ),
     "large floats": replace(profile(), read=result(latency_p99_us=1e22), evidence=evidence(seconds=1e16)),
 }
 
@@ -147,6 +167,53 @@ def test_nasty_text_comes_back_as_it_was(text: str) -> None:
 def test_any_number_comes_back_as_it_was(seconds: float, drift: float) -> None:
     made = replace(profile(), evidence=evidence(seconds=seconds, read_drift=drift))
     assert parse(render(made)).evidence == made.evidence
+
+
+# --- sections that were not measured ---------------------------------------------------------------------
+
+
+def test_a_section_without_figures_is_its_setting_alone() -> None:
+    table = to_table(never_measured_profile())
+    assert table["write"] == {
+        "block_size": MIB,
+        "queue_depth": 8,
+        "io_parallelism": 1,
+        "overlap_events": True,
+        "single_submit": False,
+    }
+    assert "measured_at" not in table["evidence"]
+    assert parse(render(never_measured_profile())).write == Unmeasured(setting=setting())
+
+
+def test_what_the_administrator_set_is_named() -> None:
+    assert to_table(VARIANTS["overridden"])["read"]["overridden"] == ["block_size", "single_submit"]
+
+
+@pytest.mark.parametrize("section", ["read", "write", "combined"])
+@pytest.mark.parametrize("kept", ["ties", "latency_p99_us", "read_share"])
+def test_a_section_with_some_of_its_figures_is_torn_rather_than_unmeasured(section: str, kept: str) -> None:
+    table = to_table(profile())[section]
+    if kept not in table:
+        return
+    text = render(profile())
+    for key in set(table) - set(bare(section)) - {kept}:
+        start = text.index(f"\n{key} = ", text.index(f"[{section}]"))
+        text = text[:start] + text[text.index("\n", start + 1) :]
+    with pytest.raises(ProfileError, match=f"{section} lacks"):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        replace(profile(), evidence=evidence(measured_at=None)),
+        replace(profile(), state="provisional", evidence=evidence(measured_at=None)),
+        replace(never_measured_profile(), state="measured"),
+    ],
+)
+def test_figures_without_a_date_are_no_profile(made: Profile) -> None:
+    with pytest.raises(ProfileError, match="evidence lacks measured_at"):
+        render(made)
 
 
 # --- what has no place in a profile ----------------------------------------------------------------------
@@ -322,22 +389,31 @@ def test_what_we_render_is_valid(variant: Profile) -> None:
 
 
 def test_the_schema_describes_every_key_that_we_write_and_requires_all_but_the_optional() -> None:
-    table = to_table(profile())
+    table = to_table(VARIANTS["checked"])
     for section in ("device", "evidence", "fingerprint"):
         described = SCHEMA_DOCUMENT["properties"][section]
         assert set(described["properties"]) == set(table[section])
         optional = set(table[section]) - set(described["required"])
         expected = {
             "device": {"nsid", "numa_node"},
-            "evidence": {"read_noise", "write_noise", "read_drift", "write_drift"},
+            "evidence": {
+                *("measured_at", "read_noise", "write_noise", "read_drift", "write_drift"),
+                *("temperature_peak_c", "paused_seconds", "resumed", "checked_against"),
+            },
             "fingerprint": set(),
         }
         assert optional == expected[section]
     setting_keys = set(SCHEMA_DOCUMENT["$defs"]["setting"]["properties"])
-    result_keys = set(SCHEMA_DOCUMENT["$defs"]["result"]["oneOf"][1]["allOf"][1]["properties"])
+    result_keys = set(SCHEMA_DOCUMENT["$defs"]["result"]["oneOf"][2]["allOf"][1]["properties"])
     assert setting_keys | result_keys == set(table["read"])
-    combined_keys = set(SCHEMA_DOCUMENT["properties"]["combined"]["oneOf"][1]["allOf"][1]["properties"])
+    combined_keys = set(SCHEMA_DOCUMENT["properties"]["combined"]["oneOf"][2]["allOf"][1]["properties"])
     assert setting_keys | combined_keys == set(table["combined"])
+
+
+def bare(section: str) -> dict[str, Any]:
+    """The section's setting alone."""
+    table = to_table(profile())[section]
+    return {key: table[key] for key in SCHEMA_DOCUMENT["$defs"]["setting"]["properties"]}
 
 
 def without(section: str, key: str) -> Callable[[dict[str, Any]], None]:
@@ -372,10 +448,18 @@ def with_value(section: str, key: str, value: object) -> Callable[[dict[str, Any
         with_value("device", "name", ""),
         with_value("evidence", "cache_verdict", "cache"),
         with_value("evidence", "points_measured", 0),
+        with_value("evidence", "drop_caches", ""),
+        without("evidence", "measured_at"),
+        lambda table: (table.update(state="provisional"), table["evidence"].pop("measured_at")),
+        with_value("read", "throughput_bytes_per_s", None),
+        without("write", "throughput_bytes_per_s"),
+        lambda table: table.update(read={**bare("read"), "overridden": []}),
+        lambda table: table.update(read={**bare("read"), "overridden": ["latency"]}),
+        lambda table: table.update(combined={**bare("combined"), "ties": 3}),
         lambda table: table.update(write={"skipped": ""}),
         lambda table: table.update(write={}),
     ],
-    ids=range(23),
+    ids=range(31),
 )
 def test_a_broken_table_is_not_valid(spoil: Callable[[dict[str, Any]], None]) -> None:
     table = json.loads(json.dumps(to_table(profile())))

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aio_tuned import summary
-from unit.builders import curve, device_info, evidence, profile, read_only_profile, result, setting, stats
+from aio_tuned.model import Unmeasured
+from unit.builders import (
+    curve,
+    device_info,
+    evidence,
+    never_measured_profile,
+    profile,
+    read_only_profile,
+    result,
+    setting,
+    stats,
+)
 
 if TYPE_CHECKING:
     from aio_tuned.model import Curve
@@ -65,6 +76,31 @@ def test_what_was_skipped_says_why() -> None:
     lines = summary.plain(read_only_profile("not mounted"), []).splitlines()
     assert "write: skipped: not mounted" in lines
     assert not [line for line in lines if line.startswith(("write  ", "combined", "write: noise"))]
+
+
+def test_what_was_not_measured_says_so_and_has_no_course() -> None:
+    made = replace(never_measured_profile(), write=Unmeasured(setting=setting(depth=32), overridden=("queue_depth",)))
+    assert summary.plain(made, []).splitlines()[3:] == [
+        "          throughput    95 % interval  block  depth  threads  events   submit  p99  ties  default gives",
+        "read      not measured                 1M     8      1        overlap  batch",
+        (
+            "write     not measured                 1M     32     1        overlap  batch              "
+            "set by the administrator: queue_depth"
+        ),
+        "combined  not measured                 1M     8      1        overlap  batch",
+    ]
+
+
+def test_what_befell_the_sweep_is_told() -> None:
+    made = replace(
+        profile(),
+        evidence=evidence(temperature_peak_c=61.4, paused_seconds=70.0, resumed=2, checked_against="nvme-other_1"),
+    )
+    lines = summary.plain(made, []).splitlines()
+    assert "a check of the settings of nvme-other_1, not a full sweep" in lines
+    assert "paused for 1:10, resumed 2 times, 61 °C at the hottest" in lines
+    quiet = replace(profile(), evidence=evidence(paused_seconds=0.0, resumed=0))
+    assert summary.plain(quiet, []) == summary.plain(profile(), [])
 
 
 def test_modes_are_in_words() -> None:
