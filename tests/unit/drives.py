@@ -1,0 +1,78 @@
+"""Drives as /sys and /proc show them, in a folder of the test's own: counters, sensors, and what lies below what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Host:
+    """The roots, `sys` and `proc`."""
+
+    def __init__(self, root: Path) -> None:
+        self.sys = root / "sys"
+        self.proc = root / "proc"
+        for folder in ("dev/block", "class/block"):
+            (self.sys / folder).mkdir(parents=True)
+        (self.proc / "pressure").mkdir(parents=True)
+
+    def block(self, place: str, number: str) -> Block:
+        """A block device whose directory is `place` below /sys/devices."""
+        directory = self.sys / "devices" / place
+        (directory / "queue").mkdir(parents=True)
+        (directory / "dev").write_text(f"{number}\n")
+        (self.sys / "dev/block" / number).symlink_to(directory)
+        (self.sys / "class/block" / directory.name).symlink_to(directory)
+        return Block(directory)
+
+    def pressure(self, total_us: int) -> None:
+        lines = (
+            f"some avg10=1.00 avg60=0.50 avg300=0.10 total={total_us}\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=7\n"
+        )
+        (self.proc / "pressure/io").write_text(lines)
+
+
+class Block:
+    """One block device's directory; all counters are 0 at first."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._sectors = [0, 0, 0]
+        self.moves()
+
+    def moves(self, read: int = 0, written: int = 0, discarded: int = 0) -> None:
+        """Count bytes as moved."""
+        for place, count in enumerate((read, written, discarded)):
+            self._sectors[place] += count // 512
+        reads, writes, discards = self._sectors
+        (self.directory / "stat").write_text(f"  90  91 {reads} 92  93 94 {writes} 95 0 96 97 98 99 {discards} 1 2 3\n")
+
+    def device(self, directory: Path) -> None:
+        """Its "device", the controller mostly."""
+        directory.mkdir(parents=True, exist_ok=True)
+        (self.directory / "device").symlink_to(directory)
+
+    def warm(self, place: str, **millidegrees: int) -> None:
+        """Set attributes of a sensor that lies at `place` below the block device's directory."""
+        hwmon = self.directory / place
+        hwmon.mkdir(parents=True, exist_ok=True)
+        for name, value in millidegrees.items():
+            (hwmon / name).write_text(f"{value}\n")
+
+    def below(self, volume: Block) -> None:
+        """Make this device a member of the volume."""
+        slaves = volume.directory / "slaves"
+        slaves.mkdir(exist_ok=True)
+        (slaves / self.directory.name).symlink_to(self.directory)
+
+
+def nvme(host: Host, number: int = 0) -> Block:
+    """An NVMe drive on PCIe as a kernel without native multipath, or with one path, shows it."""
+    function = host.sys / f"devices/pci0000:00/0000:0{number}:00.0"
+    controller = function / f"nvme/nvme{number}"
+    made = host.block(f"{controller.relative_to(host.sys / 'devices')}/nvme{number}n1", f"259:{number}")
+    made.device(controller)
+    (controller / "device").symlink_to(function)
+    return made
