@@ -33,19 +33,27 @@ def best(curve: Curve) -> PointStats:
     return max(curve.points, key=lambda stats: stats.bytes_per_s)
 
 
-def choose(curve: Curve, tolerance: float) -> Choice:
-    """The cheapest point within `tolerance` (0.01: one percent) of the best."""
+def choose(curve: Curve, tolerance: float, preferred: Setting | None = None) -> Choice:
+    """The cheapest point within `tolerance` (0.01: one percent) of the best, or the preferred one if it is within.
+
+    A twin's setting is preferred: drives that are alike shall have the same settings.
+    """
     top = best(curve)
     tied = [stats for stats in curve.points if stats.bytes_per_s >= top.bytes_per_s * (1 - tolerance)]
-    chosen = min(tied, key=lambda stats: cost(stats.point.setting, stats.latency_p99_us))
+    chosen = min(
+        tied,
+        key=lambda stats: (preferred not in stats.point.aliases, cost(stats.point.setting, stats.latency_p99_us)),
+    )
     return Choice(stats=chosen, best=top, ties=len(tied))
 
 
-def combine(read: Curve, write: Curve, read_weight: float, tolerance: float) -> CombinedChoice:
+def combine(
+    read: Curve, write: Curve, read_weight: float, tolerance: float, preferred: Setting | None = None
+) -> CombinedChoice:
     """The setting with the best weighted geometric mean of its shares of the read and the write optimum.
 
-    `read_weight` from 0 (only writes count) to 1. Ties within `tolerance` go to the cheapest. Only settings measured
-    in both directions take part; MeasurementError if there is none.
+    `read_weight` from 0 (only writes count) to 1. Ties within `tolerance` go to the preferred one, else the cheapest.
+    Only settings measured in both directions take part; MeasurementError if there is none.
     """
     read_best, write_best = best(read).bytes_per_s, best(write).bytes_per_s
     read_of = {setting: stats for stats in read.points for setting in stats.point.aliases}
@@ -75,7 +83,10 @@ def combine(read: Curve, write: Curve, read_weight: float, tolerance: float) -> 
     tied = [choice for score, choice in candidates if score >= top * (1 - tolerance)]
     chosen = min(
         tied,
-        key=lambda choice: cost(choice.setting, max(choice.read.latency_p99_us, choice.write.latency_p99_us)),
+        key=lambda choice: (
+            choice.setting != preferred,
+            cost(choice.setting, max(choice.read.latency_p99_us, choice.write.latency_p99_us)),
+        ),
     )
     return CombinedChoice(
         setting=chosen.setting,

@@ -17,7 +17,7 @@ from aio_tuned.errors import Exit, HelperError
 from aio_tuned.model import Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
 
     from typing_extensions import Self
 
@@ -30,7 +30,8 @@ PROTOCOL = 1
 # nowhere for five are a device that does not answer (a queue without paths, a suspended volume); no sync is that slow.
 _SILENCE_S = 60.0
 _STUCK_S = 300.0
-_END_S = 10.0
+# How long a helper may take to end.
+END_S = 10.0
 _LAST_WORDS = 4096
 # 65536 transfers in one answer are 1.3 MB.
 _LINE_LIMIT = 4 << 20
@@ -94,9 +95,9 @@ def arguments(
     allow_write: bool,
     most_transfer_bytes: int,
     drop_caches: DropCaches,
-    counters: Path | None,
+    counters: Sequence[Path],
 ) -> tuple[str, ...]:
-    """The helper's command line for a target."""
+    """The helper's command line for a target; the `counters` are stat files, summed, or left for it to find."""
     words = [
         f"--{target.kind}={target.path}",
         f"--span-bytes={target.span_bytes}",
@@ -105,8 +106,8 @@ def arguments(
     ]
     if target.kind == "device":
         words.append(f"--offset-bytes={target.offset_bytes}")
-    if counters is not None:
-        words.append(f"--counters={counters}")
+    if counters:
+        words.append(f"--counters={','.join(map(str, counters))}")
     if allow_write:
         words.append("--allow-write")
     return tuple(words)
@@ -208,6 +209,17 @@ def _parse(line: bytes) -> tuple[str, dict[str, Any] | Tick]:
     return kind, tick
 
 
+def _zeroing(line: bytes) -> Tick | None:
+    """The tick of a helper that zeroes what it has written; None if the line is anything else."""
+    if b'"zero"' not in line:  # megabytes of nonsense must not hold us up
+        return None
+    try:
+        _, message = _parse(line)
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+    return message if isinstance(message, Tick) and message.phase == "zero" else None
+
+
 class _TooLateError(Exception):
     """What was waited for did not come in time."""
 
@@ -229,20 +241,33 @@ async def _within(seconds: float, work: Coroutine[Any, Any, _T]) -> _T:
 
 
 class Helper:
-    """One running helper process. Use as `async with await Helper.start(…) as helper`."""
+    """One running helper process. Use as `async with await Helper.start(…) as helper`.
 
-    def __init__(self, process: asyncio.subprocess.Process, on_tick: Callable[[Tick], None]) -> None:
+    `stuck` is true if close() could not end the process: it is in the kernel's hands (D state).
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process, on_tick: Callable[[Tick], None], grace_s: float) -> None:
         self._process = process
         self._on_tick = on_tick
+        self._grace_s = grace_s
+        self.stuck = False
         self._ended = False
         self._last_words = b""
         self._listening = asyncio.ensure_future(self._listen())
 
     @classmethod
     async def start(
-        cls, program: Path, words: tuple[str, ...], on_tick: Callable[[Tick], None] = lambda _: None
+        cls,
+        program: Path,
+        words: tuple[str, ...],
+        on_tick: Callable[[Tick], None] = lambda _: None,
+        *,
+        grace_s: float = END_S,
     ) -> Helper:
-        """Start the process; it prepares the target before it says hello."""
+        """Start the process; it prepares the target before it says hello.
+
+        close() gives it `grace_s` to end, and a third of that more once it has been killed.
+        """
         try:
             process = await asyncio.create_subprocess_exec(
                 str(program),
@@ -256,7 +281,7 @@ class Helper:
             )
         except OSError as error:
             raise HelperError(f"helper {program}: cannot be run: {error.strerror}") from None
-        return cls(process, on_tick)
+        return cls(process, on_tick, grace_s)
 
     async def __aenter__(self) -> Self:
         return self
@@ -293,9 +318,9 @@ class Helper:
         message = await self._next("end")
         self._ended = True
         try:
-            code = await _within(_END_S, self._process.wait())
+            code = await _within(END_S, self._process.wait())
         except _TooLateError:
-            raise HelperError(f"the helper does not leave, {_END_S:.0f} s after its end", Exit.IO) from None
+            raise HelperError(f"the helper does not leave, {END_S:.0f} s after its end", Exit.IO) from None
         if code != 0:
             raise HelperError(f"the helper left with exit code {code} after its end")
         written = message.get("bytes_written", 0)
@@ -308,27 +333,42 @@ class Helper:
                 self._process.send_signal(signal.SIGTERM)
             if self._process.stdin is not None:
                 self._process.stdin.close()
-        for final in (False, True):
-            try:
-                await self._drained()
-            except _TooLateError:
-                if final:
-                    return  # in the kernel's hands (D state): it cannot be ended, only left
-                with contextlib.suppress(ProcessLookupError):
-                    self._process.kill()
-            else:
-                return
+        try:
+            await self._drained(self._grace_s)
+        except _TooLateError:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            with contextlib.suppress(_TooLateError):
+                await self._drained(self._grace_s / 3)
+        # Whoever has inherited its pipes may hold them open for longer than it lives.
+        self.stuck = self._process.returncode is None
+        # There is no public way to let go of our ends of them.
+        self._process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
 
-    async def _drained(self) -> None:
+    async def _drained(self, seconds: float) -> None:
         """Read on until the process has gone, so that a helper with a full pipe can leave.
 
-        _TooLateError if it says nothing for a while: one that ticks is still zeroing what it has written.
+        _TooLateError after `seconds`, which begin anew while it zeroes what it has written on a raw device: that must
+        not stay half done.
         """
         assert self._process.stdout is not None  # noqa: S101 - we asked for the pipe
-        while await _within(_END_S, self._process.stdout.read(1 << 16)):
-            pass
-        await asyncio.wait({self._listening}, timeout=_END_S)
-        await _within(_END_S, self._process.wait())
+        loop = asyncio.get_running_loop()
+        end, rest, zeroed = loop.time() + seconds, b"", Tick(phase="", bytes=-1, total_bytes=0)
+        moved_at = loop.time()
+        while said := await _within(end - loop.time(), self._process.stdout.read(1 << 16)):
+            *lines, rest = (rest[-_LAST_WORDS:] + said).split(b"\n")
+            for line in lines:
+                if (tick := _zeroing(line)) is None:
+                    continue
+                self._on_tick(tick)
+                if tick != zeroed:
+                    zeroed, moved_at = tick, loop.time()
+                if loop.time() - moved_at <= _STUCK_S:
+                    end = loop.time() + seconds
+            if loop.time() > end:
+                raise _TooLateError
+        await asyncio.wait({self._listening}, timeout=max(0, end - loop.time()))
+        await _within(end - loop.time(), self._process.wait())
 
     async def _line(self) -> bytes:
         """The next line, HelperError if there is none."""
@@ -341,7 +381,10 @@ class Helper:
             raise HelperError("the helper's line is over-long") from None
         if line:
             return line
-        code = await self._process.wait()
+        try:
+            code = await _within(self._grace_s, self._process.wait())
+        except _TooLateError:
+            raise HelperError("the helper has closed its standard output and does not leave", Exit.IO) from None
         ended = f"was killed by signal {-code}" if code < 0 else f"left with exit code {code}"
         await asyncio.wait({self._listening}, timeout=1)
         said = self._last_words.decode("utf-8", "replace").strip()

@@ -33,7 +33,7 @@ class Location:
     directory: Path | None
 
 
-def _number_of(mount: Mount, sys: Path) -> str:
+def number_of(mount: Mount, sys: Path) -> str:
     """The block device of a mount, or its anonymous number; btrfs has only the source to go by."""
     if not (sys / "dev/block" / mount.device_number).exists() and mount.source.startswith("/dev/"):
         try:
@@ -85,14 +85,14 @@ def resolve(target: Path, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> 
         numbers = {number}
         if number == disk:
             numbers.update(sysfs.partitions(disk, sys).values())
-        mounted = [mount for mount in table if _number_of(mount, sys) in numbers and _leads_to(mount, table, proc)]
+        mounted = [mount for mount in table if number_of(mount, sys) in numbers and _leads_to(mount, table, proc)]
         if _btrfs_over(numbers, sys):
             mounted = []
         mount = _roomiest(mounted)
         return Location(
             disk_number=disk,
             node_number=number,
-            mount_number=_number_of(mount, sys) if mount else "",
+            mount_number=number_of(mount, sys) if mount else "",
             mount=mount,
             directory=None,
         )
@@ -129,7 +129,7 @@ def usage(
     """What the device is used for at this moment. The device's bytes are read only if it may be swept raw."""
     partitions = sysfs.partitions(location.disk_number, sys)
     numbers = {location.disk_number, location.node_number, *partitions.values()}
-    mounted_at = tuple(str(mount.point) for mount in mounts.read(proc) if _number_of(mount, sys) in numbers)
+    mounted_at = tuple(str(mount.point) for mount in mounts.read(proc) if number_of(mount, sys) in numbers)
     # Of a partition that was named only its own use counts, of a disk that of all its partitions.
     named = numbers if location.node_number == location.disk_number else {location.node_number}
     holders = (

@@ -1,4 +1,7 @@
-"""Grid and budgets -> Phase: which points there are, which are the same program, in which order. Pure and seeded."""
+"""Settings and budgets -> Phase: which points there are, which are the same program, in which order.
+
+Pure and seeded. The settings are those of a whole grid, or a few of them.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from aio_tuned.errors import ConfigError, MeasurementError
 from aio_tuned.model import Direction, Grid, Phase, Point, Request, Setting
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from aio_tuned.model import Sample
 
@@ -62,17 +65,17 @@ def _cost(setting: Setting) -> tuple[int, int, bool, bool]:
     return (setting.in_flight_bytes, setting.queue_depth, not setting.overlap_events, setting.single_submit)
 
 
-def points(grid: Grid, transfer_bytes: int) -> tuple[Point, ...]:
-    """The distinct programs of the grid at that transfer size, each with all settings that amount to it."""
+def points(chosen: Iterable[Setting], transfer_bytes: int) -> tuple[Point, ...]:
+    """The distinct programs of the settings at that transfer size, each with all settings that amount to it."""
     groups: dict[_Program, list[Setting]] = {}
-    for setting in settings(grid):
+    for setting in chosen:
         groups.setdefault(program(setting, transfer_bytes), []).append(setting)
     return tuple(Point(setting=min(group, key=_cost), aliases=tuple(group)) for group in groups.values())
 
 
-def check_grid(grid: Grid, alignment_bytes: int) -> None:
-    """ConfigError if a block size of the grid cannot be used on a target with that I/O alignment."""
-    for block in grid.block_size:
+def check_grid(chosen: Iterable[Setting], alignment_bytes: int) -> None:
+    """ConfigError if a block size of the settings cannot be used on a target with that I/O alignment."""
+    for block in dict.fromkeys(setting.block_size for setting in chosen):
         if block % alignment_bytes:
             raise ConfigError(
                 f"[grid] block_size {block}: this target needs multiples of {alignment_bytes} bytes for direct I/O;"
@@ -80,11 +83,11 @@ def check_grid(grid: Grid, alignment_bytes: int) -> None:
             )
 
 
-def largest_transfer(grid: Grid, alignment_bytes: int, most_bytes: int) -> int:
+def largest_transfer(chosen: Sequence[Setting], alignment_bytes: int, most_bytes: int) -> int:
     """The largest usable transfer of at most `most_bytes`; ConfigError if the thread counts have none in common."""
-    quantum = transfer_quantum(grid, alignment_bytes)
+    quantum = transfer_quantum(chosen, alignment_bytes)
     if quantum > most_bytes:
-        threads = ", ".join(str(count) for count in grid.io_parallelism)
+        threads = ", ".join(dict.fromkeys(str(setting.io_parallelism) for setting in chosen))
         raise ConfigError(
             f"[grid] io_parallelism {threads}: no transfer of up to {most_bytes >> 20} MiB splits evenly for all of"
             " them; drop the odd ones, or raise transfer_bytes"
@@ -92,16 +95,16 @@ def largest_transfer(grid: Grid, alignment_bytes: int, most_bytes: int) -> int:
     return most_bytes // quantum * quantum
 
 
-def least_transfer(grid: Grid, alignment_bytes: int, most_bytes: int) -> int:
+def least_transfer(chosen: Sequence[Setting], alignment_bytes: int, most_bytes: int) -> int:
     """The smallest transfer worth timing, as calibration uses it."""
-    least = max(transfer_quantum(grid, alignment_bytes), LEAST_TRANSFER_BYTES)
-    return largest_transfer(grid, alignment_bytes, min(most_bytes, least))
+    least = max(transfer_quantum(chosen, alignment_bytes), LEAST_TRANSFER_BYTES)
+    return largest_transfer(chosen, alignment_bytes, min(most_bytes, least))
 
 
-def least_write_bytes(grid: Grid, alignment_bytes: int, most_bytes: int) -> int:
+def least_write_bytes(chosen: Sequence[Setting], alignment_bytes: int, most_bytes: int) -> int:
     """What a write phase costs at the very least: calibration, and one visit to each point with the least transfer."""
-    transfer = least_transfer(grid, alignment_bytes, most_bytes)
-    return (_visits(len(points(grid, transfer))) + 2 * CALIBRATION_VISITS) * transfer
+    transfer = least_transfer(chosen, alignment_bytes, most_bytes)
+    return (_visits(len(points(chosen, transfer))) + 2 * CALIBRATION_VISITS) * transfer
 
 
 def _visits(count: int) -> int:
@@ -109,28 +112,28 @@ def _visits(count: int) -> int:
     return math.ceil(count * (1 + 1 / REFERENCE_EVERY)) + 1
 
 
-def transfer_quantum(grid: Grid, alignment_bytes: int) -> int:
+def transfer_quantum(chosen: Iterable[Setting], alignment_bytes: int) -> int:
     """Every transfer must be a multiple of this: each thread's share must be whole aligned blocks."""
-    return math.lcm(*grid.io_parallelism, 1) * max(alignment_bytes, 4096)
+    return math.lcm(*(setting.io_parallelism for setting in chosen), 1) * max(alignment_bytes, 4096)
 
 
-def _lightest(grid: Grid) -> Setting:
-    """The setting of the grid that asks least of the device at a time, likely the slowest."""
+def _lightest(chosen: Iterable[Setting]) -> Setting:
+    """The setting that asks least of the device at a time, likely the slowest."""
     return min(
-        settings(grid),
+        chosen,
         key=lambda setting: (setting.in_flight_bytes, setting.overlap_events, not setting.single_submit),
     )
 
 
 def calibration(
-    direction: Direction, grid: Grid, reference: Setting, transfer_bytes: int, first_id: int
+    direction: Direction, chosen: Iterable[Setting], reference: Setting, transfer_bytes: int, first_id: int
 ) -> tuple[Request, ...]:
     """The first visits of a phase, to learn roughly how fast the device is: the reference, then the lightest setting.
 
     On a volume that is limited in requests the lightest may be ten times slower, and a plan fitted to the reference
     alone would not end within its time.
     """
-    visits = (*(reference for _ in range(CALIBRATION_VISITS - 1)), _lightest(grid))
+    visits = (*(reference for _ in range(CALIBRATION_VISITS - 1)), _lightest(chosen))
     return tuple(
         Request(
             id=first_id + number,
@@ -147,7 +150,7 @@ def calibration(
 
 
 def _ns_per_byte(calibrated: Sequence[Sample]) -> float:
-    """What a byte takes on average over the grid: midway between the settings that calibration visited."""
+    """What a byte takes on average over the settings: midway between the settings that calibration visited."""
     of_setting: dict[Setting, list[float]] = {}
     for sample in calibrated:
         of_setting.setdefault(sample.request.setting, []).append(sample.elapsed_ns / sample.bytes)
@@ -158,7 +161,7 @@ def _ns_per_byte(calibrated: Sequence[Sample]) -> float:
 def phase(  # noqa: PLR0913 - the facts of one direction
     direction: Direction,
     *,
-    grid: Grid,
+    chosen: Sequence[Setting],
     reference: Setting,
     calibrated: Sequence[Sample],
     alignment_bytes: int,
@@ -178,10 +181,10 @@ def phase(  # noqa: PLR0913 - the facts of one direction
     if not calibrated:
         raise MeasurementError(f"no calibration visit of the {direction} phase succeeded")
     ns_per_byte = _ns_per_byte(calibrated)
-    quantum = transfer_quantum(grid, alignment_bytes)
-    transfer = largest_transfer(grid, alignment_bytes, most_transfer_bytes)
+    quantum = transfer_quantum(chosen, alignment_bytes)
+    transfer = largest_transfer(chosen, alignment_bytes, most_transfer_bytes)
     while True:
-        planned = points(grid, transfer)
+        planned = points(chosen, transfer)
         visits = _visits(len(planned))
         fits_time = visits * transfer * ns_per_byte <= _PASS_TIME_SHARE * time_budget_ns
         fits_bytes = direction == "read" or visits * transfer <= _PASS_WRITE_SHARE * write_budget_bytes

@@ -39,7 +39,7 @@ class Done:
     settled: bool = False
 
 
-def _written(samples: Sequence[Sample]) -> int:
+def written(samples: Sequence[Sample]) -> int:
     """Bytes written of the phase's budget; calibration was paid for before there was one."""
     return sum(sample.bytes for sample in samples if sample.request.purpose != "calibrate")
 
@@ -52,7 +52,7 @@ def exhausted(phase: Phase, samples: Sequence[Sample]) -> str:
     """Which budget is spent ("" if none): asked between any two visits, since a visit may take longer than planned."""
     if _spent_ns(samples) >= phase.time_budget_ns:
         return "time budget"
-    if phase.direction == "write" and _written(samples) + phase.transfer_bytes > phase.write_budget_bytes:
+    if phase.direction == "write" and written(samples) + phase.transfer_bytes > phase.write_budget_bytes:
         return "write budget"
     return ""
 
@@ -144,7 +144,7 @@ def next_round(phase: Phase, samples: Sequence[Sample]) -> Round | Done:
     again = sorted(again, key=lambda point: point.high_bytes_per_s, reverse=True)[:affordable]
     most_visits = len(again) * 2
     if phase.direction == "write":
-        most_visits = max(1, (phase.write_budget_bytes - _written(samples)) // phase.visit_bytes)
+        most_visits = max(1, (phase.write_budget_bytes - written(samples)) // phase.visit_bytes)
         again = again[:most_visits]
     random.Random(f"{phase.seed}/{phase.direction}/{first_id}").shuffle(again)  # noqa: S311 - no secret
     requests = _Requests(phase, first_id)
@@ -159,5 +159,5 @@ def fit(phase: Phase, samples: Sequence[Sample], request: Request) -> Request:
     """The visit with its bytes cut to what the write budget still has; asked again just before it is made."""
     if phase.direction == "read":
         return request
-    transfers_left = (phase.write_budget_bytes - _written(samples)) // phase.transfer_bytes
+    transfers_left = (phase.write_budget_bytes - written(samples)) // phase.transfer_bytes
     return replace(request, max_bytes=min(request.max_bytes, max(1, transfers_left) * phase.transfer_bytes))

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aio_tuned import choose, plan, stats
+from aio_tuned import choose, identity, plan, stats
 from aio_tuned.identity import clean
 from aio_tuned.model import (
     CombinedResult,
     Curve,
     DeviceInfo,
     Evidence,
-    Fingerprint,
     Profile,
     Result,
     Skipped,
@@ -21,7 +20,7 @@ from aio_tuned.profile import SCHEMA
 
 if TYPE_CHECKING:
     from aio_tuned.config import Config
-    from aio_tuned.model import Device, Direction, Target
+    from aio_tuned.model import Device, Direction, Grid, Setting, Target, Unmeasured
     from aio_tuned.sweep import Outcome
 
 # A drift or a noise larger than this is worth a sentence.
@@ -32,13 +31,16 @@ _SHORT_TRANSFER_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """What the sweep itself cannot know."""
+    """What the sweep itself cannot know. Of a check, whose settings of the twin's profile are kept if they tie."""
 
     measured_at: str
     seconds: float
     kernel: str
     tool_version: str
     seed: int
+    temperature_peak_c: float | None = None
+    paused_seconds: float | None = None
+    checked_against: Profile | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +56,17 @@ def curves(outcome: Outcome) -> tuple[Curve, ...]:
     return tuple(stats.curve(phase.phase, phase.samples) for phase in outcome.phases)
 
 
-def _result(curve: Curve, tolerance: float) -> Result:
-    choice = choose.choose(curve, tolerance)
+def _kept(twin: Profile | None, section: str) -> Setting | None:
+    """The twin's setting of that section; None if there is none."""
+    part: Result | CombinedResult | Unmeasured | Skipped | None = getattr(twin, section, None)
+    return None if part is None or isinstance(part, Skipped) else part.setting
+
+
+def _result(curve: Curve, tolerance: float, preferred: Setting | None) -> Result:
+    choice = choose.choose(curve, tolerance, preferred)
     stat = choice.stats
     return Result(
-        setting=stat.point.setting,
+        setting=preferred if preferred and preferred in stat.point.aliases else stat.point.setting,
         throughput_bytes_per_s=round(stat.bytes_per_s),
         throughput_ci95_bytes_per_s=(round(stat.low_bytes_per_s), round(stat.high_bytes_per_s)),
         latency_p99_us=round(stat.latency_p99_us, 1),
@@ -68,8 +76,8 @@ def _result(curve: Curve, tolerance: float) -> Result:
     )
 
 
-def _combined(read: Curve, write: Curve, config: Config) -> CombinedResult:
-    choice = choose.combine(read, write, config.read_weight, config.tolerance_percent / 100)
+def _combined(read: Curve, write: Curve, config: Config, preferred: Setting | None) -> CombinedResult:
+    choice = choose.combine(read, write, config.read_weight, config.tolerance_percent / 100, preferred)
     return CombinedResult(
         setting=choice.setting,
         read_throughput_bytes_per_s=round(choice.read.bytes_per_s),
@@ -95,6 +103,19 @@ def _doubts(target: Target, outcome: Outcome, found: tuple[Curve, ...]) -> list[
     return doubts
 
 
+def _provenance(outcome: Outcome, found: tuple[Curve, ...], grid: Grid, checked_against: str) -> list[str]:
+    """In what the profile differs from one that a single process has measured over the whole grid."""
+    notes = []
+    if outcome.resumed:
+        times = "once" if outcome.resumed == 1 else f"{outcome.resumed} times"
+        notes.append(f"resumed {times} after an interruption: measured by {outcome.resumed + 1} processes")
+    if checked_against:
+        of_grid = sum(len(plan.points(plan.settings(grid), curve.transfer_bytes)) for curve in found)
+        measured = sum(len(curve.points) for curve in found)
+        notes.append(f"checked against {checked_against}: {measured} of the grid's {of_grid} points were measured")
+    return notes
+
+
 def _notes(device: Device, outcome: Outcome, found: tuple[Curve, ...], wished_transfer_bytes: int) -> list[str]:
     """What a person should know of a profile that may be sound all the same."""
     notes = []
@@ -117,6 +138,10 @@ def _notes(device: Device, outcome: Outcome, found: tuple[Curve, ...], wished_tr
     return notes
 
 
+def _tenths(number: float | None) -> float | None:
+    return None if number is None else round(number, 1)
+
+
 def build(
     device: Device,
     target: Target,
@@ -136,7 +161,10 @@ def build(
     skipped = Skipped(skipped=clean(target.no_write) or "not swept")
     read, write = of_direction.get("read"), of_direction.get("write")
     doubts = _doubts(target, outcome, found)
-    findings = [*doubts, *_notes(device, outcome, found, config.transfer_bytes)]
+    twin = circumstances.checked_against
+    checked_against = twin.device.name if twin else ""
+    provenance = _provenance(outcome, found, config.grid, checked_against)
+    findings = [*doubts, *provenance, *_notes(device, outcome, found, config.transfer_bytes)]
     samples = outcome.samples
     verdicts = {sample.cache_verdict for sample in stats.clean(samples)}
     return Report(
@@ -158,9 +186,9 @@ def build(
                 numa_node=device.numa_node,
                 members=device.members,
             ),
-            read=_result(read, tolerance) if read else skipped,
-            write=_result(write, tolerance) if write else skipped,
-            combined=_combined(read, write, config) if read and write else skipped,
+            read=_result(read, tolerance, _kept(twin, "read")) if read else skipped,
+            write=_result(write, tolerance, _kept(twin, "write")) if write else skipped,
+            combined=_combined(read, write, config, _kept(twin, "combined")) if read and write else skipped,
             evidence=Evidence(
                 measured_at=circumstances.measured_at,
                 tool_version=circumstances.tool_version,
@@ -185,17 +213,12 @@ def build(
                 caches_dropped=sum(sample.cache_dropped for sample in samples),
                 cache_verdict="device" if verdicts == {"device"} else "unknown",
                 buffer=outcome.hello.buffer,
+                temperature_peak_c=_tenths(circumstances.temperature_peak_c),
+                paused_seconds=_tenths(circumstances.paused_seconds),
+                resumed=outcome.resumed or None,
+                checked_against=checked_against or None,
                 findings=tuple(clean(finding) for finding in findings),
             ),
-            fingerprint=Fingerprint(
-                firmware=device.firmware,
-                pcie_link=device.pcie_link,
-                logical_block_bytes=device.logical_block_bytes,
-                max_sectors_kb=device.queue.max_sectors_kb,
-                nr_requests=device.queue.nr_requests,
-                scheduler=device.queue.scheduler,
-                filesystem=target.filesystem,
-                kernel=".".join(circumstances.kernel.split(".")[:2]),
-            ),
+            fingerprint=identity.fingerprint(device, target.filesystem, circumstances.kernel),
         ),
     )

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
-from aio_tuned import plan, race, stats
+from aio_tuned import plan, race, record, stats
 from aio_tuned.errors import MeasurementError, TargetError, UsageError
-from aio_tuned.model import DEFAULT_SETTING, Setting
+from aio_tuned.model import DEFAULT_SETTING, Direction, Setting
+from aio_tuned.record import Budgets, Past
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from aio_tuned.helper import Hello, Helper
-    from aio_tuned.model import Direction, Grid, Phase, Request, Sample
+    from aio_tuned.model import Phase, Request, Sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,19 +22,75 @@ class Order:
     """What to sweep, and what it may cost: both budgets are for all directions together.
 
     `device_number`, if given, is where the helper must find itself; `may_drop_caches` allows to ask for a drop when
-    a visit turns out to have been served from a cache.
+    a visit turns out to have been served from a cache. `zeroed_bytes` are written as the helper leaves. A `resumable`
+    sweep keeps back what a second process writes besides its visits. `write_cap_bytes` is what this process may write,
+    whatever the budget has left. `about` is what else must be the same for a resuming (see record.header).
     """
 
-    directions: tuple[Direction, ...]
-    grid: Grid
+    settings: Mapping[Direction, tuple[Setting, ...]]
     most_transfer_bytes: int
     time_budget_ns: int
     write_budget_bytes: int
     tolerance: float
     seed: int
+    write_cap_bytes: int | None = None
+    zeroed_bytes: int = 0
+    resumable: bool = False
     may_drop_caches: bool = True
     device_number: str = ""
     reference: Setting = DEFAULT_SETTING
+    about: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """The directions that have settings, in the order in which they are swept."""
+        return tuple(direction for direction in get_args(Direction) if self.settings.get(direction))
+
+
+class Attendant(Protocol):
+    """Who keeps a sweep's record and manners."""
+
+    @property
+    def peak_celsius(self) -> float | None:
+        """The highest temperature that was seen; None if none was."""
+
+    @property
+    def paused_s(self) -> float | None:
+        """How long the sweep has been held up in all; None if nobody would have."""
+
+    def past(self, hello: Hello, header: Mapping[str, Any]) -> Past:
+        """What is known already of the sweep with that header; asked once, when the target is ready."""
+
+    def planned(self, direction: Direction, budgets: Budgets) -> None:
+        """A phase is calibrated and planned."""
+
+    async def before(self, request: Request, previous: Sample | None) -> None:
+        """A visit is about to be made: it may be held up here, or the sweep ended by DeferredError.
+
+        `previous` is the visit before it, if this process has made one.
+        """
+
+    def after(self, sample: Sample) -> None:
+        """A visit has been made."""
+
+
+class Alone:
+    """Nobody attends: nothing is kept, and nothing waits."""
+
+    peak_celsius: float | None = None
+    paused_s: float | None = None
+
+    def past(self, hello: Hello, header: Mapping[str, Any]) -> Past:  # noqa: ARG002 - as Attendant
+        return Past()
+
+    def planned(self, direction: Direction, budgets: Budgets) -> None:
+        pass
+
+    async def before(self, request: Request, previous: Sample | None) -> None:
+        pass
+
+    def after(self, sample: Sample) -> None:
+        pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +124,7 @@ class Outcome:
     hello: Hello
     phases: tuple[PhaseOutcome, ...]
     written_bytes: int
+    resumed: int = 0
 
     @property
     def samples(self) -> tuple[Sample, ...]:
@@ -93,48 +151,104 @@ class _Tally:
             self.best_bytes_per_s = max(self.best_bytes_per_s, sample.bytes_per_s)
 
 
-class _Run:
-    """The running sums of one sweep."""
+def _write_budget(order: Order, earlier_bytes: int) -> int:
+    """What the sweep may have written at its end, `earlier_bytes` of it by the processes before this one."""
+    if order.write_cap_bytes is None:
+        return order.write_budget_bytes
+    return min(order.write_budget_bytes, earlier_bytes + order.write_cap_bytes)
 
-    def __init__(self, helper: Helper, order: Order, report: Callable[[Progress], None]) -> None:
+
+class _Run:
+    """The running sums of one sweep, with what earlier processes of it have spent."""
+
+    def __init__(
+        self,
+        helper: Helper,
+        order: Order,
+        hello: Hello,
+        past: Past,
+        report: Callable[[Progress], None],
+        attendant: Attendant,
+    ) -> None:
         self.helper = helper
         self.order = order
+        self.hello = hello
+        self.past = past
         self.report = report
-        self.spent_ns = 0
-        self.written_bytes = 0
-        self.next_id = 1
+        self.attendant = attendant
+        self.previous: Sample | None = None
+        self.next_id = max((sample.request.id for sample in past.samples), default=0) + 1
+        self.spent_ns = sum(sample.wall_ns for sample in past.samples)
+        each_bytes = hello.fill_bytes + order.zeroed_bytes
+        self.earlier_bytes = past.resumed * each_bytes + sum(
+            sample.bytes for sample in past.samples if sample.request.direction == "write"
+        )
+        self.written_bytes = self.earlier_bytes + hello.fill_bytes
+        kept_back = each_bytes if order.resumable and not past.resumed else 0
+        self._most_written_bytes = _write_budget(order, self.earlier_bytes) - order.zeroed_bytes - kept_back
+
+    @property
+    def write_left_bytes(self) -> int:
+        """What visits may still write."""
+        return self._most_written_bytes - self.written_bytes
 
     async def measure(self, request: Request) -> Sample:
+        await self.attendant.before(request, self.previous)
         sample = await self.helper.measure(request)
         self.spent_ns += sample.wall_ns
         self.next_id = request.id + 1
         if request.direction == "write":
             self.written_bytes += sample.bytes
+        self.previous = sample
+        self.attendant.after(sample)
         return sample
 
-    async def phase(self, direction: Direction, hello: Hello) -> PhaseOutcome:
-        order = self.order
+    async def _planned(self, direction: Direction, samples: list[Sample]) -> Phase:
+        """The phase's plan, as its calibration gives it: a resumed one's is the same as it was."""
+        order, alignment = self.order, self.hello.dio_alignment_bytes
+        chosen = order.settings[direction]
+        calibrated = [sample for sample in samples if sample.request.purpose == "calibrate"]
+        least_transfer = plan.least_transfer(chosen, alignment, order.most_transfer_bytes)
+        first_id = self.next_id - len(calibrated)
+        visits = plan.calibration(direction, chosen, order.reference, least_transfer, first_id)
+        for request in visits[len(calibrated) :]:
+            calibrated.append(await self.measure(request))
+            samples.append(calibrated[-1])
         # What one phase leaves, the next may use.
         phases_left = len(order.directions) - order.directions.index(direction)
-        least_transfer = plan.least_transfer(order.grid, hello.dio_alignment_bytes, order.most_transfer_bytes)
-        samples = [
-            await self.measure(request)
-            for request in plan.calibration(direction, order.grid, order.reference, least_transfer, self.next_id)
-        ]
+        known = self.past.budgets.get(direction)
+        budgets = known or Budgets(
+            time_budget_ns=max(0, order.time_budget_ns - self.spent_ns) // phases_left,
+            write_budget_bytes=self.write_left_bytes,
+        )
         phase = plan.phase(
             direction,
-            grid=order.grid,
+            chosen=chosen,
             reference=order.reference,
-            calibrated=stats.clean(samples) or samples,
-            alignment_bytes=hello.dio_alignment_bytes,
+            calibrated=stats.clean(calibrated) or calibrated,
+            alignment_bytes=alignment,
             most_transfer_bytes=order.most_transfer_bytes,
-            time_budget_ns=max(0, order.time_budget_ns - self.spent_ns) // phases_left,
-            write_budget_bytes=order.write_budget_bytes - self.written_bytes,
+            time_budget_ns=budgets.time_budget_ns,
+            write_budget_bytes=budgets.write_budget_bytes,
             tolerance=order.tolerance,
             seed=order.seed,
             may_drop_caches=order.may_drop_caches,
         )
+        if known is None:
+            self.attendant.planned(direction, budgets)
+        if direction == "read":
+            return phase
+        # The scratch file has been filled once more for a resumed phase, which had not reckoned with it.
+        left_bytes = self.write_left_bytes + race.written(samples)
+        return replace(phase, write_budget_bytes=min(phase.write_budget_bytes, left_bytes))
+
+    async def phase(self, direction: Direction) -> PhaseOutcome:
+        samples = [sample for sample in self.past.samples if sample.request.direction == direction]
+        phase = await self._planned(direction, samples)
         tally = _Tally(phase)
+        for sample in samples:
+            if sample.request.purpose != "calibrate":
+                tally.add(sample)
         while isinstance(step := race.next_round(phase, samples), race.Round):
             for request in step.requests:
                 samples.append(await self.measure(race.fit(phase, samples, request)))
@@ -161,12 +275,16 @@ class _Run:
         )
 
 
-def check_write_budget(order: Order, fill_bytes: int, alignment_bytes: int) -> None:
+def check_write_budget(order: Order, fill_bytes: int, alignment_bytes: int, earlier_bytes: int = 0) -> None:
     """UsageError if the write budget cannot pay for what is sure to be written: known before any I/O."""
-    least = fill_bytes + plan.least_write_bytes(order.grid, alignment_bytes, order.most_transfer_bytes)
-    if least > order.write_budget_bytes:
+    sure = fill_bytes + order.zeroed_bytes
+    # What is kept back for a second process is not needed any more by that.
+    kept_back = sure if order.resumable and not earlier_bytes else 0
+    visits = plan.least_write_bytes(order.settings["write"], alignment_bytes, order.most_transfer_bytes)
+    least, budget = earlier_bytes + sure + kept_back + visits, _write_budget(order, earlier_bytes)
+    if least > budget:
         raise UsageError(
-            f"the write budget of {order.write_budget_bytes >> 20} MiB is too small: the scratch file and one visit to"
+            f"the write budget of {budget >> 20} MiB is too small: the scratch file and one visit to"
             f" each point take {-(-least >> 20)} MiB; pass --write-budget {-(-least >> 20)}M or more, a smaller --grid,"
             " or --read-only"
         )
@@ -184,15 +302,29 @@ def _check_place(order: Order, hello: Hello) -> None:
         )
 
 
-async def sweep(helper: Helper, order: Order, report: Callable[[Progress], None] = lambda _: None) -> Outcome:
-    """Run the whole experiment. HelperError and MeasurementError end it; nothing of it may be published then."""
+async def sweep(
+    helper: Helper,
+    order: Order,
+    report: Callable[[Progress], None] = lambda _: None,
+    attendant: Attendant = Alone(),  # noqa: B008 - it has no state
+) -> Outcome:
+    """Run the whole experiment, or what is left of it.
+
+    HelperError and MeasurementError end it; nothing of it may be published then.
+    """
     hello = await helper.hello()
     _check_place(order, hello)
-    plan.check_grid(order.grid, hello.dio_alignment_bytes)
-    run = _Run(helper, order, report)
-    run.written_bytes = hello.fill_bytes
-    if "write" in order.directions:
-        check_write_budget(order, hello.fill_bytes, hello.dio_alignment_bytes)
-    phases = [await run.phase(direction, hello) for direction in order.directions]
-    written_bytes = await helper.finish()
-    return Outcome(hello=hello, phases=tuple(phases), written_bytes=max(written_bytes, run.written_bytes))
+    for direction in order.directions:
+        plan.check_grid(order.settings[direction], hello.dio_alignment_bytes)
+    past = attendant.past(hello, record.header(order, hello))
+    run = _Run(helper, order, hello, past, report, attendant)
+    if "write" in order.directions and "write" not in past.budgets:
+        check_write_budget(order, hello.fill_bytes, hello.dio_alignment_bytes, run.earlier_bytes)
+    phases = [await run.phase(direction) for direction in order.directions]
+    written_bytes = run.earlier_bytes + await helper.finish()
+    return Outcome(
+        hello=hello,
+        phases=tuple(phases),
+        written_bytes=max(written_bytes, run.written_bytes),
+        resumed=past.resumed,
+    )

@@ -26,6 +26,8 @@ MODEL: dict[str, Any] = {
     "noise": 0.01,
     "drift_per_s": 0.0,
     "seed": 1,
+    # What each point takes of real time, for tests that need to be in the middle of a sweep.
+    "pause_s": 0.0,
     # {"at": N, "do": …}: from the Nth point on (or only at it, with "once": true) do
     # die | garbage | silent | error | newer | lie | wrong-id | cache | foreign | unknown
     "misbehave": None,
@@ -104,6 +106,7 @@ def main() -> int:
     noise = random.Random(model["seed"])
     points, moved, now_ns = 0, {"read": 0, "write": filled}, 0
     for line in sys.stdin:
+        time.sleep(model["pause_s"])
         verb, *pairs = line.split()
         request = dict(pair.split("=", 1) for pair in pairs)
         points += 1

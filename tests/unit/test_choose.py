@@ -46,6 +46,14 @@ def test_only_points_within_the_tolerance_tie(share: float, tied: bool) -> None:
     assert choice.ties == 1 + tied
 
 
+def test_a_twins_setting_is_kept_if_it_ties() -> None:
+    cheap, twins, best_one = stats(9.95e9, setting(depth=1)), stats(9.91e9, setting(depth=32)), stats(10e9, FAST)
+    found = curve(cheap, twins, best_one)
+    assert choose(found, 0.01, preferred=setting(depth=32)).stats == twins
+    assert choose(found, 0.01, preferred=setting(depth=2)).stats == cheap
+    assert choose(found, 0.001, preferred=setting(depth=32)).stats == best_one
+
+
 def test_an_empty_curve_has_no_best() -> None:
     with pytest.raises(MeasurementError, match="no point of the write phase") as caught:
         choose(curve(direction="write"), 0.01)
@@ -123,3 +131,11 @@ def test_combined_ties_are_points_not_settings() -> None:
     deep, deeper = setting(depth=32), setting(depth=64)
     read, write = curve(stats(10e9, deep, deeper)), curve(stats(4e9, deep, deeper), direction="write")
     assert combine(read, write, 0.5, 0.01).ties == 1
+
+
+def test_a_twins_combined_setting_is_kept_if_it_ties() -> None:
+    dear, cheap = setting(depth=32), setting(depth=8)
+    read, write = curve(stats(1e9, dear), stats(1e9, cheap)), curve(stats(1e9, dear), stats(1e9, cheap))
+    assert combine(read, write, 0.5, 0.01).setting == cheap
+    assert combine(read, write, 0.5, 0.01, preferred=dear).setting == dear
+    assert combine(read, write, 0.5, 0.01, preferred=setting(depth=4)).setting == cheap

@@ -4,7 +4,10 @@ import asyncio
 import json
 import os
 import shlex
+import signal
 import stat
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,25 +17,35 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aio_tuned import plan
 from aio_tuned.errors import AioTunedError, Exit, HelperError, MeasurementError
 from aio_tuned.helper import Helper, Tick, arguments, find, parse_hello, parse_point, request_line
 from aio_tuned.model import Request, Sample
 from aio_tuned.sweep import Order, Outcome, sweep
-from unit.builders import FAKE_HELPER, GIB, MIB, SMALL_GRID, request, scratch_target, setting
+from unit.builders import (
+    FAKE_HELPER,
+    GIB,
+    MIB,
+    PROJECT,
+    SMALL_GRID,
+    UNKILLABLE_HELPER,
+    request,
+    scratch_target,
+    setting,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 ORDER = Order(
-    directions=("read", "write"),
-    grid=SMALL_GRID,
+    settings={"read": plan.settings(SMALL_GRID), "write": plan.settings(SMALL_GRID)},
     most_transfer_bytes=64 * MIB,
     time_budget_ns=20_000_000_000,
     write_budget_bytes=64 * GIB,
     tolerance=0.01,
     seed=1,
 )
-WORDS = arguments(scratch_target(), allow_write=True, most_transfer_bytes=64 * MIB, drop_caches="auto", counters=None)
+WORDS = arguments(scratch_target(), allow_write=True, most_transfer_bytes=64 * MIB, drop_caches="auto", counters=())
 
 
 # --- request lines ---------------------------------------------------------------------------------------
@@ -103,7 +116,11 @@ def test_arguments_of_a_scratch_target() -> None:
 def test_arguments_of_a_device_target() -> None:
     target = scratch_target(kind="device", path=Path("/dev/nvme0n1"), offset_bytes=MIB, no_write="no")
     words = arguments(
-        target, allow_write=False, most_transfer_bytes=MIB, drop_caches="never", counters=Path("/sys/x/stat")
+        target,
+        allow_write=False,
+        most_transfer_bytes=MIB,
+        drop_caches="never",
+        counters=(Path("/sys/x/stat"), Path("/sys/y/stat")),
     )
     assert words == (
         "--device=/dev/nvme0n1",
@@ -111,7 +128,7 @@ def test_arguments_of_a_device_target() -> None:
         f"--max-transfer-bytes={MIB}",
         "--drop-caches=never",
         f"--offset-bytes={MIB}",
-        "--counters=/sys/x/stat",
+        "--counters=/sys/x/stat,/sys/y/stat",
     )
 
 
@@ -540,3 +557,125 @@ def test_the_helper_is_in_a_session_of_its_own_so_that_ctrl_c_does_not_reach_it(
     with pytest.raises(HelperError):
         ask(program)
     assert int((tmp_path / "session").read_text()) != os.getsid(0)
+
+
+# --- no end ----------------------------------------------------------------------------------------------
+
+GRACE_S = 0.6
+LATEST_S = 3.0  # a third more than that, on a machine that has other things to do
+
+
+def close_of(program: Path) -> tuple[float, bool, list[Tick]]:
+    """(seconds that close() took, whether the helper was stuck, ticks that came meanwhile)."""
+    ticks: list[Tick] = []
+
+    async def run() -> tuple[float, bool, list[Tick]]:
+        helper = await Helper.start(program, WORDS, ticks.append, grace_s=GRACE_S)
+        await helper.hello()
+        ticks.clear()
+        began = time.monotonic()
+        await helper.close()
+        return time.monotonic() - began, helper.stuck, ticks
+
+    return asyncio.run(run())
+
+
+def deaf(tmp_path: Path, loop: str) -> Path:
+    """A helper that does not hear SIGTERM, nor the end of its standard input; it does `loop` after its hello."""
+    return executable(tmp_path / "helper", f"#!/bin/bash\ntrap '' TERM\necho '{json.dumps(HELLO)}'\n{loop}\n")
+
+
+def tick_line(phase: str) -> str:
+    return json.dumps({"type": "tick", "phase": phase, "bytes": "N", "total_bytes": 100}).replace('"N"', "$n")
+
+
+def ticking(phase: str, count: int) -> str:
+    words = tick_line(phase).replace('"', '\\"')
+    return f'for n in $(seq {count}); do echo "{words}"; sleep 0.1; done'
+
+
+@pytest.mark.parametrize(
+    "loop",
+    ["while :; do sleep 0.05; done", ticking("point", 1000), ticking("fill", 1000), "exec yes", "exec cat /dev/zero"],
+    ids=["silent", "point", "fill", "nonsense", "endless"],
+)
+def test_a_helper_that_does_not_end_is_killed_after_its_grace(tmp_path: Path, loop: str) -> None:
+    took_s, stuck, ticks = close_of(deaf(tmp_path, loop))
+    assert GRACE_S <= took_s < LATEST_S
+    assert not stuck
+    assert ticks == []
+
+
+def test_a_helper_that_zeroes_what_it_has_written_is_given_the_time(tmp_path: Path) -> None:
+    program = deaf(tmp_path, f"{ticking('zero', 20)}; echo done > {tmp_path}/zeroed")
+    took_s, stuck, ticks = close_of(program)
+    assert (tmp_path / "zeroed").exists()
+    assert took_s > 2 * GRACE_S
+    assert not stuck
+    assert [tick.bytes for tick in ticks][-1] == 20
+    assert {tick.phase for tick in ticks} == {"zero"}
+
+
+def test_a_helper_that_zeroes_and_then_hangs_is_killed_all_the_same(tmp_path: Path) -> None:
+    took_s, stuck, _ = close_of(deaf(tmp_path, f"{ticking('zero', 5)}; while :; do sleep 0.05; done"))
+    assert took_s < 0.6 + LATEST_S
+    assert not stuck
+
+
+def test_a_helper_that_closes_its_output_and_stays_is_an_error(tmp_path: Path) -> None:
+    program = executable(tmp_path / "helper", "#!/bin/sh\nexec sleep 60 >&- 2>&-\n")
+
+    async def run() -> None:
+        async with await Helper.start(program, WORDS, grace_s=GRACE_S) as helper:
+            await helper.hello()
+
+    with pytest.raises(HelperError, match="closed its standard output") as caught:
+        asyncio.run(run())
+    assert caught.value.exit_code == Exit.IO
+
+
+def test_whoever_has_inherited_the_helpers_pipes_does_not_make_it_stuck(tmp_path: Path) -> None:
+    program = deaf(tmp_path, f"sleep 5 & echo $! > {tmp_path}/child\nexit 0")
+    took_s, stuck, _ = close_of(program)
+    os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
+    assert took_s < LATEST_S
+    assert not stuck
+
+
+CLOSE = """
+import asyncio, sys, time
+from pathlib import Path
+from aio_tuned.errors import HelperError
+from aio_tuned.helper import Helper
+
+async def work():
+    helper = await Helper.start(Path(sys.argv[1]), (), grace_s=0.6)
+    try:
+        await helper.hello()
+    except HelperError as error:
+        sys.exit(f"not allowed: {error}")
+    began = time.monotonic()
+    await helper.close()
+    print(helper.stuck, time.monotonic() - began < 3)
+
+asyncio.run(work())
+"""
+
+
+def test_a_helper_that_cannot_be_killed_is_stuck_and_left(tmp_path: Path) -> None:
+    """In a process of its own, which must not wait for it either at its end."""
+    tracer = tmp_path / "tracer"
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", CLOSE, UNKILLABLE_HELPER],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(PROJECT / "daemon"), "TRACER_FILE": str(tracer)},
+        timeout=30,
+    )
+    os.kill(int(tracer.read_text()), signal.SIGKILL)
+    if "not allowed" in done.stderr:
+        pytest.skip("tracing is not allowed here")
+    assert (done.stdout, done.returncode) == ("True True\n", 0), done.stderr
+    assert time.monotonic() - began < 5

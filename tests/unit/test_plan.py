@@ -150,7 +150,7 @@ def distinct_by_hand(transfer: int) -> int:
     [(GIB, 320), (512 * MIB, 320), (256 * MIB, 316), (128 * MIB, 304), (64 * MIB, 280), (16 * MIB, 192)],
 )
 def test_how_many_points_are_distinct(transfer: int, count: int) -> None:
-    assert len(plan.points(DEFAULT_GRID, transfer)) == count == distinct_by_hand(transfer)
+    assert len(plan.points(plan.settings(DEFAULT_GRID), transfer)) == count == distinct_by_hand(transfer)
 
 
 GRIDS = st.builds(
@@ -167,7 +167,7 @@ GRIDS = st.builds(
 @given(GRIDS, st.sampled_from([1, 4, 16, 48, 256]))
 def test_every_setting_is_an_alias_of_exactly_one_point_and_its_cheapest_stands_for_it(grid: Grid, mib: int) -> None:
     transfer = mib * MIB // 24 * 24
-    found = plan.points(grid, transfer)
+    found = plan.points(plan.settings(grid), transfer)
     aliases = [alias for point in found for alias in point.aliases]
     assert len(aliases) == len(set(aliases))
     assert set(aliases) == set(plan.settings(grid))
@@ -186,7 +186,7 @@ def test_where_memory_ties_deepspeeds_defaults_stand_for_the_program() -> None:
         overlap_events=(False, True),
         single_submit=(True, False),
     )
-    (point,) = plan.points(grid, 16 * MIB)
+    (point,) = plan.points(plan.settings(grid), 16 * MIB)
     assert point.setting == setting(depth=1, overlap=True, single=False)
     assert len(point.aliases) == 4
 
@@ -201,10 +201,10 @@ def test_blocks_must_suit_the_targets_alignment(block: int, alignment: int, fine
         single_submit=(True,),
     )
     if fine:
-        plan.check_grid(grid, alignment)
+        plan.check_grid(plan.settings(grid), alignment)
         return
     with pytest.raises(ConfigError, match=rf"\[grid\] block_size {block}: .* multiples of {alignment}"):
-        plan.check_grid(grid, alignment)
+        plan.check_grid(plan.settings(grid), alignment)
 
 
 # --- the phase -------------------------------------------------------------------------------------------
@@ -223,7 +223,7 @@ def make(
 ) -> Phase:
     return plan.phase(
         direction,
-        grid=grid,
+        chosen=plan.settings(grid),
         reference=DEFAULT_SETTING,
         calibrated=[sample(bytes_per_s=speed, direction=direction, purpose="calibrate")],
         alignment_bytes=alignment,
@@ -325,7 +325,7 @@ def test_a_write_budget_is_nothing_to_reads() -> None:
 def test_the_median_calibration_visit_counts() -> None:
     made = plan.phase(
         "read",
-        grid=SMALL_GRID,
+        chosen=plan.settings(SMALL_GRID),
         reference=DEFAULT_SETTING,
         calibrated=[sample(bytes_per_s=speed, purpose="calibrate") for speed in (1e6, 6e9, 6.1e9)],
         alignment_bytes=512,
@@ -342,7 +342,7 @@ def test_without_a_calibration_visit_there_is_no_plan() -> None:
     with pytest.raises(MeasurementError, match="calibration"):
         plan.phase(
             "read",
-            grid=SMALL_GRID,
+            chosen=plan.settings(SMALL_GRID),
             reference=DEFAULT_SETTING,
             calibrated=[],
             alignment_bytes=512,
@@ -359,7 +359,7 @@ def test_a_device_whose_light_settings_are_slow_gets_shorter_transfers() -> None
     light = replace(DEFAULT_SETTING, block_size=128 << 10)
     fast = [sample(bytes_per_s=0.8e9, purpose="calibrate")] * 3
     common: dict[str, Any] = {
-        "grid": DEFAULT_GRID,
+        "chosen": plan.settings(DEFAULT_GRID),
         "reference": DEFAULT_SETTING,
         "alignment_bytes": 4096,
         "most_transfer_bytes": 256 * MIB,
@@ -376,7 +376,7 @@ def test_a_device_whose_light_settings_are_slow_gets_shorter_transfers() -> None
 
 
 def test_calibration_visits_are_numbered_and_marked() -> None:
-    made = plan.calibration("write", DEFAULT_GRID, DEFAULT_SETTING, 16 * MIB, 41)
+    made = plan.calibration("write", plan.settings(DEFAULT_GRID), DEFAULT_SETTING, 16 * MIB, 41)
     assert [request.id for request in made] == [41, 42, 43, 44]
     assert [request.setting for request in made[:3]] == [DEFAULT_SETTING] * 3
     assert made[3].setting == Setting(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from aio_tuned import choose, race, stats
 from aio_tuned.model import DEFAULT_SETTING, Grid, Phase, Request, Sample
 from aio_tuned.plan import points
+from aio_tuned.plan import settings as all_of
 from unit.builders import GIB, MIB, SMALL_GRID, Drive, curve, phase, sample, setting
 from unit.builders import stats as point_stats
 
@@ -248,7 +249,7 @@ def test_ids_are_unique_and_increasing_and_it_ends_for_good(
 
 def test_the_race_finds_a_point_within_two_percent_of_the_best() -> None:
     won = 0
-    order = points(SMALL_GRID, 64 * MIB)
+    order = points(all_of(SMALL_GRID), 64 * MIB)
     model = Drive(noise=0.0, seed=0)
     best = max(model.truth(point.setting) for point in order)
     assert sum(model.truth(point.setting) < 0.98 * best for point in order) > len(order) // 2

@@ -1,29 +1,35 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from aio_tuned import profile, report
 from aio_tuned.config import Config
 from aio_tuned.errors import MeasurementError
-from aio_tuned.helper import Hello
 from aio_tuned.model import CombinedResult, Device, Phase, Profile, Queue, Result, Sample, Skipped, Target
 from aio_tuned.sweep import Outcome, PhaseOutcome
-from unit.builders import GIB, MIB, SMALL_GRID, Drive, device, phase, sample, scratch_target
+from unit.builders import (
+    GIB,
+    HELLO,
+    MIB,
+    SMALL_GRID,
+    Drive,
+    device,
+    device_info,
+    phase,
+    sample,
+    scratch_target,
+)
+from unit.builders import (
+    profile as known_profile,
+)
 from unit.test_profile import VALIDATOR
 
-HELLO = Hello(
-    device_number="259:1",
-    version="0.1.0",
-    dio_alignment_bytes=512,
-    buffer="256 MiB, locked",
-    drop_caches=True,
-    no_drop_reason="",
-    counters_live=True,
-    fill_bytes=GIB,
-)
+if TYPE_CHECKING:
+    from aio_tuned.helper import Hello
+
 CONFIG = Config(grid=SMALL_GRID)
 CIRCUMSTANCES = report.Circumstances(
     measured_at="2025-11-23T12:00:00+00:00", seconds=12.345, kernel="6.8.0-45-generic", tool_version="0.1.0", seed=7
@@ -56,13 +62,14 @@ def build(
     target: Target | None = None,
     drive: Device | None = None,
     config: Config = CONFIG,
+    resumed: int = 0,
     **circumstances: Any,  # noqa: ANN401 - any field
 ) -> Profile:
     built = report.build(
         drive or device(),
         target or scratch_target(),
         config,
-        Outcome(hello=hello, phases=phases, written_bytes=3 * GIB),
+        Outcome(hello=hello, phases=phases, written_bytes=3 * GIB, resumed=resumed),
         replace(CIRCUMSTANCES, **circumstances),
         "auto",
     )
@@ -177,3 +184,40 @@ def test_a_raw_target_is_called_one() -> None:
 def test_nothing_measured_nothing_published() -> None:
     with pytest.raises(MeasurementError):
         build(replace(READ, samples=()))
+
+
+# --- what is not as ever ---------------------------------------------------------------------------------
+
+
+def test_a_sweep_that_nothing_befell_says_nothing_of_it() -> None:
+    found = build(READ).evidence
+    assert (found.temperature_peak_c, found.paused_seconds, found.resumed, found.checked_against) == (None,) * 4
+
+
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [
+        (1, "resumed once after an interruption: measured by 2 processes"),
+        (3, "resumed 3 times after an interruption: measured by 4 processes"),
+    ],
+)
+def test_a_resumed_sweep_says_so_and_is_sound(times: int, words: str) -> None:
+    made = build(READ, resumed=times)
+    assert made.state == "measured"
+    assert made.evidence.resumed == times
+    assert made.evidence.findings == (words,)
+
+
+def test_heat_and_pauses_are_evidence() -> None:
+    found = build(READ, temperature_peak_c=71.26, paused_seconds=0.0).evidence
+    assert (found.temperature_peak_c, found.paused_seconds) == (71.3, 0.0)
+
+
+def test_a_check_says_against_what_and_how_much_of_the_grid_it_measured() -> None:
+    few = replace(READ.phase, points=READ.phase.points[:3])
+    made = build(measured(few), checked_against=known_profile(device=device_info(name="nvme-twin")))
+    assert made.state == "measured"
+    assert made.evidence.checked_against == "nvme-twin"
+    assert made.evidence.findings == (
+        f"checked against nvme-twin: 3 of the grid's {len(READ.phase.points)} points were measured",
+    )

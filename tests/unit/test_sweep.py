@@ -16,23 +16,29 @@ from aio_tuned import choose, plan, race, stats
 from aio_tuned.config import Config
 from aio_tuned.errors import AioTunedError, ConfigError, TargetError, UsageError
 from aio_tuned.helper import Helper, arguments
-from aio_tuned.model import DEFAULT_SETTING, Grid
+from aio_tuned.model import DEFAULT_SETTING, Direction, Grid, Setting
 from aio_tuned.sweep import Order, Outcome, Progress, sweep
 from unit.builders import FAKE_HELPER, GIB, MIB, SMALL_GRID, scratch_target
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+
+def both(grid: Grid) -> dict[Direction, tuple[Setting, ...]]:
+    return {"read": plan.settings(grid), "write": plan.settings(grid)}
+
+
 FULL = Order(
-    directions=("read", "write"),
-    grid=Config().grid,
+    settings=both(Config().grid),
     most_transfer_bytes=256 * MIB,
     time_budget_ns=150_000_000_000,
     write_budget_bytes=8 * GIB,
     tolerance=0.01,
     seed=1,
 )
-SMALL = replace(FULL, grid=SMALL_GRID, most_transfer_bytes=64 * MIB, time_budget_ns=20_000_000_000)
+SMALL = replace(FULL, settings=both(SMALL_GRID), most_transfer_bytes=64 * MIB, time_budget_ns=20_000_000_000)
+READS: dict[Direction, tuple[Setting, ...]] = {"read": SMALL.settings["read"]}
+ALL_READS: dict[Direction, tuple[Setting, ...]] = {"read": FULL.settings["read"]}
 
 
 def swept(
@@ -48,7 +54,7 @@ def swept(
         allow_write=True,
         most_transfer_bytes=order.most_transfer_bytes,
         drop_caches="auto",
-        counters=None,
+        counters=(),
     )
 
     async def run() -> Outcome:
@@ -112,7 +118,9 @@ def test_phases_begin_with_calibration_and_ids_go_up_through_all(monkeypatch: py
 def test_only_the_directions_that_were_ordered_are_swept(
     monkeypatch: pytest.MonkeyPatch, directions: tuple[Any, ...]
 ) -> None:
-    outcome, reports = swept(monkeypatch, replace(SMALL, directions=directions))
+    outcome, reports = swept(
+        monkeypatch, replace(SMALL, settings={direction: SMALL.settings[direction] for direction in directions})
+    )
     assert tuple(one.phase.direction for one in outcome.phases) == directions
     assert {report.direction for report in reports} == set(directions)
 
@@ -171,7 +179,7 @@ def test_a_tainted_visit_is_made_again(monkeypatch: pytest.MonkeyPatch, how: str
 
 def test_points_that_stay_tainted_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """From the 10th visit on everything is served from a cache: what was measured before stays."""
-    order = replace(SMALL, directions=("read",))
+    order = replace(SMALL, settings=READS)
     outcome, _ = swept(monkeypatch, order, misbehave={"at": 10, "do": "cache"})
     (read,) = outcome.phases
     curve = stats.curve(read.phase, read.samples)
@@ -226,7 +234,7 @@ def test_a_write_budget_that_cannot_pay_is_refused_before_the_reads_are_measured
 
 
 def test_a_slow_drive_ends_at_the_time_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    order = replace(FULL, directions=("read",), time_budget_ns=5_000_000_000)
+    order = replace(FULL, settings=ALL_READS, time_budget_ns=5_000_000_000)
     outcome, reports = swept(monkeypatch, order, read_bytes_per_s=0.3e9)
     (read,) = outcome.phases
     assert read.ended == "the time budget is spent"
@@ -237,7 +245,7 @@ def test_a_slow_drive_ends_at_the_time_budget(monkeypatch: pytest.MonkeyPatch) -
 
 def test_calibration_is_paid_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its time is taken from the sweep's budget before the phase gets the rest; the phase must not take it again."""
-    order = replace(FULL, directions=("read",), time_budget_ns=5_000_000_000)
+    order = replace(FULL, settings=ALL_READS, time_budget_ns=5_000_000_000)
     _, reports = swept(monkeypatch, order, read_bytes_per_s=0.3e9)
     assert reports[-1].left_ns == 0
 
@@ -250,13 +258,13 @@ def test_a_block_that_the_target_cannot_take_is_refused_before_any_visit(
 ) -> None:
     program, record = recorder(tmp_path)
     with pytest.raises(ConfigError, match="block_size 512: this target needs multiples of 4096"):
-        swept(monkeypatch, replace(SMALL, grid=replace(SMALL_GRID, block_size=(512,))), program)
+        swept(monkeypatch, replace(SMALL, settings=both(replace(SMALL_GRID, block_size=(512,)))), program)
     assert record.read_text() == ""
 
 
 @pytest.mark.parametrize("threads", [(3,), (1, 6), (5, 7)])
 def test_odd_thread_counts_are_swept(monkeypatch: pytest.MonkeyPatch, threads: tuple[int, ...]) -> None:
-    outcome, _ = swept(monkeypatch, replace(SMALL, grid=replace(SMALL_GRID, io_parallelism=threads)))
+    outcome, _ = swept(monkeypatch, replace(SMALL, settings=both(replace(SMALL_GRID, io_parallelism=threads))))
     for sample in outcome.samples:
         asked = sample.request
         assert asked.transfer_bytes % (asked.setting.io_parallelism * 4096) == 0
@@ -264,7 +272,7 @@ def test_odd_thread_counts_are_swept(monkeypatch: pytest.MonkeyPatch, threads: t
 
 def test_thread_counts_without_a_common_transfer_are_refused_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(AioTunedError, match="io_parallelism"):
-        swept(monkeypatch, replace(FULL, grid=replace(SMALL_GRID, io_parallelism=(7, 9, 11, 13, 16))))
+        swept(monkeypatch, replace(FULL, settings=both(replace(SMALL_GRID, io_parallelism=(7, 9, 11, 13, 16)))))
 
 
 def test_a_grid_of_one_point_is_swept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,5 +283,5 @@ def test_a_grid_of_one_point_is_swept(monkeypatch: pytest.MonkeyPatch) -> None:
         overlap_events=(True,),
         single_submit=(False,),
     )
-    outcome, _ = swept(monkeypatch, replace(SMALL, grid=grid))
+    outcome, _ = swept(monkeypatch, replace(SMALL, settings=both(grid)))
     assert [len(one.phase.points) for one in outcome.phases] == [1, 1]

@@ -1,0 +1,214 @@
+"""Adapter: the profiles that readers find, and the catalog of all that were ever measured here."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aio_tuned import location, override, profile, publish
+from aio_tuned.errors import AioTunedError, ConfigError, ProfileError, PublishError, TargetError
+from aio_tuned.model import Unmeasured
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aio_tuned.model import Profile
+
+_log = logging.getLogger(__name__)
+
+
+def catalog_folder(state: Path) -> Path:
+    """Where the last measured profile of every drive is kept, present or not."""
+    return state / "profiles"
+
+
+def load(path: Path) -> Profile:
+    """The profile in a file; ProfileError names the file."""
+    try:
+        return profile.parse(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProfileError(f"{path}: cannot be read: {error}") from None
+    except ProfileError as error:
+        raise ProfileError(f"{path}: {error}") from None
+
+
+def find(profiles: Path, target: str | None) -> list[Path]:
+    """The files of all profiles, or of the one that `target` names: a file, a profile's name, or any TARGET of tune."""
+    if target is None:
+        try:
+            return sorted(path for path in profiles.iterdir() if path.suffix == ".toml" and path.name[0] != ".")
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise TargetError(f"{profiles}: {error.strerror}") from None
+    given = Path(target)
+    if given.suffix == ".toml" and given.is_file():
+        return [given]
+    named = profiles / f"{target}.toml"
+    if "/" not in target and named.is_file():
+        return [named]
+    if not given.exists():
+        raise TargetError(f"{target} is neither a profile in {profiles} nor a path")
+    device = location.device(location.resolve(given))
+    path = profiles / f"{device.name}.toml"
+    if not path.is_file():
+        raise TargetError(f"{target} is on {device.node}, which has no profile ({path}): run aio-tuned tune {target}")
+    return [path]
+
+
+def overridden(published: Profile, profiles: Path) -> Profile:
+    """The profile as readers get it: with what the administrator set in override.d laid over it. ConfigError."""
+    path = profiles / "override.d" / f"{published.device.name}.toml"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return published
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    return override.merge(published, override.parse(text, str(path)))
+
+
+class Shelf:
+    """`put` and `withdraw` say what readers shall find; what /etc refuses is tried again by `retry`.
+
+    `troubles` says by name what is wrong, `overridden` which profiles the administrator has changed.
+
+    The catalog is on the disk alone: a run of `aio-tuned tune` adds to it too.
+    """
+
+    def __init__(self, profiles: Path, state: Path) -> None:
+        self._profiles = profiles
+        self._catalog = catalog_folder(state)
+        self._wanted: dict[str, Profile | None] = {}
+        self._unkept: dict[str, Profile] = {}
+        self._read: dict[Path, tuple[tuple[int, int, int], Profile | None]] = {}
+        self.troubles: dict[str, str] = {}
+        self.overridden: set[str] = set()
+
+    @property
+    def pending(self) -> bool:
+        """Whether something could not be written yet."""
+        return bool(self._wanted or self._unkept)
+
+    def shows(self, name: str) -> bool:
+        """Whether readers find what was wanted last for that name."""
+        return name not in self._wanted
+
+    def recall(self, name: str) -> Profile | None:
+        """The last measured profile of the drive of that name."""
+        return self._unkept.get(name) or self._load(self._catalog / f"{name}.toml")
+
+    def recall_all(self) -> tuple[Profile, ...]:
+        """The last measured profile of every drive."""
+        try:
+            paths = sorted(path for path in self._catalog.iterdir() if path.suffix == ".toml" and path.name[0] != ".")
+        except OSError:
+            paths = []
+        kept = (self._load(path) for path in paths if path.stem not in self._unkept)
+        return (*self._unkept.values(), *(found for found in kept if found))
+
+    def _load(self, path: Path) -> Profile | None:
+        """The profile in a file of the catalog, read once for each version of it; None if there is none."""
+        try:
+            status = path.stat()
+        except OSError:
+            self._read.pop(path, None)
+            return None
+        version = (status.st_mtime_ns, status.st_size, status.st_ino)
+        if path not in self._read or self._read[path][0] != version:
+            try:
+                found = load(path)
+            except ProfileError as error:
+                _log.warning("%s: it does not count as measured", error)
+                found = None
+            self._read[path] = (version, found)
+        return self._read[path][1]
+
+    def remember(self, measured: Profile) -> bool:
+        """Keep a measured profile in the catalog; whether it is safe there (it is tried again if not)."""
+        self._unkept[measured.device.name] = measured
+        self.retry()
+        return measured.device.name not in self._unkept
+
+    def put(self, shown: Profile) -> bool:
+        """Let readers find this profile; whether they do."""
+        self._wanted[shown.device.name] = shown
+        self.retry()
+        return shown.device.name not in self._wanted
+
+    def withdraw(self, name: str) -> None:
+        """Let readers find no profile of that name any more."""
+        self._wanted[name] = None
+        self.retry()
+
+    def withdraw_absent(self, present: Iterable[str]) -> None:
+        """Withdraw every profile whose drive is not there; one that the catalog lacks goes there first."""
+        names = set(present)
+        try:
+            paths = [path for path in self._profiles.iterdir() if path.suffix == ".toml" and path.name[0] != "."]
+        except OSError:
+            return
+        for path in paths:
+            if path.stem in names:
+                continue
+            try:
+                found = load(path)
+            except ProfileError:
+                continue  # somebody else's file
+            if found.device.name != path.stem:
+                continue
+            # One with overrides is not what was measured.
+            merged = any(isinstance(part, Unmeasured) for part in (found.read, found.write, found.combined))
+            if found.state == "measured" and not merged and self.recall(path.stem) is None:
+                self.remember(found)
+            self.withdraw(path.stem)
+
+    def retry(self) -> bool:
+        """Write what could not be written yet; whether nothing is left to write."""
+        for name in {*self._unkept, *self._wanted}:
+            self.troubles.pop(name, None)
+        for name, measured in list(self._unkept.items()):
+            try:
+                publish.check_writable(self._catalog)
+                publish.publish(self._catalog, f"{name}.toml", profile.render(measured))
+                del self._unkept[name]
+            except AioTunedError as error:
+                self._complain(name, error)
+        for name, shown in list(self._wanted.items()):
+            try:
+                self._write(name, shown)
+                del self._wanted[name]
+            except AioTunedError as error:
+                self._complain(name, error)
+        return not self.pending
+
+    def _complain(self, name: str, error: AioTunedError) -> None:
+        self.troubles[name] = str(error)
+        _log.error("%s", error)
+
+    def _write(self, name: str, shown: Profile | None) -> None:
+        path = self._profiles / f"{name}.toml"
+        self.overridden.discard(name)
+        if shown is None:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise PublishError(f"{path}: cannot be removed: {error.strerror}") from None
+            return
+        try:
+            merged = overridden(shown, self._profiles)
+            if merged != shown:
+                self.overridden.add(name)
+            shown = merged
+        except ConfigError as error:
+            # Without the override rather than not at all: the administrator sees why in the journal and the status.
+            self._complain(name, error)
+        text = profile.render(shown)
+        try:
+            if path.read_text(encoding="utf-8") == text:
+                return
+        except (OSError, UnicodeDecodeError):
+            pass
+        publish.check_writable(self._profiles)  # makes the folder, should it be missing
+        publish.publish(self._profiles, path.name, text)
