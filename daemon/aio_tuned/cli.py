@@ -8,12 +8,12 @@ import json
 import os
 import secrets
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, get_args
 
-from aio_tuned import __version__, app, config, profile, progress, summary
-from aio_tuned.errors import AioTunedError, Exit, ProfileError
+from aio_tuned import __version__, config, control, location, profile, progress, shelf, status, summary, values
+from aio_tuned.errors import AioTunedError, Exit, ProfileError, TargetError
 from aio_tuned.model import DropCaches
 
 if TYPE_CHECKING:
@@ -100,13 +100,13 @@ def parser() -> argparse.ArgumentParser:
     tune.add_argument("--read-only", action="store_true", help="measure no writes")
     tune.add_argument(
         "--time-budget",
-        type=_argument(config.duration_s),
+        type=_argument(values.duration_s),
         metavar="TIME",
         help="measuring time, e.g. 90s, 3m",
     )
     tune.add_argument(
         "--write-budget",
-        type=_argument(config.size_bytes),
+        type=_argument(values.size_bytes),
         metavar="SIZE",
         help="bytes to write at most, e.g. 8G",
     )
@@ -125,10 +125,46 @@ def parser() -> argparse.ArgumentParser:
     show.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     show.set_defaults(run=_show)
 
+    _add_daemon_commands(commands)
+
     check = commands.add_parser("check-config", help="check the configuration and say what it comes to")
     check.add_argument("file", nargs="?", type=Path, metavar="FILE", help="a file to check (default: the one in use)")
     check.set_defaults(run=_check_config)
     return top
+
+
+def _add_daemon_commands(commands: argparse._SubParsersAction[_Parser]) -> None:
+    daemon = commands.add_parser(
+        "daemon",
+        help="watch for drives and tune them, until SIGTERM",
+        description="Watch udev for NVMe drives, publish what is known of each at once, and sweep those that need it,"
+        " one at a time. SIGHUP reads the configuration again. systemd runs this as aio-tuned.service.",
+    )
+    daemon.add_argument("--helper", type=Path, metavar="PATH", help="a stand-in for aio-sweep (native/PROTOCOL.md)")
+    daemon.set_defaults(run=_daemon)
+
+    shown = commands.add_parser("status", help="what the daemon does: every drive, its state, and why")
+    shown.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    shown.set_defaults(run=_status)
+
+    retune = commands.add_parser(
+        "retune",
+        help="have the daemon look at a drive again, now",
+        description="Have the daemon look at TARGET's drive again: one that has failed, or was stopped. With --force it"
+        " is swept in full, whatever is known of it.",
+    )
+    retune.add_argument("target", metavar="TARGET", help="a drive's name as in status, or any target of tune")
+    retune.add_argument("--force", action="store_true", help="sweep it in full even if its profile holds")
+    retune.set_defaults(run=_retune)
+
+    stop = commands.add_parser(
+        "stop",
+        help="end the daemon's sweep of a drive, and leave it alone",
+        description="End the sweep of TARGET's drive. When this returns no scratch file is left, and its filesystem can"
+        " be unmounted. The drive is left alone until aio-tuned retune, or until it is plugged in again.",
+    )
+    stop.add_argument("target", metavar="TARGET", help="a drive's name as in status, or any target of tune")
+    stop.set_defaults(run=_stop)
 
 
 def _load_config(arguments: argparse.Namespace) -> config.Config:
@@ -138,6 +174,8 @@ def _load_config(arguments: argparse.Namespace) -> config.Config:
 
 
 def _tune(arguments: argparse.Namespace) -> int:
+    from aio_tuned import app  # numpy: the daemon does without
+
     settings = _load_config(arguments)
     settings = replace(settings, grid=config.lay_grid(dict(arguments.grid), settings.grid))
     if arguments.time_budget is not None:
@@ -156,6 +194,7 @@ def _tune(arguments: argparse.Namespace) -> int:
         helper=arguments.helper,
         profiles=arguments.out or settings.profiles,
         state=arguments.out or settings.state,
+        remember=arguments.out is None,
     )
     with progress.watcher(quiet=arguments.json) as watcher:
         tuned = app.tune(options, watcher)
@@ -175,9 +214,9 @@ def _tune(arguments: argparse.Namespace) -> int:
 def _show(arguments: argparse.Namespace) -> int:
     directory = arguments.out or _load_config(arguments).profiles
     found, broken = [], []
-    for path in app.profile_paths(directory, arguments.target):
+    for path in shelf.find(directory, arguments.target):
         try:
-            found.append((path, app.load_profile(path)))
+            found.append((path, shelf.load(path)))
         except ProfileError as error:
             broken.append(error)
     if arguments.json and (found or not broken):
@@ -192,6 +231,41 @@ def _show(arguments: argparse.Namespace) -> int:
     for problem in broken:
         print(f"aio-tuned: {problem}", file=sys.stderr)
     return Exit.DATA if broken else Exit.OK
+
+
+def _daemon(arguments: argparse.Namespace) -> int:
+    from aio_tuned import service  # asyncio and pyudev: nobody else needs them
+
+    settings = _load_config(arguments)
+    service.run(settings, service.loader(arguments.config, settings), arguments.helper)
+    return Exit.OK
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    found = status.read(_load_config(arguments).runtime)
+    print(json.dumps(asdict(found), indent=2) if arguments.json else status.describe(found))
+    return Exit.OK
+
+
+def _name(target: str) -> str:
+    """The name by which the daemon knows the target."""
+    path = Path(target)
+    if path.exists():
+        return location.device(location.resolve(path)).name
+    if "/" in target:
+        raise TargetError(f"{target}: no such file or directory")
+    return target
+
+
+def _retune(arguments: argparse.Namespace) -> int:
+    request = {"do": "retune", "name": _name(arguments.target), "force": arguments.force}
+    print(control.ask(_load_config(arguments).runtime, request))
+    return Exit.OK
+
+
+def _stop(arguments: argparse.Namespace) -> int:
+    print(control.ask(_load_config(arguments).runtime, {"do": "stop", "name": _name(arguments.target)}))
+    return Exit.OK
 
 
 def _check_config(arguments: argparse.Namespace) -> int:

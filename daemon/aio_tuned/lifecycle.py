@@ -1,0 +1,233 @@
+"""The life of a drive under the daemon: step(life, event) -> (life, effects). Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Sweep = Literal["check", "full"]
+
+
+class Stage(Enum):
+    """Where a drive is; `Life.reason` says why."""
+
+    SETTLING = "settling"
+    QUEUED = "queued"
+    SWEEPING = "sweeping"
+    PUBLISHED = "published"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Want:
+    """What is to be swept, and what decides whose turn comes first."""
+
+    sweep: Sweep
+    profiled: bool
+    mounted: bool
+    reason: str
+
+    @property
+    def rank(self) -> tuple[bool, bool]:
+        """The smaller, the sooner: no profile before a stale one, a drive in use before one that is not."""
+        return (self.profiled, not self.mounted)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """Seconds until a failed drive is tried again: `first_s`, doubling, `most_s` at most."""
+
+    first_s: float
+    most_s: float
+
+    def after(self, failures: int) -> float:
+        """The wait after that many failures in a row."""
+        # 2^64 is longer than any wait, and still a float.
+        return min(self.most_s, self.first_s * 2.0 ** min(failures - 1, 64))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Life:
+    """One drive's state.
+
+    `resting`: it is queued, and has given way until its retry. `held`: the operator has stopped it, and only he lets
+    it go on: what he wanted to do with the drive (unmount it, say) must not start it again.
+    """
+
+    stage: Stage
+    reason: str
+    want: Want | None = None
+    failures: int = 0
+    resting: bool = False
+    held: bool = False
+
+
+# --- events ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appeared:
+    """The drive is there, or something that counts has changed: all facts are to be read again.
+
+    `asked`: the operator wants it.
+    """
+
+    reason: str
+    asked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unfit:
+    """It is not to be swept."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Satisfied:
+    """What is published holds."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A sweep is due: after the drive has settled, or after a check that its sibling's profile did not survive."""
+
+    want: Want
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """Nobody else is swept, and it is first in the queue."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """The sweep's profile is published."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """The drive could not be looked at, or its sweep went wrong."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deferred:
+    """The sweep gave way; it goes on in `seconds`."""
+
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """The operator wants it left alone."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """The wait that RetryIn asked for is over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """The drive has gone."""
+
+
+Event = Appeared | Unfit | Satisfied | Wanted | Turn | Finished | Failed | Deferred | Stopped | Retry | Removed
+
+
+# --- effects ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settle:
+    """Wait until the drive has settled, then look at it; replaces any wait there is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryIn:
+    """Send Retry after that time; replaces any wait there is."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartSweep:
+    """Start its sweep."""
+
+    want: Want
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelSweep:
+    """End its sweep; what it has measured stays in its journal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withdraw:
+    """Take its profile from the readers, and stop all waiting for it."""
+
+
+Effect = Settle | RetryIn | StartSweep | CancelSweep | Withdraw
+
+
+def step(  # noqa: C901 - a transition table, one case an event
+    life: Life | None, event: Event, backoff: Backoff
+) -> tuple[Life | None, tuple[Effect, ...]]:
+    """The drive's next state, and what is to be done; None: there is no such drive (yet, or any more).
+
+    An event that comes too late for the stage (the result of a sweep that was cancelled) changes nothing.
+    """
+    stage = life.stage if life else None
+    failures = life.failures if life else 0
+    cancel: tuple[Effect, ...] = (CancelSweep(),) if stage is Stage.SWEEPING else ()
+    match event:
+        case Removed():
+            return None, (*cancel, Withdraw()) if life else ()
+        case Appeared(asked=False) if life and life.held:
+            pass
+        case Appeared(reason=reason):
+            return Life(stage=Stage.SETTLING, reason=reason, failures=failures), (*cancel, Settle())
+        case Unfit(reason=reason) if stage is Stage.SETTLING:
+            return Life(stage=Stage.SKIPPED, reason=reason), ()
+        case Satisfied(reason=reason) if stage is Stage.SETTLING:
+            return Life(stage=Stage.PUBLISHED, reason=reason), ()
+        case Wanted(want=want) if stage in (Stage.SETTLING, Stage.SWEEPING):
+            return Life(stage=Stage.QUEUED, reason=want.reason, want=want, failures=failures), ()
+        case Turn() if life and life.want and stage is Stage.QUEUED and not life.resting:
+            return replace(life, stage=Stage.SWEEPING), (StartSweep(want=life.want),)
+        case Finished(reason=reason) if stage is Stage.SWEEPING:
+            return Life(stage=Stage.PUBLISHED, reason=reason), ()
+        case Failed(reason=reason) if stage in (Stage.SETTLING, Stage.SWEEPING):
+            waits = RetryIn(seconds=backoff.after(failures + 1))
+            return Life(stage=Stage.FAILED, reason=reason, failures=failures + 1), (waits,)
+        case Deferred(reason=reason, seconds=seconds) if life and stage is Stage.SWEEPING:
+            return replace(life, stage=Stage.QUEUED, reason=reason, resting=True), (RetryIn(seconds=seconds),)
+        case Stopped(reason=reason) if life:
+            return Life(stage=Stage.SKIPPED, reason=reason, held=True), cancel
+        case Retry() if life and (stage is Stage.FAILED or life.resting):
+            return Life(stage=Stage.SETTLING, reason=f"again after: {life.reason}", failures=failures), (Settle(),)
+    return life, ()
+
+
+def first_in_line(lives: Mapping[str, Life]) -> str | None:
+    """Whose turn it is: the queued drive that ranks first, among equals the one that comes first in `lives`."""
+    queued = [
+        (life.want.rank, place, key)
+        for place, (key, life) in enumerate(lives.items())
+        if life.stage is Stage.QUEUED and not life.resting and life.want
+    ]
+    return min(queued)[2] if queued else None

@@ -1,0 +1,735 @@
+"""Mover: the daemon's loop. Events of devices, mounts and the operator go in; sweeps, profiles and a status come out.
+
+What becomes of a drive is decided in lifecycle.py, what is published and swept in prior.py; here it is only done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import zlib
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aio_tuned import __version__, identity, lifecycle, location, match, mounts, prior, profile, status, sysfs, units
+from aio_tuned import job as wire
+from aio_tuned.blocking import in_thread
+from aio_tuned.errors import AioTunedError, TargetError, UsageError
+from aio_tuned.job import Job
+from aio_tuned.lifecycle import Backoff, Life, Stage, Want
+from aio_tuned.model import Result, Skip
+from aio_tuned.runner import Runner
+from aio_tuned.survey import LOOK_S, survey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from aio_tuned.config import Config
+    from aio_tuned.job import Final, Message
+    from aio_tuned.ledger import Ledger
+    from aio_tuned.lifecycle import Effect, Event
+    from aio_tuned.model import Device, Mount, Profile, Target
+    from aio_tuned.mount_watch import MountWatch
+    from aio_tuned.notify import Notify
+    from aio_tuned.prior import Verdict
+    from aio_tuned.shelf import Shelf
+    from aio_tuned.survey import Survey
+    from aio_tuned.udev_source import DeviceEvent, EventSource
+
+_log = logging.getLogger(__name__)
+
+# The status file follows a sweep at most this often.
+_STATUS_EVERY_S = 1.0
+# How often limits that change without an event (a scheduler written to /sys) are looked at, with the watchdog's beat.
+_GLANCE_S = 60.0
+_CHECK_SHARE = 0.2
+
+
+@dataclass(slots=True, kw_only=True)
+class _Drive:
+    """One disk or volume that is there."""
+
+    device: Device
+    life: Life
+    since: str
+    uses: frozenset[tuple[str, bool, str]] = frozenset()
+    target: Target | None = None
+    shown: Profile | None = None
+    full_because: str = ""
+    timer: asyncio.TimerHandle | None = None
+    looking: asyncio.Task[None] | None = None
+    next_try: str = ""
+    sweeping: status.Sweeping | None = None
+
+    def rest(self) -> None:
+        """Stop waiting for anything."""
+        if self.timer:
+            self.timer.cancel()
+            self.timer = None
+        if self.looking and self.looking is not asyncio.current_task():
+            self.looking.cancel()
+        self.looking = None
+        self.next_try = ""
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+class Supervisor:
+    """Everything between the events and the adapters. `run` returns when `stop` has been called."""
+
+    def __init__(  # noqa: PLR0913 - the adapters
+        self,
+        config: Config,
+        *,
+        load_config: Callable[[], Config],
+        source: EventSource,
+        mount_watch: MountWatch,
+        notify: Notify,
+        shelf: Shelf,
+        ledger: Ledger,
+        helper: Path | None = None,
+        sys: Path = sysfs.SYS,
+        proc: Path = Path("/proc"),
+    ) -> None:
+        self._config = config
+        self._load_config = load_config
+        self._source = source
+        self._mount_watch = mount_watch
+        self._notify = notify
+        self._shelf = shelf
+        self._ledger = ledger
+        self._helper = helper
+        self._sys = sys
+        self._proc = proc
+        self._release = os.uname().release
+        self._since = _now().isoformat(timespec="seconds")
+        self._drives: dict[str, _Drive] = {}
+        self._runner: Runner | None = None
+        self._swept = ""
+        self._sweep: asyncio.Task[None] | None = None
+        self._config_trouble = ""
+        self._status_due: asyncio.TimerHandle | None = None
+        self._shelf_due: asyncio.TimerHandle | None = None
+        self._shelf_failures = 0
+        self._stopped = asyncio.Event()
+
+    # --- beginning and end -----------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Watch until `stop` is called, then end what is going on."""
+        loop = asyncio.get_running_loop()
+        table = mounts.read(self._proc)
+        for event in self._source.enumerate():
+            self._see(event, table)
+        self._withdraw_absent()
+        loop.add_reader(self._source.fileno(), self._on_devices)
+        loop.add_reader(self._mount_watch.fileno(), self._on_mounts)
+        beat = asyncio.ensure_future(self._beat())
+        self._write_status()
+        self._notify.ready()
+        _log.info("watching; %d drives are there", len(self._drives))
+        try:
+            await self._stopped.wait()
+        finally:
+            self._notify.stopping()
+            beat.cancel()
+            loop.remove_reader(self._source.fileno())
+            loop.remove_reader(self._mount_watch.fileno())
+            for drive in self._drives.values():
+                drive.rest()
+            for timer in (self._status_due, self._shelf_due):
+                if timer:
+                    timer.cancel()
+            if self._runner:
+                await self._runner.close(self._notify.extend)
+            if self._sweep:
+                self._sweep.cancel()
+            with contextlib.suppress(OSError):
+                status.status_path(self._config.runtime).unlink()
+
+    def stop(self) -> None:
+        """End `run`."""
+        self._stopped.set()
+
+    def reload(self) -> None:
+        """Read the configuration again, and look at every drive again; one that is wrong changes nothing."""
+        self._notify.reloading()
+        try:
+            self._config = self._load_config()
+            self._config_trouble = ""
+            _log.info("the configuration was read again")
+        except AioTunedError as error:
+            self._config_trouble = f"the old configuration is still in use: {error}"
+            _log.error("%s", self._config_trouble)
+        self._reread()
+        self._notify.ready()
+
+    async def _beat(self) -> None:
+        """The only thing that wakes an idle daemon: the watchdog, and with it a glance at what has no events."""
+        pause = self._notify.watchdog_s or _GLANCE_S
+        loop = asyncio.get_running_loop()
+        glanced = loop.time()
+        while True:
+            self._notify.watchdog()
+            if loop.time() - glanced >= _GLANCE_S:
+                glanced = loop.time()
+                self._glance()
+            await asyncio.sleep(pause)
+
+    def _glance(self) -> None:
+        for sys_name, drive in list(self._drives.items()):
+            if drive.life.stage is not Stage.PUBLISHED:
+                continue
+            with contextlib.suppress(TargetError, ValueError):
+                limits = sysfs.queue(drive.device.device_number, self._sys)
+                if limits != drive.device.queue:
+                    self._feed(sys_name, lifecycle.Appeared(reason="the limits of its request queue have changed"))
+
+    # --- devices come and go -----------------------------------------------------------------------------------
+
+    def _on_devices(self) -> None:
+        events = self._source.drain()
+        table = mounts.read(self._proc)
+        if self._source.overrun:
+            _log.warning("events of devices were lost: all are looked at again")
+            present = {event.sys_name for event in events}
+            for sys_name in [name for name in self._drives if name not in present]:
+                self._leave(sys_name)
+        for event in events:
+            self._see(event, table)
+        self._pump()
+
+    def _see(self, event: DeviceEvent, table: tuple[Mount, ...]) -> None:
+        """Take in one event; an error with one device must not keep the others from being seen."""
+        try:
+            if event.is_partition:
+                self._see_partition(event)
+            elif event.action == "remove":
+                self._leave(event.sys_name)
+            elif event.initialized:
+                self._see_disk(event, table)
+        except TargetError as error:
+            _log.debug("%s: %s", event.sys_name, error)  # it has gone already, and its event is on the way
+        except (AioTunedError, OSError, ValueError) as error:
+            _log.warning("%s: %s", event.sys_name, error)
+
+    def _see_partition(self, event: DeviceEvent) -> None:
+        """What a disk is used for changes with its partitions; a sweep that has begun does not mind."""
+        if event.action not in ("add", "remove"):
+            return
+        for sys_name, drive in list(self._drives.items()):
+            if event.sys_name.startswith(sys_name) and drive.life.stage is not Stage.SWEEPING:
+                self._feed(sys_name, lifecycle.Appeared(reason=f"partition {event.sys_name}: {event.action}"))
+
+    def _device(self, number: str) -> Device:
+        facts = sysfs.facts(number, self._sys, sysfs.udev_properties(number))
+        return identity.device(facts, sysfs.queue(number, self._sys))
+
+    def _members(self, device: Device) -> tuple[Device, ...]:
+        """The disks below a volume, those that are no drives of ours too."""
+        found = []
+        for name in device.members:
+            number = sysfs.attribute(self._sys / "class/block" / name, "dev")
+            with contextlib.suppress(TargetError, ValueError):
+                found.append(self._device(number))
+        return tuple(found)
+
+    def _see_disk(self, event: DeviceEvent, table: tuple[Mount, ...]) -> None:
+        device = self._device(event.device_number)
+        known = self._drives.get(device.sys_name)
+        if known and (known.device.id, known.device.diskseq) != (device.id, device.diskseq):
+            self._leave(device.sys_name)
+            known = None
+        if device.size_bytes == 0:
+            # A volume that is not assembled yet, a card reader, a loop device without a file.
+            if known:
+                self._leave(device.sys_name)
+            return
+        if known is None:
+            self._arrive(device, table)
+            return
+        # Whoever closes a device after a write makes udev send "change", and so do we: only these count.
+        before, known.device = known.device, replace(device, name=known.device.name)
+        changed = [
+            what
+            for what, old, new in (
+                ("size", before.size_bytes, device.size_bytes),
+                ("block format", before.logical_block_bytes, device.logical_block_bytes),
+                ("read-only flag", before.read_only, device.read_only),
+                ("firmware", before.firmware, device.firmware),
+                ("members", before.members, device.members),
+                ("request queue", before.queue, device.queue),
+            )
+            if old != new
+        ]
+        if changed:
+            self._feed(device.sys_name, lifecycle.Appeared(reason=f"changed: {', '.join(changed)}"))
+
+    def _arrive(self, device: Device, table: tuple[Mount, ...]) -> None:
+        members = self._members(device)
+        skip = match.wanted(device, members, self._config.match)
+        if skip and not match.of_interest(device, members, self._config.match):
+            return
+        _log.info("%s: %s is there", device.sys_name, device.name)
+        twin = self._of_name(device.name)
+        reason = "it has just appeared"
+        drive = _Drive(device=device, life=Life(stage=Stage.SETTLING, reason=reason), since=self._moment())
+        drive.uses = self._uses(device, table)
+        self._drives[device.sys_name] = drive
+        self._feed(device.sys_name, lifecycle.Appeared(reason=reason))
+        if twin:
+            skip = Skip(reason=f"{twin} says that it is the same drive ({device.name}): only one can have the profile")
+        if skip:
+            self._feed(device.sys_name, lifecycle.Unfit(reason=skip.reason))
+            return
+        self._show(drive, self._judge(drive).publish)
+        # Its members are not swept behind its back.
+        self._look_again(device.members, f"{device.sys_name} has been built on it")
+
+    def _leave(self, sys_name: str) -> None:
+        drive = self._drives.get(sys_name)
+        if drive is None:
+            return
+        _log.info("%s: %s has gone", sys_name, drive.device.name)
+        self._feed(sys_name, lifecycle.Removed())
+        self._look_again(drive.device.members, f"{sys_name}, which was built on it, has gone")
+        if twin := self._of_name(drive.device.name):
+            self._look_again((twin,), f"{sys_name}, which said that it was the same drive, has gone")
+        self._touch()
+
+    def _look_again(self, sys_names: tuple[str, ...], reason: str) -> None:
+        for sys_name in sys_names:
+            if sys_name in self._drives:
+                self._feed(sys_name, lifecycle.Appeared(reason=reason))
+
+    def _of_name(self, name: str) -> str:
+        """The drive that has this name, "" if none has."""
+        return next((key for key, drive in self._drives.items() if drive.device.name == name), "")
+
+    def _withdraw_absent(self) -> None:
+        """Whatever happened to profiles while no daemon ran: readers find none of a drive that is not there."""
+        present = {drive.device.name for drive in self._drives.values()}
+        for number in (entry.name for entry in (self._sys / "dev/block").iterdir()):
+            with contextlib.suppress(TargetError, ValueError, OSError):
+                if sysfs.whole_disk(number, self._sys) == number:
+                    present.add(self._device(number).name)
+        self._shelf.withdraw_absent(present)
+        self._mind_shelf()
+
+    def _reread(self) -> None:
+        """See every device as if for the first time, but let sweeps of drives that are still wanted go on."""
+        table = mounts.read(self._proc)
+        for sys_name, drive in list(self._drives.items()):
+            if drive.life.stage is Stage.SWEEPING and not self._unwanted(drive):
+                continue
+            self._feed(sys_name, lifecycle.Appeared(reason="the configuration was read again"))
+        for event in self._source.enumerate():
+            self._see(event, table)
+
+    def _unwanted(self, drive: _Drive) -> Skip | None:
+        return match.wanted(drive.device, self._members(drive.device), self._config.match)
+
+    # --- mounts ------------------------------------------------------------------------------------------------
+
+    def _uses(self, device: Device, table: tuple[Mount, ...]) -> frozenset[tuple[str, bool, str]]:
+        """What of the device is mounted: (number, read-only, filesystem). Binding it once more changes nothing."""
+        numbers = {device.device_number, *sysfs.partitions(device.device_number, self._sys).values()}
+        return frozenset(
+            (number, mount.read_only, mount.filesystem)
+            for mount in table
+            if (number := location.number_of(mount, self._sys)) in numbers
+        )
+
+    def _on_mounts(self) -> None:
+        if not self._mount_watch.changed():
+            return
+        table = mounts.read(self._proc)
+        for sys_name, drive in list(self._drives.items()):
+            try:
+                uses = self._uses(drive.device, table)
+            except TargetError:
+                continue  # it has gone, and its event is on the way
+            if uses != drive.uses:
+                drive.uses = uses
+                self._feed(sys_name, lifecycle.Appeared(reason="mounted" if uses else "unmounted"))
+        self._pump()
+
+    # --- the life of a drive -----------------------------------------------------------------------------------
+
+    def _feed(self, sys_name: str, event: Event) -> None:
+        """Let the event happen to the drive, and do what follows from it."""
+        drive = self._drives.get(sys_name)
+        if drive is None:
+            return
+        backoff = Backoff(first_s=self._config.retry_first, most_s=self._config.retry_most)
+        life, effects = lifecycle.step(drive.life, event, backoff)
+        if life is drive.life:
+            return
+        drive.rest()
+        if life is None:
+            del self._drives[sys_name]
+        else:
+            if life.stage is not drive.life.stage:
+                drive.since = self._moment()
+            drive.life = life
+            drive.sweeping = None
+            level = logging.WARNING if life.stage is Stage.FAILED else logging.INFO
+            _log.log(level, "%s: %s: %s", sys_name, life.stage.value, life.reason)
+        for effect in effects:
+            self._do(sys_name, drive, effect)
+        self._touch()
+
+    def _do(self, sys_name: str, drive: _Drive, effect: Effect) -> None:
+        loop = asyncio.get_running_loop()
+        match effect:
+            case lifecycle.Settle():
+                drive.timer = loop.call_later(self._config.settle, self._look, sys_name)
+            case lifecycle.RetryIn(seconds=seconds):
+                drive.next_try = (_now() + timedelta(seconds=seconds)).isoformat(timespec="seconds")
+                drive.timer = loop.call_later(seconds, self._feed, sys_name, lifecycle.Retry())
+            case lifecycle.StartSweep():
+                self._sweep = asyncio.ensure_future(self._run_sweep(sys_name, drive))
+            case lifecycle.CancelSweep():
+                if self._runner and self._swept == sys_name:
+                    asyncio.ensure_future(self._runner.close())  # noqa: RUF006 - _run_sweep waits for its end
+            case lifecycle.Withdraw():
+                if drive.shown:
+                    self._shelf.withdraw(drive.device.name)
+                    self._mind_shelf()
+
+    def _look(self, sys_name: str) -> None:
+        """The drive has settled: find out what it is used for, without blocking."""
+        if drive := self._drives.get(sys_name):
+            drive.timer = None
+            drive.looking = asyncio.ensure_future(self._decide(sys_name, drive))
+
+    async def _decide(self, sys_name: str, drive: _Drive) -> None:
+        ask = partial(survey, drive.device.node, self._config, sys=self._sys, proc=self._proc)
+        try:
+            found = await asyncio.wait_for(in_thread(ask), LOOK_S)
+        except asyncio.TimeoutError:
+            self._feed(sys_name, lifecycle.Failed(reason=f"it has not answered for {LOOK_S:.0f} s"))
+        except AioTunedError as error:
+            self._feed(sys_name, lifecycle.Failed(reason=str(error)))
+        except OSError as error:
+            self._feed(sys_name, lifecycle.Failed(reason=f"it cannot be looked at: {error}"))
+        else:
+            if self._drives.get(sys_name) is drive:
+                self._feed(sys_name, self._follow(drive, found))
+        self._pump()
+
+    def _follow(self, drive: _Drive, found: Survey) -> Event:
+        """What follows from what a look found."""
+        if found.device.diskseq != drive.device.diskseq:
+            return lifecycle.Failed(reason="another disk has taken its name")
+        drive.device = replace(found.device, name=drive.device.name)
+        decision = (unwanted := self._unwanted(drive)) or found.decision
+        if isinstance(decision, Skip):
+            drive.target = None
+            # What was measured still holds on a drive that is full just now, but not on a volume's member.
+            holds = not unwanted and not found.usage.holders and self._shelf.recall(drive.device.name)
+            self._show(drive, self._judge(drive).publish if holds else None)
+            return lifecycle.Unfit(reason=decision.reason)
+        drive.target = decision
+        verdict = self._judge(drive)
+        self._show(drive, verdict.publish)
+        if verdict.sweep == "none":
+            return lifecycle.Satisfied(reason=verdict.reason)
+        want = Want(
+            sweep=verdict.sweep,
+            profiled=self._shelf.recall(drive.device.name) is not None,
+            mounted=decision.kind == "scratch",
+            reason=verdict.reason,
+        )
+        return lifecycle.Wanted(want=want)
+
+    def _judge(self, drive: _Drive) -> Verdict:
+        """What to publish and to sweep, by all that is known now."""
+        own = self._shelf.recall(drive.device.name)
+        verdict = prior.judge(
+            drive.device,
+            identity.fingerprint(drive.device, drive.target.filesystem if drive.target else "", self._release),
+            self._release,
+            drive.target,
+            own,
+            self._shelf.recall_all(),
+            siblings=self._config.siblings,
+            kernel_change=self._config.kernel_change,
+            made_by=__version__,
+        )
+        if drive.full_because:
+            verdict = replace(verdict, sweep="full", reason=drive.full_because, against=None)
+        return verdict
+
+    def _show(self, drive: _Drive, shown: Profile | None) -> None:
+        """Let readers find this profile of the drive, or none."""
+        if shown:
+            self._shelf.put(shown)
+        elif drive.shown:
+            self._shelf.withdraw(drive.device.name)
+        drive.shown = shown
+        self._mind_shelf()
+
+    def _mind_shelf(self) -> None:
+        """Try again later what could not be written."""
+        if not self._shelf.pending:
+            self._shelf_failures = 0
+        elif self._shelf_due is None:
+            self._shelf_failures += 1
+            backoff = Backoff(first_s=self._config.retry_first, most_s=self._config.retry_most)
+            wait = backoff.after(self._shelf_failures)
+            self._shelf_due = asyncio.get_running_loop().call_later(wait, self._retry_shelf)
+        self._touch()
+
+    def _retry_shelf(self) -> None:
+        self._shelf_due = None
+        self._shelf.retry()
+        self._mind_shelf()
+
+    # --- one sweep at a time -----------------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        """If nothing is swept, begin with whoever is first in line."""
+        if self._swept or self._stopped.is_set():
+            return
+        sys_name = lifecycle.first_in_line({key: drive.life for key, drive in self._drives.items()})
+        if sys_name:
+            self._swept = sys_name
+            self._feed(sys_name, lifecycle.Turn())
+
+    def _journal(self, device: Device) -> Path:
+        return self._config.state / "journals" / f"{device.name}.journal"
+
+    def _job(self, drive: _Drive) -> Job:
+        """The sweep that is due now: a twin may have been measured since it was queued."""
+        verdict = self._judge(drive)
+        config, settings = self._config, None
+        if verdict.sweep == "check" and verdict.against:
+            settings = prior.check_settings(verdict.against, config.grid)
+            config = replace(config, time_budget=config.time_budget * _CHECK_SHARE)
+        own = self._shelf.recall(drive.device.name)
+        # The same over restarts, so that a sweep can go on, and another one after each sweep.
+        seed = zlib.crc32(f"{drive.device.name} {own.evidence.measured_at if own else ''}".encode())
+        return Job(
+            device=drive.device,
+            config=config,
+            seed=seed,
+            helper=self._helper,
+            journal=self._journal(drive.device),
+            ledger=ledger_path(config.state),
+            settings=settings,
+            against=verdict.against if settings else None,
+        )
+
+    async def _run_sweep(self, sys_name: str, drive: _Drive) -> None:
+        """One worker from its start to its end, whatever becomes of the drive meanwhile."""
+        try:
+            job = self._job(drive)
+            try:
+                self._runner = await Runner.start(job, partial(self._hear, drive))
+            except OSError as error:
+                self._feed(sys_name, lifecycle.Failed(reason=f"no worker could be started: {error.strerror}"))
+                return
+            if not self._is_swept(sys_name, drive):  # cancelled while it was starting
+                await self._runner.close()
+            final = await self._runner.result()
+            self._take(sys_name, drive, job, final)
+        except Exception:  # noqa: BLE001 - whatever it is, the other drives must have their turn
+            _log.exception("%s: the sweep's end could not be handled", sys_name)
+            self._feed(sys_name, lifecycle.Failed(reason="an error of aio-tuned itself; see the journal"))
+        finally:
+            self._runner = None
+            self._swept = ""
+            self._pump()
+
+    def _hear(self, drive: _Drive, message: Message) -> None:
+        """What the worker says while it works."""
+        was = drive.sweeping or status.Sweeping(
+            doing="starting", share=0.0, left_s=0.0, best_bytes_per_s=0.0, written_bytes=0
+        )
+        match message:
+            case wire.Working():
+                drive.sweeping = status.Sweeping(
+                    doing=message.doing,
+                    share=message.share,
+                    left_s=message.left_s,
+                    best_bytes_per_s=message.best_bytes_per_s,
+                    written_bytes=message.written_bytes,
+                )
+            case wire.Paused(reason=reason):
+                drive.sweeping = replace(was, paused=reason)
+                _log.info("%s: %s", drive.device.sys_name, f"paused: {reason}" if reason else "goes on")
+            case wire.Began(where=where):
+                drive.sweeping = replace(was, doing=where)
+                _log.info("%s: sweeping: %s", drive.device.sys_name, where)
+            case _:
+                return
+        self._touch()
+
+    def _is_swept(self, sys_name: str, drive: _Drive) -> bool:
+        """Whether the drive is still there, and its sweep still wanted."""
+        return self._drives.get(sys_name) is drive and drive.life.stage is Stage.SWEEPING
+
+    def _take(self, sys_name: str, drive: _Drive, job: Job, final: Final) -> None:
+        """What came of a sweep. Of one that was cancelled meanwhile only a measurement is kept."""
+        there = self._is_swept(sys_name, drive)
+        match final:
+            case wire.Done(text=text, trouble=trouble):
+                measured = profile.parse(text)
+                if trouble:
+                    _log.warning("%s: %s", sys_name, trouble)
+                kept = self._shelf.remember(measured)
+                if kept:
+                    job.journal.unlink(missing_ok=True)
+                if there:
+                    drive.full_because = ""
+                    self._show(drive, measured)
+                    self._feed(sys_name, lifecycle.Finished(reason=_outcome(measured, job)))
+                    self._show_to_twins(drive)
+            case _ if not there:
+                _log.info("%s: its sweep has ended", sys_name)
+            case wire.Disagreed(reason=reason):
+                job.journal.unlink(missing_ok=True)
+                drive.full_because = reason
+                want = Want(sweep="full", profiled=False, mounted=bool(drive.uses), reason=reason)
+                self._feed(sys_name, lifecycle.Wanted(want=want))
+            case wire.GaveWay(reason=reason, seconds=seconds):
+                self._feed(sys_name, lifecycle.Deferred(reason=reason, seconds=seconds))
+            case wire.WentWrong(reason=reason):
+                if drive.life.failures:
+                    # Twice in a row: what was recorded may be what makes it fail.
+                    job.journal.unlink(missing_ok=True)
+                self._feed(sys_name, lifecycle.Failed(reason=reason))
+
+    def _show_to_twins(self, measured: _Drive) -> None:
+        """Drives of the same model that wait for their turn have better settings to begin with now."""
+        for drive in self._drives.values():
+            waits = drive.life.stage in (Stage.SETTLING, Stage.QUEUED)
+            if drive is not measured and waits and self._shelf.recall(drive.device.name) is None:
+                self._show(drive, self._judge(drive).publish)
+
+    # --- the operator ------------------------------------------------------------------------------------------
+
+    async def answer(self, request: Mapping[str, Any]) -> str:
+        """Do what the operator asks for; UsageError or TargetError if that cannot be."""
+        name = request.get("name")
+        sys_name = self._of_name(name) if isinstance(name, str) else ""
+        drive = self._drives.get(sys_name)
+        if drive is None:
+            raise TargetError(f"{name} is not a drive that the daemon knows; aio-tuned status lists them")
+        match request.get("do"):
+            case "stop":
+                return await self._halt(sys_name, drive)
+            case "retune":
+                return self._retune(sys_name, drive, force=bool(request.get("force")))
+            case unknown:
+                raise UsageError(f"the daemon does not know how to {unknown!r}")
+
+    async def _halt(self, sys_name: str, drive: _Drive) -> str:
+        swept = self._sweep if self._swept == sys_name else None
+        reason = f"stopped by the operator; to go on: aio-tuned retune {drive.device.name}"
+        self._feed(sys_name, lifecycle.Stopped(reason=reason))
+        if swept:
+            # Whoever asks wants to unmount: the scratch file must be gone when we answer.
+            await asyncio.wait({swept})
+            return f"{drive.device.name}: the sweep was ended, and nothing of it is left on the drive"
+        return f"{drive.device.name}: it is not swept until aio-tuned retune, or until it is plugged in again"
+
+    def _retune(self, sys_name: str, drive: _Drive, *, force: bool) -> str:
+        if drive.life.stage is Stage.SWEEPING and not force:
+            return f"{drive.device.name}: it is being swept just now"
+        if drive.life.stage is Stage.PUBLISHED and not force:
+            raise UsageError(f"{drive.device.name}: {drive.life.reason}; --force sweeps it all the same")
+        if force:
+            drive.full_because = "asked for by the operator"
+            with contextlib.suppress(OSError):
+                self._journal(drive.device).unlink(missing_ok=True)
+        self._feed(sys_name, lifecycle.Appeared(reason="asked for by the operator", asked=True))
+        return f"{drive.device.name}: it is looked at again; aio-tuned status shows how it goes on"
+
+    # --- status ------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _moment() -> str:
+        return _now().isoformat(timespec="seconds")
+
+    def _touch(self) -> None:
+        """Something has changed: write the status soon, and not more often than needed."""
+        if self._status_due is None and not self._stopped.is_set():
+            loop = asyncio.get_running_loop()
+            wait = _STATUS_EVERY_S if self._swept else 0.05
+            self._status_due = loop.call_later(wait, self._write_status)
+
+    def _write_status(self) -> None:
+        self._status_due = None
+        try:
+            status.write(self._config.runtime, self._status())
+        except OSError as error:
+            _log.warning("the status cannot be written: %s", error)
+        self._notify.status(self._headline())
+
+    def _status(self) -> status.Status:
+        troubles = [self._config_trouble, *self._shelf.troubles.values(), self._ledger.trouble]
+        return status.Status(
+            version=__version__,
+            pid=os.getpid(),
+            since=self._since,
+            drives=tuple(self._drive_status(drive) for drive in self._drives.values()),
+            troubles=tuple(trouble for trouble in troubles if trouble),
+        )
+
+    def _drive_status(self, drive: _Drive) -> status.DriveStatus:
+        device, shown = drive.device, drive.shown
+        published = shown is not None and self._shelf.shows(device.name)
+        return status.DriveStatus(
+            name=device.name,
+            node=str(device.node),
+            model=device.model,
+            serial=device.serial,
+            size_bytes=device.size_bytes,
+            stage=drive.life.stage.value,
+            reason=drive.life.reason,
+            since=drive.since,
+            published=shown.state if shown and published else "",
+            profile=str(self._config.profiles / f"{device.name}.toml") if published else "",
+            overridden=device.name in self._shelf.overridden,
+            measured_at=(shown.evidence.measured_at or "") if shown else "",
+            read_bytes_per_s=_rate(shown.read) if shown else 0,
+            write_bytes_per_s=_rate(shown.write) if shown else 0,
+            written_today_bytes=self._ledger.written_today(device.id),
+            next_try=drive.next_try,
+            sweeping=drive.sweeping if drive.life.stage is Stage.SWEEPING else None,
+        )
+
+    def _headline(self) -> str:
+        """For `systemctl status`."""
+        stages = [drive.life.stage for drive in self._drives.values()]
+        counts = ", ".join(f"{stages.count(stage)} {stage.value}" for stage in Stage if stage in stages)
+        drive = self._drives.get(self._swept)
+        if drive and drive.sweeping:
+            at = drive.sweeping
+            left = f", at most {units.duration(at.left_s)} left" if at.left_s else ""
+            doing = f"paused: {at.paused}" if at.paused else f"{at.doing}, {at.share:.0%}{left}"
+            return f"{self._swept}: {doing}; {counts}"
+        return counts or "no drive is there"
+
+
+def ledger_path(state: Path) -> Path:
+    """Where the bytes that sweeps have written are counted."""
+    return state / "written.journal"
+
+
+def _rate(section: object) -> int:
+    return section.throughput_bytes_per_s if isinstance(section, Result) else 0
+
+
+def _outcome(measured: Profile, job: Job) -> str:
+    how = f"checked against {job.against.device.name}" if job.against else "swept"
+    return f"{how}: {measured.evidence.points_measured} points in {units.duration(measured.evidence.seconds)}"
