@@ -2,7 +2,7 @@
 # is under .venv/ and build/.
 
 .DEFAULT_GOAL := help
-.PHONY: help tune test lint bench clean
+.PHONY: help tune test lint bench install uninstall deb clean
 MAKEFLAGS += --no-builtin-rules
 
 DIR = .
@@ -10,7 +10,9 @@ ARGS =
 BENCH = vs_fio
 TIER =
 PYTHON =
-export DIR ARGS PYTHON
+DESTDIR =
+PURGE =
+export DIR ARGS PYTHON DESTDIR PURGE
 
 # losetup, mkfs and blkid lie in sbin, which is not on everyone's PATH.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
@@ -33,7 +35,7 @@ bin = .venv/bin
 sources = daemon tests
 
 help: ## this list
-	@awk -F ' *:.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ' *:.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo '  PYTHON=python3.12 makes .venv with that interpreter. tune and test install what is missing, hence sudo.'
 
@@ -56,6 +58,16 @@ lint: ## ruff and mypy
 bench: ## sudo make bench [BENCH=vs_fio] [ARGS="--help"]: run a script of tests/bench; figures, never a verdict
 	@sh .ci/bootstrap test bench
 	@$(bin)/python tests/bench/$(BENCH).py $(ARGS)
+
+install: ## sudo make install: put aio-tuned into /opt/aio-tuned and run its daemon; again: upgrade
+	@sh .ci/install install
+
+uninstall: ## sudo make uninstall [PURGE=1]: take it away; PURGE=1 profiles, state and configuration too
+	@sh .ci/install uninstall
+
+deb: ## sudo make deb: build/aio-tuned_VERSION_ARCH.deb for this Debian or Ubuntu
+	@sh .ci/bootstrap deb
+	@package=$$(sh .deb/build) && lintian --allow-root --fail-on error $$package && echo $$package
 
 clean: ## remove .venv, build and dist
 	rm -rf .venv build dist

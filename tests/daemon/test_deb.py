@@ -1,0 +1,78 @@
+"""`make deb`: what is in the package. tests/vm/test_package.py installs it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from aio_tuned import __version__
+from aio_tuned.config import DEFAULT_PATH
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*words: str | Path) -> str:
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package, built as `make deb` builds it."""
+    lacking = [name for name in ("dpkg-buildpackage", "dh", "dh_python3", "lintian") if shutil.which(name) is None]
+    if lacking:
+        pytest.skip(f"needs {', '.join(lacking)} (sh .ci/bootstrap deb)")
+    return Path(run(ROOT / ".deb/build", tmp_path_factory.mktemp("deb")).strip())
+
+
+@pytest.fixture(scope="module")
+def unpacked(package: Path) -> Path:
+    """Its files, and its control files in DEBIAN/."""
+    run("dpkg-deb", "--raw-extract", package, package.parent / "unpacked")
+    return package.parent / "unpacked"
+
+
+def field(package: Path, name: str) -> str:
+    return run("dpkg-deb", "--field", package, name).strip()
+
+
+def test_it_is_named_as_is_usual(package: Path) -> None:
+    architecture = run("dpkg", "--print-architecture").strip()
+    assert package.name == f"aio-tuned_{__version__}_{architecture}.deb"
+    assert field(package, "Version") == __version__
+
+
+def test_lintian_finds_no_error(package: Path) -> None:
+    run("lintian", "--allow-root", "--fail-on=error", package)
+
+
+def test_it_depends_on_the_distributions_own_packages(package: Path) -> None:
+    wanted = field(package, "Depends")
+    for name in ("python3-numpy", "python3-pyudev", "python3-sdnotify", "python3-toml"):
+        assert f"{name} (>= " in wanted
+    assert re.search(r"python3 \(>= 3\.11\) \| python3-tomli\b", wanted)
+    assert re.search(r"\blibaio1(t64)? \(>= ", wanted)
+
+
+def test_every_module_and_the_helper_are_there(unpacked: Path) -> None:
+    ours = {path.name for path in (ROOT / "daemon/aio_tuned").iterdir() if path.name != "__pycache__"}
+    assert {path.name for path in (unpacked / "usr/lib/python3/dist-packages/aio_tuned").iterdir()} == ours
+    assert run(unpacked / "usr/bin/aio-sweep", "--version").strip() == f"aio-sweep {__version__}"
+    assert (unpacked / "usr/bin/aio-tuned").read_text().startswith("#!/usr/bin/python3 -I\n")
+
+
+def test_the_unit_is_the_one_of_this_tree(unpacked: Path) -> None:
+    (unit,) = unpacked.rglob("aio-tuned.service")
+    assert unit.parent.relative_to(unpacked).as_posix() in ("lib/systemd/system", "usr/lib/systemd/system")
+    assert unit.read_text() == (ROOT / "systemd/aio-tuned.service").read_text()
+    assert not list(unpacked.rglob("rules.d"))  # the udev rule is an example
+
+
+def test_the_configuration_is_a_conffile(unpacked: Path) -> None:
+    assert (unpacked / "DEBIAN/conffiles").read_text().split() == [str(DEFAULT_PATH)]
+    assert (unpacked / str(DEFAULT_PATH)[1:]).read_text() == (ROOT / "etc/aio-tuned.conf").read_text()

@@ -1,0 +1,139 @@
+"""`make install` and `make uninstall`, into a folder that stands for /."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HOME = "opt/aio-tuned"
+UNIT = "etc/systemd/system/aio-tuned.service"
+SETTINGS = "etc/aio-tuned/aio-tuned.conf"
+COMMANDS = ("aio-tuned", "aio-sweep")
+
+
+def make(*words: str) -> subprocess.CompletedProcess[str]:
+    """Outside of the `make test` that may have started this."""
+    environment = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    words = ("make", "--no-print-directory", *words)
+    return subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def make_well(*words: str) -> str:
+    done = make(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stderr
+
+
+def files(root: Path) -> set[str]:
+    """All that is no directory, as seen from `root`."""
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_symlink() or not path.is_dir()}
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one `make install` made; not to be changed."""
+    root = tmp_path_factory.mktemp("installed")
+    make_well("install", f"DESTDIR={root}")
+    return root
+
+
+@pytest.fixture
+def root(installed: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may spoil."""
+    return Path(shutil.copytree(installed, tmp_path / "root", symlinks=True))
+
+
+def test_the_commands_are_on_the_path_and_run(installed: Path) -> None:
+    for command in COMMANDS:
+        assert (installed / "usr/local/bin" / command).readlink() == Path("/") / HOME / "bin" / command
+        assert os.access(installed / HOME / "bin" / command, os.X_OK)
+    for words in (["bin/python", "-m", "aio_tuned", "--version"], ["bin/aio-sweep", "--version"]):
+        done = subprocess.run([installed / HOME / words[0], *words[1:]], capture_output=True, text=True, check=False)
+        assert done.stdout.startswith(("aio-tuned ", "aio-sweep ")), done.stderr
+
+
+def test_the_daemon_is_started_from_its_own_environment(installed: Path) -> None:
+    source = (ROOT / "systemd/aio-tuned.service").read_text()
+    unit = (installed / UNIT).read_text()
+    assert f"\nExecStart=/{HOME}/bin/aio-tuned daemon\n" in unit
+    assert unit == source.replace("ExecStart=/usr/bin/", f"ExecStart=/{HOME}/bin/")
+
+
+def test_nothing_that_runs_names_the_staging_folder(installed: Path) -> None:
+    scripts = [path for path in (installed / HOME / "bin").iterdir() if path.is_file()]
+    named = [
+        path.name
+        for path in (*scripts, installed / HOME / "pyvenv.cfg")
+        if str(installed).encode() in path.read_bytes()
+    ]
+    assert named == []
+    assert (installed / HOME / "bin/aio-tuned").read_text().startswith(f"#!/{HOME}/bin/python")
+
+
+def test_everybody_may_read_and_only_root_write(installed: Path) -> None:
+    for path in installed.rglob("*"):
+        mode = path.lstat().st_mode
+        if not stat.S_ISLNK(mode):
+            assert mode & 0o022 == 0, path
+            assert mode & 0o444 == 0o444, path
+
+
+def test_installing_again_keeps_the_configuration_and_nothing_else_of_before(root: Path) -> None:
+    before = files(root)
+    (root / SETTINGS).write_text("[choose]\ntolerance_percent = 2.0\n")
+    (root / UNIT).write_text("an older one\n")
+    (root / HOME / "bin/aio-sweep").write_text("an older one\n")
+    (root / HOME / "left-over").touch()
+    (root / "etc/aio-tuned/drive.toml").write_text("a profile\n")
+    said = make_well("install", f"DESTDIR={root}")
+    assert "aio-tuned.conf is kept" in said
+    assert (root / SETTINGS).read_text() == "[choose]\ntolerance_percent = 2.0\n"
+    assert "ExecStart=" in (root / UNIT).read_text()
+    assert (
+        subprocess.run([root / HOME / "bin/aio-sweep", "--version"], capture_output=True, check=False).returncode == 0
+    )
+    assert files(root) == before | {"etc/aio-tuned/drive.toml"}
+
+
+def test_uninstall_keeps_what_is_the_users(root: Path) -> None:
+    theirs = {SETTINGS, "etc/aio-tuned/drive.toml", "var/lib/aio-tuned/drive.samples.jsonl", "usr/local/bin/other"}
+    for name in theirs - {SETTINGS}:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    assert "PURGE=1" in make_well("uninstall", f"DESTDIR={root}")
+    assert files(root) == theirs
+    assert not (root / HOME).exists()
+    make_well("uninstall", f"DESTDIR={root}")  # there is nothing left to remove, which is fine
+    make_well("uninstall", f"DESTDIR={root}", "PURGE=1")
+    assert files(root) == {"usr/local/bin/other"}
+
+
+def test_a_command_that_is_not_ours_stays(root: Path) -> None:
+    command = root / "usr/local/bin/aio-tuned"
+    command.unlink()
+    command.write_text("somebody's own\n")
+    make_well("uninstall", f"DESTDIR={root}")
+    assert command.read_text() == "somebody's own\n"
+
+
+def test_what_is_no_environment_of_ours_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / HOME).mkdir(parents=True)
+    (tmp_path / HOME / "precious").touch()
+    for action in ("install", "uninstall"):
+        done = make(action, f"DESTDIR={tmp_path}")
+        assert done.returncode != 0
+        assert "is in the way" in done.stderr
+    assert files(tmp_path) == {f"{HOME}/precious"}
+
+
+def test_a_relative_destdir_is_refused(tmp_path: Path) -> None:
+    done = make("install", f"DESTDIR={os.path.relpath(tmp_path, ROOT)}")
+    assert done.returncode != 0
+    assert "is not an absolute path" in done.stderr
+    assert files(tmp_path) == set()
