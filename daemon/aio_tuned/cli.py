@@ -234,7 +234,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _daemon(arguments: argparse.Namespace) -> int:
-    from aio_tuned import service  # asyncio and pyudev: nobody else needs them
+    from aio_tuned import service
 
     settings = _load_config(arguments)
     service.run(settings, service.loader(arguments.config, settings), arguments.helper)

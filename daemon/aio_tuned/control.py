@@ -27,7 +27,10 @@ def socket_path(runtime: Path) -> Path:
 
 
 async def serve(path: Path, handle: Callable[[Mapping[str, Any]], Awaitable[str]]) -> asyncio.AbstractServer:
-    """Answer requests: `handle` returns what to tell the operator, or raises UsageError or TargetError with why not."""
+    """Answer requests: `handle` returns what to tell the operator, or raises with why not.
+
+    UsageError, TargetError and BusyError reach whoever asked.
+    """
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -60,7 +63,7 @@ async def _answer(line: bytes, handle: Callable[[Mapping[str, Any]], Awaitable[s
         return {"error": f"not a request: {error}", "exit_code": Exit.USAGE}
     try:
         return {"said": await handle(request)}
-    except (TargetError, UsageError) as error:
+    except (TargetError, UsageError, BusyError) as error:
         return {"error": str(error), "exit_code": error.exit_code}
 
 
@@ -82,5 +85,6 @@ def ask(runtime: Path, request: Mapping[str, Any]) -> str:
         except (OSError, ValueError) as error:
             raise BusyError(f"the daemon does not answer ({error}); see systemctl status aio-tuned") from None
     if "error" in answer:
-        raise (UsageError if answer.get("exit_code") == Exit.USAGE else TargetError)(str(answer["error"]))
+        known = {kind.exit_code: kind for kind in (UsageError, BusyError)}
+        raise known.get(answer.get("exit_code"), TargetError)(str(answer["error"]))
     return str(answer.get("said", ""))

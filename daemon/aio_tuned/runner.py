@@ -74,6 +74,11 @@ class Runner:
             await process.stdin.drain()
         return cls(process, listen)
 
+    @property
+    def is_left(self) -> bool:
+        """Whether the worker could not be ended."""
+        return self._left.is_set()
+
     async def _read(self) -> None:
         assert self._process.stdout is not None  # noqa: S101 - we asked for the pipe
         while line := await self._process.stdout.readline():

@@ -121,6 +121,8 @@ def read(runtime: Path) -> Status:
     path = status_path(runtime)
     try:
         table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if table["schema"] != SCHEMA:
+            raise ValueError(f"schema {table['schema']}")  # noqa: TRY301 - as any other word that is not known
         drives = [
             DriveStatus(**{**drive, "sweeping": drive["sweeping"] and Sweeping(**drive["sweeping"])})
             for drive in table.pop("drives")

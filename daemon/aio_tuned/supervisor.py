@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from aio_tuned import __version__, identity, lifecycle, location, match, mounts, prior, profile, status, sysfs, units
 from aio_tuned import job as wire
 from aio_tuned.blocking import in_thread
-from aio_tuned.errors import AioTunedError, TargetError, UsageError
+from aio_tuned.errors import AioTunedError, BusyError, TargetError, UsageError
 from aio_tuned.job import Job
 from aio_tuned.lifecycle import Backoff, Life, Stage, Want
 from aio_tuned.model import Result, Skip
@@ -113,6 +113,7 @@ class Supervisor:
         self._drives: dict[str, _Drive] = {}
         self._runner: Runner | None = None
         self._swept = ""
+        self._left_behind = ""
         self._sweep: asyncio.Task[None] | None = None
         self._config_trouble = ""
         self._status_due: asyncio.TimerHandle | None = None
@@ -225,7 +226,7 @@ class Supervisor:
         if event.action not in ("add", "remove"):
             return
         for sys_name, drive in list(self._drives.items()):
-            if event.sys_name.startswith(sys_name) and drive.life.stage is not Stage.SWEEPING:
+            if _disk_of(event.sys_name) == sys_name and drive.life.stage is not Stage.SWEEPING:
                 self._feed(sys_name, lifecycle.Appeared(reason=f"partition {event.sys_name}: {event.action}"))
 
     def _device(self, number: str) -> Device:
@@ -540,6 +541,7 @@ class Supervisor:
             if not self._is_swept(sys_name, drive):  # cancelled while it was starting
                 await self._runner.close()
             final = await self._runner.result()
+            self._left_behind = sys_name if self._runner.is_left else ""
             self._take(sys_name, drive, job, final)
         except Exception:  # noqa: BLE001 - whatever it is, the other drives must have their turn
             _log.exception("%s: the sweep's end could not be handled", sys_name)
@@ -639,6 +641,8 @@ class Supervisor:
         if swept:
             # Whoever asks wants to unmount: the scratch file must be gone when we answer.
             await asyncio.wait({swept})
+            if self._left_behind == sys_name:
+                raise BusyError(f"{drive.device.name}: its worker is stuck in the kernel and cannot be ended")
             return f"{drive.device.name}: the sweep was ended, and nothing of it is left on the drive"
         return f"{drive.device.name}: it is not swept until aio-tuned retune, or until it is plugged in again"
 
@@ -719,6 +723,13 @@ class Supervisor:
             doing = f"paused: {at.paused}" if at.paused else f"{at.doing}, {at.share:.0%}{left}"
             return f"{self._swept}: {doing}; {counts}"
         return counts or "no drive is there"
+
+
+def _disk_of(partition: str) -> str:
+    """The name of the disk that a partition is on, by its own: it may have gone from /sys already."""
+    disk = partition.rstrip("0123456789")
+    # nvme0n1p1, md0p1, loop0p1; but sda1.
+    return disk[:-1] if disk[-1:] == "p" and disk[-2:-1].isdigit() else disk
 
 
 def ledger_path(state: Path) -> Path:

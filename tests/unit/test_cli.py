@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -8,21 +9,23 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aio_tuned import location, profile
+from aio_tuned import control, location, profile, status
 from aio_tuned.cli import main, parser
-from aio_tuned.errors import Exit, TargetError
+from aio_tuned.errors import AioTunedError, Exit, TargetError, UsageError
+from aio_tuned.status import DriveStatus, Status
 from unit.builders import FAKE_HELPER, PROJECT, read_only_profile
 from unit.builders import profile as a_profile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-COMMANDS = ("tune", "show", "check-config")
+COMMANDS = ("tune", "show", "daemon", "status", "retune", "stop", "check-config")
 QUICK = ("--grid", "block_size=1M", "--grid", "io_parallelism=1", "--seed", "7", "--helper", str(FAKE_HELPER))
 
 
@@ -35,7 +38,8 @@ def _no_helper_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def conf(tmp_path: Path) -> Path:
     path = tmp_path / "aio-tuned.conf"
-    path.write_text(f'[paths]\nprofiles = "{tmp_path}/profiles"\nstate = "{tmp_path}/state"\n')
+    folders = {"profiles": "profiles", "state": "state", "runtime": "run"}
+    path.write_text("[paths]\n" + "".join(f'{key} = "{tmp_path}/{name}"\n' for key, name in folders.items()))
     return path
 
 
@@ -92,6 +96,13 @@ def left_with(words: list[str]) -> object:
         ["tune", "x", "--drop-caches", "sometimes"],
         ["show", "a", "b"],
         ["check-config", "a", "b"],
+        ["daemon", "x"],
+        ["daemon", "--bogus"],
+        ["status", "x"],
+        ["retune"],
+        ["retune", "a", "b"],
+        ["stop"],
+        ["stop", "x", "--force"],
     ],
     ids=lambda words: " ".join(words)[:40],
 )
@@ -129,6 +140,16 @@ def test_the_codes_of_the_errors_a_user_can_meet(
         (["--config", f"{tmp_path}/bad.conf", "check-config"], Exit.CONFIG, 78, "[sweep] time_budget"),
         ([*good, "check-config", f"{tmp_path}/none.conf"], Exit.CONFIG, 78, "none.conf: no such file"),
         ([*good, "show", "nvme-nobody"], Exit.TARGET, 66, "neither a profile in"),
+        ([*good, "status"], Exit.BUSY, 69, "the daemon does not run"),
+        ([*good, "status", "--json"], Exit.BUSY, 69, "systemctl start aio-tuned"),
+        ([*good, "retune", "nvme-x"], Exit.BUSY, 69, "the daemon is not there"),
+        ([*good, "stop", "nvme-x"], Exit.BUSY, 69, "the daemon is not there"),
+        ([*good, "stop", f"{tmp_path}/missing"], Exit.TARGET, 66, "missing: no such file or directory"),
+        ([*good, "stop", f"{tmp_path}/pipe"], Exit.TARGET, 66, "neither a directory, nor a file"),
+        ([*good, "retune", "/proc"], Exit.TARGET, 66, "/proc is on proc"),
+        (["--config", f"{tmp_path}/bad.conf", "daemon"], Exit.CONFIG, 78, "[sweep] time_budget"),
+        (["--config", f"{tmp_path}/none.conf", "status"], Exit.CONFIG, 78, "none.conf: no such file"),
+        (["--config", f"{tmp_path}/none.conf", "stop", "nvme-x"], Exit.CONFIG, 78, "none.conf: no such file"),
     ]
     for words, code, number, text in table:
         assert main(words) == code == number, words
@@ -325,6 +346,120 @@ def test_check_config_bad(tmp_path: Path, text: str, capsys: pytest.CaptureFixtu
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith(f"aio-tuned: {path}: ")
+
+
+# --- the daemon ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Path:
+    """Where `conf` says that the daemon keeps its lock, its status and its socket."""
+    path = tmp_path / "run"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def locked(runtime: Path) -> Iterator[None]:
+    """As if a daemon ran."""
+    lock = status.hold_lock(runtime)
+    yield
+    os.close(lock)
+
+
+A_DRIVE = DriveStatus(
+    name="nvme-x",
+    node="/dev/nvme0n1",
+    model="Model",
+    serial="Serial",
+    size_bytes=1 << 40,
+    stage="failed",
+    reason="media error",
+    since="2025-11-23T12:00:00+00:00",
+)
+A_STATUS = Status(
+    version="0.1.0", pid=1, since="2025-11-23T12:00:00+00:00", drives=(A_DRIVE,), troubles=("/etc is full",)
+)
+
+
+def test_status(conf: Path, runtime: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status.write(runtime, A_STATUS)
+    assert main(["--config", str(conf), "status"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out == status.describe(A_STATUS) + "\n"
+    assert main(["--config", str(conf), "status", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document == json.loads(json.dumps(asdict(A_STATUS)))
+    assert document["schema"] == 1
+
+
+def test_status_of_another_version_is_65(conf: Path, runtime: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status.status_path(runtime).write_text('{"schema": 99}')
+    assert main(["--config", str(conf), "status"]) == Exit.DATA
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "restart the daemon" in err
+
+
+@pytest.mark.usefixtures("locked")
+def test_a_second_daemon_leaves_with_a_clear_message(tmp_path: Path, conf: Path) -> None:
+    done = command("--config", conf, "daemon")
+    assert (done.returncode, done.stdout) == (69, "")
+    assert done.stderr == (
+        f"aio-tuned: the daemon runs already, as process {os.getpid()} ({tmp_path}/run/daemon.lock); this one leaves\n"
+    )
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["daemon.lock"]
+    assert not (tmp_path / "profiles").exists()
+
+
+def told(runtime: Path, *words: str, answer: str | AioTunedError = "it is done") -> tuple[int, list[dict[str, Any]]]:
+    """(exit code of the command, what a daemon that answers so was asked)."""
+    asked: list[dict[str, Any]] = []
+
+    async def handle(request: Mapping[str, Any]) -> str:
+        asked.append(dict(request))
+        if isinstance(answer, AioTunedError):
+            raise answer
+        return answer
+
+    async def talk() -> int:
+        server = await control.serve(control.socket_path(runtime), handle)
+        try:
+            return await asyncio.to_thread(main, words)
+        finally:
+            server.close()
+
+    return asyncio.run(talk()), asked
+
+
+@pytest.mark.parametrize(
+    ("words", "request_"),
+    [
+        (["retune", "nvme-x"], {"do": "retune", "name": "nvme-x", "force": False}),
+        (["retune", "nvme-x", "--force"], {"do": "retune", "name": "nvme-x", "force": True}),
+        (["stop", "nvme-x"], {"do": "stop", "name": "nvme-x"}),
+    ],
+)
+def test_what_the_daemon_is_told(
+    conf: Path, runtime: Path, words: list[str], request_: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert told(runtime, "--config", str(conf), *words) == (0, [request_])
+    assert capsys.readouterr() == ("it is done\n", "")
+    for error in (TargetError("nvme-x is not there"), UsageError("nothing to do")):
+        code, asked = told(runtime, "--config", str(conf), *words, answer=error)
+        assert (code, asked) == (error.exit_code, [request_])
+        assert capsys.readouterr() == ("", f"aio-tuned: {error}\n")
+
+
+def test_a_folder_stands_for_the_drive_below_it(
+    drive: Path, conf: Path, runtime: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = location.device(location.resolve(drive)).name
+    for target in (drive, conf):
+        _, asked = told(runtime, "--config", str(conf), "stop", str(target))
+        assert asked == [{"do": "stop", "name": name}]
+    capsys.readouterr()
 
 
 # --- tune, where the temporary folder is on a block device -----------------------------------------------

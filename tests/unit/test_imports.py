@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+import pkgutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import aio_tuned
+from aio_tuned.profile import render
+from unit.builders import PROJECT, profile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MODULES = sorted(found.name for found in pkgutil.iter_modules(aio_tuned.__path__) if found.name != "__main__")
+HEAVY = {"numpy", "rich"}
+# Rooms of the worker, and of `aio-tuned tune`, alone.
+WORKERS = {"aio_tuned.worker", "aio_tuned.tuner", "aio_tuned.sweep", "aio_tuned.race", "aio_tuned.stats"}
+
+
+def python(code: str, *words: str | Path, folder: Path | None = None) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env={"PYTHONPATH": str(PROJECT / "daemon"), "PATH": "/usr/bin:/bin"},
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+# What it loads only where it uses it counts too: it stays for good.
+DAEMON = """
+import json, sys
+import aio_tuned.service, aio_tuned.cli
+from pathlib import Path
+from aio_tuned import identity, prior, profile
+from aio_tuned.shelf import Shelf
+
+known = profile.parse(Path(sys.argv[1]).read_text())
+shelf = Shelf(Path("etc"), Path("var"))
+shelf.remember(known)
+shelf.put(known)
+prior.check_settings(known, aio_tuned.cli.config.Config().grid)
+print(json.dumps(list(sys.modules)))
+"""
+
+
+def test_the_daemon_does_without_numpy(tmp_path: Path) -> None:
+    (tmp_path / "known.toml").write_text(render(profile()))
+    loaded = set(json.loads(python(DAEMON, tmp_path / "known.toml", folder=tmp_path)))
+    assert (tmp_path / "etc" / f"{profile().device.name}.toml").exists()
+    assert {"aio_tuned.supervisor", "aio_tuned.runner", "pyudev", "toml"} <= loaded
+    assert loaded & (HEAVY | WORKERS) == set()
+
+
+def test_the_other_commands_load_neither_the_daemon_nor_numpy() -> None:
+    loaded = set(json.loads(python("import json, sys, aio_tuned.cli; print(json.dumps(list(sys.modules)))")))
+    assert loaded & (HEAVY | WORKERS | {"aio_tuned.service", "aio_tuned.supervisor"}) == set()
+
+
+QUIET = """
+import importlib, os, signal, sys, threading
+
+def state():
+    return (
+        os.getcwd(), dict(os.environ), os.umask(0o022), threading.enumerate(), sorted(os.listdir("/proc/self/fd")),
+        [signal.getsignal(number) for number in signal.valid_signals()], sorted(os.listdir(".")),
+    )
+
+before = state()
+for name in sys.argv[1:]:
+    importlib.import_module(f"aio_tuned.{name}")
+assert state() == before, (before, state())
+"""
+
+
+def test_importing_every_module_does_nothing(tmp_path: Path) -> None:
+    assert {"service", "worker", "supervisor"} < set(MODULES)
+    assert python(QUIET, *MODULES, folder=tmp_path) == ""
+    assert list(tmp_path.iterdir()) == []
