@@ -249,9 +249,9 @@ def _status(arguments: argparse.Namespace) -> int:
 
 def _name(target: str) -> str:
     """The name by which the daemon knows the target."""
-    path = Path(target)
-    if path.exists():
-        return location.device(location.resolve(path)).name
+    # Not Path.exists(), which raises where the current folder may not be searched.
+    if os.path.exists(target):  # noqa: PTH110
+        return location.device(location.resolve(Path(target))).name
     if "/" in target:
         raise TargetError(f"{target}: no such file or directory")
     return target

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,8 @@ def find(profiles: Path, target: str | None) -> list[Path]:
     named = profiles / f"{target}.toml"
     if "/" not in target and named.is_file():
         return [named]
-    if not given.exists():
+    # Not Path.exists(), which raises where the current folder may not be searched.
+    if not os.path.exists(given):  # noqa: PTH110
         raise TargetError(f"{target} is neither a profile in {profiles} nor a path")
     device = location.device(location.resolve(given))
     path = profiles / f"{device.name}.toml"

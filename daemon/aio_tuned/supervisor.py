@@ -43,8 +43,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# The status file follows a sweep at most this often.
+# The status file follows a sweep at most this often, and anything else this soon.
 _STATUS_EVERY_S = 1.0
+_STATUS_SOON_S = 0.05
 # How often limits that change without an event (a scheduler written to /sys) are looked at, with the watchdog's beat.
 _GLANCE_S = 60.0
 _CHECK_SHARE = 0.2
@@ -275,19 +276,16 @@ class Supervisor:
 
     def _arrive(self, device: Device, table: tuple[Mount, ...]) -> None:
         members = self._members(device)
-        skip = match.wanted(device, members, self._config.match)
-        if skip and not match.of_interest(device, members, self._config.match):
+        unwanted = match.wanted(device, members, self._config.match)
+        if device.hidden or (unwanted and not match.of_interest(device, members, self._config.match)):
             return
         _log.info("%s: %s is there", device.sys_name, device.name)
-        twin = self._of_name(device.name)
         reason = "it has just appeared"
         drive = _Drive(device=device, life=Life(stage=Stage.SETTLING, reason=reason), since=self._moment())
         drive.uses = self._uses(device, table)
         self._drives[device.sys_name] = drive
         self._feed(device.sys_name, lifecycle.Appeared(reason=reason))
-        if twin:
-            skip = Skip(reason=f"{twin} says that it is the same drive ({device.name}): only one can have the profile")
-        if skip:
+        if skip := self._unwanted(drive):
             self._feed(device.sys_name, lifecycle.Unfit(reason=skip.reason))
             return
         self._show(drive, self._judge(drive).publish)
@@ -335,6 +333,9 @@ class Supervisor:
             self._see(event, table)
 
     def _unwanted(self, drive: _Drive) -> Skip | None:
+        name = drive.device.name
+        if (twin := self._of_name(name)) != drive.device.sys_name:
+            return Skip(reason=f"{twin} says that it is the same drive ({name}): only one can have the profile")
         return match.wanted(drive.device, self._members(drive.device), self._config.match)
 
     # --- mounts ------------------------------------------------------------------------------------------------
@@ -401,7 +402,7 @@ class Supervisor:
                 if self._runner and self._swept == sys_name:
                     asyncio.ensure_future(self._runner.close())  # noqa: RUF006 - _run_sweep waits for its end
             case lifecycle.Withdraw():
-                if drive.shown:
+                if not self._of_name(drive.device.name):  # a twin's profile stays
                     self._shelf.withdraw(drive.device.name)
                     self._mind_shelf()
 
@@ -573,7 +574,7 @@ class Supervisor:
                 _log.info("%s: sweeping: %s", drive.device.sys_name, where)
             case _:
                 return
-        self._touch()
+        self._touch(_STATUS_EVERY_S)
 
     def _is_swept(self, sys_name: str, drive: _Drive) -> bool:
         """Whether the drive is still there, and its sweep still wanted."""
@@ -664,12 +665,16 @@ class Supervisor:
     def _moment() -> str:
         return _now().isoformat(timespec="seconds")
 
-    def _touch(self) -> None:
-        """Something has changed: write the status soon, and not more often than needed."""
-        if self._status_due is None and not self._stopped.is_set():
-            loop = asyncio.get_running_loop()
-            wait = _STATUS_EVERY_S if self._swept else 0.05
-            self._status_due = loop.call_later(wait, self._write_status)
+    def _touch(self, wait: float = _STATUS_SOON_S) -> None:
+        """Something has changed: write the status after that time at the latest, once for all that comes meanwhile."""
+        if self._stopped.is_set():
+            return
+        loop = asyncio.get_running_loop()
+        if self._status_due:
+            if self._status_due.when() <= loop.time() + wait:
+                return
+            self._status_due.cancel()
+        self._status_due = loop.call_later(wait, self._write_status)
 
     def _write_status(self) -> None:
         self._status_due = None

@@ -96,6 +96,7 @@ class _Attendant:
 
     def past(self, hello: Hello, header: Mapping[str, Any]) -> Past:
         self._ledger.settle(self._job.device.id, self._watcher.reserved_bytes, hello.fill_bytes)
+        self._watcher.reserved_bytes = 0
         path = self._job.journal
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -167,6 +168,7 @@ async def _sweep(job: Job) -> Final:
     try:
         measured = await tuner.run(task, watcher, _Attendant(job, gate, ledger, watcher))
     except UsageError as error:
+        ledger.settle(job.device.id, watcher.reserved_bytes, 0)  # it comes before the scratch file
         budget = min(job.config.write_budget_bytes(job.device.size_bytes), job.config.write_budget_per_day)
         if left_today >= budget:
             raise

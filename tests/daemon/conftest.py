@@ -20,6 +20,9 @@ import pytest
 
 import storage
 from aio_tuned.helper import find
+from daemon.daemon_process import FAKE, Daemon
+from daemon.loop_drive import LoopDrive
+from daemon.processes import alive, children, until
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -66,34 +69,6 @@ write_budget_floor = "64G"
 [choose]
 tolerance_percent = 0.1
 """
-
-
-def until(condition: Callable[[], object], seconds: float = 30.0) -> bool:
-    """Whether the condition becomes true in that time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
-
-
-def alive(process: int) -> bool:
-    """Whether the process runs: it exists and is no zombie."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2][0] != "Z"
-    except (OSError, IndexError):
-        return False
-
-
-def children(process: int) -> set[int]:
-    """The process's children."""
-    found = set()
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            if int(status.read_text().rpartition(") ")[2].split()[1]) == process:
-                found.add(int(status.parent.name))
-    return found
 
 
 # --- the tuner ---------------------------------------------------------------------------------------------
@@ -259,6 +234,38 @@ def endless(tuner: Tuner) -> Tuner:
     """The same with a sweep that lasts until it is ended."""
     tuner.configure(ENDLESS)
     return tuner
+
+
+# --- the daemon --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon that is not started yet; nothing of it outlives the test."""
+    made = Daemon(tmp_path_factory.mktemp("daemon"))
+    try:
+        yield made
+    finally:
+        made.kill()
+
+
+@pytest.fixture
+def quick_daemon(daemon: Daemon) -> Daemon:
+    """The same with a helper that answers at once."""
+    daemon.helper = FAKE
+    return daemon
+
+
+@pytest.fixture
+def loop_drive(cleared_last: ExitStack, tmp_path: Path) -> Callable[..., LoopDrive]:
+    """`loop_drive(size_bytes=384 MiB)` is a drive that is not plugged in yet, until the test ends."""
+
+    def make(size_bytes: int = 384 * MIB) -> LoopDrive:
+        drive = LoopDrive(tmp_path, size_bytes)
+        cleared_last.callback(drive.close)
+        return drive
+
+    return make
 
 
 # --- disks -------------------------------------------------------------------------------------------------

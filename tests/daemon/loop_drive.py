@@ -1,0 +1,77 @@
+"""A drive that can be plugged in and pulled: a loop device whose name stays the same over that."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import tempfile
+import time
+from pathlib import Path
+
+from storage import MAKE, run
+
+_GET_FREE = 0x4C82
+_CONFIGURE = 0x4C0A
+_AUTOCLEAR_AND_DIRECT = 4 | 16
+MIB = 1 << 20
+
+
+class LoopDrive:
+    """One with 4 KiB sectors that holds data of no kind that anybody knows; `name` is its profile's.
+
+    Its file is in memory and has no name any more, and the kernel detaches the device when the last one closes it: at
+    the latest when this process dies, however that happens.
+    """
+
+    def __init__(self, folder: Path, size_bytes: int = 384 * MIB) -> None:
+        memory = Path("/dev/shm")
+        with tempfile.NamedTemporaryFile(dir=memory if memory.is_dir() else folder, prefix="aio-tuned-test-") as file:
+            self._backing = os.dup(file.fileno())
+            self.name = f"loop-{file.name.strip('/').replace('/', '_')}"
+        data = os.urandom(MIB)
+        for offset in range(0, size_bytes, MIB):
+            os.pwrite(self._backing, data, offset)
+        self._devices: list[int] = []
+        self.node = Path()
+
+    @property
+    def queue(self) -> Path:
+        """The limits of its request queue in /sys, while it is plugged in."""
+        return Path("/sys/block") / self.node.name / "queue"
+
+    def plug(self) -> Path:
+        """Plug it in; its node is perhaps another one each time. Twice: as two drives that say they are the same."""
+        information = struct.pack("=5Q4I160x2Q", *(0,) * 8, _AUTOCLEAR_AND_DIRECT, 0, 0)
+        for _ in range(50):
+            control = os.open("/dev/loop-control", os.O_RDWR)
+            try:
+                self.node = Path(f"/dev/loop{fcntl.ioctl(control, _GET_FREE)}")
+            finally:
+                os.close(control)
+            device = os.open(self.node, os.O_RDWR)
+            try:
+                fcntl.ioctl(device, _CONFIGURE, struct.pack("=2I", self._backing, 4096) + information + bytes(64))
+            except OSError:  # somebody else was quicker
+                os.close(device)
+                time.sleep(0.05)
+                continue
+            # Closed only by pull(); not open for writing, which mkfs would have to share.
+            self._devices.append(os.open(self.node, os.O_RDONLY))
+            os.close(device)
+            return self.node
+        raise OSError("no loop device can be had")
+
+    def pull(self) -> None:
+        """Pull it out; it goes when nothing else holds it."""
+        while self._devices:
+            os.close(self._devices.pop())
+
+    def format(self) -> None:
+        """Put a filesystem on it."""
+        run(*MAKE["ext4"], self.node)
+
+    def close(self) -> None:
+        """Throw it away."""
+        self.pull()
+        os.close(self._backing)

@@ -1,0 +1,124 @@
+"""Others come first: the daemon's sweeps wait for them, and give way."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import time
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+import storage
+from daemon.processes import until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from daemon.daemon_process import Daemon
+    from daemon.loop_drive import LoopDrive
+
+MIB = 1 << 20
+POLITE = """
+[manners]
+busy_bytes_per_s = "16M"
+least_pause = 0.3
+"""
+
+
+@contextmanager
+def busy(drive: LoopDrive) -> Iterator[None]:
+    """Somebody reads the drive meanwhile, past the page cache: some 100 MB/s."""
+    over = Event()
+
+    def read() -> None:
+        descriptor = os.open(drive.node, os.O_RDONLY | os.O_DIRECT)
+        try:
+            with mmap.mmap(-1, MIB) as buffer:
+                while not over.wait(0.01):
+                    os.preadv(descriptor, [buffer], 0)
+        finally:
+            os.close(descriptor)
+
+    reader = Thread(target=read)
+    reader.start()
+    try:
+        yield
+    finally:
+        over.set()
+        reader.join()
+
+
+def test_a_sweep_waits_while_others_use_the_drive(quick_daemon: Daemon, loop_drive: Callable[..., LoopDrive]) -> None:
+    drive = loop_drive()
+    quick_daemon.configure(POLITE)
+    quick_daemon.watch(drive)
+    drive.plug()
+    with busy(drive):
+        quick_daemon.start()
+        assert until(lambda: (quick_daemon.drive(drive).get("sweeping") or {}).get("paused")), quick_daemon.log
+        said = quick_daemon.run("status").stdout
+        assert "paused: others move " in said
+        assert "on the drive" in said
+        time.sleep(0.5)
+        assert quick_daemon.sweeps() == 0, "no helper is started while it waits"
+    quick_daemon.wait(drive, "published", published="measured")
+    assert ": goes on" in quick_daemon.log
+    assert quick_daemon.profile(drive)["evidence"]["paused_seconds"] > 0
+
+
+def test_who_waits_for_too_long_gives_way(quick_daemon: Daemon, loop_drive: Callable[..., LoopDrive]) -> None:
+    drive, other = loop_drive(), loop_drive()
+    quick_daemon.configure(POLITE.replace("0.3", "0.05") + "most_hold = 0.4")
+    quick_daemon.watch(drive, other)
+    drive.plug()
+    with busy(drive):
+        quick_daemon.start()
+        quick_daemon.wait(drive, "sweeping")
+        other.plug()
+        quick_daemon.wait(other, "published", published="measured")
+        assert "queued: others move" in quick_daemon.log
+        assert quick_daemon.drive(drive)["published"] == "provisional"
+    quick_daemon.wait(drive, "published", published="measured")
+
+
+def test_no_sweep_begins_in_quiet_hours(quick_daemon: Daemon, loop_drive: Callable[..., LoopDrive]) -> None:
+    drive = loop_drive()
+    now = datetime.now().astimezone()
+    first, last = now - timedelta(minutes=2), now + timedelta(minutes=10)
+    quick_daemon.configure(f'[manners]\nquiet_hours = ["{first:%H:%M}-{last:%H:%M}"]')
+    quick_daemon.watch(drive)
+    drive.plug()
+    quick_daemon.start()
+    found = quick_daemon.wait(drive, "queued", reason=f"quiet hours until {last:%H:%M}")
+    next_try = datetime.fromisoformat(found["next_try"]).astimezone()
+    assert abs(next_try - last.replace(second=0, microsecond=0)) < timedelta(seconds=5)
+    assert quick_daemon.profile(drive)["state"] == "provisional"
+    assert quick_daemon.sweeps() == 0
+
+
+def test_a_day_s_writes_are_limited_over_restarts(
+    quick_daemon: Daemon, loop_drive: Callable[..., LoopDrive], tmp_path: Path
+) -> None:
+    drive = loop_drive()
+    quick_daemon.configure('[manners]\nwrite_budget_per_day = "800M"')
+    quick_daemon.watch(drive)
+    drive.plug()
+    drive.format()
+    with storage.mount_in(tmp_path, drive.node):
+        quick_daemon.start()
+        first = quick_daemon.wait(drive, "published", published="measured")["written_today_bytes"]
+        assert 500 * MIB < first <= 800 * MIB
+        assert quick_daemon.run("retune", "--force", drive.name).returncode == 0
+        found = quick_daemon.wait(drive, "queued")
+        assert "were written to it within a day" in found["reason"]
+        assert found["written_today_bytes"] == first, "what was not written does not count"
+        away = datetime.fromisoformat(found["next_try"]) - datetime.now().astimezone()
+        assert timedelta(hours=23) < away <= timedelta(hours=25)
+        assert quick_daemon.profile(drive)["state"] == "measured"
+        quick_daemon.stop()
+        quick_daemon.start()
+        assert quick_daemon.wait(drive, "published")["written_today_bytes"] == first
+        quick_daemon.stop()
