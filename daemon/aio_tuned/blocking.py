@@ -1,14 +1,14 @@
-"""Adapter: calls that may block for ever, out of the event loop's way."""
+"""Adapter: calls that may block for ever, out of the event loop's way; and waits that end."""
 
 from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Future
 from threading import Thread
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
 T = TypeVar("T")
 
@@ -32,3 +32,23 @@ async def in_thread(function: Callable[[], T]) -> T:
 
     Thread(target=run, name=f"blocking {getattr(function, '__name__', '')}".strip(), daemon=True).start()
     return await asyncio.wrap_future(outcome)
+
+
+class TooLateError(Exception):
+    """What was waited for did not come in time."""
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, or TooLateError.
+
+    Before Python 3.12 asyncio.wait_for() loses a cancellation that comes together with the result: Ctrl-C would do
+    nothing.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+        if not done:
+            raise TooLateError
+        return task.result()
+    finally:
+        task.cancel()

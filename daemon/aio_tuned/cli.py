@@ -161,7 +161,8 @@ def _add_daemon_commands(commands: argparse._SubParsersAction[_Parser]) -> None:
         "stop",
         help="end the daemon's sweep of a drive, and leave it alone",
         description="End the sweep of TARGET's drive. When this returns no scratch file is left, and its filesystem can"
-        " be unmounted. The drive is left alone until aio-tuned retune, or until it is plugged in again.",
+        " be unmounted. The drive is left alone until aio-tuned retune, until it is plugged in again, or until the"
+        " daemon is started again.",
     )
     stop.add_argument("target", metavar="TARGET", help="a drive's name as in status, or any target of tune")
     stop.set_defaults(run=_stop)
@@ -194,7 +195,8 @@ def _tune(arguments: argparse.Namespace) -> int:
         helper=arguments.helper,
         profiles=arguments.out or settings.profiles,
         state=arguments.out or settings.state,
-        remember=arguments.out is None,
+        # A part of the grid is no full sweep: the daemon must not take it for one.
+        remember=arguments.out is None and not arguments.grid,
     )
     with progress.watcher(quiet=arguments.json) as watcher:
         tuned = app.tune(options, watcher)

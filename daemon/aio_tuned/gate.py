@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from aio_tuned import manners, stats
-from aio_tuned.blocking import in_thread
+from aio_tuned.blocking import TooLateError, in_thread, within
 from aio_tuned.errors import DeferredError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ _LOOK_S = 0.25
 _LOOK_EVERY_S = 10.0
 # The driver asks the drive itself for its temperature, so not before each of many short visits.
 _FEEL_EVERY_S = 1.0
+_FEEL_S = 10.0
 # To begin anew writes the scratch file anew: whoever gave way stays away for many times the least pause.
 _PAUSES_AWAY = 30
 
@@ -88,7 +89,10 @@ class Gate:
 
     async def _heat(self) -> str:
         if self._felt_at is None or self._monotonic() - self._felt_at >= _FEEL_EVERY_S:
-            found = await in_thread(self._sensors.temperatures)
+            try:
+                found = await within(_FEEL_S, in_thread(self._sensors.temperatures))
+            except TooLateError:
+                found = ()  # whoever does not tell its temperature will not do its I/O either, and that is seen
             self._felt_at = self._monotonic()
             for each in found:
                 self.peak_celsius = max(each.celsius, self.peak_celsius or each.celsius)

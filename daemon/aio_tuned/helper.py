@@ -11,19 +11,18 @@ import signal
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from aio_tuned.blocking import TooLateError, within
 from aio_tuned.errors import Exit, HelperError
 from aio_tuned.model import Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Sequence
 
     from typing_extensions import Self
 
     from aio_tuned.model import DropCaches, Request, Target
-
-_T = TypeVar("_T")
 
 PROTOCOL = 1
 # The helper ticks once a second whatever it does: a minute without is a helper that does not run. Ticks that get
@@ -220,26 +219,6 @@ def _zeroing(line: bytes) -> Tick | None:
     return message if isinstance(message, Tick) and message.phase == "zero" else None
 
 
-class _TooLateError(Exception):
-    """What was waited for did not come in time."""
-
-
-async def _within(seconds: float, work: Coroutine[Any, Any, _T]) -> _T:
-    """The result of `work`, or _TooLateError.
-
-    Before Python 3.12 asyncio.wait_for() loses a cancellation that comes together with the result: Ctrl-C would do
-    nothing.
-    """
-    task = asyncio.ensure_future(work)
-    try:
-        done, _ = await asyncio.wait({task}, timeout=seconds)
-        if not done:
-            raise _TooLateError
-        return task.result()
-    finally:
-        task.cancel()
-
-
 class Helper:
     """One running helper process. Use as `async with await Helper.start(…) as helper`.
 
@@ -318,8 +297,8 @@ class Helper:
         message = await self._next("end")
         self._ended = True
         try:
-            code = await _within(END_S, self._process.wait())
-        except _TooLateError:
+            code = await within(END_S, self._process.wait())
+        except TooLateError:
             raise HelperError(f"the helper does not leave, {END_S:.0f} s after its end", Exit.IO) from None
         if code != 0:
             raise HelperError(f"the helper left with exit code {code} after its end")
@@ -335,10 +314,10 @@ class Helper:
                 self._process.stdin.close()
         try:
             await self._drained(self._grace_s)
-        except _TooLateError:
+        except TooLateError:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
-            with contextlib.suppress(_TooLateError):
+            with contextlib.suppress(TooLateError):
                 await self._drained(self._grace_s / 3)
         # Whoever has inherited its pipes may hold them open for longer than it lives.
         self.stuck = self._process.returncode is None
@@ -348,14 +327,14 @@ class Helper:
     async def _drained(self, seconds: float) -> None:
         """Read on until the process has gone, so that a helper with a full pipe can leave.
 
-        _TooLateError after `seconds`, which begin anew while it zeroes what it has written on a raw device: that must
+        TooLateError after `seconds`, which begin anew while it zeroes what it has written on a raw device: that must
         not stay half done.
         """
         assert self._process.stdout is not None  # noqa: S101 - we asked for the pipe
         loop = asyncio.get_running_loop()
         end, rest, zeroed = loop.time() + seconds, b"", Tick(phase="", bytes=-1, total_bytes=0)
         moved_at = loop.time()
-        while said := await _within(end - loop.time(), self._process.stdout.read(1 << 16)):
+        while said := await within(end - loop.time(), self._process.stdout.read(1 << 16)):
             *lines, rest = (rest[-_LAST_WORDS:] + said).split(b"\n")
             for line in lines:
                 if (tick := _zeroing(line)) is None:
@@ -366,24 +345,24 @@ class Helper:
                 if loop.time() - moved_at <= _STUCK_S:
                     end = loop.time() + seconds
             if loop.time() > end:
-                raise _TooLateError
+                raise TooLateError
         await asyncio.wait({self._listening}, timeout=max(0, end - loop.time()))
-        await _within(end - loop.time(), self._process.wait())
+        await within(end - loop.time(), self._process.wait())
 
     async def _line(self) -> bytes:
         """The next line, HelperError if there is none."""
         assert self._process.stdout is not None  # noqa: S101 - we asked for the pipe
         try:
-            line = await _within(_SILENCE_S, self._process.stdout.readline())
-        except _TooLateError:
+            line = await within(_SILENCE_S, self._process.stdout.readline())
+        except TooLateError:
             raise HelperError(f"the helper has been silent for {_SILENCE_S:.0f} s", Exit.IO) from None
         except ValueError:
             raise HelperError("the helper's line is over-long") from None
         if line:
             return line
         try:
-            code = await _within(self._grace_s, self._process.wait())
-        except _TooLateError:
+            code = await within(self._grace_s, self._process.wait())
+        except TooLateError:
             raise HelperError("the helper has closed its standard output and does not leave", Exit.IO) from None
         ended = f"was killed by signal {-code}" if code < 0 else f"left with exit code {code}"
         await asyncio.wait({self._listening}, timeout=1)

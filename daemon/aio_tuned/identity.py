@@ -124,7 +124,7 @@ def info(device: Device) -> DeviceInfo:
         transport=device.transport,
         pcie_link=device.pcie_link,
         numa_node=device.numa_node,
-        members=device.members,
+        members=device.member_names,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from dataclasses import dataclass, replace
@@ -112,9 +113,17 @@ def resolve(target: Path, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> 
 
 def device(location: Location, sys: Path = sysfs.SYS) -> Device:
     """Who the disk or volume is, read afresh."""
-    number = location.disk_number
-    facts = sysfs.facts(number, sys, sysfs.udev_properties(number))
-    return identity.device(facts, sysfs.queue(number, sys))
+    return device_of(location.disk_number, sys)
+
+
+def device_of(number: str, sys: Path = sysfs.SYS) -> Device:
+    """Who the disk or volume of that number is, read afresh. TargetError if it is not there."""
+    found = identity.device(sysfs.facts(number, sys, sysfs.udev_properties(number)), sysfs.queue(number, sys))
+    names = []
+    for member in found.members:
+        with contextlib.suppress(TargetError, ValueError):
+            names.append(device_of(sysfs.attribute(sys / "class/block" / member, "dev"), sys).name)
+    return replace(found, member_names=tuple(sorted(names)))
 
 
 def usage(

@@ -63,7 +63,11 @@ class Queue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """A whole disk or a volume, by what stays with it; `sys_name` and `device_number` hold for this boot only."""
+    """A whole disk or a volume, by what stays with it.
+
+    `sys_name`, `device_number` and `members` (the kernel's names of the disks below a volume, whose lasting ones are
+    the `member_names`) hold for this boot only.
+    """
 
     id: str
     name: str
@@ -83,6 +87,7 @@ class Device:
     pcie_link: str = ""
     numa_node: int | None = None
     members: tuple[str, ...] = ()
+    member_names: tuple[str, ...] = ()
     queue: Queue = field(default_factory=Queue)
 
 

@@ -93,8 +93,11 @@ def judge(  # noqa: PLR0913 - the facts, the history and the policy
     `target` is None, and the filesystem of `now` "", while nobody has looked yet what the drive is used for: then the
     verdict on the sweep is preliminary.
     """
-    if own and own.evidence.measured_at is not None:
+    # Another volume may have the name now, and another drive the serial number.
+    if own and own.device.id == device.id and own.evidence.measured_at is not None:
         changed = differences(own, now, kernel_release, kernel_change)
+        if own.device.members != device.member_names:
+            changed = ("the volume's members have changed", *changed)
         if own.device.size_bytes != device.size_bytes:
             changed = (f"size changed from {own.device.size_bytes} to {device.size_bytes} bytes", *changed)
         return _of_own(own, changed, target)

@@ -9,13 +9,34 @@ from pathlib import Path
 
 from aio_tuned.errors import PublishError
 
+# No write of a profile takes that long.
+_LEFT_S = 3600.0
 
-def check_writable(directory: Path) -> None:
-    """PublishError if a file could not be published in `directory`; asked before a sweep, not after it."""
+
+def make_folder(directory: Path) -> None:
+    """Make the folder if it is missing. PublishError if that cannot be."""
     try:
         if not directory.is_dir():
             directory.mkdir(parents=True)
             directory.chmod(0o755)  # for every reader, whatever root's umask
+    except OSError as error:
+        raise PublishError(
+            f"{directory}: profiles cannot be written there: {error.strerror}; run as root, or pass --out DIR"
+        ) from None
+
+
+def remove_leftovers(directory: Path, now: float) -> None:
+    """Remove temporary files that a kill or a power cut has left: those of an hour ago and before."""
+    for path in (*directory.glob(".aio-tuned-*"), *directory.glob(".*.toml.????????")):
+        with contextlib.suppress(OSError):
+            if now - path.lstat().st_mtime > _LEFT_S:
+                path.unlink()
+
+
+def check_writable(directory: Path) -> None:
+    """PublishError if a file could not be published in `directory`; asked before a sweep, not after it."""
+    make_folder(directory)
+    try:
         with tempfile.NamedTemporaryFile(dir=directory, prefix=".aio-tuned-"):
             pass
     except OSError as error:

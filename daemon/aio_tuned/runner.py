@@ -74,11 +74,6 @@ class Runner:
             await process.stdin.drain()
         return cls(process, listen)
 
-    @property
-    def is_left(self) -> bool:
-        """Whether the worker could not be ended."""
-        return self._left.is_set()
-
     async def _read(self) -> None:
         assert self._process.stdout is not None  # noqa: S101 - we asked for the pipe
         while line := await self._process.stdout.readline():
@@ -86,8 +81,8 @@ class Runner:
             self.zeroing = isinstance(message, wire.Zeroing)
             if isinstance(message, wire.Final):
                 self._final = message
-            else:
-                self._listen(message)
+                return
+            self._listen(message)
 
     async def result(self) -> Final:
         """What came of the sweep, once the worker has gone, or has had to be left behind."""
@@ -109,10 +104,12 @@ class Runner:
             await self._reading
         except ValueError as error:
             broken = str(error)
+        # It leaves at once after its last word; but a thread of it that a dead drive holds in the kernel may not.
+        if broken or self._final is not None:
             await self.close()
-        code = await self._process.wait()
         if self._final is not None and not broken:
             return self._final
+        code = await self._process.wait()
         ended = f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         reason = broken or f"the worker was {ended} without a result; see the journal"
         return wire.WentWrong(reason=reason, exit_code=Exit.HELPER)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -147,6 +148,8 @@ class Shelf:
     def withdraw_absent(self, present: Iterable[str]) -> None:
         """Withdraw every profile whose drive is not there; one that the catalog lacks goes there first."""
         names = set(present)
+        for folder in (self._profiles, self._catalog):
+            publish.remove_leftovers(folder, time.time())
         try:
             paths = [path for path in self._profiles.iterdir() if path.suffix == ".toml" and path.name[0] != "."]
         except OSError:
@@ -172,7 +175,7 @@ class Shelf:
             self.troubles.pop(name, None)
         for name, measured in list(self._unkept.items()):
             try:
-                publish.check_writable(self._catalog)
+                publish.make_folder(self._catalog)
                 publish.publish(self._catalog, f"{name}.toml", profile.render(measured))
                 del self._unkept[name]
             except AioTunedError as error:
@@ -212,5 +215,5 @@ class Shelf:
                 return
         except (OSError, UnicodeDecodeError):
             pass
-        publish.check_writable(self._profiles)  # makes the folder, should it be missing
+        publish.make_folder(self._profiles)
         publish.publish(self._profiles, path.name, text)

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from aio_tuned import __version__, identity, lifecycle, location, match, mounts, prior, profile, status, sysfs, units
 from aio_tuned import job as wire
-from aio_tuned.blocking import in_thread
-from aio_tuned.errors import AioTunedError, BusyError, TargetError, UsageError
+from aio_tuned.blocking import TooLateError, in_thread, within
+from aio_tuned.errors import AioTunedError, BusyError, Exit, TargetError, UsageError
 from aio_tuned.job import Job
 from aio_tuned.lifecycle import Backoff, Life, Stage, Want
 from aio_tuned.model import Result, Skip
@@ -102,6 +102,7 @@ class Supervisor:
         self._config = config
         self._load_config = load_config
         self._source = source
+        self._broken = ""
         self._mount_watch = mount_watch
         self._notify = notify
         self._shelf = shelf
@@ -114,8 +115,7 @@ class Supervisor:
         self._drives: dict[str, _Drive] = {}
         self._runner: Runner | None = None
         self._swept = ""
-        self._left_behind = ""
-        self._sweep: asyncio.Task[None] | None = None
+        self._sweep: asyncio.Task[Final | None] | None = None
         self._config_trouble = ""
         self._status_due: asyncio.TimerHandle | None = None
         self._shelf_due: asyncio.TimerHandle | None = None
@@ -125,7 +125,7 @@ class Supervisor:
     # --- beginning and end -----------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Watch until `stop` is called, then end what is going on."""
+        """Watch until `stop` is called, then end what is going on. AioTunedError if it cannot watch any more."""
         loop = asyncio.get_running_loop()
         table = mounts.read(self._proc)
         for event in self._source.enumerate():
@@ -139,6 +139,8 @@ class Supervisor:
         _log.info("watching; %d drives are there", len(self._drives))
         try:
             await self._stopped.wait()
+            if self._broken:
+                raise AioTunedError(self._broken)
         finally:
             self._notify.stopping()
             beat.cancel()
@@ -186,18 +188,22 @@ class Supervisor:
             await asyncio.sleep(pause)
 
     def _glance(self) -> None:
-        for sys_name, drive in list(self._drives.items()):
-            if drive.life.stage is not Stage.PUBLISHED:
-                continue
-            with contextlib.suppress(TargetError, ValueError):
-                limits = sysfs.queue(drive.device.device_number, self._sys)
-                if limits != drive.device.queue:
-                    self._feed(sys_name, lifecycle.Appeared(reason="the limits of its request queue have changed"))
+        for drive in list(self._drives.values()):
+            if drive.shown and drive.life.stage is not Stage.SWEEPING:
+                with contextlib.suppress(TargetError, ValueError):
+                    self._compare(drive, self._device(drive.device.device_number))
 
     # --- devices come and go -----------------------------------------------------------------------------------
 
     def _on_devices(self) -> None:
-        events = self._source.drain()
+        try:
+            events = self._source.drain()
+        except OSError as error:
+            # Better to begin anew, as systemd does with us, than to watch nothing.
+            self._broken = f"events of devices cannot be received any more: {error}"
+            asyncio.get_running_loop().remove_reader(self._source.fileno())
+            self.stop()
+            return
         table = mounts.read(self._proc)
         if self._source.overrun:
             _log.warning("events of devices were lost: all are looked at again")
@@ -231,8 +237,7 @@ class Supervisor:
                 self._feed(sys_name, lifecycle.Appeared(reason=f"partition {event.sys_name}: {event.action}"))
 
     def _device(self, number: str) -> Device:
-        facts = sysfs.facts(number, self._sys, sysfs.udev_properties(number))
-        return identity.device(facts, sysfs.queue(number, self._sys))
+        return location.device_of(number, self._sys)
 
     def _members(self, device: Device) -> tuple[Device, ...]:
         """The disks below a volume, those that are no drives of ours too."""
@@ -246,7 +251,7 @@ class Supervisor:
     def _see_disk(self, event: DeviceEvent, table: tuple[Mount, ...]) -> None:
         device = self._device(event.device_number)
         known = self._drives.get(device.sys_name)
-        if known and (known.device.id, known.device.diskseq) != (device.id, device.diskseq):
+        if known and _who(known.device) != _who(device):
             self._leave(device.sys_name)
             known = None
         if device.size_bytes == 0:
@@ -257,8 +262,11 @@ class Supervisor:
         if known is None:
             self._arrive(device, table)
             return
-        # Whoever closes a device after a write makes udev send "change", and so do we: only these count.
-        before, known.device = known.device, replace(device, name=known.device.name)
+        self._compare(known, device)
+
+    def _compare(self, drive: _Drive, device: Device) -> None:
+        """Whoever closes a device after a write makes udev send "change", and so do we: only some changes count."""
+        before, drive.device = drive.device, device
         changed = [
             what
             for what, old, new in (
@@ -267,16 +275,23 @@ class Supervisor:
                 ("read-only flag", before.read_only, device.read_only),
                 ("firmware", before.firmware, device.firmware),
                 ("members", before.members, device.members),
-                ("request queue", before.queue, device.queue),
+                ("limits of the request queue", before.queue, device.queue),
             )
             if old != new
         ]
-        if changed:
-            self._feed(device.sys_name, lifecycle.Appeared(reason=f"changed: {', '.join(changed)}"))
+        if not changed:
+            return
+        # At once: one that the operator has stopped is not looked at again.
+        self._show_anew(drive)
+        self._feed(device.sys_name, lifecycle.Appeared(reason=f"changed: {', '.join(changed)}"))
+        if before.members != device.members:
+            self._look_again((*before.members, *device.members), f"{device.sys_name} has other members now")
 
     def _arrive(self, device: Device, table: tuple[Mount, ...]) -> None:
         members = self._members(device)
         unwanted = match.wanted(device, members, self._config.match)
+        # Its members are not swept behind its back.
+        self._look_again(device.members, f"{device.sys_name} has been built on it")
         if device.hidden or (unwanted and not match.of_interest(device, members, self._config.match)):
             return
         _log.info("%s: %s is there", device.sys_name, device.name)
@@ -289,8 +304,6 @@ class Supervisor:
             self._feed(device.sys_name, lifecycle.Unfit(reason=skip.reason))
             return
         self._show(drive, self._judge(drive).publish)
-        # Its members are not swept behind its back.
-        self._look_again(device.members, f"{device.sys_name} has been built on it")
 
     def _leave(self, sys_name: str) -> None:
         drive = self._drives.get(sys_name)
@@ -329,6 +342,8 @@ class Supervisor:
             if drive.life.stage is Stage.SWEEPING and not self._unwanted(drive):
                 continue
             self._feed(sys_name, lifecycle.Appeared(reason="the configuration was read again"))
+        for drive in self._drives.values():
+            self._show_anew(drive)  # an override may have changed
         for event in self._source.enumerate():
             self._see(event, table)
 
@@ -360,6 +375,7 @@ class Supervisor:
                 continue  # it has gone, and its event is on the way
             if uses != drive.uses:
                 drive.uses = uses
+                self._show_anew(drive)
                 self._feed(sys_name, lifecycle.Appeared(reason="mounted" if uses else "unmounted"))
         self._pump()
 
@@ -414,29 +430,32 @@ class Supervisor:
 
     async def _decide(self, sys_name: str, drive: _Drive) -> None:
         ask = partial(survey, drive.device.node, self._config, sys=self._sys, proc=self._proc)
+        event: Event
         try:
-            found = await asyncio.wait_for(in_thread(ask), LOOK_S)
-        except asyncio.TimeoutError:
-            self._feed(sys_name, lifecycle.Failed(reason=f"it has not answered for {LOOK_S:.0f} s"))
+            event = self._follow(drive, await within(LOOK_S, in_thread(ask)))
+        except TooLateError:
+            event = lifecycle.Failed(reason=f"it has not answered for {LOOK_S:.0f} s")
         except AioTunedError as error:
-            self._feed(sys_name, lifecycle.Failed(reason=str(error)))
+            event = lifecycle.Failed(reason=str(error))
         except OSError as error:
-            self._feed(sys_name, lifecycle.Failed(reason=f"it cannot be looked at: {error}"))
-        else:
-            if self._drives.get(sys_name) is drive:
-                self._feed(sys_name, self._follow(drive, found))
+            event = lifecycle.Failed(reason=f"it cannot be looked at: {error}")
+        except Exception:  # noqa: BLE001 - whatever it is, no drive may be left without a next step
+            _log.exception("%s: it could not be looked at", sys_name)
+            event = lifecycle.Failed(reason="an error of aio-tuned itself; see the journal")
+        if self._drives.get(sys_name) is drive:
+            self._feed(sys_name, event)
         self._pump()
 
     def _follow(self, drive: _Drive, found: Survey) -> Event:
         """What follows from what a look found."""
         if found.device.diskseq != drive.device.diskseq:
             return lifecycle.Failed(reason="another disk has taken its name")
-        drive.device = replace(found.device, name=drive.device.name)
+        drive.device = found.device
         decision = (unwanted := self._unwanted(drive)) or found.decision
         if isinstance(decision, Skip):
             drive.target = None
             # What was measured still holds on a drive that is full just now, but not on a volume's member.
-            holds = not unwanted and not found.usage.holders and self._shelf.recall(drive.device.name)
+            holds = not unwanted and not found.usage.holders and self._own(drive)
             self._show(drive, self._judge(drive).publish if holds else None)
             return lifecycle.Unfit(reason=decision.reason)
         drive.target = decision
@@ -446,18 +465,25 @@ class Supervisor:
             return lifecycle.Satisfied(reason=verdict.reason)
         want = Want(
             sweep=verdict.sweep,
-            profiled=self._shelf.recall(drive.device.name) is not None,
+            profiled=self._own(drive) is not None,
             mounted=decision.kind == "scratch",
             reason=verdict.reason,
         )
         return lifecycle.Wanted(want=want)
 
+    def _own(self, drive: _Drive) -> Profile | None:
+        """What was measured of this very drive; another volume may have had its name."""
+        own = self._shelf.recall(drive.device.name)
+        return own if own and own.device.id == drive.device.id else None
+
     def _judge(self, drive: _Drive) -> Verdict:
         """What to publish and to sweep, by all that is known now."""
-        own = self._shelf.recall(drive.device.name)
+        own = self._own(drive)
+        mounted = {filesystem for _, _, filesystem in drive.uses}
+        filesystem = drive.target.filesystem if drive.target else mounted.pop() if len(mounted) == 1 else ""
         verdict = prior.judge(
             drive.device,
-            identity.fingerprint(drive.device, drive.target.filesystem if drive.target else "", self._release),
+            identity.fingerprint(drive.device, filesystem, self._release),
             self._release,
             drive.target,
             own,
@@ -478,6 +504,11 @@ class Supervisor:
             self._shelf.withdraw(drive.device.name)
         drive.shown = shown
         self._mind_shelf()
+
+    def _show_anew(self, drive: _Drive) -> None:
+        """What readers find of the drive, by what is known now; nothing if they find nothing."""
+        if drive.shown:
+            self._show(drive, self._judge(drive).publish)
 
     def _mind_shelf(self) -> None:
         """Try again later what could not be written."""
@@ -509,14 +540,13 @@ class Supervisor:
     def _journal(self, device: Device) -> Path:
         return self._config.state / "journals" / f"{device.name}.journal"
 
-    def _job(self, drive: _Drive) -> Job:
+    def _job(self, drive: _Drive, verdict: Verdict) -> Job:
         """The sweep that is due now: a twin may have been measured since it was queued."""
-        verdict = self._judge(drive)
         config, settings = self._config, None
         if verdict.sweep == "check" and verdict.against:
             settings = prior.check_settings(verdict.against, config.grid)
             config = replace(config, time_budget=config.time_budget * _CHECK_SHARE)
-        own = self._shelf.recall(drive.device.name)
+        own = self._own(drive)
         # The same over restarts, so that a sweep can go on, and another one after each sweep.
         seed = zlib.crc32(f"{drive.device.name} {own.evidence.measured_at if own else ''}".encode())
         return Job(
@@ -530,23 +560,31 @@ class Supervisor:
             against=verdict.against if settings else None,
         )
 
-    async def _run_sweep(self, sys_name: str, drive: _Drive) -> None:
-        """One worker from its start to its end, whatever becomes of the drive meanwhile."""
+    async def _run_sweep(self, sys_name: str, drive: _Drive) -> Final | None:
+        """One worker from its start to its end, whatever becomes of the drive meanwhile; what it said last."""
         try:
-            job = self._job(drive)
+            verdict = self._judge(drive)
+            if verdict.sweep == "none":  # somebody has run `aio-tuned tune` meanwhile
+                self._feed(sys_name, lifecycle.Appeared(reason=verdict.reason))
+                return None
+            job = self._job(drive, verdict)
             try:
                 self._runner = await Runner.start(job, partial(self._hear, drive))
             except OSError as error:
                 self._feed(sys_name, lifecycle.Failed(reason=f"no worker could be started: {error.strerror}"))
-                return
+                return None
             if not self._is_swept(sys_name, drive):  # cancelled while it was starting
                 await self._runner.close()
             final = await self._runner.result()
-            self._left_behind = sys_name if self._runner.is_left else ""
             self._take(sys_name, drive, job, final)
         except Exception:  # noqa: BLE001 - whatever it is, the other drives must have their turn
             _log.exception("%s: the sweep's end could not be handled", sys_name)
             self._feed(sys_name, lifecycle.Failed(reason="an error of aio-tuned itself; see the journal"))
+            if self._runner:
+                await self._runner.close()
+            return None
+        else:
+            return final
         finally:
             self._runner = None
             self._swept = ""
@@ -590,7 +628,7 @@ class Supervisor:
                     _log.warning("%s: %s", sys_name, trouble)
                 kept = self._shelf.remember(measured)
                 if kept:
-                    job.journal.unlink(missing_ok=True)
+                    _forget(job)
                 if there:
                     drive.full_because = ""
                     self._show(drive, measured)
@@ -599,7 +637,7 @@ class Supervisor:
             case _ if not there:
                 _log.info("%s: its sweep has ended", sys_name)
             case wire.Disagreed(reason=reason):
-                job.journal.unlink(missing_ok=True)
+                _forget(job)
                 drive.full_because = reason
                 want = Want(sweep="full", profiled=False, mounted=bool(drive.uses), reason=reason)
                 self._feed(sys_name, lifecycle.Wanted(want=want))
@@ -608,14 +646,14 @@ class Supervisor:
             case wire.WentWrong(reason=reason):
                 if drive.life.failures:
                     # Twice in a row: what was recorded may be what makes it fail.
-                    job.journal.unlink(missing_ok=True)
+                    _forget(job)
                 self._feed(sys_name, lifecycle.Failed(reason=reason))
 
     def _show_to_twins(self, measured: _Drive) -> None:
         """Drives of the same model that wait for their turn have better settings to begin with now."""
         for drive in self._drives.values():
             waits = drive.life.stage in (Stage.SETTLING, Stage.QUEUED)
-            if drive is not measured and waits and self._shelf.recall(drive.device.name) is None:
+            if drive is not measured and waits and self._own(drive) is None:
                 self._show(drive, self._judge(drive).publish)
 
     # --- the operator ------------------------------------------------------------------------------------------
@@ -642,8 +680,9 @@ class Supervisor:
         if swept:
             # Whoever asks wants to unmount: the scratch file must be gone when we answer.
             await asyncio.wait({swept})
-            if self._left_behind == sys_name:
-                raise BusyError(f"{drive.device.name}: its worker is stuck in the kernel and cannot be ended")
+            final = swept.result()
+            if isinstance(final, wire.WentWrong) and final.exit_code == Exit.IO:
+                raise BusyError(f"{drive.device.name}: {final.reason}")
             return f"{drive.device.name}: the sweep was ended, and nothing of it is left on the drive"
         return f"{drive.device.name}: it is not swept until aio-tuned retune, or until it is plugged in again"
 
@@ -697,6 +736,8 @@ class Supervisor:
     def _drive_status(self, drive: _Drive) -> status.DriveStatus:
         device, shown = drive.device, drive.shown
         published = shown is not None and self._shelf.shows(device.name)
+        overridden = device.name in self._shelf.overridden
+        figures = shown if not overridden else None
         return status.DriveStatus(
             name=device.name,
             node=str(device.node),
@@ -708,10 +749,10 @@ class Supervisor:
             since=drive.since,
             published=shown.state if shown and published else "",
             profile=str(self._config.profiles / f"{device.name}.toml") if published else "",
-            overridden=device.name in self._shelf.overridden,
+            overridden=overridden,
             measured_at=(shown.evidence.measured_at or "") if shown else "",
-            read_bytes_per_s=_rate(shown.read) if shown else 0,
-            write_bytes_per_s=_rate(shown.write) if shown else 0,
+            read_bytes_per_s=_rate(figures.read) if figures else 0,
+            write_bytes_per_s=_rate(figures.write) if figures else 0,
             written_today_bytes=self._ledger.written_today(device.id),
             next_try=drive.next_try,
             sweeping=drive.sweeping if drive.life.stage is Stage.SWEEPING else None,
@@ -728,6 +769,17 @@ class Supervisor:
             doing = f"paused: {at.paused}" if at.paused else f"{at.doing}, {at.share:.0%}{left}"
             return f"{self._swept}: {doing}; {counts}"
         return counts or "no drive is there"
+
+
+def _who(device: Device) -> tuple[str, str, int | None]:
+    """What another disk, or a volume of another name, would have differently."""
+    return device.id, device.name, device.diskseq
+
+
+def _forget(job: Job) -> None:
+    """Remove what a later worker would go on from."""
+    with contextlib.suppress(OSError):
+        job.journal.unlink(missing_ok=True)
 
 
 def _disk_of(partition: str) -> str:

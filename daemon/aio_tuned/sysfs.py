@@ -92,15 +92,14 @@ def counting(disk: Path) -> tuple[Path, ...]:
     Before Linux 6.4 a head counts nothing itself.
     """
     subsystem = (disk / "device").resolve()
+    if not subsystem.name.startswith("nvme-subsys"):
+        return (disk,)
     stem, _, namespace = disk.name.rpartition("n")
-    paths: tuple[Path, ...] = ()
-    if subsystem.name.startswith("nvme-subsys"):
-        paths = tuple(
-            path
-            for controller in sorted(subsystem.glob("nvme[0-9]*"))
-            for path in sorted(controller.glob(f"{stem}c*n{namespace}"))
-        )
-    return paths or (disk,)
+    return tuple(
+        path
+        for controller in sorted(subsystem.glob("nvme[0-9]*"))
+        for path in sorted(controller.glob(f"{stem}c*n{namespace}"))
+    )
 
 
 def queue(number: str, sys: Path = SYS) -> Queue:

@@ -13,7 +13,7 @@ from threading import Event, Lock
 from typing import TYPE_CHECKING, Protocol
 
 from aio_tuned import __version__, identity, plan, report, sysfs
-from aio_tuned.blocking import in_thread
+from aio_tuned.blocking import TooLateError, in_thread, within
 from aio_tuned.claim import check_same, claim
 from aio_tuned.errors import AioTunedError, Exit, HelperError, MeasurementError, TargetError
 from aio_tuned.helper import END_S, Helper, arguments
@@ -86,8 +86,8 @@ async def _decide(task: Task) -> tuple[str, Device, Target]:
     """
     looking = in_thread(lambda: survey(task.target, task.config, raw=task.raw, read_only=task.read_only))
     try:
-        found = await asyncio.wait_for(looking, LOOK_S)
-    except asyncio.TimeoutError:
+        found = await within(LOOK_S, looking)
+    except TooLateError:
         raise MeasurementError(f"{task.target}: the drive has not answered for {LOOK_S:.0f} s") from None
     if task.diskseq is not None and found.device.diskseq != task.diskseq:
         raise TargetError(f"{found.device.node} is not the disk any more that it was when the sweep was decided on")
@@ -113,8 +113,10 @@ async def _claimed(device: Device) -> AsyncIterator[None]:
                         held.push(taken.pop_all())
 
         try:
-            await in_thread(take)
+            await within(LOOK_S, in_thread(take))
             yield
+        except TooLateError:
+            raise MeasurementError(f"{device.node}: the drive has not answered for {LOOK_S:.0f} s") from None
         finally:
             with handing_over:
                 given_up.set()
@@ -179,10 +181,11 @@ async def _measure(
     try:
         async with helper:
             return await sweep(helper, order, watcher.update, attendant)
-    except AioTunedError as error:
+    except (AioTunedError, asyncio.CancelledError) as error:
         if helper.stuck:
+            why = str(error) or "the sweep was ended"
             raise HelperError(
-                f"{error}; and the helper does not end: it is stuck in the kernel (D state)", Exit.IO
+                f"{why}; and the helper does not end: it is stuck in the kernel (D state)", Exit.IO
             ) from None
         raise
 

@@ -250,7 +250,8 @@ def test_a_helper_that_is_stuck_in_the_kernel_holds_up_nobody(
                 assert daemon.process.wait(10) == 0, daemon.log
                 assert time.monotonic() - began < 5.0
             else:
-                assert daemon.run("stop", drive.name).returncode == 0
+                stopped = daemon.run("stop", drive.name)
+                assert (stopped.returncode, "D state" in stopped.stderr) == (69, True), "its scratch file is still open"
                 assert time.monotonic() - began < 6.5
                 assert daemon.drive(drive)["stage"] == "skipped"
                 other.plug()

@@ -253,9 +253,11 @@ def test_what_is_unknown_is_none_or_empty() -> None:
 
 
 def test_the_info_is_the_devices_and_nothing_of_this_boot() -> None:
-    drive = builders.device(numa_node=1, members=("nvme0n1",))
+    drive = builders.device(numa_node=1, members=("nvme0n1",), member_names=("nvme-Some_Drive_1",))
     found = identity.info(drive)
-    assert all(getattr(found, item.name) == getattr(drive, item.name) for item in fields(DeviceInfo))
+    same = [item.name for item in fields(DeviceInfo) if item.name != "members"]
+    assert all(getattr(found, name) == getattr(drive, name) for name in same)
+    assert found.members == ("nvme-Some_Drive_1",)
 
 
 @pytest.mark.parametrize(

@@ -470,3 +470,24 @@ def test_agreement_has_no_sides_and_a_wider_tolerance_agrees_with_more(
     assert agrees == (prior.check_agrees(second, first, tolerance) == "")
     if agrees:
         assert prior.check_agrees(first, second, tolerance * 2) == ""
+
+
+# --- who it is -------------------------------------------------------------------------------------------
+
+
+def test_what_another_of_the_same_name_gave_is_not_its_own() -> None:
+    """A volume made anew on another drive has the old one's name, and another id."""
+    other = replace(profile(), device=replace(profile().device, id="dm-uuid-LVM-old"))
+    verdict = judged(device(), other)
+    assert (verdict.publish.state, verdict.sweep) == ("provisional", "full")
+    assert not isinstance(verdict.publish.read, Result)
+
+
+def test_a_volume_of_other_members_is_stale() -> None:
+    volume = device(members=("nvme0n1", "nvme1n1"), member_names=("nvme-A_1", "nvme-B_1"))
+    own = replace(profile(), device=identity.info(volume))
+    assert judged(volume, own).sweep == "none"
+    # The kernel names them anew at each boot.
+    assert judged(replace(volume, members=("nvme3n1", "nvme4n1")), own).sweep == "none"
+    moved = judged(replace(volume, member_names=("nvme-A_1", "nvme-C_1")), own)
+    assert (moved.publish.state, moved.sweep, moved.reason) == ("stale", "full", "the volume's members have changed")

@@ -112,7 +112,7 @@ def test_the_seed_is_in_the_record() -> None:
         record.header(ORDER, replace(HELLO, **changes))
         for changes in (
             {"version": "0.0.9"},
-            {"buffer": "256 MiB, not locked"},
+            {"buffer": "256 MiB, 0 MiB of it huge pages (pages), not locked"},
             {"dio_alignment_bytes": 4096},
             {"fill_bytes": 1},
             {"counters_live": False},

@@ -15,20 +15,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aio_tuned import identity, location
 from aio_tuned.config import Config
-from aio_tuned.errors import TargetError, UsageError
+from aio_tuned.errors import AioTunedError, TargetError, UsageError
 from aio_tuned.ledger import Ledger
 from aio_tuned.match import MatchRule
+from aio_tuned.model import Unmeasured
 from aio_tuned.mount_watch import MountWatch
 from aio_tuned.notify import Notify
 from aio_tuned.shelf import Shelf, load
 from aio_tuned.supervisor import Supervisor, ledger_path
 from aio_tuned.udev_source import DeviceEvent
+from unit.builders import evidence
+from unit.builders import profile as known_profile
 from unit.drives import Block, Host
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from aio_tuned.model import Profile
     from aio_tuned.status import DriveStatus
 
 # No machine has so many, so that a real drive is never looked at.
@@ -216,8 +221,8 @@ def test_an_event_that_comes_again_changes_nothing(desk: Desk) -> None:
         ("", "size", 1 << 22, "size"),
         ("queue", "logical_block_size", 4096, "block format"),
         ("", "ro", 1, "read-only flag"),
-        ("queue", "scheduler", "none [bfq]", "request queue"),
-        ("queue", "max_sectors_kb", 64, "request queue"),
+        ("queue", "scheduler", "none [bfq]", "limits of the request queue"),
+        ("queue", "max_sectors_kb", 64, "limits of the request queue"),
     ],
 )
 def test_a_change_counts_if_something_has_changed(
@@ -505,3 +510,78 @@ async def churn(root: Path) -> None:
     # One object kept for each drive that came would be far more.
     assert more_objects - objects < TURNS
     assert more_resident - resident < 4 << 20
+
+
+# --- what is known of a drive ----------------------------------------------------------------------------
+
+
+def measured(desk: Desk, bay: Bay) -> Profile:
+    """Of that drive as it is now, in the catalog."""
+    drive = location.device_of(bay.number, desk.host.sys)
+    fingerprint = identity.fingerprint(drive, "", os.uname().release)
+    made = replace(
+        known_profile(),
+        device=identity.info(drive),
+        evidence=evidence(kernel=os.uname().release),
+        fingerprint=fingerprint,
+    )
+    assert Shelf(desk.config.profiles, desk.config.state).remember(made)
+    return made
+
+
+def test_a_drive_that_is_left_alone_goes_stale_all_the_same(desk: Desk) -> None:
+    """Stopped, formatted with another block size: readers must not take the old figures for this drive's."""
+    bay = Bay(desk.host)
+    made = measured(desk, bay)
+
+    async def scene() -> None:
+        async with running(desk):
+            await desk.send(bay.event())
+            assert desk.drives()[bay.sys_name].published == "measured"
+            await desk.supervisor.answer({"do": "stop", "name": made.device.name})
+            assert desk.drives()[bay.sys_name].stage == "skipped"
+            bay.set("queue", logical_block_size=4096)
+            await desk.send(bay.event("change"))
+            assert desk.drives()[bay.sys_name].stage == "skipped"
+            assert desk.drives()[bay.sys_name].published == "stale"
+            assert load(desk.config.profiles / f"{made.device.name}.toml").state == "stale"
+
+    asyncio.run(scene())
+
+
+def test_an_override_holds_from_the_reload_on(desk: Desk) -> None:
+    bay = Bay(desk.host)
+    made = measured(desk, bay)
+
+    async def scene() -> None:
+        async with running(desk):
+            await desk.send(bay.event())
+            await desk.supervisor.answer({"do": "stop", "name": made.device.name})
+            folder = desk.config.profiles / "override.d"
+            folder.mkdir()
+            (folder / f"{made.device.name}.toml").write_text("[read]\nqueue_depth = 3\n")
+            desk.supervisor.reload()
+            assert desk.drives()[bay.sys_name].overridden
+            assert desk.drives()[bay.sys_name].read_bytes_per_s == 0
+            part = load(desk.config.profiles / f"{made.device.name}.toml").read
+            assert isinstance(part, Unmeasured)
+            assert (part.setting.queue_depth, part.overridden) == (3, ("queue_depth",))
+
+    asyncio.run(scene())
+
+
+def test_a_source_that_is_of_no_use_any_more_ends_the_daemon(desk: Desk) -> None:
+    def drain() -> list[DeviceEvent]:
+        raise OSError(9, "Bad file descriptor")
+
+    async def scene() -> None:
+        run = asyncio.ensure_future(desk.supervisor.run())
+        await asyncio.sleep(0)
+        desk.source.drain = drain  # type: ignore[method-assign]  # the boundary of this test is the source
+        desk.source.send()
+        with pytest.raises(AioTunedError, match="events of devices cannot be received any more"):
+            await asyncio.wait_for(run, 5)
+        desk.source.close()
+        desk.mount_watch.close()
+
+    asyncio.run(scene())
