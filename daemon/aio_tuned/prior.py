@@ -109,7 +109,7 @@ def judge(  # noqa: PLR0913 - the facts, the history and the policy
         """What can be checked before what cannot; what a full sweep found before what a check confirmed; the newest."""
         return checkable(other), other.evidence.checked_against is None, _when(other), other.device.name
 
-    best = max((other for other in others if _is_sibling(device, other)), key=worth, default=None)
+    best = max((other for other in others if _is_sibling(device, other, target)), key=worth, default=None)
     never = "it was never measured"
     if best is None:
         finding = "nothing was measured yet: these are DeepSpeed's defaults"
@@ -140,9 +140,16 @@ def _of_own(own: Profile, changed: tuple[str, ...], target: Target | None) -> Ve
     return Verdict(publish=own, sweep="none", stale=False, reason=reason)
 
 
-def _is_sibling(device: Device, other: Profile) -> bool:
+def _is_sibling(device: Device, other: Profile, target: Target | None) -> bool:
+    """Whether the other drive is of the same kind, and was measured as soundly as this one can be.
+
+    New drives hold only zeros, and what is measured on them stays provisional: they are each other's siblings.
+    """
+    evidence = other.evidence
+    complete = evidence.measured_at is not None and evidence.points_measured == evidence.points_planned
+    as_good = other.state == "provisional" and complete and target is not None and bool(target.provisional)
     return (
-        other.state == "measured"
+        (other.state == "measured" or as_good)
         and other.device.id != device.id
         and not device.members
         and not other.device.members

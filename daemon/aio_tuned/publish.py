@@ -20,9 +20,7 @@ def make_folder(directory: Path) -> None:
             directory.mkdir(parents=True)
             directory.chmod(0o755)  # for every reader, whatever root's umask
     except OSError as error:
-        raise PublishError(
-            f"{directory}: profiles cannot be written there: {error.strerror}; run as root, or pass --out DIR"
-        ) from None
+        raise PublishError(f"{directory}: profiles cannot be written there: {error.strerror}") from None
 
 
 def remove_leftovers(directory: Path, now: float) -> None:
@@ -35,10 +33,12 @@ def remove_leftovers(directory: Path, now: float) -> None:
 
 def check_writable(directory: Path) -> None:
     """PublishError if a file could not be published in `directory`; asked before a sweep, not after it."""
-    make_folder(directory)
     try:
+        make_folder(directory)
         with tempfile.NamedTemporaryFile(dir=directory, prefix=".aio-tuned-"):
             pass
+    except PublishError as error:
+        raise PublishError(f"{error}; run as root, or pass --out DIR") from None
     except OSError as error:
         raise PublishError(
             f"{directory}: profiles cannot be written there: {error.strerror}; run as root, or pass --out DIR"

@@ -64,7 +64,7 @@ def run(config: Config, load_config: Callable[[], Config], helper: Path | None =
 async def _run(config: Config, load_config: Callable[[], Config], helper: Path | None) -> None:
     for folder in (config.state, config.profiles):
         try:
-            publish.check_writable(folder)
+            publish.make_folder(folder)
         except PublishError as error:
             _log.error("%s", error)  # it is tried again with every profile
     notify = Notify()

@@ -188,6 +188,8 @@ class Supervisor:
             await asyncio.sleep(pause)
 
     def _glance(self) -> None:
+        """A scheduler written to /sys makes no event, nor does a filesystem that the kernel makes read-only."""
+        self._compare_uses()
         for drive in list(self._drives.values()):
             if drive.shown and drive.life.stage is not Stage.SWEEPING:
                 with contextlib.suppress(TargetError, ValueError):
@@ -365,8 +367,11 @@ class Supervisor:
         )
 
     def _on_mounts(self) -> None:
-        if not self._mount_watch.changed():
-            return
+        if self._mount_watch.changed():
+            self._compare_uses()
+            self._pump()
+
+    def _compare_uses(self) -> None:
         table = mounts.read(self._proc)
         for sys_name, drive in list(self._drives.items()):
             try:
@@ -377,7 +382,6 @@ class Supervisor:
                 drive.uses = uses
                 self._show_anew(drive)
                 self._feed(sys_name, lifecycle.Appeared(reason="mounted" if uses else "unmounted"))
-        self._pump()
 
     # --- the life of a drive -----------------------------------------------------------------------------------
 

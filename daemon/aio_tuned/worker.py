@@ -180,13 +180,13 @@ async def _sweep(job: Job) -> Final:
     if job.against:
         tolerance = job.config.tolerance_percent / 100
         disagreement = prior.check_agrees(job.against, built, tolerance)
-        if built.state != "measured":
+        if built.state != job.against.state:
             disagreement = "; ".join(built.evidence.findings)
         if disagreement:
             return wire.Disagreed(reason=f"the check against {job.against.device.name}: {disagreement}")
     trouble = ledger.trouble
     try:
-        publish.check_writable(job.config.state)
+        publish.make_folder(job.config.state)
         publish.publish(job.config.state, f"{built.device.name}.samples.jsonl", measured.samples_text)
     except PublishError as error:
         trouble = str(error)

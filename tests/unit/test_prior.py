@@ -491,3 +491,15 @@ def test_a_volume_of_other_members_is_stale() -> None:
     assert judged(replace(volume, members=("nvme3n1", "nvme4n1")), own).sweep == "none"
     moved = judged(replace(volume, member_names=("nvme-A_1", "nvme-C_1")), own)
     assert (moved.publish.state, moved.sweep, moved.reason) == ("stale", "full", "the volume's members have changed")
+
+
+def test_new_drives_are_each_others_siblings_while_they_hold_only_zeros() -> None:
+    zeros = replace(scratch_target(), kind="device", filesystem="", no_write="not mounted", provisional="100% zeros")
+    twin = replace(device(), id="eui.2", name="nvme-twin")
+    found = stamped("2026-01-01T00:00:00+00:00", twin, state="provisional", fingerprint=now(twin, ""))
+    assert judged(device(), None, found, target=zeros).sweep == "check"
+    # What a sweep that was cut short has found is nothing to hold another drive against.
+    cut = replace(found, evidence=replace(found.evidence, points_measured=1))
+    assert judged(device(), None, cut, target=zeros).sweep == "full"
+    # Nor are zeros anything for a drive that holds data.
+    assert judged(device(), None, found, target=replace(zeros, provisional="")).sweep == "full"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import pytest
 
+from vm.daemon_guest import DaemonGuest
 from vm.guest import Guest
-from vm.product import wheels
+from vm.product import package, wheels
 from vm.rig.errors import CommandError, RigError
 from vm.rig.machine import build_image
 
@@ -18,12 +20,16 @@ if TYPE_CHECKING:
 # The first one waits for the image (a minute), the saved state (half a minute) and the wheels.
 TIMEOUT_S = 900
 
+_G = TypeVar("_G", bound=Guest)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here) and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(TIMEOUT_S))
+        if item.get_closest_marker("long") and not os.environ.get("AIO_TUNED_LONG"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes: make test-vm, or AIO_TUNED_LONG=1"))
 
 
 @pytest.fixture(scope="session")
@@ -41,17 +47,17 @@ def product() -> Path:
     return wheels()
 
 
-class Rack:
+class Rack(Generic[_G]):
     """Keeps one guest running: a QEMU that a test has crashed is replaced for the next."""
 
-    def __init__(self, image: Path, product: Path) -> None:
-        self.image, self.product = image, product
-        self.running: Guest | None = None
+    def __init__(self, kind: type[_G], image: Path, product: Path) -> None:
+        self.kind, self.image, self.product = kind, image, product
+        self.running: _G | None = None
 
-    def guest(self) -> Guest:
+    def guest(self) -> _G:
         if self.running is None or not self.running.alive:
             self.stop()
-            self.running = Guest(self.image, hotplug="pciehp")
+            self.running = self.kind(self.image, hotplug="pciehp")
             self.running.start()
             self.running.wait_ready()
             self.running.install(self.product)
@@ -66,8 +72,8 @@ class Rack:
 
 
 @pytest.fixture(scope="session")
-def rack(image: Path, product: Path) -> Iterator[Rack]:
-    rack = Rack(image, product)
+def rack(image: Path, product: Path) -> Iterator[Rack[Guest]]:
+    rack = Rack(Guest, image, product)
     try:
         yield rack
     finally:
@@ -75,7 +81,7 @@ def rack(image: Path, product: Path) -> Iterator[Rack]:
 
 
 @pytest.fixture(scope="module")
-def guest_of_module(rack: Rack) -> Iterator[Guest]:
+def guest_of_module(rack: Rack[Guest]) -> Iterator[Guest]:
     """For tests that look at one drive together."""
     guest = rack.guest()
     yield guest
@@ -83,14 +89,31 @@ def guest_of_module(rack: Rack) -> Iterator[Guest]:
 
 
 @pytest.fixture
-def guest(rack: Rack) -> Iterator[Guest]:
+def guest(rack: Rack[Guest]) -> Iterator[Guest]:
     """A guest without drives, with aio-tuned installed."""
     guest = rack.guest()
     yield guest
     leave(rack, guest)
 
 
-def leave(rack: Rack, guest: Guest) -> None:
+@pytest.fixture(scope="session")
+def daemon_rack(image: Path) -> Iterator[Rack[DaemonGuest]]:
+    rack = Rack(DaemonGuest, image, package())
+    try:
+        yield rack
+    finally:
+        rack.stop()
+
+
+@pytest.fixture
+def host(daemon_rack: Rack[DaemonGuest]) -> Iterator[DaemonGuest]:
+    """A guest without drives on which the daemon runs, as the package installs it."""
+    host = daemon_rack.guest()
+    yield host
+    leave(daemon_rack, host)
+
+
+def leave(rack: Rack[_G], guest: _G) -> None:
     """Clean up; a guest that cannot be is not used again."""
     try:
         guest.clean_up()

@@ -59,6 +59,13 @@ def _validator() -> Any:  # noqa: ANN401 - jsonschema's protocol class
     return jsonschema.Draft202012Validator(schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
 
 
+def validated(text: str) -> dict[str, Any]:
+    """The profile in a file's text, held against docs/profile.schema.json."""
+    profile = tomllib.loads(text)
+    _validator().validate(profile)
+    return profile
+
+
 class Guest(VM):
     """One Debian 12 machine with NVMe bays and aio-tuned in /opt/aio-tuned."""
 
@@ -93,8 +100,7 @@ class Guest(VM):
         """A tune that must succeed; its profile is held against docs/profile.schema.json."""
         command = self.tune_words(target, [*words, "--json"], config)
         document = json.loads(self.sh(command, timeout_s))
-        profile = tomllib.loads(self.read(document["file"]).decode())
-        _validator().validate(profile)
+        profile = validated(self.read(document["file"]).decode())
         assert profile == document["profile"]
         assert document["file"] == f"{PROFILES}/{profile['device']['name']}.toml"
         lines = self.read(document["samples_file"]).decode().splitlines()

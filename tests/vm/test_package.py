@@ -81,6 +81,7 @@ def left_of_us(guest: Guest) -> set[str]:
     return set(found.split())
 
 
+@pytest.mark.long
 def test_from_installation_to_purge(bare: Guest, tmp_path: Path) -> None:
     before = left_of_us(bare)
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.long
+
 # Does what it is told to, one task at a time.
 SERVANT = """
 while read -r _ < /root/ask; do

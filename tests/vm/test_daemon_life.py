@@ -1,0 +1,86 @@
+"""One drive under the daemon: plugged in, mounted, restarted, rebooted, unplugged, and back at once."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from vm.daemon_guest import SMALL, name_of
+from vm.guest import PROFILES
+
+if TYPE_CHECKING:
+    from vm.daemon_guest import DaemonGuest
+    from vm.rig.bays import Drive
+
+READ_BYTES_PER_S = 200e6
+WRITE_BYTES_PER_S = 100e6
+# After each pause QEMU lets a tenth of a second's worth through at once: of a visit of 3 s that is 3 %.
+STEADY = SMALL.replace("time_budget = 7", "time_budget = 36").replace('["256K", "1M"]', '["512K", "1M"]')
+BACK_WITHIN_S = 1.0
+TRIES = 3
+
+
+def test_a_drives_whole_life(host: DaemonGuest) -> None:
+    host.begin()
+    host.until(lambda: host.status()["drives"] == [], 30, "a status without drives")
+    drive = host.hotplug("LIFE1", "512M", read_bps=READ_BYTES_PER_S, write_bps=WRITE_BYTES_PER_S)
+    host.until(lambda: host.profile_of(drive), 10, "a profile before anything is measured")
+    assert "measured_at" not in host.profile_of(drive)["evidence"]
+
+    host.until_stage("LIFE1", "published")
+    raw = host.profile_of(drive)
+    assert raw["read"]["throughput_bytes_per_s"] == pytest.approx(READ_BYTES_PER_S, rel=0.1)
+    assert "not mounted" in raw["write"]["skipped"]
+
+    host.configure(STEADY)
+    host.sh("systemctl reload aio-tuned")
+    host.until_stage("LIFE1", "published", reason="nothing has changed")
+    host.mount(drive.dev)
+    host.until_stage("LIFE1", "queued", "sweeping", reason="mounted now")
+    host.until_measured("LIFE1")
+    full = host.profile_of(drive)
+    assert full["read"]["throughput_bytes_per_s"] == pytest.approx(READ_BYTES_PER_S, rel=0.05)
+    assert full["write"]["throughput_bytes_per_s"] == pytest.approx(WRITE_BYTES_PER_S, rel=0.05)
+    for section in ("read", "write", "combined"):
+        assert full[section]["ties"] == 2
+        assert full[section]["block_size"] == 512 << 10
+    assert host.sh("ls -A /mnt/x").split() == ["lost+found"]
+    assert host.sweeps() == 2
+
+    host.sh("systemctl restart aio-tuned")
+    host.until_stage("LIFE1", "published", reason="nothing has changed")
+    host.lives()
+    host.reboot()
+    host.until_stage("LIFE1", "published", reason="nothing has changed")
+    assert host.profile_of(drive) == full
+    assert host.sweeps() == 2
+
+    took: list[float] = []
+    # Whatever else the machine is doing may come in between.
+    while not took or (took[-1] >= BACK_WITHIN_S and len(took) < TRIES):
+        host.unplug("LIFE1")
+        host.until(lambda: not host.profile_of(drive), 10, "the profile is withdrawn")
+        assert host.status()["drives"] == []
+        took.append(back_after_s(host, drive))
+        assert host.profile_of(drive) == full
+    assert took[-1] < BACK_WITHIN_S, took
+    host.until_stage("LIFE1", "published", reason="nothing has changed")
+    host.lives()
+
+
+def back_after_s(host: DaemonGuest, drive: Drive) -> float:
+    """Plug it in again; the time between the kernel's event and the profile's file."""
+    monitor = host.spawn(["udevadm", "monitor", "--kernel", "--subsystem-match=block"])
+    host.until(lambda: "KERNEL - " in monitor.output(), 20, "udevadm monitor")
+    put_back = host.hotplug(
+        drive.serial, drive.size_bytes, path=drive.path, read_bps=READ_BYTES_PER_S, write_bps=WRITE_BYTES_PER_S
+    )
+    file = f"{PROFILES}/{name_of(drive)}.toml"
+    host.until(lambda: host.profile_of(put_back), 20, "the profile is back")
+    monitor.kill()
+    found = re.search(r"KERNEL\[(\d+\.\d+)\] add +\S*/nvme\d+n\d+ ", monitor.output())
+    assert found, monitor.output()
+    program = "import os, sys, time; print(os.stat(sys.argv[1]).st_ctime - (time.time() - time.monotonic()))"
+    return float(host.sh(["python3", "-c", program, file])) - float(found[1])

@@ -1,0 +1,58 @@
+"""Many drives at once: one of a model is swept in full, the others are checked against it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from vm.daemon_guest import SMALL, name_of
+from vm.guest import RAW_SIZE, READ_BYTES_PER_S, file_with_data
+from vm.rig import nvmet
+
+if TYPE_CHECKING:
+    from vm.daemon_guest import DaemonGuest
+
+# A check has a fifth of the time, and all that QEMU lets through at once must be little of it.
+OTHERS_TOO = SMALL.replace("time_budget = 7", "time_budget = 15") + '[[match]]\ntransport = "tcp"\ntune = true\n'
+
+
+@pytest.mark.parametrize("count", [4, pytest.param(8, marks=pytest.mark.long)])
+def test_drives_plugged_in_at_once(host: DaemonGuest, count: int) -> None:
+    host.begin(OTHERS_TOO)
+    serials = [f"TWIN{number}" for number in range(count)]
+    drives = []
+    for serial in serials:
+        # With data: what was read from a blank drive is no measure for another.
+        drives.append(host.new_drive(serial, RAW_SIZE, path=file_with_data(host, serial), read_bps=READ_BYTES_PER_S))
+        host.attach(drives[-1])
+    for drive in drives:
+        host.find(drive, 60)
+    (foreign,) = nvmet.connect(host, "FOREIGN1", "Another Model", ["256M"], mb_per_s=100)
+    try:
+        for name in (*serials, "FOREIGN1"):
+            host.until_stage(name, "published", timeout_s=40 * count)
+        profiles = [host.profile_of(drive) for drive in drives]
+        stranger = host.profile(host.drive("FOREIGN1")["name"])
+        host.lives()
+        names = {*map(name_of, drives), stranger["device"]["name"]}
+        assert set(host.sound()) == names
+    finally:
+        nvmet.disconnect(host, "FOREIGN1")
+    against = [profile["evidence"].get("checked_against", "") for profile in profiles]
+    (first,) = [name_of(drive) for drive, other in zip(drives, against, strict=True) if not other]
+    assert set(against) == {"", first}
+    assert len({profile["read"]["block_size"] for profile in profiles}) == 1
+    for profile in profiles:
+        assert profile["evidence"]["measured_at"]
+        assert profile["read"]["throughput_bytes_per_s"] == pytest.approx(READ_BYTES_PER_S, rel=0.12)
+    assert stranger["evidence"]["measured_at"]
+    # Twice through an emulated network.
+    assert stranger["read"]["throughput_bytes_per_s"] == pytest.approx(100e6, rel=0.3)
+    assert "checked_against" not in stranger["evidence"]
+    assert stranger["device"]["model"] == "Another Model"
+    # One sweep each, and one at a time.
+    said = host.words()
+    assert host.sweeps() == count + 1, said
+    host.until(lambda: host.drive(foreign) == {}, 20, "the foreign drive is withdrawn")
+    assert not host.profile(stranger["device"]["name"])
