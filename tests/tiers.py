@@ -188,7 +188,9 @@ class Tiers:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Of each phase; an expected failure (xfail) is known to be wrong and counts as skipped."""
-        self.note(report.nodeid, report.outcome)
+        outcome: str = report.outcome
+        if outcome != "rerun":  # pytest-rerunfailures': what counts comes after it
+            self.note(report.nodeid, outcome)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A file that cannot be imported is a failed test, one that skips itself a skipped one."""

@@ -13,6 +13,7 @@ import pytest
 
 import storage
 from aio_tuned import sysfs
+from aio_tuned.location import device, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -250,7 +251,7 @@ def test_a_volume_is_tuned_under_its_own_name_and_names_its_members(
     path = mount(volume)
     profile = quick.profile(path)
     assert profile["state"] == "measured", profile["evidence"]["findings"]
-    assert set(profile["device"]["members"]) == {first.node.name, second.node.name}
+    assert set(profile["device"]["members"]) == {device(resolve(disk.node)).name for disk in (first, second)}
     assert profile["device"]["id"].startswith(f"{raid}-uuid-") or raid == "dm"
     member = quick.run(first.node)
     assert member.code == 66

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,7 +37,7 @@ def test_a_volume_is_built_and_taken_apart(host: DaemonGuest, volume: str) -> No
     name = host.drive(f"/dev/{volume}")["name"]
     found = host.profile(name)
     assert name in host.by_id_names(f"/dev/{volume}")
-    assert sorted(found["device"]["members"]) == sorted(Path(drive.dev).name for drive in drives)
+    assert sorted(found["device"]["members"]) == sorted(map(name_of, drives))
     assert found["read"]["throughput_bytes_per_s"] > 1.3 * LEG_READ_BYTES_PER_S
     assert host.sweeps() == 1
 

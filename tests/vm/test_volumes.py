@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vm.guest import MIB, READ_BYTES_PER_S, WRITE_BYTES_PER_S
@@ -45,7 +44,7 @@ def make_striped_volume(guest: Guest) -> list[Drive]:
 
 
 def names(drives: list[Drive]) -> list[str]:
-    return sorted(Path(drive.dev).name for drive in drives)
+    return sorted(f"nvme-QEMU_NVMe_Ctrl_{drive.serial}_1" for drive in drives)
 
 
 def test_raid0_has_its_own_profile_with_its_members(guest: Guest) -> None:
