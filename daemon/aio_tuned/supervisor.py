@@ -193,7 +193,9 @@ class Supervisor:
         for drive in list(self._drives.values()):
             if drive.shown and drive.life.stage is not Stage.SWEEPING:
                 with contextlib.suppress(TargetError, ValueError):
-                    self._compare(drive, self._device(drive.device.device_number))
+                    device = self._device(drive.device.device_number)
+                    if _who(device) == _who(drive.device):  # else it has gone, and its event is on the way
+                        self._compare(drive, device)
 
     # --- devices come and go -----------------------------------------------------------------------------------
 
