@@ -17,11 +17,14 @@ SETTINGS = "etc/aio-tuned/aio-tuned.conf"
 COMMANDS = ("aio-tuned", "aio-sweep")
 
 
-def make(*words: str) -> subprocess.CompletedProcess[str]:
+def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
     """Outside of the `make test` that may have started this."""
     environment = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
-    words = ("make", "--no-print-directory", *words)
     return subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def make(*words: str) -> subprocess.CompletedProcess[str]:
+    return run("make", "--no-print-directory", *words)
 
 
 def make_well(*words: str) -> str:
@@ -112,6 +115,24 @@ def test_uninstall_keeps_what_is_the_users(root: Path) -> None:
     make_well("uninstall", f"DESTDIR={root}")  # there is nothing left to remove, which is fine
     make_well("uninstall", f"DESTDIR={root}", "PURGE=1")
     assert files(root) == {"usr/local/bin/other"}
+
+
+# What is there of the machine is out of sight in here, /run/systemd with it.
+FROM_THE_MACHINE = """
+set -e
+for folder in etc opt run usr/local/bin var/lib; do mount -t tmpfs none /$folder; done
+cp -a "$1/." /
+mkdir -p /var/lib/aio-tuned && touch /var/lib/aio-tuned/something
+make --no-print-directory uninstall
+test ! -e /opt/aio-tuned && test ! -e /usr/local/bin/aio-tuned && test -e /etc/aio-tuned/aio-tuned.conf
+make --no-print-directory uninstall PURGE=1
+test ! -e /etc/aio-tuned && test ! -e /var/lib/aio-tuned
+"""
+
+
+def test_uninstall_from_the_machine_itself(root: Path) -> None:
+    done = run("unshare", "--mount", "--propagation=private", "sh", "-c", FROM_THE_MACHINE, "sh", root)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_command_that_is_not_ours_stays(root: Path) -> None:
