@@ -121,7 +121,7 @@ def test_uninstall_keeps_what_is_the_users(root: Path) -> None:
 FROM_THE_MACHINE = """
 set -e
 for folder in etc opt run usr/local/bin var/lib; do mount -t tmpfs none /$folder; done
-cp -a "$1/." /
+for folder in etc opt usr/local/bin; do cp -a "$1/$folder/." /$folder; done
 mkdir -p /var/lib/aio-tuned && touch /var/lib/aio-tuned/something
 make --no-print-directory uninstall
 test ! -e /opt/aio-tuned && test ! -e /usr/local/bin/aio-tuned && test -e /etc/aio-tuned/aio-tuned.conf
