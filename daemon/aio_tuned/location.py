@@ -119,11 +119,16 @@ def device(location: Location, sys: Path = sysfs.SYS) -> Device:
 def device_of(number: str, sys: Path = sysfs.SYS) -> Device:
     """Who the disk or volume of that number is, read afresh. TargetError if it is not there."""
     found = identity.device(sysfs.facts(number, sys, sysfs.udev_properties(number)), sysfs.queue(number, sys))
-    names = []
-    for member in found.members:
+    return replace(found, member_names=tuple(sorted(member.name for member in members(found, sys))))
+
+
+def members(volume: Device, sys: Path = sysfs.SYS) -> tuple[Device, ...]:
+    """The disks below a volume that are there; () for a disk."""
+    found = []
+    for name in volume.members:
         with contextlib.suppress(TargetError, ValueError):
-            names.append(device_of(sysfs.attribute(sys / "class/block" / member, "dev"), sys).name)
-    return replace(found, member_names=tuple(sorted(names)))
+            found.append(device_of(sysfs.attribute(sys / "class/block" / name, "dev"), sys))
+    return tuple(found)
 
 
 def usage(

@@ -243,15 +243,6 @@ class Supervisor:
     def _device(self, number: str) -> Device:
         return location.device_of(number, self._sys)
 
-    def _members(self, device: Device) -> tuple[Device, ...]:
-        """The disks below a volume, those that are no drives of ours too."""
-        found = []
-        for name in device.members:
-            number = sysfs.attribute(self._sys / "class/block" / name, "dev")
-            with contextlib.suppress(TargetError, ValueError):
-                found.append(self._device(number))
-        return tuple(found)
-
     def _see_disk(self, event: DeviceEvent, table: tuple[Mount, ...]) -> None:
         device = self._device(event.device_number)
         known = self._drives.get(device.sys_name)
@@ -292,7 +283,7 @@ class Supervisor:
             self._look_again((*before.members, *device.members), f"{device.sys_name} has other members now")
 
     def _arrive(self, device: Device, table: tuple[Mount, ...]) -> None:
-        members = self._members(device)
+        members = location.members(device, self._sys)
         unwanted = match.wanted(device, members, self._config.match)
         # Its members are not swept behind its back.
         self._look_again(device.members, f"{device.sys_name} has been built on it")
@@ -355,7 +346,7 @@ class Supervisor:
         name = drive.device.name
         if (twin := self._of_name(name)) != drive.device.sys_name:
             return Skip(reason=f"{twin} says that it is the same drive ({name}): only one can have the profile")
-        return match.wanted(drive.device, self._members(drive.device), self._config.match)
+        return match.wanted(drive.device, location.members(drive.device, self._sys), self._config.match)
 
     # --- mounts ------------------------------------------------------------------------------------------------
 
@@ -387,13 +378,16 @@ class Supervisor:
 
     # --- the life of a drive -----------------------------------------------------------------------------------
 
+    @property
+    def _backoff(self) -> Backoff:
+        return Backoff(first_s=self._config.retry_first, most_s=self._config.retry_most)
+
     def _feed(self, sys_name: str, event: Event) -> None:
         """Let the event happen to the drive, and do what follows from it."""
         drive = self._drives.get(sys_name)
         if drive is None:
             return
-        backoff = Backoff(first_s=self._config.retry_first, most_s=self._config.retry_most)
-        life, effects = lifecycle.step(drive.life, event, backoff)
+        life, effects = lifecycle.step(drive.life, event, self._backoff)
         if life is drive.life:
             return
         drive.rest()
@@ -522,8 +516,7 @@ class Supervisor:
             self._shelf_failures = 0
         elif self._shelf_due is None:
             self._shelf_failures += 1
-            backoff = Backoff(first_s=self._config.retry_first, most_s=self._config.retry_most)
-            wait = backoff.after(self._shelf_failures)
+            wait = self._backoff.after(self._shelf_failures)
             self._shelf_due = asyncio.get_running_loop().call_later(wait, self._retry_shelf)
         self._touch()
 
