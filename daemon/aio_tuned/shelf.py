@@ -35,11 +35,16 @@ def load(path: Path) -> Profile:
         raise ProfileError(f"{path}: {error}") from None
 
 
+def _files(folder: Path) -> list[Path]:
+    """The files of profiles in the folder; half-written ones have a dot. OSError if it cannot be read."""
+    return sorted(path for path in folder.iterdir() if path.suffix == ".toml" and path.name[0] != ".")
+
+
 def find(profiles: Path, target: str | None) -> list[Path]:
     """The files of all profiles, or of the one that `target` names: a file, a profile's name, or any TARGET of tune."""
     if target is None:
         try:
-            return sorted(path for path in profiles.iterdir() if path.suffix == ".toml" and path.name[0] != ".")
+            return _files(profiles)
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -105,7 +110,7 @@ class Shelf:
     def recall_all(self) -> tuple[Profile, ...]:
         """The last measured profile of every drive."""
         try:
-            paths = sorted(path for path in self._catalog.iterdir() if path.suffix == ".toml" and path.name[0] != ".")
+            paths = _files(self._catalog)
         except OSError:
             paths = []
         kept = (self._load(path) for path in paths if path.stem not in self._unkept)
@@ -151,7 +156,7 @@ class Shelf:
         for folder in (self._profiles, self._catalog):
             publish.remove_leftovers(folder, time.time())
         try:
-            paths = [path for path in self._profiles.iterdir() if path.suffix == ".toml" and path.name[0] != "."]
+            paths = _files(self._profiles)
         except OSError:
             return
         for path in paths:
