@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aio_tuned.errors import TargetError
-from aio_tuned.model import Mount
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from aio_tuned.model import Mount
 
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 # Filesystems that are not on a block device of this machine; the rest of them have device number 0:N too, and are
@@ -37,6 +38,8 @@ def unescape(text: str) -> str:
 
 def parse(text: str) -> tuple[Mount, ...]:
     """The mounts of a mountinfo text (proc(5)); lines that are not of its format are left out."""
+    from aio_tuned.model import Mount  # the reader does without most often, and loads in a moment
+
     mounts = []
     for line in text.split("\n"):  # not splitlines(): a name may hold any other line end
         left, separator, right = line.partition(" - ")

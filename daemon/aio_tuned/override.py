@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from aio_tuned import units
 from aio_tuned.errors import ConfigError
-from aio_tuned.identity import clean
 from aio_tuned.model import DEFAULT_SETTING, CombinedResult, Result, Skipped, Unmeasured
+from aio_tuned.naming import clean
 from aio_tuned.values import SETTING_KEYS, table
 
 if sys.version_info >= (3, 11):

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aio_tuned import choose, identity, plan, stats
-from aio_tuned.identity import clean
 from aio_tuned.model import (
     CombinedResult,
     Curve,
@@ -15,6 +14,7 @@ from aio_tuned.model import (
     Result,
     Skipped,
 )
+from aio_tuned.naming import clean
 from aio_tuned.profile import SCHEMA
 
 if TYPE_CHECKING:

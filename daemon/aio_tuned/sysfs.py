@@ -7,14 +7,13 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyudev
-
 from aio_tuned.errors import TargetError
-from aio_tuned.model import Queue
 from aio_tuned.mounts import unescape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from aio_tuned.model import Queue
 
 SYS = Path("/sys")
 _SECTOR = 512
@@ -104,6 +103,8 @@ def counting(disk: Path) -> tuple[Path, ...]:
 
 def queue(number: str, sys: Path = SYS) -> Queue:
     """The request queue's limits; the scheduler is the one in brackets."""
+    from aio_tuned.model import Queue  # as pyudev below: the reader does without, and loads in a moment
+
     found = directory(number, sys) / "queue"
     scheduler = attribute(found, "scheduler")
     if "[" in scheduler:
@@ -143,6 +144,8 @@ def in_swap(numbers: set[str], proc: Path = Path("/proc")) -> bool:
 
 def udev_properties(number: str) -> dict[str, str]:
     """What udev's database knows of the device; {} where udev does not run or knows nothing."""
+    import pyudev
+
     try:
         major, minor = (int(part) for part in number.split(":"))
         device = pyudev.Devices.from_device_number(pyudev.Context(), "block", os.makedev(major, minor))

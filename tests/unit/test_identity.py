@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aio_tuned import identity
-from aio_tuned.identity import clean, device, escape, file_name
+from aio_tuned.identity import device
 from aio_tuned.model import DeviceInfo, Fingerprint, Queue
+from aio_tuned.naming import clean, escape, file_name
 from unit import builders
 
 SAMSUNG = {
