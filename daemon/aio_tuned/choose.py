@@ -44,7 +44,12 @@ def choose(curve: Curve, tolerance: float, preferred: Setting | None = None) -> 
         tied,
         key=lambda stats: (preferred not in stats.point.aliases, cost(stats.point.setting, stats.latency_p99_us)),
     )
-    return Choice(stats=chosen, best=top, ties=len(tied))
+    return Choice(
+        stats=chosen,
+        best=top,
+        ties=len(tied),
+        saturating_concurrency=min(stats.point.setting.concurrency for stats in tied),
+    )
 
 
 def combine(

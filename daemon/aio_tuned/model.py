@@ -28,9 +28,14 @@ class Setting:
     single_submit: bool
 
     @property
+    def concurrency(self) -> int:
+        """Requests that are in flight at once, over all threads."""
+        return self.queue_depth * self.io_parallelism
+
+    @property
     def in_flight_bytes(self) -> int:
         """Memory that is in flight at once, over all threads."""
-        return self.block_size * self.queue_depth * self.io_parallelism
+        return self.block_size * self.concurrency
 
 
 # DeepSpeed's own defaults (deepspeed/runtime/swap_tensor/constants.py): what an untuned reader gets, hence the
@@ -254,11 +259,15 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """The setting for one direction: the cheapest of `ties` points within the tolerance of the best."""
+    """The setting for one direction: the cheapest of `ties` points within the tolerance of the best.
+
+    `saturating_concurrency` is the least number of requests in flight, over all threads, among those.
+    """
 
     stats: PointStats
     best: PointStats
     ties: int
+    saturating_concurrency: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,7 +287,10 @@ class CombinedChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One direction's section: the five parameters, then what they gave."""
+    """One direction's section: the five parameters, then what they gave.
+
+    `saturating_concurrency` is missing in files that were written before there was such a key.
+    """
 
     setting: Setting
     throughput_bytes_per_s: int
@@ -287,6 +299,7 @@ class Result:
     ties: int
     default_throughput_bytes_per_s: int
     transfer_bytes: int
+    saturating_concurrency: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

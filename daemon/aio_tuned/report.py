@@ -72,6 +72,7 @@ def _result(curve: Curve, tolerance: float, preferred: Setting | None) -> Result
         ties=choice.ties,
         default_throughput_bytes_per_s=round(curve.reference.bytes_per_s) if curve.reference else 0,
         transfer_bytes=curve.transfer_bytes,
+        saturating_concurrency=choice.saturating_concurrency,
     )
 
 

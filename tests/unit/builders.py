@@ -232,6 +232,7 @@ def result(**changes: Any) -> Result:  # noqa: ANN401 - any field
         ties=41,
         default_throughput_bytes_per_s=5_900_000_000,
         transfer_bytes=256 * MIB,
+        saturating_concurrency=16,
     )
     return replace(made, **changes)
 

@@ -54,6 +54,14 @@ def test_a_twins_setting_is_kept_if_it_ties() -> None:
     assert choose(found, 0.001, preferred=setting(depth=32)).stats == best_one
 
 
+def test_the_saturating_concurrency_is_the_least_of_the_ties() -> None:
+    cheap, narrow = stats(9.95e9, setting(depth=32, threads=1)), stats(9.95e9, setting(depth=2, threads=8))
+    slow = stats(5e9, setting(depth=1))
+    choice = choose(curve(cheap, narrow, slow, stats(10e9, FAST)), 0.01)
+    assert choice.stats == cheap
+    assert choice.saturating_concurrency == 16
+
+
 def test_an_empty_curve_has_no_best() -> None:
     with pytest.raises(MeasurementError, match="no point of the write phase") as caught:
         choose(curve(direction="write"), 0.01)

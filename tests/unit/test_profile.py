@@ -283,7 +283,7 @@ def test_every_prefix_of_a_file_is_an_error_or_the_whole(name: str) -> None:
 def test_a_hole_in_a_file_is_never_another_profile() -> None:
     """A line lost is an error; only what is optional may be missing."""
     lines = render(profile()).splitlines()
-    optional = {"nsid", "numa_node", "read_noise", "write_noise", "read_drift", "write_drift"}
+    optional = {"nsid", "numa_node", "read_noise", "write_noise", "read_drift", "write_drift", "saturating_concurrency"}
     for number, line in enumerate(lines):
         key = line.partition(" = ")[0]
         if not line or line.startswith("#") or key in optional:
