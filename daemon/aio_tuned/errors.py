@@ -48,6 +48,10 @@ class TargetError(AioTunedError):
     exit_code = Exit.TARGET
 
 
+class NoProfileError(TargetError):
+    """The target's drive has no profile (yet), or the profile has no settings for what was asked."""
+
+
 class PrivilegeError(AioTunedError):
     """Only root may do that."""
 
@@ -87,7 +91,7 @@ class MeasurementError(AioTunedError):
 
 
 class ProfileError(AioTunedError):
-    """A profile's text is not one: torn, foreign, or of a schema that is not known."""
+    """A profile is not one (torn, foreign, of a schema that is not known), or others may have written it."""
 
     exit_code = Exit.DATA
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 from pathlib import Path
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from aio_tuned.model import Mount
 
 _ESCAPE = re.compile(r"\\([0-7]{3})")
+_NUMBER = re.compile(r"[0-9]+:[0-9]+", re.ASCII)
+# linux/btrfs.h: the ioctl that anybody may use on a directory, the size of its answer, and where the uuid stands there.
+_BTRFS_IOC_FS_INFO = 0x8400941F
+_BTRFS_INFO_BYTES = 1024
+_BTRFS_UUID = slice(16, 32)
 # Filesystems that are not on a block device of this machine; the rest of them have device number 0:N too, and are
 # refused all the same.
 _NO_DEVICE = {
@@ -45,6 +51,8 @@ def parse(text: str) -> tuple[Mount, ...]:
         left, separator, right = line.partition(" - ")
         head, tail = left.split(" "), right.split(" ", 2)
         if not separator or len(head) < 6 or len(tail) < 3 or not (head[0].isascii() and head[0].isdigit()):  # noqa: PLR2004 - proc(5)
+            continue
+        if not _NUMBER.fullmatch(head[2]):  # it becomes a part of a path
             continue
         options = (*head[5].split(","), *tail[2].split(","))
         mounts.append(
@@ -89,6 +97,18 @@ def _overlay_upper(mount: Mount) -> Path | None:
     return None
 
 
+def _is_upper(upper: Path, path: Path) -> bool:
+    """Whether that directory, by the name that the mount's options have for it, can be the overlay's upper one.
+
+    They were written in another namespace, perhaps, where that name was another directory's. Overlayfs answers
+    statfs(2) with what its upper filesystem answers.
+    """
+    if not upper.is_dir():
+        return False
+    ours, theirs = os.statvfs(path), os.statvfs(upper)
+    return (ours.f_bsize, ours.f_blocks, ours.f_files) == (theirs.f_bsize, theirs.f_blocks, theirs.f_files)
+
+
 def block_device_number(
     path: Path, mounts: Sequence[Mount], sys: Path, proc: Path = Path("/proc")
 ) -> tuple[str, Mount]:
@@ -102,7 +122,7 @@ def block_device_number(
         if mount.filesystem != "overlay":
             break
         upper = _overlay_upper(mount)
-        if upper is None or not upper.is_dir():
+        if upper is None or not _is_upper(upper, path):
             raise TargetError(
                 f"{path} is on an overlay filesystem (a container's root?) whose upper directory"
                 f" {upper or ''} is not visible here: give a directory of a mounted volume, or run on the host"
@@ -122,8 +142,31 @@ def block_device_number(
     )
 
 
+def _btrfs_uuid(path: Path) -> str:
+    """The uuid of the btrfs that a path is on; "" if it cannot be asked (no right to open, or no btrfs)."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return ""
+    answer = bytearray(_BTRFS_INFO_BYTES)
+    try:
+        fcntl.ioctl(descriptor, _BTRFS_IOC_FS_INFO, answer)
+    except OSError:
+        return ""
+    finally:
+        os.close(descriptor)
+    digits = answer[_BTRFS_UUID].hex()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
 def _btrfs_device_number(path: Path, mount: Mount, sys: Path) -> str:
     """The one device of a btrfs; on several, no device's counters would prove the I/O."""
+    # The mount's source is a name in /dev, which a container does not have.
+    devices = tuple((sys / "fs/btrfs" / (_btrfs_uuid(path) or "unknown") / "devices").glob("*"))
+    if len(devices) == 1:
+        return (devices[0] / "dev").read_text(encoding="ascii").strip()
+    if len(devices) > 1:
+        raise _several(path, sorted(device.name for device in devices))
     try:
         status = Path(mount.source).stat()
     except OSError as error:
@@ -132,11 +175,15 @@ def _btrfs_device_number(path: Path, mount: Mount, sys: Path) -> str:
         ) from None
     number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
     if len(members := btrfs_members(number, sys)) > 1:
-        raise TargetError(
-            f"{path} is on a btrfs over {len(members)} devices ({', '.join(members)}): no one device can be tuned"
-            " through it; give a drive with --raw"
-        )
+        raise _several(path, members)
     return number
+
+
+def _several(path: Path, members: Sequence[str]) -> TargetError:
+    return TargetError(
+        f"{path} is on a btrfs over {len(members)} devices ({', '.join(members)}): no one device can be tuned"
+        " through it; give a drive with --raw"
+    )
 
 
 def btrfs_members(number: str, sys: Path) -> tuple[str, ...]:

@@ -82,7 +82,7 @@ def _names(facts: Mapping[str, str]) -> tuple[str, str]:
 
 
 def names(facts: Mapping[str, str]) -> tuple[str, str]:
-    """(id, by-id style name) of the whole disk or volume that the facts of sysfs.facts() describe.
+    """(id, by-id style name) of the whole disk or volume that the facts of sysfs.who() describe.
 
     The name is safe as a file's.
     """

@@ -161,36 +161,49 @@ def _link(controller: Path) -> str:
     return f"{speed} x{width}" if speed and width else ""
 
 
-def facts(number: str, sys: Path = SYS, udev: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Everything that identifies a whole disk or volume, as text, for identity.device()."""
+def _parent(found: Path) -> Path:
+    return (found / "device").resolve() if (found / "device").exists() else found
+
+
+def who(number: str, sys: Path = SYS) -> dict[str, str]:
+    """What naming.names() needs of a whole disk or volume, as text; what is empty is left out."""
     found = directory(number, sys)
-    parent = (found / "device").resolve() if (found / "device").exists() else found
+    parent = _parent(found)
+    texts = {
+        "sys_name": found.name,
+        "wwid": attribute(found, "wwid") or attribute(parent, "wwid"),
+        "nsid": attribute(found, "nsid"),
+        "model": attribute(parent, "model"),
+        "serial": attribute(parent, "serial") or attribute(found, "serial"),
+        "dm_name": attribute(found, "dm/name"),
+        "dm_uuid": attribute(found, "dm/uuid"),
+        "md_uuid": attribute(found, "md/uuid"),
+        "loop_file": attribute(found, "loop/backing_file").removesuffix(" (deleted)"),
+    }
+    return {key: value for key, value in texts.items() if value}
+
+
+def facts(number: str, sys: Path = SYS, udev: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Everything that is known of a whole disk or volume, as text, for identity.device()."""
+    found = directory(number, sys)
+    parent = _parent(found)
     # With native multipath the parent is the subsystem; its controllers are symbolic links in it.
     controllers = sorted(parent.glob("nvme[0-9]*")) if parent.name.startswith("nvme-subsys") else [parent]
     controller = next((entry.resolve() for entry in controllers if (entry / "transport").exists()), parent)
     pci = controller / "device"
     texts = {
-        "sys_name": found.name,
         "device_number": number,
         "size": attribute(found, "size"),
         "ro": attribute(found, "ro"),
         "hidden": attribute(found, "hidden"),
         "diskseq": attribute(found, "diskseq"),
         "logical_block_size": attribute(found, "queue/logical_block_size"),
-        "wwid": attribute(found, "wwid") or attribute(parent, "wwid"),
-        "nsid": attribute(found, "nsid"),
-        "model": attribute(parent, "model"),
-        "serial": attribute(parent, "serial") or attribute(found, "serial"),
         "firmware": attribute(parent, "firmware_rev") or attribute(parent, "rev"),
         "transport": attribute(controller, "transport"),
         "pcie_link": _link(pci),
         "numa_node": attribute(pci, "numa_node") or attribute(controller, "numa_node"),
-        "dm_name": attribute(found, "dm/name"),
-        "dm_uuid": attribute(found, "dm/uuid"),
-        "md_uuid": attribute(found, "md/uuid"),
-        "loop_file": attribute(found, "loop/backing_file").removesuffix(" (deleted)"),
         "members": " ".join(members(number, sys)),
     }
     for key, value in (udev or {}).items():
         texts[f"udev.{key}"] = value
-    return {key: value for key, value in texts.items() if value}
+    return {**who(number, sys), **{key: value for key, value in texts.items() if value}}
