@@ -1,0 +1,220 @@
+"""The reader on real filesystems, and in a root that has no more than a container has."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import storage
+from aio_tuned import identity, location, profile, reader
+from aio_tuned.errors import NoProfileError, TargetError
+from unit import builders
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from daemon.conftest import Disk
+
+DAEMON = Path(__file__).resolve().parents[2] / "daemon"
+MIB = 1 << 20
+USER = 54321
+
+
+@pytest.fixture
+def profiles(tmp_path: Path) -> Path:
+    """A folder with the profile of another drive in it."""
+    folder = tmp_path / "profiles"
+    folder.mkdir(mode=0o755)
+    (folder / "another.toml").write_text(profile.render(builders.profile()))
+    return folder
+
+
+def publish(path: Path, folder: Path, depth: int = 12) -> str:
+    """Publish a profile of the drive that the path is on; its name. The depth tells it from others."""
+    device = location.device(location.resolve(path))
+    made = builders.profile(device=identity.info(device), read=builders.result(setting=builders.setting(depth=depth)))
+    file = folder / f"{device.name}.toml"
+    file.write_text(profile.render(made))
+    file.chmod(0o644)
+    return device.name
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs"])
+def test_folders_files_and_nodes_of_a_filesystem(
+    filesystem: Callable[..., storage.Filesystem],
+    mount: Callable[..., Path],
+    profiles: Path,
+    kind: storage.Kind,
+) -> None:
+    made = filesystem(kind)
+    name = publish(made.path, profiles)
+    (made.path / "a/b").mkdir(parents=True)
+    (made.path / "a/file").write_bytes(b"x")
+    bound = mount("--bind", made.path / "a")
+    for path in (made.path, made.path / "a/b", made.path / "a/file", bound, bound / "file", made.device):
+        assert path
+        found = reader.settings_for(path, profiles=profiles)
+        assert (found.source.device, found.queue_depth) == (name, 12)
+
+
+def test_an_overlay_is_where_its_upper_folder_is(
+    filesystem: Callable[..., storage.Filesystem], mount: Callable[..., Path], profiles: Path, tmp_path: Path
+) -> None:
+    lower, upper = filesystem("ext4"), filesystem("ext4")
+    publish(lower.path, profiles, depth=5)
+    name = publish(upper.path, profiles, depth=6)
+    for folder in ("up", "work"):
+        (upper.path / folder).mkdir()
+    (lower.path / "below").write_text("x")
+    merged = mount(
+        "-t", "overlay", "-o", f"lowerdir={lower.path},upperdir={upper.path}/up,workdir={upper.path}/work", "o"
+    )
+    for path in (merged, merged / "below"):
+        assert reader.settings_for(path, profiles=profiles).source.device == name
+    # The upper folder's name is now that of a folder of another drive, as it may be in a container.
+    storage.run("mount", "--bind", tmp_path, upper.path)
+    (tmp_path / "up").mkdir()
+    try:
+        with pytest.raises(TargetError, match=r"whose upper directory .* is not visible here"):
+            reader.settings_for(merged, profiles=profiles)
+    finally:
+        storage.run("umount", upper.path)
+
+
+def test_a_partition_is_on_its_disk(
+    partition: Callable[..., tuple[Disk, Path]], mount: Callable[..., Path], profiles: Path
+) -> None:
+    _, part = partition(size_bytes=97 * MIB)
+    storage.run(*storage.MAKE["ext4"], part)
+    path = mount(part)
+    name = publish(path, profiles)
+    assert reader.settings_for(path, profiles=profiles).source.device == name
+
+
+def test_a_volume_has_its_own(
+    disk: Callable[..., Disk], mount: Callable[..., Path], profiles: Path, request: pytest.FixtureRequest
+) -> None:
+    made = disk()
+    name = f"aio-tuned-reader-{os.getpid()}"
+    sectors = made.size_bytes // 512
+    try:
+        storage.run(
+            "dmsetup", "create", name, "--uuid", f"READER-{name}", "--table", f"0 {sectors} linear {made.node} 0"
+        )
+    except OSError as error:
+        pytest.skip(f"no device-mapper here: {error}")
+    request.addfinalizer(lambda: storage.run("dmsetup", "remove", "--retry", name))
+    volume = Path(f"/dev/mapper/{name}")
+    storage.run(*storage.MAKE["ext4"], volume)
+    path = mount(volume)
+    request.addfinalizer(lambda: storage.unmount(path))
+    publish(made.node, profiles, depth=5)
+    with pytest.raises(NoProfileError, match="has no profile"):
+        reader.settings_for(path, profiles=profiles)
+    published = publish(path, profiles, depth=6)
+    assert published == f"dm-name-{name}"
+    assert reader.settings_for(path, profiles=profiles).queue_depth == 6
+
+
+def test_paths_in_memory_have_none(filesystem: Callable[..., storage.Filesystem], profiles: Path) -> None:
+    with pytest.raises(TargetError, match="lives in memory"):
+        reader.settings_for(filesystem("tmpfs").path, profiles=profiles)
+
+
+# What a container has: its programs, one volume, /proc, and /sys and /etc/aio-tuned read-only; no /dev, no /run.
+CONTAINER = """
+set -e
+root=$1 volume=$2 profiles=$3 mode=$4 python=$5 daemon=$6; shift 6
+mount --make-rprivate /
+mount -t tmpfs root "$root"
+for folder in /usr /bin /lib /lib64 "$daemon" "$@"; do
+    [ -e "$folder" ] || continue
+    if [ -L "$folder" ]; then cp -P "$folder" "$root$folder"; continue; fi
+    mkdir -p "$root$folder"; mount --rbind "$folder" "$root$folder"; mount -o remount,bind,ro "$root$folder"
+done
+mkdir -p "$root/proc" "$root/sys" "$root/data" "$root/etc/aio-tuned"
+mount --rbind /proc "$root/proc"
+mount --rbind "$volume" "$root/data"
+mount --rbind /sys "$root/sys"; mount -o remount,bind,ro "$root/sys"
+mount --rbind "$profiles" "$root/etc/aio-tuned"; mount -o "remount,bind,$mode" "$root/etc/aio-tuned"
+exec chroot "$root" "$python" -c '
+import json, os, sys
+sys.path.insert(0, sys.argv[1])
+from aio_tuned import reader
+assert not os.path.exists("/dev/null") and not os.path.exists("/run/udev")
+found = reader.settings_for("/data", missing="default")
+print(json.dumps([found.source.state, found.source.device, found.queue_depth, found.source.note]))
+' "$daemon"
+"""
+
+
+def in_container(volume: Path, profiles: Path, root: Path, mode: str = "ro") -> list[str]:
+    words: list[str | Path] = [root, volume, profiles, mode, sys.executable, DAEMON]
+    return answer("unshare", "--mount", "sh", "-c", CONTAINER, "sh", *words, *{sys.prefix, sys.base_prefix})
+
+
+def answer(*command: str | Path) -> list[str]:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    found: list[str] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("kind", ["ext4", "btrfs"])
+def test_in_a_container(
+    filesystem: Callable[..., storage.Filesystem], profiles: Path, tmp_path: Path, kind: storage.Kind
+) -> None:
+    made = filesystem(kind)
+    name = publish(made.path, profiles)
+    root = tmp_path / "root"
+    root.mkdir()
+    assert in_container(made.path, profiles, root) == ["measured", name, 12, ""]
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that every user reaches, with the package in it."""
+    with tempfile.TemporaryDirectory(prefix="aio-tuned-test-", dir="/tmp") as folder:
+        path = Path(folder)
+        shutil.copytree(DAEMON, path / "daemon", ignore=shutil.ignore_patterns("__pycache__"))
+        (path / "root").mkdir()
+        (path / "profiles").mkdir()
+        (path / "data").mkdir()
+        storage.run("chmod", "-R", "a+rX", path)
+        os.chown(path / "root", USER, USER)
+        yield path
+
+
+@pytest.mark.parametrize("mode", ["ro", "rw"])
+def test_in_a_container_without_root(
+    filesystem: Callable[..., storage.Filesystem], public: Path, request: pytest.FixtureRequest, mode: str
+) -> None:
+    """The host's root is nobody there: what is trusted is a mount that nobody in there can write to."""
+    python = Path("/usr/bin/python3")
+    if (
+        not python.exists()
+        or subprocess.run([python, "-c", "import tomllib"], check=False, stderr=subprocess.DEVNULL).returncode
+    ):
+        pytest.skip("this system has no Python 3.11 of its own")
+    made = filesystem()
+    storage.run("mount", "--bind", made.path, public / "data")
+    request.addfinalizer(lambda: storage.unmount(public / "data"))
+    name = publish(made.path, public / "profiles")
+    as_user = ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "unshare", "--mount", "-r")
+    if subprocess.run([*as_user, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("users may have no namespaces here")
+    folders = [public / "root", public / "data", public / "profiles"]
+    found = answer(*as_user, "sh", "-c", CONTAINER, "sh", *folders, mode, python, public / "daemon")
+    if mode == "ro":
+        assert found == ["measured", name, 12, ""]
+    else:
+        assert found[0] == "default"
+        assert "belongs to user 65534, not to root" in found[3]
