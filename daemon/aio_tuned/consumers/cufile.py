@@ -1,0 +1,77 @@
+"""cuFile, the library of NVIDIA's GPUDirect Storage: cufile.json (CUFILE_ENV_PATH_JSON, else /etc/cufile.json).
+
+The installed file has // comments: it is JSON only without them. Sizes are in KiB. A value out of its range, or of
+another type, makes cuFileDriverOpen fail, so every value is kept within the limits that the library tells
+(cuFileGetParameterMinMaxValue).
+
+    properties.max_direct_io_size_kb      largest request to the drive   64 ... 16384, a multiple of 64
+    properties.per_buffer_cache_size_kb   a bounce buffer                64 ... 16384, at most the one above
+    execution.parallel_io                 false: one thread only         true by default
+    execution.max_io_threads              threads of the library         0 ... 128
+    execution.max_request_parallelism     parts of one read or write     0 ... 8
+
+Each thread waits for its request, so the number of threads is how many requests the drive takes in flight
+(`saturating_concurrency`), from the combined settings: the file serves reads and writes.
+
+execution.max_io_queue_depth (1 ... 256) is not set: it bounds the parts that wait inside the library for a thread,
+not what is in flight on the drive, and its default of 128 suffices for as many threads as there can be. Nor is
+execution.min_io_threshold_size_kb, below which a read or write is not split. overlap_events and single_submit do not
+exist. Since release 1.20 the log calls the two sizes deprecated in favour of gpu_bounce_buffer_slab_config, and takes
+them.
+
+Checked with nvidia-cufile 1.20.0.107 without a GPU: cuFileDriverOpen takes the file, and cuFileGetParameterSizeT
+reports its values. What the keys do to I/O is from NVIDIA's documentation ("GPUDirect Storage Parameters").
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aio_tuned.consumers.block_cap import cap_note, capped
+from aio_tuned.consumers.export import Export
+from aio_tuned.errors import UsageError
+
+if TYPE_CHECKING:
+    from aio_tuned.consumers.export import Wishes
+    from aio_tuned.reader import DriveSettings
+
+_STEP_KB = 64
+_MOST_KB = 16384
+_USUAL_BOUNCE_KB = 1024
+_MOST_THREADS = 128
+_MOST_PARTS = 8
+_SIZE = "max_direct_io_size_kb"
+_THREADS_NOTE = (
+    "execution.max_io_threads: requests in flight over all threads, for every thread waits for its request; "
+    "queue_depth, overlap_events and single_submit do not exist in cuFile."
+)
+
+
+def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
+    """The part of cufile.json for that drive. UsageError if the cap is below cuFile's smallest request, 64 KiB."""
+    del path
+    cap = wishes.max_block_size
+    if cap is not None and cap < _STEP_KB << 10:
+        raise UsageError(f"cuFile's smallest request is {_STEP_KB << 10} bytes: {cap} bytes at most cannot be")
+    settings = capped(drive.combined, wishes)
+    notes = [*cap_note(f"properties.{_SIZE}", drive.combined, settings), _THREADS_NOTE]
+    request = min(max((settings.block_size >> 10) // _STEP_KB * _STEP_KB, _STEP_KB), _MOST_KB)
+    if request << 10 != settings.block_size:
+        limits = f"a multiple of {_STEP_KB} KiB, at most {_MOST_KB}"
+        notes.append(f"properties.{_SIZE}: {request}, where {settings.block_size} bytes would be best: {limits}.")
+    wanted = settings.saturating_concurrency
+    threads = min(wanted, _MOST_THREADS)
+    if threads < wanted:
+        notes.append(f"execution.max_io_threads: {threads}, the most that there may be; {wanted} would be best.")
+    return Export(
+        format="json",
+        values={
+            ("properties", _SIZE): request,
+            # The library refuses a bounce buffer that is larger than a request.
+            ("properties", "per_buffer_cache_size_kb"): min(request, _USUAL_BOUNCE_KB),
+            ("execution", "parallel_io"): True,
+            ("execution", "max_io_threads"): threads,
+            ("execution", "max_request_parallelism"): min(threads, _MOST_PARTS),
+        },
+        notes=tuple(notes),
+    )

@@ -1,0 +1,84 @@
+"""DeepSpeed: the section "aio" of its JSON configuration (ZeRO-Infinity, ZeRO-Inference, DeepNVMe, FastPersist).
+
+All five parameters exist with the meaning that ours have: block_size in bytes, queue_depth in requests a thread,
+intra_op_parallelism in threads, single_submit and overlap_events as JSON booleans (a string is refused when the handle
+is made). They are those for consumers that take one setting: DeepSpeed reads and writes with the same.
+
+- 0.3.15 is the first release that reads the section; before 0.16.4 the threads were called thread_count. A release
+  drops a key that it does not know without a word, so each is given its own key only.
+- One section serves the whole process, whatever the number of drives that it offloads to.
+- use_gds is not ours to decide. With it, cuFile's configuration decides on parallelism.
+- Tensors of less than max(1 MiB, block_size) are not swapped to the drive.
+- A handle refuses a transfer whose bytes cannot be divided by the threads (it says so and returns -1), and takes one
+  whose parts are no multiple of the drive's logical block for done though the kernel refused it. The swappers pad to
+  1024 bytes a thread, whatever that block is; whoever uses a handle directly has to see to it.
+- In sequential mode a queue's bytes (queue_depth * block_size) are computed in 32 bits. From 2 GiB on it moves more
+  or less than it was given, at 4 GiB it waits for ever. So the queue is kept below that there.
+
+Checked with 0.19.8 by its own configuration class and operator, and in the sources of 0.3.14 to 0.3.16 and 0.16.3 to
+0.16.5 (runtime/swap_tensor/constants.py, aio_config.py; csrc/aio).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aio_tuned.consumers.block_cap import cap_note, capped
+from aio_tuned.consumers.export import Export
+from aio_tuned.consumers.release import is_older, need_release
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aio_tuned.consumers.export import Wishes
+    from aio_tuned.reader import DriveSettings, Settings
+
+_SMALLEST_SWAPPED = 1 << 20
+_QUEUE_BYTES_LIMIT = 1 << 31
+
+
+def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
+    """The section "aio" for the combined settings. UsageError for a release that has none, or that is no release."""
+    del path  # one section for all of them
+    need_release(wishes, "DeepSpeed", "0.3.15", "section aio")
+    threads_key = "thread_count" if is_older(wishes, "DeepSpeed", "0.16.4") else "intra_op_parallelism"
+    settings = capped(drive.combined, wishes)
+    depth = _queue_depth(settings)
+    notes = [*cap_note("block_size", drive.combined, settings)]
+    if depth < settings.queue_depth:
+        notes.append(
+            f"queue_depth: {depth} and not {settings.queue_depth}: in sequential mode DeepSpeed moves wrong bytes"
+            " with a queue of 2 GiB or more."
+        )
+    return Export(
+        format="json",
+        values={
+            ("aio", "block_size"): settings.block_size,
+            ("aio", "queue_depth"): depth,
+            ("aio", threads_key): settings.io_parallelism,
+            ("aio", "single_submit"): settings.single_submit,
+            ("aio", "overlap_events"): settings.overlap_events,
+        },
+        notes=(*notes, *_notes(settings, threads_key)),
+    )
+
+
+def _queue_depth(settings: Settings) -> int:
+    if settings.overlap_events:
+        return settings.queue_depth
+    return min(settings.queue_depth, max(1, (_QUEUE_BYTES_LIMIT - 1) // settings.block_size))
+
+
+def _notes(settings: Settings, threads_key: str) -> Iterator[str]:
+    if settings.block_size > _SMALLEST_SWAPPED:
+        yield (
+            f"block_size: DeepSpeed does not swap tensors smaller than {settings.block_size} bytes with it;"
+            " --max-block-size lowers that, down to 1 MiB."
+        )
+    threads = settings.io_parallelism
+    if threads & (threads - 1):
+        yield (
+            f"{threads_key}: a handle that you use yourself needs transfers that are a multiple of {threads} times the"
+            " drive's logical block; what DeepSpeed swaps it pads."
+        )
+    yield "aio: one section holds for all drives of a process; DeepSpeed cannot have settings for each."

@@ -1,0 +1,106 @@
+"""fio: a job file with a section for reads and one for writes, which repeats what was measured (libaio, O_DIRECT).
+
+block_size is bs (bytes), queue_depth is iodepth (requests a thread), io_parallelism is numjobs with thread=1. Modes:
+
+- single_submit is iodepth_batch_submit: 1, else iodepth, that is all that can be submitted at that moment.
+- overlap_events is iodepth_batch_complete_min: 1, else iodepth, so that a queue is done before the next one begins.
+  iodepth_batch_complete_max is iodepth: all that is ready is taken at once, as DeepSpeed does.
+
+As in a transfer of ours all threads move one file, each its own contiguous part (size, offset_increment); a gibibyte or
+more together. Reads go over it for 10 seconds; writes, which wear the drive, for four times its size. The file is
+fio's own in the directory that the user named, full before it is measured (overwrite=1) and gone afterwards (unlink=1):
+nothing else is written to, and there is no way here to name a device.
+
+What differs: fio has bs * iodepth bytes of memory a thread, ours is one buffer as large as the transfer, on huge pages.
+In a job file "#" and ";" begin a comment and "$" a variable, everywhere and without escape: a directory with one of
+those in its name cannot be written there.
+
+Checked with fio 3.33 by running it.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from aio_tuned.consumers.block_cap import cap_note, capped
+from aio_tuned.consumers.export import Export
+from aio_tuned.errors import UsageError
+
+if TYPE_CHECKING:
+    from aio_tuned.consumers.export import Key, Value, Wishes
+    from aio_tuned.reader import DriveSettings, Settings
+
+FILE_NAME = "aio-tuned-fio.tmp"
+
+_FILE_BYTES = 1 << 30
+_READ_SECONDS = 10
+_WRITE_PASSES = 4
+_NOT_IN_A_JOB = "#;$\\"
+
+
+def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
+    """A job file for the directory `path`. UsageError for a device, a name it cannot hold, or a cap below 4096."""
+    directory = _directory(path)
+    read, write = capped(drive.read, wishes), capped(drive.write, wishes)
+    sections = {
+        "aio-tuned-read": _options(read, directory) | {"rw": "read", "time_based": 1, "runtime": _READ_SECONDS},
+        "aio-tuned-write": _options(write, directory)
+        | {"rw": "write", "overwrite": 1, "io_size": _part_bytes(write) * _WRITE_PASSES},
+    }
+    values: dict[tuple[Key, ...], Value] = {
+        (section, option): value for section, options in sections.items() for option, value in options.items()
+    }
+    notes = (
+        *cap_note("bs of aio-tuned-read", drive.read, read),
+        *cap_note("bs of aio-tuned-write", drive.write, write),
+        f"aio-tuned-write: writes {_written_gib(write):.1f} GiB; fio --section=aio-tuned-read leaves that out.",
+        "mem: fio reuses bs x iodepth bytes a thread, which may be faster; mem=mmaphuge is closer to aio-tuned.",
+    )
+    return Export(format="fio", values=values, notes=notes)
+
+
+def _directory(path: str) -> str:
+    """As a job file has it, where a colon stands between two directories."""
+    if PurePosixPath(path).is_relative_to("/dev"):
+        raise UsageError(f"{path}: fio's job needs a directory of the drive's filesystem: it never writes to a device")
+    if any(character in _NOT_IN_A_JOB or not character.isprintable() for character in path) or path != path.strip():
+        raise UsageError(
+            f"{path!r} cannot be named in a job file of fio: no name there may have any of {_NOT_IN_A_JOB}"
+        )
+    return path.replace(":", "\\:")
+
+
+def _part_bytes(settings: Settings) -> int:
+    """What one thread moves: whole blocks."""
+    blocks = _FILE_BYTES // settings.io_parallelism // settings.block_size
+    return max(1, blocks) * settings.block_size
+
+
+def _written_gib(settings: Settings) -> float:
+    """The file is filled once, and then written."""
+    return _part_bytes(settings) * settings.io_parallelism * (1 + _WRITE_PASSES) / (1 << 30)
+
+
+def _options(settings: Settings, directory: str) -> dict[str, Value]:
+    """What both directions have."""
+    part, depth = _part_bytes(settings), settings.queue_depth
+    return {
+        "stonewall": 1,  # one section after the other
+        "ioengine": "libaio",
+        "direct": 1,
+        "thread": 1,
+        "group_reporting": 1,
+        "directory": directory,
+        "filename": FILE_NAME,
+        "unlink": 1,
+        "bs": settings.block_size,
+        "iodepth": depth,
+        "iodepth_batch_submit": 1 if settings.single_submit else depth,
+        "iodepth_batch_complete_min": 1 if settings.overlap_events else depth,
+        "iodepth_batch_complete_max": depth,
+        "numjobs": settings.io_parallelism,
+        "filesize": part * settings.io_parallelism,
+        "size": part,
+        "offset_increment": part,
+    }

@@ -1,0 +1,33 @@
+"""All settings of a drive as JSON, with real types, for programs that read no TOML.
+
+{"path": …, "read": {…}, "write": {…}, "combined": {…}}, each with the fields of `aio_tuned.reader.Settings` under their
+own names: block_size (bytes), queue_depth (requests a thread), io_parallelism (threads), overlap_events, single_submit,
+saturating_concurrency (requests over all threads), throughput_bytes_per_s, direction, and source with state, file,
+device, section and note. throughput_bytes_per_s is left out where these very parameters were not measured.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aio_tuned.consumers.block_cap import cap_note, capped_drive
+from aio_tuned.consumers.export import Export
+
+if TYPE_CHECKING:
+    from aio_tuned.consumers.export import Key, Value, Wishes
+    from aio_tuned.reader import DriveSettings
+
+
+def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
+    """All settings of the drive that `path` is on. UsageError for a cap below 4096 bytes."""
+    given = capped_drive(drive, wishes)
+    values: dict[tuple[Key, ...], Value] = {("path",): path}
+    notes: list[str] = []
+    for name, settings in given._asdict().items():
+        for field, value in settings._asdict().items():
+            if field == "source":
+                values |= {(name, field, part): text for part, text in value._asdict().items()}
+            elif value is not None:
+                values[name, field] = value
+        notes += cap_note(f"{name}.block_size", getattr(drive, name), settings)
+    return Export(format="json", values=values, notes=tuple(notes))

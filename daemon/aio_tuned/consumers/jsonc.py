@@ -1,0 +1,210 @@
+"""Sets values in JSON texts, leaving the rest as it is: comments, order, blank lines, indentation. Pure.
+
+Besides JSON these texts may have what consumers' own parsers take: comments (// and /* */ in NVIDIA's cufile.json; # in
+DeepSpeed's configuration, which is read as Hjson) and trailing commas. Hjson's unquoted words are refused.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias
+
+from aio_tuned.consumers.document import Member, Node, descend, newline, place, put
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aio_tuned.consumers.document import Path
+    from aio_tuned.consumers.export import Value
+
+# Makes the text of a key or a single value.
+Writer: TypeAlias = "Callable[[Value], str]"
+
+_BLANKS = " \t\r\n"
+_COMMENT = re.compile(r"//[^\n]*|#[^\n]*|/\*.*?\*/", re.DOTALL)
+_SKIPPED = re.compile(rf"(?:[{_BLANKS}]+|{_COMMENT.pattern})*", re.DOTALL)
+_INDENT = re.compile(r"[ \t]*")
+_CLOSING = {"table": "}", "list": "]"}
+_DECODER = json.JSONDecoder()
+
+
+def set_value(text: str, path: Path, value: Value) -> str:
+    """The text with that value set; missing keys, tables and entries are added at the end of their table or list.
+
+    ValueError if the text is no JSON, or if something else than a single value, a table or a list of tables stands in
+    the way.
+    """
+    chain, rest = descend(text, parse(text), path)
+    node = chain[-1]
+    if not rest or node.kind == "value":
+        return text[: node.start] + dumped(put(None, rest, value), Style(json.dumps)) + text[node.end :]
+    return insert(text, chain, rest, value, json.dumps)
+
+
+def parse(text: str) -> Node:
+    """The parts of the text, however deep they are nested."""
+    open_nodes: list[Node] = []
+    at = skip(text, 0)
+    while True:
+        if open_nodes and text.startswith(_CLOSING[open_nodes[-1].kind], at):
+            node = open_nodes.pop()
+            node.end = at = at + 1
+        else:
+            node = _value(text, at, open_nodes[-1] if open_nodes else None)
+            at = node.end
+            if node.kind != "value":
+                open_nodes.append(node)
+                at = skip(text, at)
+                continue
+        at = skip(text, at)
+        if not open_nodes:
+            break
+        if text.startswith(",", at):
+            at = skip(text, at + 1)
+        elif not text.startswith(_CLOSING[open_nodes[-1].kind], at):
+            _wrong(text, at, f'expected "," or "{_CLOSING[open_nodes[-1].kind]}"')
+    if at < len(text):
+        _wrong(text, at, "expected the end of the file")
+    return node
+
+
+def skip(text: str, at: int) -> int:
+    """The index of what comes after blanks and comments."""
+    found = _SKIPPED.match(text, at)
+    at = found.end() if found else at
+    if text.startswith("/*", at):
+        _wrong(text, at, "a comment is not closed")
+    return at
+
+
+def _wrong(text: str, at: int, what: str) -> NoReturn:
+    raise ValueError(f"not valid JSON: {what}{place(text, at)}: correct it first")
+
+
+def _value(text: str, at: int, holder: Node | None) -> Node:
+    """The value that starts there, as a member of its holder; of a table or list, only the opening bracket."""
+    key, start, stop = None, at, at
+    if holder and holder.kind == "table":
+        if not text.startswith('"', at):
+            _wrong(text, at, "expected a key in double quotes")
+        scalar = _scalar(text, at)
+        key, stop = str(scalar.value), scalar.end
+        at = skip(text, stop)
+        if not text.startswith(":", at):
+            _wrong(text, at, 'expected ":"')
+        at = skip(text, at + 1)
+    if text.startswith(("{", "["), at):
+        node = Node("table" if text[at] == "{" else "list", at, at + 1)
+    else:
+        node = _scalar(text, at)
+    if holder:
+        holder.members.append(Member(key, start, stop, node))
+    return node
+
+
+def _scalar(text: str, at: int) -> Node:
+    try:
+        value, end = _DECODER.raw_decode(text, at)
+    except json.JSONDecodeError as error:
+        hint = ", words in double quotes" if error.msg == "Expecting value" else ""
+        _wrong(text, error.pos, error.msg.lower() + hint)
+    except ValueError:
+        _wrong(text, at, "a number has too many digits")
+    return Node("value", at, end, value)
+
+
+def insert(text: str, chain: list[Node], rest: Path, value: Value, write: Writer) -> str:
+    """The text with the rest of a path made at the end of the chain's last node, a table or a list in brackets."""
+    node = chain[-1]
+    close = node.end - 1
+    end = node.members[-1].node.end if node.members else node.start + 1
+    after = skip(text, end)
+    has_comma = bool(node.members) and text.startswith(",", after)
+    at = len(text[:close].rstrip(_BLANKS))
+    indent, unit = _member_indent(text, chain), _unit(text, chain)
+    if indent is None and _ends_in_line_comment(text, after + 1 if has_comma else end, at):
+        indent = _line_indent(text, node.start) + unit
+
+    blank = "" if _is_compact(text, node) else " "
+    gap = "" if indent is None else newline(text) + indent
+    style = Style(write, "," if gap else f",{blank}", f":{blank}", unit)
+    (new,) = _members(put(None, rest, value), style, gap)
+    if has_comma:
+        new += ","
+    elif node.members:
+        text, at = f"{text[:end]},{text[end:]}", at + 1
+    elif gap and "\n" not in text[at:close]:
+        new += newline(text) + _line_indent(text, node.start)
+    return text[:at] + (gap or blank * (at > node.start + 1)) + new + text[at:]
+
+
+class Style(NamedTuple):
+    """How tables and lists in brackets are written: `step` is one step of indentation."""
+
+    write: Writer
+    comma: str = ", "
+    colon: str = ": "
+    step: str = ""
+
+
+def dumped(made: Any, style: Style, gap: str = "") -> str:  # noqa: ANN401 - a plain document
+    """The document's text; `gap` is the line end and the indentation around it, or empty for a text on one line."""
+    if not isinstance(made, (dict, list)):
+        return style.write(made)
+    inner = gap and gap + style.step
+    start, end = "{}" if isinstance(made, dict) else "[]"
+    return start + inner + (style.comma + inner).join(_members(made, style, inner)) + gap + end
+
+
+def _members(made: Any, style: Style, gap: str) -> list[str]:  # noqa: ANN401 - a plain table or list
+    if isinstance(made, dict):
+        return [style.write(key) + style.colon + dumped(value, style, gap) for key, value in made.items()]
+    return [dumped(item, style, gap) for item in made]
+
+
+def _line_indent(text: str, at: int) -> str:
+    """The blanks that the line of that index begins with."""
+    found = _INDENT.match(text, text.rfind("\n", 0, at) + 1)
+    return found.group() if found else ""
+
+
+def _own_line(text: str, node: Node) -> str | None:
+    """The indentation of its members; None if they are on one line with it."""
+    for member in (node.members[-1], node.members[0]) if node.members else ():
+        before = text[text.rfind("\n", 0, member.start) + 1 : member.start]
+        if not before.strip(" \t"):
+            return before
+    return None
+
+
+def _unit(text: str, chain: list[Node]) -> str:
+    """One step of the indentation in use around the chain's last node."""
+    for node in reversed(chain):
+        own, base = _own_line(text, node), _line_indent(text, node.start)
+        if own is not None and own != base and own.startswith(base):
+            return own[len(base) :]
+    return "    "
+
+
+def _member_indent(text: str, chain: list[Node]) -> str | None:
+    """The indentation for a new member; None if it goes on the same line. An empty node does as the one around it."""
+    node = chain[-1]
+    own = _own_line(text, node)
+    if own is not None or node.members:
+        return own
+    if len(chain) > 1 and not (chain[-2].flow and _own_line(text, chain[-2]) is not None):
+        return None
+    return _line_indent(text, node.start) + _unit(text, chain)
+
+
+def _is_compact(text: str, node: Node) -> bool:
+    """Whether no blanks stand between keys and values there."""
+    while node.kind == "list" and node.members:
+        node = node.members[-1].node
+    return node.kind == "table" and bool(node.members) and text[node.members[-1].node.start - 1] == ":"
+
+
+def _ends_in_line_comment(text: str, start: int, end: int) -> bool:
+    comments = list(_COMMENT.finditer(text, start, end))
+    return bool(comments) and comments[-1].end() == end and not comments[-1].group().startswith("/*")

@@ -1,0 +1,65 @@
+"""KvikIO (RAPIDS), which reads and writes files from and into GPU or host memory: environment variables.
+
+It splits a read or write into tasks and runs them in a pool of threads, each of which waits for its request: a queue
+depth does not exist, nor do overlap_events and single_submit. What counts is how many threads there are, so that is
+the number of requests in flight over all threads that the drive takes (`saturating_concurrency`).
+
+    KVIKIO_NTHREADS             threads of the pool, one for the process            1 by default
+    KVIKIO_TASK_SIZE            bytes of one task, the largest request              4194304
+    KVIKIO_BOUNCE_BUFFER_SIZE   bytes of the host buffer that a thread copies       16777216
+                                through to a GPU; a request is never larger
+    KVIKIO_AUTO_DIRECT_IO_READ, 1 to bypass the page cache where alignment allows   0
+    KVIKIO_AUTO_DIRECT_IO_WRITE                                                     1
+
+Sizes are plain numbers of bytes: a suffix is silently dropped ("4m" is 4 bytes), and 2 GiB and more are refused. The
+pool serves reads and writes, so the combined settings are taken. The two switches came with release 25.12.
+
+With GPUDirect Storage each task is one cuFileRead or cuFileWrite, which cuFile splits further by its own file: see
+the consumer cufile. KVIKIO_THREAD_POOL_PER_BLOCK_DEVICE (26.02) gives every drive a pool of KVIKIO_NTHREADS threads.
+
+Checked with release 26.10.0 on a CPU: `kvikio.defaults` reports the values, and files are read and written in tasks
+of that size. Keys of earlier releases are from its sources (defaults.hpp, defaults.cpp) back to 24.10.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aio_tuned.consumers.block_cap import cap_note, capped
+from aio_tuned.consumers.export import Export
+from aio_tuned.consumers.release import is_older, need_release
+
+if TYPE_CHECKING:
+    from aio_tuned.consumers.export import Key, Value, Wishes
+    from aio_tuned.reader import DriveSettings
+
+_USUAL_BOUNCE_BYTES = 16 << 20
+_THREADS_NOTE = (
+    "KVIKIO_NTHREADS: requests in flight over all threads, for every thread waits for its request; "
+    "queue_depth, overlap_events and single_submit do not exist in KvikIO."
+)
+_DIRECT_IO_NOTE = (
+    "KVIKIO_AUTO_DIRECT_IO_READ: 1, for the settings were measured without the page cache; "
+    "set 0 for files that are read again and fit into memory."
+)
+
+
+def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
+    """KvikIO's environment for that drive. UsageError for a release before 24.10, or a cap below 4096 bytes."""
+    del path
+    need_release(wishes, "KvikIO", "24.10", "KVIKIO_BOUNCE_BUFFER_SIZE")
+    settings = capped(drive.combined, wishes)
+    values: dict[tuple[Key, ...], Value] = {
+        ("KVIKIO_NTHREADS",): settings.saturating_concurrency,
+        ("KVIKIO_TASK_SIZE",): settings.block_size,
+        # A smaller one would split the tasks, and Mmap refuses it.
+        ("KVIKIO_BOUNCE_BUFFER_SIZE",): max(settings.block_size, _USUAL_BOUNCE_BYTES),
+    }
+    notes = (*cap_note("KVIKIO_TASK_SIZE", drive.combined, settings), _THREADS_NOTE)
+    if is_older(wishes, "KvikIO", "25.12"):
+        return Export(format="env", values=values, notes=notes)
+    direct: dict[tuple[Key, ...], Value] = {
+        ("KVIKIO_AUTO_DIRECT_IO_READ",): 1,
+        ("KVIKIO_AUTO_DIRECT_IO_WRITE",): 1,
+    }
+    return Export(format="env", values=values | direct, notes=(*notes, _DIRECT_IO_NOTE))

@@ -1,0 +1,67 @@
+"""vLLM's KV cache on a drive: the "fs" tier of TieringOffloadingSpec, in the JSON of --kv-transfer-config.
+
+The tier stores each chunk of KV blocks in a file of its own, with threads of synchronous I/O (O_DIRECT where the
+filesystem has it: vLLM tries at start). One request in flight per thread, so the thread counts are the requests in
+flight that it takes to get all of the drive: saturating_concurrency, of reads and of writes each.
+
+- kv_connector, kv_role, kv_connector_extra_config.spec_name: what must be so for any tier to be read. Under another
+  spec or connector vLLM ignores the tiers.
+- kv_connector_extra_config.secondary_tiers: a list; the tier of type "fs" whose root_dir is the path. n_read_threads
+  (16 by default) prefer loads to stores, n_write_threads (16) stores to loads: whole numbers of threads for each
+  engine.
+- cpu_bytes_to_use, in bytes, is not given: how much host memory the first tier has is the person's to say. vLLM does
+  not start without it.
+
+What vLLM does not have:
+
+- block_size: vLLM's block_size and blocks_per_chunk count tokens and KV blocks; their bytes depend on the model.
+- queue_depth, io_parallelism, single_submit, overlap_events: the thread counts stand for them all.
+
+A job is the chunks of one request, and is one thread's: with fewer requests than threads the drive is not saturated.
+
+Takes the drive's read and its write settings. Checked with vllm 0.33.0, by running its spec on a CPU; the tier is in
+0.22.0 and not in 0.21.0. Source: vllm/v1/kv_offload/tiering (spec.py, fs/manager.py, fs/thread_pool.py).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aio_tuned.consumers.export import Entry, Export
+from aio_tuned.consumers.release import need_release
+
+if TYPE_CHECKING:
+    from aio_tuned.consumers.export import Wishes
+    from aio_tuned.reader import DriveSettings
+
+_EXTRA = "kv_connector_extra_config"
+
+
+def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
+    """A part of --kv-transfer-config with `path` as the tier's folder. UsageError for a release without the tier."""
+    need_release(wishes, "vLLM", "0.22.0", '"fs" tier')
+    tier = (_EXTRA, "secondary_tiers", Entry((("type", "fs"), ("root_dir", path))))
+    notes = [
+        "cpu_bytes_to_use: vLLM needs it beside spec_name: the bytes of host memory for its first tier.",
+        "n_read_threads, n_write_threads: for one engine; where several use the drive at once, divide by their number.",
+        "queue_depth, overlap_events, single_submit: vLLM has none, its threads do one request each at a time.",
+        f"block_size: vLLM's counts tokens; take a blocks_per_chunk that makes about {_block_sizes(drive)} bytes.",
+    ]
+    if wishes.max_block_size is not None:
+        notes.append("max_block_size: ignored, for vLLM's files have the size of a chunk of KV blocks.")
+    return Export(
+        format="json",
+        values={
+            ("kv_connector",): "OffloadingConnector",
+            ("kv_role",): "kv_both",
+            (_EXTRA, "spec_name"): "TieringOffloadingSpec",
+            (*tier, "n_read_threads"): drive.read.saturating_concurrency,
+            (*tier, "n_write_threads"): drive.write.saturating_concurrency,
+        },
+        notes=tuple(notes),
+    )
+
+
+def _block_sizes(drive: DriveSettings) -> str:
+    """The best request of reads and of writes, once if they agree."""
+    return " to ".join(map(str, sorted({drive.read.block_size, drive.write.block_size})))

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+
+from aio_tuned.consumers.export import Wishes
+from aio_tuned.consumers.fio import export
+from aio_tuned.errors import UsageError
+from unit.consumer_settings import drive, settings
+from unit.consumer_strategies import any_drives, caps
+
+if TYPE_CHECKING:
+    from aio_tuned.consumers.export import Export
+    from aio_tuned.reader import DriveSettings, Settings
+
+PATH = "/mnt/models"
+GIB = 1 << 30
+
+
+def sections(made: Export) -> dict[str, dict[str, Any]]:
+    assert made.format == "fio"
+    found: dict[str, dict[str, Any]] = {}
+    for (section, option), value in made.values.items():
+        found.setdefault(str(section), {})[str(option)] = value
+    return found
+
+
+def both(given_drive: DriveSettings, wishes: Wishes | None = None) -> tuple[tuple[dict[str, Any], Settings], ...]:
+    found = sections(export(given_drive, PATH, wishes or Wishes()))
+    return (found["aio-tuned-read"], given_drive.read), (found["aio-tuned-write"], given_drive.write)
+
+
+@given(any_drives)
+def test_each_direction_has_its_own_settings(given_drive: DriveSettings) -> None:
+    for options, wanted in both(given_drive):
+        found = (options["bs"], options["iodepth"], options["numjobs"])
+        assert found == (wanted.block_size, wanted.queue_depth, wanted.io_parallelism)
+        assert (options["iodepth_batch_submit"] == 1) == (wanted.single_submit or wanted.queue_depth == 1)
+        assert (options["iodepth_batch_complete_min"] == 1) == (wanted.overlap_events or wanted.queue_depth == 1)
+        assert {"ioengine": "libaio", "direct": 1, "thread": 1}.items() <= options.items()
+
+
+@given(any_drives)
+def test_threads_move_whole_blocks_of_one_file_side_by_side(given_drive: DriveSettings) -> None:
+    for options, _ in both(given_drive):
+        assert options["size"] == options["offset_increment"]
+        assert options["size"] % options["bs"] == 0
+        assert options["filesize"] == options["size"] * options["numjobs"]
+        # A gibibyte, or as many blocks as there are threads; what is lost is less than a block a thread.
+        spare = options["bs"] * options["numjobs"]
+        assert GIB - spare < options["filesize"] <= max(GIB, spare)
+
+
+@given(any_drives)
+def test_values_are_what_a_job_file_can_hold(given_drive: DriveSettings) -> None:
+    for options, _ in both(given_drive):
+        assert all(type(value) in (int, str) for value in options.values())
+
+
+def test_reads_last_some_time_and_writes_are_counted() -> None:
+    (read, _), (write, _) = both(drive())
+    assert (read["rw"], read["time_based"], read["runtime"]) == ("read", 1, 10)
+    assert (write["rw"], write["overwrite"]) == ("write", 1)
+    assert write["io_size"] * write["numjobs"] == 4 * GIB
+    assert not {"time_based", "runtime", "loops"} & set(write)
+    assert any("writes 5.0 GiB" in note for note in export(drive(), PATH, Wishes()).notes)
+
+
+@given(any_drives)
+def test_no_section_names_anything_but_a_file_of_its_own_that_goes_away(given_drive: DriveSettings) -> None:
+    for options, _ in both(given_drive):
+        assert (options["directory"], options["filename"], options["unlink"]) == (PATH, "aio-tuned-fio.tmp", 1)
+
+
+def test_a_colon_in_the_directory_is_escaped() -> None:
+    found = sections(export(drive(), "/mnt/a:b c", Wishes()))
+    assert {options["directory"] for options in found.values()} == {"/mnt/a\\:b c"}
+
+
+@pytest.mark.parametrize("path", ["/dev", "/dev/nvme0n1", "/dev/disk/by-id/nvme-A"])
+def test_a_device_is_refused(path: str) -> None:
+    with pytest.raises(UsageError, match="never writes to a device"):
+        export(drive(), path, Wishes())
+
+
+@pytest.mark.parametrize("path", ["/mnt/a#b", "/mnt/a;b", "/mnt/$HOME", "/mnt/a\\b", "/mnt/a\nb", "/mnt/a "])
+def test_a_name_that_a_job_file_cannot_hold_is_refused(path: str) -> None:
+    with pytest.raises(UsageError, match="cannot be named"):
+        export(drive(), path, Wishes())
+
+
+@given(any_drives, caps)
+def test_a_cap_holds_in_both_sections_and_is_told(given_drive: DriveSettings, cap: int) -> None:
+    wishes = Wishes(max_block_size=cap)
+    notes = export(given_drive, PATH, wishes).notes
+    for (options, wanted), section in zip(
+        both(given_drive, wishes), ("aio-tuned-read", "aio-tuned-write"), strict=True
+    ):
+        assert options["bs"] <= cap
+        assert options["size"] % options["bs"] == 0
+        assert any(note.startswith(f"bs of {section}: ") for note in notes) == (options["bs"] != wanted.block_size)
+
+
+def test_memory_is_told_to_differ() -> None:
+    same = settings(block_size=4096, queue_depth=1)
+    assert any(note.startswith("mem: ") for note in export(drive(read=same), PATH, Wishes()).notes)

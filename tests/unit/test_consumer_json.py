@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import given
+
+from aio_tuned.consumers.export import Wishes
+from aio_tuned.consumers.formats import render
+from aio_tuned.consumers.json_ import export
+from aio_tuned.reader import DriveSettings, Settings, Source
+from unit.consumer_settings import drive
+from unit.consumer_strategies import any_drives, caps
+
+if TYPE_CHECKING:
+    from aio_tuned.consumers.export import Export
+
+
+def document(made: Export) -> dict[str, Any]:
+    """What a program has from the file."""
+    assert made.format == "json"
+    found: dict[str, Any] = json.loads(render(made))
+    return found
+
+
+def settings_of(table: dict[str, Any]) -> Settings:
+    source = Source(**table["source"])
+    return Settings(**{"throughput_bytes_per_s": None, **table, "source": source})
+
+
+@given(any_drives)
+def test_the_settings_come_back_from_the_document_with_their_types(given_drive: DriveSettings) -> None:
+    found = document(export(given_drive, "/mnt/models", Wishes()))
+    assert found.pop("path") == "/mnt/models"
+    back = DriveSettings(**{name: settings_of(table) for name, table in found.items()})
+    assert back == given_drive
+    assert [[type(value) for value in one] for one in back] == [[type(value) for value in one] for one in given_drive]
+
+
+def test_what_was_not_measured_is_left_out() -> None:
+    found = document(export(drive(), "/mnt/models", Wishes()))
+    assert "throughput_bytes_per_s" in found["write"]
+    assert "throughput_bytes_per_s" not in found["combined"]
+
+
+@given(any_drives, caps)
+def test_a_cap_holds_and_is_told_for_each_direction(given_drive: DriveSettings, cap: int) -> None:
+    made = export(given_drive, "/mnt/models", Wishes(max_block_size=cap))
+    found = document(made)
+    for direction, before in given_drive._asdict().items():
+        block = found[direction]["block_size"]
+        assert block <= cap
+        assert any(note.startswith(f"{direction}.block_size: ") for note in made.notes) == (block != before.block_size)
