@@ -12,7 +12,19 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, get_args
 
-from aio_tuned import __version__, config, control, location, profile, progress, shelf, status, summary, values
+from aio_tuned import (
+    __version__,
+    cli_reader,
+    config,
+    control,
+    location,
+    profile,
+    progress,
+    shelf,
+    status,
+    summary,
+    values,
+)
 from aio_tuned.errors import AioTunedError, Exit, ProfileError, TargetError
 from aio_tuned.model import DropCaches
 
@@ -125,6 +137,7 @@ def parser() -> argparse.ArgumentParser:
     show.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     show.set_defaults(run=_show)
 
+    cli_reader.add_commands(commands)
     _add_daemon_commands(commands)
 
     check = commands.add_parser("check-config", help="check the configuration and say what it comes to")

@@ -17,6 +17,7 @@ class Exit(IntEnum):
     SYSTEM = 71
     PUBLISH = 73
     IO = 74
+    TIMEOUT = 75
     PRIVILEGE = 77
     CONFIG = 78
     HANGUP = 129
@@ -50,6 +51,12 @@ class TargetError(AioTunedError):
 
 class NoProfileError(TargetError):
     """The target's drive has no profile (yet), or the profile has no settings for what was asked."""
+
+
+class TimedOutError(AioTunedError):
+    """What was waited for did not come in time."""
+
+    exit_code = Exit.TIMEOUT
 
 
 class PrivilegeError(AioTunedError):

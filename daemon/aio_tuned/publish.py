@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aio_tuned.errors import PublishError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # No write of a profile takes that long.
 _LEFT_S = 3600.0
@@ -51,17 +56,33 @@ def publish(directory: Path, name: str, text: str) -> Path:
     A reader sees the old file or the new one. PublishError leaves the old one, and nothing besides.
     """
     path = directory / name
+    _replace(path, text, lambda descriptor: os.fchmod(descriptor, 0o644))
+    return path
+
+
+def rewrite(path: Path, text: str) -> None:
+    """Replace the content of a file that is there, as publish() does, and keep its owner and mode. PublishError."""
+
+    def keep(descriptor: int) -> None:
+        status = path.stat()
+        os.fchown(descriptor, status.st_uid, status.st_gid)
+        os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
+
+    _replace(Path(os.path.realpath(path)), text, keep)
+
+
+def _replace(path: Path, text: str, prepare: Callable[[int], None]) -> None:
     temporary = None
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=directory, prefix=f".{name[:100]}.")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             file.write(text)
             file.flush()
-            os.fchmod(file.fileno(), 0o644)
+            prepare(file.fileno())
             os.fsync(file.fileno())
         Path(temporary).rename(path)
         temporary = None
-        folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(folder)
         finally:
@@ -73,4 +94,3 @@ def publish(directory: Path, name: str, text: str) -> Path:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 Path(temporary).unlink()
-    return path

@@ -20,6 +20,7 @@ import pytest
 
 import storage
 from aio_tuned.helper import find
+from daemon.cli_process import Cli
 from daemon.daemon_process import FAKE, Daemon
 from daemon.loop_drive import LoopDrive
 from daemon.processes import alive, children, until
@@ -254,6 +255,14 @@ def quick_daemon(daemon: Daemon) -> Daemon:
     """The same with a helper that answers at once."""
     daemon.helper = FAKE
     return daemon
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Iterator[Cli]:
+    """The commands that need no daemon."""
+    made = Cli(tmp_path)
+    yield made
+    made.close()
 
 
 @pytest.fixture

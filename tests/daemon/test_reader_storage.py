@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 import storage
-from aio_tuned import identity, location, profile, reader
+from aio_tuned import profile, reader
 from aio_tuned.errors import NoProfileError, TargetError
+from daemon.publishing import publish
 from unit import builders
 
 if TYPE_CHECKING:
@@ -35,16 +36,6 @@ def profiles(tmp_path: Path) -> Path:
     folder.mkdir(mode=0o755)
     (folder / "another.toml").write_text(profile.render(builders.profile()))
     return folder
-
-
-def publish(path: Path, folder: Path, depth: int = 12) -> str:
-    """Publish a profile of the drive that the path is on; its name. The depth tells it from others."""
-    device = location.device(location.resolve(path))
-    made = builders.profile(device=identity.info(device), read=builders.result(setting=builders.setting(depth=depth)))
-    file = folder / f"{device.name}.toml"
-    file.write_text(profile.render(made))
-    file.chmod(0o644)
-    return device.name
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs"])

@@ -1,0 +1,53 @@
+"""The command as a user runs it, with folders of the test's own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+DAEMON = Path(__file__).resolve().parents[2] / "daemon"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(DAEMON)}
+START_S = 20.0
+
+
+class Cli:
+    """Runs the command with a configuration of its own."""
+
+    def __init__(self, root: Path) -> None:
+        self.profiles = root / "profiles"
+        self.profiles.mkdir(mode=0o755)
+        self.config = root / "aio-tuned.conf"
+        self.config.write_text(f'[paths]\nprofiles = "{self.profiles}"\nruntime = "{root}/run"\n')
+        self._started: list[subprocess.Popen[str]] = []
+
+    def command(self, *words: str | Path) -> list[str]:
+        return [sys.executable, "-m", "aio_tuned", "--config", str(self.config), *map(str, words)]
+
+    def run(self, *words: str | Path, code: int = 0) -> str:
+        """Standard output; of a failure, standard error."""
+        out, err = self.both(*words, code=code)
+        return err if code else out
+
+    def both(self, *words: str | Path, code: int = 0) -> tuple[str, str]:
+        """Standard output and standard error."""
+        done = subprocess.run(
+            self.command(*words), capture_output=True, text=True, check=False, timeout=60, env=ENVIRONMENT
+        )
+        assert done.returncode == code, done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stdout, done.stderr
+
+    def start(self, *words: str | Path) -> subprocess.Popen[str]:
+        """The command, once it has said that it waits."""
+        process = subprocess.Popen(self.command(*words), stderr=subprocess.PIPE, stdout=-1, text=True, env=ENVIRONMENT)
+        self._started.append(process)
+        assert process.stderr
+        assert "waiting: " in process.stderr.readline()
+        return process
+
+    def close(self) -> None:
+        for process in self._started:
+            process.kill()
+            process.communicate()

@@ -1,0 +1,24 @@
+"""Profiles of the drives that tests make, as `aio-tuned tune` would publish them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from aio_tuned import identity, location, profile
+from unit import builders
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def publish(path: Path, folder: Path, depth: int = 12, **changes: Any) -> str:  # noqa: ANN401 - any field
+    """Publish a profile of the drive that the path is on; its name. The depth of reads tells it from others."""
+    device = location.device(location.resolve(path))
+    read = builders.result(setting=builders.setting(depth=depth))
+    made = replace(builders.profile(device=identity.info(device), read=read), **changes)
+    file = folder / f".{device.name}.new"
+    file.write_text(profile.render(made))
+    file.chmod(0o644)
+    file.rename(folder / f"{device.name}.toml")
+    return device.name

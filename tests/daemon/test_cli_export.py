@@ -1,0 +1,117 @@
+"""export as a user runs it, on a real filesystem; tests/unit and tests/consumers see to what each consumer gets."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aio_tuned import consumers
+from aio_tuned.model import Skipped
+from daemon.publishing import publish
+from unit import builders
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import storage
+    from daemon.cli_process import Cli
+
+
+@pytest.fixture
+def drive(filesystem: Callable[..., storage.Filesystem], cli: Cli) -> storage.Filesystem:
+    made = filesystem()
+    publish(made.path, cli.profiles)
+    return made
+
+
+AIO = {
+    "block_size": 1 << 20,
+    "queue_depth": 16,
+    "intra_op_parallelism": 1,
+    "single_submit": False,
+    "overlap_events": True,
+}
+DS_CONFIG = """{
+    // what the operator wrote stays
+    "train_batch_size": 8,
+    "aio": {"queue_depth": 8, "use_gds": false}, # his, too
+    "zero_optimization": {"stage": 3,},
+}
+"""
+
+
+@pytest.mark.parametrize("name", consumers.NAMES)
+def test_every_consumer_prints_its_own(cli: Cli, drive: storage.Filesystem, name: str) -> None:
+    out, err = cli.both("export", name, drive.path)
+    assert out.endswith("\n")
+    assert "Traceback" not in err
+    assert all(line.startswith("aio-tuned: ") for line in err.splitlines())
+    # Whatever its format, a parser of that takes it: merged into itself nothing changes.
+    file = cli.profiles.parent / "config"
+    file.write_text(out)
+    assert cli.run("export", name, drive.path, "--merge", file) == f"{file}: nothing to change\n"
+    assert file.read_text() == out
+
+
+def test_merge_keeps_all_else(cli: Cli, drive: storage.Filesystem) -> None:
+    real = cli.profiles.parent / "real.json"
+    real.write_text(DS_CONFIG)
+    real.chmod(0o640)
+    link = cli.profiles.parent / "ds_config.json"
+    link.symlink_to(real)
+    assert cli.run("export", "deepspeed", drive.path, "--merge", link) == f"{link}: changed\n"
+    text = real.read_text()
+    before, after = DS_CONFIG.split('"queue_depth": 8, "use_gds": false')
+    assert text.startswith(before + '"queue_depth": 16, "use_gds": false')
+    assert text.endswith(after)
+    assert link.is_symlink()
+    assert real.stat().st_mode & 0o7777 == 0o640
+    assert cli.run("export", "deepspeed", drive.path, "--merge", link) == f"{link}: nothing to change\n"
+
+
+def test_wishes(cli: Cli, drive: storage.Filesystem) -> None:
+    assert json.loads(cli.run("export", "deepspeed", drive.path)) == {"aio": AIO}
+    out, err = cli.both("export", "deepspeed", drive.path, "--for-version", "0.14.0", "--max-block-size", "300K")
+    old = {**AIO, "block_size": 256 << 10, "thread_count": 1}
+    del old["intra_op_parallelism"]
+    assert json.loads(out) == {"aio": old}
+    assert "block_size: 262144 bytes as you wished" in err
+    assert "no release of DeepSpeed" in cli.run("export", "deepspeed", drive.path, "--for-version", "new", code=64)
+    assert "is not a size" in cli.run("export", "deepspeed", drive.path, "--max-block-size", "big", code=64)
+    assert "invalid choice: 'nobody'" in cli.run("export", "nobody", drive.path, code=64)
+
+
+def test_what_cannot_be_merged_into(cli: Cli, drive: storage.Filesystem) -> None:
+    file = cli.profiles.parent / "ds_config.json"
+    assert "does not exist; to make it" in cli.run("export", "deepspeed", drive.path, "--merge", file, code=66)
+    assert not file.exists()
+    for text in ('{"aio": 1}', '{"aio": {', "[1, 2]", '{"a": 1} {"b": 2}'):
+        file.write_text(text)
+        assert str(file) in cli.run("export", "deepspeed", drive.path, "--merge", file, code=78)
+        assert file.read_text() == text
+    file.write_bytes(b'{"a": "\xff"}')
+    assert "cannot be read" in cli.run("export", "deepspeed", drive.path, "--merge", file, code=78)
+
+
+def test_what_the_person_is_told_of_the_settings(cli: Cli, drive: storage.Filesystem) -> None:
+    publish(drive.path, cli.profiles, state="provisional")
+    assert "these settings are provisional" in cli.both("export", "env", drive.path)[1]
+    nothing = Skipped(skipped="asked for reads only")
+    publish(drive.path, cli.profiles, write=nothing, combined=nothing)
+    out, err = cli.both("export", "deepspeed", drive.path)
+    assert json.loads(out)["aio"]["queue_depth"] == 12
+    assert "the settings are those of [read], since [combined] has none: asked for reads only" in err
+    made = builders.never_measured_profile()
+    publish(drive.path, cli.profiles, state=made.state, read=made.read, write=made.write, combined=made.combined)
+    assert "these settings are provisional" in cli.both("export", "vllm", drive.path)[1]
+
+
+def test_without_a_profile(cli: Cli, drive: storage.Filesystem) -> None:
+    for file in cli.profiles.iterdir():
+        file.unlink()
+    assert "has no profile" in cli.run("export", "deepspeed", drive.path, code=66)
+    out, err = cli.both("export", "deepspeed", drive.path, "--default")
+    assert json.loads(out)["aio"]["queue_depth"] == 8
+    assert "these settings are default: " in err
