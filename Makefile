@@ -2,7 +2,7 @@
 # is under .venv/ and build/.
 
 .DEFAULT_GOAL := help
-.PHONY: help tune test test-vm lint bench install uninstall deb clean
+.PHONY: help tune test test-consumers test-vm lint bench install uninstall deb clean
 MAKEFLAGS += --no-builtin-rules
 
 DIR = .
@@ -35,7 +35,7 @@ bin = .venv/bin
 sources = daemon tests
 
 help: ## this list
-	@awk -F ' *:.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ' *:.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo '  PYTHON=python3.12 makes .venv with that interpreter. tune and test install what is missing, hence sudo.'
 
@@ -43,7 +43,7 @@ tune: ## sudo make tune [DIR=.] [ARGS="--read-only"]: sweep the filesystem of DI
 	@sh .ci/bootstrap tune
 	@$(bin)/aio-tuned tune $(ARGS) "$$DIR"
 
-test: ## sudo make test [TIER="unit native daemon vm"]: lint, then all tests
+test: ## sudo make test [TIER="unit native daemon vm…"]: lint, then all tests
 	@sh .ci/bootstrap test $(TIER)
 	@$(MAKE) --no-print-directory lint
 	@$(bin)/python -m pytest -o cache_dir="$(cache)/pytest" $(addprefix --tier=,$(TIER)) $(ARGS)
@@ -51,6 +51,11 @@ test: ## sudo make test [TIER="unit native daemon vm"]: lint, then all tests
 test-vm: ## sudo make test-vm: the tests in a guest, those that take many minutes too
 	@sh .ci/bootstrap test vm
 	@AIO_TUNED_LONG=1 $(bin)/python -m pytest -o cache_dir="$(cache)/pytest" --tier=vm $(ARGS)
+
+test-consumers: ## sudo make test-consumers: exports, against the consumers' own packages (10 GB into build/)
+	@sh .ci/bootstrap test consumers
+	@$(bin)/python tests/consumers/packages.py
+	@$(bin)/python -m pytest -o cache_dir="$(cache)/pytest" --tier=consumers $(ARGS)
 
 lint: ## ruff and mypy
 	@sh .ci/bootstrap dev

@@ -99,6 +99,11 @@ def test_ci_complains_of_a_tier_left_out(
     assert complaints({tier: tally}, lacking, empty) == [complaint.format(tier)]
 
 
+def test_ci_does_without_the_consumers_packages() -> None:
+    lacking = {"consumers": "x"}
+    assert complaints({"unit": Tally(passed=1), "consumers": Tally(skipped=9)}, lacking, frozenset()) == []
+
+
 def test_ci_complains_of_an_empty_tier_that_should_not_be() -> None:
     assert complaints({"daemon": Tally()}, {}, frozenset({"daemon"})) == ["tier daemon has no tests"]
 

@@ -1,0 +1,119 @@
+"""NIXL's POSIX plugin with the parameters that we export, on a CPU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aio_tuned.consumers import nixl
+from aio_tuned.consumers.export import Wishes
+from aio_tuned.consumers.formats import merge, render
+from consumers.packages import package_python
+from consumers.scripts import answer
+from unit.consumer_settings import drive, settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# The kernel's queue of a process is a mapping, 64 entries a page: as large as that of a queue that we set up ourselves.
+SCRIPT = """
+import ctypes, json, os, sys, tomllib
+from pathlib import Path
+from nixl._api import nixl_agent, nixl_agent_config
+
+def rings():
+    pages = [line.split()[0].split("-") for line in open("/proc/self/maps") if "[aio]" in line]
+    return sum(int(end, 16) - int(start, 16) for start, end in pages)
+
+def ring_of(size):
+    before, context = rings(), ctypes.c_void_p(0)
+    io_setup = {"x86_64": 206, "aarch64": 0}[os.uname().machine]
+    assert ctypes.CDLL(None).syscall(io_setup, size, ctypes.byref(context)) == 0
+    return rings() - before
+
+parameters = tomllib.loads(Path(sys.argv[1]).read_text())["POSIX"]
+agent = nixl_agent("tester", nixl_agent_config(backends=[]))
+unknown = sorted(set(parameters) - set(agent.get_plugin_params("POSIX")))
+before = rings()
+agent.create_backend("POSIX", parameters)
+ring = rings() - before
+
+size, count = 65536, 300
+data = ctypes.create_string_buffer(os.urandom(size * count), size * count)
+back = ctypes.create_string_buffer(size * count)
+file = os.open(sys.argv[2], os.O_CREAT | os.O_RDWR, 0o600)
+agent.register_memory([(ctypes.addressof(buffer), size * count, 0, "") for buffer in (data, back)], "DRAM", ["POSIX"])
+agent.register_memory([(0, size * count, file, "")], "FILE", ["POSIX"])
+
+def move(operation, buffer):
+    pieces = range(0, size * count, size)
+    memory = agent.get_xfer_descs([(ctypes.addressof(buffer) + at, size, 0) for at in pieces], "DRAM")
+    storage = agent.get_xfer_descs([(at, size, file) for at in pieces], "FILE")
+    handle = agent.initialize_xfer(operation, memory, storage, "tester", backends=["POSIX"])
+    state = agent.transfer(handle)
+    while state == "PROC":
+        state = agent.check_xfer_state(handle)
+    return state
+
+states = [move("WRITE", data), move("READ", back)]
+print(json.dumps({
+    "unknown": unknown,
+    "ring": ring,
+    "rings": {wanted: ring_of(int(wanted)) for wanted in sys.argv[3:]},
+    "states": states,
+    "written": Path(sys.argv[2]).read_bytes() == data.raw,
+    "read": back.raw == data.raw,
+}))
+"""
+
+CREATE = """
+import json, sys, tomllib
+from pathlib import Path
+from nixl._api import nixl_agent, nixl_agent_config
+
+parameters = tomllib.loads(Path(sys.argv[1]).read_text())["POSIX"]
+try:
+    nixl_agent("tester", nixl_agent_config(backends=[])).create_backend("POSIX", parameters)
+    print(json.dumps("taken"))
+except Exception as error:
+    print(json.dumps(type(error).__name__))
+"""
+
+
+@pytest.mark.parametrize(("depth", "threads", "queue"), [(64, 8, 512), (4, 2, 16), (128, 64, 1024)])
+def test_transfers_go_through_a_queue_of_the_size_that_we_export(
+    tmp_path: Path, depth: int, threads: int, queue: int
+) -> None:
+    python = package_python("nixl")
+    ours = nixl.export(drive(combined=settings(queue_depth=depth, io_parallelism=threads)), "/data", Wishes())
+    file = tmp_path / "posix.toml"
+    file.write_text(render(ours))
+    said: dict[str, Any] = answer(python, SCRIPT, file, tmp_path / "data", str(queue), "256")
+    assert said["unknown"] == []
+    assert said["ring"] == said["rings"][str(queue)] != said["rings"]["256"]  # 256 is NIXL's own
+    assert said["states"] == ["DONE", "DONE"]
+    assert said["written"]
+    assert said["read"]
+
+
+def test_a_file_with_another_engine_changes_over(tmp_path: Path) -> None:
+    python = package_python("nixl")
+    before = '[POSIX]\nuse_uring = "true"\n'
+    file = tmp_path / "posix.toml"
+    file.write_text(merge(nixl.export(drive(), "/data", Wishes()), before, "posix.toml"))
+    assert answer(python, CREATE, file) == "taken"
+    file.write_text(before + 'use_aio = "true"\n')
+    assert answer(python, CREATE, file) == "nixlBackendError"  # two engines: why all three are exported
+
+
+@pytest.mark.parametrize(("value", "error"), [('"deep"', "nixlBackendError"), ("32", "TypeError")])
+def test_nixl_reads_the_parameter_and_takes_nothing_but_a_string_of_a_number(
+    tmp_path: Path, value: str, error: str
+) -> None:
+    python = package_python("nixl")
+    good = render(nixl.export(drive(), "/data", Wishes()))
+    assert 'kernel_queue_size = "32"' in good
+    file = tmp_path / "posix.toml"
+    file.write_text(good.replace('kernel_queue_size = "32"', f"kernel_queue_size = {value}"))
+    assert answer(python, CREATE, file) == error
