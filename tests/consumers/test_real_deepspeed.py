@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,14 +14,16 @@ import pytest
 from aio_tuned.consumers import deepspeed
 from aio_tuned.consumers.export import Wishes
 from aio_tuned.consumers.formats import merge, render
-from consumers.packages import folder, package_python
+from consumers.packages import PROJECT, folder, package_python
 from consumers.scripts import answer
 from unit.consumer_settings import drive, settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from aio_tuned.reader import Settings
+    from storage import Filesystem
 
 MIB = 1 << 20
 
@@ -154,6 +157,27 @@ def test_its_handle_takes_the_values_and_moves_every_byte(tmp_path: Path) -> Non
         values = (wanted.block_size, wanted.queue_depth, wanted.io_parallelism)
         assert one["handle"] == [*values, wanted.single_submit, wanted.overlap_events]
         assert (one["written"], one["file"], one["read"], one["same"]) == (1, True, 1, True)
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.usefixtures("operator")
+def test_from_a_tune_to_bytes_on_the_drive(filesystem: Callable[..., Filesystem], tmp_path: Path) -> None:
+    """All the way, as a user goes it: tune, export into a configuration, and let DeepSpeed work with that."""
+    drive_of_user, profiles, file = filesystem().path, tmp_path / "profiles", tmp_path / "ds_config.json"
+    file.write_text('{"train_batch_size": 1, # one\n}')
+    command = [sys.executable, "-m", "aio_tuned"]
+    grid = ("--grid=block_size=128K,1M", "--grid=queue_depth=8", "--grid=io_parallelism=1,2", "--time-budget=4s")
+    package = {**os.environ, "PYTHONPATH": str(PROJECT / "daemon")}
+    tuned = [*command, "tune", str(drive_of_user), "--out", str(profiles), *grid, "--json"]
+    done = subprocess.run(tuned, env=package, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    chosen = json.loads(done.stdout)["profile"]["combined"]
+    exported = [*command, "export", "deepspeed", str(drive_of_user), "--profiles", str(profiles), "--merge", str(file)]
+    subprocess.run(exported, env=package, capture_output=True, check=True)
+    (said,) = ask(MOVE, drive_of_user / "swapped", json.dumps([16 * MIB]), file)
+    keys = ("block_size", "queue_depth", "io_parallelism", "single_submit", "overlap_events")
+    assert said["handle"] == [chosen[key] for key in keys]
+    assert (said["written"], said["file"], said["read"], said["same"]) == (1, True, 1, True)
 
 
 @pytest.mark.timeout(1200)
