@@ -294,8 +294,10 @@ def find_of(disk: Disk, profiles: Path = PROFILES) -> Found:
 
 def _others(profiles: Path, own: Path) -> Iterable[tuple[Path, Profile]]:
     """The sound profiles of all other names; what is wrong with another drive's is not this one's business."""
-    with os.scandir(profiles) as entries:
-        paths = sorted(Path(entry.path) for entry in entries if entry.name.endswith(".toml") and entry.name[0] != ".")
+    try:
+        paths = sorted(path for path in profiles.iterdir() if path.suffix == ".toml" and path.name[0] != ".")
+    except OSError:  # it may be searched and not read
+        return
     for path in paths:
         if path != own:
             try:
@@ -354,22 +356,27 @@ def _load(path: Path) -> Profile:
     """The profile in a file, parsed once for each version of it. FileNotFoundError, ProfileError."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        try:
+            return _load_from(descriptor, path)
+        finally:
+            os.close(descriptor)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise ProfileError(f"{path}: {error.strerror}") from None
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST_FILE:
-            raise ProfileError(f"{path}: not a profile of aio-tuned: no file, or {status.st_size} bytes long")
-        _check(status, path, path.parent)
-        version = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        known = _cache.get(str(path))
-        if known and known[0] == version:
-            return known[1]
-        content = os.read(descriptor, _LARGEST_FILE)
-    finally:
-        os.close(descriptor)
+
+
+def _load_from(descriptor: int, path: Path) -> Profile:
+    """As _load(). OSError if it cannot be read."""
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST_FILE:
+        raise ProfileError(f"{path}: not a profile of aio-tuned: no file, or {status.st_size} bytes long")
+    _check(status, path, path.parent)
+    version = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    known = _cache.get(str(path))
+    if known and known[0] == version:
+        return known[1]
+    content = os.read(descriptor, _LARGEST_FILE)
     parsed = _parsed(content, path)
     _cache[str(path)] = (version, parsed)
     return parsed

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -277,6 +278,30 @@ def test_a_fifo_a_folder_and_a_missing_folder(world: World) -> None:
     world.profiles.rmdir()
     with pytest.raises(NoProfileError, match="does not exist"):
         world.settings()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be somebody else")
+def test_a_folder_that_may_be_searched_and_not_read(world: World) -> None:
+    world.drive()
+    disk = world.disk()
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        path = Path(folder)
+        path.chmod(0o711)
+        (path / "another.toml").write_text(profile.render(builders.profile()))
+        os.seteuid(54321)
+        try:
+            with pytest.raises(NoProfileError, match="has no profile"):
+                reader.find_of(disk, path)
+        finally:
+            os.seteuid(0)
+        (path / f"{NAME}.toml").write_text(profile.render(builders.profile()))
+        (path / f"{NAME}.toml").chmod(0o600)
+        os.seteuid(54321)
+        try:
+            with pytest.raises(ProfileError, match="Permission denied"):
+                reader.find_of(disk, path)
+        finally:
+            os.seteuid(0)
 
 
 def test_a_replaced_file_is_read_again(world: World) -> None:
