@@ -48,7 +48,11 @@ def choose(curve: Curve, tolerance: float, preferred: Setting | None = None) -> 
         stats=chosen,
         best=top,
         ties=len(tied),
-        saturating_concurrency=min(stats.point.setting.concurrency for stats in tied),
+        saturating_concurrency=min(
+            stats.point.setting.concurrency
+            for stats in tied
+            if stats.point.setting.block_size <= chosen.point.setting.block_size
+        ),
     )
 
 

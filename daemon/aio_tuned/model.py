@@ -261,7 +261,8 @@ class Curve:
 class Choice:
     """The setting for one direction: the cheapest of `ties` points within the tolerance of the best.
 
-    `saturating_concurrency` is the least number of requests in flight, over all threads, among those.
+    `saturating_concurrency` is the least number of requests in flight, over all threads, among those of them whose
+    blocks are no larger.
     """
 
     stats: PointStats

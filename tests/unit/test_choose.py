@@ -57,7 +57,8 @@ def test_a_twins_setting_is_kept_if_it_ties() -> None:
 def test_the_saturating_concurrency_is_the_least_of_the_ties() -> None:
     cheap, narrow = stats(9.95e9, setting(depth=32, threads=1)), stats(9.95e9, setting(depth=2, threads=8))
     slow = stats(5e9, setting(depth=1))
-    choice = choose(curve(cheap, narrow, slow, stats(10e9, FAST)), 0.01)
+    larger = stats(9.95e9, setting(block=4 * MIB, depth=2, threads=2))  # fewer, but of more bytes each
+    choice = choose(curve(cheap, narrow, slow, larger, stats(10e9, FAST)), 0.01)
     assert choice.stats == cheap
     assert choice.saturating_concurrency == 16
 
