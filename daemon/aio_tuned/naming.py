@@ -77,7 +77,9 @@ def _names(facts: Mapping[str, str]) -> tuple[str, str]:
     if serial:
         name = f"disk-{escape('_'.join(part for part in (model, serial) if part))}"
         return (wwid if _means_something(wwid) else name), name
-    # Nothing but the kernel's name: it holds for this boot, and says so.
+    if _means_something(wwid):  # a container does not see what udev makes the names of
+        return wwid, f"disk-{escape(wwid)}"
+    # Nothing but the kernel's name, which holds for this boot.
     return f"block:{sys_name}", f"block-{escape(sys_name)}"
 
 

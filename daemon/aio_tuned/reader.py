@@ -48,8 +48,9 @@ class Settings(NamedTuple):
 
     `block_size` is in bytes; `queue_depth` counts requests in flight per thread, `io_parallelism` threads.
     `throughput_bytes_per_s` is None where these very parameters were not measured on this drive, and for "combined".
-    `saturating_concurrency` is the number of requests in flight, over all threads, that it takes to get all of that:
-    what a consumer needs that only has threads of synchronous I/O.
+    `saturating_concurrency` is the number of requests of that size in flight, over all threads, that it takes to get
+    all of that: what a consumer needs that only has threads of synchronous I/O. Where that is not known it is
+    queue_depth times io_parallelism.
     """
 
     block_size: int
@@ -78,6 +79,7 @@ class Disk(NamedTuple):
     name: str
     model: str
     serial: str
+    size_bytes: int
     node: str
     number: str
 
@@ -178,6 +180,7 @@ def section(found: Found, direction: Direction, *, lenient: bool = False) -> Set
     for other in others:
         if isinstance(part, str) and not isinstance(_part(found.profile, other), str):
             taken = other
+            break
     why = part if isinstance(part, str) else ""
     part = _part(found.profile, taken)
     if isinstance(part, str):
@@ -208,9 +211,23 @@ def _of_part(
         single_submit=setting.single_submit,
         direction=direction,
         throughput_bytes_per_s=getattr(part, "throughput_bytes_per_s", None),
-        saturating_concurrency=getattr(part, "saturating_concurrency", None) or setting.concurrency,
+        saturating_concurrency=_saturating(found.profile, part),
         source=Source(found.profile.state, str(found.path), found.disk.name, taken, note),
     )
+
+
+def _saturating(profile: Profile, part: Result | CombinedResult | Unmeasured) -> int:
+    """Requests in flight that it takes; for both directions what the more demanding one does, at blocks as large."""
+    setting = part.setting
+    measured: int | None = getattr(part, "saturating_concurrency", None)
+    if measured or not hasattr(part, "read_share"):
+        return measured or setting.concurrency
+    needed = [setting.concurrency]
+    for each in (profile.read, profile.write):
+        of_each = getattr(each, "saturating_concurrency", None)
+        if of_each and each.setting.block_size <= setting.block_size:  # type: ignore[union-attr]  # a Result
+            needed.append(of_each)
+    return min(setting.concurrency, max(needed[1:])) if len(needed) == 3 else setting.concurrency  # noqa: PLR2004 - both
 
 
 # --- which drive -----------------------------------------------------------------------------------------
@@ -256,14 +273,20 @@ def disk_of(
         name=name,
         model=naming.clean(facts.get("model", "")),
         serial=naming.clean(facts.get("serial", "")),
+        size_bytes=int(facts.get("size", "0")) * 512,
         node=f"/dev/{facts['sys_name'].replace('!', '/')}",
         number=number,
     )
 
 
 def _is_of(profile: Profile, disk: Disk) -> bool:
-    """Whether it is the drive's own. There are models whose every drive has the same wwid."""
+    """Whether it is the drive's own. There are models whose every drive has the same wwid.
+
+    Of a virtual disk without any identity the kernel's name is the id: then its size must be the same, at least.
+    """
     device = profile.device
+    if disk.id.startswith("block:") and device.size_bytes != disk.size_bytes:
+        return False
     return (device.id, device.model, device.serial) == (disk.id, disk.model, disk.serial)
 
 

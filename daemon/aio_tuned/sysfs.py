@@ -171,6 +171,7 @@ def who(number: str, sys: Path = SYS) -> dict[str, str]:
     parent = _parent(found)
     texts = {
         "sys_name": found.name,
+        "size": attribute(found, "size"),
         "wwid": attribute(found, "wwid") or attribute(parent, "wwid"),
         "nsid": attribute(found, "nsid"),
         "model": attribute(parent, "model"),
@@ -193,7 +194,6 @@ def facts(number: str, sys: Path = SYS, udev: Mapping[str, str] | None = None) -
     pci = controller / "device"
     texts = {
         "device_number": number,
-        "size": attribute(found, "size"),
         "ro": attribute(found, "ro"),
         "hidden": attribute(found, "hidden"),
         "diskseq": attribute(found, "diskseq"),

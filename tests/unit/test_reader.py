@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 WWID = "eui.0025385b21404e5f"
 NAME = builders.device().name
+
+
+TEXT = profile.render(builders.profile())
 
 
 def number_of(path: Path) -> str:
@@ -159,6 +163,26 @@ def test_udevs_name_of_a_disk_that_is_not_nvme(world: World) -> None:
     assert world.disk().id == "ata-ST_1=2"
 
 
+def test_a_disk_without_udev_has_its_wwid(world: World) -> None:
+    made = world.host.block("sdb", number_of(world.data))
+    made.device(world.host.sys / "devices/target")
+    (world.host.sys / "devices/target/wwid").write_text("naa.5002538e40a1b2c3\n")
+    assert world.disk().id == "naa.5002538e40a1b2c3"
+
+
+def test_of_a_disk_without_any_identity_the_size_must_be_the_same(world: World) -> None:
+    made = world.host.block("vdb", number_of(world.data))
+    (made.directory / "size").write_text("2048\n")
+    disk = world.disk()
+    assert (disk.id, disk.size_bytes) == ("block:vdb", 1 << 20)
+    facts = {"id": disk.id, "name": disk.name, "model": "", "serial": ""}
+    world.publish(of(**facts, size_bytes=1 << 20), disk.name)
+    assert world.settings().source.device == disk.name
+    world.publish(of(**facts, size_bytes=1 << 21), disk.name)
+    with pytest.raises(NoProfileError, match="another drive"):
+        world.settings()
+
+
 def test_paths_that_lead_to_no_drive(world: World) -> None:
     for path, words in (
         (world.data / "missing", "No such file"),
@@ -185,6 +209,33 @@ def test_combined_is_the_measured_direction_where_there_is_only_one(world: World
         world.settings("write")
     lenient = reader.section(world.find(), "write", lenient=True)
     assert (lenient.direction, lenient.source.section) == ("write", "read")
+
+
+def test_combined_is_rather_the_reads_than_the_writes(world: World) -> None:
+    world.drive()
+    world.publish(builders.profile(combined=Skipped(skipped="none")))
+    assert world.settings("combined").source.section == "read"
+
+
+@pytest.mark.parametrize(
+    ("read_needs", "write_needs", "block", "needs"),
+    [(8, 4, 1 << 20, 8), (2, 12, 1 << 20, 12), (99, 4, 1 << 20, 16), (None, 4, 1 << 20, 16), (2, 4, 1 << 18, 16)],
+)
+def test_both_directions_need_what_the_more_demanding_one_does(
+    world: World, read_needs: int | None, write_needs: int, block: int, needs: int
+) -> None:
+    """The combined setting has 16 in flight; figures for larger blocks than its own say nothing."""
+    world.drive()
+    both = builders.profile().combined
+    assert not isinstance(both, Skipped)
+    world.publish(
+        builders.profile(
+            read=builders.result(saturating_concurrency=read_needs),
+            write=builders.result(saturating_concurrency=write_needs),
+            combined=replace(both, setting=builders.setting(block=block, depth=16)),
+        )
+    )
+    assert world.settings("combined").saturating_concurrency == needs
 
 
 def test_nothing_was_measured_at_all(world: World) -> None:
@@ -227,6 +278,8 @@ def test_a_file_from_before_there_was_a_saturating_concurrency(world: World) -> 
         ("[project]\nname = 'x'\n", "not a profile of aio-tuned"),
         ("schema = 2\nnew = true\n", "schema 2 is not known here"),
         ("schema = [", "not valid TOML"),
+        (TEXT.replace("firmware = ", "firmware" + ".x" * 1500 + " = ", 1), "too deeply nested|not valid TOML"),
+        (TEXT.replace('state = "measured"', 'state = "better"'), "is not one of provisional, measured, stale"),
         ("x" * (1 << 20) + "x", "bytes long"),
     ],
 )
@@ -357,10 +410,20 @@ def test_importing_it_is_cheap_and_needs_the_standard_library_alone() -> None:
     assert min(ours for _, ours in costs) < 0.010
 
 
+def test_a_call_takes_less_than_a_millisecond(world: World) -> None:
+    world.drive()
+    world.publish(builders.profile())
+    took = []
+    for _ in range(20):
+        start = time.process_time()
+        for _ in range(10):
+            world.settings()
+        took.append((time.process_time() - start) / 10)
+    assert min(took) < 0.001, took
+
+
 # --- hostile input -----------------------------------------------------------------------------------------
 
-TEXT = profile.render(builders.profile())
-LINES = TEXT.split("\n")
 JUNK = st.one_of(
     st.binary(max_size=8),
     st.sampled_from([b"-", b"9" * 30, b"nan", b"true", b"[[", b'"""', b"\x00", b"\xff", b"[read]\n", b"id = 'x'\n"]),
