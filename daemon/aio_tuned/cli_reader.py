@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aio_tuned import config, consumers, reader, values
-from aio_tuned.errors import AioTunedError, ConfigError, Exit, TargetError, TimedOutError, UsageError
+from aio_tuned.errors import AioTunedError, ConfigError, Exit, NoProfileError, TargetError, TimedOutError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from aio_tuned.consumers.export import Export
 
@@ -150,6 +150,8 @@ def _get(arguments: argparse.Namespace) -> int:
     if arguments.key:
         if arguments.key in table:
             value: object = table[arguments.key]
+            if value is None:
+                raise NoProfileError(f"{arguments.key}: not known for {arguments.direction}: see read and write")
         elif arguments.key.startswith("source."):
             value = _look_up(table, arguments.key)
         else:
@@ -204,7 +206,7 @@ def _wait(arguments: argparse.Namespace) -> int:
     except TimedOutError as error:
         says = _daemon_says(settings, arguments.path)
         raise TimedOutError(f"{error}; {says}" if says else str(error)) from None
-    print(f"{found.path}: {found.profile.state}")
+    print(f"{found.path}: {found.profile.state} ({found.disk.node})")
     return Exit.OK
 
 
@@ -218,14 +220,17 @@ def _explain(arguments: argparse.Namespace) -> int:
     found = reader.find(arguments.path, arguments.profiles or settings.profiles)
     device = location.device_of(found.disk.number)
     mount, number = None, found.disk.number
-    if arguments.path.is_block_device():
-        number = sysfs.device_number(arguments.path)
-    else:
-        number, mount = mounts.block_device_number(arguments.path, mounts.read(), sysfs.SYS)
+    try:
+        if arguments.path.is_block_device():
+            number = sysfs.device_number(arguments.path)
+        else:
+            number, mount = mounts.block_device_number(arguments.path, mounts.read(), sysfs.SYS)
+    except OSError as error:
+        raise TargetError(f"{error.filename or arguments.path}: {error.strerror}") from None
     way = explain.Way(path=str(arguments.path), device=device, node_name=sysfs.directory(number).name, mount=mount)
     release = platform.release()
-    filesystem = mount.filesystem if mount else ""
-    now = identity.fingerprint(device, filesystem, release)
+    # Which of the drive's filesystems was swept is not known here: it does not count.
+    now = identity.fingerprint(device, "", release)
     measured = found.profile.evidence.measured_at is not None
     changed = prior.differences(found.profile, now, release, settings.kernel_change) if measured else ()
     print(explain.describe(way, found.profile, str(found.path), changed))
@@ -243,11 +248,8 @@ def _export(arguments: argparse.Namespace) -> int:
     drive = reader.drive_settings_for(arguments.path, missing=missing, profiles=_profiles(arguments))
     wishes = Wishes(max_block_size=arguments.max_block_size, for_version=arguments.for_version)
     made: Export = consumers.load(arguments.consumer).export(drive, str(arguments.path.absolute()), wishes)
-    source = drive.combined.source
-    if source.state != "measured":
-        _say(f"these settings are {source.state}{': ' + source.note if source.note else ''}")
-    elif source.note:
-        _say(source.note)
+    for text in _about(drive):
+        _say(text)
     if arguments.merge is not None or made.format == "json":  # else they stand there as comments
         for note in made.notes:
             _say(note)
@@ -256,6 +258,17 @@ def _export(arguments: argparse.Namespace) -> int:
     else:
         _merge(made, arguments.merge)
     return Exit.OK
+
+
+def _about(drive: reader.DriveSettings) -> Iterator[str]:
+    """What a person should know of where the settings come from."""
+    source = drive.combined.source
+    if source.state != "measured":
+        yield f"these settings are {source.state}" + (f": {source.note}" if source.state == "default" else "")
+    if source.state != "default":
+        for settings in drive:
+            if settings.source.note:
+                yield f"{settings.direction}: {settings.source.note}"
 
 
 def _merge(made: Export, path: Path) -> None:

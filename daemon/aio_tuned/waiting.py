@@ -6,6 +6,7 @@ import ctypes
 import os
 import select
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aio_tuned import reader
@@ -14,7 +15,6 @@ from aio_tuned.mount_watch import MountWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 # linux/inotify.h: all that can make a name appear, vanish or mean another file, and the folder with it.
 _ATTRIB, _CLOSE_WRITE = 0x4, 0x8
@@ -43,12 +43,20 @@ class FolderWatch:
 
     def add(self, folder: Path) -> None:
         """Watch the folder, or as long as it is not there the nearest one above it that is."""
+        reached = None
+        # Again until nothing comes of it: a folder may be made between the look for it and the watch on the one above.
+        while (nearest := self._nearest(folder)) != reached:
+            reached = nearest
+
+    def _nearest(self, folder: Path) -> Path | None:
+        """Watch the first of the folder and those above it that is there and may be watched."""
         for each in (folder, *folder.parents):
             try:
                 self._checked(self._libc.inotify_add_watch(self._descriptor, os.fsencode(each), _EVENTS))
-            except (FileNotFoundError, NotADirectoryError):
+            except (FileNotFoundError, NotADirectoryError, PermissionError):
                 continue
-            return
+            return each
+        return None
 
     def drain(self) -> None:
         """Forget the changes so far; what they were does not matter."""
@@ -76,7 +84,7 @@ def until(
         folders = FolderWatch()
         mounted = MountWatch()
     except OSError as error:
-        raise AioTunedError(f"cannot wait: {error.strerror}; see fs.inotify.max_user_instances") from None
+        raise AioTunedError(f"cannot wait: {error}; see fs.inotify.max_user_instances") from None
     try:
         poll = select.poll()
         poll.register(folders, select.POLLIN)
@@ -96,7 +104,7 @@ def until(
             if left <= 0 or not poll.poll(left * 1000):
                 raise TimedOutError(f"not within {timeout_s:g} s: {found}")
     except OSError as error:
-        raise AioTunedError(f"cannot wait for {path}: {error.strerror}") from None
+        raise AioTunedError(f"cannot wait for {path}: {error}; see fs.inotify.max_user_watches") from None
     finally:
         folders.close()
         mounted.close()
@@ -114,6 +122,7 @@ def _look(path: Path, wanted: str, profiles: Path, folders: FolderWatch) -> read
     except TargetError as error:
         # Only now: a folder that is in use as well makes many events.
         folders.add(path)
+        folders.add(Path(os.path.realpath(path)))  # a link to what is not there yet
         try:
             reader.disk_of(path)
         except TargetError:

@@ -72,7 +72,7 @@ def test_get_what_is_not_there(cli: Cli, drive: storage.Filesystem) -> None:
 
 def test_wait_for_what_is_there(cli: Cli, drive: storage.Filesystem) -> None:
     name = publish(drive.path, cli.profiles)
-    assert cli.run("wait", drive.path) == f"{cli.profiles}/{name}.toml: measured\n"
+    assert cli.run("wait", drive.path) == f"{cli.profiles}/{name}.toml: measured ({drive.device})\n"
 
 
 def test_wait_until_it_is_measured(cli: Cli, drive: storage.Filesystem) -> None:
@@ -81,13 +81,13 @@ def test_wait_until_it_is_measured(cli: Cli, drive: storage.Filesystem) -> None:
     assert waiting.stderr
     assert "is provisional, not measured" in waiting.stderr.readline()
     name = publish(drive.path, cli.profiles)
-    assert ended(waiting) == f"{cli.profiles}/{name}.toml: measured\n"
+    assert ended(waiting) == f"{cli.profiles}/{name}.toml: measured ({drive.device})\n"
 
 
 def test_wait_for_any_state(cli: Cli, drive: storage.Filesystem) -> None:
     waiting = cli.start("wait", drive.path, "--state", "any")
     name = publish(drive.path, cli.profiles, state="stale")
-    assert ended(waiting) == f"{cli.profiles}/{name}.toml: stale\n"
+    assert ended(waiting) == f"{cli.profiles}/{name}.toml: stale ({drive.device})\n"
 
 
 def test_wait_for_the_folder_of_profiles(cli: Cli, drive: storage.Filesystem) -> None:
