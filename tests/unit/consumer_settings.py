@@ -22,7 +22,8 @@ def settings(**changes: Any) -> Settings:  # noqa: ANN401 - whatever the fields 
         saturating_concurrency=32,
         source=SOURCE,
     )
-    return usual._replace(**changes)
+    made = usual._replace(**changes)
+    return made if "source" in changes else made._replace(source=SOURCE._replace(section=made.direction))
 
 
 def drive(**sections: Settings) -> DriveSettings:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aio_tuned.reader import Settings
 
 
-@given(any_settings, caps)
+@given(any_settings(), caps)
 def test_a_capped_block_is_at_most_the_cap_more_than_half_of_it_and_aligned(before: Settings, cap: int) -> None:
     after = capped(before, Wishes(max_block_size=cap))
     assert after.block_size == min(before.block_size, after.block_size)

@@ -81,7 +81,7 @@ def test_a_colon_in_the_directory_is_escaped() -> None:
 
 @pytest.mark.parametrize("path", ["/dev", "/dev/nvme0n1", "/dev/disk/by-id/nvme-A"])
 def test_a_device_is_refused(path: str) -> None:
-    with pytest.raises(UsageError, match="never writes to a device"):
+    with pytest.raises(UsageError, match="needs a folder on the drive's filesystem"):
         export(drive(), path, Wishes())
 
 
@@ -106,3 +106,11 @@ def test_a_cap_holds_in_both_sections_and_is_told(given_drive: DriveSettings, ca
 def test_memory_is_told_to_differ() -> None:
     same = settings(block_size=4096, queue_depth=1)
     assert any(note.startswith("mem: ") for note in export(drive(read=same), PATH, Wishes()).notes)
+
+
+def test_a_direction_that_was_not_measured_is_left_out() -> None:
+    read = settings(direction="read")
+    borrowed = read._replace(direction="write", source=read.source._replace(note="[write] has none"))
+    made = export(drive(read=read, write=borrowed), PATH, Wishes())
+    assert set(sections(made)) == {"aio-tuned-read"}
+    assert any(note.startswith("aio-tuned-write: left out") for note in made.notes)

@@ -417,10 +417,31 @@ def test_the_message_says_where_and_what_to_do(name: Format, text: str, message:
         merged(name, text, ("a", "b"))
 
 
-@pytest.mark.parametrize("text", ["X=1 \\\nN=1\n", "N=1 \\\n", "X=1\\", "N='a\nb'\n", 'N="a\n', "X=1\\\r\nN=2\r\n"])
+@pytest.mark.parametrize(
+    "text",
+    ["X=1 \\\nN=1\n", "N=1 \\\n", "X=1\\", "N='a\nb'\n", 'N="a\n', "X=1\\\r\nN=2\r\n", 'X="a\nN=1\n"\n', "X='a\n"],
+)
 def test_a_variable_within_several_lines_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"^/x/file: N would be in a value of several lines \(line \d\): write"):
         merged("env", text, ("N",))
+
+
+@pytest.mark.parametrize("text", ["N=4; export N\n", 'N="4" M=3\n', "N=4 # why\n", "N=$M\n", "N=4 5\n", 'N="a$M"\n'])
+def test_a_variable_that_is_more_than_a_word_is_refused(text: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^/x/file: N has more than one plain word after it \(line 1\): set it by hand"
+    ):
+        merged("env", text, ("N",))
+
+
+@pytest.mark.parametrize("text", ["N=\n", "N= 4 \n", "N='it is'\n", 'N="4"\n', "# it's\nN=4\n", "X='a'\nexport N=4\n"])
+def test_one_word_is_replaced(text: str) -> None:
+    assert merged("env", text, ("N",)).endswith("N=8\n")
+
+
+def test_a_folder_with_a_slash_at_its_end_is_the_same_entry() -> None:
+    path = ("a", Entry((("root", "/mnt/x"),)), "b")
+    assert merged("json", '{"a": [{"root": "/mnt/x/", "b": 1}]}', path) == '{"a": [{"root": "/mnt/x/", "b": 8}]}'
 
 
 def test_the_line_is_that_of_the_file_as_it_is() -> None:

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 
 from aio_tuned.consumers.block_cap import cap_note, capped
 from aio_tuned.consumers.export import Export
+from aio_tuned.consumers.release import ignored
 from aio_tuned.errors import UsageError
 
 if TYPE_CHECKING:
@@ -73,5 +74,5 @@ def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
             ("execution", "max_io_threads"): threads,
             ("execution", "max_request_parallelism"): min(threads, _MOST_PARTS),
         },
-        notes=tuple(notes),
+        notes=(*notes, *ignored(wishes, "cuFile")),
     )

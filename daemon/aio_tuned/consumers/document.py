@@ -46,7 +46,12 @@ def same(one: Any, other: Any) -> bool:  # noqa: ANN401 - whatever a parser give
 
 def matches(members: Mapping[Any, object], entry: Entry) -> bool:
     """Whether a table with these members is the entry."""
-    return all(name in members and same(members[name], value) for name, value in entry.match)
+    return all(name in members and same(_bare(members[name]), _bare(value)) for name, value in entry.match)
+
+
+def _bare(value: object) -> object:
+    """The same folder may be written with a slash at its end."""
+    return value.rstrip("/") or value if isinstance(value, str) else value
 
 
 def put(node: Any, path: Path, value: Value, above: Path = ()) -> Any:  # noqa: ANN401 - whatever a parser gives

@@ -3,8 +3,8 @@
 AIO_TUNED_READ_…, AIO_TUNED_WRITE_… and AIO_TUNED_COMBINED_… with BLOCK_SIZE (bytes), QUEUE_DEPTH (requests a thread),
 IO_PARALLELISM (threads), OVERLAP_EVENTS and SINGLE_SUBMIT (true or false), SATURATING_CONCURRENCY (requests over
 all threads), STATE, and THROUGHPUT_BYTES_PER_S where these very parameters were measured; and once AIO_TUNED_STATE
-(that of the combined settings), AIO_TUNED_SOURCE (the profile's file) and AIO_TUNED_DEVICE. What is not known has no
-variable. Nothing in aio-tuned itself reads them.
+(that of the combined settings), AIO_TUNED_SOURCE (the profile's file) and AIO_TUNED_DEVICE. What is not known is
+empty. Nothing in aio-tuned itself reads them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from aio_tuned.consumers.block_cap import cap_note, capped_drive
 from aio_tuned.consumers.export import Export
+from aio_tuned.consumers.release import ignored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,17 +26,18 @@ def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
     """All settings of the drive. UsageError for a cap below 4096 bytes."""
     del path  # the profile's file says which drive
     given = capped_drive(drive, wishes)
-    values: dict[tuple[Key, ...], Value] = {("AIO_TUNED_STATE",): given.combined.source.state}
-    if given.combined.source.file:
-        values["AIO_TUNED_SOURCE",] = given.combined.source.file
-    if given.combined.source.device:
-        values["AIO_TUNED_DEVICE",] = given.combined.source.device
+    source = given.combined.source
+    values: dict[tuple[Key, ...], Value] = {
+        ("AIO_TUNED_STATE",): source.state,
+        ("AIO_TUNED_SOURCE",): source.file,
+        ("AIO_TUNED_DEVICE",): source.device,
+    }
     notes: list[str] = []
     for name, settings in given._asdict().items():
         prefix = f"AIO_TUNED_{name.upper()}_"
         values |= {(prefix + parameter,): value for parameter, value in _variables(settings)}
         notes += cap_note(prefix + "BLOCK_SIZE", getattr(drive, name), settings)
-    return Export(format="env", values=values, notes=tuple(notes))
+    return Export(format="env", values=values, notes=(*notes, *ignored(wishes, "env")))
 
 
 def _variables(settings: Settings) -> Iterator[tuple[str, Value]]:
@@ -45,6 +47,6 @@ def _variables(settings: Settings) -> Iterator[tuple[str, Value]]:
     yield "OVERLAP_EVENTS", settings.overlap_events
     yield "SINGLE_SUBMIT", settings.single_submit
     yield "SATURATING_CONCURRENCY", settings.saturating_concurrency
-    if settings.throughput_bytes_per_s is not None:
-        yield "THROUGHPUT_BYTES_PER_S", settings.throughput_bytes_per_s
+    # Empty rather than left out: merged into a file, an older figure must not stay beside newer settings.
+    yield "THROUGHPUT_BYTES_PER_S", "" if settings.throughput_bytes_per_s is None else settings.throughput_bytes_per_s
     yield "STATE", settings.source.state

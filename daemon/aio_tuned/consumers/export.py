@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Format = Literal["json", "toml", "yaml", "env", "fio"]
-Value: TypeAlias = "bool | int | float | str"
+# None is JSON's null, which no other format has.
+Value: TypeAlias = "bool | int | float | str | None"
 
 
 class Entry(NamedTuple):

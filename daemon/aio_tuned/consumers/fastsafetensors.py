@@ -57,11 +57,17 @@ def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
         f"base.bbuf_size_kb: {buffers} buffers of {settings.block_size} bytes, for release "
         f"{'0.4 and earlier' if before else '0.5 and later; before, a thread has half as many, so name your release'}."
     )
+    wanted = settings.saturating_concurrency
+    most = (f"base.max_threads: {threads}, the most that there may be; {wanted} would be best.",)
     return Export(
         format="json",
-        values={("base", "max_threads"): threads, ("base", "bbuf_size_kb"): buffers * (settings.block_size >> 10)},
+        values={
+            ("base", "max_threads"): threads,
+            ("base", "bbuf_size_kb"): -(-buffers * settings.block_size // 1024),  # rounded up
+        },
         notes=(
             *cap_note("base.bbuf_size_kb", drive.read, settings),
+            *(most if threads < wanted else ()),
             note,
             *_NOTES,
             *((_BEFORE_NOTE,) if before else ()),

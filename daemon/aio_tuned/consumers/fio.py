@@ -20,11 +20,12 @@ Checked with fio 3.33 by running it.
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from aio_tuned.consumers.block_cap import cap_note, capped
 from aio_tuned.consumers.export import Export
+from aio_tuned.consumers.folder import need_folder
+from aio_tuned.consumers.release import ignored
 from aio_tuned.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,27 +44,35 @@ def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
     """A job file for the directory `path`. UsageError for a device, a name it cannot hold, or a cap below 4096."""
     directory = _directory(path)
     read, write = capped(drive.read, wishes), capped(drive.write, wishes)
-    sections = {
-        "aio-tuned-read": _options(read, directory) | {"rw": "read", "time_based": 1, "runtime": _READ_SECONDS},
-        "aio-tuned-write": _options(write, directory)
-        | {"rw": "write", "overwrite": 1, "io_size": _part_bytes(write) * _WRITE_PASSES},
-    }
-    values: dict[tuple[Key, ...], Value] = {
-        (section, option): value for section, options in sections.items() for option, value in options.items()
-    }
-    notes = (
-        *cap_note("bs of aio-tuned-read", drive.read, read),
-        *cap_note("bs of aio-tuned-write", drive.write, write),
-        f"aio-tuned-write: writes {_written_gib(write):.1f} GiB; fio --section=aio-tuned-read leaves that out.",
-        "mem: fio reuses bs x iodepth bytes a thread, which may be faster; mem=mmaphuge is closer to aio-tuned.",
-    )
-    return Export(format="fio", values=values, notes=notes)
+    values: dict[tuple[Key, ...], Value] = {}
+    notes: list[str] = []
+    if _is_its_own(read):
+        options = _options(read, directory) | {"rw": "read", "time_based": 1, "runtime": _READ_SECONDS}
+        values |= {("aio-tuned-read", option): value for option, value in options.items()}
+        notes += cap_note("bs of aio-tuned-read", drive.read, read)
+    else:
+        notes.append("aio-tuned-read: left out, for reads were not measured.")
+    if _is_its_own(write):
+        options = _options(write, directory)
+        options |= {"rw": "write", "overwrite": 1, "io_size": _part_bytes(write) * _WRITE_PASSES}
+        values |= {("aio-tuned-write", option): value for option, value in options.items()}
+        notes += cap_note("bs of aio-tuned-write", drive.write, write)
+        written = f"{_written_gib(write):.1f} GiB"
+        notes.append(f"aio-tuned-write: writes {written}; fio --section=aio-tuned-read leaves that out.")
+    else:
+        notes.append("aio-tuned-write: left out, for writes were not measured.")
+    memory = "mem: fio reuses bs x iodepth bytes a thread, which may be faster; mem=mmaphuge is closer to aio-tuned."
+    return Export(format="fio", values=values, notes=(*notes, memory, *ignored(wishes, "fio")))
+
+
+def _is_its_own(settings: Settings) -> bool:
+    """Whether the settings are of their own direction, or defaults, and not the other direction's."""
+    return settings.source.section in ("", settings.direction)
 
 
 def _directory(path: str) -> str:
     """As a job file has it, where a colon stands between two directories."""
-    if PurePosixPath(path).is_relative_to("/dev"):
-        raise UsageError(f"{path}: fio's job needs a directory of the drive's filesystem: it never writes to a device")
+    need_folder(path, "fio's job")
     if any(character in _NOT_IN_A_JOB or not character.isprintable() for character in path) or path != path.strip():
         raise UsageError(
             f"{path!r} cannot be named in a job file of fio: no name there may have any of {_NOT_IN_A_JOB}"

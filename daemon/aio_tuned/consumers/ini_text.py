@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PLAIN = re.compile(r"[\w./:,@%+=-]*")
 _OPEN_QUOTE = re.compile(r"""[ \t]*(?:"[^"]*|'[^']*)""")
+_ONE_WORD = re.compile(r"""[ \t]*(?:"[^"$`\\]*"|'[^']*'|[^\s;&|"'$`\\#]*)[ \t]*""")
 _SECTION = re.compile(r"^[ \t]*\[([^\]\r\n]*)\][^\r\n]*", re.MULTILINE)
 _OPTION = re.compile(r"^([ \t]*)[^\s#;][^\r\n]*", re.MULTILINE)
 
@@ -39,11 +40,25 @@ def set_env(text: str, path: Path, value: Value) -> str:
     start, end = found[-1].span(2) if found else (len(text), len(text))
     line_start = found[-1].start() if found else len(text.rstrip("\r\n")) + 1
     old = text[start:end]
-    if text[: line_start - 1].rstrip("\r").endswith("\\") or old.endswith("\\") or _OPEN_QUOTE.fullmatch(old):
+    continued = text[: line_start - 1].rstrip("\r").endswith("\\") or old.endswith("\\")
+    if continued or _OPEN_QUOTE.fullmatch(old) or _in_quotes(text[: max(0, line_start - 1)]):
         raise ValueError(f"{name} would be in a value of several lines{place(text, start)}: write that on one line")
     if found:
+        if not _ONE_WORD.fullmatch(old):
+            raise ValueError(f"{name} has more than one plain word after it{place(text, start)}: set it by hand")
         return text[:start] + word + text[end:]
     return _append(text, f"{name}={word}")
+
+
+def _in_quotes(text: str) -> bool:
+    """Whether a quote is open at the end of these lines."""
+    quote = ""
+    for line in text.splitlines():
+        if quote or not line.lstrip().startswith(("#", ";")):
+            for character in line:
+                if quote in ("", character) and character in "\"'":
+                    quote = "" if quote else character
+    return bool(quote)
 
 
 def set_fio(text: str, path: Path, value: Value) -> str:

@@ -3,7 +3,7 @@
 {"path": …, "read": {…}, "write": {…}, "combined": {…}}, each with the fields of `aio_tuned.reader.Settings` under their
 own names: block_size (bytes), queue_depth (requests a thread), io_parallelism (threads), overlap_events, single_submit,
 saturating_concurrency (requests over all threads), throughput_bytes_per_s, direction, and source with state, file,
-device, section and note. throughput_bytes_per_s is left out where these very parameters were not measured.
+device, section and note. throughput_bytes_per_s is null where these very parameters were not measured.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from aio_tuned.consumers.block_cap import cap_note, capped_drive
 from aio_tuned.consumers.export import Export
+from aio_tuned.consumers.release import ignored
 
 if TYPE_CHECKING:
     from aio_tuned.consumers.export import Key, Value, Wishes
@@ -27,7 +28,7 @@ def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
         for field, value in settings._asdict().items():
             if field == "source":
                 values |= {(name, field, part): text for part, text in value._asdict().items()}
-            elif value is not None:
+            else:  # null too: merged into a file, an older figure must not stay beside newer settings
                 values[name, field] = value
         notes += cap_note(f"{name}.block_size", getattr(drive, name), settings)
-    return Export(format="json", values=values, notes=tuple(notes))
+    return Export(format="json", values=values, notes=(*notes, *ignored(wishes, "json")))

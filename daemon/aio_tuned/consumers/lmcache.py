@@ -32,6 +32,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aio_tuned.consumers.export import Export
+from aio_tuned.consumers.folder import need_folder
 from aio_tuned.consumers.release import need_release
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
     """A part of LMCache's YAML. UsageError for a release without disk_io_threads."""
+    need_folder(path, "LMCache's disk")
     need_release(wishes, "LMCache", "0.5.1", "disk_io_threads")
     settings = drive.combined
     notes = [

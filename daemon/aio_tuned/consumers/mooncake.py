@@ -23,6 +23,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aio_tuned.consumers.export import Export
+from aio_tuned.consumers.folder import need_folder
+from aio_tuned.consumers.release import ignored
 
 if TYPE_CHECKING:
     from aio_tuned.consumers.export import Wishes
@@ -38,6 +40,7 @@ _MEMORY_NOTE = (
 
 def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
     """The environment of a client that offloads to `path`, which has to be a folder."""
+    need_folder(path, "Mooncake Store's client")
     concurrency = drive.combined.saturating_concurrency
     lacking = "block_size, queue_depth, io_parallelism, overlap_events and single_submit do not exist in Mooncake Store"
     ring = f"its ring is {_RING_DEPTH} deep in each thread, and this drive takes {concurrency} requests in flight"
@@ -52,5 +55,5 @@ def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
             ("MOONCAKE_OFFLOAD_FILE_STORAGE_PATH",): path,
             (_URING,): "true" if concurrency > 1 else "false",
         },
-        notes=tuple(notes),
+        notes=(*notes, *ignored(wishes, "Mooncake Store")),
     )

@@ -30,6 +30,14 @@ def is_older(wishes: Wishes, consumer: str, than: str) -> bool:
     return _numbers(wishes.for_version, consumer) < _numbers(than, consumer)
 
 
+def ignored(wishes: Wishes, consumer: str) -> tuple[str, ...]:
+    """The sentence for a release that makes no difference; none if the caller names none."""
+    if wishes.for_version is None:
+        return ()
+    _numbers(wishes.for_version, consumer)
+    return (f"for_version: makes no difference, since all releases of {consumer} that were looked at have these keys.",)
+
+
 def _numbers(text: str, consumer: str) -> tuple[int, ...]:
     """The parts of the release; trailing zeros do not count: 1.0 is 1.0.0."""
     found = _RELEASE.fullmatch(text)

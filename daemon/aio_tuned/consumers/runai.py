@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from aio_tuned.reader import DriveSettings, Settings
 
 _NAME = "runai-model-streamer"
-_MOST_IN_FLIGHT = 1024
+_LEAST_IN_FLIGHT, _MOST_IN_FLIGHT = 3, 1024
 _LEAST_THREAD_CHUNK = 2 << 20
 _ASYNCHRONOUS_NOTES = (
     "RUNAI_STREAMER_FS_QUEUE_DEPTH: for the whole machine; the streamer divides it among its processes.",
@@ -65,13 +65,16 @@ def _asynchronous(best: Settings, wishes: Wishes) -> Export:
     """For releases with asynchronous readers."""
     settings = capped(best, wishes)
     key = "RUNAI_STREAMER_FS_CHUNK_BYTESIZE"
+    wanted = settings.saturating_concurrency
+    depth = max(_LEAST_IN_FLIGHT, min(wanted, _MOST_IN_FLIGHT))
+    notes = cap_note(key, best, settings)
+    if depth != wanted:
+        limits = f"{_LEAST_IN_FLIGHT} to {_MOST_IN_FLIGHT} is what it takes"
+        notes += (f"RUNAI_STREAMER_FS_QUEUE_DEPTH: {depth}, where {wanted} would be best: {limits}.",)
     return Export(
         format="env",
-        values={
-            ("RUNAI_STREAMER_FS_QUEUE_DEPTH",): min(settings.saturating_concurrency, _MOST_IN_FLIGHT),
-            (key,): settings.block_size,
-        },
-        notes=(*cap_note(key, best, settings), *_ASYNCHRONOUS_NOTES),
+        values={("RUNAI_STREAMER_FS_QUEUE_DEPTH",): depth, (key,): settings.block_size},
+        notes=(*notes, *_ASYNCHRONOUS_NOTES),
     )
 
 

@@ -25,6 +25,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aio_tuned.consumers.export import Export, Key, Value
+from aio_tuned.consumers.folder import need_folder
 from aio_tuned.consumers.nixl import posix_parameters, queue_notes
 from aio_tuned.consumers.release import need_release
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
     """A part of the extra configuration's TOML. UsageError for a release without use_direct_io."""
+    need_folder(path, "SGLang's cache")
     need_release(wishes, "SGLang", "0.5.13", "use_direct_io")
     settings = drive.combined
     notes = [

@@ -25,6 +25,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aio_tuned.consumers.export import Export
+from aio_tuned.consumers.release import ignored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,3 +52,4 @@ def _notes(entries: int, wishes: Wishes) -> Iterator[str]:
         "n_entries: all that TensorNVMe can be told; it goes through the page cache, and block size, threads, overlap"
         " and submission have no parameter. ColossalAI's NVMeOptimizer always uses 8."
     )
+    yield from ignored(wishes, "TensorNVMe")

@@ -28,6 +28,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aio_tuned.consumers.export import Entry, Export
+from aio_tuned.consumers.folder import need_folder
 from aio_tuned.consumers.release import need_release
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _EXTRA = "kv_connector_extra_config"
 
 def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
     """A part of --kv-transfer-config with `path` as the tier's folder. UsageError for a release without the tier."""
+    need_folder(path, "vLLM's tier")
     need_release(wishes, "vLLM", "0.22.0", '"fs" tier')
     tier = (_EXTRA, "secondary_tiers", Entry((("type", "fs"), ("root_dir", path))))
     notes = [
