@@ -1,0 +1,158 @@
+"""A simulated drive: it answers requests in virtual time, and remembers what they have done to it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from aio_tuned.model import Sample
+from fakes.simulated.dice import Dice
+from fakes.simulated.truth import SETTINGS, Row, rows
+from fakes.simulated.weather import Climate, Spells, Stalling, Store
+
+if TYPE_CHECKING:
+    from aio_tuned.model import Direction, Request, Setting
+    from fakes.simulated.model import DriveModel
+
+MOST_TRANSFERS = 65536
+# What a visit costs besides its transfers, and what dropping the page cache adds.
+_BETWEEN_NS = 60_000
+_DROP_NS = 4_000_000
+
+
+class Drive:
+    """A drive of that model; equal seeds and requests give equal answers.
+
+    Everything that slows the drive slows a setting the more, the more of the drive it uses: one that waits for
+    latencies notices little of a lower ceiling.
+    """
+
+    def __init__(self, model: DriveModel, seed: int) -> None:
+        self.model = model
+        self.now_s = 0.0
+        self._dice = dice = Dice(seed, model.name)
+        noise, foreign = model.noise, model.foreign
+        self._slow = Spells(dice, noise.slow_s, noise.fast_s)
+        self._others = Spells(dice, foreign.burst_s, foreign.quiet_s)
+        self._stalling = Stalling(dice, model.stalls)
+        self.climate = Climate(dice, model.drift)
+        self.stores: dict[Direction, Store] = {}
+        for direction in ("read", "write"):
+            if (cliff := model.side(direction).cliff) is not None:
+                self.stores[direction] = Store(cliff)
+        self._tables: dict[tuple[Direction, int, bool], dict[Setting, Row]] = {}
+        self._dropped: set[Direction] = set()
+
+    def true_bytes_per_s(self, direction: Direction, setting: Setting, transfer_bytes: int) -> float:
+        """What the setting gives on a fresh drive, without noise."""
+        return transfer_bytes * 1e9 / self._row(direction, setting, transfer_bytes).transfer_ns
+
+    def idle(self, seconds: float) -> None:
+        """Nothing is asked of the drive: it cools, and its stores recover."""
+        self._pass_time(seconds, moving=None)
+
+    def fill(self, count: int) -> float:
+        """That many bytes are written once, as a scratch file is; the seconds it takes."""
+        side = self.model.write
+        fast = self.stores["write"].take(count) if "write" in self.stores else 1.0
+        behind = side.cliff.bytes_per_s if side.cliff is not None else side.bytes_per_s
+        seconds = count * (fast / side.bytes_per_s + (1 - fast) / behind)
+        self._pass_time(seconds, moving="write")
+        return seconds
+
+    def visit(self, request: Request) -> Sample:
+        """Make the transfers that are asked for, one after the other."""
+        direction, size = request.direction, request.transfer_bytes
+        row = self._row(direction, request.setting, size)
+        planned_ns = max(row.transfer_ns * request.min_transfers, request.min_ns)
+        if request.max_bytes:
+            planned_ns = max(row.transfer_ns, min(planned_ns, row.transfer_ns * (request.max_bytes // size)))
+        factor = self._mood(row.strain, planned_ns / 1e9)
+        times = self._transfers(request, factor, row)
+        elapsed_ns = sum(times)
+        if lost_s := self._stalling.lost_s(self.now_s, self.now_s + elapsed_ns / 1e9):
+            place = int(self._dice.uniform() * len(times)) % len(times)
+            times[place] += int(lost_s * 1e9)
+            elapsed_ns += int(lost_s * 1e9)
+        total = len(times) * size
+        foreign = self._foreign_bytes(elapsed_ns / 1e9, total)
+        dropped = request.drop_caches is True or (request.drop_caches is None and direction not in self._dropped)
+        self._dropped.add(direction)
+        between_ns = _BETWEEN_NS + (_DROP_NS if dropped else 0)
+        self._pass_time(elapsed_ns / 1e9, moving=direction)
+        self._pass_time(between_ns / 1e9, moving=None)
+        latency_ns = int(row.latency_ns * factor)
+        read, written = (total, 0) if direction == "read" else (0, total)
+        live = self.model.counters
+        return Sample(
+            request=request,
+            transfers_ns=tuple(times),
+            bytes=total,
+            elapsed_ns=elapsed_ns,
+            wall_ns=elapsed_ns + between_ns,
+            latency_p50_ns=latency_ns,
+            latency_p99_ns=int(latency_ns * (1 + 12 * self.model.side(direction).spread) + lost_s * 1e9),
+            cache_verdict="device" if live else "unknown",
+            cache_dropped=dropped,
+            device_read_bytes=read + foreign if live else 0,
+            device_write_bytes=written if live else 0,
+        )
+
+    def _row(self, direction: Direction, setting: Setting, transfer_bytes: int, *, beyond: bool = False) -> Row:
+        table = self._tables.get((direction, transfer_bytes, beyond))
+        if table is None:
+            table = dict(rows(self.model, direction, SETTINGS, transfer_bytes, beyond_cliff=beyond))
+            self._tables[direction, transfer_bytes, beyond] = table
+        row = table.get(setting)
+        if row is None:
+            found = rows(self.model, direction, (setting,), transfer_bytes, beyond_cliff=beyond)
+            row = table[setting] = found[setting]
+        return row
+
+    def _mood(self, strain: float, seconds: float) -> float:
+        """How much longer the visit takes than it would on a fresh drive."""
+        noise, dice, foreign = self.model.noise, self._dice, self.model.foreign
+        end_s = self.now_s + seconds
+        slowness = 1 / self.climate.factor(self.now_s)
+        if noise.slow_s:
+            slowness *= 1 + (noise.slow_factor - 1) * self._slow.share(self.now_s, end_s)
+        self._burst = self._others.share(self.now_s, end_s) if foreign.burst_s else 0.0
+        if self._burst:
+            slowness /= 1 - foreign.share * self._burst
+        factor: float = slowness**strain * math.exp(noise.visit * dice.normal())
+        if noise.tail_share and dice.uniform() < noise.tail_share:
+            factor *= 1 + noise.tail_scale * dice.pareto(noise.tail_index)
+        return factor
+
+    def _transfers(self, request: Request, factor: float, row: Row) -> list[int]:
+        size, least_ns, least = request.transfer_bytes, request.min_ns, request.min_transfers
+        most = min(MOST_TRANSFERS, max(1, request.max_bytes // size)) if request.max_bytes else MOST_TRANSFERS
+        sigma, normal, exp = self.model.noise.transfer, self._dice.normal, math.exp
+        store = self.stores.get(request.direction)
+        each_ns, beyond_ns = row.transfer_ns * factor, 0.0
+        if store is not None:
+            beyond = self._row(request.direction, request.setting, size, beyond=True)
+            beyond_ns = max(each_ns, beyond.transfer_ns * factor)
+        times: list[int] = []
+        elapsed_ns = 0
+        while len(times) < most and (elapsed_ns < least_ns or len(times) < least or not times):
+            mean_ns = each_ns
+            if store is not None:
+                fast = store.take(size)
+                mean_ns = fast * each_ns + (1 - fast) * beyond_ns
+            taken_ns = max(1, int(mean_ns * exp(sigma * normal())))
+            times.append(taken_ns)
+            elapsed_ns += taken_ns
+        return times
+
+    def _foreign_bytes(self, seconds: float, total: int) -> int:
+        foreign = self.model.foreign
+        taken = foreign.share * self._burst
+        return int(foreign.trickle_bytes_per_s * seconds + total * taken / (1 - taken))
+
+    def _pass_time(self, seconds: float, moving: Direction | None) -> None:
+        self.now_s += seconds
+        self.climate.pass_time(seconds, busy=moving is not None)
+        for direction, store in self.stores.items():
+            if direction != moving:
+                store.rest(seconds)

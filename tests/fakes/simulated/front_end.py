@@ -1,0 +1,200 @@
+"""The simulated drive as a program: native/PROTOCOL.md over standard input and output, in virtual time."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import signal
+import stat
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+from fakes.simulated.drive import Drive
+from fakes.simulated.models import NAMED
+from fakes.simulated.request_line import BadRequestError, Limits, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from aio_tuned.model import Direction, Sample
+    from fakes.simulated.model import DriveModel
+
+DRIVE_VARIABLE, SEED_VARIABLE = "AIO_SWEEP_DRIVE", "AIO_SWEEP_SEED"
+_VERSION = "simulated"
+_USAGE, _BAD_LINE = 64, 65
+# One tick for each virtual second of a visit, but not a flood.
+_MOST_TICKS = 100
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class _LeaveError(Exception):
+    """A signal has asked us to end."""
+
+
+def say(**message: object) -> None:
+    print(json.dumps(message, separators=(",", ":")), flush=True)
+
+
+class _Options(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        say(type="error", code=_USAGE, op="usage", errno=0, name="", message=message)
+        self.exit(_USAGE, f"{message}\n")
+
+
+def options(arguments: Sequence[str]) -> argparse.Namespace:
+    """The command line of aio-sweep, and which drive it is: by option, or else by $AIO_SWEEP_DRIVE."""
+    parser = _Options(prog="simulated_aio_sweep", allow_abbrev=False)
+    target = parser.add_mutually_exclusive_group(required=True)
+    for kind in ("scratch", "file", "device"):
+        target.add_argument(f"--{kind}", metavar="PATH")
+    parser.add_argument("--span-bytes", type=int, required=True)
+    parser.add_argument("--offset-bytes", type=int, default=0)
+    parser.add_argument("--max-transfer-bytes", type=int, required=True)
+    parser.add_argument("--allow-write", action="store_true")
+    parser.add_argument("--drop-caches", choices=("auto", "always", "never"), default="auto")
+    parser.add_argument("--counters", default="")
+    parser.add_argument("--version", action="version", version=f"simulated_aio_sweep {_VERSION}")
+    parser.add_argument("--drive", choices=NAMED, default=os.environ.get(DRIVE_VARIABLE, "pm9a3"))
+    parser.add_argument("--seed", type=int, default=os.environ.get(SEED_VARIABLE, "1"))
+    found = parser.parse_args(arguments)
+    if found.drive not in NAMED:
+        parser.error(f"{DRIVE_VARIABLE}={found.drive}: no such drive")
+    if not 0 < found.max_transfer_bytes <= found.span_bytes:
+        parser.error(f"--max-transfer-bytes={found.max_transfer_bytes}: not from 1 to --span-bytes")
+    return found
+
+
+def _device_number(path: str) -> str:
+    try:
+        status = os.stat(path)  # noqa: PTH116 - plain
+    except OSError:
+        return "0:0"
+    number = status.st_rdev if stat.S_ISBLK(status.st_mode) else status.st_dev
+    return f"{os.major(number)}:{os.minor(number)}"
+
+
+def _say_hello(asked: argparse.Namespace, model: DriveModel, filled: int, fill_ns: int) -> None:
+    kind, path = next(
+        (kind, path) for kind in ("scratch", "file", "device") if (path := getattr(asked, kind)) is not None
+    )
+    say(
+        type="hello",
+        protocol=1,
+        helper="simulated-aio-sweep",
+        version=f"{_VERSION} {model.name}",
+        target={
+            "kind": kind,
+            "path": path,
+            "offset_bytes": asked.offset_bytes,
+            "span_bytes": asked.span_bytes,
+            "device_number": _device_number(path),
+        },
+        dio_alignment_bytes=model.logical_block_bytes,
+        logical_block_bytes=model.logical_block_bytes,
+        allow_write=asked.allow_write,
+        buffer={"bytes": asked.max_transfer_bytes, "backing": "pages", "huge_bytes": 0, "locked": True},
+        page_cache={"policy": asked.drop_caches, "drop_caches": True, "residency": "none", "reason": ""},
+        counters={"path": "", "live": model.counters},
+        fill_bytes=filled,
+        fill_ns=fill_ns,
+        setup_ns=fill_ns + 1_000_000,
+    )
+
+
+def _say_point(sample: Sample) -> None:
+    request, setting = sample.request, sample.request.setting
+    share = request.transfer_bytes // setting.io_parallelism
+    requests = len(sample.transfers_ns) * setting.io_parallelism * math.ceil(share / min(setting.block_size, share))
+    for second in range(1, 1 + min(_MOST_TICKS, sample.elapsed_ns // 10**9)):
+        done = sample.bytes * second * 10**9 // sample.elapsed_ns
+        say(type="tick", phase="point", id=request.id, bytes=done, total_bytes=0)
+    p50, p99 = sample.latency_p50_ns, sample.latency_p99_ns
+    say(
+        type="point",
+        id=request.id,
+        op=request.direction,
+        transfers_ns=sample.transfers_ns,
+        transfer_bytes=request.transfer_bytes,
+        bytes=sample.bytes,
+        elapsed_ns=sample.elapsed_ns,
+        wall_ns=sample.wall_ns,
+        requests=requests,
+        submits=requests,
+        reaps=requests,
+        latency_ns={"p50": p50, "p90": (p50 + p99) // 2, "p99": p99, "p999": p99 * 2, "max": p99 * 2},
+        cpu_user_ns=0,
+        cpu_system_ns=0,
+        cache={"dropped": sample.cache_dropped, "resident_bytes": 0, "verdict": sample.cache_verdict},
+        counters={"read_bytes": sample.device_read_bytes, "write_bytes": sample.device_write_bytes},
+    )
+
+
+@contextmanager
+def _open_to_signals() -> Iterator[None]:
+    """Only here does a signal end us, so that no line is cut in two."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+
+def _leave(*_: object) -> None:
+    raise _LeaveError
+
+
+def _lines() -> Iterator[str]:
+    while True:
+        with _open_to_signals():
+            line = sys.stdin.readline()
+        if not line.endswith("\n"):
+            return
+        yield line[:-1]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """To be called with _SIGNALS blocked, in all threads."""
+    for each in _SIGNALS:
+        signal.signal(each, _leave)
+    asked = options(arguments)
+    model = NAMED[asked.drive]
+    drive = Drive(model, asked.seed)
+    filled, fill_ns = 0, 0
+    if asked.scratch is not None:
+        filled = asked.span_bytes
+        fill_ns = int(drive.fill(filled) * 1e9)
+        say(type="tick", phase="fill", bytes=filled, total_bytes=filled)
+    _say_hello(asked, model, filled, fill_ns)
+    limits = Limits(
+        alignment_bytes=model.logical_block_bytes,
+        most_transfer_bytes=asked.max_transfer_bytes,
+        allow_write=asked.allow_write,
+    )
+    moved: dict[Direction, int] = {"read": 0, "write": filled}
+    points, reason = 0, "eof"
+    try:
+        for line in _lines():
+            sample = drive.visit(parse(line, limits))
+            moved[sample.request.direction] += sample.bytes
+            points += 1
+            _say_point(sample)
+    except _LeaveError:
+        reason = "signal"
+    except BadRequestError as error:
+        known = {} if error.number is None else {"id": error.number}
+        say(
+            type="error",
+            code=_BAD_LINE,
+            op="request",
+            errno=0,
+            name="",
+            message=str(error),
+            **known,
+            line=line[:200],
+        )
+        return _BAD_LINE
+    say(type="end", reason=reason, points=points, bytes_read=moved["read"], bytes_written=moved["write"])
+    return 0

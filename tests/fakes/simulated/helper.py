@@ -1,0 +1,66 @@
+"""The simulated drive behind the interface that a sweep uses, in this process: thousands of sweeps in a minute."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from aio_tuned.helper import Hello, Helper
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from aio_tuned.model import Request, Sample
+    from fakes.simulated.drive import Drive
+
+
+class SimulatedHelper:
+    """Takes a Helper's place: `sweep(SimulatedHelper(Drive(model, seed)).helper, order)`.
+
+    `fill_bytes` are written before it says hello, as a scratch file is.
+    """
+
+    stuck = False
+
+    def __init__(self, drive: Drive, *, fill_bytes: int = 0, device_number: str = "259:1") -> None:
+        self.drive = drive
+        self._fill_bytes = fill_bytes
+        self._device_number = device_number
+        self.written_bytes = 0
+
+    @property
+    def helper(self) -> Helper:
+        """This, by the type that a sweep asks for."""
+        return cast("Helper", self)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def hello(self) -> Hello:
+        if self._fill_bytes:
+            self.drive.fill(self._fill_bytes)
+            self.written_bytes += self._fill_bytes
+        return Hello(
+            version="simulated",
+            device_number=self._device_number,
+            dio_alignment_bytes=self.drive.model.logical_block_bytes,
+            buffer="simulated",
+            drop_caches=True,
+            no_drop_reason="",
+            counters_live=self.drive.model.counters,
+            fill_bytes=self._fill_bytes,
+        )
+
+    async def measure(self, request: Request) -> Sample:
+        sample = self.drive.visit(request)
+        if request.direction == "write":
+            self.written_bytes += sample.bytes
+        return sample
+
+    async def finish(self) -> int:
+        return self.written_bytes
+
+    async def close(self) -> None:
+        pass

@@ -1,0 +1,166 @@
+"""Model and settings -> how long one transfer takes, without noise. Pure, and for many settings at once.
+
+The queue is Little's law under two ceilings: what is in flight passes in one latency, unless the drive's bandwidth or
+its requests per second take longer. The submitting threads are a third ceiling. The bends between them are soft.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from aio_tuned.model import Direction, Setting
+    from fakes.simulated.model import DriveModel, Side
+
+    Floats = NDArray[np.float64]
+    Flags = NDArray[np.bool_]
+
+# Completions that a reap finds, on average, where the queue is refilled as they arrive.
+_REAPED_AT_ONCE = 2.0
+# Fewer than this in one call are not plugged, hence not merged either.
+_LEAST_PLUGGED = 3.0
+# The block layer's plug holds back this many requests of a batch at most.
+_PLUGGED = 32.0
+# How far the gaps at the ends of batches are filled by the other threads' batches.
+_FILLED_BY_OTHERS = 0.8
+_CPU_KNEE = 6.0
+# A drive spreads a request over its channels in parts of this many bytes, and gives a lone one this share of itself.
+_STRIPE_BYTES = 128 << 10
+_LONE_SHARE = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the helper really does for each of some settings; settings that are the same program are the same here.
+
+    `batch` is what a thread has in flight when it has just submitted: the depth, or the mean of its batches if it
+    waits for all of one before the next.
+    """
+
+    transfer_bytes: int
+    block: Floats
+    threads: Floats
+    batch: Floats
+    overlap: Flags
+    single: Flags
+
+    @property
+    def in_flight(self) -> Floats:
+        return self.threads * self.batch
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """For each of some settings: seconds of one transfer, share of the drive that is used, seconds of a request."""
+
+    transfer_s: Floats
+    strain: Floats
+    latency_s: Floats
+
+
+def work(settings: Sequence[Setting], transfer_bytes: int) -> Work:
+    threads = np.array([setting.io_parallelism for setting in settings], dtype=np.float64)
+    share = np.floor(transfer_bytes / threads)
+    block = np.minimum([setting.block_size for setting in settings], share)
+    blocks = np.ceil(share / block)
+    depth = np.minimum([setting.queue_depth for setting in settings], blocks)
+    several = depth > 1
+    overlap = np.array([setting.overlap_events for setting in settings]) | ~several
+    single = np.array([setting.single_submit for setting in settings]) & several
+    batch = np.where(overlap, depth, blocks / np.ceil(blocks / depth))
+    return Work(transfer_bytes, block, threads, batch, overlap, single)
+
+
+def soft_max(first: Floats, second: Floats, knee: float) -> Floats:
+    """At least the greater of the two, and a little more where they are alike."""
+    most, least = np.maximum(first, second), np.minimum(first, second)
+    softened: Floats = most * (1 + (least / most) ** knee) ** (1 / knee)
+    return softened
+
+
+def pieces_of(model: DriveModel, done: Work) -> Floats:
+    """Bytes of the requests that reach the drive: split where they are too long, merged where a batch allows it."""
+    merged = ~done.overlap & ~done.single & (done.batch >= _LEAST_PLUGGED) & model.merges
+    run = np.where(merged, done.block * done.batch, done.block)
+    sizes: Floats = run / np.ceil(run / (model.max_sectors_kb * 1024))
+    return sizes
+
+
+def cpu_s(model: DriveModel, done: Work) -> Floats:
+    """What a request costs the thread that submits and reaps it."""
+    host = model.host
+    split = np.ceil(done.block / (model.max_sectors_kb * 1024)) - 1
+    reaps = 1 / np.where(done.overlap, np.minimum(_REAPED_AT_ONCE, done.batch), done.batch)
+    calls = reaps + np.where(done.single, 1.0, reaps)
+    call_ns = host.call_ns * (1 + host.contention * (done.threads - 1))
+    pages_ns = done.block / 4096 * host.page_ns
+    cost: Floats = (host.request_ns + calls * call_ns + split * host.piece_ns + pages_ns) / 1e9
+    return cost
+
+
+def alone_s(side: Side, piece: Floats) -> Floats:
+    """How long a request takes that has the drive for itself."""
+    first = np.minimum(piece, _STRIPE_BYTES)
+    alone: Floats = side.latency_s + first / side.stream_bytes_per_s
+    return alone + (piece - first) / max(side.stream_bytes_per_s, _LONE_SHARE * side.bytes_per_s)
+
+
+def ceiling(side: Side, piece: Floats, bytes_per_s: float, knee: float) -> Floats:
+    """The most bytes per second in pieces of that size."""
+    most: Floats = 1 / soft_max((1 + side.small_bytes / piece) / bytes_per_s, 1 / (side.iops * piece), knee)
+    return most
+
+
+def losses(model: DriveModel, side: Side, done: Work, piece: Floats) -> Floats:
+    """What many threads, deep queues and their disorder cost, as a factor of the time."""
+    in_flight = done.in_flight * done.block
+    crowd = model.crowd * np.maximum(0.0, np.log2(in_flight / piece / model.crowd_from))
+    if side.window_bytes:
+        crowd += side.crowd * np.maximum(0.0, np.log2(in_flight / side.window_bytes))
+    crowd += np.where(done.overlap & (done.batch > 1), side.disorder, 0.0)
+    factor: Floats = 1 + model.streams * np.log2(done.threads) + crowd
+    return factor
+
+
+def figures(
+    model: DriveModel,
+    direction: Direction,
+    settings: Sequence[Setting],
+    transfer_bytes: int,
+    *,
+    beyond_cliff: bool = False,
+) -> Figures:
+    side, host = model.side(direction), model.host
+    bytes_per_s = side.bytes_per_s
+    if beyond_cliff and side.cliff is not None:
+        bytes_per_s = side.cliff.bytes_per_s
+    done = work(settings, transfer_bytes)
+    piece = pieces_of(model, done)
+    most = ceiling(side, piece, bytes_per_s, model.knee)
+    cost = cpu_s(model, done)
+
+    # A block is done when its slowest piece is; a batch, when its slowest block is.
+    of_block = np.maximum(1.0, done.block / piece)
+    together = np.where(done.overlap, of_block, np.maximum(1.0, done.batch * done.block / piece))
+    latency = alone_s(side, piece) * (1 + side.spread * np.log(together))
+    # The drive waits for the first requests of a batch while the thread prepares them.
+    held = np.where(done.single, 0.25, 0.5) * np.minimum(done.batch, _PLUGGED) * cost
+    latency += np.where(done.overlap, 0.0, held)
+
+    in_flight = np.minimum(done.in_flight * done.block, model.tags * piece)
+    drained = in_flight / most
+    turn = soft_max(latency, drained, model.knee)
+    gap = side.tail * np.minimum(latency, drained) / done.threads**_FILLED_BY_OTHERS
+    turn += np.where(done.overlap, 0.0, gap)
+    submitted = np.minimum(done.threads, host.cores) * done.block / cost
+    rate = 1 / (soft_max(turn / in_flight, 1 / submitted, _CPU_KNEE) * losses(model, side, done, piece))
+    # Before the first request is done nothing flows, and the threads are woken one after the other.
+    transfer = transfer_bytes / rate + latency + done.threads * host.wake_ns / 1e9
+    return Figures(transfer, np.minimum(1.0, rate / most), done.in_flight * done.block / rate)

@@ -1,0 +1,78 @@
+"""The true throughput of every setting of the default grid: what a sweep's choice is judged by.
+
+It is that of a fresh drive: cool, alone, no cliff reached. Behind a cliff the ceiling is lower, so that more settings
+tie; the fresh optimum is still among them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from aio_tuned.config import Config
+from aio_tuned.plan import settings as settings_of
+from fakes.simulated.physics import figures
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from aio_tuned.model import Direction, Setting
+    from fakes.simulated.model import DriveModel
+
+SETTINGS = settings_of(Config().grid)
+TRANSFER_BYTES = Config().transfer_bytes
+
+
+class Row(NamedTuple):
+    """One setting: nanoseconds of a transfer, share of the drive that is used, nanoseconds of a request."""
+
+    transfer_ns: float
+    strain: float
+    latency_ns: float
+
+
+@lru_cache(maxsize=4096)
+def rows(
+    model: DriveModel,
+    direction: Direction,
+    settings: tuple[Setting, ...],
+    transfer_bytes: int,
+    *,
+    beyond_cliff: bool = False,
+) -> dict[Setting, Row]:
+    found = figures(model, direction, settings, transfer_bytes, beyond_cliff=beyond_cliff)
+    columns = (found.transfer_s * 1e9, found.strain, found.latency_s * 1e9)
+    return dict(zip(settings, map(Row, *(column.tolist() for column in columns)), strict=True))
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The table of one direction at one transfer size, in the order of `settings`."""
+
+    settings: tuple[Setting, ...]
+    bytes_per_s: NDArray[np.float64]
+
+    @property
+    def best_bytes_per_s(self) -> float:
+        return float(self.bytes_per_s.max())
+
+    @property
+    def optimum(self) -> Setting:
+        return self.settings[int(self.bytes_per_s.argmax())]
+
+    def of(self, setting: Setting) -> float:
+        return float(self.bytes_per_s[self.settings.index(setting)])
+
+    def tied(self, tolerance: float = 0.01) -> tuple[Setting, ...]:
+        """The settings within the tolerance of the best."""
+        floor = self.best_bytes_per_s * (1 - tolerance)
+        return tuple(self.settings[place] for place in np.flatnonzero(self.bytes_per_s >= floor).tolist())
+
+
+@lru_cache(maxsize=4096)
+def truth(model: DriveModel, direction: Direction, transfer_bytes: int = TRANSFER_BYTES) -> Truth:
+    found = figures(model, direction, SETTINGS, transfer_bytes)
+    return Truth(SETTINGS, transfer_bytes / found.transfer_s)

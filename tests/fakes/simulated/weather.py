@@ -1,0 +1,89 @@
+"""What happens to a drive in the course of time, whatever is asked of it: heat, spells, stalls, a cliff."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fakes.simulated.dice import Dice
+    from fakes.simulated.model import Cliff, Drift, Stalls
+
+
+class Spells:
+    """Spells of something, of exponential length, with exponential pauses. Time only goes on."""
+
+    def __init__(self, dice: Dice, length_s: float, pause_s: float) -> None:
+        self._dice, self._length_s, self._pause_s = dice, length_s, pause_s
+        self._on = length_s > 0 and dice.uniform() < length_s / (length_s + pause_s)
+        self._until_s = math.inf
+        if length_s > 0:
+            self._until_s = dice.exponential(length_s if self._on else pause_s)
+
+    def share(self, start_s: float, end_s: float) -> float:
+        """Which part of the time from start to end lies in spells; what was before `start_s` is forgotten."""
+        inside, at = 0.0, start_s
+        while self._until_s < end_s:
+            if self._on and self._until_s > at:
+                inside += self._until_s - at
+            at = max(at, self._until_s)
+            self._on = not self._on
+            self._until_s += self._dice.exponential(self._length_s if self._on else self._pause_s)
+        if self._on:
+            inside += end_s - at
+        return inside / (end_s - start_s)
+
+
+class Climate:
+    """How much slower the drive is at a moment than when it is cool and alone."""
+
+    def __init__(self, dice: Dice, drift: Drift) -> None:
+        self._drift = drift
+        self._phase = dice.uniform() * 2 * math.pi
+        self.heat = 0.0
+
+    def pass_time(self, seconds: float, *, busy: bool) -> None:
+        if self._drift.heat_loss:
+            left = math.exp(-seconds / self._drift.heat_s)
+            self.heat = self.heat * left + (1 - left if busy else 0.0)
+
+    def factor(self, now_s: float) -> float:
+        """Of the throughput of a setting that uses the whole drive."""
+        found = 1 - self._drift.heat_loss * self.heat
+        if self._drift.swing:
+            found *= 1 + self._drift.swing * (math.sin(2 * math.pi * now_s / self._drift.swing_s + self._phase) - 1)
+        return found
+
+
+class Stalling:
+    """Moments at which nothing is answered for a while."""
+
+    def __init__(self, dice: Dice, stalls: Stalls) -> None:
+        self._dice, self._stalls = dice, stalls
+        self._next_s = dice.exponential(stalls.every_s) if stalls.every_s else math.inf
+
+    def lost_s(self, start_s: float, end_s: float) -> float:
+        """Seconds lost to stalls that begin between start and end."""
+        lost = 0.0
+        while self._next_s < end_s:
+            if self._next_s >= start_s:
+                lost += self._stalls.length_s * (0.5 + self._dice.uniform())
+            self._next_s += self._dice.exponential(self._stalls.every_s)
+        return lost
+
+
+class Store:
+    """The fast store before a cliff, and how full it is."""
+
+    def __init__(self, cliff: Cliff) -> None:
+        self._cliff = cliff
+        self.used_bytes = 0.0
+
+    def take(self, count: int) -> float:
+        """Store that many bytes; which share of them found room."""
+        room = max(0.0, self._cliff.bytes - self.used_bytes)
+        self.used_bytes = min(self.used_bytes + count, float(self._cliff.bytes))
+        return min(1.0, room / count)
+
+    def rest(self, seconds: float) -> None:
+        self.used_bytes = max(0.0, self.used_bytes - self._cliff.recovery_bytes_per_s * seconds)
