@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vm.daemon_guest import name_of
+from vm.product import PROJECT
 
 if TYPE_CHECKING:
     from vm.daemon_guest import DaemonGuest
 
+KEYS = ("block_size", "queue_depth", "io_parallelism", "overlap_events", "single_submit")
 # A framework's unit: it starts when its drive has been measured.
 UNIT = """
 [Service]
@@ -65,11 +67,15 @@ def test_a_unit_that_waits_for_a_drive_just_plugged_in(host: DaemonGuest) -> Non
     profile = host.profile_of(drive)
     assert got["source"]["state"] == profile["state"] == "measured"
     assert got["source"]["device"] == name_of(drive)
-    for key in ("block_size", "queue_depth", "io_parallelism", "overlap_events", "single_submit"):
+    for key in KEYS:
         assert got[key] == profile["combined"][key]
     assert "waiting: " in host.sh("journalctl -u reader -o cat")
-    # The scratch file's filesystem is free, and the drive is the container's too.
     assert in_container(host)["device"] == name_of(drive)
+    for program in ("sh aio_settings.sh", "python3 aio_settings.py"):  # docs/reading.md's
+        file = program.split()[1]
+        host.write(f"/run/{file}", (PROJECT / "docs/examples" / file).read_text())
+        printed = dict(line.split("=") for line in host.sh(f"cd /run && {program} /mnt/x").split())
+        assert printed == {key: str(profile["read"][key]).lower() for key in KEYS}
     host.lives()
 
 
