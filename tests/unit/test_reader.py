@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -387,39 +386,23 @@ def test_wrong_arguments_are_the_programmers(tmp_path: Path) -> None:
         reader.settings_for(tmp_path, missing=None)  # type: ignore[arg-type]
 
 
-COST = """
-import json, sys, time
-start = time.process_time()
-import typing, re, pathlib
-ready = time.process_time()
-import aio_tuned.reader
-print(json.dumps([time.process_time() - start, time.process_time() - ready, sorted(sys.modules)]))
-"""
+LOADED = "import json, sys, aio_tuned.reader; print(json.dumps(sorted(sys.modules)))"
 
 
 def test_importing_it_is_cheap_and_needs_the_standard_library_alone() -> None:
+    """docs/benchmarks.md has the milliseconds. What would cost more than all else is loaded at the first call."""
     environment = {"PYTHONPATH": str(builders.PROJECT / "daemon"), "PATH": "/usr/bin:/bin"}
-    costs = []
-    for _ in range(7):
-        done = subprocess.run([sys.executable, "-c", COST], capture_output=True, check=True, env=environment)
-        whole, ours, modules = json.loads(done.stdout)
-        costs.append((whole, ours))
+    done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, check=True, env=environment)
+    modules = set(json.loads(done.stdout))
     foreign = {name.partition(".")[0] for name in modules} - sys.stdlib_module_names - {"aio_tuned", "__main__"}
-    assert not {name for name in foreign if not name.startswith(("__", "_"))}, foreign
-    assert min(whole for whole, _ in costs) < 0.020
-    assert min(ours for _, ours in costs) < 0.010
+    assert not {name for name in foreign if not name.startswith("_")}, foreign
+    assert modules & {"dataclasses", "inspect", "tomllib", "hashlib", "aio_tuned.model", "aio_tuned.profile"} == set()
 
 
-def test_a_call_takes_less_than_a_millisecond(world: World) -> None:
+def test_a_file_that_has_not_changed_is_not_parsed_again(world: World) -> None:
     world.drive()
     world.publish(builders.profile())
-    took = []
-    for _ in range(20):
-        start = time.process_time()
-        for _ in range(10):
-            world.settings()
-        took.append((time.process_time() - start) / 10)
-    assert min(took) < 0.001, took
+    assert world.find().profile is world.find().profile
 
 
 # --- hostile input -----------------------------------------------------------------------------------------
