@@ -10,7 +10,7 @@ import secrets
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, get_args
+from typing import TYPE_CHECKING, get_args
 
 from aio_tuned import (
     __version__,
@@ -25,13 +25,12 @@ from aio_tuned import (
     summary,
     values,
 )
+from aio_tuned.cli_words import argument, load_config
 from aio_tuned.errors import AioTunedError, Exit, ProfileError, TargetError
 from aio_tuned.model import DropCaches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-_T = TypeVar("_T")
+    from collections.abc import Sequence
 
 
 class _Parser(argparse.ArgumentParser):
@@ -40,18 +39,6 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]  # argparse says NoReturn; exit() does not return
         self.print_usage(sys.stderr)
         self.exit(Exit.USAGE, f"{self.prog}: {message}\n")
-
-
-def _argument(parse: Callable[[object], _T]) -> Callable[[str], _T]:
-    """A parser of config.py as an argument's type: its ValueError text is shown."""
-
-    def convert(text: str) -> _T:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return convert
 
 
 def _grid_word(text: str) -> tuple[str, list[object]]:
@@ -112,13 +99,13 @@ def parser() -> argparse.ArgumentParser:
     tune.add_argument("--read-only", action="store_true", help="measure no writes")
     tune.add_argument(
         "--time-budget",
-        type=_argument(values.duration_s),
+        type=argument(values.duration_s),
         metavar="TIME",
         help="measuring time, e.g. 90s, 3m",
     )
     tune.add_argument(
         "--write-budget",
-        type=_argument(values.size_bytes),
+        type=argument(values.size_bytes),
         metavar="SIZE",
         help="bytes to write at most, e.g. 8G",
     )
@@ -181,16 +168,10 @@ def _add_daemon_commands(commands: argparse._SubParsersAction[_Parser]) -> None:
     stop.set_defaults(run=_stop)
 
 
-def _load_config(arguments: argparse.Namespace) -> config.Config:
-    if arguments.config is not None:
-        return config.load(arguments.config, must_exist=True)
-    return config.load()
-
-
 def _tune(arguments: argparse.Namespace) -> int:
     from aio_tuned import app  # numpy: the daemon does without
 
-    settings = _load_config(arguments)
+    settings = load_config(arguments)
     settings = replace(settings, grid=config.lay_grid(dict(arguments.grid), settings.grid))
     if arguments.time_budget is not None:
         settings = replace(settings, time_budget=arguments.time_budget)
@@ -227,7 +208,7 @@ def _tune(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    directory = arguments.out or _load_config(arguments).profiles
+    directory = arguments.out or load_config(arguments).profiles
     found, broken = [], []
     for path in shelf.find(directory, arguments.target):
         try:
@@ -251,13 +232,13 @@ def _show(arguments: argparse.Namespace) -> int:
 def _daemon(arguments: argparse.Namespace) -> int:
     from aio_tuned import service
 
-    settings = _load_config(arguments)
+    settings = load_config(arguments)
     service.run(settings, service.loader(arguments.config, settings), arguments.helper)
     return Exit.OK
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    found = status.read(_load_config(arguments).runtime)
+    found = status.read(load_config(arguments).runtime)
     print(json.dumps(asdict(found), indent=2) if arguments.json else status.describe(found))
     return Exit.OK
 
@@ -274,12 +255,12 @@ def _name(target: str) -> str:
 
 def _retune(arguments: argparse.Namespace) -> int:
     request = {"do": "retune", "name": _name(arguments.target), "force": arguments.force}
-    print(control.ask(_load_config(arguments).runtime, request))
+    print(control.ask(load_config(arguments).runtime, request))
     return Exit.OK
 
 
 def _stop(arguments: argparse.Namespace) -> int:
-    print(control.ask(_load_config(arguments).runtime, {"do": "stop", "name": _name(arguments.target)}))
+    print(control.ask(load_config(arguments).runtime, {"do": "stop", "name": _name(arguments.target)}))
     return Exit.OK
 
 

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import platform
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aio_tuned import config, consumers, reader, values
+from aio_tuned import consumers, reader, values
+from aio_tuned.cli_words import argument, load_config
 from aio_tuned.errors import AioTunedError, ConfigError, Exit, NoProfileError, TargetError, TimedOutError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    import argparse
+    from collections.abc import Iterator
 
+    from aio_tuned import config
     from aio_tuned.consumers.export import Export
 
 _WAIT_S = 600.0
 _TARGET = "a directory, a file, or a block device"
-
-
-def _argument(parse: Callable[[object], Any]) -> Callable[[str], Any]:
-    """A parser of values.py as an argument's type: its ValueError text is shown."""
-
-    def convert(text: str) -> object:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return convert
 
 
 def add_commands(commands: Any) -> None:  # noqa: ANN401 - argparse's class of subparsers is private
@@ -65,7 +55,7 @@ def add_commands(commands: Any) -> None:  # noqa: ANN401 - argparse's class of s
     )
     wait.add_argument(
         "--timeout",
-        type=_argument(values.duration_s),
+        type=argument(values.duration_s),
         default=_WAIT_S,
         metavar="TIME",
         help="give up after that, e.g. 90s, 5m (default: 10m)",
@@ -95,7 +85,7 @@ def add_commands(commands: Any) -> None:  # noqa: ANN401 - argparse's class of s
     )
     export.add_argument(
         "--max-block-size",
-        type=_argument(values.block_size),
+        type=argument(values.block_size),
         metavar="SIZE",
         help="cap the block size, e.g. 1M: DeepSpeed does not swap tensors that are smaller than it",
     )
@@ -107,15 +97,9 @@ def add_commands(commands: Any) -> None:  # noqa: ANN401 - argparse's class of s
         )
 
 
-def _load_config(arguments: argparse.Namespace) -> config.Config:
-    if arguments.config is not None:
-        return config.load(arguments.config, must_exist=True)
-    return config.load()
-
-
 def _profiles(arguments: argparse.Namespace) -> Path:
     given: Path | None = arguments.profiles
-    return given or _load_config(arguments).profiles
+    return given or load_config(arguments).profiles
 
 
 def _say(text: str) -> None:
@@ -123,8 +107,6 @@ def _say(text: str) -> None:
 
 
 # --- get -------------------------------------------------------------------------------------------------
-
-_PARAMETERS = ("block_size", "queue_depth", "io_parallelism", "overlap_events", "single_submit")
 
 
 def _toml(value: object) -> str:
@@ -160,7 +142,7 @@ def _get(arguments: argparse.Namespace) -> int:
     elif arguments.json:
         print(json.dumps(table, indent=2))
     else:
-        for name in _PARAMETERS:
+        for name in values.SETTING_KEYS:
             print(f"{name} = {_toml(table[name])}")
         where = f" ({found.source.file})" if found.source.file else ""
         print(f"# {arguments.direction}: {found.source.state}{where}")
@@ -194,7 +176,7 @@ def _daemon_says(settings: config.Config, path: Path) -> str:
 def _wait(arguments: argparse.Namespace) -> int:
     from aio_tuned import waiting
 
-    settings = _load_config(arguments)
+    settings = load_config(arguments)
     folder = arguments.profiles or settings.profiles
 
     def waits(missing: str) -> None:
@@ -216,7 +198,7 @@ def _wait(arguments: argparse.Namespace) -> int:
 def _explain(arguments: argparse.Namespace) -> int:
     from aio_tuned import explain, identity, location, mounts, prior, sysfs
 
-    settings = _load_config(arguments)
+    settings = load_config(arguments)
     found = reader.find(arguments.path, arguments.profiles or settings.profiles)
     device = location.device_of(found.disk.number)
     mount, number = None, found.disk.number
