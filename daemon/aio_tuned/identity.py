@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aio_tuned.model import Device, DeviceInfo, Fingerprint, Queue
-from aio_tuned.naming import clean, names
+from aio_tuned.naming import clean, names, node
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,8 +19,7 @@ def device(facts: Mapping[str, str], queue: Queue) -> Device:
         id=identifier,
         name=name,
         sys_name=facts["sys_name"],
-        # The kernel writes "!" for a slash in a name (cciss!c0d0).
-        node=Path("/dev") / facts["sys_name"].replace("!", "/"),
+        node=node(facts["sys_name"]),
         device_number=facts["device_number"],
         size_bytes=int(facts.get("size", "0")) * 512,
         logical_block_bytes=int(facts.get("logical_block_size", "512")),

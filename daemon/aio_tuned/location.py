@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aio_tuned import content, identity, mounts, sysfs
+from aio_tuned import content, identity, mounts, naming, sysfs
 from aio_tuned.eligibility import on_filesystem
 from aio_tuned.errors import MeasurementError, TargetError
 from aio_tuned.model import Usage
@@ -161,7 +161,7 @@ def usage(
     )
     if on_filesystem(location.mount, location.directory, raw=raw):
         return common
-    node = Path("/dev") / sysfs.directory(location.node_number, sys).name.replace("!", "/")
+    node = naming.node(sysfs.directory(location.node_number, sys).name)
     size = sysfs.size_bytes(location.node_number, sys)
     try:
         offset, zero_share, all_zero = content.sample(node, size, span_bytes) if size else (0, 0.0, False)

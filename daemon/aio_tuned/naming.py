@@ -5,6 +5,7 @@ Loads in a moment, for the reader: identity.py makes a whole Device.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ def file_name(name: str) -> str:
         digest = hashlib.sha256(safe.encode()).hexdigest()[:16]
         safe = safe.encode()[: _LONGEST_NAME - 17].decode("utf-8", "ignore") + "-" + digest
     return safe
+
+
+def node(sys_name: str) -> Path:
+    """The device's node. The kernel writes "!" for a slash in a name (cciss!c0d0)."""
+    return Path("/dev") / sys_name.replace("!", "/")
 
 
 def _means_something(wwid: str) -> bool:

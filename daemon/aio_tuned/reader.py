@@ -17,7 +17,7 @@ from aio_tuned.errors import AioTunedError, NoProfileError, ProfileError, Target
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from aio_tuned.model import CombinedResult, Profile, Result, Skipped, Unmeasured
+    from aio_tuned.model import CombinedResult, Profile, Result, Setting, Skipped, Unmeasured
 
 Direction = Literal["read", "write", "combined"]
 Missing = Literal["error", "default"]
@@ -152,18 +152,24 @@ def _settings(
 
 def defaults(direction: Direction, note: str) -> Settings:
     """DeepSpeed's own defaults, and why there is nothing better."""
-    from aio_tuned.model import DEFAULT_SETTING as SETTING
+    from aio_tuned.model import DEFAULT_SETTING
 
+    return _made(DEFAULT_SETTING, direction, None, DEFAULT_SETTING.concurrency, Source("default", note=note))
+
+
+def _made(
+    setting: Setting, direction: Direction, throughput_bytes_per_s: int | None, concurrency: int, source: Source
+) -> Settings:
     return Settings(
-        block_size=SETTING.block_size,
-        queue_depth=SETTING.queue_depth,
-        io_parallelism=SETTING.io_parallelism,
-        overlap_events=SETTING.overlap_events,
-        single_submit=SETTING.single_submit,
+        block_size=setting.block_size,
+        queue_depth=setting.queue_depth,
+        io_parallelism=setting.io_parallelism,
+        overlap_events=setting.overlap_events,
+        single_submit=setting.single_submit,
         direction=direction,
-        throughput_bytes_per_s=None,
-        saturating_concurrency=SETTING.concurrency,
-        source=Source("default", note=note),
+        throughput_bytes_per_s=throughput_bytes_per_s,
+        saturating_concurrency=concurrency,
+        source=source,
     )
 
 
@@ -199,21 +205,12 @@ def _part(profile: Profile, direction: Direction) -> Result | CombinedResult | U
 def _of_part(
     found: Found, part: Result | CombinedResult | Unmeasured, direction: Direction, taken: Direction, note: str
 ) -> Settings:
-    setting = part.setting
     if overridden := getattr(part, "overridden", ()):
         set_by = f"{', '.join(overridden)} set by the administrator of this machine"
         note = f"{note}; {set_by}" if note else set_by
-    return Settings(
-        block_size=setting.block_size,
-        queue_depth=setting.queue_depth,
-        io_parallelism=setting.io_parallelism,
-        overlap_events=setting.overlap_events,
-        single_submit=setting.single_submit,
-        direction=direction,
-        throughput_bytes_per_s=getattr(part, "throughput_bytes_per_s", None),
-        saturating_concurrency=_saturating(found.profile, part),
-        source=Source(found.profile.state, str(found.path), found.disk.name, taken, note),
-    )
+    throughput: int | None = getattr(part, "throughput_bytes_per_s", None)
+    source = Source(found.profile.state, str(found.path), found.disk.name, taken, note)
+    return _made(part.setting, direction, throughput, _saturating(found.profile, part), source)
 
 
 def _saturating(profile: Profile, part: Result | CombinedResult | Unmeasured) -> int:
@@ -222,12 +219,13 @@ def _saturating(profile: Profile, part: Result | CombinedResult | Unmeasured) ->
     measured: int | None = getattr(part, "saturating_concurrency", None)
     if measured or not hasattr(part, "read_share"):
         return measured or setting.concurrency
-    needed = [setting.concurrency]
+    needed = 0
     for each in (profile.read, profile.write):
         of_each = getattr(each, "saturating_concurrency", None)
-        if of_each and each.setting.block_size <= setting.block_size:  # type: ignore[union-attr]  # a Result
-            needed.append(of_each)
-    return min(setting.concurrency, max(needed[1:])) if len(needed) == 3 else setting.concurrency  # noqa: PLR2004 - both
+        if not of_each or each.setting.block_size > setting.block_size:  # type: ignore[union-attr]  # a Result
+            return setting.concurrency
+        needed = max(needed, of_each)
+    return min(setting.concurrency, needed)
 
 
 # --- which drive -----------------------------------------------------------------------------------------
@@ -274,7 +272,7 @@ def disk_of(
         model=naming.clean(facts.get("model", "")),
         serial=naming.clean(facts.get("serial", "")),
         size_bytes=int(facts.get("size", "0")) * 512,
-        node=f"/dev/{facts['sys_name'].replace('!', '/')}",
+        node=str(naming.node(facts["sys_name"])),
         number=number,
     )
 
@@ -315,10 +313,15 @@ def find_of(disk: Disk, profiles: Path = PROFILES) -> Found:
     )
 
 
+def files(folder: Path) -> list[Path]:
+    """The files of profiles in the folder; half-written ones have a dot. OSError if it cannot be read."""
+    return sorted(path for path in folder.iterdir() if path.suffix == ".toml" and path.name[0] != ".")
+
+
 def _others(profiles: Path, own: Path) -> Iterable[tuple[Path, Profile]]:
     """The sound profiles of all other names; what is wrong with another drive's is not this one's business."""
     try:
-        paths = sorted(path for path in profiles.iterdir() if path.suffix == ".toml" and path.name[0] != ".")
+        paths = files(profiles)
     except OSError:  # it may be searched and not read
         return
     for path in paths:

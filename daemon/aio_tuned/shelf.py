@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from aio_tuned import location, override, profile, publish
 from aio_tuned.errors import AioTunedError, ConfigError, ProfileError, PublishError, TargetError
 from aio_tuned.model import Unmeasured
+from aio_tuned.reader import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,16 +36,11 @@ def load(path: Path) -> Profile:
         raise ProfileError(f"{path}: {error}") from None
 
 
-def _files(folder: Path) -> list[Path]:
-    """The files of profiles in the folder; half-written ones have a dot. OSError if it cannot be read."""
-    return sorted(path for path in folder.iterdir() if path.suffix == ".toml" and path.name[0] != ".")
-
-
 def find(profiles: Path, target: str | None) -> list[Path]:
     """The files of all profiles, or of the one that `target` names: a file, a profile's name, or any TARGET of tune."""
     if target is None:
         try:
-            return _files(profiles)
+            return files(profiles)
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -110,7 +106,7 @@ class Shelf:
     def recall_all(self) -> tuple[Profile, ...]:
         """The last measured profile of every drive."""
         try:
-            paths = _files(self._catalog)
+            paths = files(self._catalog)
         except OSError:
             paths = []
         kept = (self._load(path) for path in paths if path.stem not in self._unkept)
@@ -156,7 +152,7 @@ class Shelf:
         for folder in (self._profiles, self._catalog):
             publish.remove_leftovers(folder, time.time())
         try:
-            paths = _files(self._profiles)
+            paths = files(self._profiles)
         except OSError:
             return
         for path in paths:
