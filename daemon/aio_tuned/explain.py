@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from aio_tuned import units
 from aio_tuned.model import CombinedResult, Result, Skipped, Unmeasured
+from aio_tuned.summary import setting_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,12 +33,9 @@ class Way:
 
 def setting_text(setting: Setting) -> str:
     """The five parameters in a few words."""
-    threads = "1 thread" if setting.io_parallelism == 1 else f"{setting.io_parallelism} threads"
-    events = "overlap" if setting.overlap_events else "sequential"
-    submit = "single" if setting.single_submit else "batch"
-    return (
-        f"blocks of {units.size(setting.block_size)}, depth {setting.queue_depth}, {threads}, {events}, {submit} submit"
-    )
+    block, depth, threads, events, submit = setting_words(setting)
+    plural = "" if setting.io_parallelism == 1 else "s"
+    return f"blocks of {block}, depth {depth}, {threads} thread{plural}, {events}, {submit} submit"
 
 
 def _way(way: Way) -> list[str]:

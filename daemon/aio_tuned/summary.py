@@ -29,7 +29,8 @@ _HEAD = (
 )
 
 
-def _setting(setting: Setting) -> tuple[str, ...]:
+def setting_words(setting: Setting) -> tuple[str, ...]:
+    """Block size, depth, threads, events and submission."""
     return (
         units.size(setting.block_size),
         str(setting.queue_depth),
@@ -47,7 +48,7 @@ def _row(name: str, result: Result) -> tuple[str, ...]:
         name,
         units.throughput(result.throughput_bytes_per_s),
         f"{low / 1e9:.2f} to {high / 1e9:.2f}",
-        *_setting(result.setting),
+        *setting_words(result.setting),
         f"{result.latency_p99_us / 1000:.2f} ms",
         str(result.ties),
         f"{units.throughput(default)}{gain}",
@@ -59,7 +60,7 @@ def _combined_row(both: CombinedResult) -> tuple[str, ...]:
         "combined",
         f"{units.throughput(both.read_throughput_bytes_per_s)} r",
         f"{units.throughput(both.write_throughput_bytes_per_s)} w",
-        *_setting(both.setting),
+        *setting_words(both.setting),
         "",
         str(both.ties),
         f"{both.read_share:.0%} and {both.write_share:.0%} of the best",
@@ -68,7 +69,7 @@ def _combined_row(both: CombinedResult) -> tuple[str, ...]:
 
 def _unmeasured_row(name: str, part: Unmeasured) -> tuple[str, ...]:
     by_hand = f"set by the administrator: {', '.join(part.overridden)}" if part.overridden else ""
-    return (name, "not measured", "", *_setting(part.setting), "", "", by_hand)
+    return (name, "not measured", "", *setting_words(part.setting), "", "", by_hand)
 
 
 def rows(profile: Profile) -> list[tuple[str, ...]]:

@@ -32,6 +32,11 @@ def capped_drive(drive: DriveSettings, wishes: Wishes) -> DriveSettings:
     return type(drive)(*(capped(settings, wishes) for settings in drive))
 
 
+def cap_ignored(wishes: Wishes, why: str) -> tuple[str, ...]:
+    """The sentence on a cap, of a consumer that has no block size; none if the caller wishes for none."""
+    return () if wishes.max_block_size is None else (f"max_block_size: ignored, for {why}.",)
+
+
 def cap_note(key: str, before: Settings, after: Settings) -> tuple[str, ...]:
     """The sentence on what the cap changed, which begins with the consumer's key; none if it changed nothing."""
     if after.block_size == before.block_size:

@@ -31,6 +31,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aio_tuned.consumers.block_cap import cap_ignored
 from aio_tuned.consumers.export import Export
 from aio_tuned.consumers.folder import need_folder
 from aio_tuned.consumers.release import need_release
@@ -52,8 +53,7 @@ def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
         f"block_size: LMCache's files are chunks of chunk_size tokens; make them about {settings.block_size} bytes.",
         "nixl_backend_params: for LMCache's NIXL storage put there what the nixl export gives.",
     ]
-    if wishes.max_block_size is not None:
-        notes.append("max_block_size: ignored, for LMCache's files have the size of a chunk of tokens.")
+    notes += cap_ignored(wishes, "LMCache's files have the size of a chunk of tokens")
     return Export(
         format="yaml",
         values={

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aio_tuned.consumers.block_cap import cap_ignored
 from aio_tuned.consumers.export import Export
 from aio_tuned.consumers.folder import need_folder
 from aio_tuned.consumers.release import ignored
@@ -47,8 +48,7 @@ def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
     notes = [f"{_URING}: that is all: {lacking}; {ring}."]
     if concurrency > 1:
         notes.append(_MEMORY_NOTE)
-    if wishes.max_block_size is not None:
-        notes.append("max_block_size: ignored, for Mooncake Store's requests are as large as its objects.")
+    notes += cap_ignored(wishes, "Mooncake Store's requests are as large as its objects")
     return Export(
         format="env",
         values={

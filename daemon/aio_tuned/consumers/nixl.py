@@ -33,6 +33,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aio_tuned.consumers.block_cap import cap_ignored
 from aio_tuned.consumers.export import Export, Key, Value
 from aio_tuned.consumers.release import need_release
 
@@ -54,8 +55,7 @@ def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:  # noqa: 
         f"block_size: NIXL has none, each descriptor is one request; give each about {settings.block_size} bytes.",
         "O_DIRECT: no parameter of NIXL; open the files with it, for the drive was measured so.",
     ]
-    if wishes.max_block_size is not None:
-        notes.append("max_block_size: ignored, for NIXL has no block size.")
+    notes += cap_ignored(wishes, "NIXL has no block size")
     values: dict[tuple[Key, ...], Value] = {
         ("POSIX", name): value for name, value in posix_parameters(settings).items()
     }

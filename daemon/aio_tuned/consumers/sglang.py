@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aio_tuned.consumers.block_cap import cap_ignored
 from aio_tuned.consumers.export import Export, Key, Value
 from aio_tuned.consumers.folder import need_folder
 from aio_tuned.consumers.nixl import posix_parameters, queue_notes
@@ -46,8 +47,7 @@ def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
         "kernel_queue_size: for each rank; where several use the drive at once, divide by their number.",
         f"block_size: SGLang's requests are pages; choose a --page-size of about {settings.block_size} bytes.",
     ]
-    if wishes.max_block_size is not None:
-        notes.append("max_block_size: ignored, for SGLang's requests have the size of its cache's pages.")
+    notes += cap_ignored(wishes, "SGLang's requests have the size of its cache's pages")
     values: dict[tuple[Key, ...], Value] = {("use_direct_io",): True, ("plugin", "posix", "active"): True}
     values |= {("plugin", "posix", name): value for name, value in posix_parameters(settings).items()}
     return Export(format="toml", values=values, notes=tuple(notes))

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aio_tuned.consumers.block_cap import cap_ignored
 from aio_tuned.consumers.export import Entry, Export
 from aio_tuned.consumers.folder import need_folder
 from aio_tuned.consumers.release import need_release
@@ -49,8 +50,7 @@ def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
         "queue_depth, overlap_events, single_submit: vLLM has none, its threads do one request each at a time.",
         f"block_size: vLLM's counts tokens; take a blocks_per_chunk that makes about {_block_sizes(drive)} bytes.",
     ]
-    if wishes.max_block_size is not None:
-        notes.append("max_block_size: ignored, for vLLM's files have the size of a chunk of KV blocks.")
+    notes += cap_ignored(wishes, "vLLM's files have the size of a chunk of KV blocks")
     return Export(
         format="json",
         values={
