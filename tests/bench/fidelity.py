@@ -35,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import storage
 from aio_tuned.helper import find
+from native.helper_process import Helper, point
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -104,36 +105,25 @@ class Ours:
 
     def __init__(self, path: Path, size: int) -> None:
         sizes = (f"--span-bytes={size}", f"--max-transfer-bytes={size}")
-        self._process = subprocess.Popen(
-            [find(), f"--file={path}", *sizes, "--allow-write", "--drop-caches=never"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._helper = Helper(find(), [f"--file={path}", *sizes, "--allow-write", "--drop-caches=never"])
         self._size = size
         self._next("hello")
 
     def _next(self, kind: str) -> dict[str, Any]:
-        assert self._process.stdout
-        for line in self._process.stdout:
-            message: dict[str, Any] = json.loads(line)
-            if message["type"] == kind:
-                return message
-            if message["type"] != "tick":
-                break
-        sys.exit("aio-sweep failed")
+        message = self._helper.receive()
+        if message["type"] != kind:
+            sys.exit(f"aio-sweep: {message}")
+        return message
 
     def rate(self, direction: str, setting: Setting) -> float:
         """Bytes per second of one transfer."""
-        assert self._process.stdin
-        words = " ".join(f"{key}={int(setting[key])}" for key in KEYS)
-        request = f"point id=1 op={direction} {words} transfer_bytes={self._size} min_ns=0 min_transfers=1"
-        print(request, file=self._process.stdin, flush=True)
+        words = {key: int(setting[key]) for key in KEYS}
+        self._helper.send(point(op=direction, transfer_bytes=self._size, min_ns=0, min_transfers=1, **words))
         found = self._next("point")
         return float(found["bytes"] * 1e9 / found["elapsed_ns"])
 
     def close(self) -> None:
-        self._process.communicate()
+        self._helper.finish()
 
 
 def setting_of(text: str) -> Setting:

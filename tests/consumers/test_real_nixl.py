@@ -10,27 +10,18 @@ from aio_tuned.consumers import nixl
 from aio_tuned.consumers.export import Wishes
 from aio_tuned.consumers.formats import merge, render
 from consumers.packages import package_python
-from consumers.scripts import answer
+from consumers.scripts import RINGS, answer
 from unit.consumer_settings import drive, settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-# The kernel's queue of a process is a mapping, 64 entries a page: as large as that of a queue that we set up ourselves.
-SCRIPT = """
+SCRIPT = (
+    RINGS
+    + """
 import ctypes, json, os, sys, tomllib
 from pathlib import Path
 from nixl._api import nixl_agent, nixl_agent_config
-
-def rings():
-    pages = [line.split()[0].split("-") for line in open("/proc/self/maps") if "[aio]" in line]
-    return sum(int(end, 16) - int(start, 16) for start, end in pages)
-
-def ring_of(size):
-    before, context = rings(), ctypes.c_void_p(0)
-    io_setup = {"x86_64": 206, "aarch64": 0}[os.uname().machine]
-    assert ctypes.CDLL(None).syscall(io_setup, size, ctypes.byref(context)) == 0
-    return rings() - before
 
 parameters = tomllib.loads(Path(sys.argv[1]).read_text())["POSIX"]
 agent = nixl_agent("tester", nixl_agent_config(backends=[]))
@@ -66,6 +57,7 @@ print(json.dumps({
     "read": back.raw == data.raw,
 }))
 """
+)
 
 CREATE = """
 import json, sys, tomllib

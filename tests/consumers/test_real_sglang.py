@@ -8,28 +8,20 @@ from aio_tuned.consumers import sglang
 from aio_tuned.consumers.export import Wishes
 from aio_tuned.consumers.formats import merge, render
 from consumers.packages import package_python
-from consumers.scripts import answer
+from consumers.scripts import RINGS, answer
 from unit.consumer_settings import drive, settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 # tomllib.load is what SGLang does with an @FILE.toml; the module that does it needs a GPU's packages to be imported.
-SCRIPT = """
+SCRIPT = (
+    RINGS
+    + """
 import ctypes, json, mmap, os, sys, tomllib
 from nixl._api import nixl_agent, nixl_agent_config
 from sglang.srt.mem_cache.storage.nixl.nixl_registry import NixlRegistry
 from sglang.srt.mem_cache.storage.nixl.nixl_utils import NixlBackendConfig, NixlBackendSelection, NixlFileManager
-
-def rings():
-    pages = [line.split()[0].split("-") for line in open("/proc/self/maps") if "[aio]" in line]
-    return sum(int(end, 16) - int(start, 16) for start, end in pages)
-
-def ring_of(size):
-    before, context = rings(), ctypes.c_void_p(0)
-    io_setup = {"x86_64": 206, "aarch64": 0}[os.uname().machine]
-    assert ctypes.CDLL(None).syscall(io_setup, size, ctypes.byref(context)) == 0
-    return rings() - before
 
 with open(sys.argv[1], "rb") as file:
     config = NixlBackendConfig(tomllib.load(file))
@@ -72,6 +64,7 @@ print(json.dumps({
     "read": memory[size:] == data,
 }))
 """
+)
 
 
 def test_sglang_makes_a_backend_with_our_queue_and_stores_pages(tmp_path: Path) -> None:

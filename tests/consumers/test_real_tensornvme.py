@@ -11,7 +11,7 @@ from aio_tuned.consumers import tensornvme
 from aio_tuned.consumers.export import Wishes
 from aio_tuned.consumers.formats import render
 from consumers.packages import package_python
-from consumers.scripts import answer
+from consumers.scripts import RINGS, answer
 from unit.consumer_settings import drive, settings
 
 if TYPE_CHECKING:
@@ -19,22 +19,13 @@ if TYPE_CHECKING:
 
     from aio_tuned.reader import Settings
 
-# The kernel's queue of a process is a mapping, 64 entries a page: as large as that of a queue that we set up ourselves.
-OFFLOAD = """
+OFFLOAD = (
+    RINGS
+    + """
 import ctypes, json, os, sys
 from pathlib import Path
 import torch
 from tensornvme import DiskOffloader
-
-def rings():
-    pages = [line.split()[0].split("-") for line in open("/proc/self/maps") if "[aio]" in line]
-    return sum(int(end, 16) - int(start, 16) for start, end in pages)
-
-def ring_of(size):
-    before, context = rings(), ctypes.c_void_p(0)
-    io_setup = {"x86_64": 206, "aarch64": 0}[os.uname().machine]
-    assert ctypes.CDLL(None).syscall(io_setup, size, ctypes.byref(context)) == 0
-    return rings() - before
 
 arguments = json.loads(Path(sys.argv[1]).read_text())
 before = rings()
@@ -56,6 +47,7 @@ print(json.dumps({
     "freed": freed, "written": written, "same": all(map(torch.equal, tensors, copies)),
 }))
 """
+)
 
 CREATE = """
 import json, sys

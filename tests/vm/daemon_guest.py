@@ -38,6 +38,11 @@ retry_first = 600
 least_pause = 1
 """
 )
+# What makes a volume of that kernel name over two drives.
+VOLUMES = {
+    "md0": "mdadm --create /dev/md0 --run --level=0 --raid-devices=2 {nodes}",
+    "dm-0": "vgcreate -q vg {nodes} && lvcreate -q -y -n fast-lv -i 2 -l 100%FREE vg",
+}
 # Emulated, everything that is Python takes twenty times as long as elsewhere.
 SWEEP_S = 90.0
 

@@ -6,15 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vm.daemon_guest import SMALL, name_of
+from vm.daemon_guest import SMALL, VOLUMES, name_of
 
 if TYPE_CHECKING:
     from vm.daemon_guest import DaemonGuest
 
-MAKE = {
-    "md0": "mdadm --create /dev/md0 --run --level=0 --raid-devices=2 {nodes}",
-    "dm-0": "vgcreate -q vg {nodes} && lvcreate -q -y -n fast-lv -i 2 -l 100%FREE vg",
-}
 UNMAKE = {"md0": "mdadm --stop /dev/md0", "dm-0": "vgchange -q -an vg"}
 LEG_READ_BYTES_PER_S = 80e6
 
@@ -25,7 +21,7 @@ def test_a_volume_is_built_and_taken_apart(host: DaemonGuest, volume: str) -> No
     # Time enough to build it before its members are busy.
     host.begin(SMALL.replace("settle = 0.5", "settle = 60"))
     drives = [host.hotplug(serial, "256M", read_bps=LEG_READ_BYTES_PER_S, write_bps=60e6) for serial in ("L1", "L2")]
-    host.sh(MAKE[volume].format(nodes=" ".join(drive.dev for drive in drives)))
+    host.sh(VOLUMES[volume].format(nodes=" ".join(drive.dev for drive in drives)))
     host.until_stage(f"/dev/{volume}", "settling", timeout_s=20)
     host.mount(f"/dev/{volume}")
     host.configure(SMALL)

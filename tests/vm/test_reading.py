@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vm.daemon_guest import name_of
+from vm.daemon_guest import VOLUMES, name_of
 from vm.product import PROJECT
 
 if TYPE_CHECKING:
@@ -41,10 +41,6 @@ assert not os.path.exists("/dev") and not os.path.exists("/run")
 print(json.dumps(reader.settings_for("/data").source._asdict()))
 '
 """
-VOLUMES = {
-    "md0": "mdadm --create /dev/md0 --run --level=0 --raid-devices=2 {nodes}",
-    "dm-0": "vgcreate -q vg {nodes} && lvcreate -q -y -n fast-lv -i 2 -l 100%FREE vg",
-}
 
 
 def in_container(host: DaemonGuest) -> dict[str, str]:

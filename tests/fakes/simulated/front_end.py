@@ -7,11 +7,11 @@ import json
 import math
 import os
 import signal
-import stat
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
+from fakes.fake_aio_sweep import device_number
 from fakes.simulated.drive import Drive
 from fakes.simulated.models import NAMED
 from fakes.simulated.request_line import BadRequestError, Limits, parse
@@ -67,15 +67,6 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     return found
 
 
-def _device_number(path: str) -> str:
-    try:
-        status = os.stat(path)  # noqa: PTH116 - plain
-    except OSError:
-        return "0:0"
-    number = status.st_rdev if stat.S_ISBLK(status.st_mode) else status.st_dev
-    return f"{os.major(number)}:{os.minor(number)}"
-
-
 def _say_hello(asked: argparse.Namespace, model: DriveModel, filled: int, fill_ns: int) -> None:
     kind, path = next(
         (kind, path) for kind in ("scratch", "file", "device") if (path := getattr(asked, kind)) is not None
@@ -90,7 +81,7 @@ def _say_hello(asked: argparse.Namespace, model: DriveModel, filled: int, fill_n
             "path": path,
             "offset_bytes": asked.offset_bytes,
             "span_bytes": asked.span_bytes,
-            "device_number": _device_number(path),
+            "device_number": device_number(path),
         },
         dio_alignment_bytes=model.logical_block_bytes,
         logical_block_bytes=model.logical_block_bytes,
