@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from aio_tuned.model import Sample
 from fakes.simulated.dice import Dice
@@ -20,11 +20,18 @@ _BETWEEN_NS = 60_000
 _DROP_NS = 4_000_000
 
 
+class Mood(NamedTuple):
+    """What of a visit's slowness no repetition averages out: the climate's log (see Climate.factor), and the cliff."""
+
+    climate_log: float
+    behind_cliff: bool
+
+
 class Drive:
     """A drive of that model; equal seeds and requests give equal answers.
 
     Everything that slows the drive slows a setting the more, the more of the drive it uses: one that waits for
-    latencies notices little of a lower ceiling.
+    latencies notices little of a lower ceiling. The `journal` has the mood of each visit by its request's id.
     """
 
     def __init__(self, model: DriveModel, seed: int) -> None:
@@ -36,6 +43,7 @@ class Drive:
         self._others = Spells(dice, foreign.burst_s, foreign.quiet_s)
         self._stalling = Stalling(dice, model.stalls)
         self.climate = Climate(dice, model.drift)
+        self.journal: dict[int, Mood] = {}
         self.stores: dict[Direction, Store] = {}
         for direction in ("read", "write"):
             if (cliff := model.side(direction).cliff) is not None:
@@ -67,8 +75,11 @@ class Drive:
         planned_ns = max(row.transfer_ns * request.min_transfers, request.min_ns)
         if request.max_bytes:
             planned_ns = max(row.transfer_ns, min(planned_ns, row.transfer_ns * (request.max_bytes // size)))
-        factor = self._mood(row.strain, planned_ns / 1e9)
+        climate = self.climate.factor(self.now_s)
+        factor = self._slowed(climate, row.strain, planned_ns / 1e9)
         times = self._transfers(request, factor, row)
+        store = self.stores.get(direction)
+        self.journal[request.id] = Mood(math.log(climate), behind_cliff=store is not None and store.full)
         elapsed_ns = sum(times)
         if lost_s := self._stalling.lost_s(self.now_s, self.now_s + elapsed_ns / 1e9):
             place = int(self._dice.uniform() * len(times)) % len(times)
@@ -109,11 +120,11 @@ class Drive:
             row = table[setting] = found[setting]
         return row
 
-    def _mood(self, strain: float, seconds: float) -> float:
+    def _slowed(self, climate: float, strain: float, seconds: float) -> float:
         """How much longer the visit takes than it would on a fresh drive."""
         noise, dice, foreign = self.model.noise, self._dice, self.model.foreign
         end_s = self.now_s + seconds
-        slowness = 1 / self.climate.factor(self.now_s)
+        slowness = 1 / climate
         if noise.slow_s:
             slowness *= 1 + (noise.slow_factor - 1) * self._slow.share(self.now_s, end_s)
         self._burst = self._others.share(self.now_s, end_s) if foreign.burst_s else 0.0

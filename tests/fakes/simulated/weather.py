@@ -79,6 +79,10 @@ class Store:
         self._cliff = cliff
         self.used_bytes = 0.0
 
+    @property
+    def full(self) -> bool:
+        return self.used_bytes >= self._cliff.bytes
+
     def take(self, count: int) -> float:
         """Store that many bytes; which share of them found room."""
         room = max(0.0, self._cliff.bytes - self.used_bytes)
