@@ -34,7 +34,8 @@ class Found:
     """One direction: what was chosen and published, what it cost, and the truth of the chosen setting.
 
     `regret` is the true best over the true chosen throughput of a fresh drive, less one: at the phase's own transfer
-    size, and `regret_configured` at the configured one. `level_bytes_per_s` is the truth with the mean climate of the
+    size, and `regret_configured` at the configured one; `regret_highest` is that of the point with the highest figure,
+    which the choice may leave for a cheaper one. `level_bytes_per_s` is the truth with the mean climate of the
     phase's counted visits, `fresh_bytes_per_s` that of a fresh drive. `behind_cliff` if any visit ended with the
     drive's fast store exhausted: there the truth is another.
     """
@@ -49,6 +50,7 @@ class Found:
     level_bytes_per_s: float
     regret: float
     regret_configured: float
+    regret_highest: float
     ties: int
     settled: bool
     ended: str
@@ -142,6 +144,7 @@ def _found(drive: Drive, outcome: PhaseOutcome) -> Found:
         level_bytes_per_s=level_bytes_per_s(drive, setting, outcome),
         regret=regret(drive.model, direction, setting, transfer_bytes),
         regret_configured=regret(drive.model, direction, setting, TRANSFER_BYTES),
+        regret_highest=regret(drive.model, direction, choice.best.point.setting, transfer_bytes),
         ties=choice.ties,
         settled=outcome.settled,
         ended=outcome.ended,

@@ -1,0 +1,266 @@
+"""Trials and what rivals played -> Markdown tables."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING, TypeVar, get_args
+
+from aio_tuned.model import Direction
+from bench import scores
+from bench.rivals import Played
+from bench.scores import Pick
+from fakes.simulated.models import DEVELOPED_WITH, HELD_BACK, MODELS, NAMED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from bench.scores import Spread
+    from bench.trial import Trial
+
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+THIRDS = {"developed": DEVELOPED_WITH, "held-back": HELD_BACK, "all": MODELS}
+GIB = 1 << 30
+OURS = "aio-tuned"
+Entry = TypeVar("Entry", "Trial", "Played")
+
+
+def grouped(found: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """Those of the models developed with, those of the ones held back, and all, if there are both."""
+    of_third = {third: [each for each in found if NAMED[each.model] in models] for third, models in THIRDS.items()}
+    if not (of_third["developed"] and of_third["held-back"]):
+        del of_third["all"]
+    return {third: entries for third, entries in of_third.items() if entries}
+
+
+def each_model(found: Iterable[Entry]) -> dict[str, list[Entry]]:
+    of_model: dict[str, list[Entry]] = {}
+    for each in found:
+        of_model.setdefault(each.model, []).append(each)
+    return of_model
+
+
+def percent(value: float) -> str:
+    return f"{value:.2%}"
+
+
+def row(*cells: object) -> None:
+    print("|", " | ".join(map(str, cells)), "|")
+
+
+def header(*cells: str) -> None:
+    print()
+    row(*cells)
+    print("|" + "---|" * len(cells))
+
+
+def quality(of_group: dict[str, list[Trial]]) -> None:
+    header(
+        "models",
+        "direction",
+        "sweeps",
+        "regret: mean",
+        "median",
+        "p95",
+        "worst",
+        "at 256 MiB: mean",
+        "p95",
+        "within 1 %",
+        "same program",
+        "within 1 % of each other",
+        "settled",
+        "ties",
+    )
+    for group, trials in of_group.items():
+        for direction in DIRECTIONS:
+            regret = scores.of_direction(trials, direction, lambda found: found.regret)
+            if not regret:
+                continue
+            own = scores.spread(regret)
+            configured = scores.spread(scores.of_direction(trials, direction, lambda found: found.regret_configured))
+            good = scores.of_direction(trials, direction, lambda found: found.share >= 1 - scores.ALIKE)
+            pairs = scores.agreement(scores.picks(trials, direction))
+            row(
+                group,
+                direction,
+                sum(map(len, regret.values())),
+                *map(percent, (own.mean, own.median, own.p95, own.most, configured.mean, configured.p95)),
+                f"{scores.mean(good):.1%}",
+                f"{pairs.same:.1%}",
+                f"{pairs.alike:.1%}",
+                f"{scores.mean(scores.of_direction(trials, direction, lambda found: found.settled)):.1%}",
+                f"{scores.mean(scores.of_direction(trials, direction, lambda found: found.ties)):.0f}",
+            )
+
+
+def honesty(of_group: dict[str, list[Trial]]) -> None:
+    header(
+        "models",
+        "direction",
+        "phases",
+        "covers the truth at level",
+        "covers the fresh truth",
+        "half width",
+        "drift either way",
+        "noise",
+        "left out: behind a cliff",
+        "of models",
+        "transfer, MiB",
+    )
+    for group, trials in of_group.items():
+        for direction in DIRECTIONS:
+            if not scores.of_direction(trials, direction, lambda found: found.regret):
+                continue
+            covered = scores.coverage(trials, direction)
+            transfers = scores.of_direction(trials, direction, lambda found: found.transfer_bytes)
+            row(
+                group,
+                direction,
+                covered.phases,
+                f"{covered.level:.1%}",
+                f"{covered.fresh:.1%}",
+                percent(covered.half_width),
+                percent(scores.mean(scores.of_direction(trials, direction, lambda found: abs(found.drift)))),
+                percent(scores.mean(scores.of_direction(trials, direction, lambda found: found.noise))),
+                covered.cliffs,
+                covered.cliff_models,
+                f"{scores.mean(transfers) / 2**20:.0f}",
+            )
+
+
+def _cells(found: Spread, digits: int) -> list[str]:
+    return [f"{value:.{digits}f}" for value in (found.mean, found.p95, found.most)]
+
+
+def cost(of_group: dict[str, list[Trial]]) -> None:
+    header(
+        "models",
+        *("I/O s: mean", "p95", "most"),
+        *("wall s: mean", "p95", "most"),
+        *("GiB written: mean", "p95", "most"),
+        "GiB read",
+        "visits",
+        "Python ms",
+    )
+    for group, trials in of_group.items():
+        whole = [each for each in trials if each.found]
+        if not whole:
+            continue
+        io_s = scores.by_model(whole, lambda each: sum(found.io_s for found in each.found))
+        read = scores.of_direction(whole, "read", lambda found: found.bytes / GIB)
+        row(
+            group,
+            *_cells(scores.spread(io_s), 1),
+            *_cells(scores.spread(scores.by_model(whole, lambda each: each.wall_s)), 1),
+            *_cells(scores.spread(scores.by_model(whole, lambda each: each.written_bytes / GIB)), 1),
+            f"{scores.mean(read):.1f}",
+            f"{scores.mean(scores.by_model(whole, lambda each: sum(found.visits for found in each.found))):.0f}",
+            f"{scores.mean(scores.by_model(whole, lambda each: each.cpu_s)) * 1e3:.0f}",
+        )
+
+
+def _games(trials: Iterable[Trial], seeds: set[int]) -> list[Played]:
+    """Our own sweeps as the rivals' are recorded."""
+    return [
+        Played(
+            rival=OURS,
+            model=each.model,
+            seed=each.seed,
+            direction=found.direction,
+            transfer_bytes=found.transfer_bytes,
+            setting=found.setting,
+            regret=found.regret,
+            io_s=found.io_s,
+            bytes=found.bytes,
+        )
+        for each in trials
+        if each.seed in seeds
+        for found in each.found
+    ]
+
+
+def _by_rival(played: Iterable[Played]) -> dict[tuple[str, int], list[Played]]:
+    """By name and passes, in the order in which they are first met."""
+    found: dict[tuple[str, int], list[Played]] = {}
+    for each in played:
+        found.setdefault((each.rival, each.passes), []).append(each)
+    return found
+
+
+def _picks(played: Iterable[Played]) -> dict[str, dict[int, Pick]]:
+    found: dict[str, dict[int, Pick]] = {}
+    for each in played:
+        pick = Pick(each.setting, each.transfer_bytes, 1 / (1 + each.regret))
+        found.setdefault(each.model, {})[each.seed] = pick
+    return found
+
+
+def league(of_group: Mapping[str, Sequence[Played]]) -> None:
+    """Each rival's choices and costs, per direction."""
+    header(
+        *("models", "direction", "searched by", "passes", "regret: mean", "p95", "worst"),
+        *("same program", "within 1 % of each other", "I/O s", "GiB"),
+    )
+    for group, played in of_group.items():
+        for direction in DIRECTIONS:
+            for (rival, passes), games in _by_rival(each for each in played if each.direction == direction).items():
+                of_model: dict[str, list[float]] = {}
+                for each in games:
+                    of_model.setdefault(each.model, []).append(each.regret)
+                regret, cost_ = scores.spread(of_model), scores.rung(games)
+                pairs = scores.agreement(_picks(games))
+                row(
+                    *(group, direction, rival, passes or ""),
+                    *map(percent, (regret.mean, regret.p95, regret.most)),
+                    *(f"{pairs.same:.1%}", f"{pairs.alike:.1%}", f"{cost_.io_s:.1f}", f"{cost_.bytes / GIB:.1f}"),
+                )
+
+
+def equals(of_group: Mapping[str, Sequence[Played]], trials: Sequence[Trial]) -> None:
+    """How many exhaustive passes have our mean regret, and what share of their cost ours is."""
+    header(
+        *("models", "direction", "ours", "regret", "exhaustive passes", "as good after", "their regret then"),
+        *("our I/O s / theirs", "our bytes / theirs"),
+    )
+    for group, played in of_group.items():
+        seeds = {(each.model, each.seed) for each in played}
+        own = [each for each in trials if (each.model, each.seed) in seeds]
+        for directions in (*((direction,) for direction in DIRECTIONS), DIRECTIONS):
+            games = [each for each in played if each.direction in directions]
+            ours = scores.rung([each for each in games if each.rival == OURS])
+            highest = statistics.fmean(
+                scores.mean(scores.of_direction(own, direction, lambda found: found.regret_highest))
+                for direction in directions
+            )
+            for name, regret, rival in (
+                ("choice", ours.regret, "exhaustive, our rule"),
+                ("choice", ours.regret, "exhaustive, highest"),
+                ("highest figure", highest, "exhaustive, highest"),
+            ):
+                ladder = [scores.rung(each) for (by, _), each in _by_rival(games).items() if by == rival]
+                if not ladder:
+                    continue
+                found = scores.reached(regret, ladder)
+                least, end = ("", found) if found else ("more than ", ladder[-1])
+                most = "" if found else "less than "
+                row(
+                    *(group, " and ".join(directions), name, percent(regret), rival.removeprefix("exhaustive, ")),
+                    *(f"{least}{end.passes:.1f}", percent(end.regret)),
+                    *(f"{most}{ours.io_s / end.io_s:.2f}", f"{most}{ours.bytes / end.bytes:.2f}"),
+                )
+
+
+def rivalry(trials: Sequence[Trial], played: Sequence[Played], *, each: bool) -> None:
+    """Ours and the rivals on the same drives with the same seeds."""
+    games = [*_games(trials, {one.seed for one in played}), *played]
+    for of_group in (grouped(games), *([each_model(games)] if each else [])):
+        league(of_group)
+        equals(of_group, trials)
+
+
+def tables(found: Sequence[Trial], *, each: bool) -> None:
+    for of_group in (grouped(found), *([each_model(found)] if each else [])):
+        quality(of_group)
+        honesty(of_group)
+        cost(of_group)
+    if failed := [one for one in found if one.error]:
+        print(f"\n{len(failed)} sweeps failed, the first ({failed[0].model}, seed {failed[0].seed}): {failed[0].error}")
