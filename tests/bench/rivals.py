@@ -31,7 +31,7 @@ PASSES = (1, 2, 3, 5, 8, 12, 20, 30)
 class Played:
     """What a rival chose for one direction, its regret there (see trial.Found), and what it had cost by then.
 
-    `passes` is how often an exhaustive rival has visited every point; 0 for the others.
+    `passes` is how often an exhaustive rival has visited every point; 0 for the others. `behind_cliff` as trial.Found.
     """
 
     rival: str
@@ -43,6 +43,7 @@ class Played:
     regret: float
     io_s: float
     bytes: int
+    behind_cliff: bool
     passes: int = 0
 
 
@@ -57,6 +58,7 @@ class _Bench:
         self.visits = 0
         self.io_s = 0.0
         self.bytes = 0
+        self.behind_cliff = False
         self.dice = random.Random(f"{seed}/{direction}")
 
     def visit(self, setting: Setting, transfers: int = 1) -> Sample:
@@ -73,6 +75,7 @@ class _Bench:
         )
         self.io_s += sample.elapsed_ns / 1e9
         self.bytes += sample.bytes
+        self.behind_cliff |= self._drive.journal[self.visits].behind_cliff
         return sample
 
     def played(self, rival: str, setting: Setting, passes: int = 0) -> Played:
@@ -87,6 +90,7 @@ class _Bench:
             regret=regret(model, self._direction, setting, self._transfer_bytes),
             io_s=self.io_s,
             bytes=self.bytes,
+            behind_cliff=self.behind_cliff,
             passes=passes,
         )
 

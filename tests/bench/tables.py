@@ -171,6 +171,7 @@ def _games(trials: Iterable[Trial], seeds: set[int]) -> list[Played]:
             regret=found.regret,
             io_s=found.io_s,
             bytes=found.bytes,
+            behind_cliff=found.behind_cliff,
         )
         for each in trials
         if each.seed in seeds
@@ -250,9 +251,17 @@ def equals(of_group: Mapping[str, Sequence[Played]], trials: Sequence[Trial]) ->
 
 
 def rivalry(trials: Sequence[Trial], played: Sequence[Played], *, each: bool) -> None:
-    """Ours and the rivals on the same drives with the same seeds."""
+    """Ours and the rivals on the same drives with the same seeds.
+
+    Behind a cliff other settings are the best than on the fresh drive that regret is of, and many passes lead there:
+    the models that nobody drove over one are a group of their own.
+    """
     games = [*_games(trials, {one.seed for one in played}), *played]
-    for of_group in (grouped(games), *([each_model(games)] if each else [])):
+    over = {one.model for one in games if one.behind_cliff}
+    groups = grouped(games)
+    if level := [one for one in games if over and one.model not in over]:
+        groups["no cliff met"] = level
+    for of_group in (groups, *([each_model(games)] if each else [])):
         league(of_group)
         equals(of_group, trials)
 
