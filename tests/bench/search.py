@@ -14,8 +14,7 @@ setting once, after a transfer that warms up, highest figure; for each direction
 both), sequential halving with what our sweep has spent, and whole passes over all points, one transfer a visit.
 "As good after" is how many such passes have the same mean regret, interpolated.
 
-With --json everything is kept, so that --again prints the tables without any sweep; --each
-prints every model too.
+With --json everything is kept, so that --again prints the tables without any sweep; --each prints every model too.
 """
 
 from __future__ import annotations

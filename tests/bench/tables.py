@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from typing import TYPE_CHECKING, TypeVar, get_args
 
@@ -39,8 +40,9 @@ def each_model(found: Iterable[Entry]) -> dict[str, list[Entry]]:
     return of_model
 
 
-def percent(value: float) -> str:
-    return f"{value:.2%}"
+def percent(value: float, digits: int = 2) -> str:
+    """Nothing for what is not a number: the mean of none."""
+    return "" if math.isnan(value) else f"{value:.{digits}%}"
 
 
 def row(*cells: object) -> None:
@@ -84,10 +86,10 @@ def quality(of_group: dict[str, list[Trial]]) -> None:
                 direction,
                 sum(map(len, regret.values())),
                 *map(percent, (own.mean, own.median, own.p95, own.most, configured.mean, configured.p95)),
-                f"{scores.mean(good):.1%}",
-                f"{pairs.same:.1%}",
-                f"{pairs.alike:.1%}",
-                f"{scores.mean(scores.of_direction(trials, direction, lambda found: found.settled)):.1%}",
+                percent(scores.mean(good), 1),
+                percent(pairs.same, 1),
+                percent(pairs.alike, 1),
+                percent(scores.mean(scores.of_direction(trials, direction, lambda found: found.settled)), 1),
                 f"{scores.mean(scores.of_direction(trials, direction, lambda found: found.ties)):.0f}",
             )
 
@@ -116,8 +118,8 @@ def honesty(of_group: dict[str, list[Trial]]) -> None:
                 group,
                 direction,
                 covered.phases,
-                f"{covered.level:.1%}",
-                f"{covered.fresh:.1%}",
+                percent(covered.level, 1),
+                percent(covered.fresh, 1),
                 percent(covered.half_width),
                 percent(scores.mean(scores.of_direction(trials, direction, lambda found: abs(found.drift)))),
                 percent(scores.mean(scores.of_direction(trials, direction, lambda found: found.noise))),
@@ -212,7 +214,7 @@ def league(of_group: Mapping[str, Sequence[Played]]) -> None:
                 row(
                     *(group, direction, rival, passes or ""),
                     *map(percent, (regret.mean, regret.p95, regret.most)),
-                    *(f"{pairs.same:.1%}", f"{pairs.alike:.1%}", f"{cost_.io_s:.1f}", f"{cost_.bytes / GIB:.1f}"),
+                    *(percent(pairs.same, 1), percent(pairs.alike, 1), f"{cost_.io_s:.1f}", f"{cost_.bytes / GIB:.1f}"),
                 )
 
 
