@@ -19,7 +19,6 @@ VENV has torch and deepspeed; its async_io operator is built on first use (minut
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import random
@@ -33,12 +32,13 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import storage
 from aio_tuned.helper import find
+from bench.place import working_directory
+from bench.tuned import Tuned, tune
 from native.helper_process import Helper, point
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 Setting = dict[str, Any]
 KEYS = ("block_size", "queue_depth", "io_parallelism", "overlap_events", "single_submit")
@@ -161,21 +161,13 @@ def fair_share(rates: list[list[float]], at: int) -> float:
     return statistics.fmean(shares)
 
 
-def tune(directory: Path, arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, dict[str, float]], float]:
-    """(profile, bytes per second by direction and setting, seconds) of one full tune."""
-    with tempfile.TemporaryDirectory() as out:
-        words = [sys.executable, "-m", "aio_tuned", "tune", directory, "--json", "--out", out, *arguments.tune]
-        done = subprocess.run(list(map(str, words)), check=True, stdout=subprocess.PIPE, text=True)
-        document = json.loads(done.stdout)
-        rates: dict[str, dict[str, list[float]]] = {"read": {}, "write": {}}
-        for line in Path(document["samples_file"]).read_text().splitlines():
-            sample = json.loads(line)
-            request = sample.get("request")
-            if request and request["purpose"] != "calibrate":
-                key = json.dumps([request["setting"][name] for name in KEYS])
-                rates[request["direction"]].setdefault(key, []).append(sample["bytes"] * 1e9 / sample["elapsed_ns"])
-    found = {way: {key: statistics.median(some) for key, some in each.items()} for way, each in rates.items()}
-    return document["profile"], found, document["profile"]["evidence"]["seconds"]
+def tuned_rates(tuned: Tuned, direction: str) -> dict[str, float]:
+    """Bytes per second by setting."""
+    found: dict[str, list[float]] = {}
+    for visit in tuned.visits(direction):
+        key = json.dumps([visit["request"]["setting"][name] for name in KEYS])
+        found.setdefault(key, []).append(visit["bytes"] * 1e9 / visit["elapsed_ns"])
+    return {key: statistics.median(some) for key, some in found.items()}
 
 
 def spread(rates: dict[str, float], given: Sequence[Setting], count: int, dice: random.Random) -> list[Setting]:
@@ -247,15 +239,6 @@ def compare(
     }
 
 
-@contextlib.contextmanager
-def place(arguments: argparse.Namespace) -> Iterator[Path]:
-    if not arguments.memory:
-        yield arguments.directory
-        return
-    with storage.mounted_filesystem("ext4", 4 << 30, arguments.directory) as made:
-        yield made.path
-
-
 def show(results: list[dict[str, Any]], seconds: list[float]) -> None:
     print(
         "| | ranks, DeepSpeed to itself | ranks, tune to DeepSpeed | ranks, helper to DeepSpeed | helper / DeepSpeed |"
@@ -300,12 +283,13 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     results, seconds = [], []
-    with place(arguments) as directory:
+    with working_directory(arguments.directory, memory=arguments.memory) as directory:
         for _ in range(arguments.tunes):
-            profile, rates, took = tune(directory, arguments)
-            seconds.append(took)
+            tuned = tune(directory, arguments.tune)
+            seconds.append(tuned.profile["evidence"]["seconds"])
             for direction in ("read", "write"):
-                results.append(compare(direction, profile, rates[direction], directory, arguments))
+                rates = tuned_rates(tuned, direction)
+                results.append(compare(direction, tuned.profile, rates, directory, arguments))
                 print(json.dumps({key: results[-1][key] for key in results[-1] if key != "points"}), file=sys.stderr)
             if arguments.output:
                 arguments.output.write_text(json.dumps({"results": results, "seconds": seconds}, indent=1))

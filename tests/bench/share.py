@@ -14,59 +14,47 @@ import argparse
 import collections
 import json
 import statistics
-import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
-from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bench.tuned import Tuned, tune
 
 Rates = dict[str, float]
 
 
-def run(target: str, options: list[str]) -> tuple[float, dict[str, Any], Rates]:
-    """(wall seconds, evidence, GB/s by point) of one sweep."""
-    with tempfile.TemporaryDirectory() as out:
-        started = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, "-m", "aio_tuned", "tune", target, "--json", "--out", out, *options],
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        wall = time.monotonic() - started
-        document = json.loads(done.stdout)
-        rates: dict[str, list[float]] = collections.defaultdict(list)
-        for line in Path(document["samples_file"]).read_text().splitlines():
-            sample = json.loads(line)
-            request = sample["request"]
-            if request["purpose"] != "calibrate":
-                point = json.dumps([request["direction"], request["transfer_bytes"], request["setting"]])
-                rates[point].append(sample["bytes"] / sample["elapsed_ns"])
-        return wall, document["profile"]["evidence"], {key: statistics.fmean(found) for key, found in rates.items()}
+def rates(tuned: Tuned) -> Rates:
+    """GB/s by point."""
+    found: dict[str, list[float]] = collections.defaultdict(list)
+    for direction in ("read", "write"):
+        for visit in tuned.visits(direction):
+            request = visit["request"]
+            point = json.dumps([direction, request["transfer_bytes"], request["setting"]])
+            found[point].append(visit["bytes"] / visit["elapsed_ns"])
+    return {key: statistics.fmean(values) for key, values in found.items()}
 
 
 def error(runs: list[Rates]) -> float:
     """Median over the points that all runs have of the relative standard deviation between them."""
-    shared = set.intersection(*(set(rates) for rates in runs))
+    shared = set.intersection(*(set(run) for run in runs))
     return statistics.median(
-        statistics.stdev(values) / statistics.fmean(values)
-        for key in shared
-        if (values := [rates[key] for rates in runs])
+        statistics.stdev(values) / statistics.fmean(values) for key in shared if (values := [run[key] for run in runs])
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("target")
+    parser.add_argument("target", type=Path)
     arguments, options = parser.parse_known_args()
     print("| target | wall s | measured I/O s | share | points | visits | s per point | GiB read | GiB written |")
     print("|---|---|---|---|---|---|---|---|---|")
     found = []
     for _ in range(arguments.repeats):
-        wall, evidence, rates = run(arguments.target, options)
-        found.append(rates)
+        tuned = tune(arguments.target, options)
+        wall, evidence = tuned.wall_s, tuned.profile["evidence"]
+        found.append(rates(tuned))
         print(
             f"| {evidence['target']} | {wall:.1f} | {evidence['io_seconds']:.1f} | {evidence['io_seconds'] / wall:.1%}"
             f" | {evidence['points_measured']} | {evidence['visits']} | {wall / evidence['points_measured']:.3f}"

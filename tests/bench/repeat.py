@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""Do sweeps of one drive agree with each other, and with a long exhaustive reference?
+
+    repeat.py DIRECTORY [--sweeps 5] [--tune "--write-budget 24G"] [--grid KEY=V,V…]…
+              [--reference-rounds 20] [--reference-s SECONDS] [--memory] [-o FILE]
+
+Each sweep is an `aio-tuned tune` of DIRECTORY's drive, with a seed of its own. The reference visits every distinct
+point of the same grid once a round, reads and then writes, in an order drawn anew, by one helper process with its own
+scratch file and at the first sweep's transfer size. Its rounds are spread between the sweeps, so that both see the
+drive, and the machine, drift alike. A visit is one transfer, or as many as --reference-s (for the whole reference)
+pays for.
+
+Printed are, for reads and for writes: each sweep's choice; whether its published interval covers what the reference has
+for that point, as it is, and with the shift that all points of that sweep have in common; and its regret, how much less
+it gives than the best point. The highest of many noisy values is too high, so the best is found in half of the rounds
+and valued in the other half, both ways (a regret below 0 is noise); what a choice is below the highest value is printed
+too, as the most that it may lose. Then how many pairs of sweeps agree on the point (the same system calls), or on
+points whose reference values are within 1 %; and the same for DeepSpeed's rule, one visit a point and the highest wins,
+with each round as such a sweep. What stands behind ± is a standard error.
+
+With --memory the drive is a loop device over a file in memory, with ext4 on it. Needs root.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from aio_tuned import cli, config, plan
+from aio_tuned.cli_words import load_config
+from aio_tuned.errors import AioTunedError
+from aio_tuned.model import Direction, Grid
+from bench.agreement import Run, show, to_table
+from bench.exhaustive import Exhaustive, course
+from bench.place import working_directory
+from bench.rounds import LEAST_ROUNDS
+from bench.tuned import Tuned, tune
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.exhaustive import Course
+
+
+def configured(directory: Path, options: Sequence[str]) -> config.Config:
+    """The configuration under which `aio-tuned tune` with those options sweeps, as far as the reference needs it."""
+    parsed = cli.parser().parse_args(["tune", str(directory), *options])
+    loaded = load_config(parsed)
+    grid = config.lay_grid(dict(parsed.grid), loaded.grid)
+    return dataclasses.replace(loaded, grid=grid, drop_caches=parsed.drop_caches or loaded.drop_caches)
+
+
+def courses_of(profile: dict[str, Any], grid: Grid) -> tuple[Course, ...]:
+    """What the reference has to visit: each direction that was swept, at its transfer size."""
+    return tuple(
+        course(direction, plan.settings(grid), profile[direction]["transfer_bytes"])
+        for direction in get_args(Direction)
+        if "transfer_bytes" in profile[direction]
+    )
+
+
+async def measure(directory: Path, arguments: argparse.Namespace) -> Run:
+    """Sweep, part of the rounds, sweep, …"""
+    options = [*arguments.tune, *(word for values in arguments.grid for word in ("--grid", values))]
+    known = configured(directory, options)
+    sweeps: list[Tuned] = []
+    courses: tuple[Course, ...] = ()
+    async with await Exhaustive.start(directory, known, arguments.seed) as reference:
+        for number in range(arguments.sweeps):
+            seed = ["--seed", str(arguments.seed + number)]
+            sweeps.append(await asyncio.to_thread(tune, directory, [*options, *seed]))
+            print(f"sweep {number + 1}: {sweeps[-1].wall_s:.0f} s", file=sys.stderr)
+            courses = courses or courses_of(sweeps[0].profile, known.grid)
+            visits = arguments.reference_rounds * sum(len(each.points) for each in courses)
+            due = arguments.reference_rounds * (number + 1) // arguments.sweeps
+            while (made := len(courses[0].rounds)) < due:
+                await reference.round(courses, int(arguments.reference_s * 1e9 / visits))
+                print(f"round {made + 1} of {arguments.reference_rounds}", file=sys.stderr)
+    return Run(sweeps=tuple(sweeps), courses=courses)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--sweeps", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=1, help="of the first sweep; the others have the next ones")
+    parser.add_argument("--tune", type=shlex.split, default=[], metavar="OPTIONS", help="of aio-tuned tune")
+    parser.add_argument("--grid", action="append", default=[], metavar="KEY=V,V…", help="as aio-tuned tune's")
+    parser.add_argument("--reference-rounds", type=int, default=20)
+    parser.add_argument(
+        "--reference-s", type=float, default=0.0, help="of the whole reference, at least a transfer a visit"
+    )
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("-o", "--output", type=Path, help="for the figures behind the tables, as JSON")
+    arguments = parser.parse_args()
+    if arguments.sweeps < 1 or arguments.reference_rounds < LEAST_ROUNDS:
+        parser.error(f"at least one sweep and {LEAST_ROUNDS} rounds are needed")
+    try:
+        with working_directory(arguments.directory, memory=arguments.memory) as directory:
+            run = asyncio.run(measure(directory, arguments))
+    except (AioTunedError, OSError, subprocess.CalledProcessError) as error:
+        sys.exit(f"repeat.py: {error}")
+    if arguments.output:
+        arguments.output.write_text(json.dumps(to_table(run)))
+    show(run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""Rounds of visits to the same points -> what each point is worth, and what choosing it loses. Pure.
+
+`logs` is always the natural logarithm of bytes/s, one row a round and one column a point. A drive that drifts moves a
+whole round: the median over its points is the round's level, and a point is what it has above that.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Logs = NDArray[np.float64]
+
+# Two in each half: the least of which there is a median, and something to draw anew.
+LEAST_ROUNDS = 4
+# The standard error of a standard error from this many is 1 / sqrt(2 * 200), 5 %.
+_RESAMPLES = 200
+# Two points are alike if they differ by no more than this.
+ALIKE = 0.01
+
+
+def levels(logs: Logs) -> Logs:
+    """The level of each round."""
+    found: Logs = np.median(logs, axis=1)
+    return found
+
+
+def values(logs: Logs) -> Logs:
+    """The value of each point: the median over the rounds of what it has above the round's level."""
+    found: Logs = np.median(logs - levels(logs)[:, None], axis=0)
+    return found
+
+
+def _loses(search: Logs, check: Logs) -> Logs:
+    valued = values(check)
+    found: Logs = valued[int(np.argmax(values(search)))] - valued
+    return found
+
+
+def regrets(logs: Logs) -> Logs:
+    """What each point loses against the best one, as a difference of logarithms.
+
+    The highest of many noisy values is too high. So the best is found in every second round and valued in the others,
+    then the other way round. A point that is better than what was found so has less than 0.
+    """
+    even, odd = logs[::2], logs[1::2]
+    found: Logs = (_loses(even, odd) + _loses(odd, even)) / 2
+    return found
+
+
+def _drawn(logs: Logs, dice: np.random.Generator) -> Logs:
+    """As many rounds, drawn anew with replacement from the even and from the odd ones: the halves share none."""
+    found = np.empty_like(logs)
+    for half in (slice(0, None, 2), slice(1, None, 2)):
+        rows = logs[half]
+        found[half] = rows[dice.integers(len(rows), size=len(rows))]
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A figure with its standard error, both relative (0.01: one percent)."""
+
+    value: float
+    error: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.2%} ± {self.error:.2%}"
+
+
+def _share(logs: Any) -> Any:  # noqa: ANN401 - a number or an array, as given
+    """What is lost, of what the best has."""
+    return -np.expm1(-logs)
+
+
+class Reference:
+    """What the rounds say. Standard errors are by the bootstrap over the rounds (Efron 1979)."""
+
+    def __init__(self, logs: Logs) -> None:
+        if len(logs) < LEAST_ROUNDS:
+            raise ValueError(f"{len(logs)} rounds: at least {LEAST_ROUNDS} are needed, for two halves")
+        self.logs = logs
+        self.levels, self.values, self.regrets = levels(logs), values(logs), _share(regrets(logs))
+        dice = np.random.default_rng(0)
+        again = [_drawn(logs, dice) for _ in range(_RESAMPLES)]
+        self.value_errors = np.std([values(rounds) for rounds in again], axis=0)
+        self._again = _share(np.array([regrets(rounds) for rounds in again]))
+
+    def regret(self, at: int) -> Estimate:
+        """What the point at that place loses."""
+        return Estimate(value=float(self.regrets[at]), error=float(self._again[:, at].std()))
+
+    def mean_regret(self, chosen: Sequence[int]) -> Estimate:
+        """What the points lose on average; they are all held against the same reference, and err with it."""
+        places = list(chosen)
+        error = float(self._again[:, places].mean(axis=1).std())
+        return Estimate(value=float(self.regrets[places].mean()), error=error)
+
+    def below_highest(self, chosen: Sequence[int]) -> float:
+        """What the points are on average below the highest value, which is too high: more than they lose."""
+        return float(_share(self.values.max() - self.values[list(chosen)]).mean())
+
+    def alike(self, one: int, other: int) -> bool:
+        """Whether the two differ by no more than a percent."""
+        return bool(abs(self.values[one] - self.values[other]) <= np.log1p(ALIKE))
+
+
+def pairs(chosen: Sequence[int]) -> list[tuple[int, int]]:
+    """Every pair of choices."""
+    return list(itertools.combinations(chosen, 2))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Single:
+    """DeepSpeed's rule, one visit a point and the highest wins: what each round would have chosen and lost."""
+
+    chosen: tuple[int, ...]
+    regrets: tuple[float, ...]
+
+    @property
+    def mean_regret(self) -> Estimate:
+        """What they lose on average; the error is by their scatter, and the reference's own is not in it."""
+        error = statistics.stdev(self.regrets) / len(self.regrets) ** 0.5
+        return Estimate(value=statistics.fmean(self.regrets), error=error)
+
+
+def single_visits(logs: Logs) -> Single:
+    """Each round as a sweep of its own, held against all others."""
+    chosen = tuple(int(place) for place in np.argmax(logs, axis=1))
+    lost = [_share(regrets(np.delete(logs, row, axis=0)))[place] for row, place in enumerate(chosen)]
+    return Single(chosen=chosen, regrets=tuple(float(share) for share in lost))
