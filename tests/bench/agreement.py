@@ -55,7 +55,7 @@ def _shift(sweep: Tuned, course: Course, reference: Reference) -> float:
     of_point: dict[int, list[float]] = {}
     for visit in sweep.visits(course.direction):
         # DeepSpeed's default is visited whether the grid has it or not.
-        with contextlib.suppress(StopIteration):
+        with contextlib.suppress(ValueError):
             at = course.place(_setting(visit["request"]["setting"]))
             of_point.setdefault(at, []).append(float(np.log(visit["bytes"] * 1e9 / visit["elapsed_ns"])))
     level = float(np.median(reference.levels))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import random
-import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aio_tuned import plan, stats
+from aio_tuned import plan, stats, sysfs
+from aio_tuned.errors import TargetError
 from aio_tuned.helper import Helper, arguments, find
-from aio_tuned.model import Request, Target
+from aio_tuned.model import Request, Skip
+from aio_tuned.survey import survey
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -22,26 +23,26 @@ if TYPE_CHECKING:
 
 # A visit that others have disturbed is made again so often; the last one counts, and the table says how many.
 _MOST_TRIES = 4
-# The sweeps' own share (eligibility.py), taken from what this process leaves them: all that are made beside it have the
-# same room.
-_FREE_SHARE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
-    """One direction: its points at a transfer size, and the rounds made so far, a visit a point in their order."""
+    """One direction: its distinct points at a transfer size, and the rounds so far, a visit a point in their order.
+
+    A visit goes on for `visit_ns` and `visit_bytes` at most (0: no limit), as the helper's protocol has it.
+    """
 
     direction: Direction
     transfer_bytes: int
+    visit_ns: int
+    visit_bytes: int
     points: tuple[Point, ...]
     rounds: list[list[Sample]] = field(default_factory=list)
 
     def place(self, setting: Setting) -> int:
-        """Which point is the setting's: the one that is the same program at this transfer size."""
-        wanted = plan.program(setting, self.transfer_bytes)
-        return next(
-            at for at, point in enumerate(self.points) if plan.program(point.setting, self.transfer_bytes) == wanted
-        )
+        """Which point is the setting's, the same program at this transfer size; ValueError if none is."""
+        programs = [plan.program(point.setting, self.transfer_bytes) for point in self.points]
+        return programs.index(plan.program(setting, self.transfer_bytes))
 
     @property
     def visits(self) -> list[Sample]:
@@ -49,29 +50,26 @@ class Course:
         return [visit for made in self.rounds for visit in made]
 
 
-def course(direction: Direction, settings: Sequence[Setting], transfer_bytes: int) -> Course:
-    """The distinct points of the settings."""
-    return Course(direction=direction, transfer_bytes=transfer_bytes, points=plan.points(settings, transfer_bytes))
-
-
 class Exhaustive:
-    """A helper on a scratch file of its own. `async with await Exhaustive.start(…)`; others may tune in between."""
+    """A helper with a scratch file, as a sweep of the directory would have them: `async with await start(…)`."""
 
-    def __init__(self, helper: Helper, seed: int) -> None:
+    def __init__(self, helper: Helper, dice: random.Random) -> None:
         self._helper = helper
-        self._dice = random.Random(seed)
+        self._dice = dice
         self._next_id = 1
 
     @classmethod
-    async def start(cls, directory: Path, config: Config, seed: int) -> Exhaustive:
-        """Fill the scratch file; the buffer is as large as a tune's."""
-        span = min(config.span_bytes, shutil.disk_usage(directory).free // _FREE_SHARE) >> 20 << 20
+    async def start(cls, directory: Path, config: Config, dice: random.Random) -> Exhaustive:
+        """Fill the scratch file; TargetError if a sweep would have none there."""
+        found = survey(directory, config, raw=False, read_only=False)
+        if isinstance(found.decision, Skip):
+            raise TargetError(f"{directory}: {found.decision.reason}")
         words = arguments(
-            Target(kind="scratch", path=directory, span_bytes=span),
+            found.decision,
             allow_write=True,
-            most_transfer_bytes=min(config.transfer_bytes, span),
+            most_transfer_bytes=min(config.transfer_bytes, found.decision.span_bytes),
             drop_caches=config.drop_caches,
-            counters=(),
+            counters=[path / "stat" for path in sysfs.counting(sysfs.directory(found.device.device_number))],
         )
         helper = await Helper.start(find(), words)
         try:
@@ -79,7 +77,7 @@ class Exhaustive:
         except BaseException:
             await helper.close()
             raise
-        return cls(helper, seed)
+        return cls(helper, dice)
 
     async def __aenter__(self) -> Self:
         return self
@@ -87,22 +85,23 @@ class Exhaustive:
     async def __aexit__(self, *_: object) -> None:
         await self._helper.close()
 
-    async def round(self, courses: Sequence[Course], visit_ns: int) -> None:
-        """One visit to every point, of at least one transfer and that long."""
-        for each in courses:
+    async def round(self, courses: Sequence[Course]) -> None:
+        """One visit to every point, direction by direction."""
+        for course in courses:
             made: dict[int, Sample] = {}
-            for at in self._dice.sample(range(len(each.points)), len(each.points)):
-                made[at] = await self._visit(each, each.points[at], visit_ns)
-            each.rounds.append([made[at] for at in range(len(each.points))])
+            for at in self._dice.sample(range(len(course.points)), len(course.points)):
+                made[at] = await self._visit(course, course.points[at])
+            course.rounds.append([made[at] for at in range(len(course.points))])
 
-    async def _visit(self, course: Course, point: Point, visit_ns: int) -> Sample:
+    async def _visit(self, course: Course, point: Point) -> Sample:
         for _ in range(_MOST_TRIES):
             request = Request(
                 id=self._next_id,
                 direction=course.direction,
                 setting=point.setting,
                 transfer_bytes=course.transfer_bytes,
-                min_ns=visit_ns,
+                min_ns=course.visit_ns,
+                max_bytes=course.visit_bytes,
             )
             self._next_id += 1
             sample = await self._helper.measure(request)

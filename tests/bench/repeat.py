@@ -5,10 +5,11 @@
               [--reference-rounds 20] [--reference-s SECONDS] [--memory] [-o FILE]
 
 Each sweep is an `aio-tuned tune` of DIRECTORY's drive, with a seed of its own. The reference visits every distinct
-point of the same grid once a round, reads and then writes, in an order drawn anew, by one helper process with its own
-scratch file and at the first sweep's transfer size. Its rounds are spread between the sweeps, so that both see the
-drive, and the machine, drift alike. A visit is one transfer, or as many as --reference-s (for the whole reference)
-pays for.
+point of the same grid once a round, reads and then writes, in an order drawn anew and at the first sweep's transfer
+size. Its rounds are spread between the sweeps, so that both see the drive, and the machine, drift alike. As many rounds
+as stand between two sweeps are made by one helper process, with its own buffer and scratch file as a sweep has them:
+what comes of where these happen to lie is averaged out. A visit is as long as the first sweep's, or as
+--reference-s, for the whole reference, pays for; it has one transfer at least.
 
 Printed are, for reads and for writes: each sweep's choice; whether its published interval covers what the reference has
 for that point, as it is, and with the shift that all points of that sweep have in common; and its regret, how much less
@@ -27,11 +28,12 @@ import argparse
 import asyncio
 import dataclasses
 import json
+import random
 import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -40,7 +42,7 @@ from aio_tuned.cli_words import load_config
 from aio_tuned.errors import AioTunedError
 from aio_tuned.model import Direction, Grid
 from bench.agreement import Run, show, to_table
-from bench.exhaustive import Exhaustive, course
+from bench.exhaustive import Course, Exhaustive
 from bench.place import working_directory
 from bench.rounds import LEAST_ROUNDS
 from bench.tuned import Tuned, tune
@@ -48,42 +50,58 @@ from bench.tuned import Tuned, tune
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.exhaustive import Course
-
 
 def configured(directory: Path, options: Sequence[str]) -> config.Config:
     """The configuration under which `aio-tuned tune` with those options sweeps, as far as the reference needs it."""
     parsed = cli.parser().parse_args(["tune", str(directory), *options])
-    loaded = load_config(parsed)
-    grid = config.lay_grid(dict(parsed.grid), loaded.grid)
-    return dataclasses.replace(loaded, grid=grid, drop_caches=parsed.drop_caches or loaded.drop_caches)
+    known = load_config(parsed)
+    known = dataclasses.replace(known, grid=config.lay_grid(dict(parsed.grid), known.grid))
+    if parsed.drop_caches is not None:
+        known = dataclasses.replace(known, drop_caches=parsed.drop_caches)
+    if (budget := parsed.write_budget) is not None:  # the size of the scratch file hangs on it
+        known = dataclasses.replace(known, write_budget=budget, write_budget_floor=budget)
+    return known
 
 
-def courses_of(profile: dict[str, Any], grid: Grid) -> tuple[Course, ...]:
-    """What the reference has to visit: each direction that was swept, at its transfer size."""
-    return tuple(
-        course(direction, plan.settings(grid), profile[direction]["transfer_bytes"])
-        for direction in get_args(Direction)
-        if "transfer_bytes" in profile[direction]
+def course(direction: Direction, sweep: Tuned, grid: Grid) -> Course:
+    """What the reference has to visit of a direction: all of the grid, as the sweep has visited it."""
+    transfer_bytes = sweep.profile[direction]["transfer_bytes"]
+    like = sweep.visits(direction)[0]["request"]
+    return Course(
+        direction=direction,
+        transfer_bytes=transfer_bytes,
+        visit_ns=like["min_ns"],
+        visit_bytes=like["max_bytes"],
+        points=plan.points(plan.settings(grid), transfer_bytes),
     )
+
+
+def courses_of(sweep: Tuned, grid: Grid, visits_s: float | None) -> tuple[Course, ...]:
+    """A course for each direction that was swept; `visits_s`, if given, are for one visit to every point."""
+    found = [course(way, sweep, grid) for way in get_args(Direction) if "transfer_bytes" in sweep.profile[way]]
+    if visits_s is not None:
+        visit_ns = int(visits_s * 1e9 / sum(len(each.points) for each in found))
+        found = [dataclasses.replace(each, visit_ns=visit_ns, visit_bytes=0) for each in found]
+    return tuple(found)
 
 
 async def measure(directory: Path, arguments: argparse.Namespace) -> Run:
     """Sweep, part of the rounds, sweep, …"""
     options = [*arguments.tune, *(word for values in arguments.grid for word in ("--grid", values))]
     known = configured(directory, options)
+    round_s = arguments.reference_s and arguments.reference_s / arguments.reference_rounds
+    dice = random.Random(arguments.seed)
     sweeps: list[Tuned] = []
     courses: tuple[Course, ...] = ()
-    async with await Exhaustive.start(directory, known, arguments.seed) as reference:
-        for number in range(arguments.sweeps):
-            seed = ["--seed", str(arguments.seed + number)]
-            sweeps.append(await asyncio.to_thread(tune, directory, [*options, *seed]))
-            print(f"sweep {number + 1}: {sweeps[-1].wall_s:.0f} s", file=sys.stderr)
-            courses = courses or courses_of(sweeps[0].profile, known.grid)
-            visits = arguments.reference_rounds * sum(len(each.points) for each in courses)
-            due = arguments.reference_rounds * (number + 1) // arguments.sweeps
+    for number in range(arguments.sweeps):
+        seed = ["--seed", str(arguments.seed + number)]
+        sweeps.append(tune(directory, [*options, *seed]))
+        print(f"sweep {number + 1}: {sweeps[-1].wall_s:.0f} s", file=sys.stderr)
+        courses = courses or courses_of(sweeps[0], known.grid, round_s)
+        due = arguments.reference_rounds * (number + 1) // arguments.sweeps
+        async with await Exhaustive.start(directory, known, dice) as reference:
             while (made := len(courses[0].rounds)) < due:
-                await reference.round(courses, int(arguments.reference_s * 1e9 / visits))
+                await reference.round(courses)
                 print(f"round {made + 1} of {arguments.reference_rounds}", file=sys.stderr)
     return Run(sweeps=tuple(sweeps), courses=courses)
 
@@ -97,13 +115,13 @@ def main() -> None:
     parser.add_argument("--grid", action="append", default=[], metavar="KEY=V,V…", help="as aio-tuned tune's")
     parser.add_argument("--reference-rounds", type=int, default=20)
     parser.add_argument(
-        "--reference-s", type=float, default=0.0, help="of the whole reference, at least a transfer a visit"
+        "--reference-s", type=float, help="of the whole reference (default: visits as the first sweep's)"
     )
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("-o", "--output", type=Path, help="for the figures behind the tables, as JSON")
     arguments = parser.parse_args()
-    if arguments.sweeps < 1 or arguments.reference_rounds < LEAST_ROUNDS:
-        parser.error(f"at least one sweep and {LEAST_ROUNDS} rounds are needed")
+    if not 1 <= arguments.sweeps <= arguments.reference_rounds or arguments.reference_rounds < LEAST_ROUNDS:
+        parser.error(f"--reference-rounds must be {LEAST_ROUNDS} and one a sweep at least, and there must be a sweep")
     try:
         with working_directory(arguments.directory, memory=arguments.memory) as directory:
             run = asyncio.run(measure(directory, arguments))
