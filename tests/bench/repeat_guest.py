@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """repeat.py on throttled NVMe drives, in the guest of tests/vm.
 
-    repeat_guest.py [--drive bandwidth] [--drive requests] [--tune "--time-budget 60s"] [--grid KEY=V,V…]… [OPTIONS]
+    repeat_guest.py [--drive bandwidth] [--drive requests] [OPTIONS]
 
-Each drive is plugged in, given an ext4, and handed to repeat.py inside, whose tables are printed; its options are
-repeat.py's, too. "bandwidth" gives 200 MB/s for reads and 100 MB/s for writes, whatever the setting: nearly all points
-tie. "requests" gives 1000 requests a second and 100 MB/s: blocks below 100 KB are slower, and so are requests that are
-submitted one at a time, for those of a batch are merged on the way. Both limits are QEMU's, and far below what its
-software emulation could do. Needs root, and what tests/vm needs.
+Each drive is plugged in, given an ext4, and handed to repeat.py inside, whose tables are printed. OPTIONS are
+repeat.py's: --sweeps, --reference-rounds, --tune, --grid and so on. "bandwidth" gives 200 MB/s for reads and 100 MB/s
+for writes, whatever the setting. "requests" gives 1000 requests a second and 100 MB/s, so that blocks below 100 KB are
+slower; requests that are submitted in one batch may be merged on the way to it. Both limits are QEMU's, and so low that
+they decide and not its software emulation. Needs root, and what tests/vm needs.
 """
 
 from __future__ import annotations
@@ -44,17 +44,19 @@ class Throttled:
     grid: tuple[str, ...]
 
 
-MODES = ("overlap_events=true,false", "single_submit=true,false")
+MODES = ("io_parallelism=1", "overlap_events=true,false", "single_submit=true,false")
 DRIVES = {
     "bandwidth": Throttled(
-        limits={"read_bps": 200e6, "write_bps": 100e6},
-        grid=("block_size=128K,1M", "queue_depth=4,32", "io_parallelism=1,2", *MODES),
+        limits={"read_bps": 200e6, "write_bps": 100e6}, grid=("block_size=128K,1M", "queue_depth=4,32", *MODES)
     ),
     "requests": Throttled(
         limits={"total_iops": 1000, "total_bps": 100e6},
-        grid=("block_size=16K,64K,128K,512K", "queue_depth=8,32", "io_parallelism=1", *MODES),
+        grid=("block_size=16K,64K,128K,512K", "queue_depth=32", *MODES),
     ),
 }
+# While nothing is in flight QEMU saves up what the drive might have moved, for a tenth of a second at most. So that the
+# pauses between transfers weigh little these should last most of a second, as with 16 points and this budget.
+TUNE = "--time-budget 60s"
 
 
 def run(guest: Guest, name: str, options: Sequence[str], timeout_s: float) -> str:
@@ -63,17 +65,19 @@ def run(guest: Guest, name: str, options: Sequence[str], timeout_s: float) -> st
     drive = guest.hotplug(name.upper(), SIZE, extra={"mdts": 9})
     point = guest.mount(drive.dev)
     guest.throttle(drive.serial, **DRIVES[name].limits)
-    # Of several lists for one parameter the last holds: the options' own come after the drive's.
+    # Of several values for one option, and for one parameter of the grid, the last holds: those given come after.
     grid = [f"--grid={values}" for values in DRIVES[name].grid]
     try:
-        return guest.sh([PYTHON, "/root/tests/bench/repeat.py", point, *grid, *options], timeout_s)
+        return guest.sh([PYTHON, "/root/tests/bench/repeat.py", point, f"--tune={TUNE}", *grid, *options], timeout_s)
     finally:
         guest.sh(f"umount {point}")
         guest.unplug(drive.serial)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--drive", action="append", choices=list(DRIVES))
     parser.add_argument("--timeout-s", type=float, default=7200, help="of one drive")
     arguments, options = parser.parse_known_args()
