@@ -13,11 +13,11 @@ what comes of where these happen to lie is averaged out. A visit is as long as t
 
 Printed are, for reads and for writes: each sweep's choice; whether its published interval covers what the reference has
 for that point, as it is, and with the shift that all points of that sweep have in common; and its regret, how much less
-it gives than the best point. The highest of many noisy values is too high, so the best is found in half of the rounds
-and valued in the other half, both ways (a regret below 0 is noise); what a choice is below the highest value is printed
-too, as the most that it may lose. Then how many pairs of sweeps agree on the point (the same system calls), or on
-points whose reference values are within 1 %; and the same for DeepSpeed's rule, one visit a point and the highest wins,
-with each round as such a sweep. What stands behind ± is a standard error.
+it gives than the best point. The highest of many noisy values is too high, so for each round the best is found in all
+others (a regret below 0 is noise); what a choice is below the highest value is printed too. Then how many pairs of
+sweeps agree on the point (the same system calls), or on points whose reference values are within 1 %; and the
+same for DeepSpeed's rule, one visit a point and the highest wins, with each round as such a sweep. What stands behind ±
+is a standard error.
 
 With --memory the drive is a loop device over a file in memory, with ext4 on it. Needs root.
 """

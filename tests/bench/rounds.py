@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Logs = NDArray[np.float64]
 
-# Two in each half: the least of which there is a median, and something to draw anew.
+# What one round would have chosen is judged by the other three, and in each the best by the two that are left.
 LEAST_ROUNDS = 4
 # The standard error of a standard error from this many is 1 / sqrt(2 * 200), 5 %.
 _RESAMPLES = 200
@@ -34,35 +34,33 @@ def levels(logs: Logs) -> Logs:
     return found
 
 
+def above(logs: Logs) -> Logs:
+    """What each visit has above its round's level."""
+    return logs - levels(logs)[:, None]
+
+
 def values(logs: Logs) -> Logs:
-    """The value of each point: the median over the rounds of what it has above the round's level."""
-    found: Logs = np.median(logs - levels(logs)[:, None], axis=0)
+    """The value of each point: the median over the rounds of what it has above the level."""
+    found: Logs = np.median(above(logs), axis=0)
     return found
 
 
-def _loses(search: Logs, check: Logs) -> Logs:
-    valued = values(check)
-    found: Logs = valued[int(np.argmax(values(search)))] - valued
+def losses(logs: Logs) -> Logs:
+    """By how much each visit is below the best point's in the same round.
+
+    The highest of many noisy values is too high. So for each round the best point is found in all others, and what it
+    has in this one owes nothing to having been found. A visit that is better has less than 0.
+    """
+    found = np.empty_like(logs)
+    for row in range(len(logs)):
+        best = int(np.argmax(values(np.delete(logs, row, axis=0))))
+        found[row] = logs[row, best] - logs[row]
     return found
 
 
 def regrets(logs: Logs) -> Logs:
-    """What each point loses against the best one, as a difference of logarithms.
-
-    The highest of many noisy values is too high. So the best is found in every second round and valued in the others,
-    then the other way round. A point that is better than what was found so has less than 0.
-    """
-    even, odd = logs[::2], logs[1::2]
-    found: Logs = (_loses(even, odd) + _loses(odd, even)) / 2
-    return found
-
-
-def _drawn(logs: Logs, dice: np.random.Generator) -> Logs:
-    """As many rounds, drawn anew with replacement from the even and from the odd ones: the halves share none."""
-    found = np.empty_like(logs)
-    for half in (slice(0, None, 2), slice(1, None, 2)):
-        rows = logs[half]
-        found[half] = rows[dice.integers(len(rows), size=len(rows))]
+    """What each point loses against the best one, as a difference of logarithms: the median over the rounds."""
+    found: Logs = np.median(losses(logs), axis=0)
     return found
 
 
@@ -87,13 +85,12 @@ class Reference:
 
     def __init__(self, logs: Logs) -> None:
         if len(logs) < LEAST_ROUNDS:
-            raise ValueError(f"{len(logs)} rounds: at least {LEAST_ROUNDS} are needed, for two halves")
+            raise ValueError(f"{len(logs)} rounds: at least {LEAST_ROUNDS} are needed")
         self.logs = logs
         self.levels, self.values, self.regrets = levels(logs), values(logs), _share(regrets(logs))
-        dice = np.random.default_rng(0)
-        again = [_drawn(logs, dice) for _ in range(_RESAMPLES)]
-        self.value_errors = np.std([values(rounds) for rounds in again], axis=0)
-        self._again = _share(np.array([regrets(rounds) for rounds in again]))
+        drawn = np.random.default_rng(0).integers(len(logs), size=(_RESAMPLES, len(logs)))
+        self.value_errors = np.median(above(logs)[drawn], axis=1).std(axis=0)
+        self._again = _share(np.median(losses(logs)[drawn], axis=1))
 
     def regret(self, at: int) -> Estimate:
         """What the point at that place loses."""
