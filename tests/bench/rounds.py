@@ -45,23 +45,23 @@ def values(logs: Logs) -> Logs:
     return found
 
 
-def losses(logs: Logs) -> Logs:
-    """By how much each visit is below the best point's in the same round.
-
-    The highest of many noisy values is too high. So for each round the best point is found in all others, and what it
-    has in this one owes nothing to having been found. A visit that is better has less than 0.
-    """
-    found = np.empty_like(logs)
-    for row in range(len(logs)):
-        best = int(np.argmax(values(np.delete(logs, row, axis=0))))
-        found[row] = logs[row, best] - logs[row]
+def _regrets(high: Logs, drawn: NDArray[np.int64]) -> Logs:
+    """regrets() of the rounds drawn, of which `high` is what above() says; a round may be drawn more than once."""
+    lost = np.empty_like(high)
+    for row in np.unique(drawn):
+        best = int(np.argmax(np.median(high[drawn[drawn != row]], axis=0)))
+        lost[row] = high[row, best] - high[row]
+    found: Logs = np.median(lost[drawn], axis=0)
     return found
 
 
 def regrets(logs: Logs) -> Logs:
-    """What each point loses against the best one, as a difference of logarithms: the median over the rounds."""
-    found: Logs = np.median(losses(logs), axis=0)
-    return found
+    """What each point loses against the best one, as a difference of logarithms: the median over the rounds.
+
+    The highest of many noisy values is too high. So for each round the best point is found in all others, and what it
+    has in this one owes nothing to having been found. A point that is better has less than 0.
+    """
+    return _regrets(above(logs), np.arange(len(logs)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +89,10 @@ class Reference:
         self.logs = logs
         self.levels, self.values, self.regrets = levels(logs), values(logs), _share(regrets(logs))
         drawn = np.random.default_rng(0).integers(len(logs), size=(_RESAMPLES, len(logs)))
-        self.value_errors = np.median(above(logs)[drawn], axis=1).std(axis=0)
-        self._again = _share(np.median(losses(logs)[drawn], axis=1))
+        drawn = drawn[np.ptp(drawn, axis=1) > 0]  # one round alone has no others
+        high = above(logs)
+        self.value_errors = np.median(high[drawn], axis=1).std(axis=0)
+        self._again = _share(np.array([_regrets(high, each) for each in drawn]))
 
     def regret(self, at: int) -> Estimate:
         """What the point at that place loses."""
