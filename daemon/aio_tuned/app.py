@@ -99,6 +99,7 @@ def tune(options: TuneOptions, watcher: Watcher) -> Tuned:
         helper=find(options.helper),
         raw=options.raw,
         read_only=options.read_only,
+        others=shelf.Shelf(options.config.profiles, options.config.state).recall_all(),
     )
     publish.check_writable(options.profiles)
     publish.check_writable(options.state)

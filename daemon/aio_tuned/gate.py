@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from aio_tuned import manners, stats
 from aio_tuned.blocking import TooLateError, in_thread, within
 from aio_tuned.errors import DeferredError
+from aio_tuned.manners import Heat
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -38,7 +40,8 @@ class Gate:
 
     It measures while our helper is idle: what the drive moves then is others'. `notice` gets the reason of a pause
     whenever it is looked at anew, and "" when the pause is over. `paused_s` is the time spent in pauses, and
-    `peak_celsius` the hottest that the drive has been seen (None: it has no sensor). `now` gives local time.
+    `peak_celsius` the hottest that the drive has been seen (None: it has no sensor); `heat` says whether that was too
+    hot. `now` gives local time.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Gate:
     ) -> None:
         self.paused_s = 0.0
         self.peak_celsius: float | None = None
+        self.heat = Heat()
         self._rules = rules
         self._sensors = sensors
         self._notice = notice
@@ -96,6 +100,7 @@ class Gate:
             self._felt_at = self._monotonic()
             for each in found:
                 self.peak_celsius = max(each.celsius, self.peak_celsius or each.celsius)
+            self.heat = replace(self.heat, warned=manners.worse(self.heat.warned, found))
             self._hot = manners.heat(found, self._rules, was_hot=bool(self._hot))
         return self._hot
 
@@ -113,6 +118,7 @@ class Gate:
 
     async def _pause(self, reason: str) -> None:
         begun = self._monotonic()
+        self.heat = replace(self.heat, pauses=self.heat.pauses + bool(self._hot))
         try:
             while reason:
                 self._notice(reason)

@@ -161,6 +161,7 @@ def parse_hello(message: dict[str, Any]) -> Hello:
 def parse_point(message: dict[str, Any], request: Request) -> Sample:
     """The sample that answers `request`; HelperError if it does not, or if its numbers cannot be."""
     try:
+        cpu_ns = [int(message.get(key, 0)) for key in ("cpu_user_ns", "cpu_system_ns")]
         sample = Sample(
             request=request,
             transfers_ns=tuple(int(ns) for ns in message["transfers_ns"]),
@@ -173,6 +174,7 @@ def parse_point(message: dict[str, Any], request: Request) -> Sample:
             cache_dropped=bool(message["cache"]["dropped"]),
             device_read_bytes=int(message["counters"]["read_bytes"]),
             device_write_bytes=int(message["counters"]["write_bytes"]),
+            cpu_ns=sum(cpu_ns),
         )
         answers = message["id"], message["op"], message["transfer_bytes"]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -186,6 +188,7 @@ def parse_point(message: dict[str, Any], request: Request) -> Sample:
         or sample.bytes != len(sample.transfers_ns) * request.transfer_bytes
         or sample.wall_ns < sample.elapsed_ns
         or min(sample.latency_p50_ns, sample.latency_p99_ns, sample.device_read_bytes, sample.device_write_bytes) < 0
+        or min(cpu_ns) < 0
         or sample.cache_verdict not in ("device", "cache", "unknown")
     ):
         raise HelperError(

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class Job:
     """One sweep. `settings` and `against` make it a check of a sibling's profile instead of a full one.
 
-    `journal` is where it leaves what a later worker needs to go on; `ledger` counts the bytes written.
+    `others` are profiles of drives of the same kind. `journal` is where it leaves what a later worker needs to go on;
+    `ledger` counts the bytes written.
     """
 
     device: Device
@@ -30,6 +31,7 @@ class Job:
     ledger: Path
     settings: Mapping[Direction, tuple[Setting, ...]] | None = None
     against: Profile | None = None
+    others: tuple[Profile, ...] = ()
 
 
 def send(job: Job, pipe: IO[bytes]) -> None:

@@ -54,6 +54,33 @@ class Temperature:
     warning_celsius: float | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warned:
+    """A reading at or above the drive's own warning threshold, `limit`; in degrees Celsius."""
+
+    celsius: float
+    limit: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heat:
+    """What was seen of a drive's heat during a sweep: the reading furthest above a threshold, and pauses to cool."""
+
+    warned: Warned | None = None
+    pauses: int = 0
+
+
+def worse(known: Warned | None, temperatures: Sequence[Temperature]) -> Warned | None:
+    """The reading that is furthest above its drive's own threshold, the one known before included."""
+    over = [
+        Warned(celsius=each.celsius, limit=each.warning_celsius)
+        for each in temperatures
+        if each.warning_celsius is not None and each.celsius >= each.warning_celsius
+    ]
+    candidates = [known, *over] if known else over
+    return max(candidates, key=lambda one: one.celsius - one.limit, default=None)
+
+
 def busy(foreign_bytes: int | None, pressure_us: int | None, seconds: float, manners: Manners) -> str:
     """Why others need the drive, if over `seconds` they moved so much on it and waited so long for I/O.
 

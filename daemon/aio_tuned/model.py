@@ -208,7 +208,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One visit as the helper reported it."""
+    """One visit as the helper reported it; `cpu_ns` is its processor time over all threads, 0 if unknown."""
 
     request: Request
     transfers_ns: tuple[int, ...]
@@ -221,6 +221,7 @@ class Sample:
     cache_dropped: bool
     device_read_bytes: int
     device_write_bytes: int
+    cpu_ns: int = 0
 
     @property
     def bytes_per_s(self) -> float:
@@ -230,7 +231,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointStats:
-    """What is known of one point; `bytes_per_s` lies within `low` and `high` with 95 % confidence."""
+    """What is known of one point; `bytes_per_s` lies within `low` and `high` with 95 % confidence.
+
+    `cpu_s_per_gb` is the processor time for 10^9 bytes, over all threads; 0 if unknown.
+    """
 
     point: Point
     bytes_per_s: float
@@ -238,6 +242,7 @@ class PointStats:
     high_bytes_per_s: float
     visits: int
     latency_p99_us: float
+    cpu_s_per_gb: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from aio_tuned.model import (
 from aio_tuned.profile import SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from aio_tuned.model import Device, Direction, Fingerprint, Grid, Target
 
@@ -140,6 +140,11 @@ def _of_own(own: Profile, changed: tuple[str, ...], target: Target | None) -> Ve
     return Verdict(publish=own, sweep="none", stale=False, reason=reason)
 
 
+def twins(device: Device, others: Iterable[Profile]) -> tuple[Profile, ...]:
+    """The drives of the same model and firmware among the others that were measured in full."""
+    return tuple(other for other in others if _is_sibling(device, other, None))
+
+
 def _is_sibling(device: Device, other: Profile, target: Target | None) -> bool:
     """Whether the other drive is of the same kind, and was measured as soundly as this one can be.
 
@@ -238,23 +243,27 @@ def check_settings(sibling: Profile, grid: Grid) -> Mapping[Direction, tuple[Set
     return found
 
 
+def apart(here: Result, there: Sequence[Result], tolerance: float) -> bool:
+    """Whether a result lies outside the range of all the others, by more than the intervals and a margin."""
+    margin = max(tolerance, _LEAST_MARGIN)
+    here_low, here_high = here.throughput_ci95_bytes_per_s
+    there_low = min(one.throughput_ci95_bytes_per_s[0] for one in there)
+    there_high = max(one.throughput_ci95_bytes_per_s[1] for one in there)
+    return here_high * (1 + margin) < there_low * (1 - margin) or here_low * (1 - margin) > there_high * (1 + margin)
+
+
 def check_agrees(sibling: Profile, checked: Profile, tolerance: float) -> str:
     """A sentence that says where the checked drive does not give what the sibling gave; "" if it does.
 
     The best of the check may be another setting than the sibling's: the check has chosen among neighbours, and what
     counts is that its throughput is the sibling's, up to the intervals and a margin.
     """
-    margin = max(tolerance, _LEAST_MARGIN)
     compared = False
     for direction, there, here in (("read", sibling.read, checked.read), ("write", sibling.write, checked.write)):
         if not (isinstance(there, Result) and isinstance(here, Result)):
             continue
         compared = True
-        (there_low, there_high), (here_low, here_high) = (
-            there.throughput_ci95_bytes_per_s,
-            here.throughput_ci95_bytes_per_s,
-        )
-        if here_high * (1 + margin) < there_low * (1 - margin) or here_low * (1 - margin) > there_high * (1 + margin):
+        if apart(here, [there], tolerance):
             return (
                 f"{direction}: {units.throughput(here.throughput_bytes_per_s)} here, but"
                 f" {units.throughput(there.throughput_bytes_per_s)} on {sibling.device.name}"

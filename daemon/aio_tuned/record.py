@@ -132,6 +132,7 @@ def _sample(entry: Mapping[str, Any]) -> Sample:
         "latency_ns": {"p50": entry["latency_p50_ns"], "p99": entry["latency_p99_ns"]},
         "cache": {"verdict": entry["cache_verdict"], "dropped": entry["cache_dropped"]},
         "counters": {"read_bytes": entry["device_read_bytes"], "write_bytes": entry["device_write_bytes"]},
+        "cpu_user_ns": entry.get("cpu_ns", 0),
     }
     return parse_point(answer, request)
 

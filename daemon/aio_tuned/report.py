@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from aio_tuned import choose, identity, plan, stats
+from aio_tuned import choose, identity, plan, stats, verdict
 from aio_tuned.model import (
     CombinedResult,
     Curve,
@@ -40,6 +40,7 @@ class Circumstances:
     temperature_peak_c: float | None = None
     paused_seconds: float | None = None
     checked_against: Profile | None = None
+    facts: verdict.Facts = verdict.Facts()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +165,12 @@ def build(
     twin = circumstances.checked_against
     checked_against = twin.device.name if twin else ""
     provenance = _provenance(outcome, found, config.grid, checked_against)
-    findings = [*doubts, *provenance, *_notes(device, outcome, found, config.transfer_bytes)]
+    results = {curve.direction: _result(curve, tolerance, _kept(twin, curve.direction)) for curve in found}
+    chosen = [verdict.Found(curve=curve, result=results[curve.direction]) for curve in found]
+    # Doubtful figures are not held against those of others.
+    facts = replace(circumstances.facts, others=()) if doubts else circumstances.facts
+    judged = verdict.findings(device, target.filesystem, chosen, facts, tolerance)
+    findings = [*doubts, *provenance, *_notes(device, outcome, found, config.transfer_bytes), *judged]
     samples = outcome.samples
     verdicts = {sample.cache_verdict for sample in stats.clean(samples)}
     return Report(
@@ -173,8 +179,8 @@ def build(
             schema=SCHEMA,
             state="provisional" if doubts else "measured",
             device=identity.info(device),
-            read=_result(read, tolerance, _kept(twin, "read")) if read else skipped,
-            write=_result(write, tolerance, _kept(twin, "write")) if write else skipped,
+            read=results.get("read", skipped),
+            write=results.get("write", skipped),
             combined=_combined(read, write, config, _kept(twin, "combined")) if read and write else skipped,
             evidence=Evidence(
                 measured_at=circumstances.measured_at,

@@ -109,6 +109,7 @@ def _point_stats(
         high_bytes_per_s=float(np.exp(mean + half)),
         visits=len(logs),
         latency_p99_us=float(np.median([visit.latency_p99_ns for visit in visits])) / 1000,
+        cpu_s_per_gb=sum(visit.cpu_ns for visit in visits) / sum(visit.bytes for visit in visits),
     )
 
 

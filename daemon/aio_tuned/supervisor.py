@@ -557,6 +557,7 @@ class Supervisor:
             ledger=ledger_path(config.state),
             settings=settings,
             against=verdict.against if settings else None,
+            others=prior.twins(drive.device, self._shelf.recall_all()),
         )
 
     async def _run_sweep(self, sys_name: str, drive: _Drive) -> Final | None:

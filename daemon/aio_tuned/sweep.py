@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from aio_tuned import plan, race, record, stats
 from aio_tuned.errors import MeasurementError, TargetError, UsageError
+from aio_tuned.manners import Heat
 from aio_tuned.model import DEFAULT_SETTING, Direction, Setting
 from aio_tuned.record import Budgets, Past
 
@@ -55,6 +56,10 @@ class Attendant(Protocol):
         """The highest temperature that was seen; None if none was."""
 
     @property
+    def heat(self) -> Heat:
+        """Whether the drive was too hot."""
+
+    @property
     def paused_s(self) -> float | None:
         """How long the sweep has been held up in all; None if nobody would have."""
 
@@ -78,6 +83,7 @@ class Alone:
     """Nobody attends: nothing is kept, and nothing waits."""
 
     peak_celsius: float | None = None
+    heat = Heat()
     paused_s: float | None = None
 
     def past(self, hello: Hello, header: Mapping[str, Any]) -> Past:  # noqa: ARG002 - as Attendant

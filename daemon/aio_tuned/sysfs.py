@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from aio_tuned.model import Queue
+    from aio_tuned.pcie import Attachment
 
 SYS = Path("/sys")
 _SECTOR = 512
+# Who is the maker of a virtual machine, where the processor has no flag for it: as systemd-detect-virt(1) has them.
+_HYPERVISORS = ("QEMU", "KVM", "Amazon EC2", "Google", "Microsoft Corporation", "VMware", "Xen", "OpenStack", "Oracle")
 
 
 def attribute(directory: Path, name: str) -> str:
@@ -165,6 +168,50 @@ def _parent(found: Path) -> Path:
     return (found / "device").resolve() if (found / "device").exists() else found
 
 
+def _controllers(found: Path) -> list[Path]:
+    """The NVMe controllers of a disk: more than one only with native multipath."""
+    parent = _parent(found)
+    # Then the parent is the subsystem; its controllers are symbolic links in it.
+    entries = sorted(parent.glob("nvme[0-9]*")) if parent.name.startswith("nvme-subsys") else [parent]
+    return [entry.resolve() for entry in entries if (entry / "transport").exists()]
+
+
+def attachment(number: str, sys: Path = SYS, proc: Path = Path("/proc")) -> Attachment | None:
+    """How an NVMe drive is attached to PCIe; None where it is not, or by several links, whose sum nobody can tell."""
+    from aio_tuned import pcie  # the reader does without
+
+    controllers = _controllers(directory(number, sys))
+    if len(controllers) != 1:
+        return None
+    function = (controllers[0] / "device").resolve()
+
+    def link(end: Path, which: str) -> pcie.Link | None:
+        return pcie.parse(attribute(end, f"{which}_link_speed"), attribute(end, f"{which}_link_width"))
+
+    current = link(function, "current")
+    if current is None:
+        return None
+    try:
+        config = (function / "config").read_bytes()
+    except OSError:
+        config = b""
+    return pcie.Attachment(
+        link=current,
+        drive=link(function, "max"),
+        slot=link(function.parent, "max"),
+        payload_bytes=pcie.payload_bytes(config),
+        real=not (pcie.emulated(attribute(function, "vendor")) or _virtual(sys, proc)),
+    )
+
+
+def _virtual(sys: Path, proc: Path) -> bool:
+    """Whether this is a virtual machine, by the processor's flag (x86) or by who made it (others)."""
+    for line in attribute(proc, "cpuinfo").splitlines():
+        if line.startswith("flags"):
+            return "hypervisor" in line.split()
+    return attribute(sys, "class/dmi/id/sys_vendor").startswith(_HYPERVISORS)
+
+
 def who(number: str, sys: Path = SYS) -> dict[str, str]:
     """What naming.names() needs of a whole disk or volume, as text; what is empty is left out."""
     found = directory(number, sys)
@@ -188,9 +235,7 @@ def facts(number: str, sys: Path = SYS, udev: Mapping[str, str] | None = None) -
     """Everything that is known of a whole disk or volume, as text, for identity.device()."""
     found = directory(number, sys)
     parent = _parent(found)
-    # With native multipath the parent is the subsystem; its controllers are symbolic links in it.
-    controllers = sorted(parent.glob("nvme[0-9]*")) if parent.name.startswith("nvme-subsys") else [parent]
-    controller = next((entry.resolve() for entry in controllers if (entry / "transport").exists()), parent)
+    controller = next(iter(_controllers(found)), parent)
     pci = controller / "device"
     texts = {
         "device_number": number,

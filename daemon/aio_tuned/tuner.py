@@ -20,6 +20,7 @@ from aio_tuned.helper import END_S, Helper, arguments
 from aio_tuned.model import Skip
 from aio_tuned.survey import LOOK_S, survey
 from aio_tuned.sweep import Alone, Order, check_write_budget, sweep
+from aio_tuned.verdict import Facts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -49,7 +50,8 @@ class Watcher(Protocol):
 class Task:
     """What to sweep, and how.
 
-    `settings` are measured instead of the whole grid, for a check of another drive's profile, `against`.
+    `settings` are measured instead of the whole grid, for a check of another drive's profile, `against`. `others` are
+    the profiles that are known on this host.
     `write_budget_bytes` is what this run may write if that is less than the configuration's. `diskseq` is the disk
     that is meant. A `resumable` task's attendant keeps a record to go on from. The helper has `grace_s` to end.
     """
@@ -62,6 +64,7 @@ class Task:
     read_only: bool = False
     settings: Mapping[Direction, tuple[Setting, ...]] | None = None
     against: Profile | None = None
+    others: tuple[Profile, ...] = ()
     write_budget_bytes: int | None = None
     diskseq: int | None = None
     resumable: bool = False
@@ -223,6 +226,11 @@ async def run(task: Task, watcher: Watcher, attendant: Attendant = Alone()) -> M
                 temperature_peak_c=attendant.peak_celsius,
                 paused_seconds=attendant.paused_s,
                 checked_against=task.against,
+                facts=Facts(
+                    attachment=sysfs.attachment(device.device_number),
+                    others=task.others,
+                    heat=attendant.heat,
+                ),
             ),
             task.config.drop_caches,
         )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from aio_tuned.helper import Hello, Tick
     from aio_tuned.job import Final, Job, Message
+    from aio_tuned.manners import Heat
     from aio_tuned.model import Device, Direction, Request, Sample, Target
     from aio_tuned.record import Budgets, Past
     from aio_tuned.sweep import Progress
@@ -89,6 +90,10 @@ class _Attendant:
     @property
     def peak_celsius(self) -> float | None:
         return self._gate.peak_celsius
+
+    @property
+    def heat(self) -> Heat:
+        return self._gate.heat
 
     @property
     def paused_s(self) -> float | None:
@@ -160,6 +165,7 @@ async def _sweep(job: Job) -> Final:
         helper=find(job.helper),
         settings=job.settings,
         against=job.against,
+        others=job.others,
         write_budget_bytes=left_today,
         diskseq=job.device.diskseq,
         resumable=True,

@@ -57,8 +57,10 @@ def words_of(arguments: list[str]) -> dict[str, str]:
     return words
 
 
-def transfer_ns(model: dict[str, Any], request: dict[str, str], noise: random.Random, now_s: float) -> tuple[int, int]:
-    """(elapsed, latency) of one transfer: whichever is slowest of device, queue and submitting thread."""
+def transfer_ns(
+    model: dict[str, Any], request: dict[str, str], noise: random.Random, now_s: float
+) -> tuple[int, int, int]:
+    """(elapsed, latency, processor time) of one transfer, by the slowest of device, queue and submitting thread."""
     size, threads = int(request["transfer_bytes"]), int(request["io_parallelism"])
     share = size // threads
     block = min(int(request["block_size"]), share)
@@ -70,7 +72,8 @@ def transfer_ns(model: dict[str, Any], request: dict[str, str], noise: random.Ra
     calls = blocks * (2 if request["single_submit"] == "1" else 1.2)
     elapsed = max(size / rate * 1e9, waves * service, calls * model["syscall_ns"]) + threads * model["start_ns"]
     elapsed *= math.exp(noise.gauss(0, model["noise"]))
-    return max(1, int(elapsed)), int(service + depth * threads * block / rate * 1e9)
+    cpu = min(elapsed, calls * model["syscall_ns"]) * threads
+    return max(1, int(elapsed)), int(service + depth * threads * block / rate * 1e9), int(cpu)
 
 
 def main() -> int:
@@ -130,12 +133,13 @@ def main() -> int:
         least_ns, least = int(request.get("min_ns", 0)), int(request.get("min_transfers", 1))
         most_bytes = int(request.get("max_bytes", 0))
         times: list[int] = []
-        latency = 0
+        latency, cpu = 0, 0
         while not times or (
             (sum(times) < least_ns or len(times) < least) and not (most_bytes and (len(times) + 1) * size > most_bytes)
         ):
-            elapsed, latency = transfer_ns(model, request, noise, (now_ns + sum(times)) / 1e9)
+            elapsed, latency, busy = transfer_ns(model, request, noise, (now_ns + sum(times)) / 1e9)
             times.append(elapsed)
+            cpu += busy
         total = size * len(times)
         moved[request["op"]] += total
         now_ns += sum(times)
@@ -154,7 +158,7 @@ def main() -> int:
             reaps=0,
             latency_ns={"p50": latency, "p90": latency, "p99": latency * 2, "p999": latency * 3, "max": latency * 3},
             cpu_user_ns=0,
-            cpu_system_ns=0,
+            cpu_system_ns=cpu,
             cache={
                 "dropped": points == 1 or request.get("drop_caches") == "1",
                 "resident_bytes": 0,

@@ -9,7 +9,7 @@ import pytest
 
 from aio_tuned.errors import DeferredError
 from aio_tuned.gate import Gate
-from aio_tuned.manners import Manners
+from aio_tuned.manners import Heat, Manners, Warned
 from aio_tuned.sensors import Sensors
 from unit.builders import MIB, sample
 from unit.drives import Host, nvme
@@ -252,6 +252,7 @@ class TestHeat:
         before(gate)
         assert world.notices == [f"it is {celsius} °C, its limit 80 °C" for celsius in (84, 78, 76)] + [""]
         assert gate.peak_celsius == 84
+        assert gate.heat == Heat(warned=Warned(celsius=84, limit=80), pauses=1)
         assert gate.paused_s == pytest.approx(30.25)
 
     def test_the_peak_is_kept_below_the_limit_too(self, world: World) -> None:
@@ -261,6 +262,7 @@ class TestHeat:
             before(gate, sample())
             world.clock_s += 1
         assert gate.peak_celsius == 61.85
+        assert gate.heat == Heat()
 
     def test_the_drive_is_asked_once_a_second_at_most(self, world: World) -> None:
         gate = world.gate()
@@ -269,6 +271,20 @@ class TestHeat:
         world.warm(84)
         before(gate, sample())
         assert gate.peak_celsius == 40
+
+    def test_a_pause_at_the_configured_limit_is_no_warning_of_the_drive(self, world: World) -> None:
+        world.warm(60)
+        world.others = lambda _: world.warm(40)
+        gate = world.gate(replace(MANNERS, most_celsius=55.0))
+        before(gate)
+        assert gate.heat == Heat(pauses=1)
+
+    def test_a_pause_for_others_is_none_of_heat(self, world: World) -> None:
+        world.others = world.moves_for(LOOK_S)
+        gate = world.gate()
+        before(gate)
+        assert gate.paused_s > 0
+        assert gate.heat == Heat()
 
     def test_a_drive_that_stays_hot_is_given_up_for_now(self, world: World) -> None:
         world.warm(84)

@@ -263,6 +263,8 @@ def test_a_point() -> None:
         {"cache": {"dropped": True, "verdict": None}},
         {"counters": {"read_bytes": -1, "write_bytes": 0}},
         {"latency_ns": {"p50": -1, "p99": 4}},
+        {"cpu_user_ns": -1},
+        {"cpu_user_ns": 9, "cpu_system_ns": -1},
     ],
     ids=json.dumps,
 )
@@ -271,6 +273,22 @@ def test_a_point_that_contradicts_itself_or_the_request_is_refused(changes: dict
         parse_point({**POINT, **changes}, ASKED)
     assert caught.value.exit_code == Exit.HELPER
     assert "7" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "cpu_ns"),
+    [({}, 0), ({"cpu_user_ns": 3}, 3), ({"cpu_system_ns": 4}, 4), ({"cpu_user_ns": 3, "cpu_system_ns": 4}, 7)],
+    ids=json.dumps,
+)
+def test_a_point_may_say_what_it_took_of_the_processor(said: dict[str, int], cpu_ns: int) -> None:
+    assert parse_point({**POINT, **said}, ASKED).cpu_ns == cpu_ns
+
+
+@pytest.mark.parametrize("key", ["cpu_user_ns", "cpu_system_ns"])
+@pytest.mark.parametrize("wrong", [None, "x", {}, float("nan"), float("inf")], ids=repr)
+def test_a_garbled_processor_time_is_refused(key: str, wrong: object) -> None:
+    with pytest.raises(HelperError):
+        parse_point({**POINT, key: wrong}, ASKED)
 
 
 @pytest.mark.parametrize("key", [key for key in POINT if key != "type"])

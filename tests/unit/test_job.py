@@ -56,6 +56,7 @@ def a_job() -> Job:
         ledger=Path("/var/lib/aio-tuned/written.journal"),
         settings={"read": (setting(depth=4), setting(depth=8)), "write": ()},
         against=profile(),
+        others=(profile(), profile(state="stale")),
     )
 
 

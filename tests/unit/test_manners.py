@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aio_tuned.config import Config
-from aio_tuned.manners import Manners, Temperature, busy, heat, quiet, quiet_until
+from aio_tuned.manners import Manners, Temperature, Warned, busy, heat, quiet, quiet_until, worse
 
 MANNERS = Manners(
     busy_bytes_per_s=16_000_000,
@@ -174,3 +174,24 @@ class TestHeat:
     def test_the_member_farthest_over_its_limit_is_named(self) -> None:
         found = [warm(85, 90), warm(82, 80), warm(75, 70)]
         assert heat(found, MANNERS, was_hot=False) == "it is 75 °C, its limit 70 °C"
+
+
+HOT = Warned(celsius=85.0, limit=80.0)
+
+
+@pytest.mark.parametrize(
+    ("known", "readings", "expected"),
+    [
+        pytest.param(None, [], None, id="no sensor"),
+        pytest.param(None, [(79.9, 80.0)], None, id="below"),
+        pytest.param(None, [(99.0, None)], None, id="a drive without a threshold"),
+        pytest.param(None, [(80.0, 80.0)], Warned(celsius=80.0, limit=80.0), id="at it"),
+        pytest.param(None, [(82.0, 80.0), (76.0, 70.0)], Warned(celsius=76.0, limit=70.0), id="the furthest above"),
+        pytest.param(HOT, [(84.0, 80.0)], HOT, id="it was worse before"),
+        pytest.param(HOT, [(86.0, 80.0)], Warned(celsius=86.0, limit=80.0), id="it is worse now"),
+    ],
+)
+def test_the_worst_reading_above_a_drive_s_own_threshold(
+    known: Warned | None, readings: list[tuple[float, float | None]], expected: Warned | None
+) -> None:
+    assert worse(known, [Temperature(celsius=now, warning_celsius=limit) for now, limit in readings]) == expected

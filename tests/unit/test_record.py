@@ -62,6 +62,14 @@ def test_a_record_is_read_as_it_was_written() -> None:
     assert record.read(entries(), HEADER, NOW_S) == Past(budgets=BUDGETS, samples=SAMPLES, resumed=1)
 
 
+def test_the_processor_time_is_kept_and_may_be_missing() -> None:
+    entry = json.loads(json.dumps(record.sample(replace(SAMPLES[0], cpu_ns=7))))
+    assert record.read([record.begun(HEADER, NOW_S), entry], HEADER, NOW_S).samples[0].cpu_ns == 7
+    del entry["cpu_ns"]
+    assert record.read([record.begun(HEADER, NOW_S), entry], HEADER, NOW_S).samples[0].cpu_ns == 0
+    assert record.read([record.begun(HEADER, NOW_S), {**entry, "cpu_ns": -1}], HEADER, NOW_S) == Past()
+
+
 def test_every_resuming_is_counted() -> None:
     found = entries()
     found[3:3] = [record.resumed()]

@@ -8,8 +8,11 @@ import pytest
 from aio_tuned import profile, report
 from aio_tuned.config import Config
 from aio_tuned.errors import MeasurementError
+from aio_tuned.manners import Heat
 from aio_tuned.model import CombinedResult, Device, Phase, Profile, Queue, Result, Sample, Skipped, Target
+from aio_tuned.pcie import Attachment, Link
 from aio_tuned.sweep import Outcome, PhaseOutcome
+from aio_tuned.verdict import Facts
 from unit.builders import (
     GIB,
     HELLO,
@@ -19,6 +22,7 @@ from unit.builders import (
     device,
     device_info,
     phase,
+    result,
     sample,
     scratch_target,
 )
@@ -221,3 +225,42 @@ def test_a_check_says_against_what_and_how_much_of_the_grid_it_measured() -> Non
     assert made.evidence.findings == (
         f"checked against nvme-twin: 3 of the grid's {len(READ.phase.points)} points were measured",
     )
+
+
+# --- what bounds it, and what looks wrong ----------------------------------------------------------------
+
+NARROW = Attachment(link=Link(gt_per_s=16.0, lanes=4), payload_bytes=128)
+NARROWER = Attachment(link=Link(gt_per_s=8.0, lanes=4))
+TWIN = known_profile(
+    device=device_info(id="eui.twin", name="nvme-twin"),
+    read=result(throughput_bytes_per_s=3 * 10**9, throughput_ci95_bytes_per_s=(29 * 10**8, 31 * 10**8)),
+    write=Skipped(skipped="not swept"),
+)
+
+
+def test_the_verdicts_are_findings_of_a_sound_profile() -> None:
+    made = build(READ, facts=Facts(attachment=NARROW, others=(TWIN,), heat=Heat(pauses=1)))
+    assert made.state == "measured"
+    link, heat, twin = made.evidence.findings
+    assert "the link, not the drive, is the limit" in link
+    assert "paused once because of heat" in heat
+    assert "nvme-twin, of the same model and firmware, gives 3.00 GB/s" in twin
+
+
+def test_doubtful_figures_are_not_held_against_a_twin_s() -> None:
+    made = build(READ, target=scratch_target(provisional="mostly zeros"), facts=Facts(others=(TWIN,)))
+    assert made.evidence.findings == ("mostly zeros",)
+
+
+def test_busy_threads_are_seen_in_the_samples() -> None:
+    samples = tuple(
+        replace(one, cpu_ns=one.elapsed_ns * one.request.setting.io_parallelism * 97 // 100) for one in READ.samples
+    )
+    (finding,) = build(replace(READ, samples=samples)).evidence.findings
+    assert "busy 97 % of the time submitting and reaping" in finding
+
+
+def test_figures_that_the_link_cannot_carry_make_no_profile() -> None:
+    drive = device(pcie_link="8.0 GT/s x4")
+    with pytest.raises(MeasurementError, match=r"more than its link can carry \(PCIe 3\.0 x4: 3\.94 GB/s\)"):
+        build(READ, drive=drive, facts=Facts(attachment=NARROWER))

@@ -11,6 +11,7 @@ import pytest
 
 from aio_tuned import plan, race, record, stats
 from aio_tuned.errors import DeferredError, UsageError
+from aio_tuned.manners import Heat
 from aio_tuned.sweep import Alone, Order, Outcome, Progress, sweep
 from unit.builders import GIB, HELLO, MIB, SMALL_GRID, Drive
 
@@ -58,6 +59,7 @@ class Recorder:
     """Keeps the record as a journal would, and ends the sweep before its visit number `visits` + 1."""
 
     peak_celsius: float | None = None
+    heat = Heat()
     paused_s: float | None = None
 
     def __init__(self, lines: list[str], visits: int | None = None) -> None:

@@ -232,6 +232,25 @@ def test_threads_help_until_there_are_as_many_as_cores() -> None:
     assert eight <= four
 
 
+def busy_share(model: DriveModel, which: Setting) -> float:
+    """The share of the time in which its threads have work, as a visit tells it."""
+    visit = Drive(model, seed=1).visit(request(which, transfer_bytes=256 * MIB))
+    return visit.cpu_ns / (visit.elapsed_ns * which.io_parallelism)
+
+
+def test_threads_that_wait_for_the_drive_do_not_burn_the_processor() -> None:
+    waiting = replace(PLAIN, read=replace(SIDE, bytes_per_s=1 * GB))
+    one, four = (busy_share(waiting, setting(MIB, 16, threads)) for threads in (1, 4))
+    assert 0 < four < one < 0.05
+    assert one == pytest.approx(4 * four, rel=0.1)
+
+
+def test_threads_that_are_the_limit_are_busy_all_the_time() -> None:
+    limit = replace(PLAIN, host=Host(call_ns=60_000), read=replace(SIDE, bytes_per_s=60 * GB, latency_s=5e-6))
+    for threads in (1, 2):
+        assert 0.95 < busy_share(limit, setting(128 << 10, 64, threads)) <= 1.001
+
+
 def test_requests_above_max_sectors_are_split() -> None:
     """Where requests per second are the limit, a split block gains nothing over a small one."""
     limited = replace(PLAIN, max_sectors_kb=128, read=replace(SIDE, iops=5000))

@@ -114,6 +114,14 @@ def test_the_latency_is_the_median_of_the_visits() -> None:
     assert of(stats.curve(phase(), taken), A).latency_p99_us == 2000.0
 
 
+def test_the_processor_time_is_that_of_all_bytes() -> None:
+    made = [replace(sample(A, 1e9, number=number), cpu_ns=cpu_ns) for number, cpu_ns in ((1, 30_000_000), (2, 0))]
+    tainted = replace(sample(A, verdict="cache"), cpu_ns=10**12)
+    found = of(stats.curve(phase(), [*made, tainted]), A)
+    assert found.cpu_s_per_gb == pytest.approx(0.03 / (2 * 64 * MIB / 1e9))
+    assert of(stats.curve(phase(), [sample(A)]), A).cpu_s_per_gb == 0
+
+
 def test_more_visits_narrow_the_interval() -> None:
     few = of(stats.curve(phase(), [*visits(A, 1e9, 1.02e9), *visits(B, 1e9, 1.02e9)]), A)
     many = of(stats.curve(phase(), [*visits(A, *[1e9, 1.02e9] * 8), *visits(B, 1e9, 1.02e9)]), A)

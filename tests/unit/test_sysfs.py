@@ -8,6 +8,7 @@ import pytest
 from aio_tuned import identity, sysfs
 from aio_tuned.errors import TargetError
 from aio_tuned.model import Queue
+from aio_tuned.pcie import Attachment, Link
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -144,6 +145,88 @@ def test_an_nvme_drive_over_the_network_has_no_link(sys: Sys) -> None:
     assert identity.device(facts, Queue()).numa_node is None
 
 
+# --- how it is attached ----------------------------------------------------------------------------------
+
+GEN4X4 = Link(gt_per_s=16.0, lanes=4)
+# A capability list of one: PCI Express at 0x70, packets of 512 bytes.
+CONFIG = bytes(0x34) + b"\x70" + bytes(0x3B) + b"\x10\x00" + bytes(6) + b"\x50\x28" + bytes(134)
+FUNCTION = "devices/pci0000:00/0000:00:01.0/0000:01:00.0"
+BARE = "processor\t: 0\nflags\t\t: fpu sse2 lm\n"
+GUEST = "processor\t: 0\nflags\t\t: fpu sse2 hypervisor lm\n"
+ARM = "processor\t: 0\nFeatures\t: fp asimd\n"
+
+
+def attached(sys: Sys, *, vendor: str = "0x144d", cpuinfo: str = BARE) -> Path:
+    """An NVMe drive in a slot whose port can do more; the folder that stands for /proc."""
+    sys.add("devices/pci0000:00/0000:00:01.0", {"max_link_speed": "32.0 GT/s PCIe", "max_link_width": "8"})
+    most = {"max_link_speed": "16.0 GT/s PCIe", "max_link_width": "4", "vendor": vendor}
+    function = sys.add(FUNCTION, {**PCI, **most})
+    (function / "config").write_bytes(CONFIG)
+    controller = sys.add(f"{FUNCTION}/nvme/nvme0", CONTROLLER)
+    (controller / "device").symlink_to(function)
+    disk = sys.block(f"{FUNCTION}/nvme/nvme0/nvme0n1", "259:0", **DISK)
+    (disk / "device").symlink_to(controller)
+    proc = sys.root.parent / "proc"
+    proc.mkdir()
+    (proc / "cpuinfo").write_text(cpuinfo)
+    return proc
+
+
+def test_the_link_of_an_nvme_drive_and_what_both_ends_could_do(sys: Sys) -> None:
+    proc = attached(sys)
+    assert sysfs.attachment("259:0", sys.root, proc) == Attachment(
+        link=GEN4X4, drive=GEN4X4, slot=Link(gt_per_s=32.0, lanes=8), payload_bytes=512, real=True
+    )
+
+
+def test_what_is_not_there_is_not_known(sys: Sys) -> None:
+    """On the root bus there is no port, and old kernels have no max_link_speed."""
+    plain_nvme(sys)
+    assert sysfs.attachment("259:0", sys.root, sys.root) == Attachment(link=GEN4X4)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "cpuinfo", "maker", "real"),
+    [
+        ("0x144d", BARE, "Dell Inc.", True),
+        ("0x144d", BARE, "QEMU", True),
+        ("0x144d", GUEST, "", False),
+        ("0x1b36", BARE, "", False),
+        ("0x1d0f", BARE, "", False),
+        ("0x144d", ARM, "NVIDIA", True),
+        ("0x144d", ARM, "", True),
+        ("0x144d", ARM, "QEMU", False),
+        ("0x144d", ARM, "Amazon EC2", False),
+        ("0x144d", "", "Microsoft Corporation", False),
+    ],
+)
+def test_the_link_in_a_virtual_machine_is_not_real(sys: Sys, vendor: str, cpuinfo: str, maker: str, real: bool) -> None:
+    proc = attached(sys, vendor=vendor, cpuinfo=cpuinfo)
+    sys.add("class/dmi/id", {"sys_vendor": maker})
+    found = sysfs.attachment("259:0", sys.root, proc)
+    assert found is not None
+    assert found.real is real
+
+
+def test_a_drive_with_several_links_has_no_single_one(sys: Sys) -> None:
+    multipath_nvme(sys)
+    assert sysfs.attachment("259:0", sys.root, sys.root) is None
+
+
+def test_a_subsystem_of_one_controller_has_its_link(sys: Sys) -> None:
+    multipath_nvme(sys)
+    (sys.root / "devices/virtual/nvme-subsystem/nvme-subsys0/nvme1").unlink()
+    assert sysfs.attachment("259:0", sys.root, sys.root) == Attachment(link=GEN4X4)
+
+
+def test_a_link_that_is_down_or_none_is_none(sys: Sys) -> None:
+    proc = attached(sys)
+    sys.add(FUNCTION, {"current_link_width": "0"})
+    assert sysfs.attachment("259:0", sys.root, proc) is None
+    sys.block("devices/virtual/block/md0", "9:0", size="1")
+    assert sysfs.attachment("9:0", sys.root, proc) is None
+
+
 # --- partitions and whole disks --------------------------------------------------------------------------
 
 
@@ -157,7 +240,15 @@ def test_partitions_lead_to_their_disk_and_back(sys: Sys) -> None:
 
 
 def test_a_device_that_has_gone(sys: Sys) -> None:
-    for ask in (sysfs.directory, sysfs.whole_disk, sysfs.partitions, sysfs.queue, sysfs.facts, sysfs.diskseq):
+    for ask in (
+        sysfs.directory,
+        sysfs.whole_disk,
+        sysfs.partitions,
+        sysfs.queue,
+        sysfs.facts,
+        sysfs.diskseq,
+        sysfs.attachment,
+    ):
         with pytest.raises(TargetError, match=r"no block device 259:9: .* has it been removed"):
             ask("259:9", sys.root)
 

@@ -19,6 +19,7 @@ import pytest
 
 from aio_tuned.config import Config
 from aio_tuned.errors import BusyError, DeferredError, TargetError, UsageError
+from aio_tuned.manners import Heat, Warned
 from aio_tuned.model import Skip, Target
 from aio_tuned.progress import Quiet
 from aio_tuned.survey import survey
@@ -44,12 +45,14 @@ if TYPE_CHECKING:
     from aio_tuned.sweep import Attendant
 
 CONFIG = Config(grid=SMALL_GRID, time_budget=20.0)
+# What the link of any drive can carry: a tune of a real one with more is refused.
+SLOW = json.dumps({"read_bytes_per_s": 0.9e9, "write_bytes_per_s": 0.6e9})
 
 
 @pytest.fixture
 def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Task:
     """A tune of a folder; with the stand-in nothing is written there."""
-    monkeypatch.delenv("FAKE_AIO_SWEEP", raising=False)
+    monkeypatch.setenv("FAKE_AIO_SWEEP", SLOW)
     try:
         found = survey(tmp_path, CONFIG)
     except TargetError as error:
@@ -139,12 +142,17 @@ def test_a_resumable_tune_keeps_back_what_a_second_scratch_file_takes(task: Task
 
 class Nurse(Alone):
     peak_celsius = 71.0
+    heat = Heat(warned=Warned(celsius=71.0, limit=70.0), pauses=1)
     paused_s = 12.5
 
 
 def test_what_the_attendant_saw_is_evidence(task: Task) -> None:
     evidence = tuned(task, Nurse()).report.profile.evidence
     assert (evidence.temperature_peak_c, evidence.paused_seconds, evidence.resumed) == (71.0, 12.5, None)
+    (heat,) = (finding for finding in evidence.findings if "°C" in finding)
+    assert heat.startswith(
+        "the drive reached 71 °C, its own warning is at 70 °C, the sweep paused once because of heat"
+    )
 
 
 def test_a_tune_that_gives_way_goes_on_from_its_record(task: Task) -> None:

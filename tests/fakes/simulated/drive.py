@@ -107,6 +107,7 @@ class Drive:
             cache_dropped=dropped,
             device_read_bytes=read + foreign if live else 0,
             device_write_bytes=written if live else 0,
+            cpu_ns=int(row.cpu_ns * len(times)),
         )
 
     def _row(self, direction: Direction, setting: Setting, transfer_bytes: int, *, beyond: bool = False) -> Row:

@@ -117,7 +117,7 @@ def _say_point(sample: Sample) -> None:
         reaps=requests,
         latency_ns={"p50": p50, "p90": (p50 + p99) // 2, "p99": p99, "p999": p99 * 2, "max": p99 * 2},
         cpu_user_ns=0,
-        cpu_system_ns=0,
+        cpu_system_ns=sample.cpu_ns,
         cache={"dropped": sample.cache_dropped, "resident_bytes": 0, "verdict": sample.cache_verdict},
         counters={"read_bytes": sample.device_read_bytes, "write_bytes": sample.device_write_bytes},
     )

@@ -58,11 +58,16 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """For each of some settings: seconds of one transfer, share of the drive that is used, seconds of a request."""
+    """For each of some settings.
+
+    Seconds of one transfer, share of the drive that is used, seconds of a request, and the threads' processor time for
+    a transfer.
+    """
 
     transfer_s: Floats
     strain: Floats
     latency_s: Floats
+    cpu_s: Floats
 
 
 def work(settings: Sequence[Setting], transfer_bytes: int) -> Work:
@@ -163,4 +168,6 @@ def figures(
     rate = 1 / (soft_max(turn / in_flight, 1 / submitted, _CPU_KNEE) * losses(model, side, done, piece))
     # Before the first request is done nothing flows, and the threads are woken one after the other.
     transfer = transfer_bytes / rate + latency + done.threads * host.wake_ns / 1e9
-    return Figures(transfer, np.minimum(1.0, rate / most), done.in_flight * done.block / rate)
+    # Threads that wait burn nothing, and none can burn more than the time there is.
+    busy = np.minimum(transfer_bytes / done.block * cost, np.minimum(done.threads, host.cores) * transfer)
+    return Figures(transfer, np.minimum(1.0, rate / most), done.in_flight * done.block / rate, busy)

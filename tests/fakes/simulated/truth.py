@@ -27,11 +27,12 @@ TRANSFER_BYTES = Config().transfer_bytes
 
 
 class Row(NamedTuple):
-    """One setting: nanoseconds of a transfer, share of the drive that is used, nanoseconds of a request."""
+    """One setting: nanoseconds of a transfer, share of the drive used, nanoseconds of a request, and of processor."""
 
     transfer_ns: float
     strain: float
     latency_ns: float
+    cpu_ns: float
 
 
 @lru_cache(maxsize=4096)
@@ -44,7 +45,7 @@ def rows(
     beyond_cliff: bool = False,
 ) -> dict[Setting, Row]:
     found = figures(model, direction, settings, transfer_bytes, beyond_cliff=beyond_cliff)
-    columns = (found.transfer_s * 1e9, found.strain, found.latency_s * 1e9)
+    columns = (found.transfer_s * 1e9, found.strain, found.latency_s * 1e9, found.cpu_s * 1e9)
     return dict(zip(settings, map(Row, *(column.tolist() for column in columns)), strict=True))
 
 

@@ -1,0 +1,134 @@
+"""What a PCIe link can carry, and what a drive and its slot could do. Pure; sysfs.attachment() reads the facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Generations by the transfers of one lane, in 10^9 a second (PCIe Base Specification 6.0, section 1.2).
+_GENERATIONS = {2.5: "1.0", 5.0: "2.0", 8.0: "3.0", 16.0: "4.0", 32.0: "5.0", 64.0: "6.0"}
+# Of the bits on the line, those that are packets'.
+_SHARES = {2.5: 8 / 10, 5.0: 8 / 10, 8.0: 128 / 130, 16.0: 128 / 130, 32.0: 128 / 130, 64.0: 236 / 256}
+_LANES = (1, 2, 4, 8, 12, 16, 32)
+_FLIT_GT_PER_S = 64.0
+# Of the packet that carries data to memory: header with a 64-bit address 16 bytes, framing with sequence number 4,
+# link CRC 4. In flits there is only the header.
+_PACKET_BYTES = 24
+_FLIT_PACKET_BYTES = 16
+# What most hosts set, where the drive does not show it.
+_USUAL_PAYLOAD_BYTES = 256
+# PCI capabilities: the pointer to the first, the identity of PCI Express, and its Device Control register.
+_FIRST_CAPABILITY, _EXPRESS, _DEVICE_CONTROL = 0x34, 0x10, 8
+_HEADER_BYTES, _CONFIG_BYTES = 0x40, 256
+# PCI vendors whose NVMe drives are a hypervisor's or a cloud's: QEMU, virtio, Amazon, Google, Microsoft, VMware,
+# VirtualBox.
+_EMULATED = frozenset({0x1B36, 0x1AF4, 0x1D0F, 0x1AE0, 0x1414, 0x15AD, 0x80EE})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A link as it is trained, or the best that one of its ends can do."""
+
+    gt_per_s: float
+    lanes: int
+
+    def __str__(self) -> str:
+        return f"PCIe {_GENERATIONS[self.gt_per_s]} x{self.lanes}"
+
+    @property
+    def most_bytes_per_s(self) -> float:
+        """What passes one way after line encoding: no packet of any size gets more.
+
+        8b/10b for the first two generations, 128b/130b from 8 GT/s on. At 64 GT/s there is no line encoding, but of
+        each flit of 256 bytes 236 are packets' (PCIe Base Specification 6.0, section 4.2.3).
+        """
+        return self.gt_per_s * 1e9 * self.lanes / 8 * _SHARES[self.gt_per_s]
+
+    def data_bytes_per_s(self, payload_bytes: int) -> float:
+        """What is left for data in full packets; 0 payload is unknown, then 256 bytes as most hosts have it.
+
+        A packet's header, framing and CRC come to 24 bytes (Intel, "Understanding PCI Express Throughput": five to
+        seven double words). Acknowledgements and flow control, some per cent more, are left out.
+        """
+        payload = payload_bytes or _USUAL_PAYLOAD_BYTES
+        packet = _FLIT_PACKET_BYTES if self.gt_per_s >= _FLIT_GT_PER_S else _PACKET_BYTES
+        return self.most_bytes_per_s * payload / (payload + packet)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """How a drive is attached: its link as it is now, the best of drive and slot (None: unknown), bytes of a packet.
+
+    `real` is false where the link may be fiction: a virtual machine shows "2.5 GT/s x1" for what moves GB/s.
+    """
+
+    link: Link
+    drive: Link | None = None
+    slot: Link | None = None
+    payload_bytes: int = 0
+    real: bool = True
+
+    @property
+    def data_bytes_per_s(self) -> float:
+        """What the link can carry of data."""
+        return self.link.data_bytes_per_s(self.payload_bytes)
+
+
+def parse(speed: str, lanes: str) -> Link | None:
+    """The link of sysfs's two texts, "16.0 GT/s PCIe" and "4"; None if they name none, as of one that is down."""
+    try:
+        made = Link(gt_per_s=float(speed.partition(" ")[0]), lanes=int(lanes))
+    except ValueError:
+        return None
+    return made if made.gt_per_s in _GENERATIONS and made.lanes in _LANES else None
+
+
+def payload_bytes(config: bytes) -> int:
+    """The most data in one packet that the host lets the drive send, from its PCI configuration space; 0 if unknown.
+
+    Only root is shown more than the first 64 bytes. The register is Device Control of the PCI Express capability (PCIe
+    Base Specification, section 7.5.3.4).
+    """
+    if len(config) < _CONFIG_BYTES:
+        return 0
+    at = config[_FIRST_CAPABILITY] & ~3
+    seen: set[int] = set()
+    while _HEADER_BYTES <= at <= _CONFIG_BYTES - _DEVICE_CONTROL - 2 and at not in seen:
+        seen.add(at)
+        if config[at] == _EXPRESS:
+            coded = config[at + _DEVICE_CONTROL] >> 5
+            return 128 << coded if coded <= 5 else 0  # noqa: PLR2004 - 4096 bytes; the rest is reserved
+        at = config[at + 1] & ~3
+    return 0
+
+
+def emulated(vendor: str) -> bool:
+    """Whether the drive of that PCI vendor ("0x144d") is known to be somebody's software; so is what it says."""
+    try:
+        return int(vendor, 16) in _EMULATED
+    except ValueError:
+        return False
+
+
+def below(attachment: Attachment) -> str:
+    """A sentence if the link is less than what the drive and its slot can do; "" if not, or if that is not known."""
+    link, drive, slot = attachment.link, attachment.drive, attachment.slot
+    if drive is None:
+        return ""
+    if slot is None:
+        if _least(drive, link) == drive:
+            return ""
+        return f"the drive's link runs at {link}, the drive can do {drive}: reseat it, or try another slot"
+    both = _least(drive, slot)
+    if _least(both, link) != both:
+        return (
+            f"the drive's link runs at {link}, though the drive can do {drive} and its slot {slot}: reseat the drive,"
+            " and check its cable or riser and the slot's speed in the firmware's setup"
+        )
+    if _least(drive, link) != drive:
+        return f"the drive's link runs at {link}, all that its slot can do, the drive can do {drive}: try another slot"
+    return ""
+
+
+def _least(one: Link, other: Link) -> Link:
+    """What comes about between two ends: the lower speed over the fewer lanes."""
+    return Link(gt_per_s=min(one.gt_per_s, other.gt_per_s), lanes=min(one.lanes, other.lanes))
