@@ -191,15 +191,10 @@ def attachment(number: str, sys: Path = SYS, proc: Path = Path("/proc")) -> Atta
     current = link(function, "current")
     if current is None:
         return None
-    try:
-        config = (function / "config").read_bytes()
-    except OSError:
-        config = b""
     return pcie.Attachment(
         link=current,
         drive=link(function, "max"),
         slot=link(function.parent, "max"),
-        payload_bytes=pcie.payload_bytes(config),
         real=not (pcie.emulated(attribute(function, "vendor")) or _virtual(sys, proc)),
     )
 

@@ -51,9 +51,9 @@ class Task:
     """What to sweep, and how.
 
     `settings` are measured instead of the whole grid, for a check of another drive's profile, `against`. `others` are
-    the profiles that are known on this host.
-    `write_budget_bytes` is what this run may write if that is less than the configuration's. `diskseq` is the disk
-    that is meant. A `resumable` task's attendant keeps a record to go on from. The helper has `grace_s` to end.
+    the profiles that are known on this host. `write_budget_bytes` is what this run may write if that is less than the
+    configuration's. `diskseq` is the disk that is meant. A `resumable` task's attendant keeps a record to go on from.
+    The helper has `grace_s` to end.
     """
 
     target: Path

@@ -79,7 +79,7 @@ def _of_link(device: Device, found: Sequence[Found], attachment: Attachment | No
     if attachment is None or not attachment.real or device.members:
         return
     link = attachment.link
-    before = pcie.parse(*device.pcie_link.rpartition(" x")[::2])
+    before = pcie.named(device.pcie_link)
     if before is not None and before != link:
         yield (
             f"the drive's link went from {before} to {link} during the sweep: look for PCIe errors in the kernel's log,"
@@ -90,7 +90,7 @@ def _of_link(device: Device, found: Sequence[Found], attachment: Attachment | No
         yield said
     for one in found:
         rate = one.result.throughput_bytes_per_s
-        shown, most, data = units.throughput(rate), link.most_bytes_per_s, attachment.data_bytes_per_s
+        shown, most, data = units.throughput(rate), link.most_bytes_per_s, link.data_bytes_per_s
         if rate > most * (1 + _MARGIN):
             raise MeasurementError(
                 f"{device.node}: {one.direction}s of {shown} are more than its link can carry ({link}:"
@@ -99,8 +99,8 @@ def _of_link(device: Device, found: Sequence[Found], attachment: Attachment | No
             )
         if rate >= data * _NEARLY:
             yield (
-                f"{one.direction}: {shown} is what the drive's link carries ({link}: {units.throughput(data)} of data):"
-                " the link, not the drive, is the limit"
+                f"{one.direction}: {shown} is what the drive's link carries ({link}: about {units.throughput(data)} of"
+                " data): neither a setting nor another drive gives much more there"
             )
 
 
@@ -165,15 +165,21 @@ def _of_twins(
         here = f"{one.direction}: {units.throughput(one.result.throughput_bytes_per_s)}"
         least, most = units.throughput(rates[0]), units.throughput(rates[-1])
         theirs = least if least == most else f"{least} to {most}"
-        links = {twin.fingerprint.pcie_link for _, twin in known}
         if len(known) == 1:
             there = f"{known[0][1].device.name}, of the same model and firmware, gives {theirs}"
         else:
             there = f"{len(known)} drives of this model and firmware give {theirs}"
         if one.result.throughput_bytes_per_s > rates[-1]:
             yield f"{here}, but {there} here: look at what slows the others"
-        elif device.pcie_link and links - {"", device.pcie_link}:
-            where = ", ".join(sorted(links - {""}))
-            yield f"{here}, but {there} here: its link is {device.pcie_link}, theirs {where}; try one of their slots"
+        elif links := _better_links(device, [twin for _, twin in known]):
+            own = pcie.named(device.pcie_link)
+            yield f"{here}, but {there} here: their link is {links}, its own {own}; try such a slot"
         else:
             yield f"{here}, but {there} here: look at its health (nvme smart-log), its temperature and its slot"
+
+
+def _better_links(device: Device, twins: Iterable[Profile]) -> str:
+    """The twins' links, if every one of them carries more than the drive's; else, and where one is unknown, ""."""
+    own, theirs = pcie.named(device.pcie_link), [pcie.named(twin.fingerprint.pcie_link) for twin in twins]
+    better = [link for link in theirs if own and link and link.most_bytes_per_s > own.most_bytes_per_s]
+    return " or ".join(sorted({str(link) for link in better})) if len(better) == len(theirs) else ""

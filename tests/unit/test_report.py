@@ -229,8 +229,8 @@ def test_a_check_says_against_what_and_how_much_of_the_grid_it_measured() -> Non
 
 # --- what bounds it, and what looks wrong ----------------------------------------------------------------
 
-NARROW = Attachment(link=Link(gt_per_s=16.0, lanes=4), payload_bytes=128)
-NARROWER = Attachment(link=Link(gt_per_s=8.0, lanes=4))
+SLOW_SLOT = Attachment(link=Link(gt_per_s=16.0, lanes=4), drive=Link(gt_per_s=32.0, lanes=4))
+NARROW = Attachment(link=Link(gt_per_s=8.0, lanes=4))
 TWIN = known_profile(
     device=device_info(id="eui.twin", name="nvme-twin"),
     read=result(throughput_bytes_per_s=3 * 10**9, throughput_ci95_bytes_per_s=(29 * 10**8, 31 * 10**8)),
@@ -239,10 +239,10 @@ TWIN = known_profile(
 
 
 def test_the_verdicts_are_findings_of_a_sound_profile() -> None:
-    made = build(READ, facts=Facts(attachment=NARROW, others=(TWIN,), heat=Heat(pauses=1)))
+    made = build(READ, facts=Facts(attachment=SLOW_SLOT, others=(TWIN,), heat=Heat(pauses=1)))
     assert made.state == "measured"
     link, heat, twin = made.evidence.findings
-    assert "the link, not the drive, is the limit" in link
+    assert "link runs at PCIe 4.0 x4, the drive can do PCIe 5.0 x4" in link
     assert "paused once because of heat" in heat
     assert "nvme-twin, of the same model and firmware, gives 3.00 GB/s" in twin
 
@@ -263,4 +263,4 @@ def test_busy_threads_are_seen_in_the_samples() -> None:
 def test_figures_that_the_link_cannot_carry_make_no_profile() -> None:
     drive = device(pcie_link="8.0 GT/s x4")
     with pytest.raises(MeasurementError, match=r"more than its link can carry \(PCIe 3\.0 x4: 3\.94 GB/s\)"):
-        build(READ, drive=drive, facts=Facts(attachment=NARROWER))
+        build(READ, drive=drive, facts=Facts(attachment=NARROW))

@@ -1,17 +1,19 @@
-"""Many drives at once: one of a model is swept in full, the others are checked against it."""
+"""Many drives at once: one of a model is swept in full, the others are checked against it, or say that they differ."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from vm.daemon_guest import SMALL, name_of
-from vm.guest import RAW_SIZE, READ_BYTES_PER_S, file_with_data
+from vm.guest import QUICK, RAW_SIZE, READ_BYTES_PER_S, file_with_data
 from vm.rig import nvmet
 
 if TYPE_CHECKING:
-    from vm.daemon_guest import DaemonGuest
+    from vm.daemon_guest import DaemonGuest, Entry
+    from vm.rig.bays import Drive
 
 # A check has a fifth of the time, and all that QEMU lets through at once must be little of it.
 OTHERS_TOO = SMALL.replace("time_budget = 7", "time_budget = 15") + '[[match]]\ntransport = "tcp"\ntune = true\n'
@@ -56,3 +58,31 @@ def test_drives_plugged_in_at_once(host: DaemonGuest, count: int) -> None:
     assert host.sweeps() == count + 1, said
     host.until(lambda: host.drive(foreign) == {}, 20, "the foreign drive is withdrawn")
     assert not host.profile(stranger["device"]["name"])
+
+
+def test_a_drive_unlike_its_twin_says_so(host: DaemonGuest) -> None:
+    host.begin(OTHERS_TOO)
+    drives = []
+    for serial, share in (("SOUND1", 1.0), ("SLOW1", 0.5)):
+        made = host.new_drive(serial, RAW_SIZE, path=file_with_data(host, serial), read_bps=READ_BYTES_PER_S * share)
+        host.attach(made)
+        host.find(made, 60)
+        host.until_measured(serial, timeout_s=180)
+        drives.append(made)
+    sound, slow = drives
+    assert not of_twin(host.profile_of(sound), slow)
+    profile = host.profile_of(slow)
+    assert "checked_against" not in profile["evidence"]
+    (said,) = of_twin(profile, sound)
+    # The emulated link of "2.5 GT/s x1" is no figure to hold anything against.
+    assert not [finding for finding in profile["evidence"]["findings"] if "link" in finding]
+    host.lives()
+    tuned = json.loads(host.sh(["aio-tuned", "tune", slow.dev, *QUICK, "--json", "--out", "/root/out"], 180))
+    (by_hand,) = of_twin(tuned["profile"], sound)
+    assert said.partition("but ")[2] == by_hand.partition("but ")[2]
+
+
+def of_twin(profile: Entry, twin: Drive) -> list[str]:
+    """The findings that hold the profile against that drive's."""
+    of = f"but {name_of(twin)}, of the same model and firmware, gives "
+    return [finding for finding in profile["evidence"]["findings"] if of in finding]
