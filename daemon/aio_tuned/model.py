@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 Direction = Literal["read", "write"]
 DropCaches = Literal["auto", "always", "never"]
 RawWrite = Literal["never", "blank"]
-Purpose = Literal["calibrate", "reference", "pass", "repeat"]
+Purpose = Literal["calibrate", "reference", "pass", "repeat", "sustain"]
+Effort = Literal["quick", "default", "thorough"]
 State = Literal["provisional", "measured", "stale"]
 
 # --- what is tuned ---------------------------------------------------------------------------------------
@@ -176,7 +177,11 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """The plan of one direction. Times are the helper's nanoseconds, `wall` ones: all that a point costs."""
+    """The plan of one direction. Times are the helper's nanoseconds, `wall` ones: all that a point costs.
+
+    The first `sure_points` are visited whatever comes, the others only where they are neighbours of the best.
+    `sustain_bytes` of the write budget are kept for writing on and on with the setting that was found.
+    """
 
     direction: Direction
     points: tuple[Point, ...]
@@ -189,6 +194,8 @@ class Phase:
     tolerance: float
     seed: int
     may_drop_caches: bool = True
+    sure_points: int | None = None
+    sustain_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +241,8 @@ class PointStats:
     """What is known of one point; `bytes_per_s` lies within `low` and `high` with 95 % confidence.
 
     `cpu_s_per_gb` is the processor time for 10^9 bytes, over all threads; 0 if unknown.
+    `error` is the standard error of its logarithm, as of `freedom` degrees of freedom. `likely_bytes_per_s` and
+    `likely_error` are the same with what the neighbours say of it (see surface.py).
     """
 
     point: Point
@@ -242,15 +251,44 @@ class PointStats:
     high_bytes_per_s: float
     visits: int
     latency_p99_us: float
+    error: float
+    freedom: float
+    likely_bytes_per_s: float
+    likely_error: float
     cpu_s_per_gb: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cliff:
+    """A fall of the reference's throughput that lasted: a write cache was full, or credits were spent."""
+
+    after_bytes: int
+    before_bytes_per_s: float
+    behind_bytes_per_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steady:
+    """What one setting gave when it wrote on and on: at the end, and after how many bytes it fell (None: it did not).
+
+    `steady` says whether the end was steady.
+    """
+
+    bytes_per_s: float
+    steady: bool
+    fell_after_bytes: int | None
+    written_bytes: int
+    first_bytes_per_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
     """All measured points of one direction, in the plan's order.
 
-    `noise` is the relative standard deviation between visits to one point; `drift` the relative change of the
-    reference over the phase by a straight line through its visits (0 with fewer than three).
+    Throughputs are of the drive's usual level in the phase, the median over its visits. `noise` is the relative
+    standard deviation between visits to one point; `drift` how the level has changed from the first visit to the last;
+    `tail` the logarithm that the worst twentieth of the visits lose; `memory` the correlation between what successive
+    visits deviate by: what the removal of the drift has left.
     """
 
     direction: Direction
@@ -260,6 +298,9 @@ class Curve:
     planned: int
     noise: float
     drift: float
+    tail: float = 0.0
+    memory: float = 0.0
+    cliff: Cliff | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,13 +308,15 @@ class Choice:
     """The setting for one direction: the cheapest of `ties` points within the tolerance of the best.
 
     `saturating_concurrency` is the least number of requests in flight, over all threads, among those of them whose
-    blocks are no larger.
+    blocks are no larger. `within` is the most that the setting's throughput is below that of the best point, as a
+    share, with 95 % confidence over all points.
     """
 
     stats: PointStats
     best: PointStats
     ties: int
     saturating_concurrency: int
+    within: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,7 +338,9 @@ class CombinedChoice:
 class Result:
     """One direction's section: the five parameters, then what they gave.
 
-    `saturating_concurrency` is missing in files that were written before there was such a key.
+    With 95 % confidence, over all points together, it is no more than `within_percent` below the best. `sustained_…` is
+    what the setting gives when it goes on and on, measured by a thorough sweep. Keys that may be None are missing in
+    files that were written before there were such keys.
     """
 
     setting: Setting
@@ -306,6 +351,8 @@ class Result:
     default_throughput_bytes_per_s: int
     transfer_bytes: int
     saturating_concurrency: int | None = None
+    within_percent: float | None = None
+    sustained_throughput_bytes_per_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -366,6 +413,7 @@ class Evidence:
     paused_seconds: float | None = None
     resumed: int | None = None
     checked_against: str | None = None
+    effort: str | None = None
     findings: tuple[str, ...] = ()
 
 

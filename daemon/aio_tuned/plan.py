@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from aio_tuned.errors import ConfigError, MeasurementError
@@ -22,12 +23,23 @@ if TYPE_CHECKING:
 # some 0.1 ms to release and join eight threads.
 LEAST_TRANSFER_BYTES = 16 << 20
 # Shares of the budgets that measuring every point once may take; the rest buys certainty about the contenders.
-_PASS_TIME_SHARE = 0.5
-_PASS_WRITE_SHARE = 0.75
+_PASS_TIME_SHARE = 0.3
+_PASS_WRITE_SHARE = 0.35
+# A visit is at least so many times as long as what it costs besides, and within these.
+_OVERHEADS = 20
+_LEAST_VISIT_NS = 10_000_000
+_MOST_VISIT_NS = 200_000_000
+# Volumes that are limited by a token bucket (in a cloud, in a guest) let through at once what has gathered since the
+# visit before, some milliseconds of the caller's. Limits beyond a gigabyte per second are rare.
+_SLOW_NS_PER_BYTE = 1.0
+_LEAST_SLOW_VISIT_NS = 200_000_000
 # Visits to the reference are this much of the pass (one in every REFERENCE_EVERY + 1).
 REFERENCE_EVERY = 16
 CALIBRATION_VISITS = 4
 
+_PARAMETERS = tuple(item.name for item in fields(Setting))
+# One for each parameter, none a multiple of a small fraction, so that no value is left out.
+_FRACTION_WEIGHTS = (1, 2, 3, 1, 2)
 _Program = tuple[int, int, int, bool, bool]
 
 
@@ -73,6 +85,39 @@ def points(chosen: Iterable[Setting], transfer_bytes: int) -> tuple[Point, ...]:
     return tuple(Point(setting=min(group, key=_cost), aliases=tuple(group)) for group in groups.values())
 
 
+def designed(planned: Sequence[Point], fraction: int) -> list[Point]:
+    """One point in so many, such that every value of every parameter, and nearly every pair of values, is among them.
+
+    A regular fraction of the factorial (Box & Hunter 1961): those whose values' places in their lists, with weights,
+    add up to a multiple of the fraction.
+    """
+    every = [setting for point in planned for setting in point.aliases]
+    ladders = {key: sorted({getattr(setting, key) for setting in every}) for key in _PARAMETERS}
+
+    def place(setting: Setting) -> int:
+        return sum(
+            weight * ladders[key].index(getattr(setting, key))
+            for key, weight in zip(_PARAMETERS, _FRACTION_WEIGHTS, strict=True)
+        )
+
+    return [point for point in planned if place(point.setting) % fraction == 0]
+
+
+def neighbours(planned: Sequence[Point], leaders: Sequence[Point]) -> list[Point]:
+    """The points that differ from a leader by one step of one parameter, in the plan's order."""
+    every = [setting for point in planned for setting in point.aliases]
+    ladders = {key: sorted({getattr(setting, key) for setting in every}) for key in _PARAMETERS}
+    places = {setting: tuple(ladders[key].index(getattr(setting, key)) for key in _PARAMETERS) for setting in every}
+    around = [places[setting] for leader in leaders for setting in leader.aliases]
+    near = {
+        (*place[:at], place[at] + step, *place[at + 1 :])
+        for place in around
+        for at in range(len(_PARAMETERS))
+        for step in (-1, 1)
+    }
+    return [point for point in planned if any(places[setting] in near for setting in point.aliases)]
+
+
 def check_grid(chosen: Iterable[Setting], alignment_bytes: int) -> None:
     """ConfigError if a block size of the settings cannot be used on a target with that I/O alignment."""
     for block in dict.fromkeys(setting.block_size for setting in chosen):
@@ -101,10 +146,14 @@ def least_transfer(chosen: Sequence[Setting], alignment_bytes: int, most_bytes: 
     return largest_transfer(chosen, alignment_bytes, min(most_bytes, least))
 
 
-def least_write_bytes(chosen: Sequence[Setting], alignment_bytes: int, most_bytes: int) -> int:
-    """What a write phase costs at the very least: calibration, and one visit to each point with the least transfer."""
+def least_write_bytes(chosen: Sequence[Setting], alignment_bytes: int, most_bytes: int, fraction: int = 1) -> int:
+    """What a write phase costs at the very least: calibration, and one visit to each point with the least transfer.
+
+    With a `fraction` it is one to one point in so many.
+    """
     transfer = least_transfer(chosen, alignment_bytes, most_bytes)
-    return (_visits(len(points(chosen, transfer))) + 2 * CALIBRATION_VISITS) * transfer
+    visited = math.ceil(len(points(chosen, transfer)) / fraction)
+    return (_visits(visited) + 2 * CALIBRATION_VISITS) * transfer
 
 
 def _visits(count: int) -> int:
@@ -158,6 +207,13 @@ def _ns_per_byte(calibrated: Sequence[Sample]) -> float:
     return sum(medians) / len(medians)
 
 
+def _visit_ns(calibrated: Sequence[Sample], ns_per_byte: float, most_ns: int) -> int:
+    """How long a visit should be at least, so that starting and ending it is a small part of it; at most `most_ns`."""
+    besides = sorted(sample.wall_ns - sample.elapsed_ns for sample in calibrated)
+    least_ns = _LEAST_SLOW_VISIT_NS if ns_per_byte > _SLOW_NS_PER_BYTE else _LEAST_VISIT_NS
+    return min(max(_OVERHEADS * besides[len(besides) // 2], least_ns), _MOST_VISIT_NS, most_ns)
+
+
 def phase(  # noqa: PLR0913 - the facts of one direction
     direction: Direction,
     *,
@@ -171,49 +227,55 @@ def phase(  # noqa: PLR0913 - the facts of one direction
     tolerance: float,
     seed: int,
     may_drop_caches: bool = True,
+    fraction: int = 1,
+    sustain_bytes: int = 0,
 ) -> Phase:
     """The plan of one direction, fitted to the device's speed as the calibration visits saw it.
 
     The transfer is the largest power-of-two part of `most_transfer_bytes` with which visiting every point once is
-    expected to take half of the time budget and, for writes, three quarters of the bytes. MeasurementError if the
-    write budget does not even pay for one pass with the smallest transfer.
+    expected to take a third of the time budget and, for writes, of the bytes. `sustain_bytes` of the write budget are
+    kept for writing on. One of `fraction` points is visited. MeasurementError if the write budget does not even pay
+    for one pass with the smallest transfer.
     """
     if not calibrated:
         raise MeasurementError(f"no calibration visit of the {direction} phase succeeded")
     ns_per_byte = _ns_per_byte(calibrated)
+    race_bytes = write_budget_bytes - sustain_bytes
     quantum = transfer_quantum(chosen, alignment_bytes)
     transfer = largest_transfer(chosen, alignment_bytes, most_transfer_bytes)
     while True:
         planned = points(chosen, transfer)
-        visits = _visits(len(planned))
+        visits = _visits(math.ceil(len(planned) / fraction))
         fits_time = visits * transfer * ns_per_byte <= _PASS_TIME_SHARE * time_budget_ns
-        fits_bytes = direction == "read" or visits * transfer <= _PASS_WRITE_SHARE * write_budget_bytes
+        fits_bytes = direction == "read" or visits * transfer <= _PASS_WRITE_SHARE * race_bytes
         smaller = transfer // 2 // quantum * quantum
         if (fits_time and fits_bytes) or smaller < LEAST_TRANSFER_BYTES:
             break
         transfer = smaller
-    if direction == "write" and visits * transfer > write_budget_bytes:
+    least_bytes = visits * transfer + sustain_bytes
+    if direction == "write" and least_bytes > write_budget_bytes:
         raise MeasurementError(
             f"the write budget of {write_budget_bytes >> 20} MiB does not pay for one visit to each of {len(planned)}"
-            f" points of {transfer >> 20} MiB: pass --write-budget {-(-visits * transfer >> 20)}M or more,"
+            f" points of {transfer >> 20} MiB: pass --write-budget {-(-least_bytes >> 20)}M or more,"
             " a smaller --grid, or --read-only"
         )
-    visit_ns = int(_PASS_TIME_SHARE * time_budget_ns / visits)
-    visit_bytes = 0
-    if direction == "write":
-        visit_bytes = max(transfer, int(_PASS_WRITE_SHARE * write_budget_bytes / visits))
     order = list(planned)
     random.Random(f"{seed}/{direction}").shuffle(order)  # noqa: S311 - an experiment's order, no secret
+    sure = designed(order, fraction)
+    order = [*sure, *(point for point in order if point not in sure)]
     return Phase(
         direction=direction,
         points=tuple(order),
         reference=Point(setting=reference, aliases=(reference,)),
         transfer_bytes=transfer,
-        visit_ns=visit_ns,
-        visit_bytes=visit_bytes,
+        visit_ns=_visit_ns(calibrated, ns_per_byte, int(_PASS_TIME_SHARE * time_budget_ns / visits)),
+        # Two visits tell more than one of twice the length: no more than the pass can do without.
+        visit_bytes=max(transfer, int(_PASS_WRITE_SHARE * race_bytes / visits)) if direction == "write" else 0,
         time_budget_ns=time_budget_ns,
         write_budget_bytes=write_budget_bytes,
         tolerance=tolerance,
         seed=seed,
         may_drop_caches=may_drop_caches,
+        sure_points=len(sure) if fraction > 1 else None,
+        sustain_bytes=sustain_bytes if direction == "write" else 0,
     )

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # Two drives of one model are no nearer to each other than this, whatever the confidence in each.
 _LEAST_MARGIN = 0.03
+# An interval wider than this part of the figure agrees with a drive of half the speed.
+_MOST_WIDTH = 0.4
 _WORDS = {"pcie_link": "PCIe link", "logical_block_bytes": "logical block size"}
 _SECTIONS = ("read", "write", "combined")
 _DEFAULT: Unmeasured | Skipped = Unmeasured(setting=DEFAULT_SETTING)
@@ -263,6 +265,12 @@ def check_agrees(sibling: Profile, checked: Profile, tolerance: float) -> str:
         if not (isinstance(there, Result) and isinstance(here, Result)):
             continue
         compared = True
+        low, high = here.throughput_ci95_bytes_per_s
+        if high - low > _MOST_WIDTH * here.throughput_bytes_per_s:
+            return (
+                f"{direction}: {units.throughput(low)} to {units.throughput(high)} here, too uncertain to confirm"
+                " anything"
+            )
         if apart(here, [there], tolerance):
             return (
                 f"{direction}: {units.throughput(here.throughput_bytes_per_s)} here, but"

@@ -1,27 +1,57 @@
 """Samples so far -> what to measure next, or why nothing more. Pure: the same samples give the same answer.
 
-First every point is visited once, in the plan's order, with the reference in between. Then, round by round, every
-point whose interval still reaches the best's is visited again, until each of them is known to the tolerance or a
-budget is spent. Intervals are of 95 % each, not over all comparisons at once.
+First every point is visited once, in the plan's order, with the reference in between. Then, round by round, those are
+visited again of which the choice depends, in blocks of random order, until three questions are answered or a budget is
+spent. Which point is the best? Is any that is cheaper than the chosen one good enough as well? And could any point at
+all be more than 2 % better than the chosen one?
+
+The guarantee: where a race settles, the chosen point is within 2 % of the true best with a probability of 95 % and
+more. It rests on the third question: the bounds of stats.simultaneous hold together for all points and all looks (at
+most 32), by Bonferroni's inequality and whatever the order of the visits, as in Hoeffding races (Maron & Moore 1994)
+and successive elimination (Even-Dar, Mannor & Mansour 2006), with Student's t in place of Hoeffding's bound, which
+needs to know the range of the noise. It presumes that visits to a point deviate independently once the drift is out.
+
+Which points to visit is LUCB's rule (Kalyanakrishnan et al. 2012): the leader, and those whose upper bounds reach
+farthest. Successive halving (Karnin, Koren & Somekh 2013; Jamieson & Talwalkar 2016) spends a budget that is fixed and
+drops halves whatever the differences are; a race stops where they are clear, which most are after a single visit.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from aio_tuned import stats
+from aio_tuned import choose, stats, steady
 from aio_tuned.model import Request
-from aio_tuned.plan import REFERENCE_EVERY, program
+from aio_tuned.plan import REFERENCE_EVERY, neighbours
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from aio_tuned.model import Curve, Phase, Point, PointStats, Purpose, Sample
 
 # A point that is tainted this often is left out, and the profile says how many were.
 MOST_TRIES = 4
+_NO_RACE = ("calibrate", "sustain")
+# The chosen point is at most this far below the best.
+GUARANTEE = 0.02
+# Between the tolerance's edge and a point there is doubt up to so many standard errors ...
+_DOUBT = 2.5
+# ... unless both are known to this part of the tolerance.
+_FINE = 0.1
+# Who may be the best, in standard errors of its own.
+_RIVAL = 2.0
+# A round is this part of the visits so far, so that there are never many looks, and no fewer visits than this.
+_ROUND_SHARE = 0.2
+_LEAST_ROUND = 16
+# Shares of a round: cheaper ones in doubt, rivals of the best; the rest goes to what the guarantee lacks.
+_CHEAPER_SHARE = 0.5
+_RIVALS_SHARE = 0.25
+_RIVALS = 8
+# Quick: the neighbours of so many leaders are visited.
+_LEADERS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,39 +69,44 @@ class Done:
     settled: bool = False
 
 
-def written(samples: Sequence[Sample]) -> int:
-    """Bytes written of the phase's budget; calibration was paid for before there was one."""
-    return sum(sample.bytes for sample in samples if sample.request.purpose != "calibrate")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What the race has cost so far; calibration was paid for before, and writing on has a budget of its own."""
+
+    ns: int = 0
+    written_bytes: int = 0
+
+    def plus(self, sample: Sample) -> Spent:
+        if sample.request.purpose in _NO_RACE:
+            return self
+        return Spent(ns=self.ns + sample.wall_ns, written_bytes=self.written_bytes + sample.bytes)
 
 
-def _spent_ns(samples: Sequence[Sample]) -> int:
-    return sum(sample.wall_ns for sample in samples if sample.request.purpose != "calibrate")
+def spent(samples: Iterable[Sample]) -> Spent:
+    """The sum over the samples."""
+    counted = [sample for sample in samples if sample.request.purpose not in _NO_RACE]
+    return Spent(
+        ns=sum(sample.wall_ns for sample in counted),
+        written_bytes=sum(sample.bytes for sample in counted),
+    )
 
 
-def exhausted(phase: Phase, samples: Sequence[Sample]) -> str:
+def _race_bytes(phase: Phase) -> int:
+    """What the race may write: the budget without what is kept for writing on."""
+    return phase.write_budget_bytes - phase.sustain_bytes
+
+
+def _race_ns(phase: Phase) -> int:
+    return phase.time_budget_ns - steady.time_ns(phase)
+
+
+def exhausted(phase: Phase, cost: Spent) -> str:
     """Which budget is spent ("" if none): asked between any two visits, since a visit may take longer than planned."""
-    if _spent_ns(samples) >= phase.time_budget_ns:
+    if cost.ns >= _race_ns(phase):
         return "time budget"
-    if phase.direction == "write" and written(samples) + phase.transfer_bytes > phase.write_budget_bytes:
+    if phase.direction == "write" and cost.written_bytes + phase.transfer_bytes > _race_bytes(phase):
         return "write budget"
     return ""
-
-
-def contenders(curve: Curve) -> list[PointStats]:
-    """Points whose interval reaches that of the best one: any of them may be the best."""
-    if not curve.points:
-        return []
-    floor = max(curve.points, key=lambda point: point.bytes_per_s).low_bytes_per_s
-    return [point for point in curve.points if point.high_bytes_per_s >= floor]
-
-
-def _unsettled(curve: Curve, tolerance: float) -> list[PointStats]:
-    """Contenders that are not yet known to within the tolerance."""
-    return [
-        point
-        for point in contenders(curve)
-        if point.high_bytes_per_s - point.low_bytes_per_s > 2 * tolerance * point.bytes_per_s
-    ]
 
 
 class _Requests:
@@ -83,6 +118,8 @@ class _Requests:
         self.made: list[Request] = []
 
     def visit(self, point: Point, purpose: Purpose, *, drop_caches: bool | None = None) -> None:
+        if purpose != "reference" and len(self.made) % (REFERENCE_EVERY + 1) == 0:
+            self.visit(self.phase.reference, "reference")
         self.made.append(
             Request(
                 id=self.next_id,
@@ -97,67 +134,150 @@ class _Requests:
         )
         self.next_id += 1
 
-    def reference(self) -> None:
-        self.visit(self.phase.reference, "reference")
 
-
-def _pass(phase: Phase, samples: Sequence[Sample], first_id: int) -> tuple[Request, ...]:
-    """Visits to every point that has no clean sample yet and is not given up."""
-    tries: dict[object, int] = {}
-    cached: set[object] = set()
-    measured: set[object] = set()
+def _first_visits(phase: Phase, samples: Sequence[Sample], first_id: int) -> tuple[Request, ...]:
+    """Visits to every point that is to have a clean sample, has none, and is not given up."""
+    places, _ = stats.places(phase)
+    tries: dict[int | None, int] = {}
+    cached: set[int | None] = set()
+    measured: set[int | None] = set()
     for sample in samples:
         if not stats.counts(sample, phase):
             continue
-        key = program(sample.request.setting, phase.transfer_bytes)
-        tries[key] = tries.get(key, 0) + 1
+        place = places.get(sample.request.setting)
+        tries[place] = tries.get(place, 0) + 1
         if not stats.taint(sample):
-            measured.add(key)
+            measured.add(place)
         elif sample.cache_verdict == "cache":
-            cached.add(key)
+            cached.add(place)
     requests = _Requests(phase, first_id)
-    for point in phase.points:
-        key = program(point.setting, phase.transfer_bytes)
-        if key in measured or tries.get(key, 0) >= MOST_TRIES:
-            continue
-        if len(requests.made) % (REFERENCE_EVERY + 1) == 0:
-            requests.reference()
-        requests.visit(point, "pass", drop_caches=True if key in cached and phase.may_drop_caches else None)
+
+    def ask(points: Iterable[Point]) -> None:
+        for point in points:
+            place = places[point.setting]
+            if place not in measured and tries.get(place, 0) < MOST_TRIES:
+                requests.visit(point, "pass", drop_caches=True if place in cached and phase.may_drop_caches else None)
+
+    ask(phase.points[: phase.sure_points])
+    if phase.sure_points is not None and not requests.made:
+        leaders = sorted(stats.curve(phase, samples).points, key=lambda point: -point.likely_bytes_per_s)[:_LEADERS]
+        ask(neighbours(phase.points, [leader.point for leader in leaders]))
     return tuple(requests.made)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubts:
+    """The points of which the choice depends: cheaper ones, rivals of the best, and what the guarantee lacks."""
+
+    cheaper: list[PointStats]
+    rivals: list[PointStats]
+    unbounded: list[PointStats]
+
+    def __bool__(self) -> bool:
+        return bool(self.cheaper or self.rivals or self.unbounded)
+
+
+def doubts(curve: Curve, tolerance: float) -> Doubts:
+    """What is still open, the most promising first."""
+    top = choose.best(curve)
+    chosen = choose.choose(curve, tolerance).stats
+    most, price = math.log(choose.plateau(curve)), choose.cost(chosen.point.setting)
+    edge, fine = most + math.log1p(-tolerance), _FINE * tolerance
+    cheaper, rivals = [], []
+    for point in curve.points:
+        level = math.log(point.likely_bytes_per_s)
+        together = math.hypot(point.likely_error, top.likely_error)
+        sureness = (level - edge) / together
+        open_still = sureness < _DOUBT if point is chosen else sureness > -_DOUBT
+        if together > fine and open_still and choose.cost(point.point.setting) <= price:
+            cheaper.append((sureness, point))
+        if point.likely_error > fine / 2 and level + _RIVAL * point.likely_error >= most:
+            rivals.append((level + point.likely_error, point))
+    bounds = stats.simultaneous(curve)
+    floor = bounds[curve.points.index(chosen)][0] - math.log1p(-GUARANTEE)
+    unbounded = [(high, point) for point, (_, high) in zip(curve.points, bounds, strict=True) if high > floor]
+    return Doubts(cheaper=_promising(cheaper), rivals=_promising(rivals), unbounded=_promising(unbounded))
+
+
+def _promising(found: list[tuple[float, PointStats]]) -> list[PointStats]:
+    return [point for _, point in sorted(found, key=lambda each: -each[0])]
+
+
+def _shares(open_still: Doubts, ends: Sequence[PointStats], size: int) -> dict[Point, int]:
+    """How often each point is visited in a round of that size.
+
+    Each kind of doubt has its share, and what one leaves the others have. Within a kind all are visited alike, but
+    the rivals: the few that reach highest decide how high the best is.
+    """
+    kinds = (
+        (open_still.cheaper, _CHEAPER_SHARE),
+        ([*ends, *open_still.rivals[:_RIVALS]], _RIVALS_SHARE),
+        (open_still.unbounded, 1 - _CHEAPER_SHARE - _RIVALS_SHARE),
+    )
+    total = sum(share for found, share in kinds if found)
+    visits: dict[Point, int] = {}
+    for found, share in kinds:
+        count = max(1, round(size * share / total))
+        for number in range(count if found else 0):
+            point = found[number % len(found)].point
+            visits[point] = visits.get(point, 0) + 1
+    return visits
+
+
+def _spread(visits: dict[Point, int], dice: random.Random) -> list[Point]:
+    """The visits in random order, those to one point evenly over the round: a drift must not favour any."""
+    placed = [
+        ((number + dice.random()) / count, place, point)
+        for place, (point, count) in enumerate(visits.items())
+        for number in range(count)
+    ]
+    return [point for *_, point in sorted(placed, key=lambda each: each[:2])]
 
 
 def next_round(phase: Phase, samples: Sequence[Sample]) -> Round | Done:
     """What to measure next, given all samples of the phase so far in the order in which they were taken."""
-    if reason := exhausted(phase, samples):
-        return Done(reason=f"the {reason} is spent")
     first_id = max((sample.request.id for sample in samples), default=0) + 1
-    if missing := _pass(phase, samples, first_id):
+    cost = spent(samples)
+    if reason := exhausted(phase, cost):
+        return _after(phase, samples, first_id, Done(reason=f"the {reason} is spent"))
+    if missing := _first_visits(phase, samples, first_id):
         return Round(requests=missing)
     curve = stats.curve(phase, samples)
-    again = _unsettled(curve, phase.tolerance)
-    if not again:
-        return Done(reason="the best points are known to the tolerance", settled=True)
-    # Should the budget end inside the round, the visits should have gone to the most promising points, yet in no
-    # order that a drift could favour: cut by promise, then shuffle.
-    time_left = phase.time_budget_ns - _spent_ns(samples)
-    affordable = max(1, time_left // phase.visit_ns)
-    again = sorted(again, key=lambda point: point.high_bytes_per_s, reverse=True)[:affordable]
-    most_visits = len(again) * 2
+    if not curve.points:
+        return Done(reason="no point could be measured")
+    if curve.cliff is not None and len(curve.points) >= len(phase.points[: phase.sure_points]) / 2:
+        reason = f"the drive fell over a cliff after {curve.cliff.after_bytes >> 20} MiB"
+        return _after(phase, samples, first_id, Done(reason=reason))
+    open_still = doubts(curve, phase.tolerance)
+    if not open_still:
+        reason = "the best points are known to the tolerance"
+        return _after(phase, samples, first_id, Done(reason=reason, settled=True))
+    visits = sum(stats.counts(sample, phase) for sample in samples)
+    size = max(_LEAST_ROUND, int(visits * _ROUND_SHARE))
+    # A round that the time cannot pay for would be cut off somewhere.
+    size = min(size, max(1, (_race_ns(phase) - cost.ns) // max(phase.visit_ns, 1)))
     if phase.direction == "write":
-        most_visits = max(1, (phase.write_budget_bytes - written(samples)) // phase.visit_bytes)
-        again = again[:most_visits]
-    random.Random(f"{phase.seed}/{phase.direction}/{first_id}").shuffle(again)  # noqa: S311 - no secret
+        size = min(size, max(1, (_race_bytes(phase) - cost.written_bytes) // phase.transfer_bytes))
+    ends = (choose.choose(curve, phase.tolerance).stats, choose.best(curve))
     requests = _Requests(phase, first_id)
-    for number, stat in enumerate(again):
-        if number % REFERENCE_EVERY == 0 and most_visits > 1:
-            requests.reference()
-        requests.visit(stat.point, "repeat")
-    return Round(requests=tuple(fit(phase, samples, request) for request in requests.made[:most_visits]))
+    dice = random.Random(f"{phase.seed}/{phase.direction}/{first_id}")  # noqa: S311 - no secret
+    for point in _spread(_shares(open_still, ends, size), dice):
+        requests.visit(point, "repeat")
+    return Round(requests=tuple(requests.made[:size]) if size > 1 else tuple(requests.made[1:2]))
 
 
-def fit(phase: Phase, samples: Sequence[Sample], request: Request) -> Request:
+def _after(phase: Phase, samples: Sequence[Sample], first_id: int, done: Done) -> Round | Done:
+    """The end of the race; in a thorough sweep the chosen setting then writes on until it is steady."""
+    if not phase.sustain_bytes or not (points := stats.curve(phase, samples)).points:
+        return done
+    setting = choose.choose(points, phase.tolerance).stats.point.setting
+    request = steady.next_request(phase, samples, setting, first_id)
+    return done if request is None else Round(requests=(request,))
+
+
+def fit(phase: Phase, cost: Spent, request: Request) -> Request:
     """The visit with its bytes cut to what the write budget still has; asked again just before it is made."""
-    if phase.direction == "read":
+    if phase.direction == "read" or request.purpose == "sustain":
         return request
-    transfers_left = (phase.write_budget_bytes - written(samples)) // phase.transfer_bytes
+    transfers_left = (_race_bytes(phase) - cost.written_bytes) // phase.transfer_bytes
     return replace(request, max_bytes=min(request.max_bytes, max(1, transfers_left) * phase.transfer_bytes))

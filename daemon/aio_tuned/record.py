@@ -65,6 +65,8 @@ def header(order: Order, hello: Hello) -> dict[str, Any]:
         "tolerance": order.tolerance,
         "seed": order.seed,
         "may_drop_caches": order.may_drop_caches,
+        "fraction": order.fraction,
+        "sustain_share": order.sustain_share,
         "about": dict(order.about),
     }
     return dict(json.loads(json.dumps(found)))

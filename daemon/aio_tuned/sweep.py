@@ -25,7 +25,9 @@ class Order:
     `device_number`, if given, is where the helper must find itself; `may_drop_caches` allows to ask for a drop when
     a visit turns out to have been served from a cache. `zeroed_bytes` are written as the helper leaves. A `resumable`
     sweep keeps back what a second process writes besides its visits. `write_cap_bytes` is what this process may write,
-    whatever the budget has left. `about` is what else must be the same for a resuming (see record.header).
+    whatever the budget has left. One of `fraction` points is visited, and then the neighbours of the best;
+    `sustain_share` of the write budget is for writing on with the setting that was found. `about` is what else must be
+    the same for a resuming (see record.header).
     """
 
     settings: Mapping[Direction, tuple[Setting, ...]]
@@ -36,6 +38,8 @@ class Order:
     seed: int
     write_cap_bytes: int | None = None
     zeroed_bytes: int = 0
+    fraction: int = 1
+    sustain_share: float = 0.0
     resumable: bool = False
     may_drop_caches: bool = True
     device_number: str = ""
@@ -239,28 +243,40 @@ class _Run:
             tolerance=order.tolerance,
             seed=order.seed,
             may_drop_caches=order.may_drop_caches,
+            fraction=order.fraction,
+            sustain_bytes=self._sustain_bytes(direction, budgets.write_budget_bytes),
         )
         if known is None:
             self.attendant.planned(direction, budgets)
         if direction == "read":
             return phase
         # The scratch file has been filled once more for a resumed phase, which had not reckoned with it.
-        left_bytes = self.write_left_bytes + race.written(samples)
+        written_bytes = sum(sample.bytes for sample in samples if sample.request.purpose != "calibrate")
+        left_bytes = self.write_left_bytes + written_bytes
         return replace(phase, write_budget_bytes=min(phase.write_budget_bytes, left_bytes))
+
+    def _sustain_bytes(self, direction: Direction, budget_bytes: int) -> int:
+        """What of the budget is for writing on: nothing that the race could not spare."""
+        if direction == "read" or not self.order.sustain_share:
+            return 0
+        least = least_write_bytes(self.order, self.hello.dio_alignment_bytes)
+        return max(0, min(int(budget_bytes * self.order.sustain_share), budget_bytes - 2 * least))
 
     async def phase(self, direction: Direction) -> PhaseOutcome:
         samples = [sample for sample in self.past.samples if sample.request.direction == direction]
         phase = await self._planned(direction, samples)
         tally = _Tally(phase)
+        cost = race.spent(samples)
         for sample in samples:
             if sample.request.purpose != "calibrate":
                 tally.add(sample)
         while isinstance(step := race.next_round(phase, samples), race.Round):
             for request in step.requests:
-                samples.append(await self.measure(race.fit(phase, samples, request)))
+                samples.append(await self.measure(race.fit(phase, cost, request)))
+                cost = cost.plus(samples[-1])
                 tally.add(samples[-1])
                 self.report(self._progress(tally, request))
-                if race.exhausted(phase, samples):
+                if race.exhausted(phase, cost):
                     break
         if not tally.done:
             reasons = ", ".join(sorted({stats.taint(sample) for sample in samples} - {""}))
@@ -281,12 +297,17 @@ class _Run:
         )
 
 
+def least_write_bytes(order: Order, alignment_bytes: int) -> int:
+    """What the visits of a write phase write at the very least."""
+    return plan.least_write_bytes(order.settings["write"], alignment_bytes, order.most_transfer_bytes, order.fraction)
+
+
 def check_write_budget(order: Order, fill_bytes: int, alignment_bytes: int, earlier_bytes: int = 0) -> None:
     """UsageError if the write budget cannot pay for what is sure to be written: known before any I/O."""
     sure = fill_bytes + order.zeroed_bytes
     # What is kept back for a second process is not needed any more by that.
     kept_back = sure if order.resumable and not earlier_bytes else 0
-    visits = plan.least_write_bytes(order.settings["write"], alignment_bytes, order.most_transfer_bytes)
+    visits = least_write_bytes(order, alignment_bytes)
     least, budget = earlier_bytes + sure + kept_back + visits, _write_budget(order, earlier_bytes)
     if least > budget:
         raise UsageError(

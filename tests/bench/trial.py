@@ -7,6 +7,7 @@ import math
 import time
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from aio_tuned import choose, plan, stats
@@ -34,9 +35,9 @@ class Found:
     """One direction: what was chosen and published, what it cost, and the truth of the chosen setting.
 
     `regret` is the true best over the true chosen throughput of a fresh drive, less one: at the phase's own transfer
-    size, and `regret_configured` at the configured one; `regret_highest` is that of the point with the highest figure,
-    which the choice may leave for a cheaper one. `level_bytes_per_s` is the truth with the mean climate of the
-    phase's counted visits, `fresh_bytes_per_s` that of a fresh drive. `behind_cliff` if any visit ended with the
+    size, and `regret_configured` at the configured one; `regret_highest` is that of the point that is held for
+    the best, which the choice may leave for a cheaper one. `level_bytes_per_s` is the truth with the median climate of
+    the phase's counted visits, `fresh_bytes_per_s` that of a fresh drive. `behind_cliff` if any visit ended with the
     drive's fast store exhausted: there the truth is another.
     """
 
@@ -115,13 +116,13 @@ def regret(model: DriveModel, direction: Direction, setting: Setting, transfer_b
 
 
 def level_bytes_per_s(drive: Drive, setting: Setting, phase: PhaseOutcome) -> float:
-    """The setting's truth at the mean climate of the visits that count, as the drive's journal has it.
+    """The setting's truth at the median climate of the visits that count, as the drive's journal has it.
 
     Spells, tails, stalls and bursts are noise, and not in it.
     """
     plan_ = phase.phase
     counted = [sample.request.id for sample in phase.samples if stats.counts(sample, plan_)]
-    climate_log = sum(drive.journal[number].climate_log for number in counted) / len(counted)
+    climate_log = median(drive.journal[number].climate_log for number in counted)
     row = rows(drive.model, plan_.direction, SETTINGS, plan_.transfer_bytes)[setting]
     return plan_.transfer_bytes * 1e9 / row.transfer_ns * math.exp(row.strain * climate_log)
 

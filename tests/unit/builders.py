@@ -129,6 +129,10 @@ def stats(
         high_bytes_per_s=bytes_per_s * (1 + width),
         visits=3,
         latency_p99_us=p99_us,
+        error=width / 2,
+        freedom=20.0,
+        likely_bytes_per_s=bytes_per_s,
+        likely_error=width / 2,
     )
 
 

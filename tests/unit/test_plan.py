@@ -191,6 +191,61 @@ def test_where_memory_ties_deepspeeds_defaults_stand_for_the_program() -> None:
     assert len(point.aliases) == 4
 
 
+# --- neighbours ------------------------------------------------------------------------------------------
+
+NEAR = Grid(
+    block_size=(128 * KIB, 512 * KIB, MIB),
+    queue_depth=(4, 8, 32),
+    io_parallelism=(1, 2, 4),
+    overlap_events=(True, False),
+    single_submit=(False, True),
+)
+
+
+def test_a_neighbour_is_one_step_of_one_parameter_away() -> None:
+    planned = plan.points(plan.settings(NEAR), GIB)
+    (middle,) = (point for point in planned if point.setting == setting(512 * KIB, 8, 2))
+    found = [point.setting for point in plan.neighbours(planned, [middle])]
+    assert set(found) == {
+        setting(128 * KIB, 8, 2),
+        setting(MIB, 8, 2),
+        setting(512 * KIB, 4, 2),
+        setting(512 * KIB, 32, 2),
+        setting(512 * KIB, 8, 1),
+        setting(512 * KIB, 8, 4),
+        setting(512 * KIB, 8, 2, overlap=False),
+        setting(512 * KIB, 8, 2, single=True),
+    }
+    assert len(found) == 8
+
+
+def test_in_a_corner_there_are_fewer_neighbours() -> None:
+    planned = plan.points(plan.settings(NEAR), GIB)
+    (corner,) = (point for point in planned if point.setting == setting(128 * KIB, 4, 1))
+    assert len(plan.neighbours(planned, [corner])) == 5
+
+
+def test_neighbours_of_several_are_in_the_plans_order_each_once() -> None:
+    planned = list(plan.points(plan.settings(NEAR), GIB))
+    random.Random(1).shuffle(planned)
+    found = plan.neighbours(planned, planned[:3])
+    assert found == [point for point in planned if point in found]
+    each = [set(map(id, plan.neighbours(planned, [leader]))) for leader in planned[:3]]
+    assert set(map(id, found)) == set.union(*each)
+    assert plan.neighbours(planned, []) == []
+
+
+def test_neighbours_of_an_alias_are_neighbours_of_the_point() -> None:
+    """At 4 MiB a queue of 4 is as deep as one of 32, so the next deeper one is the point itself."""
+    planned = plan.points(plan.settings(NEAR), 4 * MIB)
+    (full,) = (point for point in planned if setting(MIB, 4, 1) in point.aliases)
+    assert setting(MIB, 32, 1) in full.aliases
+    assert any(setting(512 * KIB, 32, 1) in point.aliases for point in plan.neighbours(planned, [full]))
+
+
+# --- the target's alignment, and a transfer for all ------------------------------------------------------
+
+
 @pytest.mark.parametrize(("block", "alignment", "fine"), [(4096, 4096, True), (512, 4096, False), (512, 512, True)])
 def test_blocks_must_suit_the_targets_alignment(block: int, alignment: int, fine: bool) -> None:
     grid = Grid(
@@ -220,6 +275,8 @@ def make(
     write_budget: int = 8 * GIB,
     seed: int = 1,
     alignment: int = 4096,
+    fraction: int = 1,
+    sustain: int = 0,
 ) -> Phase:
     return plan.phase(
         direction,
@@ -232,6 +289,8 @@ def make(
         write_budget_bytes=write_budget,
         tolerance=0.01,
         seed=seed,
+        fraction=fraction,
+        sustain_bytes=sustain,
     )
 
 
@@ -278,7 +337,7 @@ def test_the_transfer_is_the_largest_that_fits_the_time(speed: float, seconds: f
     assert make(speed=speed, seconds=seconds).transfer_bytes == mib * MIB
 
 
-@pytest.mark.parametrize(("gib", "mib"), [(128, 256), (60, 128), (30, 64), (8, 16), (6, 16)])
+@pytest.mark.parametrize(("gib", "mib"), [(256, 256), (120, 128), (64, 64), (17, 16), (6, 16)])
 def test_the_transfer_is_the_largest_that_the_write_budget_pays_for(gib: int, mib: int) -> None:
     assert make("write", speed=14e9, write_budget=gib * GIB).transfer_bytes == mib * MIB
 
@@ -336,6 +395,65 @@ def test_the_median_calibration_visit_counts() -> None:
         seed=1,
     )
     assert made.transfer_bytes == 256 * MIB
+
+
+@pytest.mark.parametrize("direction", ["read", "write"])
+def test_of_a_fraction_only_so_many_visits_are_paid_for(direction: Direction) -> None:
+    """Every point is in the plan; a fifth is visited, so the transfer may be larger."""
+    every, few = (make(direction, seconds=20, speed=3e9, fraction=part, write_budget=16 * GIB) for part in (1, 5))
+    assert few.transfer_bytes >= 4 * every.transfer_bytes
+    assert every.sure_points is None
+    assert few.sure_points is not None
+    assert 0.15 < few.sure_points / len(few.points) < 0.25
+    assert set(few.points[: few.sure_points]) == set(plan.designed(few.points, 5))
+    assert {alias for point in few.points for alias in point.aliases} == set(plan.settings(DEFAULT_GRID))
+
+
+@pytest.mark.parametrize("fraction", [2, 3, 4, 5, 6, 7])
+def test_a_designed_part_has_every_value_of_every_parameter(fraction: int) -> None:
+    planned = plan.points(plan.settings(DEFAULT_GRID), GIB)
+    found = plan.designed(planned, fraction)
+    assert abs(len(found) - len(planned) / fraction) <= 4
+    for key in ("block_size", "queue_depth", "io_parallelism", "overlap_events", "single_submit"):
+        values = [getattr(point.setting, key) for point in found]
+        assert set(values) == set(getattr(DEFAULT_GRID, key))
+
+
+def test_a_fifth_has_nearly_every_pair_of_values() -> None:
+    found = [point.setting for point in plan.designed(plan.points(plan.settings(DEFAULT_GRID), GIB), 5)]
+    for one, other in itertools.combinations(
+        ("block_size", "queue_depth", "io_parallelism", "overlap_events", "single_submit"), 2
+    ):
+        pairs = {(getattr(which, one), getattr(which, other)) for which in found}
+        assert len(pairs) >= 0.9 * len(getattr(DEFAULT_GRID, one)) * len(getattr(DEFAULT_GRID, other))
+
+
+def test_of_one_in_one_all_are_designed_in_the_plans_order() -> None:
+    planned = make().points
+    assert plan.designed(planned, 1) == list(planned)
+
+
+def test_a_fraction_needs_so_many_bytes_fewer() -> None:
+    chosen = plan.settings(DEFAULT_GRID)
+    every, few = (plan.least_write_bytes(chosen, 4096, 256 * MIB, fraction) for fraction in (1, 5))
+    # 192 points of 16 MiB, or 39 of them; the reference every 16; calibration twice.
+    assert every == (192 + 12 + 1 + 8) * 16 * MIB
+    assert few == (39 + 3 + 1 + 8) * 16 * MIB
+    assert make("write", write_budget=few - 8 * 16 * MIB, fraction=5).transfer_bytes == 16 * MIB
+
+
+def test_what_is_kept_for_writing_on_is_not_planned_with() -> None:
+    kept = make("write", speed=14e9, write_budget=128 * GIB, sustain=64 * GIB)
+    assert kept.transfer_bytes == make("write", speed=14e9, write_budget=64 * GIB).transfer_bytes
+    assert (kept.write_budget_bytes, kept.sustain_bytes) == (128 * GIB, 64 * GIB)
+    visits = 192 + 192 // 16 + 1
+    with pytest.raises(MeasurementError, match="write budget"):
+        make("write", write_budget=GIB + visits * 16 * MIB - 1, sustain=GIB)
+    assert make("write", write_budget=GIB + visits * 16 * MIB, sustain=GIB).transfer_bytes == 16 * MIB
+
+
+def test_reads_do_not_write_on() -> None:
+    assert make("read", sustain=GIB).sustain_bytes == 0
 
 
 def test_without_a_calibration_visit_there_is_no_plan() -> None:

@@ -453,6 +453,14 @@ def test_disagreement_says_by_how_much() -> None:
     )
 
 
+def test_what_is_known_too_poorly_confirms_nothing() -> None:
+    """An interval from half of the sibling's speed to above it agrees with anything."""
+    poor = replace(profile(), read=gave(5_000_000_000, 0.35))
+    assert prior.check_agrees(profile(), poor, 0.01) == (
+        "read: 3.25 GB/s to 6.75 GB/s here, too uncertain to confirm anything"
+    )
+
+
 def test_only_what_both_have_is_compared() -> None:
     slow_writes = replace(profile(), write=gave(GB))
     assert prior.check_agrees(profile(), read_only_profile(), 0.01) == ""

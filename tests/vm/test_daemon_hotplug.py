@@ -45,7 +45,7 @@ def test_a_drives_whole_life(host: DaemonGuest) -> None:
     assert full["write"]["throughput_bytes_per_s"] == pytest.approx(WRITE_BYTES_PER_S, rel=0.05)
     for section in ("read", "write", "combined"):
         assert full[section]["ties"] == 2
-        assert full[section]["block_size"] == 512 << 10
+        assert full[section]["block_size"] == 1 << 20
     assert host.sh("ls -A /mnt/x").split() == ["lost+found"]
     assert host.sweeps() == 2
 

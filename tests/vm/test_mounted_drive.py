@@ -61,7 +61,7 @@ def test_the_throughput_is_the_drives_limit(tuned: Tuned, direction: str, limit:
 def test_settings_that_the_limit_makes_equal_tie_and_the_cheapest_wins(tuned: Tuned, direction: str) -> None:
     chosen = tuned.profile[direction]
     assert chosen["ties"] >= 3
-    assert (chosen["io_parallelism"], chosen["block_size"], chosen["queue_depth"]) == (1, 256 << 10, 8)
+    assert (chosen["io_parallelism"], chosen["block_size"], chosen["queue_depth"]) == (1, 1 << 20, 8)
 
 
 def test_the_devices_own_counters_prove_every_visit(tuned: Tuned) -> None:

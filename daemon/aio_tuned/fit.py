@@ -1,0 +1,193 @@
+"""Visits -> what each point gives and how the drive drifted meanwhile: a robust two-way fit. Pure; numpy.
+
+The logarithm of a visit's throughput is its point's, plus the drift at its time, plus noise. Points and drift are
+fitted together, so that a point is compared with those that were visited around it: the blocks of a randomised block
+design (Fisher 1935), with a curve in place of the blocks. Noise has tails and second modes (a stall, garbage
+collection, a neighbour): visits far from their point's others lose their weight (Tukey's biweight; Beaton & Tukey
+1974), by a scale that half of the visits cannot move (the median absolute deviation). What is fitted is therefore
+the usual throughput; what stalls take from the mean is not in it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Places = NDArray[np.intp]
+
+# Median absolute deviation to standard deviation, for normal noise.
+_MAD_TO_SD = 1.4826
+# What a sample is worth to the median absolute deviation, against its worth to the standard deviation.
+_MAD_EFFICIENCY = 0.37
+# 95 % as good as the mean where noise is normal; the weighted squares are then this much too small.
+_BIWEIGHT = 4.685
+_LOST_SQUARES = 1.2
+# A point that leaves a part of the drive unused sees less of its drift than others do: so much of it is error.
+_SHARE_OF_DRIFT = 0.05
+# Of two visits that lie far apart neither is known to be the odd one: both count a little, and the error says so.
+_LEAST_WEIGHT_OF_TWO = 0.05
+_LEAST_WEIGHT = 0.001
+# Where no point has been visited twice, the noise between visits is guessed, as if from two degrees of freedom.
+GUESSED_NOISE = 0.05
+GUESSED_FREEDOM = 2
+# Device noise below this is not to be believed of some dozens of visits.
+LEAST_NOISE = 1e-4
+_ROUNDS = 4
+# The drift's curve bends this often a second, and at most at so many places. Shorter swings are noise.
+_KNOT_S = 1.2
+_MOST_KNOTS = 64
+# Standard deviation of the drift from knot to knot that is tried; cross-validation chooses.
+_WANDER = (0.0003, 0.002, 0.008, 0.03)
+_LEAST_REPEATS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """Per point: log throughput at the drive's usual level, visits' worth of weight, own squared deviations.
+
+    `noise` is the standard deviation between visits to one point, as of `freedom` degrees of freedom. `drift` is the
+    log of the drive's level at each visit, relative to the median; `tail` the log that the worst twentieth of the
+    visits lie below their points; `memory` how far a visit's deviation is the one before it's (correlation).
+    `level_error` is the standard error of the usual level itself: all points have it in common.
+    """
+
+    level: Floats
+    weight: Floats
+    squares: Floats
+    visits: Places
+    noise: float
+    freedom: int
+    drift: Floats
+    tail: float
+    memory: float
+    level_error: float
+
+
+def _sums(place: Places, values: Floats, count: int) -> Floats:
+    """The values' sum at each of so many places."""
+    return np.bincount(place, values, count).astype(np.float64)
+
+
+def _medians(point: Places, rate: Floats, visits: Places) -> Floats:
+    order = np.lexsort((rate, point))
+    ordered, first = rate[order], np.cumsum(visits) - visits
+    low = np.minimum(first + np.maximum(visits - 1, 0) // 2, len(rate) - 1)
+    high = np.minimum(first + visits // 2, len(rate) - 1)
+    found: Floats = (ordered[low] + ordered[high]) / 2
+    return found
+
+
+class _Drift:
+    """The drift's curve: straight lines between knots, whose heights wander as little as the visits allow."""
+
+    def __init__(self, point: Places, time_s: Floats, points: int) -> None:
+        span_s = float(time_s.max() - time_s.min())
+        self._count = count = int(np.clip(span_s / _KNOT_S, 2, _MOST_KNOTS))
+        place = (time_s - time_s.min()) / max(span_s, 1e-9) * (count - 1)
+        self._left = np.clip(place.astype(np.intp), 0, count - 2)
+        self._share = place - self._left
+        self._point, self._points = point, points
+        self._penalty = 0.0
+        self.freedom = 0.0
+        steps = np.diff(np.eye(count), axis=0)
+        self._steps = steps.T @ steps
+
+    def _shared(self, values: Floats, row: Places, rows: int) -> Floats:
+        """Sums by row and knot of values that the two knots around each visit share."""
+        flat = row * self._count + self._left
+        size = rows * self._count
+        found = _sums(flat, values * (1 - self._share), size) + _sums(flat + 1, values * self._share, size)
+        return found.reshape(rows, self._count)
+
+    def at_visits(self, rate: Floats, weight: Floats, noise: float, *, choose: bool) -> Floats:
+        """The drift at each visit. The points' own levels are eliminated, so a point visited once says nothing."""
+        total = np.maximum(_sums(self._point, weight, self._points), 1e-12)
+        mean = _sums(self._point, weight * rate, self._points) / total
+        hats = self._shared(weight, self._point, self._points)
+        left = self._shared(weight * (1 - self._share), self._left, self._count)
+        right = self._shared(weight * self._share, self._left + 1, self._count)
+        normal = left + right - hats.T @ (hats / total[:, None])
+        rest = rate - mean[self._point]
+        wanted = self._shared(weight * rest, np.zeros(len(rate), np.intp), 1)[0] - hats.T @ (
+            _sums(self._point, weight * rest, self._points) / total
+        )
+        if choose:
+            repeats = len(rate) - self._points
+            tries = []
+            for wander in _WANDER:
+                heights, freedom = self._solve(normal, wanted, (noise / wander) ** 2)
+                away = float((weight * rest * rest).sum() - 2 * heights @ wanted + heights @ normal @ heights)
+                tries.append((away / max(repeats - freedom, 1.0) ** 2, (noise / wander) ** 2))
+            self._penalty = min(tries)[1]
+        heights, self.freedom = self._solve(normal, wanted, self._penalty)
+        found: Floats = heights[self._left] * (1 - self._share) + heights[self._left + 1] * self._share
+        found -= np.median(found)
+        return found
+
+    def _solve(self, normal: Floats, wanted: Floats, penalty: float) -> tuple[Floats, float]:
+        """Heights of the knots, and how many of them were really free (Craven & Wahba 1978)."""
+        whole = normal + penalty * self._steps + 1e-6 * np.eye(self._count)
+        solved = np.linalg.solve(whole, np.column_stack((wanted, normal))).astype(np.float64)
+        return solved[:, 0], float(np.trace(solved[:, 1:]))
+
+
+def fit(point: Places, time_s: Floats, rate: Floats, points: int) -> Fit:
+    """Fit visits in the order of their times: each one's point (from 0 to `points`), time and log throughput.
+
+    A point without a visit has the level nan and no weight.
+    """
+    visits = np.bincount(point, minlength=points)
+    seen = visits > 0
+    several = visits[point] > 1
+    repeats = int((visits[seen] - 1).sum())
+    weight, drift = np.ones(len(rate)), np.zeros(len(rate))
+    curve = _Drift(point, time_s, points) if repeats >= _LEAST_REPEATS else None
+    widened = np.sqrt(visits[point] / np.maximum(visits[point] - 1, 1))
+    least = np.where(visits[point] > 2, _LEAST_WEIGHT, _LEAST_WEIGHT_OF_TWO)  # noqa: PLR2004 - two have no middle
+    level, noise = _medians(point, rate, visits), GUESSED_NOISE
+    away = rate - level[point]
+    for number in range(_ROUNDS):
+        if repeats:
+            noise = max(float(_MAD_TO_SD * np.median(np.abs(away * widened)[several])), LEAST_NOISE)
+            far = np.minimum(np.abs(away) / (_BIWEIGHT * noise), 1)
+            weight = np.where(several, np.maximum((1 - far**2) ** 2, least), 1.0)
+        if curve is not None:
+            drift = curve.at_visits(rate, weight, noise, choose=number < _ROUNDS - 1)
+        total = _sums(point, weight, points)
+        level = _sums(point, weight * (rate - drift), points) / np.maximum(total, 1e-12)
+        away = rate - drift - level[point]
+    level[~seen] = np.nan
+    tail, memory = 0.0, 0.0
+    if repeats >= 20:  # noqa: PLR2004 - a twentieth of fewer is nobody
+        tail = max(0.0, -float(np.quantile((away * widened)[several], 0.05)))
+        memory = _memory(away[several])
+    return Fit(
+        level=level,
+        weight=total,
+        squares=_LOST_SQUARES * _sums(point, weight * away**2, points),
+        visits=visits,
+        noise=noise if repeats else 0.0,
+        freedom=int(_MAD_EFFICIENCY * repeats),
+        drift=drift,
+        tail=tail,
+        memory=memory,
+        level_error=math.hypot(
+            noise * math.sqrt(curve.freedom / len(rate)) if curve is not None else 0.0,
+            _SHARE_OF_DRIFT * float(drift.std()),
+        ),
+    )
+
+
+def _memory(away: Floats) -> float:
+    """Correlation of successive deviations, by their ranks: a few that stall must not make it."""
+    ranks = np.argsort(np.argsort(away)).astype(np.float64)
+    if len(ranks) < 3 or np.ptp(away) == 0:  # noqa: PLR2004 - two are one pair
+        return 0.0
+    return float(np.corrcoef(ranks[:-1], ranks[1:])[0, 1])
