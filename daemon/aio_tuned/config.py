@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from aio_tuned.errors import ConfigError
 from aio_tuned.match import PATTERN_KEYS, MatchRule
-from aio_tuned.model import DropCaches, Grid, RawWrite
+from aio_tuned.model import DropCaches, Effort, Grid, RawWrite
 from aio_tuned.values import (
     SETTING_KEYS,
     absolute_path,
@@ -73,6 +73,7 @@ class Config:
     transfer_bytes: int = _key("sweep", size_bytes, 256 << 20)
     span_bytes: int = _key("sweep", size_bytes, 1 << 30)
     drop_caches: DropCaches = _key("sweep", word(*get_args(DropCaches)), "auto")
+    effort: Effort = _key("sweep", word(*get_args(Effort)), "default")
     time_budget: float = _key("sweep", duration_s, 150.0)
     write_budget: int = _key("sweep", size_bytes, 64 << 30)
     write_budget_percent: float = _key("sweep", number(0.01, 100), 1.0)

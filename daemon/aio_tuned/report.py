@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from aio_tuned import choose, identity, plan, stats, verdict
+from aio_tuned import choose, identity, plan, stats, steady, units, verdict
 from aio_tuned.model import (
     CombinedResult,
     Curve,
@@ -19,11 +19,13 @@ from aio_tuned.profile import SCHEMA
 
 if TYPE_CHECKING:
     from aio_tuned.config import Config
-    from aio_tuned.model import Device, Direction, Grid, Setting, Target, Unmeasured
-    from aio_tuned.sweep import Outcome
+    from aio_tuned.model import Device, Direction, Grid, Setting, Steady, Target, Unmeasured
+    from aio_tuned.sweep import Outcome, PhaseOutcome
 
 # A drift or a noise larger than this is worth a sentence.
 _NOTABLE = 0.05
+# What is left of a drift in successive visits, as a correlation.
+_REMAINS = 0.3
 # Shorter transfers are bursts: 64 MiB are 8 MiB for each of eight threads, a queue of eight blocks of 1 MiB.
 _SHORT_TRANSFER_BYTES = 64 << 20
 
@@ -62,9 +64,9 @@ def _kept(twin: Profile | None, section: str) -> Setting | None:
     return None if part is None or isinstance(part, Skipped) else part.setting
 
 
-def _result(curve: Curve, tolerance: float, preferred: Setting | None) -> Result:
+def _result(phase: PhaseOutcome, curve: Curve, tolerance: float, preferred: Setting | None) -> Result:
     choice = choose.choose(curve, tolerance, preferred)
-    stat = choice.stats
+    stat, sustained = choice.stats, steady.found(phase.samples)
     return Result(
         setting=preferred if preferred and preferred in stat.point.aliases else stat.point.setting,
         throughput_bytes_per_s=round(stat.bytes_per_s),
@@ -74,6 +76,8 @@ def _result(curve: Curve, tolerance: float, preferred: Setting | None) -> Result
         default_throughput_bytes_per_s=round(curve.reference.bytes_per_s) if curve.reference else 0,
         transfer_bytes=curve.transfer_bytes,
         saturating_concurrency=choice.saturating_concurrency,
+        within_percent=round(choice.within * 100, 2),
+        sustained_throughput_bytes_per_s=round(sustained.bytes_per_s) if sustained else None,
     )
 
 
@@ -127,6 +131,7 @@ def _notes(device: Device, outcome: Outcome, found: tuple[Curve, ...], wished_tr
     for curve, phase in zip(found, outcome.phases, strict=True):
         if len(curve.points) == curve.planned and not phase.settled:
             notes.append(f"{curve.direction}: {phase.ended} before the best points were known to the tolerance")
+        notes += _course(curve, steady.found(phase.samples))
         if curve.transfer_bytes < min(_SHORT_TRANSFER_BYTES, wished_transfer_bytes):
             notes.append(
                 f"{curve.direction}: measured in bursts of {curve.transfer_bytes >> 20} MiB, all that the budgets pay"
@@ -134,9 +139,45 @@ def _notes(device: Device, outcome: Outcome, found: tuple[Curve, ...], wished_tr
             )
         if curve.noise > _NOTABLE:
             notes.append(f"{curve.direction}: visits to one point differ by {curve.noise:.0%} (standard deviation)")
-        if abs(curve.drift) > _NOTABLE:
-            notes.append(f"{curve.direction}: the reference point drifted by {curve.drift:+.0%} during the phase")
     return notes
+
+
+def _course(curve: Curve, sustained: Steady | None) -> list[str]:
+    """How the drive changed while it was measured."""
+    notes = []
+    name = curve.direction
+    if abs(curve.drift) > _NOTABLE:
+        notes.append(
+            f"{name}: the drive drifted by {curve.drift:+.0%} during the phase: removed, the figures are of its usual"
+            " level"
+        )
+    if curve.memory > _REMAINS:
+        notes.append(
+            f"{name}: the drive's speed swings faster than could be followed (visits close in time deviate alike,"
+            f" correlation {curve.memory:.1f}): the intervals are wider for it"
+        )
+    if curve.cliff is not None:
+        cliff = curve.cliff
+        notes.append(
+            f"{name}: after {units.size(cliff.after_bytes)} the drive fell from"
+            f" {units.throughput(cliff.before_bytes_per_s)} to {units.throughput(cliff.behind_bytes_per_s)} (with the"
+            " default setting) and stayed there: a cache was full, or credits were spent"
+        )
+    if sustained is not None:
+        notes.append(_sustained(name, sustained))
+    return notes
+
+
+def _sustained(name: str, sustained: Steady) -> str:
+    written, end = units.size(sustained.written_bytes), units.throughput(sustained.bytes_per_s)
+    if sustained.fell_after_bytes is None:
+        course = f"written on for {written} with the chosen setting: no cliff, {end} at the end"
+    else:
+        course = (
+            f"written on with the chosen setting it fell after {units.size(sustained.fell_after_bytes)}, from"
+            f" {units.throughput(sustained.first_bytes_per_s)} to {end}"
+        )
+    return f"{name}: {course}{'' if sustained.steady else ', and was not steady yet'}"
 
 
 def _tenths(number: float | None) -> float | None:
@@ -165,7 +206,10 @@ def build(
     twin = circumstances.checked_against
     checked_against = twin.device.name if twin else ""
     provenance = _provenance(outcome, found, config.grid, checked_against)
-    results = {curve.direction: _result(curve, tolerance, _kept(twin, curve.direction)) for curve in found}
+    results = {
+        curve.direction: _result(phase, curve, tolerance, _kept(twin, curve.direction))
+        for phase, curve in zip(outcome.phases, found, strict=True)
+    }
     chosen = [verdict.Found(curve=curve, result=results[curve.direction]) for curve in found]
     # Doubtful figures are not held against those of others.
     facts = replace(circumstances.facts, others=()) if doubts else circumstances.facts
@@ -210,6 +254,7 @@ def build(
                 paused_seconds=_tenths(circumstances.paused_seconds),
                 resumed=outcome.resumed or None,
                 checked_against=checked_against or None,
+                effort=None if twin else config.effort,
                 findings=tuple(clean(finding) for finding in findings),
             ),
             fingerprint=identity.fingerprint(device, target.filesystem, circumstances.kernel),

@@ -103,6 +103,8 @@ def _course(evidence: Evidence) -> list[str]:
     cost = f"{units.duration(evidence.seconds)} ({measured:.0%} of it measured I/O)"
     points = f"{evidence.points_measured} of {evidence.points_planned} points, {evidence.visits} visits"
     notes = [f"{points} in {cost}, {units.size(evidence.bytes_written)} written"]
+    if evidence.effort and evidence.effort != "default":
+        notes.append(f"a {evidence.effort} sweep")
     if evidence.checked_against:
         notes.append(f"a check of the settings of {evidence.checked_against}, not a full sweep")
     events = []
@@ -115,6 +117,10 @@ def _course(evidence: Evidence) -> list[str]:
     return [*notes, ", ".join(events)] if events else notes
 
 
+def _percent(number: float) -> str:
+    return f"{number:.1f} %" if number < 10 else f"{number:.0f} %"  # noqa: PLR2004 - one digit says enough
+
+
 def _notes(profile: Profile) -> list[str]:
     evidence = profile.evidence
     notes = _course(evidence)
@@ -124,6 +130,15 @@ def _notes(profile: Profile) -> list[str]:
     ):
         if noise is not None and drift is not None:
             notes.append(f"{name}: noise {noise:.1%} between visits, drift {drift:+.1%} over the phase")
+    for name, part in (("read", profile.read), ("write", profile.write)):
+        if isinstance(part, Result) and part.within_percent is not None:
+            moved = units.size(evidence.bytes_read if name == "read" else evidence.bytes_written)
+            notes.append(
+                f"{name}: {moved} bought this certainty: within {_percent(part.within_percent)} of the best, with 95 %"
+                " confidence over all points"
+            )
+        if isinstance(part, Result) and part.sustained_throughput_bytes_per_s is not None:
+            notes.append(f"{name}: {units.throughput(part.sustained_throughput_bytes_per_s)} sustained")
     notes += [f"! {finding}" for finding in evidence.findings]
     for name, part in (("read", profile.read), ("write", profile.write)):
         if isinstance(part, Skipped):

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Protocol
 
-from aio_tuned import __version__, identity, plan, report, sysfs
+from aio_tuned import __version__, effort, identity, plan, report, sysfs
 from aio_tuned.blocking import TooLateError, in_thread, within
 from aio_tuned.claim import check_same, claim
 from aio_tuned.errors import AioTunedError, Exit, HelperError, MeasurementError, TargetError
@@ -138,20 +138,31 @@ def _settings(task: Task, target: Target) -> dict[Direction, tuple[Setting, ...]
     return settings
 
 
+def _write_budget_bytes(extended: effort.Extent, config: Config, device: Device, target: Target) -> int:
+    """The effort's share of what visits may write; the scratch file is as large whatever the effort."""
+    budget = config.write_budget_bytes(device.size_bytes)
+    prepared = 2 * target.span_bytes
+    return min(budget, prepared + int((budget - prepared) * extended.write_share)) if budget > prepared else budget
+
+
 def _order(task: Task, number: str, device: Device, target: Target) -> Order:
     config = task.config
     settings = _settings(task, target)
+    # A check's few settings are all measured.
+    extended = effort.extent(config.effort if task.settings is None else "default", config.time_budget)
     fingerprint = identity.fingerprint(device, target.filesystem, os.uname().release)
     return Order(
         settings=settings,
         most_transfer_bytes=min(config.transfer_bytes, target.span_bytes),
-        time_budget_ns=int(config.time_budget * 1e9),
-        write_budget_bytes=config.write_budget_bytes(device.size_bytes),
+        time_budget_ns=int(extended.time_budget_s * 1e9),
+        write_budget_bytes=_write_budget_bytes(extended, config, device, target),
         tolerance=config.tolerance_percent / 100,
         seed=task.seed,
         write_cap_bytes=task.write_budget_bytes,
         # A raw device that is written is zeroed again, and that is written too.
         zeroed_bytes=target.span_bytes if target.kind == "device" and "write" in settings else 0,
+        fraction=extended.fraction,
+        sustain_share=extended.sustain_share,
         resumable=task.resumable,
         may_drop_caches=config.drop_caches != "never",
         device_number=number,

@@ -237,6 +237,15 @@ def test_numbers_are_parsed() -> None:
     assert (arguments.time_budget, arguments.write_budget, arguments.seed) == (180.0, 8 << 30, 7)
 
 
+def test_the_effort_is_one_of_three(capsys: pytest.CaptureFixture[str]) -> None:
+    assert parser().parse_args(["tune", "x", "--effort", "thorough"]).effort == "thorough"
+    assert parser().parse_args(["tune", "x"]).effort is None
+    with pytest.raises(SystemExit) as caught:
+        parser().parse_args(["tune", "x", "--effort", "lazy"])
+    assert caught.value.code == 64
+    assert "'quick', 'default', 'thorough'" in capsys.readouterr().err
+
+
 # --- show ------------------------------------------------------------------------------------------------
 
 

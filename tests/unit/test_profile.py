@@ -59,7 +59,10 @@ VARIANTS = {
     ),
     "checked": replace(
         profile(),
-        evidence=evidence(temperature_peak_c=61.5, paused_seconds=70.0, resumed=2, checked_against="nvme-other"),
+        read=result(within_percent=1.7, sustained_throughput_bytes_per_s=1_400_000_000),
+        evidence=evidence(
+            temperature_peak_c=61.5, paused_seconds=70.0, resumed=2, checked_against="nvme-other", effort="thorough"
+        ),
     ),
     "large floats": replace(profile(), read=result(latency_p99_us=1e22), evidence=evidence(seconds=1e16)),
 }
@@ -398,7 +401,7 @@ def test_the_schema_describes_every_key_that_we_write_and_requires_all_but_the_o
             "device": {"nsid", "numa_node"},
             "evidence": {
                 *("measured_at", "read_noise", "write_noise", "read_drift", "write_drift"),
-                *("temperature_peak_c", "paused_seconds", "resumed", "checked_against"),
+                *("temperature_peak_c", "paused_seconds", "resumed", "checked_against", "effort"),
             },
             "fingerprint": set(),
         }

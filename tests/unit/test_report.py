@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -156,14 +157,87 @@ def test_points_that_were_not_measured_make_it_provisional() -> None:
     assert made.evidence.points_measured == 4
 
 
-def test_drift_and_noise_are_noticed() -> None:
+def test_a_drift_is_noticed_and_is_no_noise() -> None:
     made = build(measured(phase(), visits=6, slower=0.9))
     assert made.evidence.read_drift is not None
     assert made.evidence.read_drift < -0.3
     assert made.evidence.read_noise is not None
-    assert made.evidence.read_noise > 0.05
+    assert made.evidence.read_noise < 0.05
     assert any("drifted by -" in finding for finding in made.evidence.findings)
+
+
+def test_noise_is_noticed() -> None:
+    dice = random.Random(1)
+    noisy = [
+        replace(one, wall_ns=10**9, **_longer(one, dice.gauss(1, 0.1))) for one in measured(phase(), visits=9).samples
+    ]
+    made = build(replace(READ, samples=tuple(noisy)))
+    assert made.evidence.read_noise is not None
+    assert made.evidence.read_noise > 0.05
     assert any("differ by" in finding for finding in made.evidence.findings)
+
+
+def _longer(one: Sample, factor: float) -> dict[str, Any]:
+    elapsed_ns = round(one.elapsed_ns * factor)
+    return {"elapsed_ns": elapsed_ns, "transfers_ns": (elapsed_ns,)}
+
+
+def test_the_certainty_and_the_effort_are_in_the_profile() -> None:
+    made = build(READ)
+    assert isinstance(made.read, Result)
+    assert made.read.within_percent is not None
+    assert 0 <= made.read.within_percent < 5
+    assert made.read.sustained_throughput_bytes_per_s is None
+    assert made.evidence.effort == "default"
+    assert build(READ, config=replace(CONFIG, effort="thorough")).evidence.effort == "thorough"
+    assert build(READ, checked_against=known_profile()).evidence.effort is None
+
+
+def _fallen(made: PhaseOutcome) -> PhaseOutcome:
+    """The second half of the visits at two fifths of the speed."""
+    half = len(made.samples) // 2
+    behind = [replace(one, **_longer(one, 2.5)) for one in made.samples[half:]]
+    return replace(made, samples=(*made.samples[:half], *behind))
+
+
+def test_a_cliff_is_a_finding_and_what_lies_before_it_counts() -> None:
+    whole = measured(phase(direction="write"), visits=12)
+    made = build(READ, _fallen(whole))
+    assert any("write: after" in finding and "stayed there" in finding for finding in made.evidence.findings)
+    before = build(READ, whole)
+    assert isinstance(made.write, Result)
+    assert isinstance(before.write, Result)
+    assert made.write.throughput_bytes_per_s == pytest.approx(before.write.throughput_bytes_per_s, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("speeds", "words", "figure"),
+    [
+        ([3e9] * 8, "no cliff, 3.00 GB/s at the end", 3.0e9),
+        ([3e9] * 4 + [1e9] * 6, "fell after 256M, from 3.00 GB/s to 1.00 GB/s", 1.0e9),
+        ([3e9] * 4 + [2e9, 1e9, 2e9, 1e9, 2e9], "and was not steady yet", 1.43e9),
+    ],
+)
+def test_what_writing_on_has_found(speeds: list[float], words: str, figure: float) -> None:
+    setting = WRITE.phase.points[0].setting
+    windows = [sample(setting, speed, direction="write", purpose="sustain") for speed in speeds]
+    made = build(READ, replace(WRITE, samples=(*WRITE.samples, *windows)))
+    assert isinstance(made.write, Result)
+    assert made.write.sustained_throughput_bytes_per_s == pytest.approx(figure, rel=0.01)
+    assert any(words in finding for finding in made.evidence.findings)
+    assert isinstance(made.read, Result)
+    assert made.read.sustained_throughput_bytes_per_s is None
+
+
+def test_swings_that_could_not_be_followed_are_said() -> None:
+    """Visits that are slow by turns of three, each a second long: the drift bends no faster than that."""
+    made = measured(phase(), visits=40)
+    swinging = [
+        replace(one, **_longer(one, 1.03 if number // 3 % 2 else 1.0), wall_ns=10**8)
+        for number, one in enumerate(made.samples)
+    ]
+    found = build(replace(made, samples=tuple(swinging))).evidence.findings
+    assert any("swings faster than could be followed" in finding for finding in found)
 
 
 def test_tainted_visits_are_counted_and_do_not_count() -> None:

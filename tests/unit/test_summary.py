@@ -152,3 +152,21 @@ def test_a_terminal_gets_the_same_words(colour: bool) -> None:
 def test_colours_go_from_red_to_green(share: float, style: str) -> None:
     assert summary._colour(share) == style
     assert summary._colour(0.0) == summary._colour(0.5)
+
+
+def test_what_the_bytes_have_bought_is_shown() -> None:
+    certain = result(within_percent=1.74, sustained_throughput_bytes_per_s=1_400_000_000)
+    poor = result(within_percent=37.26)
+    shown = summary.plain(
+        replace(profile(), read=poor, write=certain, evidence=evidence(effort="thorough", bytes_written=3 << 30)), ()
+    ).splitlines()
+    assert "write: 3G bought this certainty: within 1.7 % of the best, with 95 % confidence over all points" in shown
+    assert any("within 37 % of the best" in line and line.startswith("read: ") for line in shown)
+    assert "write: 1.40 GB/s sustained" in shown
+    assert "a thorough sweep" in shown
+
+
+def test_files_of_before_say_nothing_of_certainty() -> None:
+    shown = summary.plain(profile(), ())
+    assert "certainty" not in shown
+    assert "sustained" not in shown
