@@ -33,7 +33,7 @@ _LOST_SQUARES = 1.2
 _SHARE_OF_DRIFT = 0.05
 # Of two visits that lie far apart neither is known to be the odd one: both count a little, and the error says so.
 _LEAST_WEIGHT_OF_TWO = 0.05
-_LEAST_WEIGHT = 0.001
+_LEAST_WEIGHT = 0.01
 # Where no point has been visited twice, the noise between visits is guessed, as if from two degrees of freedom.
 GUESSED_NOISE = 0.05
 GUESSED_FREEDOM = 2

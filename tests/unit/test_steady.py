@@ -201,3 +201,12 @@ def test_what_it_takes_is_nothing_to_the_race() -> None:
     spent_bytes = sum(made_.bytes for made_ in settled)
     _, done = raced(replace(writing(2 * GIB), write_budget_bytes=spent_bytes + 3 * GIB))
     assert done.settled
+
+
+def test_a_quarter_of_the_time_is_for_writing_on_and_the_race_ends_before_it() -> None:
+    made = writing(2 * GIB)
+    assert steady.time_ns(made) == made.time_budget_ns // 4
+    assert steady.time_ns(writing(0)) == 0
+    assert race.exhausted(made, race.Spent(ns=made.time_budget_ns * 3 // 4)) == "time budget"
+    assert race.exhausted(made, race.Spent(ns=made.time_budget_ns * 3 // 4 - 1)) == ""
+    assert race.exhausted(writing(0), race.Spent(ns=made.time_budget_ns - 1)) == ""
