@@ -260,8 +260,12 @@ class PointStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cliff:
-    """A fall of the reference's throughput that lasted: a write cache was full, or credits were spent."""
+    """A fall of the reference's throughput that lasted: a write cache was full, or credits were spent.
 
+    `before_counts` says which side of it makes the curve.
+    """
+
+    before_counts: bool
     after_bytes: int
     before_bytes_per_s: float
     behind_bytes_per_s: float

@@ -245,7 +245,7 @@ def next_round(phase: Phase, samples: Sequence[Sample]) -> Round | Done:
     curve = stats.curve(phase, samples)
     if not curve.points:
         return Done(reason="no point could be measured")
-    if curve.cliff is not None and len(curve.points) >= len(phase.points[: phase.sure_points]) / 2:
+    if curve.cliff is not None and curve.cliff.before_counts:
         reason = f"the drive fell over a cliff after {curve.cliff.after_bytes >> 20} MiB"
         return _after(phase, samples, first_id, Done(reason=reason))
     open_still = doubts(curve, phase.tolerance)

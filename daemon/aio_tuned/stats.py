@@ -138,7 +138,7 @@ def _visits(phase: Phase, samples: Sequence[Sample]) -> tuple[_Visits, int]:
     return visits, reference
 
 
-def _cliff(visits: _Visits, reference: int) -> tuple[_Visits, _Visits, Cliff] | None:
+def _cliff(phase: Phase, visits: _Visits, reference: int) -> tuple[_Visits, _Visits, Cliff] | None:
     """(visits before it, visits behind it, what fell) if the reference fell and stayed down.
 
     The fall lies between two reference visits, and nobody knows on which side of it those between them are.
@@ -160,6 +160,7 @@ def _cliff(visits: _Visits, reference: int) -> tuple[_Visits, _Visits, Cliff] | 
                 visits.part(0, last),
                 visits.part(int(at[number]), None),
                 Cliff(
+                    before_counts=len(np.unique(visits.place[:last])) >= len(phase.points[: phase.sure_points]) / 2,
                     after_bytes=sum(sample.bytes for sample in visits.samples[:last]),
                     before_bytes_per_s=float(np.exp(before)),
                     behind_bytes_per_s=float(np.exp(behind)),
@@ -219,10 +220,9 @@ def curve(phase: Phase, samples: Sequence[Sample]) -> Curve:
     """
     visits, reference = _visits(phase, samples)
     cliff = None
-    if fell := _cliff(visits, reference):
+    if fell := _cliff(phase, visits, reference):
         before, behind, cliff = fell
-        half = len(phase.points[: phase.sure_points]) / 2
-        visits = before if len(np.unique(before.place)) >= half else behind
+        visits = before if cliff.before_counts else behind
     if not visits.samples:
         return Curve(
             direction=phase.direction,
