@@ -263,7 +263,9 @@ def next_round(phase: Phase, samples: Sequence[Sample]) -> Round | Done:
     dice = random.Random(f"{phase.seed}/{phase.direction}/{first_id}")  # noqa: S311 - no secret
     for point in _spread(_shares(open_still, ends, size), dice):
         requests.visit(point, "repeat")
-    return Round(requests=tuple(requests.made[:size]) if size > 1 else tuple(requests.made[1:2]))
+    if size == 1:  # no reference would be worth the last visit
+        return Round(requests=(replace(requests.made[1], id=first_id),))
+    return Round(requests=tuple(requests.made[:size]))
 
 
 def _after(phase: Phase, samples: Sequence[Sample], first_id: int, done: Done) -> Round | Done:
