@@ -47,7 +47,8 @@ def test_drives_plugged_in_at_once(host: DaemonGuest, count: int) -> None:
     assert len({profile["read"]["block_size"] for profile in profiles}) == 1
     for profile in profiles:
         assert profile["evidence"]["measured_at"]
-        assert profile["read"]["throughput_bytes_per_s"] == pytest.approx(READ_BYTES_PER_S, rel=0.12)
+        # A check of 1.4 s leaves time for visits of one transfer, and QEMU lets through what has gathered before each.
+        assert profile["read"]["throughput_bytes_per_s"] == pytest.approx(READ_BYTES_PER_S, rel=0.25)
     assert stranger["evidence"]["measured_at"]
     # Twice through an emulated network.
     assert stranger["read"]["throughput_bytes_per_s"] == pytest.approx(100e6, rel=0.3)
