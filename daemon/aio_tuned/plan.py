@@ -8,14 +8,14 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from aio_tuned.errors import ConfigError, MeasurementError
 from aio_tuned.model import Direction, Grid, Phase, Point, Request, Setting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from aio_tuned.model import Sample
 
@@ -38,7 +38,6 @@ _SLOW_VISIT_NS = 1_000_000_000
 REFERENCE_EVERY = 16
 CALIBRATION_VISITS = 4
 
-_PARAMETERS = tuple(item.name for item in fields(Setting))
 # One for each parameter, none a multiple of a small fraction, so that no value is left out.
 _FRACTION_WEIGHTS = (1, 2, 3, 1, 2)
 _Program = tuple[int, int, int, bool, bool]
@@ -86,37 +85,44 @@ def points(chosen: Iterable[Setting], transfer_bytes: int) -> tuple[Point, ...]:
     return tuple(Point(setting=min(group, key=_cost), aliases=tuple(group)) for group in groups.values())
 
 
+def _spanned(planned: Iterable[Point]) -> Grid:
+    """The values that the points' settings have of each parameter, in rising order."""
+    every = [setting for point in planned for setting in point.aliases]
+    return Grid(**{item.name: tuple(sorted({getattr(each, item.name) for each in every})) for item in fields(Grid)})
+
+
 def designed(planned: Sequence[Point], fraction: int) -> list[Point]:
     """One point in so many, such that every value of every parameter, and nearly every pair of values, is among them.
 
     A regular fraction of the factorial (Box & Hunter 1961): those whose values' places in their lists, with weights,
     add up to a multiple of the fraction.
     """
-    every = [setting for point in planned for setting in point.aliases]
-    ladders = {key: sorted({getattr(setting, key) for setting in every}) for key in _PARAMETERS}
+    grid = _spanned(planned)
 
     def place(setting: Setting) -> int:
         return sum(
-            weight * ladders[key].index(getattr(setting, key))
-            for key, weight in zip(_PARAMETERS, _FRACTION_WEIGHTS, strict=True)
+            weight * getattr(grid, item.name).index(getattr(setting, item.name))
+            for item, weight in zip(fields(grid), _FRACTION_WEIGHTS, strict=True)
         )
 
     return [point for point in planned if place(point.setting) % fraction == 0]
 
 
+def beside(centre: Setting, grid: Grid) -> Iterator[Setting]:
+    """What is one step away from the setting in one parameter; its own values need not be in the grid."""
+    for item in fields(grid):
+        here = getattr(centre, item.name)
+        values = sorted({*getattr(grid, item.name), here})
+        place = values.index(here)
+        for value in (*values[max(0, place - 1) : place], *values[place + 1 : place + 2]):
+            yield replace(centre, **{item.name: value})
+
+
 def neighbours(planned: Sequence[Point], leaders: Sequence[Point]) -> list[Point]:
     """The points that differ from a leader by one step of one parameter, in the plan's order."""
-    every = [setting for point in planned for setting in point.aliases]
-    ladders = {key: sorted({getattr(setting, key) for setting in every}) for key in _PARAMETERS}
-    places = {setting: tuple(ladders[key].index(getattr(setting, key)) for key in _PARAMETERS) for setting in every}
-    around = [places[setting] for leader in leaders for setting in leader.aliases]
-    near = {
-        (*place[:at], place[at] + step, *place[at + 1 :])
-        for place in around
-        for at in range(len(_PARAMETERS))
-        for step in (-1, 1)
-    }
-    return [point for point in planned if any(places[setting] in near for setting in point.aliases)]
+    grid = _spanned(planned)
+    near = {setting for leader in leaders for centre in leader.aliases for setting in beside(centre, grid)}
+    return [point for point in planned if not near.isdisjoint(point.aliases)]
 
 
 def check_grid(chosen: Iterable[Setting], alignment_bytes: int) -> None:
@@ -262,8 +268,8 @@ def phase(  # noqa: PLR0913 - the facts of one direction
         )
     order = list(planned)
     random.Random(f"{seed}/{direction}").shuffle(order)  # noqa: S311 - an experiment's order, no secret
-    sure = designed(order, fraction)
-    order = [*sure, *(point for point in order if point not in sure)]
+    sure = set(designed(order, fraction))
+    order.sort(key=lambda point: point not in sure)
     return Phase(
         direction=direction,
         points=tuple(order),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Literal
 
-from aio_tuned import units
+from aio_tuned import plan, units
 from aio_tuned.identity import info
 from aio_tuned.model import (
     DEFAULT_SETTING,
@@ -21,7 +21,7 @@ from aio_tuned.model import (
 from aio_tuned.profile import SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from aio_tuned.model import Device, Direction, Fingerprint, Grid, Target
 
@@ -216,17 +216,6 @@ def _provisional(
 # --- the check of a sibling's settings -------------------------------------------------------------------
 
 
-def _neighbourhood(centre: Setting, grid: Grid) -> Iterator[Setting]:
-    """The setting, and what is one step away from it in one parameter."""
-    yield centre
-    for item in fields(grid):
-        here = getattr(centre, item.name)
-        values = sorted({*getattr(grid, item.name), here})
-        place = values.index(here)
-        for value in (*values[max(0, place - 1) : place], *values[place + 1 : place + 2]):
-            yield replace(centre, **{item.name: value})
-
-
 def check_settings(sibling: Profile, grid: Grid) -> Mapping[Direction, tuple[Setting, ...]]:
     """What a check measures in each direction that the sibling has numbers for.
 
@@ -240,7 +229,7 @@ def check_settings(sibling: Profile, grid: Grid) -> Mapping[Direction, tuple[Set
             if isinstance(sibling.combined, CombinedResult):
                 centres.append(sibling.combined.setting)
             found[direction] = tuple(
-                dict.fromkeys(setting for centre in centres for setting in _neighbourhood(centre, grid))
+                dict.fromkeys(setting for centre in centres for setting in (centre, *plan.beside(centre, grid)))
             )
     return found
 

@@ -84,11 +84,10 @@ class Spent:
 
 def spent(samples: Iterable[Sample]) -> Spent:
     """The sum over the samples."""
-    counted = [sample for sample in samples if sample.request.purpose not in _NO_RACE]
-    return Spent(
-        ns=sum(sample.wall_ns for sample in counted),
-        written_bytes=sum(sample.bytes for sample in counted),
-    )
+    cost = Spent()
+    for sample in samples:
+        cost = cost.plus(sample)
+    return cost
 
 
 def _race_bytes(phase: Phase) -> int:
@@ -167,8 +166,12 @@ def _first_visits(phase: Phase, samples: Sequence[Sample], first_id: int) -> tup
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubts:
-    """The points of which the choice depends: cheaper ones, rivals of the best, and what the guarantee lacks."""
+    """The points of which the choice depends: cheaper ones, rivals of the best, and what the guarantee lacks.
 
+    `ends` are the chosen point and the best, whose difference they decide; they are no doubts themselves.
+    """
+
+    ends: tuple[PointStats, PointStats]
     cheaper: list[PointStats]
     rivals: list[PointStats]
     unbounded: list[PointStats]
@@ -179,8 +182,8 @@ class Doubts:
 
 def doubts(curve: Curve, tolerance: float) -> Doubts:
     """What is still open, the most promising first."""
-    top = choose.best(curve)
-    chosen = choose.choose(curve, tolerance).stats
+    choice = choose.choose(curve, tolerance)
+    chosen, top = choice.stats, choice.best
     most, price = math.log(choose.plateau(curve)), choose.cost(chosen.point.setting)
     edge, fine = most + math.log1p(-tolerance), _FINE * tolerance
     cheaper, rivals = [], []
@@ -196,14 +199,16 @@ def doubts(curve: Curve, tolerance: float) -> Doubts:
     bounds = stats.simultaneous(curve)
     floor = bounds[curve.points.index(chosen)][0] - math.log1p(-GUARANTEE)
     unbounded = [(high, point) for point, (_, high) in zip(curve.points, bounds, strict=True) if high > floor]
-    return Doubts(cheaper=_promising(cheaper), rivals=_promising(rivals), unbounded=_promising(unbounded))
+    return Doubts(
+        ends=(chosen, top), cheaper=_promising(cheaper), rivals=_promising(rivals), unbounded=_promising(unbounded)
+    )
 
 
 def _promising(found: list[tuple[float, PointStats]]) -> list[PointStats]:
     return [point for _, point in sorted(found, key=lambda each: -each[0])]
 
 
-def _shares(open_still: Doubts, ends: Sequence[PointStats], size: int) -> dict[Point, int]:
+def _shares(open_still: Doubts, size: int) -> dict[Point, int]:
     """How often each point is visited in a round of that size.
 
     Each kind of doubt has its share, and what one leaves the others have. Within a kind all are visited alike, but
@@ -211,7 +216,7 @@ def _shares(open_still: Doubts, ends: Sequence[PointStats], size: int) -> dict[P
     """
     kinds = (
         (open_still.cheaper, _CHEAPER_SHARE),
-        ([*ends, *open_still.rivals[:_RIVALS]], _RIVALS_SHARE),
+        ([*open_still.ends, *open_still.rivals[:_RIVALS]], _RIVALS_SHARE),
         (open_still.unbounded, 1 - _CHEAPER_SHARE - _RIVALS_SHARE),
     )
     total = sum(share for found, share in kinds if found)
@@ -258,10 +263,9 @@ def next_round(phase: Phase, samples: Sequence[Sample]) -> Round | Done:
     size = min(size, max(1, (_race_ns(phase) - cost.ns) // max(phase.visit_ns, 1)))
     if phase.direction == "write":
         size = min(size, max(1, (_race_bytes(phase) - cost.written_bytes) // phase.transfer_bytes))
-    ends = (choose.choose(curve, phase.tolerance).stats, choose.best(curve))
     requests = _Requests(phase, first_id)
     dice = random.Random(f"{phase.seed}/{phase.direction}/{first_id}")  # noqa: S311 - no secret
-    for point in _spread(_shares(open_still, ends, size), dice):
+    for point in _spread(_shares(open_still, size), dice):
         requests.visit(point, "repeat")
     if size == 1:  # no reference would be worth the last visit
         return Round(requests=(replace(requests.made[1], id=first_id),))

@@ -65,6 +65,11 @@ def clean(samples: Iterable[Sample]) -> list[Sample]:
     return [sample for sample in samples if not taint(sample)]
 
 
+def moved_bytes(samples: Iterable[Sample]) -> int:
+    """What the visits have taken of the phase's bytes; calibration was paid for before there was a budget."""
+    return sum(sample.bytes for sample in samples if sample.request.purpose != "calibrate")
+
+
 def student_t(confidence: float, freedom: float) -> float:
     """Two-sided quantile of Student's t, by the Cornish-Fisher expansion (Abramowitz & Stegun 26.7.5).
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aio_tuned import stats
 from aio_tuned.model import Request, Steady
 
 if TYPE_CHECKING:
@@ -53,10 +54,9 @@ def next_request(phase: Phase, samples: Sequence[Sample], setting: Setting, firs
     """
     windows = _windows(samples)
     size = max(phase.transfer_bytes, int(phase.sustain_bytes * _WINDOW_SHARE))
-    written_bytes = sum(sample.bytes for sample in samples if sample.request.purpose != "calibrate")
     if (
         sum(sample.bytes for sample in windows) + size > phase.sustain_bytes
-        or written_bytes + size > phase.write_budget_bytes
+        or stats.moved_bytes(samples) + size > phase.write_budget_bytes
     ):
         return None
     if sum(sample.wall_ns for sample in windows) >= time_ns(phase):

@@ -251,8 +251,7 @@ class _Run:
         if direction == "read":
             return phase
         # The scratch file has been filled once more for a resumed phase, which had not reckoned with it.
-        written_bytes = sum(sample.bytes for sample in samples if sample.request.purpose != "calibrate")
-        left_bytes = self.write_left_bytes + written_bytes
+        left_bytes = self.write_left_bytes + stats.moved_bytes(samples)
         return replace(phase, write_budget_bytes=min(phase.write_budget_bytes, left_bytes))
 
     def _sustain_bytes(self, direction: Direction, budget_bytes: int) -> int:
