@@ -3,6 +3,7 @@
 #
 #   ./build-image.sh [--force]   prints the directory of the finished image;
 #                                --force empties the cache first
+#   VMRIG_FRESH=1                a Debian with nothing on it but what newcomer.py needs
 #
 # Three cached stages under $VMRIG_CACHE (default: ~/.cache/aio-tuned-vmrig):
 #   base-<key>.tar     Debian root file system (mmdebstrap; the slow stage)
@@ -33,6 +34,17 @@ packages=(
   # extra packages, e.g. VMRIG_EXTRA="btrfs-progs pciutils"
   ${VMRIG_EXTRA:-}
 )
+# VMRIG_FRESH=1: what a newcomer has who has just installed Debian, and `sudo apt-get install git` behind him.
+documented=()
+if [ -n "${VMRIG_FRESH:-}" ]; then
+  packages=(
+    systemd-sysv udev dbus kmod procps util-linux iproute2 netbase less sudo ca-certificates git e2fsprogs man-db
+    bash-completion python3  # the agent
+  )
+else
+  # Nobody reads there.
+  for folder in man doc locale i18n; do documented+=(--dpkgopt="path-exclude=/usr/share/$folder/*"); done
+fi
 # Nothing in a throw-away guest needs these; each costs boot time under TCG.
 mask=(
   apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer
@@ -67,8 +79,7 @@ if [ ! -s "$base" ]; then
   TMPDIR=$tmp mmdebstrap --quiet --mode=root --variant=minbase \
     --include="$(paste -sd, <<<"$pkglist")" \
     --aptopt='APT::Install-Recommends "false"' \
-    --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
-    --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/i18n/*' \
+    "${documented[@]}" \
     "$suite" "$work/base.tar" >&2
   mv "$work/base.tar" "$base"
 fi
@@ -88,7 +99,7 @@ if [ ! -s "$kdir/boot/vmlinuz-$kver" ]; then
 fi
 
 # --- 3. image -------------------------------------------------------------
-img=$cache/image-$( { echo "$base $kver $disk_size"; cat "$here/build-image.sh" "$here"/guest/*; } | key)
+img=$cache/image-$( { echo "$base $kver $disk_size ${VMRIG_FRESH:-}"; cat "$here/build-image.sh" "$here"/guest/*; } | key)
 if [ ! -s "$img/manifest.json" ]; then
   log "root disk and initramfs"
   root=$work/root; mkdir "$root" "$work/img"
@@ -120,10 +131,12 @@ if [ ! -s "$img/manifest.json" ]; then
 compileall.compile_dir(sys.prefix + "/lib/python3.11", quiet=2, maxlevels=1)' || true
 
   # Where the program under test goes. Debian's own pip installs into it: one in the venv would be slow to start.
-  chroot "$root" python3 -I -m venv --system-site-packages --without-pip /opt/aio-tuned
+  [ -n "${VMRIG_FRESH:-}" ] || chroot "$root" python3 -I -m venv --system-site-packages --without-pip /opt/aio-tuned
 
   # initramfs: a static init and the modules between the kernel and /dev/vda
-  chroot "$root" gcc -O2 -Wall -static -x c -o /tmp/init - < "$here/guest/init.c"
+  into=(chroot "$root"); init=/tmp/init
+  [ -z "${VMRIG_FRESH:-}" ] || { into=(env); init=$root/tmp/init; }  # no compiler there
+  "${into[@]}" gcc -O2 -Wall -static -x c -o "$init" - < "$here/guest/init.c"
   chroot "$root" sh -c "for m in virtio_pci virtio_blk virtio_console virtio_rng; do
       modprobe -S $kver --show-depends \$m; done" | awk '$1 == "insmod" && !seen[$2]++ {print $2}' > "$work/order"
   python3 - "$root" "$work/order" "$work/img/initrd.img" <<'PY'
