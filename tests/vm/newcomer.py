@@ -140,12 +140,13 @@ def bare() -> None:
         for command in _MACHINE:
             began = time.monotonic()
             done = _in_root(root, _typed(command))
-            _say(command, done.stdout, done.returncode, began)
+            # Not as text: carriage returns would become line ends.
+            _say(command, done.stdout.decode(errors="replace"), done.returncode, began)
     finally:
         shutil.rmtree(folder)
 
 
-def _in_root(root: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
+def _in_root(root: Path, words: list[str]) -> subprocess.CompletedProcess[bytes]:
     """Run the command with that folder as its root, in a mount namespace of its own: nothing stays mounted."""
     prepare = (
         'cd "$0" && mount --bind . . && cd "$0" && mount -t proc proc proc && mount --rbind /sys sys'
@@ -156,8 +157,6 @@ def _in_root(root: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
         check=False,
         timeout=_LONGEST_S,
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TERM": "xterm", "HOME": "/root"},
