@@ -215,7 +215,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One visit as the helper reported it; `cpu_ns` is its processor time over all threads, 0 if unknown."""
+    """One visit as the helper reported it; `cpu_ns` is its processor time over all threads, 0 if unknown.
+
+    `at_s` is the Unix time when its report came, and `celsius` what the drive's hottest sensor said last before that;
+    None in files that were written before there were such keys, and where there is no sensor.
+    """
 
     request: Request
     transfers_ns: tuple[int, ...]
@@ -229,6 +233,8 @@ class Sample:
     device_read_bytes: int
     device_write_bytes: int
     cpu_ns: int = 0
+    at_s: float | None = None
+    celsius: float | None = None
 
     @property
     def bytes_per_s(self) -> float:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # No write of a profile takes that long.
 _LEFT_S = 3600.0
+_LEFT = (".aio-tuned-*", ".*.toml.????????", ".*.samples.jsonl.????????", ".*.samples.jsonl.gz.????????")
 
 
 def make_folder(directory: Path) -> None:
@@ -30,7 +31,7 @@ def make_folder(directory: Path) -> None:
 
 def remove_leftovers(directory: Path, now: float) -> None:
     """Remove temporary files that a kill or a power cut has left: those of an hour ago and before."""
-    for path in (*directory.glob(".aio-tuned-*"), *directory.glob(".*.toml.????????")):
+    for path in (path for glob in _LEFT for path in directory.glob(glob)):
         with contextlib.suppress(OSError):
             if now - path.lstat().st_mtime > _LEFT_S:
                 path.unlink()
@@ -50,7 +51,7 @@ def check_writable(directory: Path) -> None:
         ) from None
 
 
-def publish(directory: Path, name: str, text: str) -> Path:
+def publish(directory: Path, name: str, text: str | bytes) -> Path:
     """Write `directory`/`name`, mode 0644: temporary dot-file in the same folder, fsync, rename, fsync of the folder.
 
     A reader sees the old file or the new one. PublishError leaves the old one, and nothing besides.
@@ -71,12 +72,12 @@ def rewrite(path: Path, text: str) -> None:
     _replace(Path(os.path.realpath(path)), text, keep)
 
 
-def _replace(path: Path, text: str, prepare: Callable[[int], None]) -> None:
+def _replace(path: Path, text: str | bytes, prepare: Callable[[int], None]) -> None:
     temporary = None
     try:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(text.encode() if isinstance(text, str) else text)
             file.flush()
             prepare(file.fileno())
             os.fsync(file.fileno())

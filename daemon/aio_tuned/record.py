@@ -8,8 +8,9 @@ the calibration, the budgets and the seed.
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from aio_tuned import plan
@@ -82,9 +83,14 @@ def phase(direction: Direction, budgets: Budgets) -> dict[str, Any]:
     return {"kind": "phase", "direction": direction, **asdict(budgets)}
 
 
-def sample(taken: Sample) -> dict[str, Any]:
+def sample(visit: Sample) -> dict[str, Any]:
     """The entry of a visit."""
-    return {"kind": "sample", **asdict(taken)}
+    return {"kind": "sample", **asdict(visit)}
+
+
+def lines(visits: Iterable[Sample]) -> str:
+    """The text of a file of samples: one JSON object a line."""
+    return "".join(json.dumps(asdict(visit), separators=(",", ":")) + "\n" for visit in visits)
 
 
 def resumed() -> dict[str, Any]:
@@ -120,8 +126,20 @@ def _request(table: Mapping[str, Any]) -> Request:
     return found
 
 
-def _sample(entry: Mapping[str, Any]) -> Sample:
-    """The visit of an entry, held to all that an answer of the helper is held to."""
+def _optional(number: object) -> float | None:
+    """A figure that older records lack; ValueError if it is none."""
+    if number is None:
+        return None
+    if type(number) not in (int, float) or not math.isfinite(found := float(number)):  # type: ignore[arg-type]
+        raise ValueError(number)
+    return found
+
+
+def taken(entry: Mapping[str, Any]) -> Sample:
+    """The visit of an entry or of a line of samples, held to all that an answer of the helper is held to.
+
+    KeyError, TypeError, ValueError or HelperError if it is none.
+    """
     request = _request(entry["request"])
     answer = {
         "id": request.id,
@@ -136,7 +154,8 @@ def _sample(entry: Mapping[str, Any]) -> Sample:
         "counters": {"read_bytes": entry["device_read_bytes"], "write_bytes": entry["device_write_bytes"]},
         "cpu_user_ns": entry.get("cpu_ns", 0),
     }
-    return parse_point(answer, request)
+    found = parse_point(answer, request)
+    return replace(found, at_s=_optional(entry.get("at_s")), celsius=_optional(entry.get("celsius")))
 
 
 def _budgets(entry: Mapping[str, Any]) -> Budgets:
@@ -162,7 +181,7 @@ class _Reading:
         elif kind == "phase":
             self._plan(entry["direction"], _budgets(entry))
         elif kind == "sample":
-            self._take(_sample(entry))
+            self._take(taken(entry))
         else:
             raise ValueError(entry)
 
@@ -171,15 +190,15 @@ class _Reading:
             raise ValueError(direction)
         self.budgets[direction] = budgets
 
-    def _take(self, taken: Sample) -> None:
-        request = taken.request
+    def _take(self, visit: Sample) -> None:
+        request = visit.request
         calibrates = request.purpose == "calibrate"
         if calibrates == (request.direction in self.budgets) or (
             self.samples and request.id <= self.samples[-1].request.id
         ):
             raise ValueError(request)
         self.calibrated[request.direction] += calibrates
-        self.samples.append(taken)
+        self.samples.append(visit)
 
 
 def read(entries: Iterable[Mapping[str, Any]], header: Mapping[str, Any], now_s: float) -> Past:

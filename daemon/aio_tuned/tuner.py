@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import time
 from contextlib import ExitStack, asynccontextmanager, nullcontext
@@ -12,7 +11,7 @@ from datetime import datetime, timezone
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Protocol
 
-from aio_tuned import __version__, effort, identity, plan, report, sysfs
+from aio_tuned import __version__, effort, identity, plan, record, report, sysfs
 from aio_tuned.blocking import TooLateError, in_thread, within
 from aio_tuned.claim import check_same, claim
 from aio_tuned.errors import AioTunedError, Exit, HelperError, MeasurementError, TargetError
@@ -204,10 +203,6 @@ async def _measure(
         raise
 
 
-def _samples_text(outcome: Outcome) -> str:
-    return "".join(json.dumps(asdict(sample), separators=(",", ":")) + "\n" for sample in outcome.samples)
-
-
 async def run(task: Task, watcher: Watcher, attendant: Attendant = Alone()) -> Measured:  # noqa: B008 - no state
     """Sweep one target, or raise; nothing is published. Can be cancelled even where a drive does not answer."""
     number, device, target = await _decide(task)
@@ -245,4 +240,6 @@ async def run(task: Task, watcher: Watcher, attendant: Attendant = Alone()) -> M
             ),
             task.config.drop_caches,
         )
-    return Measured(device=device, target=target, report=built, outcome=outcome, samples_text=_samples_text(outcome))
+    return Measured(
+        device=device, target=target, report=built, outcome=outcome, samples_text=record.lines(outcome.samples)
+    )
