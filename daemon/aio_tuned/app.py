@@ -7,8 +7,8 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from aio_tuned import profile, publish, shelf, tuner
-from aio_tuned.errors import AioTunedError, Exit
+from aio_tuned import archive, profile, publish, shelf, tuner
+from aio_tuned.errors import AioTunedError, Exit, PublishError
 from aio_tuned.helper import find
 
 if TYPE_CHECKING:
@@ -43,11 +43,12 @@ class TuneOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuned:
-    """What `aio-tuned tune` did."""
+    """What `aio-tuned tune` did; `trouble` says what could not be kept besides."""
 
     report: Report
     path: Path
     samples_path: Path
+    trouble: str = ""
 
 
 _EXIT_OF_SIGNAL = {
@@ -106,10 +107,15 @@ def tune(options: TuneOptions, watcher: Watcher) -> Tuned:
     measured = run_interruptibly(tuner.run(task, watcher))
     name, found = measured.device.name, measured.report.profile
     text = profile.render(shelf.overridden(found, options.profiles))
+    trouble = ""
+    try:
+        archive.keep(options.state, found, measured.samples_text)
+    except PublishError as error:
+        trouble = str(error)  # it is all there, but for the archive
     samples_path = publish.publish(options.state, f"{name}.samples.jsonl", measured.samples_text)
     if options.remember:
         catalog = shelf.catalog_folder(options.state)
         publish.check_writable(catalog)
         publish.publish(catalog, f"{name}.toml", profile.render(found))
     path = publish.publish(options.profiles, f"{name}.toml", text)
-    return Tuned(report=measured.report, path=path, samples_path=samples_path)
+    return Tuned(report=measured.report, path=path, samples_path=samples_path, trouble=trouble)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, get_args
 from aio_tuned import (
     __version__,
     cli_reader,
+    cli_report,
     config,
     control,
     location,
@@ -131,6 +132,7 @@ def parser() -> argparse.ArgumentParser:
     show.set_defaults(run=_show)
 
     cli_reader.add_commands(commands)
+    cli_report.add_commands(commands)
     _add_daemon_commands(commands)
 
     check = commands.add_parser("check-config", help="check the configuration and say what it comes to")
@@ -202,6 +204,8 @@ def _tune(arguments: argparse.Namespace) -> int:
     )
     with progress.watcher(quiet=arguments.json) as watcher:
         tuned = app.tune(options, watcher)
+    if tuned.trouble:
+        print(f"aio-tuned: {tuned.trouble}: the sweep is published, but not in its history", file=sys.stderr)
     if arguments.json:
         document = {
             "profile": profile.to_table(tuned.report.profile),

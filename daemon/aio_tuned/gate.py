@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from aio_tuned import manners, stats
-from aio_tuned.blocking import TooLateError, in_thread, within
 from aio_tuned.errors import DeferredError
 from aio_tuned.manners import Heat
+from aio_tuned.thermometer import Thermometer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
 # How long the drive is left alone to see what others do on it, and how often: 2.5 % of a sweep's time.
 _LOOK_S = 0.25
 _LOOK_EVERY_S = 10.0
-# The driver asks the drive itself for its temperature, so not before each of many short visits.
-_FEEL_EVERY_S = 1.0
-_FEEL_S = 10.0
 # To begin anew writes the scratch file anew: whoever gave way stays away for many times the least pause.
 _PAUSES_AWAY = 30
 
@@ -39,9 +35,8 @@ class Gate:
     """Before each visit it lets the sweep go on, or makes it wait, or raises DeferredError.
 
     It measures while our helper is idle: what the drive moves then is others'. `notice` gets the reason of a pause
-    whenever it is looked at anew, and "" when the pause is over. `paused_s` is the time spent in pauses, and
-    `peak_celsius` the hottest that the drive has been seen (None: it has no sensor); `heat` says whether that was too
-    hot. `now` gives local time.
+    whenever it is looked at anew, and "" when the pause is over. `paused_s` is the time spent in pauses, `thermometer`
+    what it goes by, and `heat` says whether the drive was too hot. `now` gives local time.
     """
 
     def __init__(
@@ -55,8 +50,7 @@ class Gate:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.paused_s = 0.0
-        self.peak_celsius: float | None = None
-        self.heat = Heat()
+        self.thermometer = Thermometer(sensors, monotonic)
         self._rules = rules
         self._sensors = sensors
         self._notice = notice
@@ -64,8 +58,13 @@ class Gate:
         self._monotonic = monotonic
         self._sleep = sleep
         self._looked_at: float | None = None
-        self._felt_at: float | None = None
         self._hot = ""
+        self._pauses_to_cool = 0
+
+    @property
+    def heat(self) -> Heat:
+        """What was seen of the drive's heat."""
+        return Heat(warned=self.thermometer.warned, pauses=self._pauses_to_cool)
 
     async def before(self, previous: Sample | None) -> None:
         """Come back when the next visit may begin; `previous` is the visit just made.
@@ -92,15 +91,8 @@ class Gate:
         return previous is not None and previous.cache_verdict != "cache" and bool(stats.taint(previous))
 
     async def _heat(self) -> str:
-        if self._felt_at is None or self._monotonic() - self._felt_at >= _FEEL_EVERY_S:
-            try:
-                found = await within(_FEEL_S, in_thread(self._sensors.temperatures))
-            except TooLateError:
-                found = ()  # whoever does not tell its temperature will not do its I/O either, and that is seen
-            self._felt_at = self._monotonic()
-            for each in found:
-                self.peak_celsius = max(each.celsius, self.peak_celsius or each.celsius)
-            self.heat = replace(self.heat, warned=manners.worse(self.heat.warned, found))
+        found = await self.thermometer.read()
+        if found is not None:
             self._hot = manners.heat(found, self._rules, was_hot=bool(self._hot))
         return self._hot
 
@@ -118,7 +110,7 @@ class Gate:
 
     async def _pause(self, reason: str) -> None:
         begun = self._monotonic()
-        self.heat = replace(self.heat, pauses=self.heat.pauses + bool(self._hot))
+        self._pauses_to_cool += bool(self._hot)
         try:
             while reason:
                 self._notice(reason)

@@ -9,7 +9,8 @@ import os
 import shutil
 import signal
 import sysconfig
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -282,13 +283,13 @@ class Helper:
         return parse_hello(await self._next("hello"))
 
     async def measure(self, request: Request) -> Sample:
-        """Visit one point."""
+        """Visit one point; the sample says when its answer came."""
         assert self._process.stdin is not None  # noqa: S101 - we asked for the pipe
         # A helper that has just died says why on its standard output, which _next reads.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._process.stdin.write(request_line(request).encode() + b"\n")
             await self._process.stdin.drain()
-        return parse_point(await self._next("point"), request)
+        return replace(parse_point(await self._next("point"), request), at_s=round(time.time(), 3))
 
     async def finish(self) -> int:
         """End a good run and return the bytes written in all, as the helper counts them (0 if it does not).

@@ -152,7 +152,8 @@ def _title(profile: Profile) -> str:
     return f"{device.name}: {profile.state}\n" + "  ".join(word for word in words if word)
 
 
-def _plain_table(head: Sequence[str], table: Sequence[Sequence[str]]) -> list[str]:
+def plain_table(head: Sequence[str], table: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table, its columns as wide as their widest cells."""
     widths = [max(len(row[column]) for row in (head, *table)) for column in range(len(head))]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (head, *table)
@@ -161,7 +162,7 @@ def _plain_table(head: Sequence[str], table: Sequence[Sequence[str]]) -> list[st
 
 def plain(profile: Profile, curves: Sequence[Curve]) -> str:
     """The summary as text of one colour."""
-    lines = [_title(profile), "", *_plain_table(_HEAD, rows(profile))]
+    lines = [_title(profile), "", *plain_table(_HEAD, rows(profile))]
     for curve in curves:
         blocks, depths, cells = heat_map(curve)
         head = (f"{curve.direction} GB/s, block by depth", *(str(depth) for depth in depths))
@@ -172,7 +173,7 @@ def plain(profile: Profile, curves: Sequence[Curve]) -> str:
             )
             for block in blocks
         ]
-        lines += ["", *_plain_table(head, table)]
+        lines += ["", *plain_table(head, table)]
     if notes := _notes(profile):
         lines += ["", *notes]
     return "\n".join(lines)
@@ -231,15 +232,19 @@ def _print_rich(console: Console, profile: Profile, curves: Sequence[Curve]) -> 
         console.print(Text(note, style="yellow" if note.startswith("!") else "dim"))
 
 
-def show(profile: Profile, curves: Sequence[Curve] = ()) -> None:
-    """Print the summary to standard output, in colour if that is a terminal and rich is installed."""
+def terminal() -> Console | None:
+    """Standard output for colours; None if it is no terminal, or rich is not installed."""
     try:
         from rich.console import Console
     except ImportError:
-        print(plain(profile, curves))
-        return
+        return None
     console = Console()
-    if console.is_terminal:
+    return console if console.is_terminal else None
+
+
+def show(profile: Profile, curves: Sequence[Curve] = ()) -> None:
+    """Print the summary to standard output, in colour if that is a terminal and rich is installed."""
+    if console := terminal():
         _print_rich(console, profile, curves)
     else:
         print(plain(profile, curves))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from aio_tuned.helper import Hello, Helper
     from aio_tuned.model import Phase, Request, Sample
+    from aio_tuned.thermometer import Thermometer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +57,10 @@ class Attendant(Protocol):
     """Who keeps a sweep's record and manners."""
 
     @property
+    def celsius(self) -> float | None:
+        """The temperature that was seen last; None if none was."""
+
+    @property
     def peak_celsius(self) -> float | None:
         """The highest temperature that was seen; None if none was."""
 
@@ -84,11 +89,24 @@ class Attendant(Protocol):
 
 
 class Alone:
-    """Nobody attends: nothing is kept, and nothing waits."""
+    """Nobody attends: nothing is kept, and nothing waits. A thermometer is read, if there is one."""
 
-    peak_celsius: float | None = None
-    heat = Heat()
     paused_s: float | None = None
+
+    def __init__(self, thermometer: Thermometer | None = None) -> None:
+        self._thermometer = thermometer
+
+    @property
+    def celsius(self) -> float | None:
+        return self._thermometer.celsius if self._thermometer else None
+
+    @property
+    def peak_celsius(self) -> float | None:
+        return self._thermometer.peak_celsius if self._thermometer else None
+
+    @property
+    def heat(self) -> Heat:
+        return Heat(warned=self._thermometer.warned if self._thermometer else None)
 
     def past(self, hello: Hello, header: Mapping[str, Any]) -> Past:  # noqa: ARG002 - as Attendant
         return Past()
@@ -96,8 +114,9 @@ class Alone:
     def planned(self, direction: Direction, budgets: Budgets) -> None:
         pass
 
-    async def before(self, request: Request, previous: Sample | None) -> None:
-        pass
+    async def before(self, request: Request, previous: Sample | None) -> None:  # noqa: ARG002 - as Attendant
+        if self._thermometer:
+            await self._thermometer.read()
 
     def after(self, sample: Sample) -> None:
         pass
@@ -204,7 +223,7 @@ class _Run:
 
     async def measure(self, request: Request) -> Sample:
         await self.attendant.before(request, self.previous)
-        sample = await self.helper.measure(request)
+        sample = replace(await self.helper.measure(request), celsius=self.attendant.celsius)
         self.spent_ns += sample.wall_ns
         self.next_id = request.id + 1
         if request.direction == "write":
@@ -332,7 +351,7 @@ async def sweep(
     helper: Helper,
     order: Order,
     report: Callable[[Progress], None] = lambda _: None,
-    attendant: Attendant = Alone(),  # noqa: B008 - it has no state
+    attendant: Attendant = Alone(),  # noqa: B008 - without a thermometer it has no state
 ) -> Outcome:
     """Run the whole experiment, or what is left of it.
 

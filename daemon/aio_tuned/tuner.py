@@ -17,8 +17,10 @@ from aio_tuned.claim import check_same, claim
 from aio_tuned.errors import AioTunedError, Exit, HelperError, MeasurementError, TargetError
 from aio_tuned.helper import END_S, Helper, arguments
 from aio_tuned.model import Skip
+from aio_tuned.sensors import Sensors
 from aio_tuned.survey import LOOK_S, survey
 from aio_tuned.sweep import Alone, Order, check_write_budget, sweep
+from aio_tuned.thermometer import Thermometer
 from aio_tuned.verdict import Facts
 
 if TYPE_CHECKING:
@@ -203,8 +205,11 @@ async def _measure(
         raise
 
 
-async def run(task: Task, watcher: Watcher, attendant: Attendant = Alone()) -> Measured:  # noqa: B008 - no state
-    """Sweep one target, or raise; nothing is published. Can be cancelled even where a drive does not answer."""
+async def run(task: Task, watcher: Watcher, attendant: Attendant | None = None) -> Measured:
+    """Sweep one target, or raise; nothing is published. Can be cancelled even where a drive does not answer.
+
+    Without an attendant the drive's temperature is read all the same.
+    """
     number, device, target = await _decide(task)
     started = time.monotonic()
     # The helper takes the lock itself on a device that it writes to.
@@ -216,6 +221,7 @@ async def run(task: Task, watcher: Watcher, attendant: Attendant = Alone()) -> M
             raise TargetError(f"{device.node} or its use has just changed; try again")
         target = fresh
         watcher.begin(device, target)
+        attendant = attendant or Alone(Thermometer(Sensors(device.device_number)))
         outcome = await _measure(task, _order(task, number, device, target), device, target, watcher, attendant)
         check_same(device)
         built = report.build(

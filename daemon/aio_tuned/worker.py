@@ -10,8 +10,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from aio_tuned import archive, journal, prior, profile, publish, record, tuner, units
 from aio_tuned import job as wire
-from aio_tuned import journal, prior, profile, publish, record, tuner, units
 from aio_tuned.errors import AioTunedError, DeferredError, MeasurementError, PublishError, UsageError
 from aio_tuned.gate import Gate
 from aio_tuned.helper import find
@@ -88,8 +88,12 @@ class _Attendant:
         self._reserved_bytes = 0
 
     @property
+    def celsius(self) -> float | None:
+        return self._gate.thermometer.celsius
+
+    @property
     def peak_celsius(self) -> float | None:
-        return self._gate.peak_celsius
+        return self._gate.thermometer.peak_celsius
 
     @property
     def heat(self) -> Heat:
@@ -197,6 +201,7 @@ async def _sweep(job: Job) -> Final:
     trouble = ledger.trouble
     try:
         publish.make_folder(job.config.state)
+        archive.keep(job.config.state, built, measured.samples_text)
         publish.publish(job.config.state, f"{built.device.name}.samples.jsonl", measured.samples_text)
     except PublishError as error:
         trouble = str(error)

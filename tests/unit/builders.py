@@ -35,6 +35,8 @@ from aio_tuned.model import (
 from aio_tuned.plan import points, settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aio_tuned.model import Direction, Purpose
 
 PROJECT = Path(__file__).parents[2]
@@ -101,6 +103,11 @@ def sample(
         device_read_bytes=(transfer_bytes if direction == "read" else 0) + foreign_bytes,
         device_write_bytes=transfer_bytes if direction == "write" else 0,
     )
+
+
+def timeless(samples: Iterable[Sample]) -> tuple[Sample, ...]:
+    """The samples without when they were taken, and how warm it was then."""
+    return tuple(replace(one, at_s=None, celsius=None) for one in samples)
 
 
 def phase(grid: Grid = SMALL_GRID, **changes: Any) -> Phase:  # noqa: ANN401 - any field

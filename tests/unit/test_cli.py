@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aio_tuned import control, location, profile, status
+from aio_tuned import archive, control, location, profile, status
 from aio_tuned.cli import main, parser
 from aio_tuned.errors import AioTunedError, Exit, TargetError, UsageError
 from aio_tuned.status import DriveStatus, Status
@@ -25,7 +25,7 @@ from unit.builders import profile as a_profile
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-COMMANDS = ("tune", "show", "daemon", "status", "retune", "stop", "check-config")
+COMMANDS = ("tune", "show", "history", "daemon", "status", "retune", "stop", "check-config")
 QUICK = ("--grid", "block_size=1M", "--grid", "io_parallelism=1", "--seed", "7", "--helper", str(FAKE_HELPER))
 
 
@@ -501,11 +501,19 @@ def test_tune_publishes_a_profile_and_its_samples(drive: Path, capsys: pytest.Ca
     assert patiently(lambda: main(["tune", str(drive), "--out", str(out), *QUICK])) == 0
     shown = capsys.readouterr()
     (path,) = out.glob("*.toml")
-    assert sorted(file.name for file in out.iterdir()) == sorted([path.name, f"{path.stem}.samples.jsonl"])
+    assert {file.name for file in out.iterdir()} == {path.name, f"{path.stem}.samples.jsonl", "history"}
     found = profile.parse(path.read_text())
     assert (found.state, found.evidence.seed, found.evidence.grid_points) == ("measured", 7, 20)
     samples = [json.loads(line) for line in (out / f"{path.stem}.samples.jsonl").read_text().splitlines()]
     assert len(samples) == found.evidence.visits
+    (kept,) = archive.list_of(out, path.stem)
+    assert kept.parent == out / "history" / path.stem
+    stored = archive.load(kept)
+    assert stored.profile == found
+    assert [asdict(one) for one in stored.samples] == [
+        {**one, "transfers_ns": tuple(one["transfers_ns"])} for one in samples
+    ]
+    assert None not in {one.at_s for one in stored.samples}
     assert shown.out.endswith(f"\n{path}\n")
     assert "read: 1/" in shown.err
     assert "\x1b" not in shown.out + shown.err

@@ -141,7 +141,7 @@ class TestLooks:
         (world.host.sys / "dev/block/259:0").unlink()
         gate = world.gate()
         before(gate)
-        assert gate.peak_celsius is None
+        assert gate.thermometer.peak_celsius is None
         assert world.notices == []
 
     def test_counters_that_began_anew_are_no_use(self, world: World) -> None:
@@ -251,7 +251,7 @@ class TestHeat:
         gate = world.gate()
         before(gate)
         assert world.notices == [f"it is {celsius} °C, its limit 80 °C" for celsius in (84, 78, 76)] + [""]
-        assert gate.peak_celsius == 84
+        assert gate.thermometer.peak_celsius == 84
         assert gate.heat == Heat(warned=Warned(celsius=84, limit=80), pauses=1)
         assert gate.paused_s == pytest.approx(30.25)
 
@@ -261,7 +261,7 @@ class TestHeat:
             world.warm(celsius)
             before(gate, sample())
             world.clock_s += 1
-        assert gate.peak_celsius == 61.85
+        assert gate.thermometer.peak_celsius == 61.85
         assert gate.heat == Heat()
 
     def test_the_drive_is_asked_once_a_second_at_most(self, world: World) -> None:
@@ -270,7 +270,7 @@ class TestHeat:
         world.clock_s += 0.5
         world.warm(84)
         before(gate, sample())
-        assert gate.peak_celsius == 40
+        assert gate.thermometer.peak_celsius == 40
 
     def test_a_pause_at_the_configured_limit_is_no_warning_of_the_drive(self, world: World) -> None:
         world.warm(60)
@@ -294,7 +294,7 @@ class TestHeat:
         (world.drive.directory / "device/hwmon0/temp1_input").unlink()
         gate = world.gate(replace(MANNERS, most_celsius=30.0))
         before(gate)
-        assert gate.peak_celsius is None
+        assert gate.thermometer.peak_celsius is None
         assert world.notices == []
 
 
@@ -316,4 +316,4 @@ def test_it_runs_on_the_real_clock(world: World) -> None:
     gate = Gate(MANNERS, Sensors("259:0", world.host.sys, world.host.proc), notice=world.notices.append)
     before(gate)
     assert world.notices == []
-    assert gate.peak_celsius == 40
+    assert gate.thermometer.peak_celsius == 40

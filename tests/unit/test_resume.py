@@ -13,7 +13,7 @@ from aio_tuned import plan, race, record, stats
 from aio_tuned.errors import DeferredError, UsageError
 from aio_tuned.manners import Heat
 from aio_tuned.sweep import Alone, Order, Outcome, Progress, sweep
-from unit.builders import GIB, HELLO, MIB, SMALL_GRID, Drive
+from unit.builders import GIB, HELLO, MIB, SMALL_GRID, Drive, timeless
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,6 +58,7 @@ class Stand:
 class Recorder:
     """Keeps the record as a journal would, and ends the sweep before its visit number `visits` + 1."""
 
+    celsius: float | None = 41.5
     peak_celsius: float | None = None
     heat = Heat()
     paused_s: float | None = None
@@ -275,7 +276,7 @@ def test_alone_a_sweep_begins_anew() -> None:
     attendant = Alone()
     assert attendant.past(HELLO, {}) == record.Past()
     outcome = asyncio.run(sweep(cast("Helper", Stand(1)), ORDER))
-    assert outcome.samples == whole(ORDER)[0].samples
+    assert outcome.samples == timeless(whole(ORDER)[0].samples)
     assert outcome.resumed == 0
 
 

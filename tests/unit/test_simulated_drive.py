@@ -33,7 +33,7 @@ from fakes.simulated.physics import figures
 from fakes.simulated.request_line import BadRequestError, Limits, parse
 from fakes.simulated.truth import SETTINGS, truth
 from fakes.simulated.weather import Spells
-from unit.builders import GIB, MIB, PROJECT, request, scratch_target, setting
+from unit.builders import GIB, MIB, PROJECT, request, scratch_target, setting, timeless
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -651,7 +651,7 @@ def test_a_whole_sweep_through_the_real_adapter_is_that_of_the_drive(
 
     outcome = asyncio.run(run())
     inside = SimulatedHelper(Drive(NAMED[name], 5), fill_bytes=GIB)
-    assert outcome.samples == asyncio.run(sweep(inside.helper, ORDER)).samples
+    assert timeless(outcome.samples) == asyncio.run(sweep(inside.helper, ORDER)).samples
     assert outcome.written_bytes == inside.written_bytes
     assert outcome.hello.version == f"simulated {name}"
     assert ticks[0] == Tick(phase="fill", bytes=GIB, total_bytes=GIB)

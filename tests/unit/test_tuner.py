@@ -158,13 +158,21 @@ def test_what_the_attendant_saw_is_evidence(task: Task) -> None:
 def test_a_tune_that_gives_way_goes_on_from_its_record(task: Task) -> None:
     task = replace(task, resumable=True)
     lines: list[str] = []
+    begun = round(time.time(), 3)
     first = Recorder(lines, visits=20)
     with pytest.raises(DeferredError, match="others need the drive"):
         tuned(task, first)
+    gave_way = round(time.time(), 3)
     assert tuned(replace(task, seed=8), Recorder(list(lines))).outcome.resumed == 0
     measured = tuned(task, second := Recorder(lines))
     assert measured.outcome.samples == (*first.made, *second.made)
     assert len(first.made) == 20
+    # When and how warm it was is the first process's for what that has measured.
+    assert {one.celsius for one in measured.outcome.samples} == {41.5}
+    times = [one.at_s for one in measured.outcome.samples if one.at_s is not None]
+    assert begun <= times[0] <= times[19] <= gave_way <= times[20] <= times[-1] <= time.time() + 0.001
+    assert times == sorted(times)
+    assert len(times) == len(measured.outcome.samples)
     assert measured.report.profile.state == "measured"
     assert measured.report.profile.evidence.resumed == 1
     assert "resumed once after an interruption: measured by 2 processes" in measured.report.profile.evidence.findings
