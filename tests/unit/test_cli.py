@@ -540,6 +540,18 @@ def test_show_finds_the_profile_of_a_folder(drive: Path, capsys: pytest.CaptureF
     assert ": measured" in capsys.readouterr().out
 
 
+def test_a_history_that_cannot_be_kept_fails_no_sweep(drive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = drive / "out"
+    out.mkdir()
+    (out / "history").write_text("")
+    assert patiently(lambda: main(["tune", str(drive), "--out", str(out), "--json", *QUICK])) == 0
+    shown = capsys.readouterr()
+    assert Path(json.loads(shown.out)["file"]).exists()
+    (said,) = [line for line in shown.err.splitlines() if line.startswith("aio-tuned: ")]
+    assert str(out / "history") in said
+    assert said.endswith("the sweep is published, but not in its history")
+
+
 @pytest.mark.parametrize(
     ("how", "code"), [("die", 70), ("garbage", 70), ("error", 74), ("newer", 70), ("lie", 70), ("cache", 74)]
 )

@@ -70,6 +70,34 @@ def test_the_processor_time_is_kept_and_may_be_missing() -> None:
     assert record.read([record.begun(HEADER, NOW_S), {**entry, "cpu_ns": -1}], HEADER, NOW_S) == Past()
 
 
+NUMBERS = st.none() | st.floats(allow_nan=False, allow_infinity=False)
+
+
+@settings(derandomize=True, deadline=None, max_examples=40)
+@given(NUMBERS, NUMBERS)
+def test_when_and_how_warm_it_was_are_kept(at_s: float | None, celsius: float | None) -> None:
+    visit = replace(SAMPLES[0], at_s=at_s, celsius=celsius)
+    entry = json.loads(json.dumps(record.sample(visit)))
+    assert record.read([record.begun(HEADER, NOW_S), entry], HEADER, NOW_S).samples == (visit,)
+    (line,) = record.lines([visit]).splitlines()
+    assert record.taken(json.loads(line)) == visit
+
+
+def test_older_records_know_neither_time_nor_temperature() -> None:
+    old = entries()
+    for entry in old:
+        entry.pop("at_s", None)
+        entry.pop("celsius", None)
+    assert record.read(old, HEADER, NOW_S) == Past(budgets=BUDGETS, samples=SAMPLES, resumed=1)
+
+
+@pytest.mark.parametrize("key", ["at_s", "celsius"])
+@pytest.mark.parametrize("wrong", ["41", True, [], float("nan"), float("inf"), 10**400], ids=range(6))
+def test_a_time_or_temperature_that_is_none_is_no_past(key: str, wrong: object) -> None:
+    entry = {**record.sample(SAMPLES[0]), key: wrong}
+    assert record.read([record.begun(HEADER, NOW_S), entry], HEADER, NOW_S) == Past()
+
+
 def test_every_resuming_is_counted() -> None:
     found = entries()
     found[3:3] = [record.resumed()]
