@@ -56,10 +56,10 @@ def stamp(measured: Profile) -> str:
     """When the profile was measured, as its file's name has it. ProfileError if it was not, or does not say when."""
     at = measured.evidence.measured_at
     try:
-        when = datetime.fromisoformat(at or "")
-    except ValueError:
+        when = datetime.fromisoformat(at or "").astimezone(timezone.utc)
+    except (ValueError, OverflowError):
         raise ProfileError(f"measured_at = {at!r} is no time") from None
-    return f"{when.astimezone(timezone.utc):%Y%m%dT%H%M%SZ}"
+    return f"{when:%Y%m%dT%H%M%SZ}"
 
 
 def _folder(state: Path, name: str) -> Path:

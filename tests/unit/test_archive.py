@@ -117,9 +117,11 @@ def test_what_cannot_be_kept_is_a_publish_error(tmp_path: Path) -> None:
 
 def test_the_stamp_is_of_the_time_in_utc() -> None:
     assert archive.stamp(measured(31)) == "20260131T120000Z"
-    for wrong in (never_measured_profile(), builders.profile(evidence=evidence(measured_at="yesterday"))):
+    with pytest.raises(ProfileError, match="measured_at = None is no time"):
+        archive.stamp(never_measured_profile())
+    for wrong in ("yesterday", "", "0001-01-01T00:00:00+14:00"):
         with pytest.raises(ProfileError, match="is no time"):
-            archive.stamp(wrong)
+            archive.stamp(builders.profile(evidence=evidence(measured_at=wrong)))
 
 
 # --- from before there was an archive --------------------------------------------------------------------
