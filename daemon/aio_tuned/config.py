@@ -19,6 +19,7 @@ from aio_tuned.values import (
     flag,
     moment_s,
     number,
+    path_or_none,
     pattern,
     several,
     size_bytes,
@@ -42,8 +43,8 @@ KernelChange = Literal["minor", "exact", "never"]
 DEFAULT_PATH = Path("/etc/aio-tuned/aio-tuned.conf")
 
 
-def _key(section: str, parse: Callable[[object], Any], default: object) -> Any:  # noqa: ANN401 - as dataclasses.field
-    return field(default=default, metadata={"section": section, "parse": parse})
+def _key(section: str, parse: Callable[[object], Any], default: object, none: str = "") -> Any:  # noqa: ANN401 - as dataclasses.field
+    return field(default=default, metadata={"section": section, "parse": parse, "none": none})
 
 
 GRID_KEYS: Mapping[str, Callable[[object], tuple[Any, ...]]] = {
@@ -64,7 +65,8 @@ _DEFAULT_GRID = Grid(
 class Config:
     """Every setting of the configuration file, parsed; etc/aio-tuned.conf documents each.
 
-    Each field's metadata names its section in the file and the function that parses it (ValueError if it cannot).
+    Each field's metadata names its section in the file, the function that parses it (ValueError if it cannot) and the
+    word that stands for None there.
     """
 
     grid: Grid = _DEFAULT_GRID
@@ -97,8 +99,12 @@ class Config:
     quiet_hours: tuple[tuple[time, time], ...] = _key("manners", day_spans, ())
     nice: int = _key("manners", whole(0, 19), 10)
     io_priority: str = _key("manners", word(*_IO_PRIORITIES), "best-effort:7")
-    most_celsius: float | None = _key("manners", celsius, None)
+    most_celsius: float | None = _key("manners", celsius, None, none="drive")
     write_budget_per_day: int = _key("manners", size_bytes, 128 << 30)
+
+    metrics: Path | None = _key("publish", path_or_none, Path("/var/lib/aio-tuned/metrics.prom"), none="none")
+    node_features: Path | None = _key("publish", path_or_none, None, none="none")
+    node_features_expiry: float = _key("publish", duration_s, 3600.0)
 
     profiles: Path = _key("paths", absolute_path, Path("/etc/aio-tuned"))
     state: Path = _key("paths", absolute_path, Path("/var/lib/aio-tuned"))
@@ -201,10 +207,10 @@ def load(path: Path = DEFAULT_PATH, *, must_exist: bool = False) -> Config:
     return config
 
 
-def _shown(value: object) -> str:
-    """A value as its file would have it."""
-    if value is None:  # most_celsius
-        return "drive"
+def _shown(value: object, none: str) -> str:
+    """A value as its file would have it; `none` stands for None."""
+    if value is None:
+        return none
     if isinstance(value, tuple):  # quiet_hours
         return ", ".join(f"{start:%H:%M}-{end:%H:%M}" for start, end in value) or "none"
     return str(value)
@@ -218,7 +224,7 @@ def describe(config: Config) -> str:
     ]
     lines += [f"match.{place} = {rule}" for place, rule in enumerate(config.match, start=1)]
     lines += [
-        f"{item.metadata['section']}.{item.name} = {_shown(getattr(config, item.name))}"
+        f"{item.metadata['section']}.{item.name} = {_shown(getattr(config, item.name), item.metadata['none'])}"
         for item in fields(config)
         if "section" in item.metadata
     ]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Sweep = Literal["check", "full"]
+Outcome = Literal["finished", "failed", "deferred"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
 class Stage(Enum):
@@ -221,6 +223,20 @@ def step(  # noqa: C901 - a transition table, one case an event
         case Retry() if life and (stage is Stage.FAILED or life.resting):
             return Life(stage=Stage.SETTLING, reason=f"again after: {life.reason}", failures=failures), (Settle(),)
     return life, ()
+
+
+def outcome(life: Life, event: Event) -> Outcome | None:
+    """How the event ends the drive's sweep; None if it does not, or if the sweep was called off from outside."""
+    if life.stage is not Stage.SWEEPING:
+        return None
+    match event:
+        case Finished():
+            return "finished"
+        case Failed():
+            return "failed"
+        case Deferred():
+            return "deferred"
+    return None
 
 
 def first_in_line(lives: Mapping[str, Life]) -> str | None:

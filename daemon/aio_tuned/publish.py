@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # No write of a profile takes that long.
 _LEFT_S = 3600.0
-_LEFT = (".aio-tuned-*", ".*.toml.????????", ".*.samples.jsonl.????????", ".*.samples.jsonl.gz.????????")
+_OURS = ("*.toml", "*.samples.jsonl", "*.samples.jsonl.gz")
 
 
 def make_folder(directory: Path) -> None:
@@ -29,9 +29,13 @@ def make_folder(directory: Path) -> None:
         raise PublishError(f"{directory}: profiles cannot be written there: {error.strerror}") from None
 
 
-def remove_leftovers(directory: Path, now: float) -> None:
-    """Remove temporary files that a kill or a power cut has left: those of an hour ago and before."""
-    for path in (path for glob in _LEFT for path in directory.glob(glob)):
+def remove_leftovers(directory: Path, now: float, *names: str) -> None:
+    """Remove temporary files that a kill or a power cut has left: those of an hour ago and before.
+
+    `names` are patterns of the files that were to be written: of profiles and samples, if there are none.
+    """
+    globs = [".aio-tuned-*", *(f".{name}.????????" for name in names or _OURS)]
+    for path in (path for glob in globs for path in directory.glob(glob)):
         with contextlib.suppress(OSError):
             if now - path.lstat().st_mtime > _LEFT_S:
                 path.unlink()
@@ -61,6 +65,11 @@ def publish(directory: Path, name: str, text: str | bytes) -> Path:
     return path
 
 
+def post(path: Path, text: str) -> None:
+    """As publish(), but what is written is news, not a record: no fsync. PublishError."""
+    _replace(path, text, lambda descriptor: os.fchmod(descriptor, 0o644), sync=False)
+
+
 def rewrite(path: Path, text: str) -> None:
     """Replace the content of a file that is there, as publish() does, and keep its owner and mode. PublishError."""
 
@@ -72,7 +81,7 @@ def rewrite(path: Path, text: str) -> None:
     _replace(Path(os.path.realpath(path)), text, keep)
 
 
-def _replace(path: Path, text: str | bytes, prepare: Callable[[int], None]) -> None:
+def _replace(path: Path, text: str | bytes, prepare: Callable[[int], None], *, sync: bool = True) -> None:
     temporary = None
     try:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
@@ -80,9 +89,12 @@ def _replace(path: Path, text: str | bytes, prepare: Callable[[int], None]) -> N
             file.write(text.encode() if isinstance(text, str) else text)
             file.flush()
             prepare(file.fileno())
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
         Path(temporary).rename(path)
         temporary = None
+        if not sync:
+            return
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(folder)

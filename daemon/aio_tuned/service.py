@@ -16,7 +16,8 @@ from aio_tuned.ledger import Ledger
 from aio_tuned.mount_watch import MountWatch
 from aio_tuned.notify import Notify
 from aio_tuned.shelf import Shelf
-from aio_tuned.supervisor import Supervisor, ledger_path
+from aio_tuned.supervisor import Supervisor, ledger_path, tally_path
+from aio_tuned.tally import Tally
 from aio_tuned.udev_source import UdevSource
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ async def _run(config: Config, load_config: Callable[[], Config], helper: Path |
         notify=notify,
         shelf=Shelf(config.profiles, config.state),
         ledger=Ledger.open(ledger_path(config.state)),
+        tally=Tally.open(tally_path(config.state)),
         helper=helper,
     )
     loop = asyncio.get_running_loop()

@@ -76,7 +76,7 @@ def overridden(published: Profile, profiles: Path) -> Profile:
 class Shelf:
     """`put` and `withdraw` say what readers shall find; what /etc refuses is tried again by `retry`.
 
-    `troubles` says by name what is wrong, `overridden` which profiles the administrator has changed.
+    `troubles` says by name what is wrong.
 
     The catalog is on the disk alone: a run of `aio-tuned tune` adds to it too.
     """
@@ -88,7 +88,7 @@ class Shelf:
         self._unkept: dict[str, Profile] = {}
         self._read: dict[Path, tuple[tuple[int, int, int], Profile | None]] = {}
         self.troubles: dict[str, str] = {}
-        self.overridden: set[str] = set()
+        self._merged: dict[str, Profile] = {}
 
     @property
     def pending(self) -> bool:
@@ -98,6 +98,16 @@ class Shelf:
     def shows(self, name: str) -> bool:
         """Whether readers find what was wanted last for that name."""
         return name not in self._wanted
+
+    @property
+    def overridden(self) -> set[str]:
+        """The names of the profiles that the administrator has changed."""
+        return set(self._merged)
+
+    def as_read(self, shown: Profile) -> Profile | None:
+        """What readers find of a profile that was put here: with the administrator's changes; None if nothing yet."""
+        name = shown.device.name
+        return self._merged.get(name, shown) if self.shows(name) else None
 
     def recall(self, name: str) -> Profile | None:
         """The last measured profile of the drive of that name."""
@@ -195,7 +205,7 @@ class Shelf:
 
     def _write(self, name: str, shown: Profile | None) -> None:
         path = self._profiles / f"{name}.toml"
-        self.overridden.discard(name)
+        self._merged.pop(name, None)
         if shown is None:
             try:
                 path.unlink(missing_ok=True)
@@ -205,7 +215,7 @@ class Shelf:
         try:
             merged = overridden(shown, self._profiles)
             if merged != shown:
-                self.overridden.add(name)
+                self._merged[name] = merged
             shown = merged
         except ConfigError as error:
             # Without the override rather than not at all: the administrator sees why in the journal and the status.

@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING, Any
 from aio_tuned import __version__, identity, lifecycle, location, match, mounts, prior, profile, status, sysfs, units
 from aio_tuned import job as wire
 from aio_tuned.blocking import TooLateError, in_thread, within
+from aio_tuned.bulletin import Bulletin
 from aio_tuned.errors import AioTunedError, BusyError, Exit, TargetError, UsageError
 from aio_tuned.job import Job
 from aio_tuned.lifecycle import Backoff, Life, Stage, Want
-from aio_tuned.model import Result, Skip
+from aio_tuned.model import Skip
 from aio_tuned.runner import Runner
+from aio_tuned.snapshot import Seen, Snapshot
 from aio_tuned.survey import LOOK_S, survey
 
 if TYPE_CHECKING:
@@ -39,13 +41,11 @@ if TYPE_CHECKING:
     from aio_tuned.prior import Verdict
     from aio_tuned.shelf import Shelf
     from aio_tuned.survey import Survey
+    from aio_tuned.tally import Tally
     from aio_tuned.udev_source import DeviceEvent, EventSource
 
 _log = logging.getLogger(__name__)
 
-# The status file follows a sweep at most this often, and anything else this soon.
-_STATUS_EVERY_S = 1.0
-_STATUS_SOON_S = 0.05
 # How often limits that change without an event (a scheduler written to /sys) are looked at, with the watchdog's beat.
 _GLANCE_S = 60.0
 _CHECK_SHARE = 0.2
@@ -95,6 +95,7 @@ class Supervisor:
         notify: Notify,
         shelf: Shelf,
         ledger: Ledger,
+        tally: Tally,
         helper: Path | None = None,
         sys: Path = sysfs.SYS,
         proc: Path = Path("/proc"),
@@ -107,6 +108,7 @@ class Supervisor:
         self._notify = notify
         self._shelf = shelf
         self._ledger = ledger
+        self._tally = tally
         self._helper = helper
         self._sys = sys
         self._proc = proc
@@ -117,10 +119,10 @@ class Supervisor:
         self._swept = ""
         self._sweep: asyncio.Task[Final | None] | None = None
         self._config_trouble = ""
-        self._status_due: asyncio.TimerHandle | None = None
         self._shelf_due: asyncio.TimerHandle | None = None
         self._shelf_failures = 0
         self._stopped = asyncio.Event()
+        self._bulletin = Bulletin(self._snapshot, notify)
 
     # --- beginning and end -----------------------------------------------------------------------------------
 
@@ -134,7 +136,7 @@ class Supervisor:
         loop.add_reader(self._source.fileno(), self._on_devices)
         loop.add_reader(self._mount_watch.fileno(), self._on_mounts)
         beat = asyncio.ensure_future(self._beat())
-        self._write_status()
+        self._bulletin.begin()
         self._notify.ready()
         _log.info("watching; %d drives are there", len(self._drives))
         try:
@@ -148,15 +150,13 @@ class Supervisor:
             loop.remove_reader(self._mount_watch.fileno())
             for drive in self._drives.values():
                 drive.rest()
-            for timer in (self._status_due, self._shelf_due):
-                if timer:
-                    timer.cancel()
+            if self._shelf_due:
+                self._shelf_due.cancel()
             if self._runner:
                 await self._runner.close(self._notify.extend)
             if self._sweep:
                 self._sweep.cancel()
-            with contextlib.suppress(OSError):
-                status.status_path(self._config.runtime).unlink()
+            self._bulletin.close()
 
     def stop(self) -> None:
         """End `run`."""
@@ -173,6 +173,7 @@ class Supervisor:
             self._config_trouble = f"the old configuration is still in use: {error}"
             _log.error("%s", self._config_trouble)
         self._reread()
+        self._bulletin.changed()
         self._notify.ready()
 
     async def _beat(self) -> None:
@@ -182,6 +183,7 @@ class Supervisor:
         glanced = loop.time()
         while True:
             self._notify.watchdog()
+            self._bulletin.beat()
             if loop.time() - glanced >= _GLANCE_S:
                 glanced = loop.time()
                 self._glance()
@@ -309,7 +311,7 @@ class Supervisor:
         self._look_again(drive.device.members, f"{sys_name}, which was built on it, has gone")
         if twin := self._of_name(drive.device.name):
             self._look_again((twin,), f"{sys_name}, which said that it was the same drive, has gone")
-        self._touch()
+        self._bulletin.changed()
 
     def _look_again(self, sys_names: tuple[str, ...], reason: str) -> None:
         for sys_name in sys_names:
@@ -390,6 +392,8 @@ class Supervisor:
         life, effects = lifecycle.step(drive.life, event, self._backoff)
         if life is drive.life:
             return
+        if outcome := lifecycle.outcome(drive.life, event):
+            self._tally.count(drive.device.id, outcome)
         drive.rest()
         if life is None:
             del self._drives[sys_name]
@@ -402,7 +406,7 @@ class Supervisor:
             _log.log(level, "%s: %s: %s", sys_name, life.stage.value, life.reason)
         for effect in effects:
             self._do(sys_name, drive, effect)
-        self._touch()
+        self._bulletin.changed()
 
     def _do(self, sys_name: str, drive: _Drive, effect: Effect) -> None:
         loop = asyncio.get_running_loop()
@@ -518,7 +522,7 @@ class Supervisor:
             self._shelf_failures += 1
             wait = self._backoff.after(self._shelf_failures)
             self._shelf_due = asyncio.get_running_loop().call_later(wait, self._retry_shelf)
-        self._touch()
+        self._bulletin.changed()
 
     def _retry_shelf(self) -> None:
         self._shelf_due = None
@@ -612,7 +616,10 @@ class Supervisor:
                 _log.info("%s: sweeping: %s", drive.device.sys_name, where)
             case _:
                 return
-        self._touch(_STATUS_EVERY_S)
+        if isinstance(message, wire.Working):
+            self._bulletin.progressed()
+        else:
+            self._bulletin.changed()
 
     def _is_swept(self, sys_name: str, drive: _Drive) -> bool:
         """Whether the drive is still there, and its sweep still wanted."""
@@ -698,77 +705,49 @@ class Supervisor:
         self._feed(sys_name, lifecycle.Appeared(reason="asked for by the operator", asked=True))
         return f"{drive.device.name}: it is looked at again; aio-tuned status shows how it goes on"
 
-    # --- status ------------------------------------------------------------------------------------------------
+    # --- what is told of it ------------------------------------------------------------------------------------
 
     @staticmethod
     def _moment() -> str:
         return _now().isoformat(timespec="seconds")
 
-    def _touch(self, wait: float = _STATUS_SOON_S) -> None:
-        """Something has changed: write the status after that time at the latest, once for all that comes meanwhile."""
-        if self._stopped.is_set():
-            return
-        loop = asyncio.get_running_loop()
-        if self._status_due:
-            if self._status_due.when() <= loop.time() + wait:
-                return
-            self._status_due.cancel()
-        self._status_due = loop.call_later(wait, self._write_status)
-
-    def _write_status(self) -> None:
-        self._status_due = None
-        try:
-            status.write(self._config.runtime, self._status())
-        except OSError as error:
-            _log.warning("the status cannot be written: %s", error)
-        self._notify.status(self._headline())
-
-    def _status(self) -> status.Status:
-        troubles = [self._config_trouble, *self._shelf.troubles.values(), self._ledger.trouble]
-        return status.Status(
+    def _snapshot(self) -> Snapshot:
+        catalog = self._shelf.recall_all()
+        # First: it is then that the ledger and the tally try again what they could not write.
+        drives = tuple(self._seen(drive, catalog) for drive in self._drives.values())
+        troubles = [
+            self._config_trouble,
+            *self._shelf.troubles.values(),
+            self._ledger.trouble,
+            self._tally.trouble,
+            *self._bulletin.troubles,
+        ]
+        return Snapshot(
             version=__version__,
             pid=os.getpid(),
             since=self._since,
-            drives=tuple(self._drive_status(drive) for drive in self._drives.values()),
+            config=self._config,
+            swept=self._swept,
+            drives=drives,
             troubles=tuple(trouble for trouble in troubles if trouble),
         )
 
-    def _drive_status(self, drive: _Drive) -> status.DriveStatus:
+    def _seen(self, drive: _Drive, catalog: tuple[Profile, ...]) -> Seen:
         device, shown = drive.device, drive.shown
-        published = shown is not None and self._shelf.shows(device.name)
-        overridden = device.name in self._shelf.overridden
-        figures = shown if not overridden else None
-        return status.DriveStatus(
-            name=device.name,
-            node=str(device.node),
-            model=device.model,
-            serial=device.serial,
-            size_bytes=device.size_bytes,
-            stage=drive.life.stage.value,
-            reason=drive.life.reason,
+        return Seen(
+            device=device,
+            life=drive.life,
             since=drive.since,
-            published=shown.state if shown and published else "",
-            profile=str(self._config.profiles / f"{device.name}.toml") if published else "",
-            overridden=overridden,
-            measured_at=(shown.evidence.measured_at or "") if shown else "",
-            read_bytes_per_s=_rate(figures.read) if figures else 0,
-            write_bytes_per_s=_rate(figures.write) if figures else 0,
-            written_today_bytes=self._ledger.written_today(device.id),
             next_try=drive.next_try,
-            sweeping=drive.sweeping if drive.life.stage is Stage.SWEEPING else None,
+            shown=shown,
+            published=self._shelf.as_read(shown) if shown else None,
+            overridden=device.name in self._shelf.overridden,
+            sweeping=drive.sweeping,
+            twins=prior.twins(device, catalog),
+            written_today_bytes=self._ledger.written_today(device.id),
+            written_bytes=self._ledger.total(device.id),
+            sweeps=self._tally.of(device.id),
         )
-
-    def _headline(self) -> str:
-        """For `systemctl status`."""
-        stages = [drive.life.stage for drive in self._drives.values()]
-        counts = ", ".join(f"{stages.count(stage)} {stage.value}" for stage in Stage if stage in stages)
-        drive = self._drives.get(self._swept)
-        if drive and drive.sweeping:
-            at = drive.sweeping
-            left = f", at most {units.duration(at.left_s)} left" if at.left_s else ""
-            doing = f"paused: {at.paused}" if at.paused else f"{at.doing}, {at.share:.0%}{left}"
-            return f"{self._swept}: {doing}; {counts}"
-        return counts or "no drive is there"
 
 
 def _who(device: Device) -> tuple[str, str, int | None]:
@@ -794,8 +773,9 @@ def ledger_path(state: Path) -> Path:
     return state / "written.journal"
 
 
-def _rate(section: object) -> int:
-    return section.throughput_bytes_per_s if isinstance(section, Result) else 0
+def tally_path(state: Path) -> Path:
+    """Where it is counted how sweeps have ended."""
+    return state / "sweeps.journal"
 
 
 def _outcome(measured: Profile, job: Job) -> str:

@@ -147,6 +147,16 @@ def absolute_path(value: object) -> Path:
     return Path(value)
 
 
+def path_or_none(value: object) -> Path | None:
+    """An absolute path; None for ""."""
+    if value == "":
+        return None
+    try:
+        return absolute_path(value)
+    except ValueError as error:
+        raise ValueError(f'{error}, nor "" for none') from None
+
+
 def several(parse_one: Callable[[object], Any]) -> Callable[[object], tuple[Any, ...]]:
     """A parser of a list of values that `parse_one` parses, or of a single one; duplicates count once."""
 

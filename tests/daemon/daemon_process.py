@@ -51,6 +51,8 @@ busy_pressure_percent = 100
 least_pause = 0.5
 nice = 0
 io_priority = "none"
+[publish]
+metrics = "{folder}/state/metrics.prom"
 [paths]
 profiles = "{folder}/etc"
 state = "{folder}/state"

@@ -111,6 +111,10 @@ BAD = [
     ("manners", "most_celsius", "29", "from 30 to 120"),
     ("manners", "most_celsius", '"hot"', '"drive"'),
     ("manners", "write_budget_per_day", '"all"', "64G"),
+    ("publish", "metrics", '"metrics.prom"', "absolute path, nor "),
+    ("publish", "metrics", "false", "absolute path, nor "),
+    ("publish", "node_features", "[]", '"" for none'),
+    ("publish", "node_features_expiry", "0", "more than 0"),
     ("paths", "profiles", '"etc"', "absolute path"),
     ("paths", "runtime", '"run"', "absolute path"),
     ("paths", "state", "1", "absolute path"),
@@ -127,13 +131,13 @@ def test_a_bad_value_names_file_section_key_and_mend(section: str, key: str, val
     assert caught.value.exit_code == Exit.CONFIG
 
 
-@pytest.mark.parametrize("section", ["grid", "sweep", "choose", "safety", "daemon", "manners", "paths"])
+@pytest.mark.parametrize("section", ["grid", "sweep", "choose", "safety", "daemon", "manners", "publish", "paths"])
 def test_an_unknown_key_names_the_known_ones(section: str) -> None:
     with pytest.raises(ConfigError, match=rf"^/etc/x.conf: \[{section}\] unknown key 'speed': the keys are \w+"):
         parse(f"[{section}]\nspeed = 1\n", "/etc/x.conf")
 
 
-SECTIONS = "grid, match, sweep, choose, safety, daemon, manners, paths"
+SECTIONS = "grid, match, sweep, choose, safety, daemon, manners, publish, paths"
 
 
 @pytest.mark.parametrize("text", ["[tune]\n", "time_budget = 3\n", "[[grid]]\n", "grid = 3\n"])
@@ -301,6 +305,8 @@ def test_describe_names_every_key_once_with_its_value() -> None:
     assert "daemon.settle = 2.0" in lines
     assert "manners.quiet_hours = none" in lines
     assert "manners.most_celsius = drive" in lines
+    assert "publish.metrics = /var/lib/aio-tuned/metrics.prom" in lines
+    assert "publish.node_features = none" in lines
 
 
 def test_describe_shows_rules_and_hours_as_the_file_has_them() -> None:
@@ -333,6 +339,10 @@ def test_every_key_can_be_changed() -> None:
         io_priority = "idle"
         most_celsius = 70
         write_budget_per_day = "1G"
+        [publish]
+        metrics = ""
+        node_features = "/tmp/features"
+        node_features_expiry = "2h"
         [paths]
         runtime = "/tmp/run"
     """
@@ -342,7 +352,7 @@ def test_every_key_can_be_changed() -> None:
         name
         for section, keys in config._sections().items()
         for name in keys
-        if section in ("daemon", "manners") or name == "runtime"
+        if section in ("daemon", "manners", "publish") or name == "runtime"
     ]
     assert all(getattr(found, name) != getattr(default, name) for name in names)
     assert found.quiet_hours == ((time(8, 0), time(20, 0)),)

@@ -15,16 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aio_tuned import identity, location
+from aio_tuned import identity, lifecycle, location
 from aio_tuned.config import Config
 from aio_tuned.errors import AioTunedError, TargetError, UsageError
 from aio_tuned.ledger import Ledger
+from aio_tuned.lifecycle import Life, Stage
 from aio_tuned.match import MatchRule
 from aio_tuned.model import Unmeasured
 from aio_tuned.mount_watch import MountWatch
 from aio_tuned.notify import Notify
 from aio_tuned.shelf import Shelf, load
-from aio_tuned.supervisor import Supervisor, ledger_path
+from aio_tuned.snapshot import status
+from aio_tuned.supervisor import Supervisor, ledger_path, tally_path
+from aio_tuned.tally import Tally
 from aio_tuned.udev_source import DeviceEvent
 from unit.builders import evidence
 from unit.builders import profile as known_profile
@@ -33,6 +36,7 @@ from unit.drives import Block, Host
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from aio_tuned.lifecycle import Event
     from aio_tuned.model import Profile
     from aio_tuned.status import DriveStatus
 
@@ -113,7 +117,8 @@ class Desk:
         self.host = Host(root)
         (self.host.proc / "self").mkdir()
         (self.host.proc / "self/mountinfo").write_text("")
-        self.config = replace(config, profiles=root / "etc", state=root / "state", runtime=root / "run")
+        folders = {"profiles": root / "etc", "state": root / "state", "runtime": root / "run"}
+        self.config = replace(config, **folders, metrics=root / "state/metrics.prom")  # type: ignore[arg-type]
         self.config.runtime.mkdir()
         self.source = Pipe()
         self.mount_watch = MountWatch()
@@ -125,6 +130,7 @@ class Desk:
             notify=Notify({}),
             shelf=Shelf(self.config.profiles, self.config.state),
             ledger=Ledger.open(ledger_path(self.config.state)),
+            tally=Tally.open(tally_path(self.config.state)),
             sys=self.host.sys,
             proc=self.host.proc,
         )
@@ -136,7 +142,7 @@ class Desk:
             await asyncio.sleep(0)
 
     def drives(self) -> dict[str, DriveStatus]:
-        return {Path(drive.node).name: drive for drive in self.supervisor._status().drives}
+        return {Path(drive.node).name: drive for drive in status(self.supervisor._snapshot()).drives}
 
     def published(self) -> list[str]:
         return sorted(path.name for path in self.config.profiles.iterdir()) if self.config.profiles.exists() else []
@@ -547,6 +553,62 @@ def test_a_drive_that_is_left_alone_goes_stale_all_the_same(desk: Desk) -> None:
             assert load(desk.config.profiles / f"{made.device.name}.toml").state == "stale"
 
     asyncio.run(scene())
+
+
+def test_other_programs_get_what_readers_get(desk: Desk) -> None:
+    bay = Bay(desk.host)
+    made = measured(desk, bay)
+    twin = replace(made, device=replace(made.device, id="eui.1", name="nvme-twin"))
+    assert Shelf(desk.config.profiles, desk.config.state).remember(twin)
+    device = f'{{device="{made.device.name}"'
+    metrics = desk.config.state / "metrics.prom"
+
+    async def scene() -> None:
+        async with running(desk):
+            await desk.send(bay.event())
+            await asyncio.sleep(0.1)
+            text = metrics.read_text()
+            assert f'aio_tuned_profile_state{device},state="measured"}} 1.0' in text
+            assert f'aio_tuned_setting_queue_depth{device},section="read"}} 16.0' in text
+            assert f'aio_tuned_profile_twin_ratio{device},direction="read"}} 1.0' in text
+            folder = desk.config.profiles / "override.d"
+            folder.mkdir()
+            (folder / f"{made.device.name}.toml").write_text("[read]\nqueue_depth = 3\n")
+            desk.supervisor.reload()
+            await asyncio.sleep(0.1)
+            assert f'aio_tuned_setting_queue_depth{device},section="read"}} 3.0' in metrics.read_text()
+            bay.vanish()
+            await desk.send(bay.event("remove"))
+            await asyncio.sleep(0.1)
+            assert made.device.name not in metrics.read_text()
+
+    asyncio.run(scene())
+    assert "\naio_tuned_up 0.0\n" in metrics.read_text()
+
+
+def test_how_sweeps_end_is_counted_and_kept(desk: Desk) -> None:
+    bay = Bay(desk.host)
+    ends: list[Event] = [
+        lifecycle.Failed(reason="x"),
+        lifecycle.Deferred(reason="x", seconds=60.0),
+        lifecycle.Finished(reason="x"),
+        lifecycle.Stopped(reason="called off"),
+    ]
+
+    async def scene() -> None:
+        async with running(desk):
+            await desk.send(bay.event())
+            drive = desk.supervisor._drives[bay.sys_name]
+            for end in ends:
+                drive.life = Life(stage=Stage.SWEEPING, reason="due")
+                desk.supervisor._feed(bay.sys_name, end)
+                desk.supervisor._feed(bay.sys_name, end)  # too late: it is not swept any more
+            (seen,) = desk.supervisor._snapshot().drives
+            assert seen.sweeps == {"finished": 1, "failed": 1, "deferred": 1}
+
+    asyncio.run(scene())
+    drive = location.device_of(bay.number, desk.host.sys)
+    assert Tally.open(tally_path(desk.config.state)).of(drive.id) == {"finished": 1, "failed": 1, "deferred": 1}
 
 
 def test_an_override_holds_from_the_reload_on(desk: Desk) -> None:
