@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from aio_tuned import config as configuration
-from aio_tuned import control, publish, status
+from aio_tuned import control, journald, publish, status
 from aio_tuned.errors import ConfigError, PublishError
 from aio_tuned.ledger import Ledger
 from aio_tuned.mount_watch import MountWatch
@@ -26,31 +26,12 @@ if TYPE_CHECKING:
 
     from aio_tuned.config import Config
 
-_LEVELS = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
-
 _log = logging.getLogger(__name__)
-
-
-class _Formatter(logging.Formatter):
-    """With the level as the journal reads it (sd-daemon(3)), where standard error goes there."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        prefix = f"<{_LEVELS.get(record.levelno, 6)}>"
-        return "\n".join(prefix + line for line in super().format(record).split("\n"))
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    # systemd says where its journal is; a person wants the time instead.
-    to_journal = "JOURNAL_STREAM" in os.environ
-    handler.setFormatter(_Formatter("%(message)s") if to_journal else logging.Formatter("%(asctime)s %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
 
 
 def run(config: Config, load_config: Callable[[], Config], helper: Path | None = None) -> None:
     """Be the daemon until SIGTERM or SIGINT. BusyError if there is one already."""
-    _log_to_stderr()
+    journald.log()
     lock = status.hold_lock(config.runtime)
     try:
         asyncio.run(_run(config, load_config, helper))

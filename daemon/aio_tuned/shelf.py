@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from aio_tuned import location, override, profile, publish
 from aio_tuned.errors import AioTunedError, ConfigError, ProfileError, PublishError, TargetError
+from aio_tuned.events import Happening, fields
 from aio_tuned.model import Unmeasured
 from aio_tuned.reader import files
 
@@ -208,9 +209,12 @@ class Shelf:
         self._merged.pop(name, None)
         if shown is None:
             try:
-                path.unlink(missing_ok=True)
+                path.unlink()
+            except FileNotFoundError:
+                return
             except OSError as error:
                 raise PublishError(f"{path}: cannot be removed: {error.strerror}") from None
+            _log.info("%s: its profile is withdrawn", name, extra=fields(Happening.PROFILE_WITHDRAWN, name))
             return
         try:
             merged = overridden(shown, self._profiles)
@@ -228,3 +232,5 @@ class Shelf:
             pass
         publish.make_folder(self._profiles)
         publish.publish(self._profiles, path.name, text)
+        extra = fields(Happening.PROFILE_PUBLISHED, name, state=shown.state, profile=path)
+        _log.info("%s: its profile is published: %s", name, shown.state, extra=extra)

@@ -21,6 +21,7 @@ from aio_tuned import job as wire
 from aio_tuned.blocking import TooLateError, in_thread, within
 from aio_tuned.bulletin import Bulletin
 from aio_tuned.errors import AioTunedError, BusyError, Exit, TargetError, UsageError
+from aio_tuned.events import Happening, fields, figures, of_step
 from aio_tuned.job import Job
 from aio_tuned.lifecycle import Backoff, Life, Stage, Want
 from aio_tuned.model import Skip
@@ -76,6 +77,10 @@ class _Drive:
             self.looking.cancel()
         self.looking = None
         self.next_try = ""
+
+    def fields(self, happening: Happening | None = None, **known: object) -> dict[str, str]:
+        """The `extra` of a log record about it."""
+        return fields(happening, self.device.name, self.device.node, **known)
 
 
 def _now() -> datetime:
@@ -291,7 +296,8 @@ class Supervisor:
         self._look_again(device.members, f"{device.sys_name} has been built on it")
         if device.hidden or (unwanted and not match.of_interest(device, members, self._config.match)):
             return
-        _log.info("%s: %s is there", device.sys_name, device.name)
+        extra = fields(Happening.DRIVE_APPEARED, device.name, device.node, size_bytes=device.size_bytes)
+        _log.info("%s: %s is there", device.sys_name, device.name, extra=extra)
         reason = "it has just appeared"
         drive = _Drive(device=device, life=Life(stage=Stage.SETTLING, reason=reason), since=self._moment())
         drive.uses = self._uses(device, table)
@@ -306,7 +312,7 @@ class Supervisor:
         drive = self._drives.get(sys_name)
         if drive is None:
             return
-        _log.info("%s: %s has gone", sys_name, drive.device.name)
+        _log.info("%s: %s has gone", sys_name, drive.device.name, extra=drive.fields(Happening.DRIVE_GONE))
         self._feed(sys_name, lifecycle.Removed())
         self._look_again(drive.device.members, f"{sys_name}, which was built on it, has gone")
         if twin := self._of_name(drive.device.name):
@@ -384,8 +390,8 @@ class Supervisor:
     def _backoff(self) -> Backoff:
         return Backoff(first_s=self._config.retry_first, most_s=self._config.retry_most)
 
-    def _feed(self, sys_name: str, event: Event) -> None:
-        """Let the event happen to the drive, and do what follows from it."""
+    def _feed(self, sys_name: str, event: Event, **known: object) -> None:
+        """Let the event happen to the drive, and do what follows from it. `known` goes into the record's fields."""
         drive = self._drives.get(sys_name)
         if drive is None:
             return
@@ -403,7 +409,10 @@ class Supervisor:
             drive.life = life
             drive.sweeping = None
             level = logging.WARNING if life.stage is Stage.FAILED else logging.INFO
-            _log.log(level, "%s: %s: %s", sys_name, life.stage.value, life.reason)
+            waits = next((effect.seconds for effect in effects if isinstance(effect, lifecycle.RetryIn)), None)
+            known |= {"stage": life.stage.value, "reason": life.reason, "retry_s": waits}
+            extra = drive.fields(of_step(event), **known)
+            _log.log(level, "%s: %s: %s", sys_name, life.stage.value, life.reason, extra=extra)
         for effect in effects:
             self._do(sys_name, drive, effect)
         self._bulletin.changed()
@@ -444,7 +453,7 @@ class Supervisor:
         except OSError as error:
             event = lifecycle.Failed(reason=f"it cannot be looked at: {error}")
         except Exception:  # noqa: BLE001 - whatever it is, no drive may be left without a next step
-            _log.exception("%s: it could not be looked at", sys_name)
+            _log.exception("%s: it could not be looked at", sys_name, extra=drive.fields())
             event = lifecycle.Failed(reason="an error of aio-tuned itself; see the journal")
         if self._drives.get(sys_name) is drive:
             self._feed(sys_name, event)
@@ -582,7 +591,7 @@ class Supervisor:
             final = await self._runner.result()
             self._take(sys_name, drive, job, final)
         except Exception:  # noqa: BLE001 - whatever it is, the other drives must have their turn
-            _log.exception("%s: the sweep's end could not be handled", sys_name)
+            _log.exception("%s: the sweep's end could not be handled", sys_name, extra=drive.fields())
             self._feed(sys_name, lifecycle.Failed(reason="an error of aio-tuned itself; see the journal"))
             if self._runner:
                 await self._runner.close()
@@ -610,10 +619,12 @@ class Supervisor:
                 )
             case wire.Paused(reason=reason):
                 drive.sweeping = replace(was, paused=reason)
-                _log.info("%s: %s", drive.device.sys_name, f"paused: {reason}" if reason else "goes on")
+                extra = drive.fields(Happening.SWEEP_PAUSED if reason else Happening.SWEEP_RESUMED, reason=reason)
+                _log.info("%s: %s", drive.device.sys_name, f"paused: {reason}" if reason else "goes on", extra=extra)
             case wire.Began(where=where):
                 drive.sweeping = replace(was, doing=where)
-                _log.info("%s: sweeping: %s", drive.device.sys_name, where)
+                extra = drive.fields(Happening.SWEEP_STARTED, where=where)
+                _log.info("%s: sweeping: %s", drive.device.sys_name, where, extra=extra)
             case _:
                 return
         if isinstance(message, wire.Working):
@@ -632,17 +643,18 @@ class Supervisor:
             case wire.Done(text=text, trouble=trouble):
                 measured = profile.parse(text)
                 if trouble:
-                    _log.warning("%s: %s", sys_name, trouble)
+                    _log.warning("%s: %s", sys_name, trouble, extra=drive.fields())
                 kept = self._shelf.remember(measured)
                 if kept:
                     _forget(job)
                 if there:
                     drive.full_because = ""
                     self._show(drive, measured)
-                    self._feed(sys_name, lifecycle.Finished(reason=_outcome(measured, job)))
+                    done = lifecycle.Finished(reason=_outcome(measured, job))
+                    self._feed(sys_name, done, **figures(measured))
                     self._show_to_twins(drive)
             case _ if not there:
-                _log.info("%s: its sweep has ended", sys_name)
+                _log.info("%s: its sweep has ended", sys_name, extra=drive.fields())
             case wire.Disagreed(reason=reason):
                 _forget(job)
                 drive.full_because = reason
@@ -650,11 +662,11 @@ class Supervisor:
                 self._feed(sys_name, lifecycle.Wanted(want=want))
             case wire.GaveWay(reason=reason, seconds=seconds):
                 self._feed(sys_name, lifecycle.Deferred(reason=reason, seconds=seconds))
-            case wire.WentWrong(reason=reason):
+            case wire.WentWrong(reason=reason, exit_code=code):
                 if drive.life.failures:
                     # Twice in a row: what was recorded may be what makes it fail.
                     _forget(job)
-                self._feed(sys_name, lifecycle.Failed(reason=reason))
+                self._feed(sys_name, lifecycle.Failed(reason=reason), exit_code=int(code))
 
     def _show_to_twins(self, measured: _Drive) -> None:
         """Drives of the same model that wait for their turn have better settings to begin with now."""

@@ -73,6 +73,11 @@ def test_the_unit_is_the_one_of_this_tree(unpacked: Path) -> None:
     assert not list(unpacked.rglob("rules.d"))  # the udev rule is an example
 
 
+def test_the_journals_catalog_is_where_journalctl_looks(unpacked: Path) -> None:
+    catalog = unpacked / "usr/lib/systemd/catalog/aio-tuned.catalog"  # a trigger of systemd's package takes it in
+    assert catalog.read_text() == (ROOT / "systemd/aio-tuned.catalog").read_text()
+
+
 def test_the_configuration_is_a_conffile(unpacked: Path) -> None:
     assert (unpacked / "DEBIAN/conffiles").read_text().split() == [str(DEFAULT_PATH)]
     assert (unpacked / str(DEFAULT_PATH)[1:]).read_text() == (ROOT / "etc/aio-tuned.conf").read_text()

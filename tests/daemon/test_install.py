@@ -68,6 +68,11 @@ def test_the_daemon_is_started_from_its_own_environment(installed: Path) -> None
     assert unit == source.replace("ExecStart=/usr/bin/", f"ExecStart=/{HOME}/bin/")
 
 
+def test_the_journals_catalog_is_where_journalctl_looks(installed: Path) -> None:
+    catalog = installed / "usr/local/lib/systemd/catalog/aio-tuned.catalog"
+    assert catalog.read_text() == (ROOT / "systemd/aio-tuned.catalog").read_text()
+
+
 def test_nothing_that_runs_names_the_staging_folder(installed: Path) -> None:
     scripts = [path for path in (installed / HOME / "bin").iterdir() if path.is_file()]
     named = [

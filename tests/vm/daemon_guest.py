@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from pathlib import Path
 
+    from aio_tuned.events import Happening
     from vm.rig.bays import Drive
 
 STATE = "/var/lib/aio-tuned"
@@ -120,6 +121,12 @@ class DaemonGuest(Guest):
     def words(self) -> str:
         """What the daemon has said since the test began."""
         return self.sh(["journalctl", "-u", "aio-tuned", "-o", "cat", "--no-pager", f"--after-cursor={self.cursor}"])
+
+    def records(self, happening: Happening) -> list[dict[str, str]]:
+        """The journal's records of that kind since the test began, with all their fields."""
+        asked = f"MESSAGE_ID={happening.value}"
+        lines = self.sh(["journalctl", "-o", "json", "--no-pager", f"--after-cursor={self.cursor}", asked]).splitlines()
+        return [json.loads(line) for line in lines]
 
     def sweeps(self, node: str = "") -> int:
         """How many sweeps, of that node or of any, have begun since the test began."""

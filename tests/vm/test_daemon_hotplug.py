@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aio_tuned.events import Happening
 from vm.daemon_guest import SMALL, name_of
 from vm.guest import PROFILES
 
@@ -33,6 +34,9 @@ def test_a_drives_whole_life(host: DaemonGuest) -> None:
     raw = host.profile_of(drive)
     assert raw["read"]["throughput_bytes_per_s"] == pytest.approx(READ_BYTES_PER_S, rel=0.1)
     assert "not mounted" in raw["write"]["skipped"]
+    the_journal_tells(host, drive, raw)
+    resident = host.sh(f"grep VmRSS /proc/{host.main_pid()}/status").split()
+    assert int(resident[1]) < 40 << 10, "KiB, with all that systemd's journal brings along"
 
     host.configure(STEADY)
     host.sh("systemctl reload aio-tuned")
@@ -68,6 +72,26 @@ def test_a_drives_whole_life(host: DaemonGuest) -> None:
     assert took[-1] < BACK_WITHIN_S, took
     host.until_stage("LIFE1", "published", reason="nothing has changed")
     host.lives()
+
+
+def the_journal_tells(host: DaemonGuest, drive: Drive, measured: dict[str, Any]) -> None:
+    """The records of its first sweep: whose they are, what they know, and what journalctl --catalog adds."""
+    one_each = (Happening.DRIVE_APPEARED, Happening.SWEEP_STARTED, Happening.SWEEP_FINISHED)
+    came, started, finished = [record for kind in one_each for record in host.records(kind)]
+    for record in (came, started, finished):
+        assert record["AIO_TUNED_DEVICE"] == name_of(drive)
+        assert record["AIO_TUNED_NODE"] == drive.dev
+        assert record["SYSLOG_IDENTIFIER"] == "aio-tuned"
+        assert record["_SYSTEMD_UNIT"] == "aio-tuned.service"
+        assert record["PRIORITY"] == "6"
+    assert f"sweeping: {started['AIO_TUNED_WHERE']}" in started["MESSAGE"]
+    assert finished["AIO_TUNED_READ_BYTES_PER_S"] == str(measured["read"]["throughput_bytes_per_s"])
+    assert "AIO_TUNED_WRITE_BYTES_PER_S" not in finished
+    states = [record["AIO_TUNED_STATE"] for record in host.records(Happening.PROFILE_PUBLISHED)]
+    assert states == ["provisional", "measured"]
+    explained = host.sh(f"journalctl -n 1 --catalog --no-pager MESSAGE_ID={Happening.SWEEP_FINISHED.value}")
+    assert f"Subject: The sweep of {drive.dev} is finished" in explained
+    assert f"aio-tuned show {name_of(drive)}" in explained
 
 
 def back_after_s(host: DaemonGuest, drive: Drive) -> float:
