@@ -45,8 +45,10 @@ def _with_fields() -> logging.Handler | None:
         from systemd.journal import JournalHandler
     except ImportError:
         return None
-    handler: logging.Handler = JournalHandler(SYSLOG_IDENTIFIER=IDENTIFIER)
-    return handler
+    found: logging.Handler = JournalHandler(SYSLOG_IDENTIFIER=IDENTIFIER)
+    # Without one, logging.basicConfig() gives it one of its own, which says the level and the module once more.
+    found.setFormatter(logging.Formatter("%(message)s"))
+    return found
 
 
 def handler(environment: Mapping[str, str], descriptor: int = _STDERR) -> logging.Handler:

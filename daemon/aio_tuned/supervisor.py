@@ -409,7 +409,7 @@ class Supervisor:
             drive.life = life
             drive.sweeping = None
             level = logging.WARNING if life.stage is Stage.FAILED else logging.INFO
-            waits = next((effect.seconds for effect in effects if isinstance(effect, lifecycle.RetryIn)), None)
+            waits = next((round(effect.seconds) for effect in effects if isinstance(effect, lifecycle.RetryIn)), None)
             known |= {"stage": life.stage.value, "reason": life.reason, "retry_s": waits}
             extra = drive.fields(of_step(event), **known)
             _log.log(level, "%s: %s: %s", sys_name, life.stage.value, life.reason, extra=extra)

@@ -73,6 +73,7 @@ def test_words_with_their_level_where_fields_cannot_be(
 def test_records_keep_their_fields_on_the_way_to_the_journal(stderr: int) -> None:
     pytest.importorskip("systemd.journal", reason="needs python3-systemd; tests/vm tries it under systemd")
     handler: Any = journald.handler({"JOURNAL_STREAM": stream_of(stderr)}, stderr)
+    assert handler.formatter, "logging.basicConfig() would set another"
     sent: list[tuple[str, dict[str, Any]]] = []
     handler.send = lambda message, /, **named: sent.append((message, named))
     handler.handle(record(logging.WARNING, "a: failed: EIO"))

@@ -139,12 +139,12 @@ def test_a_finished_sweep_tells_its_figures(desk: Desk, caplog: pytest.LogCaptur
         (
             wire.WentWrong(reason="EIO at 4096", exit_code=74),
             Happening.SWEEP_FAILED,
-            {"STAGE": "failed", "REASON": "EIO at 4096", "EXIT_CODE": "74", "RETRY_S": "300.0"},
+            {"STAGE": "failed", "REASON": "EIO at 4096", "EXIT_CODE": "74", "RETRY_S": "300"},
         ),
         (
             wire.GaveWay(reason="quiet hours", seconds=90.0),
             Happening.SWEEP_DEFERRED,
-            {"STAGE": "queued", "REASON": "quiet hours", "RETRY_S": "90.0"},
+            {"STAGE": "queued", "REASON": "quiet hours", "RETRY_S": "90"},
         ),
     ],
 )

@@ -123,10 +123,11 @@ class DaemonGuest(Guest):
         return self.sh(["journalctl", "-u", "aio-tuned", "-o", "cat", "--no-pager", f"--after-cursor={self.cursor}"])
 
     def records(self, happening: Happening) -> list[dict[str, str]]:
-        """The journal's records of that kind since the test began, with all their fields."""
-        asked = f"MESSAGE_ID={happening.value}"
-        lines = self.sh(["journalctl", "-o", "json", "--no-pager", f"--after-cursor={self.cursor}", asked]).splitlines()
-        return [json.loads(line) for line in lines]
+        """The journal's records of that kind since the daemon was started, with all their fields."""
+        # With --after-cursor, journalctl leaves out the first that matches if the cursor's own record does not.
+        of_this_run = f"_SYSTEMD_INVOCATION_ID={self.unit('InvocationID')}"
+        asked = ["journalctl", "-o", "json", "--no-pager", of_this_run, f"MESSAGE_ID={happening.value}"]
+        return [json.loads(line) for line in self.sh(asked).splitlines()]
 
     def sweeps(self, node: str = "") -> int:
         """How many sweeps, of that node or of any, have begun since the test began."""

@@ -88,7 +88,7 @@ def the_journal_tells(host: DaemonGuest, drive: Drive, measured: dict[str, Any])
     assert finished["AIO_TUNED_READ_BYTES_PER_S"] == str(measured["read"]["throughput_bytes_per_s"])
     assert "AIO_TUNED_WRITE_BYTES_PER_S" not in finished
     states = [record["AIO_TUNED_STATE"] for record in host.records(Happening.PROFILE_PUBLISHED)]
-    assert states == ["provisional", "measured"]
+    assert states == ["provisional", measured["state"]]
     explained = host.sh(f"journalctl -n 1 --catalog --no-pager MESSAGE_ID={Happening.SWEEP_FINISHED.value}")
     assert f"Subject: The sweep of {drive.dev} is finished" in explained
     assert f"aio-tuned show {name_of(drive)}" in explained
