@@ -39,7 +39,8 @@ def _key(made_from: Iterable[str]) -> str:
     return digest.hexdigest()[:12]
 
 
-def _run(words: Iterable[str | Path], folder: Path) -> None:
+def run(words: Iterable[str | Path], folder: Path) -> None:
+    """Run a command; RigError with the end of what it said if it fails."""
     command = [str(word) for word in words]
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment)
@@ -47,7 +48,7 @@ def _run(words: Iterable[str | Path], folder: Path) -> None:
         raise RigError(f"{' '.join(command)}: exit {done.returncode}:\n{done.stderr[-4000:]}")
 
 
-def _kept(name: str, make: Callable[[Path], None]) -> Path:
+def kept(name: str, make: Callable[[Path], None]) -> Path:
     """The folder of that name in the cache, filled by `make` if it is not there."""
     folder = cache() / name
     with (cache() / ".wheels.lock").open("w") as lock:
@@ -76,29 +77,29 @@ def _make_wheel(folder: Path) -> None:
         f"build-dir={build}",
         PROJECT,
     ]
-    _run([sys.executable, "-m", "pip", "wheel", *words], folder)
+    run([sys.executable, "-m", "pip", "wheel", *words], folder)
     shutil.rmtree(build)
 
 
 def wheels() -> Path:
     """A folder with the wheel of this tree; the image has what it depends on."""
-    return _kept(f"wheels-{_key(_OF_WHEEL)}", _make_wheel)
+    return kept(f"wheels-{_key(_OF_WHEEL)}", _make_wheel)
 
 
 def _make_package(folder: Path) -> None:
-    _run([PROJECT / ".deb/build", folder], folder)
+    run([PROJECT / ".deb/build", folder], folder)
 
 
 def package() -> Path:
     """The Debian package of this tree."""
-    (found,) = _kept(f"wheels-deb-{_key(_OF_PACKAGE)}", _make_package).glob("*.deb")
+    (found,) = kept(f"wheels-deb-{_key(_OF_PACKAGE)}", _make_package).glob("*.deb")
     return found
 
 
 def repacked(deb: Path, folder: Path, change: Callable[[Path], None]) -> Path:
     """A package with other contents: `change` is given the folder that it is unpacked in."""
     root, path = folder / "unpacked", folder / "repacked.deb"
-    _run(["dpkg-deb", "--raw-extract", deb, root], folder)
+    run(["dpkg-deb", "--raw-extract", deb, root], folder)
     change(root)
-    _run(["dpkg-deb", "--root-owner-group", "--build", root, path], folder)
+    run(["dpkg-deb", "--root-owner-group", "--build", root, path], folder)
     return path

@@ -1,0 +1,51 @@
+"""The manifests of docs/kubernetes, and what the image's defaults add to a container of theirs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+import containerfile
+
+FOLDER = Path(__file__).parents[1] / "docs/kubernetes"
+
+Manifest = dict[str, Any]
+
+
+def documents(name: str) -> list[Manifest]:
+    """All documents of a file."""
+    return list(YAML(typ="safe", pure=True).load_all((FOLDER / name).read_text()))
+
+
+def only(name: str, kind: str) -> Manifest:
+    """The document of that kind."""
+    (found,) = (document for document in documents(name) if document["kind"] == kind)
+    return found
+
+
+def daemon_pod() -> Manifest:
+    """The spec of the daemon's pods."""
+    spec: Manifest = only("aio-tuned.yaml", "DaemonSet")["spec"]["template"]["spec"]
+    return spec
+
+
+def workload_pod() -> Manifest:
+    """The spec of the pod that reads profiles."""
+    spec: Manifest = only("workload.yaml", "Pod")["spec"]
+    return spec
+
+
+def config_text() -> str:
+    """The daemon's configuration."""
+    text: str = only("aio-tuned.yaml", "ConfigMap")["data"]["aio-tuned.conf"]
+    return text
+
+
+def words(container: Manifest) -> list[str]:
+    """The command line that a container gets: `command` replaces ENTRYPOINT and CMD, `args` CMD alone."""
+    image = containerfile.stages()[1]
+    command: list[str] = container.get("command") or image.words_of("ENTRYPOINT")
+    default = [] if "command" in container else image.words_of("CMD")
+    return [*command, *container.get("args", default)]

@@ -1,0 +1,145 @@
+"""docs/kubernetes on a node: its image, its manifests' mounts and privileges, an OCI runtime, a drive plugged in."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aio_tuned.node_features import PREFIX
+from manifests import config_text, daemon_pod, workload_pod
+from vm.container_image import disk_image
+from vm.daemon_guest import SMALL, STATE, name_of
+from vm.guest import PROFILES
+from vm.pod import CAPABILITIES, oci
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from manifests import Manifest
+    from vm.daemon_guest import DaemonGuest
+
+RENDER = """
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from aio_tuned import node_features, profile, publish
+found = profile.parse(Path(sys.argv[1]).read_text())
+text = node_features.render([found], datetime.now(timezone.utc), 3600)
+publish.publish(Path(sys.argv[2]), "aio-tuned", text)
+"""
+KEYS = ("block_size", "queue_depth", "io_parallelism", "overlap_events", "single_submit")
+IMAGE = "/run/kube/image"
+CONFIG = "/run/kube/config"
+# The drive that holds the image is none of the node's.
+TIER = SMALL + '[[match]]\nserial = "IMAGE"\ntune = false\n'
+CGROUP = "/sys/fs/cgroup/kubepods/aio-tuned"
+
+
+class Node:
+    """Runs containers of pods on the guest."""
+
+    def __init__(self, host: DaemonGuest) -> None:
+        self.host = host
+
+    def bundle(self, pod: Manifest, container: Manifest) -> str:
+        """Where the container's root and configuration lie; each has a writable layer of its own, as in containerd."""
+        folder = f"/run/kube/{container['name']}"
+        layers = f"lowerdir={IMAGE},upperdir={folder}/upper,workdir={folder}/work"
+        self.host.sh(f"mkdir -p {folder}/upper {folder}/work {folder}/rootfs")
+        self.host.sh(f"mount -t overlay -o {layers} overlay {folder}/rootfs")
+        self.host.write(f"{folder}/config.json", json.dumps(oci(pod, container, {"config": CONFIG})))
+        return folder
+
+    def command(self, pod: Manifest, container: Manifest) -> list[str]:
+        """What runs a container in the foreground."""
+        bundle = self.bundle(pod, container)
+        return ["crun", "--cgroup-manager=cgroupfs", "run", "--bundle", bundle, container["name"]]
+
+    def make_folders(self, pod: Manifest) -> None:
+        """The host's folders that kubelet makes; the others must be there."""
+        for volume in pod["volumes"]:
+            if "hostPath" in volume:
+                path, kind = volume["hostPath"]["path"], volume["hostPath"]["type"]
+                self.host.sh(["mkdir", "-p", path] if kind == "DirectoryOrCreate" else ["test", "-d", path])
+
+    def run(self, pod: Manifest, container: Manifest) -> str:
+        """Run a container to its end; what it printed. It must succeed."""
+        return self.host.sh(self.command(pod, container), 120)
+
+    def start(self, pod: Manifest, container: Manifest) -> None:
+        """Run a container in the background, as a unit whose journal is the container's log."""
+        self.host.sh(["systemd-run", "--quiet", f"--unit=kube-{container['name']}", *self.command(pod, container)])
+
+
+@pytest.fixture
+def node(host: DaemonGuest) -> Iterator[Node]:
+    """A guest whose own daemon is stopped; nothing is known of any drive."""
+    host.sh(f"systemctl stop aio-tuned; rm -rf {PROFILES}/*.toml {STATE}/* /run/aio-tuned/*; mkdir -p {IMAGE} {CONFIG}")
+    path = host.data / "IMAGE.raw"
+    shutil.copyfile(disk_image(), path)  # QEMU writes to what it is given
+    disk = host.hotplug("IMAGE", path.stat().st_size, path=path)
+    host.sh(f"mount -o ro {disk.dev} {IMAGE}")
+    try:
+        yield Node(host)
+    finally:
+        print(host.run("journalctl -u kube-aio-tuned -o cat --no-pager").out)  # shown if the test fails
+        host.run("crun delete --force aio-tuned; systemctl stop kube-aio-tuned; umount -l /run/kube/*/rootfs")
+        host.run(f"umount -l {IMAGE}; rm -rf /run/kube")
+
+
+def mask(*names: str) -> int:
+    return sum(1 << CAPABILITIES.index(name) for name in names)
+
+
+def held(host: DaemonGuest, pid: int) -> dict[str, int]:
+    """The capability sets of a process."""
+    lines = host.sh(f"grep ^Cap /proc/{pid}/status").splitlines()
+    return {line.partition(":")[0]: int(line.split()[1], 16) for line in lines}
+
+
+def test_a_drive_is_measured_by_the_daemonset_and_read_by_a_pod(node: Node) -> None:
+    host = node.host
+    pod = daemon_pod()
+    (container,) = pod["containers"]
+    name = container["name"]
+    node.make_folders(pod)
+    host.write(f"{CONFIG}/aio-tuned.conf", config_text())
+    host.sh(f"mkdir {CONFIG}/aio-tuned.conf.d")
+    host.write(f"{CONFIG}/aio-tuned.conf.d/tier.conf", TIER)
+    node.start(pod, container)
+    probe = container["startupProbe"]["exec"]["command"]
+    host.until(
+        lambda: host.status() and host.run(["crun", "exec", name, *probe]).status == 0, 60, "the daemon is started"
+    )
+
+    drive = host.hotplug("POD1", "512M", read_bps=200e6, write_bps=100e6)
+    workload = workload_pod()
+    data = next(volume["hostPath"]["path"] for volume in workload["volumes"] if volume["name"] == "data")
+    host.mount(drive.dev, data)
+    host.until_measured(name_of(drive), timeout_s=180)
+    profile = host.profile_of(drive)
+    assert profile["state"] == "measured"
+    evidence = profile["evidence"]
+    assert evidence["target"] == "scratch file on ext4"
+    assert evidence["caches_dropped"] >= 2
+    assert evidence["buffer"].endswith("locked")
+
+    # What nfd-worker finds on the node.
+    features = next(mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "features")
+    host.sh(["crun", "exec", name, "python3", "-c", RENDER, f"{PROFILES}/{name_of(drive)}.toml", features], 60)
+    labels = host.read(f"{features}/aio-tuned").decode()
+    assert f"{PREFIX}measured-devices=1\n" in labels
+    assert f"{PREFIX}read-best-mb-per-s=1" in labels or f"{PREFIX}read-best-mb-per-s=2" in labels
+
+    # Of the powers that privileged gives, those that the manifest names are left.
+    pid = int(host.sh(f"cat {CGROUP}/cgroup.procs").split()[0])
+    assert set(held(host, pid).values()) == {0, mask("CAP_DAC_OVERRIDE", "CAP_IPC_LOCK")}
+
+    wait, server = workload["initContainers"][0], workload["containers"][0]
+    node.run(workload, wait)
+    got = json.loads(node.run(workload, server))
+    assert got["source"]["device"] == name_of(drive)
+    assert {key: got[key] for key in KEYS} == {key: profile["combined"][key] for key in KEYS}
