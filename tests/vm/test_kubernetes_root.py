@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -71,7 +71,9 @@ class Node:
 
     def start(self, pod: Manifest, container: Manifest) -> None:
         """Run a container in the background, as a unit whose journal is the container's log."""
-        self.host.sh(["systemd-run", "--quiet", f"--unit=kube-{container['name']}", *self.command(pod, container)])
+        self.host.sh(
+            ["systemd-run", "--quiet", "--collect", f"--unit=kube-{container['name']}", *self.command(pod, container)]
+        )
 
 
 @pytest.fixture
@@ -79,13 +81,14 @@ def node(host: DaemonGuest) -> Iterator[Node]:
     """A guest whose own daemon is stopped; nothing is known of any drive."""
     host.sh(f"systemctl stop aio-tuned; rm -rf {PROFILES}/*.toml {STATE}/* /run/aio-tuned/*; mkdir -p {IMAGE} {CONFIG}")
     path = host.data / "IMAGE.raw"
-    shutil.copyfile(disk_image(), path)  # QEMU writes to what it is given
+    # A copy: QEMU writes to what it is given.
+    subprocess.run(["cp", "--sparse=always", disk_image(), path], check=True)
     disk = host.hotplug("IMAGE", path.stat().st_size, path=path)
     host.sh(f"mount -o ro {disk.dev} {IMAGE}")
     try:
         yield Node(host)
     finally:
-        print(host.run("journalctl -u kube-aio-tuned -o cat --no-pager").out)  # shown if the test fails
+        print(host.run("journalctl -t crun -o cat --no-pager").out)  # shown if the test fails
         host.run("crun delete --force aio-tuned; systemctl stop kube-aio-tuned; umount -l /run/kube/*/rootfs")
         host.run(f"umount -l {IMAGE}; rm -rf /run/kube")
 
