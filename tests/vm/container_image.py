@@ -86,8 +86,8 @@ def disk_image() -> Path:
     """An ext4 with the image's root."""
     _, stage = containerfile.stages()
     deb = package()
-    fields = ["Depends", "Pre-Depends", "Recommends"]
-    needs = subprocess.run(["dpkg-deb", "--field", deb, *fields], capture_output=True, text=True, check=True).stdout
+    words = ["dpkg-deb", "--field", str(deb), "Depends", "Pre-Depends"]
+    needs = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     base = kept(f"wheels-root-{_key(repr(stage), needs)}", lambda folder: _build(stage, deb, folder)) / "root.tar"
     key = _key(base.parent.name, deb.parent.name)
     return kept(f"wheels-container-{key}", lambda folder: _lay(base, deb, folder)) / "root.img"
