@@ -89,7 +89,7 @@ def _no_raw_write(device: Device, usage: Usage, policy: Policy) -> str:
     if usage.signatures:
         return f"not blank: holds {', '.join(usage.signatures)}"
     if not usage.blank:
-        return "not blank: holds data without a signature that we know"
+        return "not blank: holds data without a known signature"
     if usage.raw_node != device.node:
         return "a part of a disk is never written"
     if device.read_only:

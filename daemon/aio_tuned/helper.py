@@ -137,7 +137,8 @@ def request_line(request: Request) -> str:
 def parse_hello(message: dict[str, Any]) -> Hello:
     """The parts of `hello` that we use; HelperError if it is of another protocol or lacks one."""
     if message.get("protocol") != PROTOCOL:
-        raise HelperError(f"the helper speaks protocol {message.get('protocol')!r}, not {PROTOCOL}")
+        spoken = message.get("protocol")
+        raise HelperError(f"the helper speaks protocol {spoken!r}, not {PROTOCOL}: reinstall aio-tuned")
     try:
         buffer = message["buffer"]
         locked = "locked" if buffer["locked"] else "not locked"
@@ -388,7 +389,7 @@ class Helper:
                 if message != before:
                     moved_at, before = loop.time(), message
                 elif loop.time() - moved_at > _STUCK_S:
-                    raise HelperError(f"the device has not answered for {_STUCK_S:.0f} s", Exit.IO)
+                    raise HelperError(f"the device has not answered for {_STUCK_S:.0f} s; see the kernel log", Exit.IO)
             elif kind == "error":
                 code = message.get("code")
                 known = _EXIT_OF_CODE.get(code, Exit.HELPER) if isinstance(code, int) else Exit.HELPER

@@ -447,7 +447,7 @@ class Supervisor:
         try:
             event = self._follow(drive, await within(LOOK_S, in_thread(ask)))
         except TooLateError:
-            event = lifecycle.Failed(reason=f"it has not answered for {LOOK_S:.0f} s")
+            event = lifecycle.Failed(reason=f"it has not answered for {LOOK_S:.0f} s; see the kernel log")
         except AioTunedError as error:
             event = lifecycle.Failed(reason=str(error))
         except OSError as error:

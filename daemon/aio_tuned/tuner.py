@@ -83,6 +83,10 @@ class Measured:
     samples_text: str
 
 
+def _silent(what: Path) -> MeasurementError:
+    return MeasurementError(f"{what}: the drive has not answered for {LOOK_S:.0f} s; see the kernel log")
+
+
 async def _decide(task: Task) -> tuple[str, Device, Target]:
     """Read all facts afresh and decide: (number of the filesystem's or the raw device, whole device, target).
 
@@ -92,7 +96,7 @@ async def _decide(task: Task) -> tuple[str, Device, Target]:
     try:
         found = await within(LOOK_S, looking)
     except TooLateError:
-        raise MeasurementError(f"{task.target}: the drive has not answered for {LOOK_S:.0f} s") from None
+        raise _silent(task.target) from None
     if task.diskseq is not None and found.device.diskseq != task.diskseq:
         raise TargetError(f"{found.device.node} is not the disk any more that it was when the sweep was decided on")
     if isinstance(found.decision, Skip):
@@ -120,7 +124,7 @@ async def _claimed(device: Device) -> AsyncIterator[None]:
             await within(LOOK_S, in_thread(take))
             yield
         except TooLateError:
-            raise MeasurementError(f"{device.node}: the drive has not answered for {LOOK_S:.0f} s") from None
+            raise _silent(device.node) from None
         finally:
             with handing_over:
                 given_up.set()

@@ -181,14 +181,15 @@ async def _sweep(job: Job) -> Final:
         if job.against:  # a check has a fifth of the time: that may be too little where a sweep's is enough
             return wire.Disagreed(reason=f"the check against {job.against.device.name}: {error}")
         raise
-    except UsageError as error:
+    except UsageError:
         ledger.settle(job.device.id, watcher.reserved_bytes, 0)  # it comes before the scratch file
         budget = min(job.config.write_budget_bytes(job.device.size_bytes), job.config.write_budget_per_day)
         if left_today >= budget:
             raise
         # What the day has left does not pay for it, a whole day would.
         seconds = ledger.frees_at(job.device.id, job.config.write_budget_per_day, budget)
-        reason = f"{units.size(ledger.written_today(job.device.id))} were written to it within a day ({error})"
+        written = units.size(ledger.written_today(job.device.id))
+        reason = f"{written} were written to it within a day: what is left of write_budget_per_day pays for no sweep"
         raise DeferredError(reason, seconds or _A_DAY_S) from None
     built = measured.report.profile
     if job.against:

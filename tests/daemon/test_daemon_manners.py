@@ -114,6 +114,7 @@ def test_a_day_s_writes_are_limited_over_restarts(
         assert quick_daemon.run("retune", "--force", drive.name).returncode == 0
         found = quick_daemon.wait(drive, "queued")
         assert "were written to it within a day" in found["reason"]
+        assert "--" not in found["reason"], "advice for the command line is none for the daemon"
         assert found["written_today_bytes"] == first, "what was not written does not count"
         away = datetime.fromisoformat(found["next_try"]) - datetime.now().astimezone()
         assert timedelta(hours=23) < away <= timedelta(hours=25)

@@ -92,7 +92,7 @@ CONTENTS: dict[str, tuple[int, Callable[[Path], object], str]] = {
     "gpt": (96, put_gpt, "not blank: holds gpt partition table"),
     "mbr": (96, put_mbr, "not blank: holds dos partition table"),
     "lvm": (96, put_lvm, "not blank: holds LVM2_member raid"),
-    "random": (96, put_random, "not blank: holds data without a signature that we know"),
+    "random": (96, put_random, "not blank: holds data without a known signature"),
     "one byte": (96, put_byte, ""),
 }
 FILESYSTEMS = ("ext4", "xfs", "btrfs")

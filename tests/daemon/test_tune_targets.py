@@ -187,7 +187,7 @@ def test_a_raw_device_with_data(tuner: Tuner, disk: Callable[..., Disk]) -> None
     assert profile["state"] == "measured"
     assert profile["evidence"]["target"] == "raw device"
     assert profile["read"]["throughput_bytes_per_s"] > 0
-    assert profile["write"]["skipped"] == "not blank: holds data without a signature that we know"
+    assert profile["write"]["skipped"] == "not blank: holds data without a known signature"
     assert profile["combined"] == profile["write"]
     assert profile["evidence"]["bytes_written"] == 0
     assert_is(profile, made.node)

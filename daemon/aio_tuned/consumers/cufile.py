@@ -53,7 +53,7 @@ def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
     del path
     cap = wishes.max_block_size
     if cap is not None and cap < _STEP_KB << 10:
-        raise UsageError(f"cuFile's smallest request is {_STEP_KB << 10} bytes: {cap} bytes at most cannot be")
+        raise UsageError(f"cuFile's smallest request is {_STEP_KB << 10} bytes: raise --max-block-size to that")
     settings = capped(drive.combined, wishes)
     notes = [*cap_note(f"properties.{_SIZE}", drive.combined, settings), _THREADS_NOTE]
     request = min(max((settings.block_size >> 10) // _STEP_KB * _STEP_KB, _STEP_KB), _MOST_KB)

@@ -83,7 +83,7 @@ def _threads(best: Settings, wishes: Wishes) -> Export:
     cap = wishes.max_block_size
     if cap is not None and cap < _LEAST_THREAD_CHUNK:
         reads = f"{_NAME} {wishes.for_version} reads at least {_LEAST_THREAD_CHUNK} bytes at a time"
-        raise UsageError(f"{reads}: {cap} bytes at most cannot be")
+        raise UsageError(f"{reads}: raise --max-block-size to that")
     settings = capped(best, wishes)
     key = "RUNAI_STREAMER_CHUNK_BYTESIZE"
     notes = cap_note(key, best, settings)
