@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daemon.processes import alive, descendants, until
+from message_page import listed, unlisted
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -93,9 +94,11 @@ class Daemon:
 
     def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
         """Another command of aio-tuned, to its end."""
-        return subprocess.run(
+        done = subprocess.run(
             self.command(*words), capture_output=True, text=True, check=False, env=self._environment(), timeout=60
         )
+        assert unlisted(done.stderr) == []
+        return done
 
     def start(self, *, ready: bool = True) -> None:
         """Start it, and wait until it watches."""
@@ -186,6 +189,7 @@ class Daemon:
             return found.get("stage") == stage and all(found[key] == value for key, value in also.items())
 
         assert until(there, seconds), f"it is not {stage}: {found}\n{self.log}"
+        assert listed(found["reason"])
         return found
 
     def path(self, drive: LoopDrive) -> Path:

@@ -19,6 +19,7 @@ from aio_tuned import archive, control, location, profile, status
 from aio_tuned.cli import main, parser
 from aio_tuned.errors import AioTunedError, Exit, TargetError, UsageError
 from aio_tuned.status import DriveStatus, Status
+from message_page import unlisted
 from unit.builders import FAKE_HELPER, PROJECT, read_only_profile
 from unit.builders import profile as a_profile
 
@@ -49,7 +50,7 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 def command(*words: str | Path, **changes: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "aio_tuned", *words],
         capture_output=True,
         text=True,
@@ -57,6 +58,8 @@ def command(*words: str | Path, **changes: str) -> subprocess.CompletedProcess[s
         env=environment(**changes),
         timeout=60,
     )
+    assert unlisted(done.stderr) == []
+    return done
 
 
 def left_with(words: list[str]) -> object:
@@ -159,6 +162,7 @@ def test_the_codes_of_the_errors_a_user_can_meet(
         assert shown.err.startswith("aio-tuned: ")
         assert shown.err.count("\n") == 1
         assert text in shown.err, words
+        assert unlisted(shown.err) == [], "docs/messages.md lacks it"
 
 
 def test_the_codes_reach_the_shell(tmp_path: Path) -> None:
