@@ -124,7 +124,8 @@ def main() -> int:
         if wrong == "silent":
             time.sleep(3600)
         if wrong == "error":
-            say(type="error", code=74, op="io_submit", errno=61, name="ENODATA", message="media error", id=points)
+            lost = "/dev/fake: read of 4096 bytes at offset 0: ENODATA: a media error: the drive has lost these blocks"
+            say(type="error", code=74, op="io_submit", errno=61, name="ENODATA", message=lost, id=points)
             return 74
         if verb != "point" or (request["op"] == "write" and "allow-write" not in options):
             say(type="error", code=65, op="request", errno=0, name="", message="not allowed", line=line.strip()[:200])
