@@ -2,7 +2,7 @@
 # is under .venv/ and build/.
 
 .DEFAULT_GOAL := help
-.PHONY: help tune test test-consumers test-vm lint bench install uninstall deb clean
+.PHONY: help tune test test-consumers test-vm lint bench completions install uninstall deb clean
 MAKEFLAGS += --no-builtin-rules
 
 DIR = .
@@ -32,7 +32,7 @@ export RUFF_CACHE_DIR := $(cache)/ruff
 unexport PYTHONDONTWRITEBYTECODE
 
 bin = .venv/bin
-sources = daemon tests
+sources = daemon tests .ci/completions.py
 
 help: ## this list
 	@awk -F ' *:.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -67,6 +67,10 @@ lint: ## ruff and mypy
 bench: ## sudo make bench [BENCH=vs_fio] [ARGS="--help"]: run a script of tests/bench; figures, never a verdict
 	@sh .ci/bootstrap test bench
 	@$(bin)/python tests/bench/$(BENCH).py $(ARGS)
+
+completions: ## write docs/completions anew, after a change of the command line
+	@sh .ci/bootstrap dev
+	@$(bin)/python .ci/completions.py
 
 install: ## sudo make install: put aio-tuned into /opt/aio-tuned and run its daemon; again: upgrade
 	@sh .ci/install install

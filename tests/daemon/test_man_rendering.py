@@ -1,0 +1,38 @@
+"""docs/man in the two programs that show man pages. tests/unit/test_man_pages.py sees to what they say."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from needed import command
+
+PAGES = sorted((Path(__file__).parents[2] / "docs/man").iterdir())
+COLUMNS = 80
+
+
+def run(*words: str | Path) -> str:
+    """Standard output of a program that has nothing to complain of."""
+    environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "MANWIDTH": str(COLUMNS), "MANROFFOPT": ""}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+@pytest.fixture(params=PAGES, ids=lambda page: page.name)
+def page(request: pytest.FixtureRequest) -> Path:
+    path: Path = request.param
+    return path
+
+
+def test_mandoc_warns_of_nothing(page: Path) -> None:
+    assert run(command("mandoc", "apt-get install mandoc"), "-Tlint", "-Wwarning", page) == ""
+
+
+def test_groff_warns_of_nothing_and_no_line_is_too_long(page: Path) -> None:
+    text = run(command("man", "apt-get install man-db"), "--warnings", "--local-file", page)
+    assert page.name.rpartition(".")[0].upper() in text.splitlines()[0]
+    assert [line for line in text.splitlines() if len(line) > COLUMNS] == []
