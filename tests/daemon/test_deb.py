@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import shutil
 import subprocess
@@ -47,8 +48,8 @@ def test_it_is_named_as_is_usual(package: Path) -> None:
     assert field(package, "Version") == __version__
 
 
-def test_lintian_finds_no_error(package: Path) -> None:
-    run("lintian", "--allow-root", "--fail-on=error", package)
+def test_lintian_finds_nothing(package: Path) -> None:
+    assert run("lintian", "--allow-root", "--fail-on=error,warning", package) == ""
 
 
 def test_it_depends_on_the_distributions_own_packages(package: Path) -> None:
@@ -64,6 +65,35 @@ def test_every_module_and_the_helper_are_there(unpacked: Path) -> None:
     assert {path.name for path in (unpacked / "usr/lib/python3/dist-packages/aio_tuned").iterdir()} == ours
     assert run(unpacked / "usr/bin/aio-sweep", "--version").strip() == f"aio-sweep {__version__}"
     assert (unpacked / "usr/bin/aio-tuned").read_text().startswith("#!/usr/bin/python3 -I\n")
+
+
+def test_every_man_page_is_there(unpacked: Path) -> None:
+    for source in (ROOT / "docs/man").iterdir():
+        installed = unpacked / f"usr/share/man/man{source.suffix[1:]}/{source.name}.gz"
+        assert gzip.decompress(installed.read_bytes()).decode() == source.read_text(), source.name
+
+
+@pytest.mark.parametrize(
+    ("installed", "source"),
+    [
+        ("bash-completion/completions/aio-tuned", "bash/aio-tuned"),
+        ("fish/vendor_completions.d/aio-tuned.fish", "fish/aio-tuned.fish"),
+        ("zsh/vendor-completions/_aio-tuned", "zsh/_aio-tuned"),
+    ],
+)
+def test_the_completions_are_where_the_shells_look_for_them(unpacked: Path, installed: str, source: str) -> None:
+    assert (unpacked / "usr/share" / installed).read_text() == (ROOT / "docs/completions" / source).read_text()
+
+
+def test_every_document_is_there_by_its_name(unpacked: Path) -> None:
+    folder = unpacked / "usr/share/doc/aio-tuned"
+    sources = [*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "docs/profile.schema.json"]
+    for source in (*sources, ROOT / "native/PROTOCOL.md"):
+        assert (folder / source.name).read_text() == source.read_text()
+    page = (ROOT / "docs/man/aio-sweep.1").read_text() + (ROOT / "docs/man/aio-tuned-profile.5").read_text()
+    named = re.findall(r"^\.It Pa /(usr/share/doc/\S+)$", page, flags=re.MULTILINE)
+    assert len(named) == 2
+    assert all((unpacked / name).is_file() for name in named)
 
 
 def test_the_unit_is_the_one_of_this_tree(unpacked: Path) -> None:

@@ -15,6 +15,13 @@ HOME = "opt/aio-tuned"
 UNIT = "etc/systemd/system/aio-tuned.service"
 SETTINGS = "etc/aio-tuned/aio-tuned.conf"
 COMMANDS = ("aio-tuned", "aio-sweep")
+SHARE = "usr/local/share"
+SHARED = {
+    **{f"man/man{path.suffix[1:]}/{path.name}": path for path in (ROOT / "docs/man").iterdir()},
+    "bash-completion/completions/aio-tuned": ROOT / "docs/completions/bash/aio-tuned",
+    "fish/vendor_completions.d/aio-tuned.fish": ROOT / "docs/completions/fish/aio-tuned.fish",
+    "zsh/site-functions/_aio-tuned": ROOT / "docs/completions/zsh/_aio-tuned",
+}
 
 
 def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -59,6 +66,11 @@ def test_the_commands_are_on_the_path_and_run(installed: Path) -> None:
     for words in (["bin/python", "-m", "aio_tuned", "--version"], ["bin/aio-sweep", "--version"]):
         done = subprocess.run([installed / HOME / words[0], *words[1:]], capture_output=True, text=True, check=False)
         assert done.stdout.startswith(("aio-tuned ", "aio-sweep ")), done.stderr
+
+
+def test_man_pages_and_completions_are_where_programs_look_for_them(installed: Path) -> None:
+    made = {path: (installed / path).read_text() for path in files(installed) if path.startswith(SHARE)}
+    assert made == {f"{SHARE}/{name}": source.read_text() for name, source in SHARED.items()}
 
 
 def test_the_daemon_is_started_from_its_own_environment(installed: Path) -> None:
@@ -110,7 +122,8 @@ def test_installing_again_keeps_the_configuration_and_nothing_else_of_before(roo
 
 
 def test_uninstall_keeps_what_is_the_users(root: Path) -> None:
-    theirs = {SETTINGS, "etc/aio-tuned/drive.toml", "var/lib/aio-tuned/drive.samples.jsonl", "usr/local/bin/other"}
+    others = {"usr/local/bin/other", f"{SHARE}/man/man1/other.1", f"{SHARE}/zsh/site-functions/_other"}
+    theirs = {SETTINGS, "etc/aio-tuned/drive.toml", "var/lib/aio-tuned/drive.samples.jsonl"} | others
     for name in theirs - {SETTINGS}:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).touch()
@@ -119,16 +132,18 @@ def test_uninstall_keeps_what_is_the_users(root: Path) -> None:
     assert not (root / HOME).exists()
     make_well("uninstall", f"DESTDIR={root}")  # there is nothing left to remove, which is fine
     make_well("uninstall", f"DESTDIR={root}", "PURGE=1")
-    assert files(root) == {"usr/local/bin/other"}
+    assert files(root) == others
 
 
 # What is there of the machine is out of sight in here, /run/systemd with it.
 FROM_THE_MACHINE = """
 set -e
-for folder in etc opt run usr/local/bin var/lib; do mount -t tmpfs none /$folder; done
-for folder in etc opt usr/local/bin; do cp -a "$1/$folder/." /$folder; done
+for folder in etc opt run usr/local/bin usr/local/share var/lib; do mount -t tmpfs none /$folder; done
+for folder in etc opt usr/local/bin usr/local/share; do cp -a "$1/$folder/." /$folder; done
 mkdir -p /var/lib/aio-tuned && touch /var/lib/aio-tuned/something
+test -e /usr/local/share/man/man1/aio-tuned.1
 make --no-print-directory uninstall
+test ! -e /usr/local/share/man/man1/aio-tuned.1
 test ! -e /opt/aio-tuned && test ! -e /usr/local/bin/aio-tuned && test -e /etc/aio-tuned/aio-tuned.conf
 make --no-print-directory uninstall PURGE=1
 test ! -e /etc/aio-tuned && test ! -e /var/lib/aio-tuned
