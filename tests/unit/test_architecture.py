@@ -90,4 +90,4 @@ def test_a_room_that_reaches_out_would_be_seen() -> None:
 def test_every_file_that_the_page_names_is_there() -> None:
     named = set(re.findall(r"`((?:tests|native)/[\w/.]+)`", DOCUMENT)) | {"tests/fakes/simulated_aio_sweep.py"}
     assert len(named) > 10
-    assert [name for name in named if not (PROJECT / name).exists()] == []
+    assert [name for name in named if "NAME" not in name and not (PROJECT / name).exists()] == []
