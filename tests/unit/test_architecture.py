@@ -26,8 +26,8 @@ HARMLESS = {
 }  # fmt: skip
 # rich formats what summary.py prints.
 PACKAGES = {"numpy", "rich", "toml", "tomli"}
-# A line of the record is a line of the protocol, which the helper's adapter parses.
-PARSED_BY_AN_ADAPTER = {("record", "helper")}
+# What is pure in an adapter: a line of the record is one of the protocol, which the helper's adapter parses.
+PURE_PARTS_OF_ADAPTERS = {("record", "helper")}
 
 
 def rooms(heading: str) -> list[str]:
@@ -75,7 +75,7 @@ def test_the_harmless_are_of_the_standard_library() -> None:
 @pytest.mark.parametrize("name", [*rooms("Words"), *rooms("Pure rooms")])
 def test_a_pure_room_reaches_nothing(name: str) -> None:
     pure = {f".{room}" for part in ("Words", "Pure rooms") for room in rooms(part)}
-    allowed = HARMLESS | PACKAGES | pure | {f".{other}" for room, other in PARSED_BY_AN_ADAPTER if room == name}
+    allowed = HARMLESS | PACKAGES | pure | {f".{other}" for room, other in PURE_PARTS_OF_ADAPTERS if room == name}
     assert set(imports(name)) - allowed == set()
 
 

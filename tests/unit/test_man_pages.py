@@ -162,7 +162,7 @@ def test_every_exit_code_is_described_and_no_other() -> None:
 def test_every_variable_of_the_environment_is_described_and_no_other() -> None:
     named = {name for line in items(sections(TUNED)["ENVIRONMENT"], "Ev") for name in line.split(" , ")}
     sources = "\n".join(path.read_text(encoding="utf-8") for path in (PROJECT / "daemon/aio_tuned").glob("*.py"))
-    pattern = r'environ\.get\("(\w+)"|"(\w+)" in os\.environ|^_ADDRESS = "(\w+)"'
+    pattern = r'environ(?:ment)?\.get\("(\w+)"|"(\w+)" in os\.environ|^_ADDRESS = "(\w+)"'
     assert named == {name for found in re.findall(pattern, sources, flags=re.MULTILINE) for name in found if name}
 
 
