@@ -41,7 +41,7 @@ def cost(setting: Setting) -> tuple[int, int, int, int, bool, bool]:
     )
 
 
-def _surely(point: PointStats) -> float:
+def surely(point: PointStats) -> float:
     """The likely throughput less its standard error."""
     return point.likely_bytes_per_s * math.exp(-point.likely_error)
 
@@ -50,7 +50,7 @@ def best(curve: Curve) -> PointStats:
     """The point that is surest to be high; MeasurementError if there is none."""
     if not curve.points:
         raise MeasurementError(f"no point of the {curve.direction} phase could be measured")
-    return max(curve.points, key=_surely)
+    return max(curve.points, key=surely)
 
 
 def plateau(curve: Curve) -> float:
@@ -69,7 +69,7 @@ def ties(curve: Curve, tolerance: float) -> list[PointStats]:
     Among many that are poorly known the cheapest that seems good enough is one that was lucky.
     """
     top, floor = best(curve), plateau(curve) * (1 - tolerance)
-    return [point for point in curve.points if point is top or _surely(point) >= floor]
+    return [point for point in curve.points if point is top or surely(point) >= floor]
 
 
 def choose(curve: Curve, tolerance: float, preferred: Setting | None = None) -> Choice:

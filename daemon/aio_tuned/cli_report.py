@@ -1,4 +1,4 @@
-"""The command line of those who look back: history. Arguments only."""
+"""The command line of those who look back: history, report. Arguments only."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aio_tuned.cli_words import load_config
-from aio_tuned.errors import Exit, NoProfileError, ProfileError
+from aio_tuned.errors import Exit, NoProfileError, ProfileError, UsageError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
+    from aio_tuned.archive import Stored
     from aio_tuned.config import Config
     from aio_tuned.history import Row
     from aio_tuned.model import Profile
+
+_SWEEP = "a drive's name, a directory, a file, a block device or a profile's file; @TIME names an earlier sweep"
 
 
 def add_commands(commands: Any) -> None:  # noqa: ANN401 - argparse's class of subparsers is private
@@ -34,6 +38,25 @@ def add_commands(commands: Any) -> None:  # noqa: ANN401 - argparse's class of s
     history.add_argument("--out", type=Path, metavar="DIR", help="look where tune --out DIR has put it")
     history.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     history.set_defaults(run=_history)
+
+    report = commands.add_parser(
+        "report",
+        help="a finished sweep as one HTML page, or two compared",
+        description="Write a page on the last sweep of TARGET's drive: what was chosen and how sure that is, every"
+        " setting, the path of the search, throughput over time. It needs no network and no server; docs/report.md says"
+        " how to read it.",
+    )
+    report.add_argument("target", nargs="?", metavar="TARGET[@TIME]", help=_SWEEP)
+    report.add_argument(
+        "--compare", nargs=2, metavar=("A[@TIME]", "B[@TIME]"), help="two sweeps, or two drives, side by side"
+    )
+    report.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="where to write it (default: <name>-<when>.html here; - for standard output)",
+    )
+    report.set_defaults(run=_report)
 
 
 def _config(arguments: argparse.Namespace) -> Config:
@@ -80,3 +103,41 @@ def _history(arguments: argparse.Namespace) -> int:
     for problem in broken:
         print(f"aio-tuned: {problem}", file=sys.stderr)
     return Exit.DATA if broken else Exit.OK
+
+
+def _file_name(sweeps: Sequence[Stored]) -> str:
+    from aio_tuned import archive
+
+    words = []
+    for sweep in sweeps:
+        measured = sweep.profile.evidence.measured_at is not None
+        words += [sweep.profile.device.name, archive.stamp(sweep.profile) if measured else "unmeasured"]
+    return "-".join(words).replace("/", "_") + ".html"
+
+
+def _write(page: str, path: Path) -> None:
+    from aio_tuned import publish
+
+    # Renaming over it would put a file in the place of a device or a pipe.
+    if path.exists() and not path.is_file():
+        raise UsageError(f"-o {path}: not a regular file; -o - writes to standard output")
+    publish.publish(path.parent, path.name, page)
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    if (arguments.target is None) == (arguments.compare is None):
+        raise UsageError("report takes one TARGET, or --compare A B: aio-tuned history lists them")
+    from aio_tuned import archive
+    from aio_tuned.page import figure, pair, single
+
+    config = load_config(arguments)
+    sweeps = [archive.find(config, target) for target in arguments.compare or [arguments.target]]
+    with figure.drawing():
+        page = pair.render(*sweeps) if arguments.compare else single.render(sweeps[0])
+    if arguments.output == "-":
+        sys.stdout.buffer.write(page.encode())
+        return Exit.OK
+    path = Path(arguments.output or _file_name(sweeps))
+    _write(page, path)
+    print(path)
+    return Exit.OK

@@ -216,12 +216,13 @@ def _middle(values: Iterable[int]) -> float:
     return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
 
 
-def curve(phase: Phase, samples: Sequence[Sample]) -> Curve:
+def curve(phase: Phase, samples: Sequence[Sample], *, smooth: bool = True) -> Curve:
     """All that `samples` (of this phase, in the order in which they were taken) say of its points.
 
     Tainted samples and calibration visits do not count. A point without a sample is not in the curve. Throughputs are
     positive: the helper adapter refuses anything else. Where the drive fell over a cliff, what was measured on one
-    side of it makes the curve: before it, if half of the points have been visited there.
+    side of it makes the curve: before it, if half of the points have been visited there. Without `smooth`, which takes
+    most of the time, neighbours have no say: likely throughputs are the measured ones.
     """
     visits, reference = _visits(phase, samples)
     cliff = None
@@ -244,7 +245,9 @@ def curve(phase: Phase, samples: Sequence[Sample]) -> Curve:
     for place, sample in zip(visits.place.tolist(), visits.samples, strict=True):
         of_place[place].append(sample)
     seen = np.flatnonzero(found.visits[: len(phase.points)])
-    likely, likely_error = (found.level, errors) if len(seen) == 0 else _likely(phase, found, errors, seen)
+    likely, likely_error = found.level, errors
+    if smooth and len(seen):
+        likely, likely_error = _likely(phase, found, errors, seen)
     quantile = {number: student_t(CONFIDENCE, number) for number in np.unique(freedom).tolist()}
 
     def known(place: int, point: Point) -> PointStats:

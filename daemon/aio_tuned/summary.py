@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from aio_tuned.model import Curve, Evidence, Profile, Setting
 
-_HEAD = (
+HEAD = (
     "",
     "throughput",
     "95 % interval",
@@ -43,7 +43,7 @@ def setting_words(setting: Setting) -> tuple[str, ...]:
 def _row(name: str, result: Result) -> tuple[str, ...]:
     low, high = result.throughput_ci95_bytes_per_s
     default = result.default_throughput_bytes_per_s
-    gain = f" ({result.throughput_bytes_per_s / default - 1:+.0%})" if default else ""
+    gain = f" ({round((result.throughput_bytes_per_s / default - 1) * 100):+d}%)" if default else ""
     return (
         name,
         units.throughput(result.throughput_bytes_per_s),
@@ -162,7 +162,7 @@ def plain_table(head: Sequence[str], table: Sequence[Sequence[str]]) -> list[str
 
 def plain(profile: Profile, curves: Sequence[Curve]) -> str:
     """The summary as text of one colour."""
-    lines = [_title(profile), "", *plain_table(_HEAD, rows(profile))]
+    lines = [_title(profile), "", *plain_table(HEAD, rows(profile))]
     for curve in curves:
         blocks, depths, cells = heat_map(curve)
         head = (f"{curve.direction} GB/s, block by depth", *(str(depth) for depth in depths))
@@ -219,7 +219,7 @@ def _print_rich(console: Console, profile: Profile, curves: Sequence[Curve]) -> 
     console.print()
     console.print(Text(_title(profile), style="bold"))
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for name in _HEAD:
+    for name in HEAD:
         table.add_column(name, no_wrap=True)
     for row in rows(profile):
         table.add_row(Text(row[0], style="bold"), Text(row[1], style="bold green"), *row[2:])

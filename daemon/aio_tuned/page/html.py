@@ -1,0 +1,88 @@
+"""Text and elements -> HTML. Pure. What is not markup is escaped: names of drives and findings are foreign input."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_ALONE = frozenset({"meta", "br", "hr"})
+
+
+class Markup(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+def text(content: str) -> Markup:
+    """The content as HTML; what is HTML already stays as it is. Control characters, which HTML forbids, are shown."""
+    if isinstance(content, Markup):
+        return content
+    return Markup(_escaped(content))
+
+
+def _escaped(content: str) -> str:
+    return html.escape(
+        "".join(each if each >= " " or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in content)
+    )
+
+
+def join(parts: Iterable[str], between: str = "\n") -> Markup:
+    """The parts one after the other."""
+    return Markup(between.join(text(part) for part in parts))
+
+
+def tag(name: str, /, *inside: str, **attributes: str | int) -> Markup:
+    """An element. Attributes are keywords with "_" for "-", and one at the end where Python has the word: `class_`."""
+    words = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{_escaped(str(value))}"' for key, value in attributes.items()
+    )
+    if name in _ALONE:
+        return Markup(f"<{name}{words}>")
+    return Markup(f"<{name}{words}>{join(inside, '')}</{name}>")
+
+
+def items(lines: Iterable[str], **attributes: str | int) -> Markup:
+    """An unordered list."""
+    return tag("ul", *(tag("li", line) for line in lines), **attributes)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str, class_: str = "facts") -> Markup:
+    """A table that scrolls in a box of its own; the first cell of a row is its heading."""
+    top = tag("tr", *(tag("th", cell, scope="col") for cell in head)) if any(head) else Markup("")
+    body = (tag("tr", tag("th", row[0], scope="row"), *(tag("td", cell) for cell in row[1:])) for row in rows)
+    inner = tag("table", tag("caption", caption), tag("thead", top) if top else "", tag("tbody", *body), class_=class_)
+    return box(inner, caption)
+
+
+def box(inside: str, label: str) -> Markup:
+    """Room for what may be wider than the page; with the keyboard it can be scrolled too."""
+    return tag("div", inside, class_="box", tabindex=0, role="region", aria_label=label)
+
+
+def section(name: str, heading: str, how: str, *inside: str) -> Markup:
+    """A part of the page that links can name, with the line that says how to read it."""
+    return tag("section", tag("h2", heading), tag("p", how, class_="how") if how else "", *inside, id=name)
+
+
+def document(title: str, style: str, *inside: str) -> str:
+    """The page. The policy forbids whatever would not be in it."""
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    head = tag(
+        "head",
+        join(
+            (
+                tag("meta", charset="utf-8"),
+                tag("meta", http_equiv="Content-Security-Policy", content=policy),
+                tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+                tag("meta", name="color-scheme", content="light dark"),
+                tag("meta", name="referrer", content="no-referrer"),
+                tag("title", title),
+                tag("style", Markup(style)),
+            )
+        ),
+    )
+    return f"<!DOCTYPE html>\n{tag('html', head, tag('body', tag('main', join(inside))), lang='en')}\n"
