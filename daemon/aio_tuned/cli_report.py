@@ -56,6 +56,7 @@ def add_commands(commands: Any) -> None:  # noqa: ANN401 - argparse's class of s
         metavar="FILE",
         help="where to write it (default: <name>-<when>.html here; - for standard output)",
     )
+    report.add_argument("--out", type=Path, metavar="DIR", help="look where tune --out DIR has put it")
     report.set_defaults(run=_report)
 
 
@@ -130,7 +131,7 @@ def _report(arguments: argparse.Namespace) -> int:
     from aio_tuned import archive
     from aio_tuned.page import figure, pair, single
 
-    config = load_config(arguments)
+    config = _config(arguments)
     sweeps = [archive.find(config, target) for target in arguments.compare or [arguments.target]]
     with figure.drawing():
         page = pair.render(*sweeps) if arguments.compare else single.render(sweeps[0])

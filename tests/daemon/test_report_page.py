@@ -160,4 +160,6 @@ def test_a_browser_shows_the_pages_whole(tmp_path: Path) -> None:
             assert shown.requested() == {file.as_uri()}
         shown.run("document.body.style.width = '3000px'")
         with pytest.raises(AssertionError):
-            assert shown.run(WIDE)[2] == []  # the measure can fail
+            assert shown.run(WIDE)[2] == []  # the measures can fail
+        shown.run("document.body.style.color = getComputedStyle(document.body).backgroundColor")
+        assert shown.run(PALE)[1] != []

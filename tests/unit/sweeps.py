@@ -62,6 +62,7 @@ def timed(samples: tuple[Sample, ...], *, pause_s: float = 0.0) -> tuple[Sample,
     return tuple(found)
 
 
+@lru_cache(maxsize=32)
 def stored(
     name: str = "970-evo-plus",
     *,

@@ -52,7 +52,7 @@ def change(ratio: float) -> str:
 
 def percent(share: float) -> str:
     """A share that may be below zero, without "-0.0 %"."""
-    return f"{round(share * 100, 1) + 0.0:+.1f} %"
+    return f"{round(share * 100, 1) + 0.0:+.1f}\N{NO-BREAK SPACE}%"
 
 
 def _ties(count: int) -> str:
