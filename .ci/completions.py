@@ -63,6 +63,8 @@ _COMPLETES: dict[str, Any] = {
     "FILE": shtab.FILE,
     "PATH": shtab.FILE,
     "TARGET": _FILE_OR_PROFILE,
+    "TARGET[@TIME]": _FILE_OR_PROFILE,
+    "A[@TIME]": _FILE_OR_PROFILE,
 }
 _FREE = {"KEY", "KEY=V,V...", "N", "SIZE", "TIME", "VERSION"}
 

@@ -17,17 +17,18 @@ if TYPE_CHECKING:
 PACKAGE = PROJECT / "daemon/aio_tuned"
 DOCUMENT = (PROJECT / "docs/architecture.md").read_text(encoding="utf-8")
 MAP = DOCUMENT[DOCUMENT.index("## The map") : DOCUMENT.index("## Rules, and what holds them")]
-FOLDERS = {"consumers": "Consumers"}
+FOLDERS = {"consumers": "Consumers", "page": "The report's page"}
 # What a pure room may use of the standard library: all that neither acts nor asks. Dice are seeded (plan.py, race.py).
 HARMLESS = {
     "__future__", "bisect", "collections", "dataclasses", "datetime", "enum", "fnmatch", "functools", "hashlib", "html",
     "importlib", "itertools", "json", "math", "pathlib", "random", "re", "statistics", "sys", "tomllib", "types",
     "typing",
 }  # fmt: skip
-# rich formats what summary.py prints.
-PACKAGES = {"numpy", "rich", "toml", "tomli"}
-# What is pure in an adapter: a line of the record is one of the protocol, which the helper's adapter parses.
-PURE_PARTS_OF_ADAPTERS = {("record", "helper")}
+# rich formats what summary.py prints, prometheus_client what exposition.py renders.
+PACKAGES = {"numpy", "prometheus_client", "rich", "toml", "tomli"}
+# What is pure in an adapter: a line of the record is one of the protocol, which the helper's adapter parses; what the
+# status file says stands beside the file.
+PURE_PARTS_OF_ADAPTERS = {("record", "helper"), ("snapshot", "status")}
 
 
 def rooms(heading: str) -> list[str]:
