@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
+
+from aio_tuned import config
+
+if TYPE_CHECKING:
+    from aio_tuned.config import Config
 
 import containerfile
 
@@ -41,6 +47,14 @@ def config_text() -> str:
     """The daemon's configuration."""
     text: str = only("aio-tuned.yaml", "ConfigMap")["data"]["aio-tuned.conf"]
     return text
+
+
+def daemon_config() -> Config:
+    """What the daemon makes of that."""
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
+        file.write(config_text())
+        file.flush()
+        return config.load(Path(file.name), must_exist=True)
 
 
 def words(container: Manifest) -> list[str]:

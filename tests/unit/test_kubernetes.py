@@ -13,7 +13,7 @@ from aio_tuned import __version__, config
 from aio_tuned.cli import parser
 from aio_tuned.node_features import PREFIX, render
 from containerfile import parse, stages
-from manifests import config_text, daemon_pod, documents, only, words, workload_pod
+from manifests import daemon_config, daemon_pod, documents, only, words, workload_pod
 from unit.builders import PROJECT, profile
 
 if TYPE_CHECKING:
@@ -81,12 +81,13 @@ def test_the_probes_are_commands_of_ours(probe: str) -> None:
     assert of_cli(daemon_container()[probe]["exec"]["command"]).command == "status"
 
 
-def test_the_configuration_is_one_of_ours(tmp_path: Path) -> None:
-    path = tmp_path / "aio-tuned.conf"
-    path.write_text(config_text())
-    found = config.load(path, must_exist=True)
+def test_the_configuration_is_one_of_ours() -> None:
+    found = daemon_config()
     # A pod that reads knows no other folder.
     assert (found.profiles, found.state, found.runtime) == (DEFAULTS.profiles, DEFAULTS.state, DEFAULTS.runtime)
+    assert found.node_features is not None
+    assert str(found.node_features.parent) == NFD_FOLDER
+    assert not found.node_features.name.startswith(".")  # nfd-worker passes over such a file
 
 
 def test_the_folders_are_the_products_defaults_on_the_host_as_in_the_pod() -> None:

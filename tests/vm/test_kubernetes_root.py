@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aio_tuned.node_features import PREFIX
-from manifests import config_text, daemon_pod, workload_pod
+from manifests import config_text, daemon_config, daemon_pod, workload_pod
 from vm.container_image import disk_image
 from vm.daemon_guest import SMALL, STATE, name_of
 from vm.guest import PROFILES
@@ -21,15 +21,6 @@ if TYPE_CHECKING:
     from manifests import Manifest
     from vm.daemon_guest import DaemonGuest
 
-RENDER = """
-import sys
-from datetime import datetime, timezone
-from pathlib import Path
-from aio_tuned import node_features, profile, publish
-found = profile.parse(Path(sys.argv[1]).read_text())
-text = node_features.render([found], datetime.now(timezone.utc), 3600)
-publish.publish(Path(sys.argv[2]), "aio-tuned", text)
-"""
 KEYS = ("block_size", "queue_depth", "io_parallelism", "overlap_events", "single_submit")
 IMAGE = "/run/kube/image"
 CONFIG = "/run/kube/config"
@@ -131,10 +122,10 @@ def test_a_drive_is_measured_by_the_daemonset_and_read_by_a_pod(node: Node) -> N
     assert evidence["buffer"].endswith("locked")
 
     # What nfd-worker finds on the node.
-    features = next(mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "features")
-    host.sh(["crun", "exec", name, "python3", "-c", RENDER, f"{PROFILES}/{name_of(drive)}.toml", features], 60)
-    labels = host.read(f"{features}/aio-tuned").decode()
-    assert f"{PREFIX}measured-devices=1\n" in labels
+    features = daemon_config().node_features
+    assert features is not None
+    host.until(lambda: f"{PREFIX}measured-devices=1\n" in host.read(str(features)).decode(), 30, str(features))
+    labels = host.read(str(features)).decode()
     assert f"{PREFIX}read-best-mb-per-s=1" in labels or f"{PREFIX}read-best-mb-per-s=2" in labels
 
     # Of the powers that privileged gives, those that the manifest names are left.
