@@ -59,8 +59,8 @@ function _shtab_aio_tuned_using
   test "$_shtab_aio_tuned_cmdpath" = "$argv"
 end
 
-set -g _shtab_aio_tuned_commands tune show get wait explain export daemon status retune stop check-config
-set -g _shtab_aio_tuned_opts_with_value --config --direction --drop-caches --effort --for-version --grid --helper --max-block-size --merge --out --profiles --seed --state --time-budget --timeout --write-budget
+set -g _shtab_aio_tuned_commands tune show get wait explain export history report daemon status retune stop check-config
+set -g _shtab_aio_tuned_opts_with_value --compare --config --direction --drop-caches --effort --for-version --grid --helper --max-block-size --merge --out --output --profiles --seed --state --time-budget --timeout --write-budget -o
 
 complete -c aio-tuned -e
 complete -c aio-tuned -f
@@ -113,6 +113,17 @@ complete -c aio-tuned -n '_shtab_aio_tuned_using export' -l default -d 'DeepSpee
 complete -c aio-tuned -n '_shtab_aio_tuned_using export' -l profiles -xka "(__fish_complete_directories)" -d 'where the profiles are (default: as configured)'
 complete -c aio-tuned -n '_shtab_aio_tuned_using export; and test $_shtab_aio_tuned_npos -eq 0' -ka "cufile deepspeed env fastsafetensors fio json kvikio lmcache mooncake nixl runai sglang tensornvme vllm" -d 'the framework'
 complete -c aio-tuned -n '_shtab_aio_tuned_using export; and test $_shtab_aio_tuned_npos -eq 1' -ka "(__fish_complete_path (commandline -ct))" -d 'a directory, a file, or a block device'
+complete -c aio-tuned -n '_shtab_aio_tuned_using; and test $_shtab_aio_tuned_npos -eq 0' -a history -d 'the past sweeps of a drive, and what changed between them'
+complete -c aio-tuned -n '_shtab_aio_tuned_using history' -s h -l help -d 'show this help message and exit'
+complete -c aio-tuned -n '_shtab_aio_tuned_using history' -l out -xka "(__fish_complete_directories)" -d 'look where tune --out DIR has put it'
+complete -c aio-tuned -n '_shtab_aio_tuned_using history' -l json -d 'print one JSON document and nothing else'
+complete -c aio-tuned -n '_shtab_aio_tuned_using history; and test $_shtab_aio_tuned_npos -eq 0' -ka "(_aio_tuned_file_or_profile)" -d 'a drive'"'"'s name, a profile'"'"'s file, or any target of tune'
+complete -c aio-tuned -n '_shtab_aio_tuned_using; and test $_shtab_aio_tuned_npos -eq 0' -a report -d 'a finished sweep as one HTML page, or two compared'
+complete -c aio-tuned -n '_shtab_aio_tuned_using report' -s h -l help -d 'show this help message and exit'
+complete -c aio-tuned -n '_shtab_aio_tuned_using report' -l compare -xka "(_aio_tuned_file_or_profile)" -d 'two sweeps, or two drives, side by side'
+complete -c aio-tuned -n '_shtab_aio_tuned_using report' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'where to write it (default: <name>-<when>.html here; - for standard output)'
+complete -c aio-tuned -n '_shtab_aio_tuned_using report' -l out -xka "(__fish_complete_directories)" -d 'look where tune --out DIR has put it'
+complete -c aio-tuned -n '_shtab_aio_tuned_using report; and test $_shtab_aio_tuned_npos -eq 0' -ka "(_aio_tuned_file_or_profile)" -d 'a drive'"'"'s name, a directory, a file, a block device or a profile'"'"'s file; @TIME names an earlier sweep'
 complete -c aio-tuned -n '_shtab_aio_tuned_using; and test $_shtab_aio_tuned_npos -eq 0' -a daemon -d 'watch for drives and tune them, until SIGTERM'
 complete -c aio-tuned -n '_shtab_aio_tuned_using daemon' -s h -l help -d 'show this help message and exit'
 complete -c aio-tuned -n '_shtab_aio_tuned_using daemon' -l helper -xka "(__fish_complete_path (commandline -ct))" -d 'a stand-in for aio-sweep (native/PROTOCOL.md)'
