@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MODULES = sorted(found.name for found in pkgutil.iter_modules(aio_tuned.__path__) if found.name != "__main__")
-HEAVY = {"numpy", "rich"}
+HEAVY = {"numpy", "rich", "matplotlib"}
 # Rooms of the worker, and of `aio-tuned tune`, alone.
 WORKERS = {"aio_tuned.worker", "aio_tuned.tuner", "aio_tuned.sweep", "aio_tuned.race", "aio_tuned.stats"}
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aio_tuned.archive import Stored
+from aio_tuned.errors import ConfigError
 from aio_tuned.page import facts, figure, heatmap, html, pair, racepath, single, words
 from aio_tuned.page.style import COLOURS
 from aio_tuned.replay import replays
@@ -318,7 +319,7 @@ def test_without_matplotlib_the_user_learns_what_to_install(monkeypatch: pytest.
     import sys
 
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(figure.NoMatplotlibError, match="apt-get install python3-matplotlib"), figure.drawing():
+    with pytest.raises(ConfigError, match="apt install python3-matplotlib"), figure.drawing():
         pass
 
 

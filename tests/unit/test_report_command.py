@@ -50,6 +50,13 @@ def test_an_earlier_sweep_can_be_named(config: Path, capsys: pytest.CaptureFixtu
     assert list(config.parent.joinpath("here").iterdir()) == []
 
 
+def test_sweeps_are_found_where_tune_has_put_them(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = str(config.parent / "state")
+    config.write_text("")
+    assert report(config, "970-evo-plus", "--out", state, "-o", "-") == Exit.OK
+    assert "2025-11-25 16:00:00 UTC" in capsys.readouterr().out
+
+
 def test_two_sweeps_are_compared(config: Path) -> None:
     assert report(config, "--compare", "970-evo-plus@20251124", "970-evo-plus") == Exit.OK
     (file,) = config.parent.joinpath("here").iterdir()

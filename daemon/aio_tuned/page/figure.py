@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aio_tuned.errors import AioTunedError, Exit
+from aio_tuned.errors import ConfigError
 from aio_tuned.page.html import Markup, text
 from aio_tuned.page.style import COLOURS
 
@@ -29,12 +29,6 @@ INK, SOFT, LINE, GROUND = THEME["ink"], THEME["soft"], THEME["line"], THEME["gro
 FONT_PX = 12.0
 # matplotlib's unit: one pixel here is one of its points.
 _DPI = 72
-
-
-class NoMatplotlibError(AioTunedError):
-    """The extra for reports is not installed."""
-
-    exit_code = Exit.SYSTEM
 
 
 def _writable(folder: Path) -> bool:
@@ -52,7 +46,7 @@ def _own_folders() -> list[Path]:
 
 @contextlib.contextmanager
 def drawing() -> Iterator[None]:
-    """Where charts are drawn: matplotlib is there, and has a folder that it can write. NoMatplotlibError."""
+    """Where charts are drawn: matplotlib is there, and has a folder that it can write. ConfigError if it is missing."""
     with contextlib.ExitStack() as stack:
         if "MPLCONFIGDIR" not in os.environ and not all(map(_writable, _own_folders())):
             os.environ["MPLCONFIGDIR"] = stack.enter_context(tempfile.TemporaryDirectory(prefix="aio-tuned-"))
@@ -60,9 +54,8 @@ def drawing() -> Iterator[None]:
         try:
             import matplotlib as mpl
         except ImportError:
-            raise NoMatplotlibError(
-                "matplotlib, which draws the charts, is not installed: apt-get install python3-matplotlib, or"
-                " pip install 'aio-tuned[report]'"
+            raise ConfigError(
+                "a report needs matplotlib: pip install aio-tuned[report], or apt install python3-matplotlib"
             ) from None
         with mpl.rc_context():
             mpl.rcdefaults()  # a matplotlibrc of the user's must not change reports
