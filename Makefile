@@ -2,7 +2,7 @@
 # is under .venv/ and build/.
 
 .DEFAULT_GOAL := help
-.PHONY: help tune test test-consumers test-vm lint bench completions install uninstall deb clean
+.PHONY: help tune report test test-consumers test-vm lint bench completions install uninstall deb clean
 MAKEFLAGS += --no-builtin-rules
 
 DIR = .
@@ -42,6 +42,10 @@ help: ## this list
 tune: ## sudo make tune [DIR=.] [ARGS="--read-only"]: sweep the filesystem of DIR, print and write its profile
 	@sh .ci/bootstrap tune
 	@$(bin)/aio-tuned tune $(ARGS) "$$DIR"
+
+report: ## sudo make report [DIR=.]: the last sweep of DIR's drive as a page, build/report.html
+	@sh .ci/bootstrap report
+	@$(bin)/aio-tuned report "$$DIR" -o build/report.html
 
 test: ## sudo make test [TIER="unit native daemon vm…"]: lint, then all tests
 	@sh .ci/bootstrap test $(TIER)

@@ -11,7 +11,7 @@ import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from aio_tuned import __version__, exposition, node_features, publish, snapshot, status
+from aio_tuned import __version__, exposition, extra, node_features, publish, snapshot, status
 from aio_tuned.errors import PublishError
 
 if TYPE_CHECKING:
@@ -160,9 +160,9 @@ class Bulletin:
             # Whoever has not installed it has not asked for metrics: no trouble, but a hint.
             self._can_measure = False
             _log.info(
-                "no metrics are written to %s: they need prometheus_client: apt-get install python3-prometheus-client,"
-                " or pip install 'aio-tuned[metrics]', and restart the daemon",
+                "no metrics are written to %s: they need prometheus_client: %s; then restart the daemon",
                 path,
+                extra.get("python3-prometheus-client", "prometheus-client"),
             )
 
     def _write_features(self, seen: Snapshot, now: float) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,11 +22,15 @@ PROJECT = Path(__file__).resolve().parents[2]
 PACKAGE = PROJECT / "daemon/aio_tuned"
 HELPER = PROJECT / "native/src"
 
-# Modules whose text is no message, and why.
+# Modules and folders whose text is no message unless it is raised or logged, and why.
 NO_MESSAGES = {
     "explain.py": "lays out the answer of one command",
-    "summary.py": "lays out a profile",
+    "history.py": "lays out the sweeps of a drive",
+    "metrics.py": "explains metrics, which docs/monitoring lists",
+    "node_features.py": "lays out a file for another program",
+    "page": "lays out a report",
     "progress.py": "lays out how far a sweep is",
+    "summary.py": "lays out a profile",
 }
 # Keywords of calls: text of argparse's, which --help shows; and the reasons that status and profiles carry.
 _HELP = frozenset({"help", "description", "epilog", "metavar"})
@@ -176,10 +181,11 @@ def of_python(package: Path = PACKAGE, least_words: int = _PHRASE_WORDS) -> list
     codes = exit_codes()
     found = []
     for path in sorted(package.rglob("*.py")):
-        if path.name not in NO_MESSAGES:
-            finder = _Finder(path.relative_to(package).as_posix(), codes, least_words)
-            finder.look(ast.parse(path.read_text(encoding="utf-8")))
-            found += finder.found
+        place = path.relative_to(package)
+        lays_out = not NO_MESSAGES.keys().isdisjoint(place.parts)
+        finder = _Finder(place.as_posix(), codes, sys.maxsize if lays_out else least_words)
+        finder.look(ast.parse(path.read_text(encoding="utf-8")))
+        found += finder.found
     return found
 
 

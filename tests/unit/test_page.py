@@ -319,7 +319,7 @@ def test_without_matplotlib_the_user_learns_what_to_install(monkeypatch: pytest.
     import sys
 
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ConfigError, match="apt install python3-matplotlib"), figure.drawing():
+    with pytest.raises(ConfigError, match="apt-get install python3-matplotlib"), figure.drawing():
         pass
 
 

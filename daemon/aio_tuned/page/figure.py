@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aio_tuned import extra
 from aio_tuned.errors import ConfigError
 from aio_tuned.page.html import Markup, text
 from aio_tuned.page.style import COLOURS
@@ -55,7 +56,7 @@ def drawing() -> Iterator[None]:
             import matplotlib as mpl
         except ImportError:
             raise ConfigError(
-                "a report needs matplotlib: pip install aio-tuned[report], or apt install python3-matplotlib"
+                f"a report needs matplotlib: {extra.get('python3-matplotlib', 'matplotlib')}"
             ) from None
         with mpl.rc_context():
             mpl.rcdefaults()  # a matplotlibrc of the user's must not change reports
