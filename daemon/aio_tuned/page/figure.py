@@ -55,9 +55,7 @@ def drawing() -> Iterator[None]:
         try:
             import matplotlib as mpl
         except ImportError:
-            raise ConfigError(
-                f"a report needs matplotlib: {extra.get('python3-matplotlib', 'matplotlib')}"
-            ) from None
+            raise ConfigError(f"a report needs matplotlib: {extra.get('python3-matplotlib', 'matplotlib')}") from None
         with mpl.rc_context():
             mpl.rcdefaults()  # a matplotlibrc of the user's must not change reports
             mpl.rcParams.update(
