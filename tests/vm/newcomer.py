@@ -26,8 +26,8 @@ from vm.rig.machine import VM, build_image  # noqa: E402 - the path comes first
 
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 _SUITE = "bookworm"
-# What a terminal does with a carriage return, colours and the cursor; apt writes its progress that way.
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\x1b[=>]|\x00")
+# Colours, the cursor, and what `script` shows of the end of its input.
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\x1b[=>]|\x00|\^@")
 # Everything of the first command of make is built under emulation.
 _LONGEST_S = 3600.0
 

@@ -130,6 +130,7 @@ if [ ! -s "$img/manifest.json" ]; then
   touch "$root/etc/.updated" "$root/var/.updated"                  # no ConditionNeedsUpdate work
   chroot "$root" passwd -d root >/dev/null 2>&1
   rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/*
+  [ -z "${VMRIG_FRESH:-}" ] || rm -f "$root"/etc/apt/apt.conf.d/99mmdebstrap  # recommended packages are installed
   chroot "$root" python3 -I -c 'import compileall, sys
 compileall.compile_dir(sys.prefix + "/lib/python3.11", quiet=2, maxlevels=1)' || true
 
