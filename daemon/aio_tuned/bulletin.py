@@ -7,6 +7,7 @@ import contextlib
 import glob
 import logging
 import math
+import stat
 import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -27,29 +28,46 @@ _log = logging.getLogger(__name__)
 _SOON_S = 0.05
 
 
-class _File:
-    """A file for another program, where the configuration wants it; `trouble` says why it is not there, or is ""."""
+def _foreign(path: Path, begins: bytes) -> bool:
+    """Whether there is something else than a regular file that begins so: a device, another program's file."""
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return True
+        with path.open("rb") as file:
+            return file.read(len(begins)) not in (b"", begins)
+    except OSError:
+        return False  # there is nothing, or it cannot be replaced either
 
-    def __init__(self, key: str) -> None:
+
+class _File:
+    """A file for another program, where the configuration wants it; `trouble` says why it is not there, or is "".
+
+    It is known by what it `begins` with: whatever else is at the path stays.
+    """
+
+    def __init__(self, key: str, begins: bytes) -> None:
         self.trouble = ""
         self._key = key
+        self._begins = begins
         self._path: Path | None = None
 
     def write(self, path: Path | None, text: Callable[[], str]) -> None:
         """Replace it; nothing is left of it where it was wanted before."""
         if path != self._path:
-            if self._path:
+            if self._path and not _foreign(self._path, self._begins):
                 with contextlib.suppress(OSError):
                     self._path.unlink()
             self._path = path
             if path:
                 publish.remove_leftovers(path.parent, time.time(), glob.escape(path.name))
         trouble = ""
-        if path:
+        if path and _foreign(path, self._begins):
+            trouble = f"{path}: what is there is not ours, and stays: remove it, or change [publish] {self._key}"
+        elif path:
             try:
                 publish.post(path, text())
             except PublishError as error:
-                trouble = f"{error}: make the folder writable to the daemon, or change [publish] {self._key}"
+                trouble = f"{error}: make the folder, and let the daemon write there, or change [publish] {self._key}"
         if trouble and trouble != self.trouble:
             _log.warning("%s", trouble)
         self.trouble = trouble
@@ -70,18 +88,20 @@ class Bulletin:
         status_every_s: float = 1.0,
         metrics_every_s: float = 5.0,
         refresh_s: float = 300.0,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._look = look
         self._notify = notify
         self._status_every_s = status_every_s
         self._metrics_every_s = metrics_every_s
         self._refresh_s = refresh_s
+        self._monotonic = monotonic
         self._due: asyncio.TimerHandle | None = None
         self._closed = False
         self._news = False
-        self._metrics = _File("metrics")
+        self._metrics = _File("metrics", exposition.BEGINS)
         self._metrics_at = 0.0
-        self._features = _File("node_features")
+        self._features = _File("node_features", node_features.BEGINS)
         self._features_of: object = None
         self._features_until = math.inf
         self._can_measure = True
@@ -107,7 +127,7 @@ class Bulletin:
 
     def beat(self) -> None:
         """To be called from time to time: what must not grow old is written anew when that is due."""
-        now = time.monotonic()
+        now = self._monotonic()
         if now - self._metrics_at >= self._refresh_s or now >= self._features_until:
             self.changed()
 
@@ -119,7 +139,7 @@ class Bulletin:
         config = self._look().config
         with contextlib.suppress(OSError):
             status.status_path(config.runtime).unlink()
-        self._write_metrics(config.metrics, lambda: exposition.farewell(__version__, time.time()))
+        self._write_metrics(config.metrics_file, lambda: exposition.farewell(__version__, time.time()))
 
     def _tell_in(self, wait: float) -> None:
         if self._closed:
@@ -134,11 +154,11 @@ class Bulletin:
     def _tell(self) -> None:
         self._due = None
         news, self._news = self._news, False
-        seen, now, troubles = self._look(), time.monotonic(), self.troubles
+        seen, now, troubles = self._look(), self._monotonic(), self.troubles
         self._tell_status(seen)
         if news or now - self._metrics_at >= self._metrics_every_s:
             self._metrics_at = now
-            self._write_metrics(seen.config.metrics, lambda: exposition.render(seen, time.time()))
+            self._write_metrics(seen.config.metrics_file, lambda: exposition.render(seen, time.time()))
         if news:
             self._write_features(seen, now)
         if self.troubles != troubles:

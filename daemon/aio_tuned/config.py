@@ -17,7 +17,9 @@ from aio_tuned.values import (
     day_spans,
     duration_s,
     flag,
+    minutes_s,
     moment_s,
+    name_or_path,
     number,
     path_or_none,
     pattern,
@@ -102,13 +104,18 @@ class Config:
     most_celsius: float | None = _key("manners", celsius, None, none="drive")
     write_budget_per_day: int = _key("manners", size_bytes, 128 << 30)
 
-    metrics: Path | None = _key("publish", path_or_none, Path("/var/lib/aio-tuned/metrics.prom"), none="none")
+    metrics: Path | None = _key("publish", name_or_path, Path("metrics.prom"), none="none")
     node_features: Path | None = _key("publish", path_or_none, None, none="none")
-    node_features_expiry: float = _key("publish", duration_s, 3600.0)
+    node_features_expiry: float = _key("publish", minutes_s, 3600.0)
 
     profiles: Path = _key("paths", absolute_path, Path("/etc/aio-tuned"))
     state: Path = _key("paths", absolute_path, Path("/var/lib/aio-tuned"))
     runtime: Path = _key("paths", absolute_path, Path("/run/aio-tuned"))
+
+    @property
+    def metrics_file(self) -> Path | None:
+        """Where the metrics go; one that has no folder goes into `state`."""
+        return self.metrics and self.state / self.metrics
 
     def write_budget_bytes(self, device_bytes: int) -> int:
         """Bytes that one sweep may write to a device of that size.

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from aio_tuned.model import Profile
 
 
+PREFIX = "AIO_TUNED_"
+
+
 class Happening(Enum):
     """One kind of message, by its MESSAGE_ID. The ids are for good: filters and alerts of others rely on them."""
 
@@ -52,7 +55,7 @@ def of_step(event: Event) -> Happening | None:
 def fields(happening: Happening | None, name: str, node: Path | None = None, **known: object) -> dict[str, str]:
     """The `extra` of a record about the drive of that name: what is known as AIO_TUNED_ fields, but for None and ""."""
     words = {"event": happening and happening.name.lower().replace("_", "-"), "device": name, "node": node, **known}
-    found = {f"AIO_TUNED_{key.upper()}": str(value) for key, value in words.items() if value not in (None, "")}
+    found = {f"{PREFIX}{key.upper()}": str(value) for key, value in words.items() if value not in (None, "")}
     return found | ({"MESSAGE_ID": happening.value} if happening else {})
 
 

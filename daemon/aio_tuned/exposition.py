@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from aio_tuned.snapshot import Seen, Snapshot
 
 _Of = TypeVar("_Of")
+# What a file of ours is known by.
+BEGINS = f"# HELP {UP.name} ".encode()
 
 
 def render(snapshot: Snapshot, now_s: float) -> str:

@@ -11,6 +11,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from aio_tuned.events import PREFIX
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -48,7 +50,21 @@ def _with_fields() -> logging.Handler | None:
     found: logging.Handler = JournalHandler(SYSLOG_IDENTIFIER=IDENTIFIER)
     # Without one, logging.basicConfig() gives it one of its own, which says the level and the module once more.
     found.setFormatter(logging.Formatter("%(message)s"))
+    found.addFilter(_sendable)
     return found
+
+
+def _sendable(record: logging.LogRecord) -> bool:
+    """Make all of it UTF-8, which the journal takes only: paths are bytes."""
+    record.msg, record.args = _utf8(record.getMessage()), ()
+    for name, value in vars(record).items():
+        if name.startswith(PREFIX):
+            setattr(record, name, _utf8(value))
+    return True
+
+
+def _utf8(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def handler(environment: Mapping[str, str], descriptor: int = _STDERR) -> logging.Handler:

@@ -67,6 +67,7 @@ class _Drive:
     looking: asyncio.Task[None] | None = None
     next_try: str = ""
     sweeping: status.Sweeping | None = None
+    written_bytes: int = 0
 
     def rest(self) -> None:
         """Stop waiting for anything."""
@@ -746,6 +747,10 @@ class Supervisor:
 
     def _seen(self, drive: _Drive, catalog: tuple[Profile, ...]) -> Seen:
         device, shown = drive.device, drive.shown
+        if self._swept != device.sys_name or not drive.written_bytes:
+            # During a sweep the ledger counts what is about to be written, and takes back what then was not: a counter
+            # that goes down counts for Prometheus as one that began anew.
+            drive.written_bytes = self._ledger.total(device.id)
         return Seen(
             device=device,
             life=drive.life,
@@ -757,7 +762,7 @@ class Supervisor:
             sweeping=drive.sweeping,
             twins=prior.twins(device, catalog),
             written_today_bytes=self._ledger.written_today(device.id),
-            written_bytes=self._ledger.total(device.id),
+            written_bytes=drive.written_bytes,
             sweeps=self._tally.of(device.id),
         )
 

@@ -18,6 +18,8 @@ _DURATION = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*(s|m|h)?", re.ASCII)
 _LARGEST_BYTES = (1 << 63) - 1
 _LONGEST_S = 7 * 86400
 _LONGEST_MOMENT_S = 60
+# The daemon looks after what must not grow old once a minute.
+_SHORTEST_INTERVAL_S = 300.0
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 
 
@@ -142,7 +144,7 @@ def pattern(value: object) -> str:
 
 def absolute_path(value: object) -> Path:
     """An absolute path."""
-    if not isinstance(value, str) or not value.startswith("/"):
+    if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
         raise ValueError(f"{value!r} is not an absolute path")
     return Path(value)
 
@@ -155,6 +157,24 @@ def path_or_none(value: object) -> Path | None:
         return absolute_path(value)
     except ValueError as error:
         raise ValueError(f'{error}, nor "" for none') from None
+
+
+def name_or_path(value: object) -> Path | None:
+    """The name of a file, as a path without folder, or an absolute path; None for ""."""
+    if isinstance(value, str) and value not in ("", ".", "..") and not {"/", "\0"} & {*value}:
+        return Path(value)
+    try:
+        return path_or_none(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, nor the name of a file") from None
+
+
+def minutes_s(value: object) -> float:
+    """Seconds as of duration_s(), from five minutes on: for what is done now and then."""
+    number = duration_s(value)
+    if number < _SHORTEST_INTERVAL_S:
+        raise ValueError(f"{value!r} is too short: it must be at least {_SHORTEST_INTERVAL_S // 60:.0f} minutes")
+    return number
 
 
 def several(parse_one: Callable[[object], Any]) -> Callable[[object], tuple[Any, ...]]:

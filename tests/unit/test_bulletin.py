@@ -32,7 +32,8 @@ class Desk:
         self.metrics.parent.mkdir()
         self.config = replace(Config(), runtime=folder, metrics=self.metrics, node_features=self.features)
         self.now: Snapshot = snapshot(seen(), config=self.config, pid=os.getpid())
-        self.bulletin = Bulletin(self.look, Notify({}), **paces_s)
+        self.clock = 1000.0
+        self.bulletin = Bulletin(self.look, Notify({}), monotonic=lambda: self.clock, **paces_s)
 
     def look(self) -> Snapshot:
         return replace(self.now, troubles=(*self.now.troubles, *self.bulletin.troubles))
@@ -134,7 +135,7 @@ def test_a_sweep_that_comes_on_is_told_now_and_then(tmp_path: Path) -> None:
             await asyncio.sleep(0.1)
             assert status.read(desk.config.runtime).drives[0].sweeping == SWEEPING
             assert desk.metrics.stat().st_ino == before
-            await asyncio.sleep(0.4)
+            desk.clock += 0.5
             desk.bulletin.progressed()
             await asyncio.sleep(0.1)
             assert "aio_tuned_sweep_progress_ratio" in desk.metrics.read_text()
@@ -151,7 +152,7 @@ def test_the_beat_writes_what_would_grow_old(tmp_path: Path) -> None:
             desk.bulletin.beat()
             await asyncio.sleep(0.1)
             assert desk.metrics.stat().st_ino == metrics
-            await asyncio.sleep(0.4)
+            desk.clock += 0.5
             desk.bulletin.beat()
             await asyncio.sleep(0.1)
             assert desk.metrics.stat().st_ino != metrics
@@ -161,14 +162,14 @@ def test_the_beat_writes_what_would_grow_old(tmp_path: Path) -> None:
 
 
 def test_node_features_are_written_anew_at_half_of_their_time(desk: Desk) -> None:
-    desk.configure(node_features_expiry=0.3)
+    desk.configure(node_features_expiry=600.0)
 
     async def scene() -> None:
         async with telling(desk):
             before = desk.features.stat().st_ino
             await change(desk)
             assert desk.features.stat().st_ino == before, "nothing has changed"
-            await asyncio.sleep(0.1)
+            desk.clock += 300
             desk.bulletin.beat()
             await asyncio.sleep(0.1)
             assert desk.features.stat().st_ino != before
@@ -211,8 +212,8 @@ def test_a_folder_that_is_not_there_is_a_trouble_until_it_is(
     path = tmp_path / "nowhere/metrics.prom"
     desk.configure(metrics=path)
     trouble = (
-        f"{path}: cannot be written: No such file or directory: make the folder writable to the daemon, or change"
-        " [publish] metrics"
+        f"{path}: cannot be written: No such file or directory: make the folder, and let the daemon write there,"
+        " or change [publish] metrics"
     )
 
     async def scene() -> None:
@@ -228,6 +229,32 @@ def test_a_folder_that_is_not_there_is_a_trouble_until_it_is(
             assert status.read(desk.config.runtime).troubles == ()
 
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize("what", ["pipe", "link", "another program's"])
+def test_what_is_not_ours_stays(desk: Desk, tmp_path: Path, what: str) -> None:
+    theirs, config = tmp_path / "theirs", tmp_path / "theirs.conf"
+    config.write_text("[daemon]\n")
+    if what == "pipe":
+        os.mkfifo(theirs)
+    elif what == "link":
+        theirs.symlink_to(config)
+    else:
+        theirs.write_text("# HELP node_load1 theirs\n")
+    before = theirs.lstat()
+    desk.configure(metrics=theirs, node_features=theirs)
+
+    async def scene() -> None:
+        async with telling(desk):
+            await change(desk)
+            assert [trouble.count("is not ours, and stays") for trouble in desk.bulletin.troubles] == [1, 1]
+            desk.configure(metrics=None, node_features=None)
+            await change(desk)
+            assert desk.bulletin.troubles == ()
+
+    asyncio.run(scene())
+    assert theirs.lstat() == before
+    assert config.read_text() == "[daemon]\n"
 
 
 def test_without_prometheus_client_the_journal_has_a_hint(

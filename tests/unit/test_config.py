@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +12,6 @@ from aio_tuned.config import Config, lay_grid, load, parse
 from aio_tuned.errors import ConfigError, Exit
 from aio_tuned.match import MatchRule
 from unit.builders import GIB, PROJECT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SHIPPED = (PROJECT / "etc/aio-tuned.conf").read_text(encoding="utf-8")
 
@@ -111,10 +108,13 @@ BAD = [
     ("manners", "most_celsius", "29", "from 30 to 120"),
     ("manners", "most_celsius", '"hot"', '"drive"'),
     ("manners", "write_budget_per_day", '"all"', "64G"),
-    ("publish", "metrics", '"metrics.prom"', "absolute path, nor "),
+    ("publish", "metrics", '"folder/metrics.prom"', "nor the name of a file"),
+    ("publish", "metrics", '".."', "nor the name of a file"),
+    ("publish", "metrics", '"/a\\u0000b"', "absolute path"),
     ("publish", "metrics", "false", "absolute path, nor "),
     ("publish", "node_features", "[]", '"" for none'),
     ("publish", "node_features_expiry", "0", "more than 0"),
+    ("publish", "node_features_expiry", "299", "at least 5 minutes"),
     ("paths", "profiles", '"etc"', "absolute path"),
     ("paths", "runtime", '"run"', "absolute path"),
     ("paths", "state", "1", "absolute path"),
@@ -305,7 +305,7 @@ def test_describe_names_every_key_once_with_its_value() -> None:
     assert "daemon.settle = 2.0" in lines
     assert "manners.quiet_hours = none" in lines
     assert "manners.most_celsius = drive" in lines
-    assert "publish.metrics = /var/lib/aio-tuned/metrics.prom" in lines
+    assert "publish.metrics = metrics.prom" in lines
     assert "publish.node_features = none" in lines
 
 
@@ -357,3 +357,10 @@ def test_every_key_can_be_changed() -> None:
     assert all(getattr(found, name) != getattr(default, name) for name in names)
     assert found.quiet_hours == ((time(8, 0), time(20, 0)),)
     assert (found.settle, found.retry_most, found.most_celsius) == (0.0, 3600.0, 70.0)
+
+
+def test_metrics_without_a_folder_lie_beside_the_rest_of_the_state() -> None:
+    assert Config().metrics_file == Path("/var/lib/aio-tuned/metrics.prom")
+    assert parse('[paths]\nstate = "/srv/aio"', "here").metrics_file == Path("/srv/aio/metrics.prom")
+    assert parse('[publish]\nmetrics = "/srv/node/aio.prom"', "here").metrics_file == Path("/srv/node/aio.prom")
+    assert parse('[publish]\nmetrics = ""', "here").metrics_file is None

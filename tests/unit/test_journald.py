@@ -76,9 +76,9 @@ def test_records_keep_their_fields_on_the_way_to_the_journal(stderr: int) -> Non
     assert handler.formatter, "logging.basicConfig() would set another"
     sent: list[tuple[str, dict[str, Any]]] = []
     handler.send = lambda message, /, **named: sent.append((message, named))
-    handler.handle(record(logging.WARNING, "a: failed: EIO"))
+    handler.handle(record(logging.WARNING, "a: failed: EIO \udcff"))
     ((message, named),) = sent
-    assert message == "a: failed: EIO"
+    assert message == "a: failed: EIO \\udcff", "the journal takes UTF-8 only"
     assert named["PRIORITY"] == "4"
     assert named["SYSLOG_IDENTIFIER"] == "aio-tuned"
     assert {key: named[key] for key in EXTRA} == EXTRA

@@ -611,6 +611,32 @@ def test_how_sweeps_end_is_counted_and_kept(desk: Desk) -> None:
     assert Tally.open(tally_path(desk.config.state)).of(drive.id) == {"finished": 1, "failed": 1, "deferred": 1}
 
 
+def test_the_bytes_written_never_become_fewer(desk: Desk) -> None:
+    """A worker counts a visit's bytes before it, and takes back what then was not written."""
+    bay = Bay(desk.host)
+
+    async def scene() -> None:
+        async with running(desk):
+            await desk.send(bay.event())
+            drive = desk.supervisor._drives[bay.sys_name].device.id
+            worker = Ledger.open(ledger_path(desk.config.state))
+
+            def written() -> int:
+                (seen,) = desk.supervisor._snapshot().drives
+                return seen.written_bytes
+
+            worker.fill(drive, 1000)
+            assert written() == 1000
+            desk.supervisor._swept = bay.sys_name
+            worker.reserve(drive, 500)
+            assert written() == 1000
+            worker.settle(drive, 500, 100)
+            desk.supervisor._swept = ""
+            assert written() == 1100
+
+    asyncio.run(scene())
+
+
 def test_an_override_holds_from_the_reload_on(desk: Desk) -> None:
     bay = Bay(desk.host)
     made = measured(desk, bay)
