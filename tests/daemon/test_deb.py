@@ -12,6 +12,7 @@ import pytest
 
 from aio_tuned import __version__
 from aio_tuned.config import DEFAULT_PATH
+from documents import links
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,9 +88,10 @@ def test_the_completions_are_where_the_shells_look_for_them(unpacked: Path, inst
 
 def test_every_document_is_there_by_its_name(unpacked: Path) -> None:
     folder = unpacked / "usr/share/doc/aio-tuned"
-    sources = [*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "docs/profile.schema.json"]
-    for source in (*sources, ROOT / "native/PROTOCOL.md"):
-        assert (folder / source.name).read_text() == source.read_text()
+    for source in (ROOT / "README.md", ROOT / "native/PROTOCOL.md", *(ROOT / "docs").rglob("*")):
+        assert source.is_dir() or (folder / source.relative_to(ROOT)).read_bytes() == source.read_bytes()
+    for document in folder.rglob("*.md"):
+        assert [link for link in links(document) if not (document.parent / link).exists()] == [], document
     page = (ROOT / "docs/man/aio-sweep.1").read_text() + (ROOT / "docs/man/aio-tuned-profile.5").read_text()
     named = re.findall(r"^\.It Pa /(usr/share/doc/\S+)$", page, flags=re.MULTILINE)
     assert len(named) == 2

@@ -10,6 +10,7 @@ import pytest
 
 from aio_tuned import cli, consumers
 from aio_tuned.match import PATTERN_KEYS
+from documents import links
 from unit.builders import PROJECT
 
 if TYPE_CHECKING:
@@ -17,13 +18,6 @@ if TYPE_CHECKING:
 
 FOLDER = PROJECT / "docs"
 DOCUMENTS = sorted([PROJECT / "README.md", PROJECT / "native/PROTOCOL.md", *FOLDER.rglob("*.md")])
-
-
-def links(path: Path) -> set[str]:
-    """Where the links of a document lead that are no addresses; code is left out, and so is what is behind a #."""
-    text = re.sub(r"^```.*?^```|`[^`]*`", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    found = re.findall(r"\]\(([^)\s]+)\)", text)
-    return {link.partition("#")[0] for link in found if not re.match(r"[a-z]+:|#", link)}
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))
