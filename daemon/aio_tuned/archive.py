@@ -3,41 +3,53 @@
 Of each there are `<stamp>.toml`, its profile as it was measured, and `<stamp>.samples.jsonl.gz`, every visit; the stamp
 is when it was measured, in UTC: 20260131T235959Z. The catalog's profile counts as one of them: it may be older than the
 archive.
+
+Sweeps come in the order in which they were written, which the times of the profiles' files tell: a clock that was wrong
+once puts no sweep before those that it came after.
 """
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
 import re
 import time
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aio_tuned import location, profile, publish, record, shelf
-from aio_tuned.errors import HelperError, NoProfileError, ProfileError, PublishError, TargetError
+from aio_tuned.errors import AioTunedError, HelperError, NoProfileError, ProfileError, PublishError, TargetError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from aio_tuned.config import Config
     from aio_tuned.model import Profile, Sample
 
-# The samples of a full sweep, 1978 visits, take 67 KB compressed: 1.4 MB a drive.
+# The samples of a full sweep, 2544 visits to a simulated drive, take 100 KB compressed: 2 MB a drive.
 MOST_KEPT = 20
 _STAMP = re.compile(r"\d{8}T\d{6}Z")
 _SAMPLES = ".samples.jsonl"
+# Longer than the resolution of the times that tar, or a file system, keeps.
+_NEXT_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """A finished sweep; `samples` are () where they are missing, or are another sweep's."""
+    """A finished sweep; `samples` are () where they are missing, or are another sweep's.
+
+    `torn` says what is wrong with files that came after it, and are no profiles, where the last sweep was asked for.
+    """
 
     profile: Profile
     samples: tuple[Sample, ...]
     path: Path
+    torn: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,32 +83,60 @@ def _stamp_of(path: Path) -> str:
     return path.stem if _STAMP.fullmatch(path.stem) else stamp(shelf.load(path))
 
 
+def _inside(folder: Path) -> list[Path]:
+    """What is in a folder: nothing if there is none, or cannot be one of that name. TargetError if it is not readable.
+
+    Path.glob() raises too where the folder may not be searched, and says less.
+    """
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+            return []
+        raise TargetError(f"{folder}: {error.strerror}") from None
+
+
+def _written_ns(path: Path) -> int:
+    """When the file was written; 0 if it is not there any more."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _ordered(paths: Iterable[Path]) -> list[Path]:
+    """As they were written; of one time, as when a copy has lost it, by their stamps."""
+    return sorted(paths, key=lambda path: (_written_ns(path), _stamp_of(path)))
+
+
 def _archived(state: Path, name: str) -> list[Path]:
-    return sorted(path for path in _folder(state, name).glob("*.toml") if _STAMP.fullmatch(path.stem))
+    inside = _inside(_folder(state, name))
+    return _ordered(path for path in inside if path.suffix == ".toml" and _STAMP.fullmatch(path.stem))
 
 
 def _catalogued(state: Path, name: str) -> Path | None:
     """The catalog's profile, if it is a sweep that the archive does not have."""
     path = shelf.catalog_folder(state) / f"{name}.toml"
     try:
-        known = (_folder(state, name) / f"{_stamp_of(path)}.toml").is_file()
+        known = _folder(state, name) / f"{_stamp_of(path)}.toml"
     except ProfileError:
         return None
-    return None if known else path
+    # Path.is_file() raises where the folder may not be searched: here, and below.
+    return None if os.path.isfile(known) else path  # noqa: PTH113
 
 
 def list_of(state: Path, name: str) -> tuple[Path, ...]:
-    """The profiles' files of a drive's sweeps, oldest first."""
+    """The profiles' files of a drive's sweeps, the one that was written first first. TargetError if unreadable."""
     found = _archived(state, name)
     if catalogued := _catalogued(state, name):
         found.append(catalogued)
-    return tuple(sorted(found, key=_stamp_of))
+    return tuple(_ordered(found))
 
 
 def names(state: Path) -> tuple[str, ...]:
-    """The drives that have sweeps, sorted."""
-    folders = {path.name for path in (state / "history").glob("*")}
-    catalogued = {path.stem for path in shelf.catalog_folder(state).glob("*.toml")}
+    """The drives that have sweeps, sorted. TargetError if they cannot be read."""
+    folders = {path.name for path in _inside(state / "history")}
+    catalogued = {path.stem for path in _inside(shelf.catalog_folder(state)) if path.suffix == ".toml"}
     return tuple(sorted(name for name in folders | catalogued if list_of(state, name)))
 
 
@@ -106,7 +146,7 @@ def _read_samples(path: Path) -> tuple[Sample, ...]:
         data = path.read_bytes()
         text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
         return tuple(record.taken(json.loads(line)) for line in text.splitlines())
-    except (EOFError, zlib.error, KeyError, TypeError, HelperError) as error:
+    except (EOFError, zlib.error, KeyError, TypeError, RecursionError, HelperError) as error:
         raise ValueError(str(error)) from None
 
 
@@ -131,21 +171,36 @@ def load(path: Path) -> Stored:
     return Stored(profile=found, samples=_samples(path, found), path=path)
 
 
-def _put(state: Path, measured: Profile, samples_text: str) -> None:
+def _taken(path: Path, measured: Profile) -> bool:
+    """Whether another sweep has that file: one of the same second, as after a clock was set back."""
+    try:
+        return shelf.load(path) != measured
+    except ProfileError:
+        return False  # there is none, or a torn one
+
+
+def _put(state: Path, measured: Profile, samples_text: str, written_ns: int) -> None:
+    """PublishError, ProfileError, OSError."""
     folder, name = _folder(state, measured.device.name), stamp(measured)
     for directory in (folder.parent, folder):
+        # Root writes into the folders of others (tune --out), who must not lead it elsewhere.
+        if directory.is_symlink():
+            raise PublishError(f"{directory}: is a symbolic link: sweeps are kept in a folder of its own")
         publish.make_folder(directory)
+    if _taken(folder / f"{name}.toml", measured):
+        raise PublishError(f"{folder / name}.toml: is another sweep of the same second, and is kept")
     if samples_text:
         # Without a time in it, the same samples make the same file.
         publish.publish(folder, f"{name}{_SAMPLES}.gz", gzip.compress(samples_text.encode(), mtime=0))
-    publish.publish(folder, f"{name}.toml", profile.render(measured))
+    path = publish.publish(folder, f"{name}.toml", profile.render(measured))
+    os.utime(path, ns=(written_ns, written_ns))
 
 
 def _forget_oldest(state: Path, name: str) -> None:
     kept = {path.stem for path in _archived(state, name)[-MOST_KEPT:]}
     folder = _folder(state, name)
     publish.remove_leftovers(folder, time.time())
-    for path in folder.glob("[!.]*"):
+    for path in _inside(folder):
         word = path.name.partition(".")[0]
         if _STAMP.fullmatch(word) and word not in kept:
             try:
@@ -154,24 +209,37 @@ def _forget_oldest(state: Path, name: str) -> None:
                 raise PublishError(f"{path}: cannot be removed: {error.strerror}") from None
 
 
+def _add(state: Path, measured: Profile, samples_text: str) -> None:
+    """AioTunedError, OSError."""
+    name = measured.device.name
+    if catalogued := _catalogued(state, name):
+        earlier = load(catalogued)
+        _put(state, earlier.profile, record.lines(earlier.samples), _written_ns(catalogued))
+    # After all the others, even if the clock has been set back since they were written: they would outlive it.
+    last_ns = max(map(_written_ns, _archived(state, name)), default=0)
+    _put(state, measured, samples_text, max(time.time_ns(), last_ns + _NEXT_NS))
+    _forget_oldest(state, name)
+
+
 def keep(state: Path, measured: Profile, samples_text: str) -> None:
-    """Add a finished sweep to its drive's, of which the last twenty are kept. PublishError.
+    """Add a finished sweep to its drive's, of which the last twenty are kept. PublishError, and no other.
 
     `samples_text` is what the file of its samples has, or is to have: to be called before that replaces what a sweep
     from before the archive has left, which is taken in first.
     """
-    name = measured.device.name
-    if catalogued := _catalogued(state, name):
-        earlier = load(catalogued)
-        _put(state, earlier.profile, record.lines(earlier.samples))
-    _put(state, measured, samples_text)
-    _forget_oldest(state, name)
+    try:
+        _add(state, measured, samples_text)
+    except AioTunedError as error:
+        raise PublishError(str(error)) from None
+    except OSError as error:
+        folder = _folder(state, measured.device.name)
+        raise PublishError(f"{error.filename or folder}: cannot be written: {error.strerror}") from None
 
 
 def _state_of(file: Path, name: str, config: Config) -> Path:
     """The state folder whose history speaks of a profile's file: that of the file itself, or the configured one."""
     for state in (file.parent, *file.absolute().parents[2:3]):
-        if _folder(state, name).is_dir():
+        if os.path.isdir(_folder(state, name)):  # noqa: PTH112 - as in _catalogued()
             return state
     return config.state
 
@@ -182,13 +250,12 @@ def drive(config: Config, target: str) -> Drive:
     TargetError, ProfileError.
     """
     given = Path(target)
-    if given.suffix == ".toml" and given.is_file():
+    if given.suffix == ".toml" and os.path.isfile(given):  # noqa: PTH113 - as in _catalogued()
         name = shelf.load(given).device.name
         return Drive(state=_state_of(given, name, config), name=name, file=given)
     if "/" not in target and list_of(config.state, target):
         return Drive(state=config.state, name=target)
-    # Not Path.exists(), which raises where the current folder may not be searched.
-    if not os.path.exists(given):  # noqa: PTH110
+    if not os.path.exists(given):  # noqa: PTH110 - as in _catalogued()
         raise TargetError(
             f"{target} is neither a drive with a finished sweep in {config.state} nor a path: see aio-tuned history"
         )
@@ -202,12 +269,37 @@ def sweeps(found: Drive) -> tuple[Path, ...]:
     raise NoProfileError(f"{found.name} has no finished sweep in {found.state}: run aio-tuned tune TARGET")
 
 
-def _split(config: Config, target: str) -> tuple[str, str]:
-    """TARGET and TIME; names and paths may have an @ of their own."""
+def split(config: Config, target: str) -> tuple[str, str]:
+    """TARGET and TIME, "" without one; names and paths may have an @ of their own."""
     head, mark, at = target.rpartition("@")
-    if not mark or os.path.exists(target) or list_of(config.state, target):  # noqa: PTH110 - as in drive()
+    if not mark or os.path.exists(target) or list_of(config.state, target):  # noqa: PTH110 - as in _catalogued()
         return target, ""
     return head, at
+
+
+def _beginning(at: str) -> str:
+    """The beginning of a stamp that TIME means: 2026-01-31T23:59 is 20260131T2359; times are in UTC."""
+    return at.removesuffix("+00:00").replace("-", "").replace(":", "").replace(" ", "T")
+
+
+def _of_file(found: Drive, file: Path) -> Stored:
+    """The sweep of a profile's file, from the archive: without what was overridden, and with its samples."""
+    try:
+        when = _stamp_of(file)
+    except ProfileError:
+        return load(file)  # nothing was measured, or it says what is wrong with the file
+    return load(next((path for path in list_of(found.state, found.name) if _stamp_of(path) == when), file))
+
+
+def _last(paths: Sequence[Path]) -> Stored:
+    """The last sweep of these whose file is not torn. ProfileError if all are."""
+    torn: list[str] = []
+    for path in reversed(paths[1:]):
+        try:
+            return replace(load(path), torn=tuple(torn))
+        except ProfileError as error:
+            torn.append(str(error))
+    return replace(load(paths[0]), torn=tuple(torn))
 
 
 def find(config: Config, target: str) -> Stored:
@@ -215,16 +307,11 @@ def find(config: Config, target: str) -> Stored:
 
     TargetError, ProfileError.
     """
-    named, at = _split(config, target)
+    named, at = split(config, target)
     found = drive(config, named)
     if found.file and not at:
-        # The archive has it without what the administrator has overridden, and with its samples.
-        try:
-            archived = _folder(found.state, found.name) / f"{_stamp_of(found.file)}.toml"
-        except ProfileError:
-            archived = found.file
-        return load(archived if archived.is_file() else found.file)
-    paths = [path for path in sweeps(found) if _stamp_of(path).startswith(at)]
+        return _of_file(found, found.file)
+    paths = [path for path in sweeps(found) if _stamp_of(path).startswith(_beginning(at))]
     if not paths:
         raise NoProfileError(f"{found.name} has no sweep of {at} in {found.state}: see aio-tuned history {found.name}")
-    return load(paths[-1])
+    return _last(paths)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aio_tuned.cli_words import load_config
-from aio_tuned.errors import Exit, NoProfileError, ProfileError, UsageError
+from aio_tuned.errors import Exit, NoProfileError, ProfileError, PublishError, UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from aio_tuned.archive import Stored
     from aio_tuned.config import Config
@@ -65,6 +67,20 @@ def _config(arguments: argparse.Namespace) -> Config:
     return replace(config, profiles=arguments.out, state=arguments.out) if arguments.out else config
 
 
+@contextlib.contextmanager
+def _printing() -> Iterator[None]:
+    """Where standard output is written to. PublishError if it is full; one that nobody reads is cli.main's matter."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What is still buffered must not fail again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise PublishError(f"standard output: cannot be written: {error.strerror}") from None
+
+
 def _rows(paths: tuple[Path, ...], broken: list[ProfileError]) -> tuple[Row, ...]:
     """The rows of a drive's sweeps; files that are no profiles are left out and told of."""
     from aio_tuned import archive, history, shelf
@@ -84,7 +100,10 @@ def _history(arguments: argparse.Namespace) -> int:
 
     config = _config(arguments)
     if arguments.target:
-        named = archive.drive(config, arguments.target)
+        head, at = archive.split(config, arguments.target)
+        if at:
+            raise UsageError(f"{arguments.target}: history lists every sweep and takes no @TIME: name {head} alone")
+        named = archive.drive(config, head)
         listed = {named.name: archive.sweeps(named)}
     else:
         listed = {name: archive.list_of(config.state, name) for name in archive.names(config.state)}
@@ -92,14 +111,15 @@ def _history(arguments: argparse.Namespace) -> int:
         raise NoProfileError(f"{config.state} has no finished sweep of any drive: run aio-tuned tune TARGET")
     broken: list[ProfileError] = []
     histories = {name: found for name, paths in listed.items() if (found := _rows(paths, broken))}
-    if arguments.json:
-        table = [{"drive": name, "sweeps": [asdict(row) for row in found]} for name, found in histories.items()]
-        print(json.dumps(table, indent=2))
-    elif arguments.target:
-        for name, found in histories.items():
-            history.show(name, found)
-    elif histories:
-        history.show_drives(histories)
+    with _printing():
+        if arguments.json:
+            table = [{"drive": name, "sweeps": [asdict(row) for row in found]} for name, found in histories.items()]
+            print(json.dumps(table, indent=2))
+        elif arguments.target:
+            for name, found in histories.items():
+                history.show(name, found)
+        elif histories:
+            history.show_drives(histories)
     # One torn file must not hide the others.
     for problem in broken:
         print(f"aio-tuned: {problem}", file=sys.stderr)
@@ -117,12 +137,25 @@ def _file_name(sweeps: Sequence[Stored]) -> str:
 
 
 def _write(page: str, path: Path) -> None:
+    """As a shell's > does: a new file has the user's mask, a link's target is meant; but whole or not at all."""
     from aio_tuned import publish
 
+    # Not Path's questions, which raise where a folder may not be searched.
+    new = not os.path.exists(path)  # noqa: PTH110
     # Renaming over it would put a file in the place of a device or a pipe.
-    if path.exists() and not path.is_file():
+    if not new and not os.path.isfile(path):  # noqa: PTH113
         raise UsageError(f"-o {path}: not a regular file; -o - writes to standard output")
-    publish.publish(path.parent, path.name, page)
+    try:
+        with path.open("ab"):
+            pass
+    except OSError as error:
+        raise PublishError(f"{path}: cannot be written: {error.strerror}") from None
+    try:
+        publish.rewrite(path, page)
+    except PublishError:
+        if new:
+            path.resolve().unlink(missing_ok=True)
+        raise
 
 
 def _report(arguments: argparse.Namespace) -> int:
@@ -133,12 +166,16 @@ def _report(arguments: argparse.Namespace) -> int:
 
     config = _config(arguments)
     sweeps = [archive.find(config, target) for target in arguments.compare or [arguments.target]]
+    for problem in (each for sweep in sweeps for each in sweep.torn):
+        print(f"aio-tuned: {problem}: the sweep before it is shown", file=sys.stderr)
     with figure.drawing():
         page = pair.render(*sweeps) if arguments.compare else single.render(sweeps[0])
     if arguments.output == "-":
-        sys.stdout.buffer.write(page.encode())
+        with _printing():
+            sys.stdout.buffer.write(page.encode())
         return Exit.OK
     path = Path(arguments.output or _file_name(sweeps))
     _write(page, path)
-    print(path)
+    with _printing():
+        print(path)
     return Exit.OK

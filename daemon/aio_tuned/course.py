@@ -15,11 +15,20 @@ from aio_tuned.fit import fit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aio_tuned.model import Curve, Sample
+    from aio_tuned.model import Curve, Evidence, Sample
     from aio_tuned.replay import Replay
 
 # Between two visits the helper is asked, the record written and the neighbours looked at: some milliseconds.
 _PAUSE_S = 1.0
+
+
+def _longest_s(evidence: Evidence) -> float:
+    """How long a pause can have been; what is longer is a step of the wall's clock.
+
+    Only the daemon pauses (None is a sweep by hand), and says how long it did in all. Before a sweep is resumed there
+    is any time, which it does not count.
+    """
+    return math.inf if evidence.resumed else (evidence.paused_seconds or 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +66,13 @@ class Course:
     cliff_s: float | None
 
 
-def _pauses(samples: Sequence[Sample], ends_s: Sequence[float]) -> tuple[Pause, ...]:
+def _pauses(samples: Sequence[Sample], ends_s: Sequence[float], longest_s: float) -> tuple[Pause, ...]:
     found = []
     for before, after, end_s in zip(samples, samples[1:], ends_s, strict=False):
         if before.at_s is not None and after.at_s is not None:
             idle_s = after.at_s - after.wall_ns / 1e9 - before.at_s
-            if idle_s > _PAUSE_S:
+            # Such a pause has the milliseconds of every visit besides.
+            if _PAUSE_S < idle_s <= longest_s + _PAUSE_S:
                 found.append(Pause(time_s=end_s, seconds=idle_s))
     return tuple(found)
 
@@ -78,8 +88,8 @@ def _kept(curve: Curve, counted: Sequence[Visit], reference: int) -> tuple[Seque
     return kept, counted[last].end_s
 
 
-def of(replay: Replay) -> Course:
-    """The course of one direction."""
+def of(replay: Replay, evidence: Evidence) -> Course:
+    """The course of one direction of the sweep that has that evidence."""
     phase, curve = replay.phase, replay.curve
     places, reference = stats.places(phase)
     level = {places[point.point.setting]: point.bytes_per_s for point in curve.points if point.visits > 1}
@@ -121,6 +131,6 @@ def of(replay: Replay) -> Course:
     return Course(
         visits=tuple(visits),
         drift=drift,
-        pauses=_pauses(replay.samples, [visit.end_s for visit in visits]),
+        pauses=_pauses(replay.samples, [visit.end_s for visit in visits], _longest_s(evidence)),
         cliff_s=cliff_s,
     )

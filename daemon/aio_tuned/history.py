@@ -141,8 +141,13 @@ def rows(sweeps: Mapping[str, Profile]) -> tuple[Row, ...]:
     return tuple(_row(sweep, now, before) for (_, before), (sweep, now) in pairwise(pairs) if sweep and now)
 
 
+def percent(share: float) -> str:
+    """A share that may be below zero, without "-0.0%"."""
+    return f"{round(share * 100, 1) + 0.0:+.1f}%"
+
+
 def _change(gave: Gave) -> str:
-    return "" if gave.change is None else f"{gave.change:+.1%}{'*' if gave.certain else ''}"
+    return "" if gave.change is None else f"{percent(gave.change)}{'*' if gave.certain else ''}"
 
 
 def _cells(row: Row) -> tuple[str, ...]:

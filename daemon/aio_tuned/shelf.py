@@ -47,17 +47,17 @@ def find(profiles: Path, target: str | None) -> list[Path]:
         except OSError as error:
             raise TargetError(f"{profiles}: {error.strerror}") from None
     given = Path(target)
-    if given.suffix == ".toml" and given.is_file():
+    # Not Path's questions, which raise where a folder may not be searched.
+    if given.suffix == ".toml" and os.path.isfile(given):  # noqa: PTH113
         return [given]
     named = profiles / f"{target}.toml"
-    if "/" not in target and named.is_file():
+    if "/" not in target and os.path.isfile(named):  # noqa: PTH113
         return [named]
-    # Not Path.exists(), which raises where the current folder may not be searched.
     if not os.path.exists(given):  # noqa: PTH110
         raise TargetError(f"{target} is neither a profile in {profiles} nor a path")
     device = location.device(location.resolve(given))
     path = profiles / f"{device.name}.toml"
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113
         raise TargetError(f"{target} is on {device.node}, which has no profile ({path}): run aio-tuned tune {target}")
     return [path]
 

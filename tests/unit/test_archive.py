@@ -76,11 +76,62 @@ def test_a_sweep_is_kept_with_its_samples_for_all_to_read(tmp_path: Path) -> Non
 def test_the_last_twenty_are_kept_oldest_first(tmp_path: Path) -> None:
     other = replace(measured(1), device=device_info(name="nvme-other"))
     archive.keep(tmp_path, other, TEXT)
-    for day in (*range(2, 24), 1):
+    for day in range(1, 24):
         archive.keep(tmp_path, measured(day), TEXT)
     assert stems(tmp_path) == [f"202601{day:02}T120000Z" for day in range(4, 24)]
     assert len(list((tmp_path / "history" / NAME).iterdir())) == 40
     assert archive.names(tmp_path) == (NAME, "nvme-other")
+
+
+def test_after_a_clock_was_set_back_the_new_one_is_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for day in range(5, 25):
+        archive.keep(tmp_path, measured(day), TEXT)
+    # The clock that stamps the sweep is the one that stamps files.
+    monkeypatch.setattr("time.time_ns", lambda: 1_700_000_000 * 10**9)
+    archive.keep(tmp_path, measured(1), TEXT)
+    archive.keep(tmp_path, measured(2), TEXT)
+    expected = [f"202601{day:02}T120000Z" for day in (*range(7, 25), 1, 2)]
+    assert stems(tmp_path) == expected
+    assert archive.find(Config(state=tmp_path), NAME).profile == measured(2)
+
+
+def test_a_time_in_the_future_does_not_stay_the_last(tmp_path: Path) -> None:
+    archive.keep(tmp_path, measured(31), TEXT)
+    (ahead,) = archive.list_of(tmp_path, NAME)
+    os.utime(ahead, (4_000_000_000, 4_000_000_000))
+    archive.keep(tmp_path, measured(5), TEXT)
+    assert stems(tmp_path) == ["20260131T120000Z", "20260105T120000Z"]
+
+
+def test_where_a_copy_has_lost_the_times_the_stamps_order(tmp_path: Path) -> None:
+    for day in (9, 7, 8):
+        archive.keep(tmp_path, measured(day), TEXT)
+    for path in archive.list_of(tmp_path, NAME):
+        os.utime(path, (1.0, 1.0))
+    assert stems(tmp_path) == [f"2026010{day}T120000Z" for day in (7, 8, 9)]
+
+
+def test_two_sweeps_of_one_second_are_not_taken_for_one(tmp_path: Path) -> None:
+    archive.keep(tmp_path, measured(5), TEXT)
+    archive.keep(tmp_path, measured(5), TEXT)
+    with pytest.raises(PublishError, match=r"20260105T120000Z\.toml: is another sweep of the same second"):
+        archive.keep(tmp_path, replace(measured(5), state="stale"), "")
+    (path,) = archive.list_of(tmp_path, NAME)
+    assert archive.load(path) == archive.Stored(profile=measured(5), samples=SAMPLES, path=path)
+    path.write_text("torn")
+    archive.keep(tmp_path, measured(5), TEXT)
+    assert archive.load(path).profile == measured(5)
+
+
+@pytest.mark.parametrize("link", ["history", f"history/{NAME}"])
+def test_a_folder_that_is_a_link_is_not_followed(tmp_path: Path, link: str) -> None:
+    victim, state = tmp_path / "victim", tmp_path / "state"
+    victim.mkdir()
+    (state / link).parent.mkdir(parents=True)
+    (state / link).symlink_to(victim)
+    with pytest.raises(PublishError, match="is a symbolic link"):
+        archive.keep(state, measured(5), TEXT)
+    assert list(victim.iterdir()) == []
 
 
 def test_samples_that_a_full_disk_left_alone_go_with_the_oldest(tmp_path: Path) -> None:
@@ -113,6 +164,22 @@ def test_what_cannot_be_kept_is_a_publish_error(tmp_path: Path) -> None:
     (tmp_path / "history").write_text("")
     with pytest.raises(PublishError, match="history"):
         archive.keep(tmp_path, measured(1), TEXT)
+
+
+@pytest.mark.parametrize("asked", ["is_symlink", "iterdir", "glob"])
+def test_no_other_error_leaves_it_without_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    def fail(path: Path, *_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(type(tmp_path), asked, fail)
+    with pytest.raises(PublishError, match=r"history.*: Permission denied"):
+        archive.keep(tmp_path, measured(1), TEXT)
+
+
+def test_a_name_that_no_file_can_have_has_no_sweeps(tmp_path: Path) -> None:
+    assert archive.list_of(tmp_path, "x" * 300) == ()
+    with pytest.raises(TargetError, match="is neither a drive"):
+        archive.find(Config(state=tmp_path), "x" * 300)
 
 
 def test_the_stamp_is_of_the_time_in_utc() -> None:
@@ -170,11 +237,12 @@ def test_what_is_no_sweep_in_the_catalog_does_not_count(tmp_path: Path, text: st
         TEXT.encode(),
         gzip.compress(b"\xff\n"),
         gzip.compress(b"{}\n" * 3),
+        gzip.compress(b"[" * 200_000),
         gzip.compress(b"1\n" * 3),
         gzip.compress(b"[]\n" * 3),
         gzip.compress(TEXT.replace('"at_s":', '"at_s":"x",').replace("17640", "").encode()),
     ],
-    ids=range(8),
+    ids=range(9),
 )
 def test_torn_samples_are_missing_ones(tmp_path: Path, torn: bytes) -> None:
     archive.keep(tmp_path, measured(5), TEXT)
@@ -223,6 +291,11 @@ def config(tmp_path: Path) -> Config:
         (f"{NAME}@20260105", "20260105T120000Z"),
         (f"{NAME}@20260107T12", "20260107T120000Z"),
         (f"{NAME}@202601", "20260107T183000Z"),
+        (f"{NAME}@2026-01-05", "20260105T120000Z"),
+        (f"{NAME}@2026-01-07T12:00", "20260107T120000Z"),
+        (f"{NAME}@2026-01-07 12:00", "20260107T120000Z"),
+        (f"{NAME}@2026-01-07T12:00:00+00:00", "20260107T120000Z"),
+        (f"{NAME}@2026-01-07T12:00:00Z", "20260107T120000Z"),
         ("nvme-odd@2026", "20260109T120000Z"),
         ("nvme-odd@2026@20260109", "20260109T120000Z"),
     ],
@@ -246,6 +319,32 @@ def test_a_file_means_its_own_sweep_as_it_was_measured(config: Config) -> None:
     kept = archive.list_of(config.state, NAME)[0]
     assert archive.find(config, str(kept)).path == kept
     assert archive.drive(config, str(kept)) == archive.Drive(state=config.state, name=NAME, file=kept)
+
+
+def test_a_file_finds_what_a_version_without_an_archive_has_left(tmp_path: Path) -> None:
+    made = Config(profiles=tmp_path / "etc", state=tmp_path / "var")
+    known = catalogue(made.state, measured(5), TEXT)
+    made.profiles.mkdir()
+    published = made.profiles / f"{NAME}.toml"
+    published.write_text(profile.render(replace(measured(5), state="stale")))
+    assert archive.find(made, str(published)) == archive.load(known)
+    assert archive.load(known).samples == SAMPLES
+    published.write_text(profile.render(measured(6)))
+    assert archive.find(made, str(published)).path == published
+
+
+def test_a_torn_file_does_not_hide_the_sweep_before(config: Config) -> None:
+    *_, noon, evening = archive.list_of(config.state, NAME)
+    written = evening.stat()
+    evening.write_text("")
+    os.utime(evening, ns=(written.st_atime_ns, written.st_mtime_ns))
+    found = archive.find(config, NAME)
+    assert found.path == noon
+    assert found.samples == SAMPLES
+    (said,) = found.torn
+    assert str(evening) in said
+    with pytest.raises(ProfileError, match=str(evening)):
+        archive.find(config, f"{NAME}@20260107T18")
 
 
 def test_a_file_that_no_archive_knows_is_read_as_it_is(config: Config, tmp_path: Path) -> None:

@@ -190,6 +190,20 @@ def test_without_rich_it_is_plain(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert capsys.readouterr().out == history.plain("nvme-x", rows({FIRST: profile()})) + "\n"
 
 
+@pytest.mark.parametrize(
+    ("share", "said"), [(-0.0004, "+0.0%"), (0.0, "+0.0%"), (-0.0006, "-0.1%"), (0.0904, "+9.0%"), (-0.5, "-50.0%")]
+)
+def test_no_share_is_below_zero_and_zero(share: float, said: str) -> None:
+    assert history.percent(share) == said
+    slower = round(6_512_000_000 * (1 + share))
+    _, row = rows({FIRST: profile(), SECOND: profile(read=of(low=1, at=slower, high=slower))})
+    assert row.read is not None
+    assert row.read.change == pytest.approx(share, abs=1e-4)
+    assert f"  {said}" in history.plain(
+        "nvme-x", rows({FIRST: profile(), SECOND: profile(read=of(low=1, at=slower, high=slower))})
+    )
+
+
 # --- the command -----------------------------------------------------------------------------------------
 
 
@@ -257,6 +271,12 @@ def test_where_there_is_none_it_says_what_to_do(
     assert f"{tmp_path}/var has no finished sweep of any drive: run aio-tuned tune" in capsys.readouterr().err
     assert main([*words, "nvme-none"]) == Exit.TARGET
     assert "nvme-none is neither" in capsys.readouterr().err
+
+
+def test_a_time_is_not_for_history(words: list[str], known: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*words, f"{known}@20260105"]) == Exit.USAGE
+    said = capsys.readouterr().err
+    assert f"{known}@20260105: history lists every sweep and takes no @TIME: name {known} alone" in said
 
 
 def test_out_is_another_place(tmp_path: Path, words: list[str], known: str, capsys: pytest.CaptureFixture[str]) -> None:

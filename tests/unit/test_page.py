@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import replace
+from dataclasses import fields, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ import pytest
 
 from aio_tuned.archive import Stored
 from aio_tuned.errors import ConfigError
+from aio_tuned.model import Grid
 from aio_tuned.page import facts, figure, heatmap, html, pair, racepath, single, words
 from aio_tuned.page.style import COLOURS
 from aio_tuned.replay import replays
@@ -21,6 +22,7 @@ from unit.builders import (
     profile,
     read_only_profile,
     result,
+    setting,
 )
 from unit.sweeps import stored
 
@@ -131,6 +133,14 @@ def test_samples_of_older_versions_have_neither_pauses_nor_warmth() -> None:
     assert ">°C<" not in page
 
 
+def test_without_a_setting_in_common_there_is_no_map_of_ratios(kept: Stored) -> None:
+    one = setting(block=1 << 20, depth=2, threads=16)
+    other = stored(grid=Grid(**{item.name: (getattr(one, item.name),) for item in fields(Grid)}))
+    page = draw(lambda: pair.render(kept, other))
+    assert check(page).tags["svg"] == 4
+    assert page.count("no setting was measured in both") == 2
+
+
 def test_foreign_words_are_text(kept: Stored) -> None:
     device = replace(kept.profile.device, model=HOSTILE, serial=HOSTILE, firmware=HOSTILE, name=HOSTILE)
     found = replace(kept.profile.evidence, findings=(HOSTILE,), kernel=HOSTILE, target=HOSTILE)
@@ -216,7 +226,7 @@ def test_candidates_become_fewer_and_the_estimate_narrower(kept: Stored) -> None
 
     replay = replays(kept.samples, kept.profile.evidence)[0]
     chosen = heatmap.chosen(kept.profile, "read")
-    found = racepath.steps(replay, course.of(replay), chosen)
+    found = racepath.steps(replay, course.of(replay, kept.profile.evidence), chosen)
     assert found[0].candidates == len(replay.phase.points)
     assert found[-1].candidates < found[0].candidates
     seen = [step.chosen for step in found if step.chosen is not None]

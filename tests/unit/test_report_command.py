@@ -1,17 +1,15 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from aio_tuned import archive, cli
-from aio_tuned.errors import Exit
+from aio_tuned.errors import Exit, PublishError
 from unit.sweeps import stored
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -83,6 +81,99 @@ def test_what_cannot_be(
     assert says in error
     assert error.count("\n") == 1
     assert list(config.parent.joinpath("here").iterdir()) == []
+
+
+# Path.exists() and its like raise for such a name, as they do where a folder may not be searched.
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (f"report {LONG}", Exit.TARGET, "is neither a drive"),
+        (f"report {LONG}.toml", Exit.TARGET, "is neither a drive"),
+        (f"report 970-evo-plus -o {LONG}", Exit.PUBLISH, "cannot be written: File name too long"),
+        (f"report 970-evo-plus --out {LONG}", Exit.TARGET, "is neither a drive"),
+        (f"history {LONG}", Exit.TARGET, "is neither a drive"),
+        (f"history {LONG}.toml", Exit.TARGET, "is neither a drive"),
+        (f"history --out {LONG}", Exit.TARGET, "has no finished sweep of any drive"),
+        (f"show {LONG}", Exit.TARGET, "is neither a profile"),
+        (f"show {LONG}.toml", Exit.TARGET, "is neither a profile"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_what_cannot_be_looked_at_is_a_line(
+    config: Path, words: str, code: Exit, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["--config", str(config), *words.split()]) == code
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+
+
+def test_a_home_that_cannot_be_looked_at_is_done_without(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MPLCONFIGDIR", raising=False)
+    for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, f"/proc/{LONG}")
+    assert report(config, "970-evo-plus") == Exit.OK
+
+
+@pytest.mark.parametrize("words", ["report 970-evo-plus -o -", "report 970-evo-plus", "history", "history --json"])
+def test_a_full_standard_output_is_a_line(
+    config: Path, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        assert cli.main(["--config", str(config), *words.split()]) == Exit.PUBLISH
+    assert capsys.readouterr().err == ("aio-tuned: standard output: cannot be written: No space left on device\n")
+
+
+def test_a_page_has_the_mode_that_the_user_wants(config: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        assert report(config, "970-evo-plus", "-o", "page.html") == Exit.OK
+        page = config.parent / "here/page.html"
+        assert page.stat().st_mode & 0o777 == 0o640
+        page.chmod(0o600)
+        assert report(config, "970-evo-plus@20251124", "-o", "page.html") == Exit.OK
+    finally:
+        os.umask(before)
+    assert page.stat().st_mode & 0o777 == 0o600
+    assert "2025-11-24 16:00:00 UTC" in page.read_text()
+    assert list(page.parent.iterdir()) == [page]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_page_goes_where_a_link_leads(config: Path, there: bool) -> None:
+    target, link = config.parent / "page.html", config.parent / "here/link.html"
+    if there:
+        target.write_text("old")
+    link.symlink_to(target)
+    assert report(config, "970-evo-plus", "-o", "link.html") == Exit.OK
+    assert link.is_symlink()
+    assert "2025-11-25 16:00:00 UTC" in target.read_text()
+
+
+def test_a_page_that_cannot_be_written_leaves_nothing(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(path: Path, _: str) -> None:
+        raise PublishError(f"{path}: cannot be written: No space left on device")
+
+    monkeypatch.setattr("aio_tuned.publish.rewrite", full)
+    assert report(config, "970-evo-plus", "-o", "page.html") == Exit.PUBLISH
+    assert "page.html: cannot be written: No space left" in capsys.readouterr().err
+    assert list(config.parent.joinpath("here").iterdir()) == []
+
+
+def test_a_torn_sweep_is_passed_over_and_named(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torn = archive.list_of(config.parent / "state", "970-evo-plus")[-1]
+    torn.write_text("")
+    assert report(config, "970-evo-plus") == Exit.OK
+    said = capsys.readouterr()
+    assert said.out == "970-evo-plus-20251124T160000Z.html\n"
+    assert said.err.startswith(f"aio-tuned: {torn}: ")
+    assert said.err.endswith(": the sweep before it is shown\n")
 
 
 def test_a_profile_that_was_never_measured_has_a_name_for_its_file() -> None:

@@ -33,7 +33,8 @@ _DPI = 72
 
 
 def _writable(folder: Path) -> bool:
-    while not folder.exists() and folder != folder.parent:
+    # Not Path.exists(), which raises where a folder above may not be searched.
+    while not os.path.exists(folder) and folder != folder.parent:  # noqa: PTH110
         folder = folder.parent
     return os.access(folder, os.W_OK | os.X_OK)
 

@@ -99,6 +99,9 @@ def _maps(letter_of: dict[str, tuple[Stored, dict[Direction, Replay]]]) -> Itera
         if len(both) == 2:  # noqa: PLR2004 - A and B
             drawn, swing = heatmap.ratio(*both)
             label = f"{direction.capitalize()}s, B over A"
+            if not drawn.cells:
+                yield tag("p", f"{label}: no setting was measured in both, so there is no map of ratios.")
+                continue
             yield single.figure(heatmap.draw(drawn, every, swing, f"ratio-{direction}", label), label)
 
 

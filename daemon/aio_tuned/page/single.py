@@ -147,7 +147,7 @@ def _courses(every: tuple[Replay, ...], profile: Profile) -> Iterator[tuple[str,
     """For each direction: the path of the race, and throughput over time."""
     for replay in every:
         name = replay.direction
-        course = courses.of(replay)
+        course = courses.of(replay, profile.evidence)
         steps = racepath.steps(replay, course, heatmap.chosen(profile, name))
         left = f", {steps[-1].candidates} in the end" if steps else ""
         raced = f"{name.capitalize()}s: which settings were visited when; how many could still be the best{left}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aio_tuned import units
+from aio_tuned import history, units
 from aio_tuned.model import CombinedResult, Result, Skipped, Unmeasured
 from aio_tuned.page.html import join, tag
 
@@ -51,8 +51,8 @@ def change(ratio: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share that may be below zero, without "-0.0 %"."""
-    return f"{round(share * 100, 1) + 0.0:+.1f}\N{NO-BREAK SPACE}%"
+    """As `history` prints it, but with the blank that text has."""
+    return history.percent(share).replace("%", "\N{NO-BREAK SPACE}%")
 
 
 def _ties(count: int) -> str:
