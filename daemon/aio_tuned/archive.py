@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 MOST_KEPT = 20
 _STAMP = re.compile(r"\d{8}T\d{6}Z")
 _SAMPLES = ".samples.jsonl"
-# Longer than the resolution of the times that tar, or a file system, keeps.
-_NEXT_NS = 1_000_000_000
+# As exact as times are kept everywhere: tar has seconds, vfat every other one.
+_NEXT_NS = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,9 +174,9 @@ def load(path: Path) -> Stored:
 def _taken(path: Path, measured: Profile) -> bool:
     """Whether another sweep has that file: one of the same second, as after a clock was set back."""
     try:
-        return shelf.load(path) != measured
+        return path.is_file() and shelf.load(path) != measured
     except ProfileError:
-        return False  # there is none, or a torn one
+        return False  # a torn one
 
 
 def _put(state: Path, measured: Profile, samples_text: str, written_ns: int) -> None:
@@ -193,11 +193,12 @@ def _put(state: Path, measured: Profile, samples_text: str, written_ns: int) -> 
         # Without a time in it, the same samples make the same file.
         publish.publish(folder, f"{name}{_SAMPLES}.gz", gzip.compress(samples_text.encode(), mtime=0))
     path = publish.publish(folder, f"{name}.toml", profile.render(measured))
-    os.utime(path, ns=(written_ns, written_ns))
+    os.utime(path, ns=(written_ns, written_ns), follow_symlinks=False)
 
 
-def _forget_oldest(state: Path, name: str) -> None:
-    kept = {path.stem for path in _archived(state, name)[-MOST_KEPT:]}
+def _forget_oldest(state: Path, name: str, newest: str) -> None:
+    """All but the last twenty, and never the one with that stamp, whatever has become of the files' times."""
+    kept = {newest, *(path.stem for path in _archived(state, name)[-MOST_KEPT:])}
     folder = _folder(state, name)
     publish.remove_leftovers(folder, time.time())
     for path in _inside(folder):
@@ -218,7 +219,7 @@ def _add(state: Path, measured: Profile, samples_text: str) -> None:
     # After all the others, even if the clock has been set back since they were written: they would outlive it.
     last_ns = max(map(_written_ns, _archived(state, name)), default=0)
     _put(state, measured, samples_text, max(time.time_ns(), last_ns + _NEXT_NS))
-    _forget_oldest(state, name)
+    _forget_oldest(state, name, stamp(measured))
 
 
 def keep(state: Path, measured: Profile, samples_text: str) -> None:

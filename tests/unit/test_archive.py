@@ -103,6 +103,17 @@ def test_a_time_in_the_future_does_not_stay_the_last(tmp_path: Path) -> None:
     assert stems(tmp_path) == ["20260131T120000Z", "20260105T120000Z"]
 
 
+def test_the_new_one_is_never_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where files take no times."""
+    for day in range(5, 25):
+        archive.keep(tmp_path, measured(day), TEXT)
+    for path in archive.list_of(tmp_path, NAME):
+        os.utime(path, (4_000_000_000, 4_000_000_000))
+    monkeypatch.setattr(os, "utime", lambda *_, **__: None)
+    archive.keep(tmp_path, measured(1), TEXT)
+    assert "20260101T120000Z" in stems(tmp_path)
+
+
 def test_where_a_copy_has_lost_the_times_the_stamps_order(tmp_path: Path) -> None:
     for day in (9, 7, 8):
         archive.keep(tmp_path, measured(day), TEXT)
