@@ -42,6 +42,7 @@ class Box:
         guest.push(package(), "/root/aio-tuned.deb")
         guest.sh("dpkg -i /root/aio-tuned.deb", 120)
         guest.sh("systemctl stop aio-tuned; systemctl reset-failed aio-tuned || true; mkfifo /root/ask /root/answer")
+        guest.sh("rm -f /run/aio-tuned/control.sock")  # the daemon's, if it came so far: the next one replaces it
         guest.write("/root/servant", SERVANT)
         guest.write("/root/drop-in", DROP_IN)
         guest.sh("install -D -m 644 /root/drop-in /run/systemd/system/aio-tuned.service.d/servant.conf")
