@@ -34,6 +34,7 @@ _LONGEST_S = 3600.0
 _MACHINE = (
     "sudo apt-get install -y make",
     "sudo make tune",
+    "sudo make report",
     ".venv/bin/aio-tuned history",
 )
 _SERVICE = (
@@ -48,10 +49,10 @@ _DRIVE = (
     "aio-tuned status",
     "aio-tuned wait /mnt/nvme --timeout 10m",
     "aio-tuned status",
-    "aio-tuned get /mnt/nvme read",
+    "aio-tuned get /mnt/nvme",
     "aio-tuned export deepspeed /mnt/nvme",
     "aio-tuned history /mnt/nvme",
-    "journalctl -u aio-tuned -o cat --no-pager",
+    "sudo journalctl -u aio-tuned -o cat --no-pager | tail -n 8",
     "man aio-tuned | head -n 12",
 )
 
@@ -66,8 +67,8 @@ def shown(raw: str) -> str:
 
 
 def _typed(command: str) -> list[str]:
-    """The words that run the command in the newcomer's clone, on a terminal of 132 columns."""
-    on_terminal = f"cd aio-tuned && stty cols 132 2>/dev/null; {command}"
+    """The words that run the command in the newcomer's clone, on a terminal of 132 columns that has no cursor."""
+    on_terminal = f"cd aio-tuned && stty cols 132 2>/dev/null; export TERM=dumb; {command}"
     return ["su", "-", "you", "-c", f"script --quiet --return --command {_quoted(on_terminal)} /dev/null"]
 
 
@@ -134,6 +135,7 @@ def bare() -> None:
         (root / "etc/apt/apt.conf.d/99mmdebstrap").unlink(missing_ok=True)
         shutil.copy(_CERTIFICATES, root / _CERTIFICATES.relative_to("/"))
         shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
+        (root / "etc/hosts").write_text(f"127.0.0.1 localhost {os.uname().nodename}\n")
         (root / "etc/pip.conf").write_text(f"[global]\ncert = {_CERTIFICATES}\n")
         shutil.copy(_bundle(folder), root / "tmp/aio-tuned.bundle")
         _in_root(root, ["sh", "-c", _NEWCOMER])
