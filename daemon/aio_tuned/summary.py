@@ -218,11 +218,20 @@ def _print_rich(console: Console, profile: Profile, curves: Sequence[Curve]) -> 
 
     console.print()
     console.print(Text(_title(profile), style="bold"))
+    sections = rows(profile)
+    columns = list(zip(HEAD, *sections, strict=True))
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for name in HEAD:
-        table.add_column(name, no_wrap=True)
-    for row in rows(profile):
-        table.add_row(Text(row[0], style="bold"), Text(row[1], style="bold green"), *row[2:])
+    if sum(max(map(len, column)) + 2 for column in columns) <= console.width:
+        for name in HEAD:
+            table.add_column(name, no_wrap=True)
+        for row in sections:
+            table.add_row(Text(row[0], style="bold"), Text(row[1], style="bold green"), *row[2:])
+    else:  # a column for each section has room on 80 columns
+        for name in columns[0]:
+            table.add_column(Text(name, style="bold"))
+        for name, *cells in columns[1:]:
+            style = "bold green" if name == HEAD[1] else ""
+            table.add_row(Text(name, style="dim"), *(Text(cell, style=style) for cell in cells))
     console.print(table)
     if curves:
         console.print()

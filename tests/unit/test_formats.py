@@ -465,5 +465,5 @@ def test_merging_into_yaml_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -
     for module in ("ruamel.yaml", "ruamel.yaml.error"):
         monkeypatch.setitem(sys.modules, module, None)
     assert formats.merge(export("yaml"), "", "/x") == formats.render(export("yaml"))
-    with pytest.raises(ConfigError, match=r"^/x: .*apt-get install python3-ruamel\.yaml, or .* -m pip install ruamel\.yaml$"):
+    with pytest.raises(ConfigError, match=r"^/x: .*apt-get install python3-ruamel\.yaml, or .* -m pip install ruamel"):
         formats.merge(export("yaml"), "a: 1\n", "/x")

@@ -126,8 +126,9 @@ def test_plain_text_has_no_colour(curves: tuple[Curve, ...], capsys: pytest.Capt
     assert "\x1b" not in shown
 
 
+@pytest.mark.parametrize("width", [80, 160])
 @pytest.mark.parametrize("colour", [True, False])
-def test_a_terminal_gets_the_same_words(colour: bool) -> None:
+def test_a_terminal_gets_the_same_words(colour: bool, width: int) -> None:
     console = pytest.importorskip("rich.console")
     stream = io.StringIO()
     made = replace(profile(), device=device_info(model="[bold]x[/] :warning:"))
@@ -136,7 +137,7 @@ def test_a_terminal_gets_the_same_words(colour: bool) -> None:
             file=stream,
             force_terminal=colour,
             color_system="truecolor" if colour else None,
-            width=160,
+            width=width,
             _environ={"TERM": "xterm-256color"},
         ),
         made,
@@ -144,6 +145,7 @@ def test_a_terminal_gets_the_same_words(colour: bool) -> None:
     )
     shown = stream.getvalue()
     assert ("\x1b[" in shown) is colour
+    assert "…" not in shown, "nothing may be cut off"
     for word in ("[bold]x[/] :warning:", "6.51 GB/s", "5.90 GB/s (+10%)", "! read: something was noticed", "6.50"):
         assert word in shown
 
