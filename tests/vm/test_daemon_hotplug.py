@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 READ_BYTES_PER_S = 200e6
 WRITE_BYTES_PER_S = 100e6
-# After each pause QEMU lets a tenth of a second's worth through at once: of a visit of 3 s that is 3 %.
+# After a pause of a tenth of a second QEMU lets through at once what would have gone meanwhile: of a visit of 1.3 s (a
+# transfer of 256 MiB at 200 MB/s) that is 8 %. Four runs had 4 to 6 %.
+LET_THROUGH = 0.08
 STEADY = SMALL.replace("time_budget = 7", "time_budget = 36").replace('["256K", "1M"]', '["512K", "1M"]')
 BACK_WITHIN_S = 1.0
 TRIES = 3
@@ -46,8 +48,8 @@ def test_a_drives_whole_life(host: DaemonGuest) -> None:
     host.until_stage("LIFE1", "queued", "sweeping", reason="mounted now")
     host.until_measured("LIFE1")
     full = host.profile_of(drive)
-    assert full["read"]["throughput_bytes_per_s"] == pytest.approx(READ_BYTES_PER_S, rel=0.05)
-    assert full["write"]["throughput_bytes_per_s"] == pytest.approx(WRITE_BYTES_PER_S, rel=0.05)
+    assert full["read"]["throughput_bytes_per_s"] == pytest.approx(READ_BYTES_PER_S, rel=LET_THROUGH)
+    assert full["write"]["throughput_bytes_per_s"] == pytest.approx(WRITE_BYTES_PER_S, rel=LET_THROUGH)
     for section in ("read", "write", "combined"):
         assert full[section]["ties"] == 2
         assert full[section]["block_size"] == 1 << 20
