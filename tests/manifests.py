@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 
-from aio_tuned import config
+from aio_tuned.config.load import load_config
 
 if TYPE_CHECKING:
-    from aio_tuned.config import Config
+    from aio_tuned.config.load import Config
 
 import containerfile
 
@@ -54,7 +54,7 @@ def daemon_config() -> Config:
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
         file.write(config_text())
         file.flush()
-        return config.load(Path(file.name), must_exist=True)
+        return load_config(Path(file.name), must_exist=True)
 
 
 def words(container: Manifest) -> list[str]:

@@ -17,7 +17,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 
-TIERS = ("unit", "native", "daemon", "consumers", "vm")
+TIERS = ("repo", "unit", "native", "daemon", "consumers", "vm")
 # The consumers' own packages are 10 GB and more: make test-consumers installs them, make test says that it did not.
 REQUIRED = frozenset(TIERS) - {"consumers"}
 CONSUMERS = os.environ.get("AIO_TUNED_CONSUMERS") or str(Path(__file__).resolve().parents[1] / "build/consumers")
@@ -42,6 +42,7 @@ STORAGE = (
     Need("losetup", "losetup", "apt-get install mount"),
 )
 NEEDS: Mapping[str, tuple[Need, ...]] = {
+    "repo": (),
     "unit": (),
     "native": (
         Need("cc", "a C compiler", "apt-get install gcc libc6-dev"),

@@ -2,7 +2,7 @@
 
 import sys
 
-from aio_tuned.cli import main
+from aio_tuned.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

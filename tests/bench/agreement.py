@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aio_tuned import stats, summary
-from aio_tuned.model import Setting
+from aio_tuned.model.setting import Setting
+from aio_tuned.report.terminal import summary
+from aio_tuned.search.taint import taint_reason
 from bench.rounds import ALIKE, Reference, pairs, single_visits
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def _show_reference(course: Course, reference: Reference) -> None:
         sum(value >= top - np.log1p(ALIKE) for value in reference.values),
         f"{np.exp(top - reference.values.min()):.2f}",
         f"{np.exp(np.ptp(reference.levels)):.2f}",
-        sum(bool(stats.taint(visit)) for visit in course.visits),
+        sum(bool(taint_reason(visit)) for visit in course.visits),
     )
 
 

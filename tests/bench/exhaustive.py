@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aio_tuned import plan, stats, sysfs
+from aio_tuned.devices import sysfs
+from aio_tuned.devices.probe import survey
 from aio_tuned.errors import TargetError
-from aio_tuned.helper import Helper, arguments, find
-from aio_tuned.model import Request, Skip
-from aio_tuned.survey import survey
+from aio_tuned.helper.process import Helper, find
+from aio_tuned.helper.protocol import arguments
+from aio_tuned.model.measurement import Request
+from aio_tuned.model.target import Skip
+from aio_tuned.search import grid
+from aio_tuned.search.taint import taint_reason
 
 if TYPE_CHECKING:
     import random
@@ -18,8 +22,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from aio_tuned.config import Config
-    from aio_tuned.model import Direction, Point, Sample, Setting
+    from aio_tuned.config.load import Config
+    from aio_tuned.model.measurement import Point, Sample
+    from aio_tuned.model.setting import Direction, Setting
 
 # A visit that others have disturbed is made again so often; the last one counts, and the table says how many.
 _MOST_TRIES = 4
@@ -41,8 +46,8 @@ class Course:
 
     def place(self, setting: Setting) -> int:
         """Which point is the setting's, the same program at this transfer size; ValueError if none is."""
-        programs = [plan.program(point.setting, self.transfer_bytes) for point in self.points]
-        return programs.index(plan.program(setting, self.transfer_bytes))
+        programs = [grid.program(point.setting, self.transfer_bytes) for point in self.points]
+        return programs.index(grid.program(setting, self.transfer_bytes))
 
     @property
     def visits(self) -> list[Sample]:
@@ -105,6 +110,6 @@ class Exhaustive:
             )
             self._next_id += 1
             sample = await self._helper.measure(request)
-            if not stats.taint(sample):
+            if not taint_reason(sample):
                 break
         return sample

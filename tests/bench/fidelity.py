@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from aio_tuned.helper import find
+from aio_tuned.helper.process import find
 from bench.place import working_directory
 from bench.tuned import Tuned, tune
 from native.helper_process import Helper, point

@@ -37,10 +37,12 @@ from typing import TYPE_CHECKING, get_args
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from aio_tuned import cli, config, plan
-from aio_tuned.cli_words import load_config
+from aio_tuned.cli import main as cli_main
+from aio_tuned.cli.arguments import read_config
+from aio_tuned.config.load import Config, lay_grid
 from aio_tuned.errors import AioTunedError
-from aio_tuned.model import Direction, Grid
+from aio_tuned.model.setting import Direction, Grid
+from aio_tuned.search import grid as search_grid
 from bench.agreement import Run, show, to_table
 from bench.exhaustive import Course, Exhaustive
 from bench.place import working_directory
@@ -51,11 +53,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def configured(directory: Path, options: Sequence[str]) -> config.Config:
+def configured(directory: Path, options: Sequence[str]) -> Config:
     """The configuration under which `aio-tuned tune` with those options sweeps, as far as the reference needs it."""
-    parsed = cli.parser().parse_args(["tune", str(directory), *options])
-    known = load_config(parsed)
-    known = dataclasses.replace(known, grid=config.lay_grid(dict(parsed.grid), known.grid))
+    parsed = cli_main.parser().parse_args(["tune", str(directory), *options])
+    known = read_config(parsed)
+    known = dataclasses.replace(known, grid=lay_grid(dict(parsed.grid), known.grid))
     if parsed.drop_caches is not None:
         known = dataclasses.replace(known, drop_caches=parsed.drop_caches)
     if (budget := parsed.write_budget) is not None:  # the size of the scratch file hangs on it
@@ -72,7 +74,7 @@ def course(direction: Direction, sweep: Tuned, grid: Grid) -> Course:
         transfer_bytes=transfer_bytes,
         visit_ns=like["min_ns"],
         visit_bytes=like["max_bytes"],
-        points=plan.points(plan.settings(grid), transfer_bytes),
+        points=search_grid.points(search_grid.settings(grid), transfer_bytes),
     )
 
 

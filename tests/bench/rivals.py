@@ -10,8 +10,10 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from aio_tuned import choose, stats
-from aio_tuned.model import Request, Setting
+from aio_tuned.model.measurement import Request
+from aio_tuned.model.setting import Setting
+from aio_tuned.search import choose, estimate
+from aio_tuned.search.taint import taint_reason
 from bench.trial import FILL_BYTES, TOLERANCE, regret
 from fakes.simulated.drive import Drive
 from fakes.simulated.models import NAMED
@@ -20,8 +22,9 @@ from fakes.simulated.truth import SETTINGS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from aio_tuned.model import Direction, Phase, Point, Sample
-    from aio_tuned.sweep import Outcome
+    from aio_tuned.model.measurement import Phase, Point, Sample
+    from aio_tuned.model.setting import Direction
+    from aio_tuned.sweep.order import Outcome
     from bench.trial import Trial
 
 PASSES = (1, 2, 3, 5, 8, 12, 20, 30)
@@ -102,7 +105,7 @@ class _Means:
         self._sums: dict[Setting, tuple[float, int]] = {}
 
     def add(self, sample: Sample) -> None:
-        if not stats.taint(sample):
+        if not taint_reason(sample):
             total, count = self._sums.get(sample.request.setting, (0.0, 0))
             self._sums[sample.request.setting] = (total + math.log(sample.bytes_per_s), count + 1)
 
@@ -187,7 +190,7 @@ def exhaustive(bench: _Bench, phase: Phase, passes: Sequence[int] = PASSES) -> I
             means.add(samples[-1])
         if number in passes:
             yield bench.played("exhaustive, highest", means.best(), number)
-            chosen = choose.choose(stats.curve(phase, samples), TOLERANCE).stats
+            chosen = choose.choose(estimate.curve(phase, samples), TOLERANCE).stats
             yield bench.played("exhaustive, our rule", chosen.point.setting, number)
 
 

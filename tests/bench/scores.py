@@ -12,7 +12,7 @@ from bench.trial import aliases
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from aio_tuned.model import Direction, Setting
+    from aio_tuned.model.setting import Direction, Setting
     from bench.rivals import Played
     from bench.trial import Found, Trial
 

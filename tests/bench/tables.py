@@ -6,7 +6,7 @@ import math
 import statistics
 from typing import TYPE_CHECKING, TypeVar, get_args
 
-from aio_tuned.model import Direction
+from aio_tuned.model.setting import Direction
 from bench import scores
 from bench.rivals import Played
 from bench.scores import Pick

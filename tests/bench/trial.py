@@ -10,19 +10,22 @@ from functools import lru_cache
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from aio_tuned import choose, plan, stats
-from aio_tuned.config import Config
+from aio_tuned.config.load import Config
 from aio_tuned.errors import AioTunedError
-from aio_tuned.model import Setting
-from aio_tuned.sweep import Order, sweep
+from aio_tuned.model.setting import Setting
+from aio_tuned.search import choose, estimate, grid
+from aio_tuned.search.taint import clean_samples, is_counted
+from aio_tuned.sweep.order import Order
+from aio_tuned.sweep.run import run_sweep
 from fakes.simulated.drive import Drive
 from fakes.simulated.helper import SimulatedHelper
 from fakes.simulated.models import NAMED
 from fakes.simulated.truth import SETTINGS, TRANSFER_BYTES, rows, truth
 
 if TYPE_CHECKING:
-    from aio_tuned.model import Choice, Direction
-    from aio_tuned.sweep import Outcome, PhaseOutcome
+    from aio_tuned.model.curve import Choice
+    from aio_tuned.model.setting import Direction
+    from aio_tuned.sweep.order import Outcome, PhaseOutcome
     from fakes.simulated.model import DriveModel
 
 CONFIG = Config()
@@ -105,8 +108,8 @@ def order(seed: int) -> Order:
 @lru_cache(maxsize=4096)
 def aliases(setting: Setting, transfer_bytes: int) -> frozenset[Setting]:
     """All settings of the grid that are the same program at that transfer size."""
-    program = plan.program(setting, transfer_bytes)
-    return frozenset(each for each in SETTINGS if plan.program(each, transfer_bytes) == program)
+    program = grid.program(setting, transfer_bytes)
+    return frozenset(each for each in SETTINGS if grid.program(each, transfer_bytes) == program)
 
 
 def regret(model: DriveModel, direction: Direction, setting: Setting, transfer_bytes: int) -> float:
@@ -121,7 +124,7 @@ def level_bytes_per_s(drive: Drive, setting: Setting, phase: PhaseOutcome) -> fl
     Spells, tails, stalls and bursts are noise, and not in it.
     """
     plan_ = phase.phase
-    counted = [sample.request.id for sample in phase.samples if stats.counts(sample, plan_)]
+    counted = [sample.request.id for sample in phase.samples if is_counted(sample, plan_)]
     climate_log = median(drive.journal[number].climate_log for number in counted)
     row = rows(drive.model, plan_.direction, SETTINGS, plan_.transfer_bytes)[setting]
     return plan_.transfer_bytes * 1e9 / row.transfer_ns * math.exp(row.strain * climate_log)
@@ -130,7 +133,7 @@ def level_bytes_per_s(drive: Drive, setting: Setting, phase: PhaseOutcome) -> fl
 def _found(drive: Drive, outcome: PhaseOutcome) -> Found:
     phase, samples = outcome.phase, outcome.samples
     direction, transfer_bytes = phase.direction, phase.transfer_bytes
-    curve = stats.curve(phase, samples)
+    curve = estimate.curve(phase, samples)
     choice: Choice = choose.choose(curve, TOLERANCE)
     chosen = choice.stats
     setting = chosen.point.setting
@@ -152,7 +155,7 @@ def _found(drive: Drive, outcome: PhaseOutcome) -> Found:
         io_s=sum(sample.elapsed_ns for sample in samples) / 1e9,
         bytes=sum(sample.bytes for sample in samples),
         visits=len(samples),
-        tainted=len(samples) - len(stats.clean(samples)),
+        tainted=len(samples) - len(clean_samples(samples)),
         points=len(curve.points),
         planned=curve.planned,
         noise=curve.noise,
@@ -167,7 +170,7 @@ def run(name: str, seed: int) -> tuple[Trial, Outcome | None]:
     helper = SimulatedHelper(drive, fill_bytes=FILL_BYTES)
     started = time.process_time()
     try:
-        outcome = asyncio.run(sweep(helper.helper, order(seed)))
+        outcome = asyncio.run(run_sweep(helper.helper, order(seed)))
         found = tuple(_found(drive, phase) for phase in outcome.phases)
     except AioTunedError as error:
         return Trial(model=name, seed=seed, error=str(error)), None

@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aio_tuned.helper import find
+from aio_tuned.helper.process import find
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,7 @@ import jsonschema
 import pytest
 
 import storage
-from aio_tuned.helper import find
+from aio_tuned.helper.process import find
 from daemon.cli_process import Cli
 from daemon.daemon_process import FAKE, Daemon
 from daemon.loop_drive import LoopDrive

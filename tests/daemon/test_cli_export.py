@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aio_tuned import consumers
-from aio_tuned.model import Skipped
+from aio_tuned.model.profile import Skipped
 from daemon.publishing import publish
-from unit import builders
+from unit.support import builders
 
 if TYPE_CHECKING:
     from collections.abc import Callable

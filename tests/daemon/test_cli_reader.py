@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import storage
-from aio_tuned.model import Skipped
+from aio_tuned.model.profile import Skipped
 from daemon.cli_process import START_S, Cli
 from daemon.publishing import publish
 

@@ -81,7 +81,7 @@ def worker_and_helper(daemon: Daemon) -> tuple[int, int]:
 
     def both() -> bool:
         nonlocal found
-        for worker in named(daemon.workers(), "aio_tuned.worker"):
+        for worker in named(daemon.workers(), "aio_tuned.service.worker"):
             for helper in named(children(worker), "--max-transfer-bytes="):
                 found = worker, helper
         return found is not None

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aio_tuned.mount_watch import MountWatch
-from aio_tuned.udev_source import UdevSource
+from aio_tuned.devices.mount_monitor import MountWatch
+from aio_tuned.devices.udev_monitor import UdevSource
 from daemon.processes import until
 
 if TYPE_CHECKING:

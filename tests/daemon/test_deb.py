@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from aio_tuned import __version__
-from aio_tuned.config import DEFAULT_PATH
+from aio_tuned.config.load import DEFAULT_PATH
 from documents import links
 
 ROOT = Path(__file__).parents[2]

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aio_tuned import exposition
+from aio_tuned.service.monitoring import prometheus
 from daemon.processes import until
 from daemon.prometheus import GET, INSTANCE, Monitoring
 from needed import command
-from unit.builders import device, result
-from unit.snapshots import SWEEPING, known, life, seen, snapshot
+from unit.support.builders import device, result
+from unit.support.snapshots import SWEEPING, known, life, seen, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from aio_tuned.snapshot import Seen
+    from aio_tuned.service.monitoring.snapshot import Seen
     from daemon.daemon_process import Daemon
     from daemon.loop_drive import LoopDrive
 
@@ -54,7 +54,7 @@ def promtool(*words: str | Path, given: str = "") -> str:
 
 def show(monitoring: Monitoring, *drives: Seen) -> None:
     """Let node_exporter find these drives."""
-    made = exposition.render(snapshot(*drives), time.time())
+    made = prometheus.render(snapshot(*drives), time.time())
     temporary = monitoring.folder / "metrics.new"
     temporary.write_text(made)
     temporary.rename(monitoring.folder / "metrics.prom")
@@ -83,8 +83,8 @@ def test_promtool_finds_nothing_wrong_with_the_metrics() -> None:
         seen("nvme-sweeping", life=life("sweeping"), sweeping=SWEEPING, next_try="2025-11-23T12:01:00+00:00"),
         seen(device=named),
     )
-    assert promtool("check", "metrics", given=exposition.render(snapshot(*drives), time.time())) == ""
-    assert promtool("check", "metrics", given=exposition.farewell("0.1.0", time.time())) == ""
+    assert promtool("check", "metrics", given=prometheus.render(snapshot(*drives), time.time())) == ""
+    assert promtool("check", "metrics", given=prometheus.farewell("0.1.0", time.time())) == ""
 
 
 def test_the_rules_hold_their_own_test() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import storage
-from aio_tuned.mount_watch import MountWatch
+from aio_tuned.devices.mount_monitor import MountWatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 import storage
-from aio_tuned import profile, reader
+from aio_tuned import reader
 from aio_tuned.errors import NoProfileError, TargetError
+from aio_tuned.profiles import codec
 from daemon.publishing import publish
-from unit import builders
+from unit.support import builders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,7 +35,7 @@ def profiles(tmp_path: Path) -> Path:
     """A folder with the profile of another drive in it."""
     folder = tmp_path / "profiles"
     folder.mkdir(mode=0o755)
-    (folder / "another.toml").write_text(profile.render(builders.profile()))
+    (folder / "another.toml").write_text(codec.render(builders.profile()))
     return folder
 
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aio_tuned.page import figure, pair, single
+from aio_tuned.report.html import comparison, figure
+from aio_tuned.report.html import page as html_page
 from needed import command
-from unit.sweeps import stored
+from unit.support.sweeps import stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,7 +139,7 @@ def browser(log: Path) -> Iterator[Browser]:
 def test_a_browser_shows_the_pages_whole(tmp_path: Path) -> None:
     kept, hostile = stored(pause_s=75.0), stored(read_only=True, model="<script>alert(1)</script>" * 4)
     with figure.drawing():
-        pages = {"single": single.render(kept), "pair": pair.render(kept, hostile)}
+        pages = {"single": html_page.render(kept), "pair": comparison.render(kept, hostile)}
     for name, page in pages.items():
         (tmp_path / f"{name}.html").write_text(page)
     with browser(tmp_path / "chromedriver.log") as shown:

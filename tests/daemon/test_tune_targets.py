@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import storage
-from aio_tuned import archive, sysfs
-from aio_tuned.config import Config
-from aio_tuned.location import device, resolve
+from aio_tuned.config.load import Config
+from aio_tuned.devices import sysfs
+from aio_tuned.devices.resolve import device, resolve
+from aio_tuned.storage import sweep_archive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,7 +96,7 @@ def test_a_second_sweep_is_held_against_the_first(
     assert first["read"]["change"] is None
     assert isinstance(second["read"]["change"], float)
     assert isinstance(second["write"]["change"], float)
-    found = archive.find(Config(profiles=tmp_path, state=quick.out), f"{name}@{first['sweep']}")
+    found = sweep_archive.find(Config(profiles=tmp_path, state=quick.out), f"{name}@{first['sweep']}")
     assert found.path.stem == first["sweep"]
     assert len(found.samples) == found.profile.evidence.visits
     times = [sample.at_s for sample in found.samples if sample.at_s is not None]

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 import storage
-from aio_tuned.udev_source import DeviceEvent, UdevSource
+from aio_tuned.devices.udev_monitor import DeviceEvent, UdevSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from aio_tuned.udev_source import EventSource
+    from aio_tuned.devices.udev_monitor import EventSource
 
 ROOT = Path(__file__).parents[2]
 MIB = 1 << 20
@@ -224,7 +224,7 @@ def test_the_event_loop_sleeps_until_something_happens(source: UdevSource) -> No
 
 
 def test_a_receive_buffer_that_may_not_grow_is_no_reason_to_fail() -> None:
-    program = "from aio_tuned.udev_source import UdevSource\nprint(len(UdevSource().enumerate()) > 0)"
+    program = "from aio_tuned.devices.udev_monitor import UdevSource\nprint(len(UdevSource().enumerate()) > 0)"
     done = subprocess.run(
         ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", sys.executable, "-c", program],
         env={**os.environ, "PYTHONPATH": str(ROOT / "daemon")},

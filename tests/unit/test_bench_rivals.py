@@ -16,10 +16,11 @@ from bench.scores import Rung
 from fakes.simulated.drive import Drive
 from fakes.simulated.models import NAMED
 from fakes.simulated.truth import SETTINGS, truth
-from unit.builders import GIB, MIB, request, setting
+from unit.support.builders import GIB, MIB, request, setting
 
 if TYPE_CHECKING:
-    from aio_tuned.model import Sample, Setting
+    from aio_tuned.model.measurement import Sample
+    from aio_tuned.model.setting import Setting
 
 TABLE = truth(NAMED["pm9a3"], "read")
 

@@ -13,7 +13,7 @@ from bench.scores import Pick
 from fakes.simulated.drive import Drive
 from fakes.simulated.model import Drift
 from fakes.simulated.models import NAMED
-from unit.builders import MIB, request, setting
+from unit.support.builders import MIB, request, setting
 
 DEEP, DEEPER = setting(MIB, 32), setting(MIB, 64)
 

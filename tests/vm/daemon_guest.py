@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from pathlib import Path
 
-    from aio_tuned.events import Happening
+    from aio_tuned.journald.events import Happening
     from vm.rig.bays import Drive
 
 STATE = "/var/lib/aio-tuned"

@@ -125,7 +125,7 @@ class Guest(VM):
 
     def device_name(self, node: str) -> str:
         """The name that aio-tuned would give its profile."""
-        program = "import sys; from pathlib import Path; from aio_tuned.location import device, resolve"
+        program = "import sys; from pathlib import Path; from aio_tuned.devices.resolve import device, resolve"
         program += "; print(device(resolve(Path(sys.argv[1]))).name)"
         return self.sh(["/opt/aio-tuned/bin/python", "-c", program, node]).strip()
 

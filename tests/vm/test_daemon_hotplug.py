@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aio_tuned.events import Happening
+from aio_tuned.journald.events import Happening
 from vm.daemon_guest import SMALL, name_of
 from vm.guest import PROFILES
 

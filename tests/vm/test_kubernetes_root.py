@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aio_tuned.node_features import PREFIX
+from aio_tuned.service.monitoring.node_features import PREFIX
 from manifests import config_text, daemon_config, daemon_pod, workload_pod
 from vm.container_image import disk_image
 from vm.daemon_guest import SMALL, STATE, name_of

@@ -10,7 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from aio_tuned import extra
+from aio_tuned import extras
 from aio_tuned.consumers import jsonc
 from aio_tuned.consumers.document import Member, Node, descend, newline, place, put, quoted
 from aio_tuned.errors import ConfigError
@@ -73,7 +73,7 @@ def _read(text: str, action: str) -> Any:  # noqa: ANN401 - a document or a node
         from ruamel.yaml.error import MarkedYAMLError, YAMLError
     except ImportError:
         raise ConfigError(
-            f"changing a YAML file needs ruamel.yaml: {extra.get('python3-ruamel.yaml', 'ruamel.yaml')}"
+            f"changing a YAML file needs ruamel.yaml: {extras.get('python3-ruamel.yaml', 'ruamel.yaml')}"
         ) from None
     try:
         return getattr(YAML(typ="safe", pure=True), action)(text)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from aio_tuned.model import Sample
+from aio_tuned.model.measurement import Sample
 from fakes.simulated.dice import Dice
 from fakes.simulated.truth import SETTINGS, Row, rows
 from fakes.simulated.weather import Climate, Spells, Stalling, Store
 
 if TYPE_CHECKING:
-    from aio_tuned.model import Direction, Request, Setting
+    from aio_tuned.model.measurement import Request
+    from aio_tuned.model.setting import Direction, Setting
     from fakes.simulated.model import DriveModel
 
 MOST_TRANSFERS = 65536

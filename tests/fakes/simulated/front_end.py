@@ -19,7 +19,8 @@ from fakes.simulated.request_line import BadRequestError, Limits, parse
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from aio_tuned.model import Direction, Sample
+    from aio_tuned.model.measurement import Sample
+    from aio_tuned.model.setting import Direction
     from fakes.simulated.model import DriveModel
 
 DRIVE_VARIABLE, SEED_VARIABLE = "AIO_SWEEP_DRIVE", "AIO_SWEEP_SEED"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from aio_tuned.helper import Hello, Helper
+from aio_tuned.helper.protocol import Hello
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from aio_tuned.model import Request, Sample
+    from aio_tuned.helper.process import Helper
+    from aio_tuned.model.measurement import Request, Sample
     from fakes.simulated.drive import Drive
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from aio_tuned.model import Direction
+    from aio_tuned.model.setting import Direction
 
 Family = Literal["enterprise", "consumer", "qlc", "raid0", "cloud", "virtio"]
 MIB = 1 << 20

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from aio_tuned.model import Direction, Setting
+    from aio_tuned.model.setting import Direction, Setting
     from fakes.simulated.model import DriveModel, Side
 
     Floats = NDArray[np.float64]

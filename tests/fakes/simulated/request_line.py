@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aio_tuned.model import Direction, Request, Setting
+from aio_tuned.model.measurement import Request
+from aio_tuned.model.setting import Direction, Setting
 
 _MOST_LINE_BYTES = 1023
 # key: least, most, default (None: required)

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from aio_tuned.config import Config
-from aio_tuned.plan import settings as settings_of
+from aio_tuned.config.load import Config
+from aio_tuned.search.grid import settings as settings_of
 from fakes.simulated.physics import figures
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from aio_tuned.model import Direction, Setting
+    from aio_tuned.model.setting import Direction, Setting
     from fakes.simulated.model import DriveModel
 
 SETTINGS = settings_of(Config().grid)

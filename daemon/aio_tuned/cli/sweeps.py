@@ -1,0 +1,185 @@
+"""The command line of those who look back: history, report. Arguments only."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aio_tuned.cli.arguments import read_config
+from aio_tuned.errors import Exit, NoProfileError, ProfileError, PublishError, UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Sequence
+
+    from aio_tuned.config.load import Config
+    from aio_tuned.model.profile import Profile
+    from aio_tuned.report.terminal.history import Row
+    from aio_tuned.storage.sweep_archive import Stored
+
+_SWEEP = "a drive's name, a directory, a file, a block device or a profile's file; @TIME names an earlier sweep"
+
+
+def add_commands(commands: Any) -> None:  # noqa: ANN401 - argparse's class of subparsers is private
+    """Add the commands to the parser of the whole command line."""
+    history = commands.add_parser(
+        "history",
+        help="the past sweeps of a drive, and what changed between them",
+        description="List the finished sweeps of TARGET's drive, oldest first: what each gave, and in what it differs"
+        " from the one before. The drive need not be there if it is named as in the list without TARGET: that has a"
+        " line for each drive.",
+    )
+    history.add_argument(
+        "target", nargs="?", metavar="TARGET", help="a drive's name, a profile's file, or any target of tune"
+    )
+    history.add_argument("--out", type=Path, metavar="DIR", help="look where tune --out DIR has put it")
+    history.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    history.set_defaults(run=_history)
+
+    report = commands.add_parser(
+        "report",
+        help="a finished sweep as one HTML page, or two compared",
+        description="Write a page on the last sweep of TARGET's drive: what was chosen and how sure that is, every"
+        " setting, the path of the search, throughput over time. It needs no network and no server; docs/report.md says"
+        " how to read it.",
+    )
+    report.add_argument("target", nargs="?", metavar="TARGET[@TIME]", help=_SWEEP)
+    report.add_argument(
+        "--compare", nargs=2, metavar=("A[@TIME]", "B[@TIME]"), help="two sweeps, or two drives, side by side"
+    )
+    report.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="where to write it (default: <name>-<when>.html here; - for standard output)",
+    )
+    report.add_argument("--out", type=Path, metavar="DIR", help="look where tune --out DIR has put it")
+    report.set_defaults(run=_report)
+
+
+def _config(arguments: argparse.Namespace) -> Config:
+    config = read_config(arguments)
+    return replace(config, profiles=arguments.out, state=arguments.out) if arguments.out else config
+
+
+@contextlib.contextmanager
+def _printing() -> Iterator[None]:
+    """Where standard output is written to. PublishError if it is full; one that nobody reads is cli.main's matter."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What is still buffered must not fail again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise PublishError(f"standard output: cannot be written: {error.strerror}") from None
+
+
+def _rows(paths: tuple[Path, ...], broken: list[ProfileError]) -> tuple[Row, ...]:
+    """The rows of a drive's sweeps; files that are no profiles are left out and told of."""
+    from aio_tuned.profiles.files import load_profile
+    from aio_tuned.report.terminal import history as terminal_history
+    from aio_tuned.storage import sweep_archive
+
+    found: dict[str, Profile] = {}
+    for path in paths:
+        try:
+            measured = load_profile(path)
+            found[sweep_archive.stamp(measured)] = measured
+        except ProfileError as error:
+            broken.append(error)
+    return terminal_history.rows(found)
+
+
+def _history(arguments: argparse.Namespace) -> int:
+    from aio_tuned.report.terminal import history as terminal_history
+    from aio_tuned.storage import sweep_archive
+
+    config = _config(arguments)
+    if arguments.target:
+        head, at = sweep_archive.split(config, arguments.target)
+        if at:
+            raise UsageError(f"{arguments.target}: history lists every sweep and takes no @TIME: name {head} alone")
+        named = sweep_archive.drive(config, head)
+        listed = {named.name: sweep_archive.sweeps(named)}
+    else:
+        listed = {name: sweep_archive.list_of(config.state, name) for name in sweep_archive.names(config.state)}
+    if not listed:
+        raise NoProfileError(f"{config.state} has no finished sweep of any drive: run aio-tuned tune TARGET")
+    broken: list[ProfileError] = []
+    histories = {name: found for name, paths in listed.items() if (found := _rows(paths, broken))}
+    with _printing():
+        if arguments.json:
+            table = [{"drive": name, "sweeps": [asdict(row) for row in found]} for name, found in histories.items()]
+            print(json.dumps(table, indent=2))
+        elif arguments.target:
+            for name, found in histories.items():
+                terminal_history.show(name, found)
+        elif histories:
+            terminal_history.show_drives(histories)
+    # One torn file must not hide the others.
+    for problem in broken:
+        print(f"aio-tuned: {problem}", file=sys.stderr)
+    return Exit.DATA if broken else Exit.OK
+
+
+def _file_name(sweeps: Sequence[Stored]) -> str:
+    from aio_tuned.storage import sweep_archive
+
+    words = []
+    for sweep in sweeps:
+        measured = sweep.profile.evidence.measured_at is not None
+        words += [sweep.profile.device.name, sweep_archive.stamp(sweep.profile) if measured else "unmeasured"]
+    return "-".join(words).replace("/", "_") + ".html"
+
+
+def _write(page: str, path: Path) -> None:
+    """As a shell's > does: a new file has the user's mask, a link's target is meant; but whole or not at all."""
+    from aio_tuned.storage import atomic_file
+
+    # Not Path's questions, which raise where a folder may not be searched.
+    new = not os.path.exists(path)  # noqa: PTH110
+    # Renaming over it would put a file in the place of a device or a pipe.
+    if not new and not os.path.isfile(path):  # noqa: PTH113
+        raise UsageError(f"-o {path}: not a regular file; -o - writes to standard output")
+    try:
+        with path.open("ab"):
+            pass
+    except OSError as error:
+        raise PublishError(f"{path}: cannot be written: {error.strerror}") from None
+    try:
+        atomic_file.rewrite(path, page)
+    except PublishError:
+        if new:
+            path.resolve().unlink(missing_ok=True)
+        raise
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    if (arguments.target is None) == (arguments.compare is None):
+        raise UsageError("report takes one TARGET, or --compare A B: aio-tuned history lists them")
+    from aio_tuned.report.html import comparison, figure
+    from aio_tuned.report.html import page as html_page
+    from aio_tuned.storage import sweep_archive
+
+    config = _config(arguments)
+    sweeps = [sweep_archive.find(config, target) for target in arguments.compare or [arguments.target]]
+    for problem in (each for sweep in sweeps for each in sweep.torn):
+        print(f"aio-tuned: {problem}: the sweep before it is shown", file=sys.stderr)
+    with figure.drawing():
+        page = comparison.render(*sweeps) if arguments.compare else html_page.render(sweeps[0])
+    if arguments.output == "-":
+        with _printing():
+            sys.stdout.buffer.write(page.encode())
+        return Exit.OK
+    path = Path(arguments.output or _file_name(sweeps))
+    _write(page, path)
+    with _printing():
+        print(path)
+    return Exit.OK

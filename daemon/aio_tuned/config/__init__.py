@@ -1,0 +1,1 @@
+"""The configuration: its keys, their parsers, and which drives are tuned."""

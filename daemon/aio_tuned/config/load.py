@@ -1,0 +1,241 @@
+"""The configuration: /etc/aio-tuned/aio-tuned.conf and its drop-ins -> Config. Unknown keys are errors."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from aio_tuned.config.device_rules import PATTERN_KEYS, MatchRule
+from aio_tuned.config.parsing import (
+    SETTING_KEYS,
+    absolute_path,
+    celsius,
+    day_spans,
+    duration_s,
+    flag,
+    minutes_s,
+    moment_s,
+    name_or_path,
+    number,
+    path_or_none,
+    pattern,
+    several,
+    size_bytes,
+    table,
+    whole,
+    word,
+)
+from aio_tuned.errors import ConfigError
+from aio_tuned.model.measurement import DropCaches
+from aio_tuned.model.profile import Effort
+from aio_tuned.model.setting import Grid
+from aio_tuned.model.target import RawWrite
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import time
+
+Siblings = Literal["check", "full"]
+KernelChange = Literal["minor", "exact", "never"]
+
+DEFAULT_PATH = Path("/etc/aio-tuned/aio-tuned.conf")
+
+
+def _key(section: str, parse: Callable[[object], Any], default: object, none: str = "") -> Any:  # noqa: ANN401 - as dataclasses.field
+    return field(default=default, metadata={"section": section, "parse": parse, "none": none})
+
+
+GRID_KEYS: Mapping[str, Callable[[object], tuple[Any, ...]]] = {
+    key: several(parse_config) for key, parse_config in SETTING_KEYS.items()
+}
+_RULE_KEYS: Mapping[str, Callable[[object], Any]] = {**dict.fromkeys(PATTERN_KEYS, pattern), "tune": flag}
+_IO_PRIORITIES = ("none", *(f"best-effort:{level}" for level in range(8)), "idle")
+_DEFAULT_GRID = Grid(
+    block_size=(128 << 10, 256 << 10, 512 << 10, 1 << 20),
+    queue_depth=(4, 8, 16, 32, 64),
+    io_parallelism=(1, 2, 4, 8),
+    overlap_events=(True, False),
+    single_submit=(True, False),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Every setting of the configuration file, parsed; etc/aio-tuned.conf documents each.
+
+    Each field's metadata names its section in the file, the function that parses it (ValueError if it cannot) and the
+    word that stands for None there.
+    """
+
+    grid: Grid = _DEFAULT_GRID
+    match: tuple[MatchRule, ...] = ()
+
+    transfer_bytes: int = _key("sweep", size_bytes, 256 << 20)
+    span_bytes: int = _key("sweep", size_bytes, 1 << 30)
+    drop_caches: DropCaches = _key("sweep", word(*get_args(DropCaches)), "auto")
+    effort: Effort = _key("sweep", word(*get_args(Effort)), "default")
+    time_budget: float = _key("sweep", duration_s, 150.0)
+    write_budget: int = _key("sweep", size_bytes, 64 << 30)
+    write_budget_percent: float = _key("sweep", number(0.01, 100), 1.0)
+    write_budget_floor: int = _key("sweep", size_bytes, 8 << 30)
+
+    tolerance_percent: float = _key("choose", number(0.1, 20), 1.0)
+    read_weight: float = _key("choose", number(0, 1), 0.5)
+
+    raw_write: RawWrite = _key("safety", word(*get_args(RawWrite)), "never")
+
+    settle: float = _key("daemon", moment_s, 2.0)
+    siblings: Siblings = _key("daemon", word(*get_args(Siblings)), "check")
+    kernel_change: KernelChange = _key("daemon", word(*get_args(KernelChange)), "minor")
+    retry_first: float = _key("daemon", duration_s, 60.0)
+    retry_most: float = _key("daemon", duration_s, 6 * 3600.0)
+
+    busy_bytes_per_s: int = _key("manners", size_bytes, 16 << 20)
+    busy_pressure_percent: float = _key("manners", number(0, 100), 10.0)
+    least_pause: float = _key("manners", duration_s, 10.0)
+    most_hold: float = _key("manners", duration_s, 60.0)
+    quiet_hours: tuple[tuple[time, time], ...] = _key("manners", day_spans, ())
+    nice: int = _key("manners", whole(0, 19), 10)
+    io_priority: str = _key("manners", word(*_IO_PRIORITIES), "best-effort:7")
+    most_celsius: float | None = _key("manners", celsius, None, none="drive")
+    write_budget_per_day: int = _key("manners", size_bytes, 128 << 30)
+
+    metrics: Path | None = _key("publish", name_or_path, Path("metrics.prom"), none="none")
+    node_features: Path | None = _key("publish", path_or_none, None, none="none")
+    node_features_expiry: float = _key("publish", minutes_s, 3600.0)
+
+    profiles: Path = _key("paths", absolute_path, Path("/etc/aio-tuned"))
+    state: Path = _key("paths", absolute_path, Path("/var/lib/aio-tuned"))
+    runtime: Path = _key("paths", absolute_path, Path("/run/aio-tuned"))
+
+    @property
+    def metrics_file(self) -> Path | None:
+        """Where the metrics go; one that has no folder goes into `state`."""
+        return self.metrics and self.state / self.metrics
+
+    def write_budget_bytes(self, device_bytes: int) -> int:
+        """Bytes that one sweep may write to a device of that size.
+
+        One percent of a small drive would not pay for measuring every point once (300 points of 16 MiB are 5 GiB),
+        hence the floor: 8 GiB are 3 % of one overwrite of a 250 GB drive, which is rated for hundreds.
+        """
+        share = int(device_bytes * self.write_budget_percent / 100)
+        return min(self.write_budget, max(share, self.write_budget_floor))
+
+
+def _sections() -> dict[str, dict[str, Callable[[object], Any]]]:
+    """The parser of every key, by section and key."""
+    known: dict[str, dict[str, Callable[[object], Any]]] = {}
+    for item in fields(Config):
+        if "section" in item.metadata:
+            known.setdefault(item.metadata["section"], {})[item.name] = item.metadata["parse"]
+    return known
+
+
+def lay_grid(given: Mapping[str, object], base: Grid) -> Grid:
+    """The grid with the parameters that `given` names replaced; ValueError names the key."""
+    return replace(base, **table(given, GRID_KEYS))
+
+
+def _rules(given: object) -> tuple[MatchRule, ...]:
+    """The [[match]] tables of one file; ValueError names the key, or what a rule lacks."""
+    if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
+        raise ValueError("each rule is a table of its own: write [[match]], with two brackets")
+    return tuple(_rule(item, place) for place, item in enumerate(given, start=1))
+
+
+def _rule(given: Mapping[str, object], place: int) -> MatchRule:
+    try:
+        parsed = table(given, _RULE_KEYS)
+    except ValueError as error:
+        raise ValueError(f"rule {place}: {error}") from None
+    if "tune" not in parsed:
+        raise ValueError(f"rule {place} lacks tune: say whether it asks for a drive (true) or leaves it alone (false)")
+    if len(parsed) == 1:
+        raise ValueError(f"rule {place} names no drive: give it one of {', '.join(PATTERN_KEYS)}")
+    return MatchRule(**parsed)
+
+
+def parse_config(text: str, origin: str, base: Config | None = None) -> Config:
+    """The configuration of one file's text laid over `base`; ConfigError names the origin, the key and the mend.
+
+    Values replace those of `base`; [[match]] rules come after its rules.
+    """
+    config = base or Config()
+    try:
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # numbers of 5,000 digits and 1,000 brackets are no TOMLDecodeError
+        raise ConfigError(f"{origin}: not valid TOML: {error}") from None
+    known = _sections()
+    changes: dict[str, Any] = {}
+    for section, given in document.items():
+        try:
+            if section == "match":
+                changes["match"] = config.match + _rules(given)
+                continue
+            if section not in ("grid", *known) or not isinstance(given, dict):
+                names = ", ".join(("grid", "match", *known))
+                raise ConfigError(f"{origin}: unknown section [{section}]: the sections are {names}")
+            if section == "grid":
+                changes["grid"] = lay_grid(given, config.grid)
+            else:
+                changes |= table(given, known[section])
+        except ValueError as error:
+            raise ConfigError(f"{origin}: [{section}] {error}") from None
+    return replace(config, **changes)
+
+
+def config_sources(path: Path) -> tuple[Path, ...]:
+    """The files that make up the configuration at `path`, in the order in which they are laid over each other."""
+    # Editors leave hidden files and links there.
+    drop_ins = sorted(found for found in Path(f"{path}.d").glob("*.conf") if not found.name.startswith("."))
+    return (*((path,) if path.exists() else ()), *drop_ins)
+
+
+def load_config(path: Path = DEFAULT_PATH, *, must_exist: bool = False) -> Config:
+    """The configuration at `path` with its drop-ins (`path`.d/*.conf, in name order); defaults where there is none."""
+    try:
+        if must_exist and not path.exists():
+            raise ConfigError(f"{path}: no such file")
+        found = config_sources(path)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    config = Config()
+    for source in found:
+        try:
+            text = source.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{source}: cannot be read: {error}") from None
+        config = parse_config(text, str(source), config)
+    return config
+
+
+def _shown(value: object, none: str) -> str:
+    """A value as its file would have it; `none` stands for None."""
+    if value is None:
+        return none
+    if isinstance(value, tuple):  # quiet_hours
+        return ", ".join(f"{start:%H:%M}-{end:%H:%M}" for start, end in value) or "none"
+    return str(value)
+
+
+def describe_config(config: Config) -> str:
+    """The configuration as it takes effect, one `section.key = value` a line; match rules by number, first to last."""
+    lines = [
+        f"grid.{item.name} = {', '.join(str(value).lower() for value in getattr(config.grid, item.name))}"
+        for item in fields(config.grid)
+    ]
+    lines += [f"match.{place} = {rule}" for place, rule in enumerate(config.match, start=1)]
+    lines += [
+        f"{item.metadata['section']}.{item.name} = {_shown(getattr(config, item.name), item.metadata['none'])}"
+        for item in fields(config)
+        if "section" in item.metadata
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,126 @@
+"""Device + Usage + Policy -> Target | Skip: where a sweep may write, and where never. Pure; README has the table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aio_tuned.model.target import Skip, Target
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aio_tuned.model.device import Device, Mount, Usage
+    from aio_tuned.model.target import Policy
+
+# The scratch file takes at most this part of what is free, so that the workload is never the one that runs out.
+_FREE_SHARE = 4
+_MIB = 1 << 20
+# A drive answers for never-written blocks without its flash. A tenth of them makes reads some 10 % too fast; a few zero
+# blocks are in any data.
+_ZERO_SHARE = 0.1
+
+
+def on_filesystem(mount: Mount | None, directory: Path | None, *, raw: bool) -> bool:
+    """Whether the sweep is to go to a scratch file in the mount rather than to the device itself.
+
+    A device whose filesystem is mounted read-only is read raw; a directory in one was asked for by name.
+    """
+    return mount is not None and not raw and not (mount.read_only and directory is None)
+
+
+def decide(device: Device, usage: Usage, policy: Policy, directory: Path | None = None) -> Target | Skip:
+    """Where to sweep the device, or why not to.
+
+    `directory` is where in `usage.mount` the scratch file goes (default: the mount point). With `policy.raw` the
+    device itself is read even where a filesystem of it is mounted.
+    """
+    if device.hidden:
+        return Skip(
+            reason=f"{device.sys_name} is a hidden path of a multipath namespace: the namespace's head is tuned"
+        )
+    if usage.holders and directory is None and not policy.raw:
+        return Skip(
+            reason=f"{device.sys_name} is a member of {', '.join(usage.holders)}: tune the volume, or pass --raw to"
+            " sweep reads of the member itself"
+        )
+    if on_filesystem(usage.mount, directory, raw=policy.raw):
+        return _on_filesystem(usage, policy, directory)
+    if usage.swap:
+        return Skip(reason=f"{device.sys_name} is in use as swap")
+    if device.read_only and not policy.raw:
+        return Skip(reason=f"{device.sys_name} is read-only; pass --raw to sweep its reads")
+    return _on_device(device, usage, policy)
+
+
+def _on_filesystem(usage: Usage, policy: Policy, directory: Path | None) -> Target | Skip:
+    mount = usage.mount
+    assert mount is not None  # noqa: S101 - the caller's condition
+    if mount.read_only:
+        return Skip(
+            reason=f"{mount.point} is mounted read-only, so there is no place for a scratch file: pass --raw to sweep"
+            " reads of the device itself"
+        )
+    span = min(policy.span_bytes, usage.free_bytes // _FREE_SHARE) // _MIB * _MIB
+    if span < policy.least_span_bytes:
+        return Skip(
+            reason=f"{mount.point} has {usage.free_bytes // _MIB} MiB free; the scratch file takes a quarter of that at"
+            f" most and needs {policy.least_span_bytes // _MIB} MiB: free some space, or pass --raw to sweep reads of"
+            " the device itself"
+        )
+    return Target(
+        kind="scratch",
+        path=directory or mount.point,
+        span_bytes=span,
+        filesystem=mount.filesystem,
+        no_write="asked for reads only (--read-only)" if policy.read_only else "",
+    )
+
+
+def _no_raw_write(device: Device, usage: Usage, policy: Policy) -> str:
+    """Why the raw device is not written; "" only for a blank whole disk that the operator gave leave to write."""
+    if policy.read_only:
+        return "asked for reads only (--read-only)"
+    if usage.mounted_at or usage.mount is not None:
+        where = ", ".join(usage.mounted_at) or str(usage.mount.point if usage.mount else "")
+        return f"mounted at {where}: writes go through the filesystem, without --raw"
+    if usage.holders:
+        return f"in use by {', '.join(usage.holders)}"
+    if usage.partitions:
+        return f"holds partitions ({', '.join(usage.partitions)})"
+    if usage.signatures:
+        return f"not blank: holds {', '.join(usage.signatures)}"
+    if not usage.blank:
+        return "not blank: holds data without a known signature"
+    if usage.raw_node != device.node:
+        return "a part of a disk is never written"
+    if device.read_only:
+        return "the device is read-only"
+    if policy.raw_write != "blank":
+        return 'not mounted: writes need a filesystem, or raw_write = "blank" in the configuration'
+    return ""
+
+
+def _on_device(device: Device, usage: Usage, policy: Policy) -> Target | Skip:
+    node = usage.raw_node or device.node
+    size = usage.raw_size_bytes or device.size_bytes
+    span = min(policy.span_bytes, (size - usage.raw_offset_bytes)) // _MIB * _MIB
+    if span < policy.least_span_bytes:
+        return Skip(
+            reason=f"{node} is too small: {size // _MIB} MiB, where a sweep needs {policy.least_span_bytes // _MIB} MiB"
+        )
+    no_write = _no_raw_write(device, usage, policy)
+    provisional = ""
+    if no_write and usage.zero_share > _ZERO_SHARE:
+        # A drive answers reads of blocks that were never written, or were trimmed, without touching its flash.
+        provisional = (
+            f"{usage.zero_share:.0%} of the blocks read hold only zeros: a drive may serve never-written blocks without"
+            " its flash, so reads may be slower once there is data"
+        )
+    return Target(
+        kind="device",
+        path=node,
+        span_bytes=span,
+        offset_bytes=usage.raw_offset_bytes,
+        no_write=no_write,
+        provisional=provisional,
+    )

@@ -1,0 +1,72 @@
+"""Facts -> Device: who a drive is, by what stays with it over reboots, slots and kernel names. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aio_tuned.devices.names import clean_text, device_node, id_and_name
+from aio_tuned.model.device import Device, Queue
+from aio_tuned.model.profile import DeviceInfo, Fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def device(facts: Mapping[str, str], queue: Queue) -> Device:
+    """The device that the facts of sysfs.facts() describe."""
+    identifier, name = id_and_name(facts)
+    numa = facts.get("numa_node", "")
+    return Device(
+        id=identifier,
+        name=name,
+        sys_name=facts["sys_name"],
+        node=device_node(facts["sys_name"]),
+        device_number=facts["device_number"],
+        size_bytes=int(facts.get("size", "0")) * 512,
+        logical_block_bytes=int(facts.get("logical_block_size", "512")),
+        read_only=facts.get("ro") == "1",
+        hidden=facts.get("hidden") == "1",
+        diskseq=int(facts["diskseq"]) if facts.get("diskseq", "").isdigit() else None,
+        model=clean_text(facts.get("model", "")),
+        serial=clean_text(facts.get("serial", "")),
+        firmware=clean_text(facts.get("firmware", "")),
+        nsid=int(facts["nsid"]) if facts.get("nsid", "").isdigit() else None,
+        transport=facts.get("transport", ""),
+        pcie_link=facts.get("pcie_link", ""),
+        # -1: the platform does not say
+        numa_node=int(numa) if numa.isdigit() else None,
+        members=tuple(facts.get("members", "").split()),
+        queue=queue,
+    )
+
+
+def info(device: Device) -> DeviceInfo:
+    """The drive as its profile names it."""
+    return DeviceInfo(
+        id=device.id,
+        name=device.name,
+        model=device.model,
+        serial=device.serial,
+        firmware=device.firmware,
+        nsid=device.nsid,
+        size_bytes=device.size_bytes,
+        logical_block_bytes=device.logical_block_bytes,
+        transport=device.transport,
+        pcie_link=device.pcie_link,
+        numa_node=device.numa_node,
+        members=device.member_names,
+    )
+
+
+def fingerprint(device: Device, filesystem: str, kernel_release: str) -> Fingerprint:
+    """What the numbers of a sweep depend on; `filesystem` is "" for the raw device, and where it is not known."""
+    return Fingerprint(
+        firmware=device.firmware,
+        pcie_link=device.pcie_link,
+        logical_block_bytes=device.logical_block_bytes,
+        max_sectors_kb=device.queue.max_sectors_kb,
+        nr_requests=device.queue.nr_requests,
+        scheduler=device.queue.scheduler,
+        filesystem=filesystem,
+        kernel=".".join(kernel_release.split(".")[:2]),
+    )

@@ -1,0 +1,71 @@
+"""Adapter: a lock on the whole device for as long as a sweep lasts."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from aio_tuned.devices import sysfs
+from aio_tuned.errors import BusyError, TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from aio_tuned.model.device import Device
+
+
+_TRIES = 10
+_PAUSE_S = 0.1
+
+
+def check_same(device: Device) -> None:
+    """TargetError if the kernel's number of the disk has changed: it was pulled, and another took its name."""
+    if sysfs.diskseq(device.device_number) != device.diskseq:
+        raise TargetError(
+            f"{device.node} is not the disk any more that it was when the sweep began: nothing is published"
+        )
+
+
+@contextmanager
+def lock_device(device: Device) -> Iterator[None]:
+    """Hold flock(LOCK_EX) on the device node, as systemd's BLOCK_DEVICE_LOCKING asks of whoever is busy with a disk.
+
+    It keeps a second sweep and partitioning tools away, and udev from probing; it goes with the process. The members
+    of a volume are held too: two volumes on one drive would disturb each other. BusyError if somebody holds one.
+    """
+    with ExitStack() as held:
+        for node in (device.node, *(device.node.parent / name for name in device.members)):
+            held.enter_context(_lock(node))
+        check_same(device)
+        yield
+
+
+@contextmanager
+def _lock(node: Path) -> Iterator[None]:
+    """One node's lock. Where it may not be opened or is not there (no root, a container) the sweep goes on without."""
+    try:
+        descriptor = os.open(node, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (PermissionError, FileNotFoundError):
+        yield
+        return
+    except OSError as error:
+        raise TargetError(f"{node}: {error.strerror}") from None
+    try:
+        # udev locks a disk for moments while it probes it.
+        for attempt in range(_TRIES):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if attempt == _TRIES - 1:
+                    raise BusyError(
+                        f"{node} is locked: another sweep or a partitioning tool is busy with it; try again later"
+                    ) from None
+                time.sleep(_PAUSE_S)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,196 @@
+"""Adapter: /proc/self/mountinfo, and which filesystem a path is on."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aio_tuned.errors import TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aio_tuned.model.device import Mount
+
+_ESCAPE = re.compile(r"\\([0-7]{3})")
+_NUMBER = re.compile(r"[0-9]+:[0-9]+", re.ASCII)
+# linux/btrfs.h: the ioctl that anybody may use on a directory, the size of its answer, and where the uuid stands there.
+_BTRFS_IOC_FS_INFO = 0x8400941F
+_BTRFS_INFO_BYTES = 1024
+_BTRFS_UUID = slice(16, 32)
+# Filesystems that are not on a block device of this machine; the rest of them have device number 0:N too, and are
+# refused all the same.
+_NO_DEVICE = {
+    "tmpfs": "lives in memory",
+    "ramfs": "lives in memory",
+    "nfs": "is a network filesystem",
+    "nfs4": "is a network filesystem",
+    "cifs": "is a network filesystem",
+    "smb3": "is a network filesystem",
+    "ceph": "is a network filesystem",
+    "9p": "is the host's, not this machine's",
+    "virtiofs": "is the host's, not this machine's",
+    "zfs": "does its own caching and volume management, which no block device shows",
+}
+
+
+def unescape(text: str) -> str:
+    """Undo the kernel's octal escapes; it makes them for ASCII only (blank, tab, newline, backslash, #)."""
+    return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), text)
+
+
+def parse(text: str) -> tuple[Mount, ...]:
+    """The mounts of a mountinfo text (proc(5)); lines that are not of its format are left out."""
+    from aio_tuned.model.device import Mount  # the reader does without most often, and loads in a moment
+
+    mounts = []
+    for line in text.split("\n"):  # not splitlines(): a name may hold any other line end
+        left, separator, right = line.partition(" - ")
+        head, tail = left.split(" "), right.split(" ", 2)
+        if not separator or len(head) < 6 or len(tail) < 3 or not (head[0].isascii() and head[0].isdigit()):  # noqa: PLR2004 - proc(5)
+            continue
+        if not _NUMBER.fullmatch(head[2]):  # it becomes a part of a path
+            continue
+        options = (*head[5].split(","), *tail[2].split(","))
+        mounts.append(
+            Mount(
+                id=int(head[0]),
+                device_number=head[2],
+                root=unescape(head[3]),
+                point=Path(unescape(head[4])),
+                read_only="ro" in options,
+                filesystem=tail[0],
+                source=unescape(tail[1]),
+                options=tuple(unescape(option) for option in options),
+            )
+        )
+    return tuple(mounts)
+
+
+def read(proc: Path = Path("/proc")) -> tuple[Mount, ...]:
+    """The mounts of this process's namespace."""
+    # As bytes: reading as text would turn a carriage return in a name into a newline.
+    return parse((proc / "self/mountinfo").read_bytes().decode("utf-8", "surrogateescape"))
+
+
+def of_path(path: Path, mounts: Sequence[Mount], proc: Path = Path("/proc")) -> Mount:
+    """The mount that `path` is on, by the kernel's own mount id, which is exact where mounts are stacked or bound."""
+    descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        info = (proc / f"self/fdinfo/{descriptor}").read_text(encoding="ascii")
+    finally:
+        os.close(descriptor)
+    found = re.search(r"^mnt_id:\s*(\d+)$", info, re.MULTILINE)
+    for mount in mounts:
+        if found and mount.id == int(found[1]):
+            return mount
+    raise TargetError(f"{path}: its mount is not in {proc}/self/mountinfo")
+
+
+def _overlay_upper(mount: Mount) -> Path | None:
+    for option in mount.options:
+        if option.startswith("upperdir="):
+            return Path(option.removeprefix("upperdir="))
+    return None
+
+
+def _is_upper(upper: Path, path: Path) -> bool:
+    """Whether that directory, by the name that the mount's options have for it, can be the overlay's upper one.
+
+    They were written in another namespace, perhaps, where that name was another directory's. Overlayfs answers
+    statfs(2) with what its upper filesystem answers.
+    """
+    if not upper.is_dir():
+        return False
+    ours, theirs = os.statvfs(path), os.statvfs(upper)
+    return (ours.f_bsize, ours.f_blocks, ours.f_files) == (theirs.f_bsize, theirs.f_blocks, theirs.f_files)
+
+
+def block_device_number(
+    path: Path, mounts: Sequence[Mount], sys: Path, proc: Path = Path("/proc")
+) -> tuple[str, Mount]:
+    """The device number ("259:1") of the block device that `path`'s filesystem is on, and the mount that it is.
+
+    Overlayfs leads to its upper directory, btrfs (whose own number is anonymous) to its one device. TargetError says
+    why there is none.
+    """
+    mount = of_path(path, mounts, proc)
+    for _ in range(8):  # overlays of overlays end
+        if mount.filesystem != "overlay":
+            break
+        upper = _overlay_upper(mount)
+        if upper is None or not _is_upper(upper, path):
+            raise TargetError(
+                f"{path} is on an overlay filesystem (a container's root?) whose upper directory"
+                f" {upper or ''} is not visible here: give a directory of a mounted volume, or run on the host"
+            )
+        mount = of_path(upper, mounts, proc)
+    if (sys / "dev/block" / mount.device_number).exists():
+        return mount.device_number, mount
+    if mount.filesystem in _NO_DEVICE:
+        raise TargetError(
+            f"{path} is on {mount.filesystem}, which {_NO_DEVICE[mount.filesystem]}: there is no block device to tune;"
+            " give a directory on the drive"
+        )
+    if mount.filesystem == "btrfs":
+        return _btrfs_device_number(path, mount, sys), mount
+    raise TargetError(
+        f"{path} is on {mount.filesystem} (device {mount.device_number}), which has no block device of its own"
+    )
+
+
+def _btrfs_uuid(path: Path) -> str:
+    """The uuid of the btrfs that a path is on; "" if it cannot be asked (no right to open, or no btrfs)."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return ""
+    answer = bytearray(_BTRFS_INFO_BYTES)
+    try:
+        fcntl.ioctl(descriptor, _BTRFS_IOC_FS_INFO, answer)
+    except OSError:
+        return ""
+    finally:
+        os.close(descriptor)
+    digits = answer[_BTRFS_UUID].hex()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+def _btrfs_device_number(path: Path, mount: Mount, sys: Path) -> str:
+    """The one device of a btrfs; on several, no device's counters would prove the I/O."""
+    # The mount's source is a name in /dev, which a container does not have.
+    devices = tuple((sys / "fs/btrfs" / (_btrfs_uuid(path) or "unknown") / "devices").glob("*"))
+    if len(devices) == 1:
+        return (devices[0] / "dev").read_text(encoding="ascii").strip()
+    if len(devices) > 1:
+        raise _several(path, sorted(device.name for device in devices))
+    try:
+        status = Path(mount.source).stat()
+    except OSError as error:
+        raise TargetError(
+            f"{path} is on btrfs from {mount.source}, which is not visible here: {error.strerror}"
+        ) from None
+    number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+    if len(members := btrfs_members(number, sys)) > 1:
+        raise _several(path, members)
+    return number
+
+
+def _several(path: Path, members: Sequence[str]) -> TargetError:
+    return TargetError(
+        f"{path} is on a btrfs over {len(members)} devices ({', '.join(members)}): no one device can be tuned"
+        " through it; give a drive with --raw"
+    )
+
+
+def btrfs_members(number: str, sys: Path) -> tuple[str, ...]:
+    """Names of all devices of the mounted btrfs that a device is part of; () if it is of none."""
+    name = (sys / "dev/block" / number).resolve().name
+    for devices in (sys / "fs/btrfs").glob("*/devices"):
+        members = tuple(sorted(entry.name for entry in devices.iterdir()))
+        if name in members:
+            return members
+    return ()

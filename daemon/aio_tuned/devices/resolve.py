@@ -1,0 +1,183 @@
+"""Adapter: the TARGET a user names -> which device that is, and what it is used for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aio_tuned.devices import blkid, identity, mountinfo, sysfs
+from aio_tuned.devices.eligibility import on_filesystem
+from aio_tuned.devices.names import device_node
+from aio_tuned.errors import MeasurementError, TargetError
+from aio_tuned.model.device import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from aio_tuned.model.device import Device, Mount
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """Where a target is: the whole disk or volume, the node that was named, and the mount and folder for scratch.
+
+    `mount_number` is the device of that mount ("" without one): a partition of the disk that was named, perhaps.
+    """
+
+    disk_number: str
+    node_number: str
+    mount_number: str
+    mount: Mount | None
+    directory: Path | None
+
+
+def number_of(mount: Mount, sys: Path) -> str:
+    """The block device of a mount, or its anonymous number; btrfs has only the source to go by."""
+    if not (sys / "dev/block" / mount.device_number).exists() and mount.source.startswith("/dev/"):
+        try:
+            return sysfs.device_number(Path(mount.source))
+        except TargetError:
+            pass
+    return mount.device_number
+
+
+def _free_bytes(point: Path) -> int:
+    try:
+        status = os.statvfs(point)
+    except OSError:
+        return 0
+    return status.f_bavail * status.f_frsize
+
+
+def _leads_to(mount: Mount, table: Sequence[Mount], proc: Path) -> bool:
+    """Whether the mount point is a directory of that mount, and not of one that has been mounted over it since."""
+    try:
+        return mount.point.is_dir() and mountinfo.of_path(mount.point, table, proc).id == mount.id
+    except (OSError, TargetError):
+        return False
+
+
+def _btrfs_over(numbers: Iterable[str], sys: Path) -> tuple[str, ...]:
+    """The btrfs over several devices that one of these is part of, as a holder: no one of them stands for it."""
+    for number in sorted(numbers):
+        if len(members := mountinfo.btrfs_members(number, sys)) > 1:
+            return (f"a btrfs over {len(members)} devices ({', '.join(members)})",)
+    return ()
+
+
+def _roomiest(candidates: Sequence[Mount]) -> Mount | None:
+    """The mount to write a scratch file to: a writable one before a read-only one, then the one with most room."""
+    return max(candidates, key=lambda mount: (not mount.read_only, _free_bytes(mount.point)), default=None)
+
+
+def resolve(target: Path, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> Location:
+    """Find the device of a directory, a file or a block device node. TargetError says what is wrong with it."""
+    try:
+        status = target.stat()
+    except OSError as error:
+        raise TargetError(f"{target}: {error.strerror}") from None
+    table = mountinfo.read(proc)
+    if stat.S_ISBLK(status.st_mode):
+        number = sysfs.device_number(target)
+        disk = sysfs.whole_disk(number, sys)
+        numbers = {number}
+        if number == disk:
+            numbers.update(sysfs.partitions(disk, sys).values())
+        mounted = [mount for mount in table if number_of(mount, sys) in numbers and _leads_to(mount, table, proc)]
+        if _btrfs_over(numbers, sys):
+            mounted = []
+        mount = _roomiest(mounted)
+        return Location(
+            disk_number=disk,
+            node_number=number,
+            mount_number=number_of(mount, sys) if mount else "",
+            mount=mount,
+            directory=None,
+        )
+    if stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode):
+        found = target.resolve()  # a link to a file is where the file is
+        directory = found if stat.S_ISDIR(status.st_mode) else found.parent
+        number, mount = mountinfo.block_device_number(directory, table, sys, proc)
+        return Location(
+            disk_number=sysfs.whole_disk(number, sys),
+            node_number=number,
+            mount_number=number,
+            mount=mount,
+            directory=directory,
+        )
+    raise TargetError(f"{target} is neither a directory, nor a file, nor a block device")
+
+
+def device(location: Location, sys: Path = sysfs.SYS) -> Device:
+    """Who the disk or volume is, read afresh."""
+    return device_of(location.disk_number, sys)
+
+
+def device_of(number: str, sys: Path = sysfs.SYS) -> Device:
+    """Who the disk or volume of that number is, read afresh. TargetError if it is not there."""
+    found = identity.device(sysfs.facts(number, sys, sysfs.udev_properties(number)), sysfs.queue(number, sys))
+    return replace(found, member_names=tuple(sorted(member.name for member in members(found, sys))))
+
+
+def members(volume: Device, sys: Path = sysfs.SYS) -> tuple[Device, ...]:
+    """The disks below a volume that are there; () for a disk."""
+    found = []
+    for name in volume.members:
+        with contextlib.suppress(TargetError, ValueError):
+            found.append(device_of(sysfs.attribute(sys / "class/block" / name, "dev"), sys))
+    return tuple(found)
+
+
+def usage(
+    location: Location,
+    disk: Device,
+    span_bytes: int,
+    *,
+    raw: bool,
+    sys: Path = sysfs.SYS,
+    proc: Path = Path("/proc"),
+) -> Usage:
+    """What the device is used for at this moment. The device's bytes are read only if it may be swept raw."""
+    partitions = sysfs.partitions(location.disk_number, sys)
+    numbers = {location.disk_number, location.node_number, *partitions.values()}
+    mounted_at = tuple(str(mount.point) for mount in mountinfo.read(proc) if number_of(mount, sys) in numbers)
+    # Of a partition that was named only its own use counts, of a disk that of all its partitions.
+    named = numbers if location.node_number == location.disk_number else {location.node_number}
+    holders = (
+        *dict.fromkeys(name for number in sorted(named) for name in sysfs.holders(number, sys)),
+        *_btrfs_over(named, sys),
+    )
+    directory = location.directory or (location.mount.point if location.mount else None)
+    common = Usage(
+        mount=location.mount,
+        mounted_at=mounted_at,
+        free_bytes=_free_bytes(directory) if directory else 0,
+        partitions=tuple(partitions),
+        holders=holders,
+        swap=sysfs.in_swap(named, proc),
+    )
+    if on_filesystem(location.mount, location.directory, raw=raw):
+        return common
+    node = device_node(sysfs.directory(location.node_number, sys).name)
+    size = sysfs.size_bytes(location.node_number, sys)
+    try:
+        offset, zero_share, all_zero = blkid.sample(node, size, span_bytes) if size else (0, 0.0, False)
+    except PermissionError as error:
+        raise TargetError(f"{node}: cannot be read: {error.strerror}; run as root") from None
+    except OSError as error:
+        raise MeasurementError(f"{node}: cannot be read: {error.strerror}; see the kernel log") from None
+    signatures = blkid.signatures(disk.node)
+    used = bool(mounted_at or holders or partitions or signatures or common.swap)
+    return replace(
+        common,
+        signatures=signatures,
+        raw_node=node,
+        raw_size_bytes=size,
+        raw_offset_bytes=offset,
+        zero_share=zero_share,
+        blank=all_zero and not used,
+    )

@@ -1,0 +1,90 @@
+"""Adapter: what a drive is doing and how warm it is, from /sys and /proc. It only reads; what is not known is None."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aio_tuned.devices import sysfs
+from aio_tuned.errors import TargetError
+from aio_tuned.model.temperature import Temperature
+
+_SECTOR = 512
+# Fields of /sys/block/X/stat: sectors read, written and (from Linux 4.18) discarded.
+_SECTORS = (2, 6, 13)
+# From the block device's "device": the NVMe controller's own since Linux 5.12, or a SCSI disk's; before, that of the
+# controller's PCI function.
+_HWMON = ("hwmon[0-9]*", "hwmon/hwmon[0-9]*", "device/hwmon/hwmon[0-9]*")
+# Drives without a sensor report 0 K, and without a threshold 65535 K.
+_HOTTEST_CELSIUS = 150.0
+
+
+class Sensors:
+    """One drive's, or for a volume those of all the disks below it. They are looked up each time: disks come and go.
+
+    A volume's own counters would not show who uses a member beside it, and show nothing that its members' do not. So
+    only the members count; what a mirror writes twice then counts twice, as it does keep two drives busy.
+    """
+
+    def __init__(self, device_number: str, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> None:
+        self._number = device_number
+        self._sys = sys
+        self._proc = proc
+
+    def moved_bytes(self) -> int | None:
+        """Bytes read, written and discarded since the drive appeared, whoever did it; None where nobody counts."""
+        moved = [_moved_bytes(disk) for disk in self._disks()]
+        known = [count for count in moved if count is not None]
+        return sum(known) if known and len(known) == len(moved) else None
+
+    def in_flight(self) -> int:
+        """Requests that the drive has not answered yet; 0 if that is not known."""
+        return sum(
+            int(word)
+            for disk in self._disks()
+            for word in sysfs.attribute(disk, "inflight").split()
+            if word.isdecimal()
+        )
+
+    def pressure_us(self) -> int | None:
+        """Microseconds since boot in which some task of the host waited for I/O; None where the kernel has no PSI."""
+        for line in sysfs.attribute(self._proc, "pressure/io").splitlines():
+            kind, *words = line.split()
+            total = next((word for word in words if word.startswith("total=")), "").removeprefix("total=")
+            if kind == "some" and total.isdecimal():
+                return int(total)
+        return None
+
+    def temperatures(self) -> tuple[Temperature, ...]:
+        """One of each sensor found. The driver asks the drive for it, so this may block as long as the drive does."""
+        return tuple(
+            Temperature(celsius=celsius, warning_celsius=_celsius(hwmon, "temp1_max"))
+            for disk in self._disks()
+            for pattern in _HWMON
+            for hwmon in sorted((disk / "device").glob(pattern))
+            if (celsius := _celsius(hwmon, "temp1_input")) is not None
+        )
+
+    def _disks(self) -> tuple[Path, ...]:
+        """The /sys directories whose counters are the drive's; () once it is gone."""
+        try:
+            found = sysfs.directory(self._number, self._sys)
+            members = sysfs.members(self._number, self._sys)
+        except TargetError:
+            return ()
+        disks = [(self._sys / "class/block" / name).resolve() for name in members] or [found]
+        return tuple(path for disk in disks for path in sysfs.counting(disk))
+
+
+def _moved_bytes(disk: Path) -> int | None:
+    words = sysfs.attribute(disk, "stat").split()
+    if len(words) <= _SECTORS[1] or sysfs.attribute(disk, "queue/iostats") == "0":
+        return None
+    return _SECTOR * sum(int(words[place]) for place in _SECTORS if place < len(words))
+
+
+def _celsius(hwmon: Path, name: str) -> float | None:
+    try:
+        celsius = int(sysfs.attribute(hwmon, name)) / 1000
+    except ValueError:  # there is none, or the drive did not answer
+        return None
+    return celsius if 0 < celsius < _HOTTEST_CELSIUS else None

@@ -1,0 +1,249 @@
+"""Adapter: what /sys, /proc/swaps and udev's database say of a block device. Roots are parameters; it only reads."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aio_tuned.devices.mountinfo import unescape
+from aio_tuned.errors import TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from aio_tuned.devices.pcie import Attachment
+    from aio_tuned.model.device import Queue
+
+SYS = Path("/sys")
+_SECTOR = 512
+# Who is the maker of a virtual machine, where the processor has no flag for it: as systemd-detect-virt(1) has them.
+_HYPERVISORS = ("QEMU", "KVM", "Amazon EC2", "Google", "Microsoft Corporation", "VMware", "Xen", "OpenStack", "Oracle")
+
+
+def attribute(directory: Path, name: str) -> str:
+    """One attribute's text without its line end; "" if there is none. Bytes that are not UTF-8 become surrogates."""
+    try:
+        return (directory / name).read_bytes().decode("utf-8", "surrogateescape").rstrip("\n")
+    except OSError:
+        return ""
+
+
+def device_number(path: Path) -> str:
+    """The number ("259:0") of a block device node, through symbolic links. TargetError if it is not one."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise TargetError(f"{path}: {error.strerror}") from None
+    if not stat.S_ISBLK(status.st_mode):
+        raise TargetError(f"{path} is not a block device")
+    return f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+
+
+def directory(number: str, sys: Path = SYS) -> Path:
+    """The /sys directory of a block device. TargetError if the kernel does not know it (any more)."""
+    link = sys / "dev/block" / number
+    if not link.exists():
+        raise TargetError(f"no block device {number}: {link} does not exist; has it been removed?")
+    return link.resolve()
+
+
+def whole_disk(number: str, sys: Path = SYS) -> str:
+    """The number of the disk that a partition is on; of anything else, its own."""
+    found = directory(number, sys)
+    return attribute(found.parent, "dev") if (found / "partition").exists() else number
+
+
+def _names(path: Path) -> tuple[str, ...]:
+    try:
+        return tuple(sorted(entry.name for entry in path.iterdir()))
+    except OSError:
+        return ()
+
+
+def partitions(number: str, sys: Path = SYS) -> Mapping[str, str]:
+    """Names and numbers of a disk's partitions."""
+    found = directory(number, sys)
+    return {name: attribute(found / name, "dev") for name in _names(found) if (found / name / "partition").exists()}
+
+
+def holders(number: str, sys: Path = SYS) -> tuple[str, ...]:
+    """Names of the devices (md, dm) that are built on this one."""
+    return _names(directory(number, sys) / "holders")
+
+
+def members(number: str, sys: Path = SYS) -> tuple[str, ...]:
+    """Names of the whole disks below a volume, down to the leaves; () for a disk."""
+
+    def leaves(found: Path) -> Iterator[str]:
+        below = _names(found / "slaves")
+        if not below:
+            disk = found.parent if (found / "partition").exists() else found
+            yield disk.name
+        for name in below:
+            yield from leaves((found / "slaves" / name).resolve())
+
+    found = directory(number, sys)
+    return tuple(dict.fromkeys(leaves(found))) if _names(found / "slaves") else ()
+
+
+def counting(disk: Path) -> tuple[Path, ...]:
+    """The /sys directories whose I/O counters are the disk's: itself, or the hidden paths of an NVMe multipath head.
+
+    Before Linux 6.4 a head counts nothing itself.
+    """
+    subsystem = (disk / "device").resolve()
+    if not subsystem.name.startswith("nvme-subsys"):
+        return (disk,)
+    stem, _, namespace = disk.name.rpartition("n")
+    return tuple(
+        path
+        for controller in sorted(subsystem.glob("nvme[0-9]*"))
+        for path in sorted(controller.glob(f"{stem}c*n{namespace}"))
+    )
+
+
+def queue(number: str, sys: Path = SYS) -> Queue:
+    """The request queue's limits; the scheduler is the one in brackets."""
+    from aio_tuned.model.device import Queue  # as pyudev below: the reader does without, and loads in a moment
+
+    found = directory(number, sys) / "queue"
+    scheduler = attribute(found, "scheduler")
+    if "[" in scheduler:
+        scheduler = scheduler.partition("[")[2].partition("]")[0]
+    return Queue(
+        max_sectors_kb=int(attribute(found, "max_sectors_kb") or 0),
+        nr_requests=int(attribute(found, "nr_requests") or 0),
+        scheduler=scheduler,
+    )
+
+
+def size_bytes(number: str, sys: Path = SYS) -> int:
+    """Size of a disk or partition."""
+    return int(attribute(directory(number, sys), "size") or 0) * _SECTOR
+
+
+def diskseq(number: str, sys: Path = SYS) -> int | None:
+    """The kernel's number for this very disk, never given twice; None on kernels before 5.15."""
+    text = attribute(directory(number, sys), "diskseq")
+    return int(text) if text.isdigit() else None
+
+
+def in_swap(numbers: set[str], proc: Path = Path("/proc")) -> bool:
+    """Whether one of the devices holds a swap area in use."""
+    try:
+        lines = (proc / "swaps").read_text(encoding="utf-8", errors="surrogateescape").splitlines()[1:]
+    except OSError:
+        return False
+    for line in lines:
+        try:
+            if device_number(Path(unescape(line.split()[0]))) in numbers:
+                return True
+        except (TargetError, IndexError):
+            continue  # a swap file
+    return False
+
+
+def udev_properties(number: str) -> dict[str, str]:
+    """What udev's database knows of the device; {} where udev does not run or knows nothing."""
+    import pyudev
+
+    try:
+        major, minor = (int(part) for part in number.split(":"))
+        device = pyudev.Devices.from_device_number(pyudev.Context(), "block", os.makedev(major, minor))
+        return dict(device.properties)
+    except (pyudev.DeviceNotFoundError, ImportError, OSError, ValueError):  # ImportError: there is no libudev
+        return {}
+
+
+def _link(controller: Path) -> str:
+    """PCIe link of a controller as "16.0 GT/s x4"; "" if it is not on PCIe."""
+    speed = attribute(controller, "current_link_speed").removesuffix(" PCIe")
+    width = attribute(controller, "current_link_width")
+    return f"{speed} x{width}" if speed and width else ""
+
+
+def _parent(found: Path) -> Path:
+    return (found / "device").resolve() if (found / "device").exists() else found
+
+
+def _controllers(found: Path) -> list[Path]:
+    """The NVMe controllers of a disk: more than one only with native multipath."""
+    parent = _parent(found)
+    # Then the parent is the subsystem; its controllers are symbolic links in it.
+    entries = sorted(parent.glob("nvme[0-9]*")) if parent.name.startswith("nvme-subsys") else [parent]
+    return [entry.resolve() for entry in entries if (entry / "transport").exists()]
+
+
+def attachment(number: str, sys: Path = SYS, proc: Path = Path("/proc")) -> Attachment | None:
+    """How an NVMe drive is attached to PCIe; None where it is not, or by several links, whose sum nobody can tell."""
+    from aio_tuned.devices import pcie  # the reader does without
+
+    controllers = _controllers(directory(number, sys))
+    if len(controllers) != 1:
+        return None
+    function = (controllers[0] / "device").resolve()
+
+    def link(end: Path, which: str) -> pcie.Link | None:
+        return pcie.parse(attribute(end, f"{which}_link_speed"), attribute(end, f"{which}_link_width"))
+
+    current = link(function, "current")
+    if current is None:
+        return None
+    return pcie.Attachment(
+        link=current,
+        drive=link(function, "max"),
+        slot=link(function.parent, "max"),
+        real=not (pcie.emulated(attribute(function, "vendor")) or _virtual(sys, proc)),
+    )
+
+
+def _virtual(sys: Path, proc: Path) -> bool:
+    """Whether this is a virtual machine, by the processor's flag (x86) or by who made it (others)."""
+    for line in attribute(proc, "cpuinfo").splitlines():
+        if line.startswith("flags"):
+            return "hypervisor" in line.split()
+    return attribute(sys, "class/dmi/id/sys_vendor").startswith(_HYPERVISORS)
+
+
+def who(number: str, sys: Path = SYS) -> dict[str, str]:
+    """What naming.names() needs of a whole disk or volume, as text; what is empty is left out."""
+    found = directory(number, sys)
+    parent = _parent(found)
+    texts = {
+        "sys_name": found.name,
+        "size": attribute(found, "size"),
+        "wwid": attribute(found, "wwid") or attribute(parent, "wwid"),
+        "nsid": attribute(found, "nsid"),
+        "model": attribute(parent, "model"),
+        "serial": attribute(parent, "serial") or attribute(found, "serial"),
+        "dm_name": attribute(found, "dm/name"),
+        "dm_uuid": attribute(found, "dm/uuid"),
+        "md_uuid": attribute(found, "md/uuid"),
+        "loop_file": attribute(found, "loop/backing_file").removesuffix(" (deleted)"),
+    }
+    return {key: value for key, value in texts.items() if value}
+
+
+def facts(number: str, sys: Path = SYS, udev: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Everything that is known of a whole disk or volume, as text, for identity.device()."""
+    found = directory(number, sys)
+    parent = _parent(found)
+    controller = next(iter(_controllers(found)), parent)
+    pci = controller / "device"
+    texts = {
+        "device_number": number,
+        "ro": attribute(found, "ro"),
+        "hidden": attribute(found, "hidden"),
+        "diskseq": attribute(found, "diskseq"),
+        "logical_block_size": attribute(found, "queue/logical_block_size"),
+        "firmware": attribute(parent, "firmware_rev") or attribute(parent, "rev"),
+        "transport": attribute(controller, "transport"),
+        "pcie_link": _link(pci),
+        "numa_node": attribute(pci, "numa_node") or attribute(controller, "numa_node"),
+        "members": " ".join(members(number, sys)),
+    }
+    for key, value in (udev or {}).items():
+        texts[f"udev.{key}"] = value
+    return {**who(number, sys), **{key: value for key, value in texts.items() if value}}

@@ -1,0 +1,63 @@
+"""Adapter: how warm a drive gets during a sweep, without waiting for ever for one that does not say."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from aio_tuned.model.temperature import Temperature, Warned
+from aio_tuned.timeouts import TooLateError, in_thread, within
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from aio_tuned.devices.sensors import Sensors
+    from aio_tuned.model.temperature import Temperature
+
+# The driver asks the drive itself for its temperature, so not before each of many short visits.
+_EVERY_S = 1.0
+_MOST_S = 10.0
+
+
+class Thermometer:
+    """One drive's. All is None until it is read, and where there is no sensor.
+
+    `celsius` is what the hottest sensor said last, `peak_celsius` the most that any has said, `warned` the reading
+    furthest above the drive's own warning threshold. A reading may take `most_s`.
+    """
+
+    def __init__(
+        self, sensors: Sensors, monotonic: Callable[[], float] = time.monotonic, *, most_s: float = _MOST_S
+    ) -> None:
+        self.celsius: float | None = None
+        self.peak_celsius: float | None = None
+        self.warned: Warned | None = None
+        self._sensors = sensors
+        self._monotonic = monotonic
+        self._most_s = most_s
+        self._read_at: float | None = None
+
+    async def read(self) -> tuple[Temperature, ...] | None:
+        """One reading of each sensor; None if the last ones are not a second old."""
+        if self._read_at is not None and self._monotonic() - self._read_at < _EVERY_S:
+            return None
+        try:
+            found = await within(self._most_s, in_thread(self._sensors.temperatures))
+        except TooLateError:
+            found = ()  # whoever does not tell its temperature will not do its I/O either, and that is seen
+        self._read_at = self._monotonic()
+        self.celsius = max((each.celsius for each in found), default=None)
+        self.peak_celsius = max((one for one in (self.celsius, self.peak_celsius) if one is not None), default=None)
+        self.warned = worse(self.warned, found)
+        return found
+
+
+def worse(known: Warned | None, temperatures: Sequence[Temperature]) -> Warned | None:
+    """The reading that is furthest above its drive's own threshold, the one known before included."""
+    over = [
+        Warned(celsius=each.celsius, limit=each.warning_celsius)
+        for each in temperatures
+        if each.warning_celsius is not None and each.celsius >= each.warning_celsius
+    ]
+    candidates = [known, *over] if known else over
+    return max(candidates, key=lambda one: one.celsius - one.limit, default=None)

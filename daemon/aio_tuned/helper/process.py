@@ -1,0 +1,246 @@
+"""The process `aio-sweep`, or a stand-in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sysconfig
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import Self
+
+from aio_tuned.errors import Exit, HelperError
+from aio_tuned.helper.protocol import (
+    EXIT_OF_CODE,
+    Hello,
+    Tick,
+    parse_hello,
+    parse_message,
+    parse_point,
+    parse_zeroing,
+    request_line,
+)
+from aio_tuned.timeouts import TooLateError, within
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aio_tuned.model.measurement import Request, Sample
+
+# The helper ticks once a second whatever it does: a minute without is a helper that does not run. Ticks that get
+# nowhere for five are a device that does not answer (a queue without paths, a suspended volume); no sync is that slow.
+_SILENCE_S = 60.0
+
+_STUCK_S = 300.0
+
+# How long a helper may take to end.
+END_S = 10.0
+
+_LAST_WORDS = 4096
+
+# 65536 transfers in one answer are 1.3 MB.
+_LINE_LIMIT = 4 << 20
+
+
+def find(explicit: Path | None = None) -> Path:
+    """The helper to run: `explicit`, else $AIO_TUNED_HELPER, else the one installed with this package."""
+    if explicit is None and (named := os.environ.get("AIO_TUNED_HELPER")):
+        explicit = Path(named)
+    if explicit is not None:
+        # A bare name is looked up in PATH, as a shell would.
+        found = shutil.which(str(explicit))
+        if found is None:
+            raise HelperError(f"helper {explicit}: no such program, or not executable")
+        return Path(found)
+    installed = Path(sysconfig.get_path("scripts")) / "aio-sweep"
+    if installed.exists():
+        return installed
+    if found := shutil.which("aio-sweep"):
+        return Path(found)
+    raise HelperError(
+        f"the helper aio-sweep is not installed ({installed}): reinstall aio-tuned, or pass --helper PATH"
+    )
+
+
+class Helper:
+    """One running helper process. Use as `async with await Helper.start(…) as helper`.
+
+    `stuck` is true if close() could not end the process: it is in the kernel's hands (D state).
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process, on_tick: Callable[[Tick], None], grace_s: float) -> None:
+        self._process = process
+        self._on_tick = on_tick
+        self._grace_s = grace_s
+        self.stuck = False
+        self._ended = False
+        self._last_words = b""
+        self._listening = asyncio.ensure_future(self._listen())
+
+    @classmethod
+    async def start(
+        cls,
+        program: Path,
+        words: tuple[str, ...],
+        on_tick: Callable[[Tick], None] = lambda _: None,
+        *,
+        grace_s: float = END_S,
+    ) -> Helper:
+        """Start the process; it prepares the target before it says hello.
+
+        close() gives it `grace_s` to end, and a third of that more once it has been killed.
+        """
+        try:
+            process = await asyncio.create_subprocess_exec(
+                str(program),
+                *words,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                limit=_LINE_LIMIT,
+                # Ctrl-C reaches the whole foreground process group; we end the helper ourselves, in order.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise HelperError(f"helper {program}: cannot be run: {error.strerror}") from None
+        return cls(process, on_tick, grace_s)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _listen(self) -> None:
+        """Keep the end of what the helper says on standard error; its errors come on standard output as well."""
+        assert self._process.stderr is not None  # noqa: S101 - we asked for the pipe
+        while words := await self._process.stderr.read(_LAST_WORDS):
+            self._last_words = (self._last_words + words)[-_LAST_WORDS:]
+
+    async def hello(self) -> Hello:
+        """Wait until the target is ready."""
+        return parse_hello(await self._next("hello"))
+
+    async def measure(self, request: Request) -> Sample:
+        """Visit one point; the sample says when its answer came."""
+        assert self._process.stdin is not None  # noqa: S101 - we asked for the pipe
+        # A helper that has just died says why on its standard output, which _next reads.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._process.stdin.write(request_line(request).encode() + b"\n")
+            await self._process.stdin.drain()
+        return replace(parse_point(await self._next("point"), request), at_s=round(time.time(), 3))
+
+    async def finish(self) -> int:
+        """End a good run and return the bytes written in all, as the helper counts them (0 if it does not).
+
+        The helper must take its leave, or what it said is not to be trusted.
+        """
+        assert self._process.stdin is not None  # noqa: S101 - we asked for the pipe
+        self._process.stdin.close()
+        message = await self._next("end")
+        self._ended = True
+        try:
+            code = await within(END_S, self._process.wait())
+        except TooLateError:
+            raise HelperError(f"the helper does not leave, {END_S:.0f} s after its end", Exit.IO) from None
+        if code != 0:
+            raise HelperError(f"the helper left with exit code {code} after its end")
+        written = message.get("bytes_written", 0)
+        return written if isinstance(written, int) else 0
+
+    async def close(self) -> None:
+        """End the process, whatever state it is in."""
+        if self._process.returncode is None and not self._ended:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGTERM)
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+        try:
+            await self._drained(self._grace_s)
+        except TooLateError:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            with contextlib.suppress(TooLateError):
+                await self._drained(self._grace_s / 3)
+        # Whoever has inherited its pipes may hold them open for longer than it lives.
+        self.stuck = self._process.returncode is None
+        # There is no public way to let go of our ends of them.
+        self._process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
+
+    async def _drained(self, seconds: float) -> None:
+        """Read on until the process has gone, so that a helper with a full pipe can leave.
+
+        TooLateError after `seconds`, which begin anew while it zeroes what it has written on a raw device: that must
+        not stay half done.
+        """
+        assert self._process.stdout is not None  # noqa: S101 - we asked for the pipe
+        loop = asyncio.get_running_loop()
+        end, rest, zeroed = loop.time() + seconds, b"", Tick(phase="", bytes=-1, total_bytes=0)
+        moved_at = loop.time()
+        while said := await within(end - loop.time(), self._process.stdout.read(1 << 16)):
+            *lines, rest = (rest[-_LAST_WORDS:] + said).split(b"\n")
+            for line in lines:
+                if (tick := parse_zeroing(line)) is None:
+                    continue
+                self._on_tick(tick)
+                if tick != zeroed:
+                    zeroed, moved_at = tick, loop.time()
+                if loop.time() - moved_at <= _STUCK_S:
+                    end = loop.time() + seconds
+            if loop.time() > end:
+                raise TooLateError
+        await asyncio.wait({self._listening}, timeout=max(0, end - loop.time()))
+        await within(end - loop.time(), self._process.wait())
+
+    async def _line(self) -> bytes:
+        """The next line, HelperError if there is none."""
+        assert self._process.stdout is not None  # noqa: S101 - we asked for the pipe
+        try:
+            line = await within(_SILENCE_S, self._process.stdout.readline())
+        except TooLateError:
+            raise HelperError(f"the helper has been silent for {_SILENCE_S:.0f} s", Exit.IO) from None
+        except ValueError:
+            raise HelperError("the helper's line is over-long") from None
+        if line:
+            return line
+        try:
+            code = await within(self._grace_s, self._process.wait())
+        except TooLateError:
+            raise HelperError("the helper has closed its standard output and does not leave", Exit.IO) from None
+        ended = f"was killed by signal {-code}" if code < 0 else f"left with exit code {code}"
+        await asyncio.wait({self._listening}, timeout=1)
+        said = self._last_words.decode("utf-8", "replace").strip()
+        raise HelperError(f"the helper {ended} without saying why" + (f": {said}" if said else ""))
+
+    async def _next(self, wanted: str) -> dict[str, Any]:
+        """The next message that is no tick; HelperError if it is not of the type that is due."""
+        loop = asyncio.get_running_loop()
+        moved_at, before = loop.time(), Tick(phase="", bytes=-1, total_bytes=0)
+        while True:
+            line = await self._line()
+            try:
+                kind, message = parse_message(line)
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+                raise HelperError(f"the helper said what is not of the protocol: {line[:200]!r}") from None
+            if isinstance(message, Tick):
+                self._on_tick(message)
+                if message != before:
+                    moved_at, before = loop.time(), message
+                elif loop.time() - moved_at > _STUCK_S:
+                    raise HelperError(f"the device has not answered for {_STUCK_S:.0f} s; see the kernel log", Exit.IO)
+            elif kind == "error":
+                code = message.get("code")
+                known = EXIT_OF_CODE.get(code, Exit.HELPER) if isinstance(code, int) else Exit.HELPER
+                raise HelperError(str(message.get("message", line)), known)
+            elif kind == "end" and wanted != kind:
+                raise HelperError("the helper took its leave before its time: somebody else has ended it")
+            elif kind != wanted:
+                raise HelperError(f"the helper said {kind!r} where {wanted!r} was due")
+            else:
+                return message

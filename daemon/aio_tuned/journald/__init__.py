@@ -1,0 +1,1 @@
+"""The daemon's messages as records of systemd's journal."""

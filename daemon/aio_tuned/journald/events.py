@@ -1,0 +1,55 @@
+"""What happens to drives, as the journal knows it: a fixed MESSAGE_ID each, and the fields of its record. Pure.
+
+docs/journal.md says what they mean, systemd/aio-tuned.catalog what to do about them.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from aio_tuned.model.profile import Profile, Result
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PREFIX = "AIO_TUNED_"
+
+
+class Happening(Enum):
+    """One kind of message, by its MESSAGE_ID. The ids are for good: filters and alerts of others rely on them."""
+
+    DRIVE_APPEARED = "9033f7e6d7ff4391bcdf5091b2312562"
+    DRIVE_GONE = "334b3f954da7429e96c9a4229434f3dd"
+    SWEEP_STARTED = "549ef364eb7b451082a85c1311f0bf78"
+    SWEEP_FINISHED = "4b11e24272464b5dbb898b3f0b3236b9"
+    SWEEP_SKIPPED = "200fe33d8f19468187af2737022916fa"
+    SWEEP_FAILED = "02a835c1e2ca4032becf5c18c853b9bd"
+    SWEEP_PAUSED = "7814db38c6df4fc3871d7fc32a3c4c5b"
+    SWEEP_RESUMED = "d863f10b413c434bb7a8f96c55f9fa4f"
+    SWEEP_DEFERRED = "2ddb518f797c4b01b4f12ab712ad546e"
+    SWEEP_STOPPED = "57618b6069cf41f49f3f4e08fe699109"
+    PROFILE_PUBLISHED = "5c5fe693d86949d396246c4e50e5292e"
+    PROFILE_WITHDRAWN = "3e178152867f4d5981b75e192baea2fa"
+
+
+def fields(happening: Happening | None, name: str, node: Path | None = None, **known: object) -> dict[str, str]:
+    """The `extra` of a record about the drive of that name: what is known as AIO_TUNED_ fields, but for None and ""."""
+    words = {"event": happening and happening.name.lower().replace("_", "-"), "device": name, "node": node, **known}
+    found = {f"{PREFIX}{key.upper()}": str(value) for key, value in words.items() if value not in (None, "")}
+    return found | ({"MESSAGE_ID": happening.value} if happening else {})
+
+
+def figures(measured: Profile) -> dict[str, object]:
+    """What SWEEP_FINISHED tells of the profile; a direction that was not measured is left out."""
+
+    def rate(part: object) -> int | None:
+        return part.throughput_bytes_per_s if isinstance(part, Result) else None
+
+    return {
+        "read_bytes_per_s": rate(measured.read),
+        "write_bytes_per_s": rate(measured.write),
+        "points": measured.evidence.points_measured,
+        "seconds": round(measured.evidence.seconds, 3),
+        "written_bytes": measured.evidence.bytes_written,
+    }

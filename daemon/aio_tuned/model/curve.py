@@ -1,0 +1,109 @@
+"""All measured points of one direction, and the one that was chosen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aio_tuned.model.measurement import Point
+    from aio_tuned.model.setting import Direction, Setting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointStats:
+    """What is known of one point; `bytes_per_s` lies within `low` and `high` with 95 % confidence.
+
+    `cpu_s_per_gb` is the processor time for 10^9 bytes, over all threads; 0 if unknown.
+    `error` is the standard error of its logarithm, as of `freedom` degrees of freedom. `likely_bytes_per_s` and
+    `likely_error` are the same with what the neighbours say of it (see surface.py).
+    """
+
+    point: Point
+    bytes_per_s: float
+    low_bytes_per_s: float
+    high_bytes_per_s: float
+    visits: int
+    latency_p99_us: float
+    error: float
+    freedom: float
+    likely_bytes_per_s: float
+    likely_error: float
+    cpu_s_per_gb: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cliff:
+    """A fall of the reference's throughput that lasted: a write cache was full, or credits were spent.
+
+    `before_counts` says which side of it makes the curve.
+    """
+
+    before_counts: bool
+    after_bytes: int
+    before_bytes_per_s: float
+    behind_bytes_per_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steady:
+    """What one setting gave when it wrote on and on: at the end, and after how many bytes it fell (None: it did not).
+
+    `steady` says whether the end was steady.
+    """
+
+    bytes_per_s: float
+    steady: bool
+    fell_after_bytes: int | None
+    written_bytes: int
+    first_bytes_per_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """All measured points of one direction, in the plan's order.
+
+    Throughputs are of the drive's usual level in the phase, the median over its visits. `noise` is the relative
+    standard deviation between visits to one point; `drift` how the level has changed from the first visit to the last;
+    `tail` the logarithm that the worst twentieth of the visits lose; `memory` the correlation between what successive
+    visits deviate by: what the removal of the drift has left.
+    """
+
+    direction: Direction
+    points: tuple[PointStats, ...]
+    reference: PointStats | None
+    transfer_bytes: int
+    planned: int
+    noise: float
+    drift: float
+    tail: float = 0.0
+    memory: float = 0.0
+    cliff: Cliff | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The setting for one direction: the cheapest of `ties` points within the tolerance of the best.
+
+    `saturating_concurrency` is the least number of requests in flight, over all threads, among those of them whose
+    blocks are no larger. `within` is the most that the setting's throughput is below that of the best point, as a
+    share, with 95 % confidence over all points.
+    """
+
+    stats: PointStats
+    best: PointStats
+    ties: int
+    saturating_concurrency: int
+    within: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CombinedChoice:
+    """One setting for both directions; shares are of each direction's best."""
+
+    setting: Setting
+    read: PointStats
+    write: PointStats
+    read_share: float
+    write_share: float
+    ties: int

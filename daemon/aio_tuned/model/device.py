@@ -1,0 +1,84 @@
+"""A drive or volume, its mounts, and how it is used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """Limits and policy of the block layer's request queue (/sys/block/X/queue); 0 or "" where unknown."""
+
+    max_sectors_kb: int = 0
+    nr_requests: int = 0
+    scheduler: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A whole disk or a volume, by what stays with it.
+
+    `sys_name`, `device_number` and `members` (the kernel's names of the disks below a volume, whose lasting ones are
+    the `member_names`) hold for this boot only.
+    """
+
+    id: str
+    name: str
+    sys_name: str
+    node: Path
+    device_number: str
+    size_bytes: int
+    logical_block_bytes: int
+    read_only: bool = False
+    hidden: bool = False
+    diskseq: int | None = None
+    model: str = ""
+    serial: str = ""
+    firmware: str = ""
+    nsid: int | None = None
+    transport: str = ""
+    pcie_link: str = ""
+    numa_node: int | None = None
+    members: tuple[str, ...] = ()
+    member_names: tuple[str, ...] = ()
+    queue: Queue = field(default_factory=Queue)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """One mounted filesystem: a line of /proc/self/mountinfo."""
+
+    id: int
+    device_number: str
+    root: str
+    point: Path
+    read_only: bool
+    filesystem: str
+    source: str
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a device is used for at this moment; the facts that decide where a sweep may write.
+
+    `zero_share` is the share of sampled blocks in the span to be read that hold only zeros: 1.0 on a blank drive.
+    `blank` is true only if neither the kernel nor blkid knows any use and every sampled byte is zero.
+    """
+
+    mount: Mount | None = None
+    mounted_at: tuple[str, ...] = ()
+    free_bytes: int = 0
+    partitions: tuple[str, ...] = ()
+    holders: tuple[str, ...] = ()
+    signatures: tuple[str, ...] = ()
+    swap: bool = False
+    raw_node: Path | None = None
+    raw_size_bytes: int = 0
+    raw_offset_bytes: int = 0
+    zero_share: float = 0.0
+    blank: bool = False

@@ -1,0 +1,88 @@
+"""The plan of one direction, one request to the helper, and the sample that answers it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from aio_tuned.model.setting import Direction, Setting
+
+DropCaches = Literal["auto", "always", "never"]
+
+Purpose = Literal["calibrate", "reference", "pass", "repeat", "sustain"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """Settings that are the same program at the phase's transfer size; `setting` is the cheapest of them."""
+
+    setting: Setting
+    aliases: tuple[Setting, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """The plan of one direction. Times are the helper's nanoseconds, `wall` ones: all that a point costs.
+
+    The first `sure_points` are visited whatever comes, the others only where they are neighbours of the best.
+    `sustain_bytes` of the write budget are kept for writing on and on with the setting that was found.
+    """
+
+    direction: Direction
+    points: tuple[Point, ...]
+    reference: Point
+    transfer_bytes: int
+    visit_ns: int
+    visit_bytes: int
+    time_budget_ns: int
+    write_budget_bytes: int
+    tolerance: float
+    seed: int
+    may_drop_caches: bool = True
+    sure_points: int | None = None
+    sustain_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One visit to one point: what the helper is asked to do."""
+
+    id: int
+    direction: Direction
+    setting: Setting
+    transfer_bytes: int
+    min_ns: int
+    min_transfers: int = 1
+    max_bytes: int = 0
+    drop_caches: bool | None = None
+    purpose: Purpose = "pass"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One visit as the helper reported it; `cpu_ns` is its processor time over all threads, 0 if unknown.
+
+    `at_s` is the Unix time when its report came, and `celsius` what the drive's hottest sensor said last before that;
+    None in files that were written before there were such keys, and where there is no sensor.
+    """
+
+    request: Request
+    transfers_ns: tuple[int, ...]
+    bytes: int
+    elapsed_ns: int
+    wall_ns: int
+    latency_p50_ns: int
+    latency_p99_ns: int
+    cache_verdict: Literal["device", "cache", "unknown"]
+    cache_dropped: bool
+    device_read_bytes: int
+    device_write_bytes: int
+    cpu_ns: int = 0
+    at_s: float | None = None
+    celsius: float | None = None
+
+    @property
+    def bytes_per_s(self) -> float:
+        """Throughput of the visit as a consumer gets it: all bytes over all time."""
+        return self.bytes * 1e9 / self.elapsed_ns

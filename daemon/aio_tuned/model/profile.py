@@ -1,0 +1,141 @@
+"""A profile; the fields are the keys of the file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from aio_tuned.model.setting import Setting  # noqa: TC001 - profiles/codec.py evaluates the types of the fields
+
+Effort = Literal["quick", "default", "thorough"]
+
+State = Literal["provisional", "measured", "stale"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One direction's section: the five parameters, then what they gave.
+
+    With 95 % confidence, over all points together, it is no more than `within_percent` below the best. `sustained_…` is
+    what the setting gives when it goes on and on, measured by a thorough sweep. Keys that may be None are missing in
+    files that were written before there were such keys.
+    """
+
+    setting: Setting
+    throughput_bytes_per_s: int
+    throughput_ci95_bytes_per_s: tuple[int, int]
+    latency_p99_us: float
+    ties: int
+    default_throughput_bytes_per_s: int
+    transfer_bytes: int
+    saturating_concurrency: int | None = None
+    within_percent: float | None = None
+    sustained_throughput_bytes_per_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unmeasured:
+    """A section with a setting that was not measured as it is; `overridden` names what the administrator has set."""
+
+    setting: Setting
+    overridden: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CombinedResult:
+    """The section for consumers that take only one setting."""
+
+    setting: Setting
+    read_throughput_bytes_per_s: int
+    write_throughput_bytes_per_s: int
+    read_share: float
+    write_share: float
+    ties: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """A section without a setting, and why."""
+
+    skipped: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """How the numbers came about; `measured_at` is missing where nothing was measured."""
+
+    measured_at: str | None = None
+    tool_version: str
+    helper_version: str
+    kernel: str
+    target: str
+    seed: int
+    grid_points: int
+    points_planned: int
+    points_measured: int
+    visits: int
+    tainted_visits: int
+    seconds: float
+    io_seconds: float
+    bytes_read: int
+    bytes_written: int
+    read_noise: float | None = None
+    write_noise: float | None = None
+    read_drift: float | None = None
+    write_drift: float | None = None
+    drop_caches: str
+    caches_dropped: int
+    cache_verdict: str
+    buffer: str
+    temperature_peak_c: float | None = None
+    paused_seconds: float | None = None
+    resumed: int | None = None
+    checked_against: str | None = None
+    effort: str | None = None
+    findings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fingerprint:
+    """What the numbers depend on; a change makes the profile stale."""
+
+    firmware: str
+    pcie_link: str
+    logical_block_bytes: int
+    max_sectors_kb: int
+    nr_requests: int
+    scheduler: str
+    filesystem: str
+    kernel: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceInfo:
+    """The drive, as the file names it."""
+
+    id: str
+    name: str
+    model: str
+    serial: str
+    firmware: str
+    nsid: int | None
+    size_bytes: int
+    logical_block_bytes: int
+    transport: str
+    pcie_link: str
+    numa_node: int | None
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """One file of /etc/aio-tuned."""
+
+    schema: int
+    state: State
+    device: DeviceInfo
+    read: Result | Unmeasured | Skipped
+    write: Result | Unmeasured | Skipped
+    combined: CombinedResult | Unmeasured | Skipped
+    evidence: Evidence
+    fingerprint: Fingerprint

@@ -1,0 +1,45 @@
+"""The five parameters of a setting, and the grid of their values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Direction = Literal["read", "write"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """The five parameters of DeepSpeed's `aio_handle`, which every other consumer's derive from."""
+
+    block_size: int
+    queue_depth: int
+    io_parallelism: int
+    overlap_events: bool
+    single_submit: bool
+
+    @property
+    def concurrency(self) -> int:
+        """Requests that are in flight at once, over all threads."""
+        return self.queue_depth * self.io_parallelism
+
+    @property
+    def in_flight_bytes(self) -> int:
+        """Memory that is in flight at once, over all threads."""
+        return self.block_size * self.concurrency
+
+
+# DeepSpeed's own defaults (deepspeed/runtime/swap_tensor/constants.py): what an untuned reader gets, hence the
+# reference that every sweep repeats.
+DEFAULT_SETTING = Setting(block_size=1 << 20, queue_depth=8, io_parallelism=1, overlap_events=True, single_submit=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """The values of each parameter; the sweep covers their product."""
+
+    block_size: tuple[int, ...]
+    queue_depth: tuple[int, ...]
+    io_parallelism: tuple[int, ...]
+    overlap_events: tuple[bool, ...]
+    single_submit: tuple[bool, ...]

@@ -1,0 +1,42 @@
+"""Where a sweep does its I/O, and what the operator allows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RawWrite = Literal["never", "blank"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the operator allows and asks for."""
+
+    raw: bool = False
+    read_only: bool = False
+    raw_write: RawWrite = "never"
+    span_bytes: int = 1 << 30
+    least_span_bytes: int = 64 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where the sweep does its I/O, and whether it may write there (`no_write` says why not)."""
+
+    kind: Literal["scratch", "device"]
+    path: Path
+    span_bytes: int
+    offset_bytes: int = 0
+    filesystem: str = ""
+    no_write: str = ""
+    provisional: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skip:
+    """An expected outcome, not an error: this device is not swept, and why."""
+
+    reason: str

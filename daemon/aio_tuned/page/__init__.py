@@ -1,4 +1,0 @@
-"""Stored sweeps -> one HTML page that needs nothing besides: no script, no font, no network.
-
-Charts are matplotlib's SVG, loaded only where they are drawn; all else is text.
-"""

@@ -1,0 +1,1 @@
+"""Profiles: their text, what the administrator changes, and what to publish."""

@@ -1,0 +1,181 @@
+"""What is known of a drive before it is swept: what to publish at once, and whether a sweep is due. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Literal
+
+from aio_tuned.devices.identity import info
+from aio_tuned.model.profile import CombinedResult, Evidence, Fingerprint, Profile, Result, Skipped, Unmeasured
+from aio_tuned.model.setting import DEFAULT_SETTING
+from aio_tuned.profiles.codec import SCHEMA
+from aio_tuned.profiles.siblings import is_sibling
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aio_tuned.model.device import Device
+    from aio_tuned.model.target import Target
+
+_WORDS = {"pcie_link": "PCIe link", "logical_block_bytes": "logical block size"}
+
+_SECTIONS = ("read", "write", "combined")
+
+_DEFAULT: Unmeasured | Skipped = Unmeasured(setting=DEFAULT_SETTING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What to publish now and what to sweep, and why. `against` is the profile that a check is to confirm."""
+
+    publish: Profile
+    sweep: Literal["none", "check", "full"]
+    stale: bool
+    reason: str
+    against: Profile | None = None
+
+
+def differences(was: Profile, now: Fingerprint, kernel_release: str, kernel_change: str) -> tuple[str, ...]:
+    """What the profile's numbers depend on and is otherwise now, a phrase each.
+
+    The filesystem counts only if both are known: a drive that is not mounted now was not reformatted.
+    """
+    found = []
+    for item in fields(now):
+        old, new = getattr(was.fingerprint, item.name), getattr(now, item.name)
+        if item.name == "filesystem" and not (old and new):
+            continue
+        if item.name == "kernel":
+            if kernel_change == "never":
+                continue
+            if kernel_change == "exact":
+                old, new = was.evidence.kernel, kernel_release
+        if old != new:
+            words = _WORDS.get(item.name, item.name)
+            found.append(f"{words} changed from {_shown(old)} to {_shown(new)}")
+    return tuple(found)
+
+
+def _shown(value: object) -> str:
+    return str(value) or "unknown"
+
+
+def _when(profile: Profile) -> datetime:
+    try:
+        found = datetime.fromisoformat(profile.evidence.measured_at or "")
+    except ValueError:
+        return datetime.min.replace(tzinfo=timezone.utc)
+    return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
+
+
+def judge(  # noqa: PLR0913 - the facts, the history and the policy
+    device: Device,
+    now: Fingerprint,
+    kernel_release: str,
+    target: Target | None,
+    own: Profile | None,
+    others: Sequence[Profile],
+    *,
+    siblings: str,
+    kernel_change: str,
+    made_by: str,
+) -> Verdict:
+    """What is to be done about the drive. `own` is its last profile, `others` are all that are known on this host.
+
+    `target` is None, and the filesystem of `now` "", while nobody has looked yet what the drive is used for: then the
+    verdict on the sweep is preliminary.
+    """
+    # Another volume may have the name now, and another drive the serial number.
+    if own and own.device.id == device.id and own.evidence.measured_at is not None:
+        changed = differences(own, now, kernel_release, kernel_change)
+        if own.device.members != device.member_names:
+            changed = ("the volume's members have changed", *changed)
+        if own.device.size_bytes != device.size_bytes:
+            changed = (f"size changed from {own.device.size_bytes} to {device.size_bytes} bytes", *changed)
+        return _of_own(own, changed, target)
+
+    def checkable(other: Profile) -> bool:
+        return not differences(other, now, kernel_release, kernel_change) and _has_numbers(other, now, target)
+
+    def worth(other: Profile) -> tuple[bool, bool, datetime, str]:
+        """What can be checked before what cannot; what a full sweep found before what a check confirmed; the newest."""
+        return checkable(other), other.evidence.checked_against is None, _when(other), other.device.name
+
+    best = max((other for other in others if is_sibling(device, other, target)), key=worth, default=None)
+    never = "it was never measured"
+    if best is None:
+        finding = "nothing was measured yet: these are DeepSpeed's defaults"
+        publish = _provisional(device, now, made_by, finding, dict.fromkeys(_SECTIONS, _DEFAULT))
+        return Verdict(publish=publish, sweep="full", stale=False, reason=never)
+    twin = f"{best.device.name}, the same model and firmware"
+    finding = f"settings of {twin}, measured at {best.evidence.measured_at}: not yet confirmed here"
+    borrowed = {section: _borrowed(getattr(best, section)) for section in _SECTIONS}
+    publish = _provisional(device, now, made_by, finding, borrowed)
+    if siblings != "check" or not checkable(best):
+        return Verdict(publish=publish, sweep="full", stale=False, reason=never)
+    reason = f"{never}; the settings of {twin}, are to be confirmed"
+    return Verdict(publish=publish, sweep="check", stale=False, reason=reason, against=best)
+
+
+def _of_own(own: Profile, changed: tuple[str, ...], target: Target | None) -> Verdict:
+    """The verdict on a drive that was measured before."""
+    if changed:
+        findings = dict.fromkeys((*own.evidence.findings, *changed))  # never the same twice
+        stale = replace(own, state="stale", evidence=replace(own.evidence, findings=tuple(findings)))
+        return Verdict(publish=stale, sweep="full", stale=True, reason=", ".join(changed))
+    if own.state == "stale":
+        return Verdict(publish=own, sweep="full", stale=True, reason="it was stale before")
+    may_write = target is not None and target.kind == "scratch" and not target.no_write
+    if isinstance(own.write, Skipped) and may_write:
+        return Verdict(publish=own, sweep="full", stale=False, reason="mounted now: writes can be measured")
+    reason = f"nothing has changed since it was measured at {own.evidence.measured_at}"
+    return Verdict(publish=own, sweep="none", stale=False, reason=reason)
+
+
+def _has_numbers(sibling: Profile, now: Fingerprint, target: Target | None) -> bool:
+    """Whether the sibling was measured in the same place, and in all directions that can be measured here."""
+    if target is None:
+        return isinstance(sibling.read, Result)
+    parts = (sibling.read,) if target.no_write else (sibling.read, sibling.write)
+    return sibling.fingerprint.filesystem == now.filesystem and all(isinstance(part, Result) for part in parts)
+
+
+def _borrowed(part: Result | CombinedResult | Unmeasured | Skipped) -> Unmeasured | Skipped:
+    return Skipped(skipped="not measured yet") if isinstance(part, Skipped) else Unmeasured(setting=part.setting)
+
+
+def _provisional(
+    device: Device, now: Fingerprint, made_by: str, finding: str, parts: Mapping[str, Unmeasured | Skipped]
+) -> Profile:
+    """A profile of a drive that was never measured."""
+    return Profile(
+        schema=SCHEMA,
+        state="provisional",
+        device=info(device),
+        read=parts["read"],
+        write=parts["write"],
+        combined=parts["combined"],
+        evidence=Evidence(
+            tool_version=made_by,
+            helper_version="",
+            kernel="",
+            target="",
+            seed=0,
+            grid_points=0,
+            points_planned=0,
+            points_measured=0,
+            visits=0,
+            tainted_visits=0,
+            seconds=0.0,
+            io_seconds=0.0,
+            bytes_read=0,
+            bytes_written=0,
+            drop_caches="",
+            caches_dropped=0,
+            cache_verdict="",
+            buffer="",
+            findings=(finding,),
+        ),
+        fingerprint=now,
+    )

@@ -1,0 +1,93 @@
+"""Overrides: settings that the administrator wants readers to get, whatever was measured. Pure.
+
+They stand in override.d/NAME.toml, NAME being the profile's; aio-tuned never writes them.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from aio_tuned import formatting
+from aio_tuned.config.parsing import SETTING_KEYS, table
+from aio_tuned.devices.names import clean_text
+from aio_tuned.errors import ConfigError
+from aio_tuned.model.profile import CombinedResult, Result, Skipped, Unmeasured
+from aio_tuned.model.setting import DEFAULT_SETTING
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aio_tuned.model.profile import Profile
+
+_SECTIONS = ("read", "write", "combined")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """One file's parameters, by section and name; `origin` is the file, as messages and findings name it."""
+
+    origin: str
+    sections: Mapping[str, Mapping[str, int | bool]] = field(default_factory=dict)
+
+
+def parse(text: str, origin: str) -> Override:
+    """The override in a file's text; ConfigError names the origin, the section, the key and the mend."""
+    try:
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # numbers of 5,000 digits and 1,000 brackets are no TOMLDecodeError
+        raise ConfigError(f"{origin}: not valid TOML: {error}") from None
+    sections = {}
+    for section, given in document.items():
+        if section not in _SECTIONS or not isinstance(given, dict):
+            raise ConfigError(f"{origin}: unknown section [{section}]: the sections are {', '.join(_SECTIONS)}")
+        try:
+            sections[section] = table(given, SETTING_KEYS)
+        except ValueError as error:
+            raise ConfigError(f"{origin}: [{section}] {error}") from None
+    return Override(origin=origin, sections=sections)
+
+
+def _shown(key: str, value: int | bool) -> str:
+    return formatting.size(value) if key == "block_size" else str(value).lower()
+
+
+def _finding(section: str, part: object, wanted: Mapping[str, int | bool], origin: str) -> str:
+    """What readers get in place of what: the file keeps no other trace of the measured best."""
+    words = []
+    for key, value in wanted.items():
+        best = (
+            f" (measured best: {_shown(key, getattr(part.setting, key))})"
+            if isinstance(part, (Result, CombinedResult))
+            else ""
+        )
+        words.append(f"{key} = {_shown(key, value)}{best}")
+    return f"[{section}] {', '.join(words)}: set by {clean_text(origin)}"
+
+
+def merge(profile: Profile, override: Override) -> Profile:
+    """The profile as readers get it: with the override's parameters, and a finding that says so.
+
+    A section that differs from what was measured loses its figures, which were another setting's. Parameters that the
+    override leaves out stay as they are; in a skipped section they are the defaults.
+    """
+    changes: dict[str, Any] = {}
+    findings = []
+    for section, wanted in override.sections.items():
+        part: Result | CombinedResult | Unmeasured | Skipped = getattr(profile, section)
+        base = DEFAULT_SETTING if isinstance(part, Skipped) else part.setting
+        setting = replace(base, **wanted)  # type: ignore[arg-type]  # parse() has seen to the types
+        if not wanted or (setting == base and isinstance(part, (Result, CombinedResult))):
+            continue
+        changes[section] = Unmeasured(setting=setting, overridden=tuple(wanted))
+        findings.append(_finding(section, part, wanted, override.origin))
+    if not changes:
+        return profile
+    evidence = replace(profile.evidence, findings=(*profile.evidence.findings, *findings))
+    return replace(profile, evidence=evidence, **changes)

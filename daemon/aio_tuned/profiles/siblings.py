@@ -1,0 +1,97 @@
+"""Drives of the same model and firmware: which they are, and whether they agree."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aio_tuned import formatting
+from aio_tuned.model.profile import CombinedResult, Profile, Result
+from aio_tuned.search import grid as search_grid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from aio_tuned.model.device import Device
+    from aio_tuned.model.setting import Direction, Grid, Setting
+    from aio_tuned.model.target import Target
+
+# Two drives of one model are no nearer to each other than this, whatever the confidence in each.
+_LEAST_MARGIN = 0.03
+
+# An interval wider than this part of the figure agrees with a drive of half the speed.
+_MOST_WIDTH = 0.4
+
+
+def find_siblings(device: Device, others: Iterable[Profile]) -> tuple[Profile, ...]:
+    """The drives of the same model and firmware among the others that were measured in full."""
+    return tuple(other for other in others if is_sibling(device, other, None))
+
+
+def is_sibling(device: Device, other: Profile, target: Target | None) -> bool:
+    """Whether the other drive is of the same kind, and was measured as soundly as this one can be.
+
+    New drives hold only zeros, and what is measured on them stays provisional: they are each other's siblings.
+    """
+    evidence = other.evidence
+    complete = evidence.measured_at is not None and evidence.points_measured == evidence.points_planned
+    as_good = other.state == "provisional" and complete and target is not None and bool(target.provisional)
+    return (
+        (other.state == "measured" or as_good)
+        and other.device.id != device.id
+        and not device.members
+        and not other.device.members
+        and bool(device.model and device.firmware)
+        and (other.device.model, other.device.firmware) == (device.model, device.firmware)
+    )
+
+
+def check_settings(sibling: Profile, grid: Grid) -> Mapping[Direction, tuple[Setting, ...]]:
+    """What a check measures in each direction that the sibling has numbers for.
+
+    That is the sibling's setting for the direction, the combined one, and their neighbours in the grid.
+    """
+    found: dict[Direction, tuple[Setting, ...]] = {}
+    parts: tuple[tuple[Direction, object], ...] = (("read", sibling.read), ("write", sibling.write))
+    for direction, part in parts:
+        if isinstance(part, Result):
+            centres = [part.setting]
+            if isinstance(sibling.combined, CombinedResult):
+                centres.append(sibling.combined.setting)
+            found[direction] = tuple(
+                dict.fromkeys(setting for centre in centres for setting in (centre, *search_grid.beside(centre, grid)))
+            )
+    return found
+
+
+def apart(here: Result, there: Sequence[Result], tolerance: float) -> bool:
+    """Whether a result lies outside the range of all the others, by more than the intervals and a margin."""
+    margin = max(tolerance, _LEAST_MARGIN)
+    here_low, here_high = here.throughput_ci95_bytes_per_s
+    there_low = min(one.throughput_ci95_bytes_per_s[0] for one in there)
+    there_high = max(one.throughput_ci95_bytes_per_s[1] for one in there)
+    return here_high * (1 + margin) < there_low * (1 - margin) or here_low * (1 - margin) > there_high * (1 + margin)
+
+
+def check_agrees(sibling: Profile, checked: Profile, tolerance: float) -> str:
+    """A sentence that says where the checked drive does not give what the sibling gave; "" if it does.
+
+    The best of the check may be another setting than the sibling's: the check has chosen among neighbours, and what
+    counts is that its throughput is the sibling's, up to the intervals and a margin.
+    """
+    compared = False
+    for direction, there, here in (("read", sibling.read, checked.read), ("write", sibling.write, checked.write)):
+        if not (isinstance(there, Result) and isinstance(here, Result)):
+            continue
+        compared = True
+        low, high = here.throughput_ci95_bytes_per_s
+        if high - low > _MOST_WIDTH * here.throughput_bytes_per_s:
+            return (
+                f"{direction}: {formatting.throughput(low)} to {formatting.throughput(high)} here, too uncertain to"
+                " confirm anything"
+            )
+        if apart(here, [there], tolerance):
+            return (
+                f"{direction}: {formatting.throughput(here.throughput_bytes_per_s)} here, but"
+                f" {formatting.throughput(there.throughput_bytes_per_s)} on {sibling.device.name}"
+            )
+    return "" if compared else f"nothing was measured both here and on {sibling.device.name}"

@@ -1,0 +1,118 @@
+"""The drive below a path, and its profile."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aio_tuned.devices import mountinfo, sysfs
+from aio_tuned.devices.names import clean_text, device_node, id_and_name
+from aio_tuned.errors import NoProfileError, ProfileError, TargetError
+from aio_tuned.profiles.files import profile_files
+from aio_tuned.reader.trusted_file import check_folder, load
+from aio_tuned.reader.types import Disk, Found
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from aio_tuned.model.profile import Profile
+
+PROFILES = Path("/etc/aio-tuned")
+
+
+def _udev(number: str, run: Path) -> dict[str, str]:
+    """What udev's database says of the device, where it can be seen; disks that are not NVMe have their names of it."""
+    try:
+        lines = (run / "udev/data" / f"b{number}").read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        return {}
+    return {
+        f"udev.{key}": value for key, mark, value in (line[2:].partition("=") for line in lines if line[:2] == "E:")
+    }
+
+
+def disk_of(
+    path: str | os.PathLike[str], sys: Path = sysfs.SYS, proc: Path = Path("/proc"), run: Path = Path("/run")
+) -> Disk:
+    """The whole disk or volume below a directory, a file or a block device. TargetError if there is none."""
+    shown = os.fspath(path)
+    try:
+        status = os.stat(path)  # noqa: PTH116 - many times faster, and this is called at every start
+        if stat.S_ISBLK(status.st_mode):
+            number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+        elif stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode):
+            number = f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
+            if not (sys / "dev/block" / number).exists():  # an overlay, or btrfs, or no device at all
+                number, _ = mountinfo.block_device_number(Path(path), mountinfo.read(proc), sys, proc)
+        else:
+            raise TargetError(f"{shown} is neither a directory, nor a file, nor a block device")
+        number = sysfs.whole_disk(number, sys)
+        facts: Mapping[str, str] = sysfs.who(number, sys)
+    except OSError as error:
+        raise TargetError(f"{shown}: {error.strerror}") from None
+    except ValueError as error:  # a NUL in the path
+        raise TargetError(f"{shown!r}: {error}") from None
+    if not facts["sys_name"].startswith("nvme"):
+        facts = {**facts, **_udev(number, run)}
+    identifier, name = id_and_name(facts)
+    return Disk(
+        id=identifier,
+        name=name,
+        model=clean_text(facts.get("model", "")),
+        serial=clean_text(facts.get("serial", "")),
+        size_bytes=int(facts.get("size", "0")) * 512,
+        node=str(device_node(facts["sys_name"])),
+        number=number,
+    )
+
+
+def _is_of(profile: Profile, disk: Disk) -> bool:
+    """Whether it is the drive's own. There are models whose every drive has the same wwid.
+
+    Of a virtual disk without any identity the kernel's name is the id: then its size must be the same, at least.
+    """
+    device = profile.device
+    if disk.id.startswith("block:") and device.size_bytes != disk.size_bytes:
+        return False
+    return (device.id, device.model, device.serial) == (disk.id, disk.model, disk.serial)
+
+
+def find(path: str | os.PathLike[str], profiles: Path = PROFILES) -> Found:
+    """The profile of the drive that a path is on; errors as `settings_for`."""
+    return find_of(disk_of(path), profiles)
+
+
+def find_of(disk: Disk, profiles: Path = PROFILES) -> Found:
+    """The profile of that drive; NoProfileError, ProfileError."""
+    check_folder(profiles, disk)
+    own = profiles / f"{disk.name}.toml"
+    try:
+        known = load(own)
+    except FileNotFoundError:
+        known = None
+    if known and _is_of(known, disk):
+        return Found(disk, own, known)
+    # Its name may be another where less can be seen of the drive: a container has no udev.
+    if others := [each for each in _others(profiles, own) if _is_of(each[1], disk)]:
+        return Found(disk, *others[0])
+    if known:
+        raise NoProfileError(f"{own} is of another drive ({known.device.id}) than {disk.node} ({disk.id})")
+    raise NoProfileError(
+        f"{disk.node} ({disk.name}) has no profile in {profiles}: see aio-tuned status, or run aio-tuned tune"
+    )
+
+
+def _others(profiles: Path, own: Path) -> Iterable[tuple[Path, Profile]]:
+    """The sound profiles of all other names; what is wrong with another drive's is not this one's business."""
+    try:
+        paths = profile_files(profiles)
+    except OSError:  # it may be searched and not read
+        return
+    for path in paths:
+        if path != own:
+            try:
+                yield path, load(path)
+            except (OSError, ProfileError):
+                continue

@@ -1,0 +1,83 @@
+"""The settings of one direction, from a profile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aio_tuned.errors import NoProfileError
+from aio_tuned.reader.types import Direction, Found, Settings, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aio_tuned.model.profile import CombinedResult, Profile, Result, Skipped, Unmeasured
+    from aio_tuned.model.setting import Setting
+
+
+def make_settings(
+    setting: Setting, direction: Direction, throughput_bytes_per_s: int | None, concurrency: int, source: Source
+) -> Settings:
+    """Make the settings that a reader gets of a profile's five parameters."""
+    return Settings(
+        block_size=setting.block_size,
+        queue_depth=setting.queue_depth,
+        io_parallelism=setting.io_parallelism,
+        overlap_events=setting.overlap_events,
+        single_submit=setting.single_submit,
+        direction=direction,
+        throughput_bytes_per_s=throughput_bytes_per_s,
+        saturating_concurrency=concurrency,
+        source=source,
+    )
+
+
+def section(found: Found, direction: Direction, *, lenient: bool = False) -> Settings:
+    """A direction's settings from a profile. NoProfileError if it has none; `lenient`: then the other direction's."""
+    others: Iterable[Direction] = ()
+    if direction == "combined" or lenient:
+        others = [other for other in ("read", "write") if other != direction]
+    part = _part(found.profile, direction)
+    taken: Direction = direction
+    for other in others:
+        if isinstance(part, str) and not isinstance(_part(found.profile, other), str):
+            taken = other
+            break
+    why = part if isinstance(part, str) else ""
+    part = _part(found.profile, taken)
+    if isinstance(part, str):
+        raise NoProfileError(f"{found.path}: there are no settings for {direction}: {part}")
+    note = f"the settings are those of [{taken}], since [{direction}] has none: {why}" if why else ""
+    return _of_part(found, part, direction, taken, note)
+
+
+def _part(profile: Profile, direction: Direction) -> Result | CombinedResult | Unmeasured | str:
+    """A section of the profile; the reason if it was skipped."""
+    part: Result | CombinedResult | Unmeasured | Skipped = getattr(profile, direction)
+    skipped: str | None = getattr(part, "skipped", None)
+    return part if skipped is None else skipped  # type: ignore[return-value]  # Skipped alone has that field
+
+
+def _of_part(
+    found: Found, part: Result | CombinedResult | Unmeasured, direction: Direction, taken: Direction, note: str
+) -> Settings:
+    if overridden := getattr(part, "overridden", ()):
+        set_by = f"{', '.join(overridden)} set by the administrator of this machine"
+        note = f"{note}; {set_by}" if note else set_by
+    throughput: int | None = getattr(part, "throughput_bytes_per_s", None)
+    source = Source(found.profile.state, str(found.path), found.disk.name, taken, note)
+    return make_settings(part.setting, direction, throughput, _saturating(found.profile, part), source)
+
+
+def _saturating(profile: Profile, part: Result | CombinedResult | Unmeasured) -> int:
+    """Requests in flight that it takes; for both directions what the more demanding one does, at blocks as large."""
+    setting = part.setting
+    measured: int | None = getattr(part, "saturating_concurrency", None)
+    if measured or not hasattr(part, "read_share"):
+        return measured or setting.concurrency
+    needed = 0
+    for each in (profile.read, profile.write):
+        of_each = getattr(each, "saturating_concurrency", None)
+        if not of_each or each.setting.block_size > setting.block_size:  # type: ignore[union-attr]  # a Result
+            return setting.concurrency
+        needed = max(needed, of_each)
+    return min(setting.concurrency, needed)

@@ -1,0 +1,50 @@
+"""What a profile says of the drive, the run and what they depend on, as rows for a person. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from aio_tuned import formatting
+from aio_tuned.report.html import prose
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aio_tuned.model.profile import DeviceInfo, Evidence, Fingerprint, Profile
+
+# What stands elsewhere on the page, or says nothing to a person.
+_ELSEWHERE = frozenset({"findings"})
+
+
+def _words(key: str, value: object) -> str:
+    """The value with its unit; "" if there is none."""
+    if value is None or value in {"", ()}:
+        return ""
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    if key.endswith("_bytes") or key in ("bytes_read", "bytes_written"):
+        short = formatting.size(float(str(value)))
+        return str(value) if short == str(value) else f"{value:,} ({short})"
+    if key.endswith("_noise"):
+        return f"{float(str(value)) * 100:.1f} %"
+    if key.endswith("_drift"):
+        return prose.percent(float(str(value)))
+    if key.endswith("seconds"):
+        return f"{value} s"
+    if key.endswith("_c"):
+        return f"{value} °C"
+    return str(value)
+
+
+def _rows(table: DeviceInfo | Evidence | Fingerprint) -> Iterator[tuple[str, str]]:
+    for item in fields(table):
+        if item.name not in _ELSEWHERE:
+            yield item.name, _words(item.name, getattr(table, item.name))
+
+
+def sections(profile: Profile) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Each table: its heading, and its keys with their values ("" where unknown)."""
+    yield "The drive", list(_rows(profile.device))
+    yield "The run", list(_rows(profile.evidence))
+    yield "What the figures depend on: a change makes the profile stale", list(_rows(profile.fingerprint))

@@ -1,0 +1,136 @@
+"""A phase's course -> throughput over time, as a part of each point's own; below it the drive's temperature."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aio_tuned import formatting
+from aio_tuned.report.html.figure import GROUND, INK, LINE, SOFT, THEME, Sheet, dots, legend
+from aio_tuned.report.html.search_plot import PURPOSES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from aio_tuned.report.html.markup import Markup
+    from aio_tuned.report.measurement_timeline import Course
+
+_WIDTH, _LEFT, _RIGHT = 1000, 78, 16
+# Of the visits this part lies within the panel; what stalls take lies at its edge.
+_SHOWN = 0.985
+_LEAST_PERCENT = 3.0
+_MOST_PERCENT = 100.0
+
+
+def _reach(course: Course) -> float:
+    """How many percent the panel goes up and down."""
+    away = sorted(abs(visit.relative - 1) * 100 for visit in course.visits if visit.relative is not None)
+    swing = [abs(part - 1) * 100 for _, part in course.drift]
+    if not away:
+        return _LEAST_PERCENT
+    most = max(away[int((len(away) - 1) * _SHOWN)], *swing, _LEAST_PERCENT)
+    return min(most * 1.15, _MOST_PERCENT)
+
+
+def _bytes_above(axes: Axes, course: Course, end_s: float) -> None:
+    """How much had been written by then, at the upper edge."""
+    written = [(visit.end_s, visit.written_bytes) for visit in course.visits]
+    total = written[-1][1]
+    upper = axes.twiny()
+    upper.set_xlim(0, end_s)
+    marks = [next(each for each in written if each[1] >= total * part / 5) for part in range(1, 6)]
+    shown = [marks[0]]
+    for mark in marks[1:]:
+        if mark[0] - shown[-1][0] > end_s / 16:
+            shown.append(mark)
+    upper.set_xticks([time_s for time_s, _ in shown], [formatting.size(count) for _, count in shown])
+    upper.tick_params(colors=SOFT, length=3)
+    for each in (axes, upper):  # whichever is below fills its ground for both
+        each.patch.set_visible(False)
+    for side in ("left", "right", "bottom", "top"):
+        upper.spines[side].set_visible(False)
+
+
+def draw(course: Course, name: str, label: str, *, written: bool) -> Markup:
+    """The panels; bytes written stand at the upper edge of a write phase."""
+    warm = [(visit.end_s, visit.sample.celsius) for visit in course.visits if visit.sample.celsius is not None]
+    head = 60 if written else 40
+    sheet = Sheet(_WIDTH, head + 280 + (110 if warm else 0))
+    wide = _WIDTH - _LEFT - _RIGHT
+    legend(
+        sheet,
+        _LEFT,
+        12,
+        [
+            (said, THEME[purpose], purpose == "reference")
+            for purpose, said in PURPOSES
+            if any(visit.sample.request.purpose == purpose and visit.relative for visit in course.visits)
+        ],
+    )
+    end_s = course.visits[-1].end_s * 1.005
+    reach = _reach(course)
+    low = -reach
+    axes = sheet.axes(_LEFT, head, wide, 230)
+    for purpose, _ in PURPOSES:
+        places = [
+            (visit.time_s, min(max((visit.relative - 1) * 100, low), reach))
+            for visit in course.visits
+            if visit.relative is not None and visit.sample.request.purpose == purpose
+        ]
+        dots(axes, places, THEME[purpose], 6 if purpose == "sustain" else 3.5, square=purpose == "reference")
+    if course.drift:
+        axes.plot(
+            [time_s for time_s, _ in course.drift],
+            [(part - 1) * 100 for _, part in course.drift],
+            color=INK,
+            linewidth=2,
+        )
+    axes.set_ylim(low * 1.04, reach * 1.04)
+    axes.axhline(0, color=SOFT, linewidth=1)
+    axes.set_ylabel("% off its setting")
+    if written:
+        sheet.write(_LEFT - 12, head - 14, "written", ha="right", color=SOFT)
+        _bytes_above(axes, course, end_s)
+    axes.set_xlim(0, end_s)
+    _events(axes, course, reach)
+    panels = [axes]
+    if warm:
+        panels.append(sheet.axes(_LEFT, head + 254, wide, 76))
+        panels[1].plot(
+            [time_s for time_s, _ in warm], [celsius for _, celsius in warm], color=THEME["reference"], linewidth=2
+        )
+        panels[1].set_ylabel("°C")
+        panels[1].margins(y=0.2)
+        axes.tick_params(labelbottom=False)
+    panels[-1].set_xlabel("seconds of I/O", color=SOFT)
+    for panel in panels:
+        panel.set_xlim(0, end_s)
+        panel.grid(visible=True, color=LINE, linewidth=0.6)
+        panel.set_axisbelow(True)
+        panel.yaxis.set_label_coords(-0.058, 0.5)
+    return sheet.markup(name, label)
+
+
+def _label(axes: Axes, time_s: float, reach: float, words: str) -> None:
+    """Words beside a line, on a ground of their own: dots lie everywhere."""
+    ground = {"facecolor": GROUND, "edgecolor": "none", "pad": 2}
+    late = time_s > axes.get_xlim()[1] * 0.8
+    axes.text(
+        time_s,
+        -reach * 0.93,
+        f" {words} ",
+        ha="right" if late else "left",
+        va="center_baseline",
+        size=11,
+        color=INK,
+        bbox=ground,
+    )
+
+
+def _events(axes: Axes, course: Course, reach: float) -> None:
+    """Lines where the sweep paused and where the drive fell."""
+    for pause in course.pauses:
+        axes.axvline(pause.time_s, color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
+        _label(axes, pause.time_s, reach, f"paused {formatting.duration(pause.seconds)}")
+    if course.cliff_s is not None:
+        axes.axvline(course.cliff_s, color=THEME["warn"], linewidth=2)
+        _label(axes, course.cliff_s, reach, "fell over a cliff")

@@ -1,0 +1,107 @@
+"""Why a path has the settings that it has: how its drive was found, what was chosen, and what is stale. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aio_tuned import formatting
+from aio_tuned.model.profile import CombinedResult, Result, Skipped, Unmeasured
+from aio_tuned.report.terminal.summary import setting_words
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aio_tuned.model.device import Device, Mount
+    from aio_tuned.model.profile import Profile
+    from aio_tuned.model.setting import Setting
+
+_STATES = {
+    "measured": "every planned point was measured on this drive, and its own counters prove it",
+    "provisional": "usable, but not wholly measured on this drive as it stands",
+    "stale": "something that the numbers depend on has changed since",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How the path led to the device; `mount` is missing for a block device's node, `node_name` the kernel's name."""
+
+    path: str
+    device: Device
+    node_name: str
+    mount: Mount | None = None
+
+
+def setting_text(setting: Setting) -> str:
+    """The five parameters in a few words."""
+    block, depth, threads, events, submit = setting_words(setting)
+    plural = "" if setting.io_parallelism == 1 else "s"
+    return f"blocks of {block}, depth {depth}, {threads} thread{plural}, {events}, {submit} submit"
+
+
+def _way(way: Way) -> list[str]:
+    device = way.device
+    lines = [way.path]
+    if way.mount:
+        at = f"mounted at {way.mount.point}" + (f" (from {way.mount.root})" if way.mount.root != "/" else "")
+        lines.append(f"is on {way.mount.filesystem} {at}, device {way.mount.device_number}")
+    if way.node_name != device.sys_name:
+        lines.append(f"which is {way.node_name}, a partition of {device.sys_name}")
+    words = (device.model, device.serial and f"serial {device.serial}", f"id {device.id}")
+    lines.append(f"which is {device.node} now: {', '.join(word for word in words if word)}")
+    if device.member_names:
+        lines.append(f"a volume over {', '.join(device.member_names)}")
+    return lines
+
+
+def _share(gain: float) -> str:
+    return f"{abs(gain):.0%} {'more' if gain >= 0 else 'less'} than"
+
+
+def _result(part: Result, points: str) -> list[str]:
+    low, high = part.throughput_ci95_bytes_per_s
+    interval = f"{formatting.throughput(low)} to {formatting.throughput(high)}"
+    lines = [
+        f"{formatting.throughput(part.throughput_bytes_per_s)} ({interval} with 95 % confidence)",
+        f"the cheapest of {part.ties} that tie with the best{points}"
+        if part.ties > 1
+        else f"the best by more than the tolerance{points}",
+    ]
+    if default := part.default_throughput_bytes_per_s:
+        gain = part.throughput_bytes_per_s / default - 1
+        lines.append(f"{_share(gain)} the {formatting.throughput(default)} of DeepSpeed's defaults")
+    if part.saturating_concurrency:
+        lines.append(f"it takes at least {part.saturating_concurrency} requests in flight")
+    return lines
+
+
+def _section(name: str, part: Result | CombinedResult | Unmeasured | Skipped, points: str) -> list[str]:
+    if isinstance(part, Skipped):
+        return [f"{name}: no settings: {part.skipped}"]
+    head = f"{name}: {setting_text(part.setting)}"
+    if isinstance(part, Result):
+        return [head, *(f"  {line}" for line in _result(part, points))]
+    if isinstance(part, CombinedResult):
+        shares = f"{part.read_share:.0%} of the best read, {part.write_share:.0%} of the best write"
+        return [head, f"  {shares}, the cheapest of {part.ties}" if part.ties > 1 else f"  {shares}"]
+    if part.overridden:
+        return [head, f"  {', '.join(part.overridden)} set by the administrator; not measured like this"]
+    return [head, "  not measured on this drive"]
+
+
+def describe(way: Way, profile: Profile, file: str, changed: Sequence[str]) -> str:
+    """The whole story for a person. `changed` are the phrases of prior.differences()."""
+    evidence = profile.evidence
+    points = f", of {evidence.points_measured} points measured in all" if evidence.points_measured else ""
+    when = f" (swept at {evidence.measured_at})" if evidence.measured_at else ""
+    first, *steps = _way(way)
+    lines = [first, *(f"  {step}" for step in steps), f"  whose profile is {file}"]
+    lines += ["", f"{profile.state}{when}: {_STATES[profile.state]}", ""]
+    for name, part in (("read", profile.read), ("write", profile.write), ("combined", profile.combined)):
+        lines += _section(name, part, points)
+    if changed:
+        lines += ["", *(f"! stale: {phrase}" for phrase in changed)]
+    if evidence.findings:
+        lines += ["", *(f"! {finding}" for finding in evidence.findings)]
+    return "\n".join(lines)

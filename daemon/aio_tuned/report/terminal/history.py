@@ -1,0 +1,233 @@
+"""The sweeps of a drive, one after the other, and what changed from each to the next. Pure but for printing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from aio_tuned import formatting
+from aio_tuned.formatting import percent
+from aio_tuned.model.profile import Fingerprint, Profile, Result
+from aio_tuned.report.terminal import summary
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rich.console import Console
+
+    from aio_tuned.model.setting import Setting
+
+# Findings tell of the same thing whatever the figures in them.
+_FIGURE = re.compile(r"[+-]?\d+(?:\.\d+)?(?:%| ?(?:[KMGT]i?B/s|[KMGT]i?B|[KMGT]|°C|ms|s)\b)?")
+
+_HEAD = ("sweep", "state", "effort", "kernel", "firmware", "read", "", "setting", "write", "", "setting")
+
+_DRIVES_HEAD = ("drive", "sweeps", "last", "state", "read", "write")
+
+_LEGEND = "* beyond both 95 % intervals: no accident of measuring"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gave:
+    """What one direction gave. `change` is its share more than in the sweep before; None if that did not measure it.
+
+    A change is `certain` if the 95 % intervals of the two do not overlap.
+    """
+
+    setting: Setting
+    bytes_per_s: int
+    ci95_bytes_per_s: tuple[int, int]
+    change: float | None = None
+    certain: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """Something that was otherwise in the sweep before: a setting, or a field of the fingerprint."""
+
+    what: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One sweep, and in what it differs from the one before: of the first that is nothing.
+
+    `sweep` is its stamp; `effort` is "check" where a sibling's settings were checked.
+    """
+
+    sweep: str
+    state: str
+    effort: str
+    points: int
+    kernel: str
+    firmware: str
+    read: Gave | None
+    write: Gave | None
+    changes: tuple[Change, ...] = ()
+    findings_new: tuple[str, ...] = ()
+    findings_gone: tuple[str, ...] = ()
+
+
+def _gave(now: object, before: object) -> Gave | None:
+    if not isinstance(now, Result):
+        return None
+    change, certain = None, False
+    if isinstance(before, Result):
+        (low, high), (low_before, high_before) = now.throughput_ci95_bytes_per_s, before.throughput_ci95_bytes_per_s
+        change = round(now.throughput_bytes_per_s / before.throughput_bytes_per_s - 1, 4)
+        certain = low > high_before or high < low_before
+    return Gave(
+        setting=now.setting,
+        bytes_per_s=now.throughput_bytes_per_s,
+        ci95_bytes_per_s=now.throughput_ci95_bytes_per_s,
+        change=change,
+        certain=certain,
+    )
+
+
+def _words(setting: Setting) -> str:
+    return " ".join(summary.setting_words(setting))
+
+
+def _settings(now: Profile, before: Profile) -> list[Change]:
+    found = []
+    for name, new, old in (
+        ("read setting", now.read, before.read),
+        ("write setting", now.write, before.write),
+        ("combined setting", now.combined, before.combined),
+    ):
+        setting, earlier = getattr(new, "setting", None), getattr(old, "setting", None)
+        if setting != earlier:
+            words = ("none" if one is None else _words(one) for one in (earlier, setting))
+            found.append(Change(what=name, before=next(words), after=next(words)))
+    return found
+
+
+def _fingerprint(now: Fingerprint, before: Fingerprint) -> list[Change]:
+    return [
+        Change(what=item.name, before=str(old) or "unknown", after=str(new) or "unknown")
+        for item in fields(now)
+        if (new := getattr(now, item.name)) != (old := getattr(before, item.name))
+    ]
+
+
+def _unlike(findings: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
+    """The findings that `others` do not have, whatever the figures."""
+    known = {_FIGURE.sub("#", other) for other in others}
+    return tuple(finding for finding in findings if _FIGURE.sub("#", finding) not in known)
+
+
+def _row(sweep: str, now: Profile, before: Profile | None) -> Row:
+    evidence = now.evidence
+    found = evidence.findings if before else ()
+    earlier = before.evidence.findings if before else ()
+    return Row(
+        sweep=sweep,
+        state=now.state,
+        effort="check" if evidence.checked_against else evidence.effort or "default",
+        points=evidence.points_measured,
+        kernel=evidence.kernel,
+        firmware=now.device.firmware,
+        read=_gave(now.read, before and before.read),
+        write=_gave(now.write, before and before.write),
+        changes=(*_settings(now, before), *_fingerprint(now.fingerprint, before.fingerprint)) if before else (),
+        findings_new=_unlike(found, earlier),
+        findings_gone=_unlike(earlier, found),
+    )
+
+
+def rows(sweeps: Mapping[str, Profile]) -> tuple[Row, ...]:
+    """A row for each sweep of a drive: profiles by stamp, oldest first."""
+    pairs = [(None, None), *sweeps.items()]
+    return tuple(_row(sweep, now, before) for (_, before), (sweep, now) in pairwise(pairs) if sweep and now)
+
+
+def _change(gave: Gave) -> str:
+    return "" if gave.change is None else f"{percent(gave.change)}{'*' if gave.certain else ''}"
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    cells = [row.sweep, row.state, f"{row.effort}, {row.points} points", row.kernel, row.firmware or "-"]
+    for gave in (row.read, row.write):
+        if gave is None:
+            cells += ["-", "", ""]
+        else:
+            cells += [formatting.throughput(gave.bytes_per_s), _change(gave), _words(gave.setting)]
+    return tuple(cells)
+
+
+def _differences(row: Row) -> list[str]:
+    return [
+        *(f"{change.what}: {change.before} -> {change.after}" for change in row.changes),
+        *(f"new: {finding}" for finding in row.findings_new),
+        *(f"gone: {finding}" for finding in row.findings_gone),
+    ]
+
+
+def _notes(found: Sequence[Row]) -> list[str]:
+    """What stands below the table: a block for each sweep that differs from the one before."""
+    notes = []
+    if any(gave and gave.certain for row in found for gave in (row.read, row.write)):
+        notes += ["", _LEGEND]
+    for row in found:
+        if differences := _differences(row):
+            notes += ["", f"{row.sweep} against the sweep before:", *(f"  {line}" for line in differences)]
+    return notes
+
+
+def plain(name: str, found: Sequence[Row]) -> str:
+    """The history of a drive as text of one colour."""
+    return "\n".join([name, "", *summary.plain_table(_HEAD, [_cells(row) for row in found]), *_notes(found)])
+
+
+def _drive(name: str, found: Sequence[Row]) -> tuple[str, ...]:
+    last = found[-1]
+    rates = (formatting.throughput(gave.bytes_per_s) if gave else "-" for gave in (last.read, last.write))
+    return (name, str(len(found)), last.sweep, last.state, *rates)
+
+
+def plain_drives(histories: Mapping[str, Sequence[Row]]) -> str:
+    """The last sweep of each drive, a line each."""
+    return "\n".join(summary.plain_table(_DRIVES_HEAD, [_drive(name, found) for name, found in histories.items()]))
+
+
+def _print_rich(console: Console, head: Sequence[str], table: Sequence[Sequence[str]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for title in head:
+        made.add_column(title)
+    for row in table:
+        made.add_row(*(Text(cell, style=_style(cell)) for cell in row))
+    console.print(made)
+
+
+def _style(cell: str) -> str:
+    """Green for what has certainly become better, red for worse."""
+    return {"+": "green", "-": "red"}.get(cell[:1], "") if cell.endswith("*") else ""
+
+
+def show(name: str, found: Sequence[Row]) -> None:
+    """Print the history of a drive, in colour if standard output is a terminal and rich is installed."""
+    if not (console := summary.terminal()):
+        print(plain(name, found))
+        return
+    from rich.text import Text
+
+    console.print(Text(name, style="bold"))
+    _print_rich(console, _HEAD, [_cells(row) for row in found])
+    for note in _notes(found):
+        console.print(Text(note, style="" if note.startswith("  ") else "dim"))
+
+
+def show_drives(histories: Mapping[str, Sequence[Row]]) -> None:
+    """Print the last sweep of each drive, as show() prints."""
+    if console := summary.terminal():
+        _print_rich(console, _DRIVES_HEAD, [_drive(name, found) for name, found in histories.items()])
+    else:
+        print(plain_drives(histories))

@@ -1,0 +1,261 @@
+"""A profile, and the curves that it was chosen from, as a person wants to see them. Pure but for printing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aio_tuned import formatting
+from aio_tuned.model.profile import CombinedResult, Result, Skipped, Unmeasured
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console, RenderableType
+
+    from aio_tuned.model.curve import Curve
+    from aio_tuned.model.profile import Evidence, Profile
+    from aio_tuned.model.setting import Setting
+
+HEAD = (
+    "",
+    "throughput",
+    "95 % interval",
+    "block",
+    "depth",
+    "threads",
+    "events",
+    "submit",
+    "p99",
+    "ties",
+    "default gives",
+)
+
+
+def setting_words(setting: Setting) -> tuple[str, ...]:
+    """Block size, depth, threads, events and submission."""
+    return (
+        formatting.size(setting.block_size),
+        str(setting.queue_depth),
+        str(setting.io_parallelism),
+        "overlap" if setting.overlap_events else "sequential",
+        "single" if setting.single_submit else "batch",
+    )
+
+
+def _row(name: str, result: Result) -> tuple[str, ...]:
+    low, high = result.throughput_ci95_bytes_per_s
+    default = result.default_throughput_bytes_per_s
+    gain = f" ({round((result.throughput_bytes_per_s / default - 1) * 100):+d}%)" if default else ""
+    return (
+        name,
+        formatting.throughput(result.throughput_bytes_per_s),
+        f"{low / 1e9:.2f} to {high / 1e9:.2f}",
+        *setting_words(result.setting),
+        f"{result.latency_p99_us / 1000:.2f} ms",
+        str(result.ties),
+        f"{formatting.throughput(default)}{gain}",
+    )
+
+
+def _combined_row(both: CombinedResult) -> tuple[str, ...]:
+    return (
+        "combined",
+        f"{formatting.throughput(both.read_throughput_bytes_per_s)} r",
+        f"{formatting.throughput(both.write_throughput_bytes_per_s)} w",
+        *setting_words(both.setting),
+        "",
+        str(both.ties),
+        f"{both.read_share:.0%} and {both.write_share:.0%} of the best",
+    )
+
+
+def _unmeasured_row(name: str, part: Unmeasured) -> tuple[str, ...]:
+    by_hand = f"set by the administrator: {', '.join(part.overridden)}" if part.overridden else ""
+    return (name, "not measured", "", *setting_words(part.setting), "", "", by_hand)
+
+
+def rows(profile: Profile) -> list[tuple[str, ...]]:
+    """The table of settings; sections that were skipped are not in it."""
+    table = []
+    for name, part in (("read", profile.read), ("write", profile.write), ("combined", profile.combined)):
+        if isinstance(part, Result):
+            table.append(_row(name, part))
+        elif isinstance(part, CombinedResult):
+            table.append(_combined_row(part))
+        elif isinstance(part, Unmeasured):
+            table.append(_unmeasured_row(name, part))
+    return table
+
+
+def heat_map(curve: Curve) -> tuple[list[int], list[int], dict[tuple[int, int], float]]:
+    """(block sizes, queue depths, best bytes/s over threads and modes of each pair that was measured)."""
+    cells: dict[tuple[int, int], float] = {}
+    for stats in curve.points:
+        for setting in stats.point.aliases:
+            cell = (setting.block_size, setting.queue_depth)
+            cells[cell] = max(cells.get(cell, 0.0), stats.bytes_per_s)
+    return sorted({block for block, _ in cells}), sorted({depth for _, depth in cells}), cells
+
+
+def _course(evidence: Evidence) -> list[str]:
+    """How the sweep went; nothing where there was none."""
+    if evidence.measured_at is None:
+        return []
+    measured = evidence.io_seconds / max(evidence.seconds, 0.1)
+    cost = f"{formatting.duration(evidence.seconds)} ({measured:.0%} of it measured I/O)"
+    points = f"{evidence.points_measured} of {evidence.points_planned} points, {evidence.visits} visits"
+    notes = [f"{points} in {cost}, {formatting.size(evidence.bytes_written)} written"]
+    if evidence.effort and evidence.effort != "default":
+        notes.append(f"a {evidence.effort} sweep")
+    if evidence.checked_against:
+        notes.append(f"a check of the settings of {evidence.checked_against}, not a full sweep")
+    events = []
+    if evidence.paused_seconds:
+        events.append(f"paused for {formatting.duration(evidence.paused_seconds)}")
+    if evidence.resumed:
+        events.append(f"resumed {evidence.resumed} times" if evidence.resumed > 1 else "resumed once")
+    if evidence.temperature_peak_c is not None:
+        events.append(f"{evidence.temperature_peak_c:.0f} °C at the hottest")
+    return [*notes, ", ".join(events)] if events else notes
+
+
+def _percent(number: float) -> str:
+    return f"{number:.1f} %" if number < 10 else f"{number:.0f} %"  # noqa: PLR2004 - one digit says enough
+
+
+def _notes(profile: Profile) -> list[str]:
+    evidence = profile.evidence
+    notes = _course(evidence)
+    for name, noise, drift in (
+        ("read", evidence.read_noise, evidence.read_drift),
+        ("write", evidence.write_noise, evidence.write_drift),
+    ):
+        if noise is not None and drift is not None:
+            notes.append(f"{name}: noise {noise:.1%} between visits, drift {drift:+.1%} over the phase")
+    for name, part in (("read", profile.read), ("write", profile.write)):
+        if isinstance(part, Result) and part.within_percent is not None:
+            moved = formatting.size(evidence.bytes_read if name == "read" else evidence.bytes_written)
+            notes.append(
+                f"{name}: {moved} bought this certainty: within {_percent(part.within_percent)} of the best, with 95 %"
+                " confidence over all points"
+            )
+        if isinstance(part, Result) and part.sustained_throughput_bytes_per_s is not None:
+            notes.append(f"{name}: {formatting.throughput(part.sustained_throughput_bytes_per_s)} sustained")
+    notes += [f"! {finding}" for finding in evidence.findings]
+    for name, part in (("read", profile.read), ("write", profile.write)):
+        if isinstance(part, Skipped):
+            notes.append(f"{name}: skipped: {part.skipped}")
+    return notes
+
+
+def _title(profile: Profile) -> str:
+    device = profile.device
+    words = (device.model, device.serial, device.firmware, formatting.size(device.size_bytes), device.pcie_link)
+    return f"{device.name}: {profile.state}\n" + "  ".join(word for word in words if word)
+
+
+def plain_table(head: Sequence[str], table: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table, its columns as wide as their widest cells."""
+    widths = [max(len(row[column]) for row in (head, *table)) for column in range(len(head))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (head, *table)
+    ]
+
+
+def plain(profile: Profile, curves: Sequence[Curve]) -> str:
+    """The summary as text of one colour."""
+    lines = [_title(profile), "", *plain_table(HEAD, rows(profile))]
+    for curve in curves:
+        blocks, depths, cells = heat_map(curve)
+        head = (f"{curve.direction} GB/s, block by depth", *(str(depth) for depth in depths))
+        table = [
+            (
+                formatting.size(block),
+                *(f"{cells[block, depth] / 1e9:.2f}" if (block, depth) in cells else "-" for depth in depths),
+            )
+            for block in blocks
+        ]
+        lines += ["", *plain_table(head, table)]
+    if notes := _notes(profile):
+        lines += ["", *notes]
+    return "\n".join(lines)
+
+
+def _colour(share: float) -> str:
+    """Background from red (half of the best and less) over yellow to green (the best)."""
+    warmth = min(1.0, max(0.0, (share - 0.5) * 2))
+    red, green = (200, int(40 + 280 * warmth)) if warmth < 0.5 else (int(200 - 340 * (warmth - 0.5)), 180)  # noqa: PLR2004 - a colour
+    return f"black on rgb({red},{green},70)"
+
+
+def _rich_heat_map(curve: Curve) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
+    blocks, depths, cells = heat_map(curve)
+    best = max(cells.values(), default=1.0)
+    table = Table(
+        title=f"{curve.direction}, GB/s: block size by queue depth",
+        box=None,
+        padding=(0, 0),
+        title_justify="left",
+    )
+    table.add_column(justify="right")
+    for depth in depths:
+        table.add_column(f"{depth}", justify="center", min_width=8)
+    for block in blocks:
+        row = [Text(f"{formatting.size(block)} ")]
+        for depth in depths:
+            value = cells.get((block, depth))
+            text = f"{value / 1e9:^8.2f}" if value else "   -    "
+            row.append(Text(text, style=_colour(value / best) if value else "dim"))
+        table.add_row(*row)
+    return table
+
+
+def _print_rich(console: Console, profile: Profile, curves: Sequence[Curve]) -> None:
+    from rich.columns import Columns
+    from rich.table import Table
+    from rich.text import Text
+
+    console.print()
+    console.print(Text(_title(profile), style="bold"))
+    sections = rows(profile)
+    columns = list(zip(HEAD, *sections, strict=True))
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    if sum(max(map(len, column)) + 2 for column in columns) <= console.width:
+        for name in HEAD:
+            table.add_column(name, no_wrap=True)
+        for row in sections:
+            table.add_row(Text(row[0], style="bold"), Text(row[1], style="bold green"), *row[2:])
+    else:  # a column for each section has room on 80 columns
+        for name in columns[0]:
+            table.add_column(Text(name, style="bold"))
+        for name, *cells in columns[1:]:
+            style = "bold green" if name == HEAD[1] else ""
+            table.add_row(Text(name, style="dim"), *(Text(cell, style=style) for cell in cells))
+    console.print(table)
+    if curves:
+        console.print()
+        console.print(Columns([_rich_heat_map(curve) for curve in curves], padding=(0, 6)))
+    console.print()
+    for note in _notes(profile):
+        console.print(Text(note, style="yellow" if note.startswith("!") else "dim"))
+
+
+def terminal() -> Console | None:
+    """Standard output for colours; None if it is no terminal, or rich is not installed."""
+    try:
+        from rich.console import Console
+    except ImportError:
+        return None
+    console = Console()
+    return console if console.is_terminal else None
+
+
+def show(profile: Profile, curves: Sequence[Curve] = ()) -> None:
+    """Print the summary to standard output, in colour if that is a terminal and rich is installed."""
+    if console := terminal():
+        _print_rich(console, profile, curves)
+    else:
+        print(plain(profile, curves))

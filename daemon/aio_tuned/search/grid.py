@@ -1,0 +1,112 @@
+"""The settings of a grid, and the points that they are at a transfer size."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING
+
+from aio_tuned.errors import ConfigError
+from aio_tuned.model.measurement import Point
+from aio_tuned.model.setting import Grid, Setting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+# One for each parameter, none a multiple of a small fraction, so that no value is left out.
+_FRACTION_WEIGHTS = (1, 2, 3, 1, 2)
+
+_Program = tuple[int, int, int, bool, bool]
+
+
+def settings(grid: Grid) -> tuple[Setting, ...]:
+    """Every setting of the grid, in a fixed order."""
+    return tuple(
+        Setting(
+            block_size=block,
+            queue_depth=depth,
+            io_parallelism=threads,
+            overlap_events=overlap,
+            single_submit=single,
+        )
+        for block, depth, threads, overlap, single in itertools.product(
+            grid.block_size, grid.queue_depth, grid.io_parallelism, grid.overlap_events, grid.single_submit
+        )
+    )
+
+
+def program(setting: Setting, transfer_bytes: int) -> _Program:
+    """What the helper will really do: settings with the same program make the same system calls.
+
+    A block larger than a thread's share is one block of the share; a queue deeper than the share has blocks never
+    fills; with one request in flight there is nothing to overlap or to batch.
+    """
+    share = transfer_bytes // setting.io_parallelism
+    block = min(setting.block_size, share)
+    depth = min(setting.queue_depth, math.ceil(share / block))
+    overlap, single = (setting.overlap_events, setting.single_submit) if depth > 1 else (False, False)
+    return (setting.io_parallelism, block, depth, overlap, single)
+
+
+def _cost(setting: Setting) -> tuple[int, int, bool, bool]:
+    """Order of preference among settings that are the same program: least memory, then DeepSpeed's defaults."""
+    return (setting.in_flight_bytes, setting.queue_depth, not setting.overlap_events, setting.single_submit)
+
+
+def points(chosen: Iterable[Setting], transfer_bytes: int) -> tuple[Point, ...]:
+    """The distinct programs of the settings at that transfer size, each with all settings that amount to it."""
+    groups: dict[_Program, list[Setting]] = {}
+    for setting in chosen:
+        groups.setdefault(program(setting, transfer_bytes), []).append(setting)
+    return tuple(Point(setting=min(group, key=_cost), aliases=tuple(group)) for group in groups.values())
+
+
+def _spanned(planned: Iterable[Point]) -> Grid:
+    """The values that the points' settings have of each parameter, in rising order."""
+    every = [setting for point in planned for setting in point.aliases]
+    return Grid(**{item.name: tuple(sorted({getattr(each, item.name) for each in every})) for item in fields(Grid)})
+
+
+def designed(planned: Sequence[Point], fraction: int) -> list[Point]:
+    """One point in so many, such that every value of every parameter, and nearly every pair of values, is among them.
+
+    A regular fraction of the factorial (Box & Hunter 1961): those whose values' places in their lists, with weights,
+    add up to a multiple of the fraction.
+    """
+    grid = _spanned(planned)
+
+    def place(setting: Setting) -> int:
+        return sum(
+            weight * getattr(grid, item.name).index(getattr(setting, item.name))
+            for item, weight in zip(fields(grid), _FRACTION_WEIGHTS, strict=True)
+        )
+
+    return [point for point in planned if place(point.setting) % fraction == 0]
+
+
+def beside(centre: Setting, grid: Grid) -> Iterator[Setting]:
+    """What is one step away from the setting in one parameter; its own values need not be in the grid."""
+    for item in fields(grid):
+        here = getattr(centre, item.name)
+        values = sorted({*getattr(grid, item.name), here})
+        place = values.index(here)
+        for value in (*values[max(0, place - 1) : place], *values[place + 1 : place + 2]):
+            yield replace(centre, **{item.name: value})
+
+
+def neighbours(planned: Sequence[Point], leaders: Sequence[Point]) -> list[Point]:
+    """The points that differ from a leader by one step of one parameter, in the plan's order."""
+    grid = _spanned(planned)
+    near = {setting for leader in leaders for centre in leader.aliases for setting in beside(centre, grid)}
+    return [point for point in planned if not near.isdisjoint(point.aliases)]
+
+
+def check_grid(chosen: Iterable[Setting], alignment_bytes: int) -> None:
+    """ConfigError if a block size of the settings cannot be used on a target with that I/O alignment."""
+    for block in dict.fromkeys(setting.block_size for setting in chosen):
+        if block % alignment_bytes:
+            raise ConfigError(
+                f"[grid] block_size {block}: this target needs multiples of {alignment_bytes} bytes for direct I/O;"
+                " change the list or pass --grid block_size=…"
+            )

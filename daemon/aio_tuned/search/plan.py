@@ -1,0 +1,200 @@
+"""Settings and budgets -> Phase: which points there are, which are the same program, in which order.
+
+Pure and seeded. The settings are those of a whole grid, or a few of them.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import TYPE_CHECKING
+
+from aio_tuned.errors import ConfigError, MeasurementError
+from aio_tuned.model.measurement import Phase, Point, Request, Sample
+from aio_tuned.search.grid import designed, points
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from aio_tuned.model.setting import Direction, Setting
+
+# A transfer shorter than this is mostly the start and the end of itself: 16 MiB at 7 GB/s take 2.4 ms, against
+# some 0.1 ms to release and join eight threads.
+LEAST_TRANSFER_BYTES = 16 << 20
+
+# Shares of the budgets that measuring every point once may take; the rest buys certainty about the contenders.
+_PASS_TIME_SHARE = 0.3
+
+_PASS_WRITE_SHARE = 0.35
+
+# A visit is at least so many times as long as what it costs besides, and within these.
+_OVERHEADS = 20
+
+_LEAST_VISIT_NS = 10_000_000
+
+_MOST_VISIT_NS = 200_000_000
+
+# Volumes that are limited by a token bucket (in a cloud, in a guest) let through at once what has gathered since the
+# visit before: in an emulated guest, visits of 0.2 s were 10 % above the limit. Limits beyond a gigabyte per second
+# are rare.
+_SLOW_NS_PER_BYTE = 1.0
+
+_SLOW_VISIT_NS = 1_000_000_000
+
+# Visits to the reference are this much of the pass (one in every REFERENCE_EVERY + 1).
+REFERENCE_EVERY = 16
+
+CALIBRATION_VISITS = 4
+
+
+def largest_transfer(chosen: Sequence[Setting], alignment_bytes: int, most_bytes: int) -> int:
+    """The largest usable transfer of at most `most_bytes`; ConfigError if the thread counts have none in common."""
+    quantum = transfer_quantum(chosen, alignment_bytes)
+    if quantum > most_bytes:
+        threads = ", ".join(dict.fromkeys(str(setting.io_parallelism) for setting in chosen))
+        raise ConfigError(
+            f"[grid] io_parallelism {threads}: no transfer of up to {most_bytes >> 20} MiB splits evenly for all of"
+            " them; drop the odd ones, or raise transfer_bytes"
+        )
+    return most_bytes // quantum * quantum
+
+
+def least_transfer(chosen: Sequence[Setting], alignment_bytes: int, most_bytes: int) -> int:
+    """The smallest transfer worth timing, as calibration uses it."""
+    least = max(transfer_quantum(chosen, alignment_bytes), LEAST_TRANSFER_BYTES)
+    return largest_transfer(chosen, alignment_bytes, min(most_bytes, least))
+
+
+def least_write_bytes(chosen: Sequence[Setting], alignment_bytes: int, most_bytes: int, fraction: int = 1) -> int:
+    """What a write phase costs at the very least: calibration, and one visit to each point with the least transfer.
+
+    With a `fraction` it is one to one point in so many.
+    """
+    transfer = least_transfer(chosen, alignment_bytes, most_bytes)
+    visited = math.ceil(len(points(chosen, transfer)) / fraction)
+    return (_visits(visited) + 2 * CALIBRATION_VISITS) * transfer
+
+
+def _visits(count: int) -> int:
+    """Visits of a pass over that many points, the reference between them included."""
+    return math.ceil(count * (1 + 1 / REFERENCE_EVERY)) + 1
+
+
+def transfer_quantum(chosen: Iterable[Setting], alignment_bytes: int) -> int:
+    """Every transfer must be a multiple of this: each thread's share must be whole aligned blocks."""
+    return math.lcm(*(setting.io_parallelism for setting in chosen), 1) * max(alignment_bytes, 4096)
+
+
+def _lightest(chosen: Iterable[Setting]) -> Setting:
+    """The setting that asks least of the device at a time, likely the slowest."""
+    return min(
+        chosen,
+        key=lambda setting: (setting.in_flight_bytes, setting.overlap_events, not setting.single_submit),
+    )
+
+
+def calibration(
+    direction: Direction, chosen: Iterable[Setting], reference: Setting, transfer_bytes: int, first_id: int
+) -> tuple[Request, ...]:
+    """The first visits of a phase, to learn roughly how fast the device is: the reference, then the lightest setting.
+
+    On a volume that is limited in requests the lightest may be ten times slower, and a plan fitted to the reference
+    alone would not end within its time.
+    """
+    visits = (*(reference for _ in range(CALIBRATION_VISITS - 1)), _lightest(chosen))
+    return tuple(
+        Request(
+            id=first_id + number,
+            direction=direction,
+            setting=setting,
+            transfer_bytes=transfer_bytes,
+            min_ns=20_000_000,
+            min_transfers=2 if setting == reference else 1,
+            max_bytes=2 * transfer_bytes if direction == "write" else 0,
+            purpose="calibrate",
+        )
+        for number, setting in enumerate(visits)
+    )
+
+
+def _ns_per_byte(calibrated: Sequence[Sample]) -> float:
+    """What a byte takes on average over the settings: midway between the settings that calibration visited."""
+    of_setting: dict[Setting, list[float]] = {}
+    for sample in calibrated:
+        of_setting.setdefault(sample.request.setting, []).append(sample.elapsed_ns / sample.bytes)
+    medians = [sorted(found)[len(found) // 2] for found in of_setting.values()]
+    return sum(medians) / len(medians)
+
+
+def _visit_ns(calibrated: Sequence[Sample], ns_per_byte: float, most_ns: int) -> int:
+    """How long a visit should be at least, so that starting and ending it is a small part of it; at most `most_ns`."""
+    besides = sorted(sample.wall_ns - sample.elapsed_ns for sample in calibrated)
+    usual_ns = min(max(_OVERHEADS * besides[len(besides) // 2], _LEAST_VISIT_NS), _MOST_VISIT_NS)
+    return min(_SLOW_VISIT_NS if ns_per_byte > _SLOW_NS_PER_BYTE else usual_ns, most_ns)
+
+
+def phase(  # noqa: PLR0913 - the facts of one direction
+    direction: Direction,
+    *,
+    chosen: Sequence[Setting],
+    reference: Setting,
+    calibrated: Sequence[Sample],
+    alignment_bytes: int,
+    most_transfer_bytes: int,
+    time_budget_ns: int,
+    write_budget_bytes: int,
+    tolerance: float,
+    seed: int,
+    may_drop_caches: bool = True,
+    fraction: int = 1,
+    sustain_bytes: int = 0,
+) -> Phase:
+    """The plan of one direction, fitted to the device's speed as the calibration visits saw it.
+
+    The transfer is the largest power-of-two part of `most_transfer_bytes` with which visiting every point once is
+    expected to take a third of the time budget and, for writes, of the bytes. `sustain_bytes` of the write budget are
+    kept for writing on. One of `fraction` points is visited. MeasurementError if the write budget does not even pay
+    for one pass with the smallest transfer.
+    """
+    if not calibrated:
+        raise MeasurementError(f"no calibration visit of the {direction} phase succeeded")
+    ns_per_byte = _ns_per_byte(calibrated)
+    race_bytes = write_budget_bytes - sustain_bytes
+    quantum = transfer_quantum(chosen, alignment_bytes)
+    transfer = largest_transfer(chosen, alignment_bytes, most_transfer_bytes)
+    while True:
+        planned = points(chosen, transfer)
+        visits = _visits(math.ceil(len(planned) / fraction))
+        fits_time = visits * transfer * ns_per_byte <= _PASS_TIME_SHARE * time_budget_ns
+        fits_bytes = direction == "read" or visits * transfer <= _PASS_WRITE_SHARE * race_bytes
+        smaller = transfer // 2 // quantum * quantum
+        if (fits_time and fits_bytes) or smaller < LEAST_TRANSFER_BYTES:
+            break
+        transfer = smaller
+    least_bytes = visits * transfer + sustain_bytes
+    if direction == "write" and least_bytes > write_budget_bytes:
+        raise MeasurementError(
+            f"the write budget of {write_budget_bytes >> 20} MiB does not pay for one visit to each of {len(planned)}"
+            f" points of {transfer >> 20} MiB: pass --write-budget {-(-least_bytes >> 20)}M or more,"
+            " a smaller --grid, or --read-only"
+        )
+    order = list(planned)
+    random.Random(f"{seed}/{direction}").shuffle(order)  # noqa: S311 - an experiment's order, no secret
+    sure = set(designed(order, fraction))
+    order.sort(key=lambda point: point not in sure)
+    return Phase(
+        direction=direction,
+        points=tuple(order),
+        reference=Point(setting=reference, aliases=(reference,)),
+        transfer_bytes=transfer,
+        visit_ns=_visit_ns(calibrated, ns_per_byte, int(_PASS_TIME_SHARE * time_budget_ns / visits)),
+        # Two visits tell more than one of twice the length: no more than the pass can do without.
+        visit_bytes=max(transfer, int(_PASS_WRITE_SHARE * race_bytes / visits)) if direction == "write" else 0,
+        time_budget_ns=time_budget_ns,
+        write_budget_bytes=write_budget_bytes,
+        tolerance=tolerance,
+        seed=seed,
+        may_drop_caches=may_drop_caches,
+        sure_points=len(sure) if fraction > 1 else None,
+        sustain_bytes=sustain_bytes if direction == "write" else 0,
+    )

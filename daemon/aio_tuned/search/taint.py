@@ -1,0 +1,44 @@
+"""Samples that do not count: served from a cache, or disturbed by other processes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aio_tuned.model.measurement import Phase, Sample
+
+# More foreign I/O than this on the device during a visit taints it: 5 % is what a log daemon on a root drive may do
+# without moving a throughput of GB/s; a paying workload does far more.
+FOREIGN_SHARE = 0.05
+
+
+def taint_reason(sample: Sample) -> str:
+    """Why the visit must be thrown away and made again; "" if it is good."""
+    if sample.cache_verdict == "cache":
+        return "served from a cache"
+    foreign = sample.device_read_bytes + sample.device_write_bytes - sample.bytes
+    if sample.cache_verdict == "device" and foreign > FOREIGN_SHARE * sample.bytes:
+        return "others used the device"
+    return ""
+
+
+def is_counted(sample: Sample, phase: Phase) -> bool:
+    """Whether the visit is one of the phase's plan.
+
+    Calibration only warms up, and may use another transfer size; sustained writes are another experiment.
+    """
+    return (
+        sample.request.purpose not in ("calibrate", "sustain") and sample.request.transfer_bytes == phase.transfer_bytes
+    )
+
+
+def clean_samples(samples: Iterable[Sample]) -> list[Sample]:
+    """The samples that count."""
+    return [sample for sample in samples if not taint_reason(sample)]
+
+
+def moved_bytes(samples: Iterable[Sample]) -> int:
+    """What the visits have taken of the phase's bytes; calibration was paid for before there was a budget."""
+    return sum(sample.bytes for sample in samples if sample.request.purpose != "calibrate")

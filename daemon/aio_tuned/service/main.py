@@ -1,0 +1,117 @@
+"""Composition root of the daemon: builds the adapters and hands them to the supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aio_tuned.config import load as config_file
+from aio_tuned.devices.mount_monitor import MountWatch
+from aio_tuned.devices.udev_monitor import UdevSource
+from aio_tuned.errors import BusyError, ConfigError, PublishError
+from aio_tuned.journald import handler
+from aio_tuned.service import control
+from aio_tuned.service.sd_notify import Notify
+from aio_tuned.service.supervisor import Supervisor
+from aio_tuned.service.sweep_counts import Tally, counts_path
+from aio_tuned.service.write_ledger import Ledger, ledger_path
+from aio_tuned.storage import atomic_file
+from aio_tuned.storage.profile_store import Shelf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from aio_tuned.config.load import Config
+
+_log = logging.getLogger(__name__)
+
+
+def run(config: Config, load_config: Callable[[], Config], helper: Path | None = None) -> None:
+    """Be the daemon until SIGTERM or SIGINT. BusyError if there is one already."""
+    handler.log()
+    lock = hold_lock(config.runtime)
+    try:
+        asyncio.run(_run(config, load_config, helper))
+    finally:
+        os.close(lock)
+    # A thread that a dead drive holds in the kernel must not hold us.
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)
+
+
+async def _run(config: Config, load_config: Callable[[], Config], helper: Path | None) -> None:
+    for folder in (config.state, config.profiles):
+        try:
+            atomic_file.make_folder(folder)
+        except PublishError as error:
+            _log.error("%s", error)  # it is tried again with every profile
+    notify = Notify()
+    # Both follow from now on: what happens while the first look is taken comes as an event.
+    source, mount_watch = UdevSource(), MountWatch()
+    supervisor = Supervisor(
+        config,
+        load_config=load_config,
+        source=source,
+        mount_watch=mount_watch,
+        notify=notify,
+        shelf=Shelf(config.profiles, config.state),
+        ledger=Ledger.open(ledger_path(config.state)),
+        tally=Tally.open(counts_path(config.state)),
+        helper=helper,
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, supervisor.stop)
+    loop.add_signal_handler(signal.SIGHUP, supervisor.reload)
+    server = await control.serve(control.socket_path(config.runtime), supervisor.answer)
+    try:
+        await supervisor.run()
+    finally:
+        server.close()
+        mount_watch.close()
+        source.close()
+        notify.close()
+
+
+def loader(path: Path | None, config: Config) -> Callable[[], Config]:
+    """What SIGHUP reads the configuration with. ConfigError if the paths differ: those hold for the daemon's life."""
+
+    def load() -> Config:
+        fresh = config_file.load_config(path, must_exist=True) if path else config_file.load_config()
+        paths = ("profiles", "state", "runtime")
+        moved = [name for name in paths if getattr(fresh, name) != getattr(config, name)]
+        if moved:
+            raise ConfigError(f"[paths] {', '.join(moved)}: changed paths need a restart: systemctl restart aio-tuned")
+        return fresh
+
+    return load
+
+
+def hold_lock(runtime: Path) -> int:
+    """The lock that only one daemon can hold, as a descriptor to be kept open. BusyError if another holds it.
+
+    Only root can open it: whoever else could lock it would keep the daemon from starting.
+    """
+    path = runtime / "daemon.lock"
+    try:
+        runtime.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise BusyError(f"{path}: cannot be opened: {error.strerror}: run the daemon as root") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+        os.close(descriptor)
+        raise BusyError(f"the daemon runs already, as process {holder} ({path}); this one leaves") from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor

@@ -1,0 +1,80 @@
+"""The metrics of what the daemon knows at one moment -> the text of a file for Prometheus. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from aio_tuned.service.monitoring.metrics import BUILD, DEVICE, OF_DAEMON, OF_DRIVE, UP, WRITTEN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from prometheus_client.core import Metric as Family
+
+    from aio_tuned.service.monitoring.metrics import Metric
+    from aio_tuned.service.monitoring.snapshot import Seen, Snapshot
+
+_Of = TypeVar("_Of")
+# What a file of ours is known by.
+BEGINS = f"# HELP {UP.name} ".encode()
+
+
+def render(snapshot: Snapshot, now_s: float) -> str:
+    """The file of a daemon that runs. ImportError without prometheus_client.
+
+    Of drives that say they are the same one the first counts: no series may be there twice.
+    """
+    drives: dict[str, Seen] = {}
+    for seen in snapshot.drives:
+        drives.setdefault(_clean(seen.device.name), seen)
+    return _text(
+        [
+            *_daemon(snapshot.version, now_s, up=True),
+            *(_family(metric, [((), snapshot)]) for metric in OF_DAEMON),
+            *(_family(metric, [((name,), seen) for name, seen in drives.items()], DEVICE) for metric in OF_DRIVE),
+        ]
+    )
+
+
+def farewell(version: str, now_s: float) -> str:
+    """The file that a daemon leaves behind: nobody knows of the drives any more. ImportError as of render()."""
+    return _text(_daemon(version, now_s, up=False))
+
+
+def _daemon(version: str, now_s: float, *, up: bool) -> list[Family]:
+    return [_family(UP, [((), up)]), _family(WRITTEN, [((), now_s)]), _family(BUILD, [((), version)])]
+
+
+def _family(metric: Metric[_Of], subjects: Iterable[tuple[tuple[str, ...], _Of]], own: tuple[str, ...] = ()) -> Family:
+    """The metric of all subjects; `own` are the labels that tell them apart, of which each has its values with it."""
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+    family = kind(metric.name, metric.text, labels=(*own, *metric.labels))
+    for subject, of in subjects:
+        for labels, value in metric.values(of):
+            family.add_metric([*subject, *map(_clean, labels)], value)
+    return family
+
+
+def _clean(text: str) -> str:
+    """The text without what no UTF-8 is, which a drive may call itself."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+class _Families:
+    """What CollectorRegistry takes for a collector."""
+
+    def __init__(self, families: list[Family]) -> None:
+        self._families = families
+
+    def collect(self) -> list[Family]:
+        return self._families
+
+
+def _text(families: list[Family]) -> str:
+    from prometheus_client import CollectorRegistry, generate_latest
+
+    registry = CollectorRegistry()
+    registry.register(_Families([family for family in families if family.samples]))
+    return generate_latest(registry).decode("utf-8")

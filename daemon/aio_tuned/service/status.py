@@ -1,0 +1,154 @@
+"""What the daemon says of itself in a file that everybody may read, and how a person wants to see it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aio_tuned import formatting
+from aio_tuned.errors import BusyError, ProfileError
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweeping:
+    """A sweep that goes on; `paused` says why it waits."""
+
+    doing: str
+    share: float
+    left_s: float
+    best_bytes_per_s: float
+    written_bytes: int
+    paused: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriveStatus:
+    """One drive. `published` is the state of the profile that readers find, "" if they find none."""
+
+    name: str
+    node: str
+    model: str
+    serial: str
+    size_bytes: int
+    stage: str
+    reason: str
+    since: str
+    published: str = ""
+    profile: str = ""
+    overridden: bool = False
+    measured_at: str = ""
+    read_bytes_per_s: int = 0
+    write_bytes_per_s: int = 0
+    written_today_bytes: int = 0
+    next_try: str = ""
+    sweeping: Sweeping | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """All of it. `troubles` are what an operator should look after."""
+
+    version: str
+    pid: int
+    since: str
+    drives: tuple[DriveStatus, ...] = ()
+    troubles: tuple[str, ...] = ()
+    schema: int = field(default=SCHEMA)
+
+
+def status_path(runtime: Path) -> Path:
+    """Where the file is."""
+    return runtime / "status.json"
+
+
+def _is_there(pid: int) -> bool:
+    """Whether there is such a process; one that is not ours to signal is there."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def write(runtime: Path, status: Status) -> None:
+    """Replace the file. It is news, not a record: no fsync. OSError if it cannot be written."""
+    descriptor, temporary = tempfile.mkstemp(dir=runtime, prefix=".status-")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), 0o644)
+            json.dump(asdict(status), file)
+        Path(temporary).rename(status_path(runtime))
+    except OSError:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise
+
+
+def read(runtime: Path) -> Status:
+    """What the daemon said last. BusyError if it does not run, ProfileError if the file is of another version."""
+    path = status_path(runtime)
+    try:
+        table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if table["schema"] != SCHEMA:
+            raise ValueError(f"schema {table['schema']}")  # noqa: TRY301 - as any other word that is not known
+        drives = [
+            DriveStatus(**{**drive, "sweeping": drive["sweeping"] and Sweeping(**drive["sweeping"])})
+            for drive in table.pop("drives")
+        ]
+        found = Status(**{**table, "drives": tuple(drives), "troubles": tuple(table["troubles"])})
+        there = _is_there(found.pid)
+    except OSError as error:
+        raise BusyError(f"{path}: {error.strerror}: the daemon does not run: systemctl start aio-tuned") from None
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise ProfileError(f"{path}: not of this version of aio-tuned ({error}): restart the daemon") from None
+    if not there:
+        raise BusyError(f"the daemon has ended without a word ({path} is left): see systemctl status aio-tuned")
+    return found
+
+
+def _figures(drive: DriveStatus) -> str:
+    rates = (("read", drive.read_bytes_per_s), ("write", drive.write_bytes_per_s))
+    measured = ", ".join(f"{name} {formatting.throughput(rate)}" for name, rate in rates if rate)
+    words = [f"profile: {drive.published}"]
+    if measured:
+        words.append(measured)
+    if drive.measured_at:
+        words.append(f"measured at {drive.measured_at}")
+    if drive.overridden:
+        words.append("with the administrator's overrides")
+    return ", ".join(words)
+
+
+def _lines(drive: DriveStatus) -> list[str]:
+    who = "  ".join(word for word in (drive.model, drive.serial, formatting.size(drive.size_bytes)) if word)
+    lines = [f"{drive.name}  ({drive.node})  {who}", f"  {drive.stage}: {drive.reason}"]
+    if at := drive.sweeping:
+        left = f"at most {formatting.duration(at.left_s)} left" if at.left_s else ""
+        best = f"best {formatting.throughput(at.best_bytes_per_s)}" if at.best_bytes_per_s else ""
+        parts = (at.doing, f"{at.share:.0%}", best, f"{formatting.size(at.written_bytes)} written", left)
+        lines.append("  " + ", ".join(part for part in parts if part))
+        if at.paused:
+            lines.append(f"  paused: {at.paused}")
+    if drive.next_try:
+        lines.append(f"  next try: {drive.next_try}")
+    if drive.published:
+        lines.append(f"  {_figures(drive)}")
+    return lines
+
+
+def describe(status: Status) -> str:
+    """The status for a person."""
+    blocks = ["\n".join(_lines(drive)) for drive in status.drives]
+    if not blocks:
+        blocks.append("no drive to tune is there")
+    blocks += [f"! {trouble}" for trouble in status.troubles]
+    return "\n".join(blocks)

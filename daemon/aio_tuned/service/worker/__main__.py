@@ -1,0 +1,257 @@
+"""Run one sweep for the daemon, in a process of its own: `python -m aio_tuned.service.worker`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from aio_tuned import formatting
+from aio_tuned.devices.sensors import Sensors
+from aio_tuned.errors import AioTunedError, DeferredError, MeasurementError, PublishError, UsageError
+from aio_tuned.helper import samples
+from aio_tuned.helper.process import find
+from aio_tuned.profiles import codec
+from aio_tuned.profiles.siblings import check_agrees
+from aio_tuned.service.worker import messages as wire
+from aio_tuned.service.worker.throttle import Gate
+from aio_tuned.service.worker.throttle_rules import Manners
+from aio_tuned.service.write_ledger import Ledger
+from aio_tuned.storage import append_log, atomic_file, sweep_archive
+from aio_tuned.storage.append_log import Journal
+from aio_tuned.sweep import checkpoint, tune
+from aio_tuned.sweep.order import Past
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aio_tuned.helper.protocol import Hello, Tick
+    from aio_tuned.model.device import Device
+    from aio_tuned.model.measurement import Request, Sample
+    from aio_tuned.model.setting import Direction
+    from aio_tuned.model.target import Target
+    from aio_tuned.model.temperature import Heat
+    from aio_tuned.service.worker.messages import Final, Job, Message
+    from aio_tuned.sweep.order import Budgets
+    from aio_tuned.sweep.progress import Progress
+
+# The daemon must be gone within 5 s of its SIGTERM; it gives us 4.5 s.
+_GRACE_S = 3.0
+_A_DAY_S = 86400.0
+
+
+def _say(message: Message) -> None:
+    """Tell the daemon; one that is not there any more ends us by the end of our standard input."""
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.buffer.write(wire.to_line(message))
+        sys.stdout.buffer.flush()
+
+
+class _Watcher:
+    """Tells the daemon how the sweep goes on. `writes` counts the scratch file before it is there."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.reserved_bytes = 0
+
+    def begin(self, device: Device, target: Target) -> None:
+        where = f"scratch file in {target.path} ({target.filesystem})" if target.kind == "scratch" else "raw device"
+        _say(wire.Began(where=where if not target.no_write else f"{where}, reads only: {target.no_write}"))
+        if target.kind == "scratch" or not target.no_write:
+            self.reserved_bytes = target.span_bytes
+            self._ledger.reserve(device.id, self.reserved_bytes)
+
+    def tick(self, tick: Tick) -> None:
+        if tick.phase == "zero":
+            _say(wire.Zeroing())
+        elif tick.phase != "point":
+            share = tick.bytes / tick.total_bytes if tick.total_bytes else 0.0
+            _say(wire.Working(doing=tick.phase, share=share, left_s=0, best_bytes_per_s=0, written_bytes=tick.bytes))
+
+    def update(self, progress: Progress) -> None:
+        rest = "the best once more" if progress.repeating else "points"
+        _say(
+            wire.Working(
+                doing=f"{progress.direction}: {progress.points_done}/{progress.points_planned} {rest}",
+                share=progress.points_done / progress.points_planned,
+                left_s=progress.left_ns / 1e9,
+                best_bytes_per_s=progress.best_bytes_per_s,
+                written_bytes=progress.written_bytes,
+            )
+        )
+
+
+class _Attendant:
+    """Keeps the sweep's record, its manners, and count of what it writes."""
+
+    def __init__(self, job: Job, gate: Gate, ledger: Ledger, watcher: _Watcher) -> None:
+        self._job = job
+        self._gate = gate
+        self._ledger = ledger
+        self._watcher = watcher
+        self._journal: Journal | None = None
+        self._reserved_bytes = 0
+
+    @property
+    def celsius(self) -> float | None:
+        return self._gate.thermometer.celsius
+
+    @property
+    def peak_celsius(self) -> float | None:
+        return self._gate.thermometer.peak_celsius
+
+    @property
+    def heat(self) -> Heat:
+        return self._gate.heat
+
+    @property
+    def paused_s(self) -> float | None:
+        return self._gate.paused_s
+
+    def past(self, hello: Hello, header: Mapping[str, Any]) -> Past:
+        self._ledger.settle(self._job.device.id, self._watcher.reserved_bytes, hello.fill_bytes)
+        self._watcher.reserved_bytes = 0
+        path = self._job.journal
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            entries, opened = Journal.open(path)
+            past = checkpoint.read(entries, header, time.time())
+            if not past.resumed:
+                opened.close()
+                append_log.rewrite(path, [checkpoint.begun(header, time.time())])
+                _, opened = Journal.open(path)
+            self._journal = opened
+        except OSError as error:
+            self._give_up_record(error)
+            return Past()
+        if past.resumed:
+            self._note(checkpoint.resumed())
+        return past
+
+    def planned(self, direction: Direction, budgets: Budgets) -> None:
+        self._note(checkpoint.phase(direction, budgets))
+
+    async def before(self, request: Request, previous: Sample | None) -> None:
+        await self._gate.before(previous)
+        if request.direction == "write":
+            self._reserved_bytes = request.max_bytes or request.transfer_bytes
+            self._ledger.reserve(self._job.device.id, self._reserved_bytes)
+
+    def after(self, sample: Sample) -> None:
+        if sample.request.direction == "write":
+            self._ledger.settle(self._job.device.id, self._reserved_bytes, sample.bytes)
+        self._note(samples.to_table(sample))
+
+    def _note(self, entry: Mapping[str, object]) -> None:
+        if self._journal is None:
+            return
+        try:
+            self._journal.append(entry)
+        except OSError as error:
+            self._give_up_record(error)
+
+    def _give_up_record(self, error: OSError) -> None:
+        """Without a record the sweep goes on all the same: it only could not be resumed."""
+        where = self._job.journal
+        print(f"<4>{where}: cannot be written: {error.strerror}: the sweep cannot be resumed", file=sys.stderr)
+        if self._journal:
+            self._journal.close()
+            self._journal = None
+
+
+async def _sweep(job: Job) -> Final:
+    ledger = Ledger.open(job.ledger)
+    sensors = Sensors(job.device.device_number)
+    gate = Gate(Manners.from_config(job.config), sensors, notice=lambda reason: _say(wire.Paused(reason=reason)))
+    # Not after the scratch file has been written.
+    await gate.before(None)
+    left_today = ledger.left_today(job.device.id, job.config.write_budget_per_day)
+    watcher = _Watcher(ledger)
+    task = tune.Task(
+        target=job.device.node,
+        config=job.config,
+        seed=job.seed,
+        helper=find(job.helper),
+        settings=job.settings,
+        against=job.against,
+        others=job.others,
+        write_budget_bytes=left_today,
+        diskseq=job.device.diskseq,
+        resumable=True,
+        grace_s=_GRACE_S,
+    )
+    try:
+        measured = await tune.run(task, watcher, _Attendant(job, gate, ledger, watcher))
+    except MeasurementError as error:
+        if job.against:  # a check has a fifth of the time: that may be too little where a sweep's is enough
+            return wire.Disagreed(reason=f"the check against {job.against.device.name}: {error}")
+        raise
+    except UsageError:
+        ledger.settle(job.device.id, watcher.reserved_bytes, 0)  # it comes before the scratch file
+        budget = min(job.config.write_budget_bytes(job.device.size_bytes), job.config.write_budget_per_day)
+        if left_today >= budget:
+            raise
+        # What the day has left does not pay for it, a whole day would.
+        seconds = ledger.frees_at(job.device.id, job.config.write_budget_per_day, budget)
+        written = formatting.size(ledger.written_today(job.device.id))
+        reason = f"{written} were written to it within a day: what is left of write_budget_per_day pays for no sweep"
+        raise DeferredError(reason, seconds or _A_DAY_S) from None
+    built = measured.report.profile
+    if job.against:
+        tolerance = job.config.tolerance_percent / 100
+        disagreement = check_agrees(job.against, built, tolerance)
+        if built.state != job.against.state:
+            disagreement = "; ".join(built.evidence.findings)
+        if disagreement:
+            return wire.Disagreed(reason=f"the check against {job.against.device.name}: {disagreement}")
+    trouble = ledger.trouble
+    try:
+        atomic_file.make_folder(job.config.state)
+        sweep_archive.keep(job.config.state, built, measured.samples_text)
+        atomic_file.publish(job.config.state, f"{built.device.name}.samples.jsonl", measured.samples_text)
+    except PublishError as error:
+        trouble = str(error)
+    return wire.Done(text=codec.render(built), trouble=trouble)
+
+
+async def _work(job: Job) -> Final:
+    """The sweep's result; SIGTERM, or the daemon's end, cancels it."""
+    loop = asyncio.get_running_loop()
+    sweeping = asyncio.ensure_future(_sweep(job))
+    ends = 0
+
+    def end() -> None:
+        nonlocal ends
+        loop.remove_reader(sys.stdin.fileno())
+        if not ends:  # a second one must not end the cleaning up
+            sweeping.cancel()
+        ends += 1
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, end)
+    loop.add_reader(sys.stdin.fileno(), end)
+    try:
+        return await sweeping
+    except DeferredError as error:
+        return wire.GaveWay(reason=str(error), seconds=error.seconds)
+    except AioTunedError as error:
+        return wire.WentWrong(reason=str(error), exit_code=error.exit_code)
+    except asyncio.CancelledError:
+        return wire.WentWrong(reason="the sweep was ended", exit_code=128 + signal.SIGTERM)
+
+
+def main() -> int:
+    """Take a job from standard input, and say on standard output what comes of it."""
+    job = wire.receive(sys.stdin.buffer)
+    _say(asyncio.run(_work(job)))
+    # A thread that a dead drive holds in the kernel must not hold us.
+    sys.stderr.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,208 @@
+"""Adapter: how many bytes were written to each drive, in all and over the last day; kept over restarts."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aio_tuned.storage import append_log
+from aio_tuned.storage.append_log import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+_HOUR_S = 3600
+# A byte counts until a whole day lies behind the hour in which it was written.
+_HOURS = 25
+
+# Bytes by the hour (of the epoch) in which they were written; None is longer ago than a day.
+_Hours = dict["int | None", int]
+
+
+class Ledger:
+    """The bytes written by each drive's id, to the hour: what was written at 10:59 is free again at 11:00 tomorrow.
+
+    Several processes may have it open: each reads what the others have added. A lock beside the file, held for a moment
+    each time, keeps their lines apart. No call raises OSError. `trouble` says why a change could not be kept, or is "";
+    this process goes on counting, and tries again with the next call. Entries from the future (the clock has
+    been set back) count as written now.
+    """
+
+    def __init__(self, path: Path, now: Callable[[], float]) -> None:
+        self.trouble = ""
+        self._path = path
+        self._now = now
+        self._journal: Journal | None = None
+        self._seen: tuple[int, int] | None = None
+        self._pending: list[dict[str, object]] = []
+        self._hours: dict[str, _Hours] = {}
+        self._reserved_hour: dict[str, int] = {}
+        self._read = False
+
+    @classmethod
+    def open(cls, path: Path, now: Callable[[], float] = time.time) -> Ledger:
+        """The ledger at `path`, made with its folder if it is missing; one line an hour and drive is left in it."""
+        ledger = cls(path, now)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with ledger._locked():
+                ledger._catch_up()
+                ledger._compact()
+        except OSError as error:
+            ledger._lose(error)
+        return ledger
+
+    def reserve(self, drive: str, count: int) -> None:
+        """Count bytes that are about to be written: should this process die, they count as written."""
+        self._reserved_hour[drive] = self._hour()
+        self._add(drive, self._reserved_hour[drive], count)
+
+    def settle(self, drive: str, reserved: int, written: int) -> None:
+        """What of the bytes reserved last was written in truth."""
+        if written != reserved:
+            self._add(drive, self._reserved_hour.get(drive, self._hour()), written - reserved)
+
+    def fill(self, drive: str, count: int) -> None:
+        """Count bytes that were written just now: a scratch file's. They are the most at once, so kept for good."""
+        self._add(drive, self._hour(), count, sync=True)
+
+    def written_today(self, drive: str) -> int:
+        """Bytes written in the last day."""
+        self._update()
+        return sum(self._today(drive).values())
+
+    def total(self, drive: str) -> int:
+        """Bytes written since the ledger began."""
+        self._update()
+        return self._total(drive)
+
+    def left_today(self, drive: str, budget: int) -> int:
+        """Bytes that a budget for a day still allows; 0 if what was written cannot be read, for it may be all."""
+        written = self.written_today(drive)
+        return max(0, budget - written) if self._read else 0
+
+    def frees_at(self, drive: str, budget: int, need: int) -> float | None:
+        """Seconds until so many bytes are free again: 0 if they are, None if the budget never allows them.
+
+        If what was written cannot be read: an hour, to ask again then.
+        """
+        if need > budget:
+            return None
+        left = budget - self.written_today(drive)
+        if not self._read:
+            return float(_HOUR_S)
+        now = free_at = self._now()
+        for hour, count in sorted(self._today(drive).items()):
+            if left >= need:
+                break
+            left += count
+            free_at = (hour + _HOURS) * _HOUR_S
+        return max(0.0, free_at - now)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._journal:
+            self._journal.close()
+            self._journal = None
+
+    def _hour(self) -> int:
+        return int(self._now() // _HOUR_S)
+
+    def _total(self, drive: str) -> int:
+        return sum(max(0, count) for count in self._hours.get(drive, {}).values())
+
+    def _today(self, drive: str) -> dict[int, int]:
+        """The hours of the last day in which something was written."""
+        now = self._hour()
+        hours = self._hours.get(drive, {})
+        for later in [hour for hour in hours if hour is not None and hour > now]:
+            hours[now] = hours.get(now, 0) + hours.pop(later)
+        return {hour: count for hour, count in hours.items() if hour is not None and hour > now - _HOURS and count > 0}
+
+    def _add(self, drive: str, hour: int, count: int, *, sync: bool = False) -> None:
+        entry = {"id": drive, "hour": hour, "bytes": count}
+        self._pending.append(entry)
+        _count([entry], self._hours)
+        self._update(sync=sync)
+
+    def _update(self, *, sync: bool = False) -> None:
+        """Read what others have added, and add what is pending."""
+        try:
+            # Who only asks does not wait: the daemon must never hang on a worker that is stuck while it holds the lock.
+            with self._locked(wait=bool(self._pending)):
+                self._catch_up()
+                while self._pending:
+                    self._append(self._pending[0], sync=sync)
+                    del self._pending[0]
+            self.trouble = ""
+        except BlockingIOError:
+            pass  # another process is about to add a line: it will be seen next time
+        except OSError as error:
+            self._lose(error)
+
+    def _append(self, entry: Mapping[str, object], *, sync: bool) -> None:
+        if self._journal:
+            self._journal.append(entry, sync=sync)
+            self._seen = self._state()
+
+    def _catch_up(self) -> None:
+        """Read the file again unless it is as this process left it."""
+        if self._journal and self._state() == self._seen:
+            return
+        self.close()
+        entries, self._journal = Journal.open(self._path)
+        self._seen = self._state()
+        self._hours = _count([*entries, *self._pending], {})
+        self._read = True
+
+    def _compact(self) -> None:
+        """Write the file anew, with what is older than a day in one line, and what is from the future as of now."""
+        entries: list[dict[str, object]] = []
+        for drive in self._hours:
+            today = self._today(drive)
+            earlier = self._total(drive) - sum(today.values())
+            entries += [{"id": drive, "bytes": earlier}] if earlier else []
+            entries += [{"id": drive, "hour": hour, "bytes": count} for hour, count in sorted(today.items())]
+        self.close()
+        append_log.rewrite(self._path, entries)
+        self._catch_up()
+
+    def _state(self) -> tuple[int, int] | None:
+        """What changes when another process appends to the file, or makes it anew."""
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_size
+
+    @contextmanager
+    def _locked(self, *, wait: bool = True) -> Iterator[None]:
+        lock = os.open(self._path.with_name(f"{self._path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        finally:
+            os.close(lock)
+
+    def _lose(self, error: OSError) -> None:
+        self.trouble = f"{self._path}: what is written to drives cannot be noted there: {error.strerror}"
+
+
+def _count(entries: Iterable[Mapping[str, Any]], hours: dict[str, _Hours]) -> dict[str, _Hours]:
+    """`hours` with the entries added to it. What is no entry of ours, of a later version perhaps, is passed over."""
+    for entry in entries:
+        drive, hour, count = entry.get("id"), entry.get("hour"), entry.get("bytes")
+        if isinstance(drive, str) and isinstance(count, int) and (hour is None or isinstance(hour, int)):
+            of_drive = hours.setdefault(drive, {})
+            of_drive[hour] = of_drive.get(hour, 0) + count
+    return hours
+
+
+def ledger_path(state: Path) -> Path:
+    """Where the bytes that sweeps have written are counted."""
+    return state / "written.journal"

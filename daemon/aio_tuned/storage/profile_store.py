@@ -1,0 +1,226 @@
+"""Adapter: the profiles that readers find, and the catalog of all that were ever measured here."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aio_tuned.devices import resolve
+from aio_tuned.errors import AioTunedError, ConfigError, ProfileError, PublishError, TargetError
+from aio_tuned.journald.events import Happening, fields
+from aio_tuned.model.profile import Profile, Unmeasured
+from aio_tuned.profiles import codec, override
+from aio_tuned.profiles.files import load_profile, profile_files
+from aio_tuned.storage import atomic_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_log = logging.getLogger(__name__)
+
+
+def catalog_folder(state: Path) -> Path:
+    """Where the last measured profile of every drive is kept, present or not."""
+    return state / "profiles"
+
+
+def find(profiles: Path, target: str | None) -> list[Path]:
+    """The files of all profiles, or of the one that `target` names: a file, a profile's name, or any TARGET of tune."""
+    if target is None:
+        try:
+            return profile_files(profiles)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise TargetError(f"{profiles}: {error.strerror}") from None
+    given = Path(target)
+    # Not Path's questions, which raise where a folder may not be searched.
+    if given.suffix == ".toml" and os.path.isfile(given):  # noqa: PTH113
+        return [given]
+    named = profiles / f"{target}.toml"
+    if "/" not in target and os.path.isfile(named):  # noqa: PTH113
+        return [named]
+    if not os.path.exists(given):  # noqa: PTH110
+        raise TargetError(f"{target} is neither a profile in {profiles} nor a path")
+    device = resolve.device(resolve.resolve(given))
+    path = profiles / f"{device.name}.toml"
+    if not os.path.isfile(path):  # noqa: PTH113
+        raise TargetError(f"{target} is on {device.node}, which has no profile ({path}): run aio-tuned tune {target}")
+    return [path]
+
+
+def overridden(published: Profile, profiles: Path) -> Profile:
+    """The profile as readers get it: with what the administrator set in override.d laid over it. ConfigError."""
+    path = profiles / "override.d" / f"{published.device.name}.toml"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return published
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    return override.merge(published, override.parse(text, str(path)))
+
+
+class Shelf:
+    """`put` and `withdraw` say what readers shall find; what /etc refuses is tried again by `retry`.
+
+    `troubles` says by name what is wrong.
+
+    The catalog is on the disk alone: a run of `aio-tuned tune` adds to it too.
+    """
+
+    def __init__(self, profiles: Path, state: Path) -> None:
+        self._profiles = profiles
+        self._catalog = catalog_folder(state)
+        self._wanted: dict[str, Profile | None] = {}
+        self._unkept: dict[str, Profile] = {}
+        self._read: dict[Path, tuple[tuple[int, int, int], Profile | None]] = {}
+        self.troubles: dict[str, str] = {}
+        self._merged: dict[str, Profile] = {}
+
+    @property
+    def pending(self) -> bool:
+        """Whether something could not be written yet."""
+        return bool(self._wanted or self._unkept)
+
+    def shows(self, name: str) -> bool:
+        """Whether readers find what was wanted last for that name."""
+        return name not in self._wanted
+
+    @property
+    def overridden(self) -> set[str]:
+        """The names of the profiles that the administrator has changed."""
+        return set(self._merged)
+
+    def as_read(self, shown: Profile) -> Profile | None:
+        """What readers find of a profile that was put here: with the administrator's changes; None if nothing yet."""
+        name = shown.device.name
+        return self._merged.get(name, shown) if self.shows(name) else None
+
+    def recall(self, name: str) -> Profile | None:
+        """The last measured profile of the drive of that name."""
+        return self._unkept.get(name) or self._load(self._catalog / f"{name}.toml")
+
+    def recall_all(self) -> tuple[Profile, ...]:
+        """The last measured profile of every drive."""
+        try:
+            paths = profile_files(self._catalog)
+        except OSError:
+            paths = []
+        kept = (self._load(path) for path in paths if path.stem not in self._unkept)
+        return (*self._unkept.values(), *(found for found in kept if found))
+
+    def _load(self, path: Path) -> Profile | None:
+        """The profile in a file of the catalog, read once for each version of it; None if there is none."""
+        try:
+            status = path.stat()
+        except OSError:
+            self._read.pop(path, None)
+            return None
+        version = (status.st_mtime_ns, status.st_size, status.st_ino)
+        if path not in self._read or self._read[path][0] != version:
+            try:
+                found = load_profile(path)
+            except ProfileError as error:
+                _log.warning("%s: it does not count as measured", error)
+                found = None
+            self._read[path] = (version, found)
+        return self._read[path][1]
+
+    def remember(self, measured: Profile) -> bool:
+        """Keep a measured profile in the catalog; whether it is safe there (it is tried again if not)."""
+        self._unkept[measured.device.name] = measured
+        self.retry()
+        return measured.device.name not in self._unkept
+
+    def put(self, shown: Profile) -> bool:
+        """Let readers find this profile; whether they do."""
+        self._wanted[shown.device.name] = shown
+        self.retry()
+        return shown.device.name not in self._wanted
+
+    def withdraw(self, name: str) -> None:
+        """Let readers find no profile of that name any more."""
+        self._wanted[name] = None
+        self.retry()
+
+    def withdraw_absent(self, present: Iterable[str]) -> None:
+        """Withdraw every profile whose drive is not there; one that the catalog lacks goes there first."""
+        names = set(present)
+        for folder in (self._profiles, self._catalog):
+            atomic_file.remove_leftovers(folder, time.time())
+        try:
+            paths = profile_files(self._profiles)
+        except OSError:
+            return
+        for path in paths:
+            if path.stem in names:
+                continue
+            try:
+                found = load_profile(path)
+            except ProfileError:
+                continue  # somebody else's file
+            if found.device.name != path.stem:
+                continue
+            # One with overrides is not what was measured.
+            merged = any(isinstance(part, Unmeasured) for part in (found.read, found.write, found.combined))
+            if found.state == "measured" and not merged and self.recall(path.stem) is None:
+                self.remember(found)
+            self.withdraw(path.stem)
+
+    def retry(self) -> bool:
+        """Write what could not be written yet; whether nothing is left to write."""
+        for name in {*self._unkept, *self._wanted}:
+            self.troubles.pop(name, None)
+        for name, measured in list(self._unkept.items()):
+            try:
+                atomic_file.make_folder(self._catalog)
+                atomic_file.publish(self._catalog, f"{name}.toml", codec.render(measured))
+                del self._unkept[name]
+            except AioTunedError as error:
+                self._complain(name, error)
+        for name, shown in list(self._wanted.items()):
+            try:
+                self._write(name, shown)
+                del self._wanted[name]
+            except AioTunedError as error:
+                self._complain(name, error)
+        return not self.pending
+
+    def _complain(self, name: str, error: AioTunedError) -> None:
+        self.troubles[name] = str(error)
+        _log.error("%s", error)
+
+    def _write(self, name: str, shown: Profile | None) -> None:
+        path = self._profiles / f"{name}.toml"
+        self._merged.pop(name, None)
+        if shown is None:
+            try:
+                path.unlink()
+            except FileNotFoundError:
+                return
+            except OSError as error:
+                raise PublishError(f"{path}: cannot be removed: {error.strerror}") from None
+            _log.info("%s: its profile is withdrawn", name, extra=fields(Happening.PROFILE_WITHDRAWN, name))
+            return
+        try:
+            merged = overridden(shown, self._profiles)
+            if merged != shown:
+                self._merged[name] = merged
+            shown = merged
+        except ConfigError as error:
+            # Without the override rather than not at all: the administrator sees why in the journal and the status.
+            self._complain(name, error)
+        text = codec.render(shown)
+        try:
+            if path.read_text(encoding="utf-8") == text:
+                return
+        except (OSError, UnicodeDecodeError):
+            pass
+        atomic_file.make_folder(self._profiles)
+        atomic_file.publish(self._profiles, path.name, text)
+        extra = fields(Happening.PROFILE_PUBLISHED, name, state=shown.state, profile=path)
+        _log.info("%s: its profile is published: %s", name, shown.state, extra=extra)

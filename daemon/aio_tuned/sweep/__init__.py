@@ -1,0 +1,1 @@
+"""One sweep of one target, from its facts to its profile."""

@@ -1,0 +1,38 @@
+"""How many bytes a sweep may write."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aio_tuned.errors import UsageError
+from aio_tuned.search import plan
+
+if TYPE_CHECKING:
+    from aio_tuned.sweep.order import Order
+
+
+def write_budget(order: Order, earlier_bytes: int) -> int:
+    """What the sweep may have written at its end, `earlier_bytes` of it by the processes before this one."""
+    if order.write_cap_bytes is None:
+        return order.write_budget_bytes
+    return min(order.write_budget_bytes, earlier_bytes + order.write_cap_bytes)
+
+
+def least_write_bytes(order: Order, alignment_bytes: int) -> int:
+    """What the visits of a write phase write at the very least."""
+    return plan.least_write_bytes(order.settings["write"], alignment_bytes, order.most_transfer_bytes, order.fraction)
+
+
+def check_write_budget(order: Order, fill_bytes: int, alignment_bytes: int, earlier_bytes: int = 0) -> None:
+    """UsageError if the write budget cannot pay for what is sure to be written: known before any I/O."""
+    sure = fill_bytes + order.zeroed_bytes
+    # What is kept back for a second process is not needed any more by that.
+    kept_back = sure if order.resumable and not earlier_bytes else 0
+    visits = least_write_bytes(order, alignment_bytes)
+    least, budget = earlier_bytes + sure + kept_back + visits, write_budget(order, earlier_bytes)
+    if least > budget:
+        raise UsageError(
+            f"the write budget of {budget >> 20} MiB is too small: the scratch file and one visit to"
+            f" each point take {-(-least >> 20)} MiB; pass --write-budget {-(-least >> 20)}M or more, a smaller --grid,"
+            " or --read-only"
+        )

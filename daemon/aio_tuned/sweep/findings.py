@@ -1,0 +1,191 @@
+"""What bounds a drive, or looks wrong with it: facts of a sweep -> sentences for a person. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aio_tuned import formatting
+from aio_tuned.devices import pcie
+from aio_tuned.errors import MeasurementError
+from aio_tuned.model.profile import Result
+from aio_tuned.model.temperature import Heat
+from aio_tuned.profiles.siblings import apart, find_siblings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from aio_tuned.devices.pcie import Attachment
+    from aio_tuned.model.curve import Curve, PointStats
+    from aio_tuned.model.device import Device
+    from aio_tuned.model.profile import Profile
+    from aio_tuned.model.setting import Direction
+
+# From this share of the link's data rate on it is the link that bounds: acknowledgements and the like take the rest.
+_NEARLY = 0.95
+# The clocks of link and host agree to 0.1 %, and visits take milliseconds: what is beyond is no error of measurement.
+_MARGIN = 0.02
+# From this share of the time on the threads that submit and reap have none left.
+_BUSY = 0.9
+# A loss over the phase from which it is worth naming heat as its company; as for drift itself.
+_NOTABLE_LOSS = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the samples do not say; the defaults are what nobody knows.
+
+    `attachment` is the drive's link after the sweep, `others` all profiles that are known on this host.
+    """
+
+    attachment: Attachment | None = None
+    others: tuple[Profile, ...] = ()
+    heat: Heat = Heat()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """One direction's curve, and what was chosen from it."""
+
+    curve: Curve
+    result: Result
+
+    @property
+    def direction(self) -> Direction:
+        return self.curve.direction
+
+    @property
+    def stats(self) -> PointStats | None:
+        """The chosen point's."""
+        points = (one for one in self.curve.points if self.result.setting in one.point.aliases)
+        return next(points, None)
+
+
+def findings(
+    device: Device, filesystem: str, found: Sequence[Found], facts: Facts, tolerance: float
+) -> tuple[str, ...]:
+    """A sentence each. MeasurementError if a figure is more than the drive's link can carry: it is not the drive's.
+
+    `filesystem` is what the drive was measured on, `tolerance` that of the choice.
+    """
+    return (
+        *_of_link(device, found, facts.attachment),
+        *(said for one in found if (said := _of_processor(one))),
+        *_of_heat(found, facts.heat),
+        *_of_twins(device, filesystem, found, facts.others, tolerance),
+    )
+
+
+# --- the link --------------------------------------------------------------------------------------------
+
+
+def _of_link(device: Device, found: Sequence[Found], attachment: Attachment | None) -> Iterator[str]:
+    """Nothing of a volume, of a drive on no PCIe, and where the link is fiction."""
+    if attachment is None or not attachment.real or device.members:
+        return
+    link = attachment.link
+    before = pcie.named(device.pcie_link)
+    if before is not None and before != link:
+        yield (
+            f"the drive's link went from {before} to {link} during the sweep: look for PCIe errors in the kernel's log,"
+            " and reseat the drive"
+        )
+        return
+    if said := pcie.below(attachment):
+        yield said
+    for one in found:
+        rate = one.result.throughput_bytes_per_s
+        shown, most, data = formatting.throughput(rate), link.most_bytes_per_s, link.data_bytes_per_s
+        if rate > most * (1 + _MARGIN):
+            raise MeasurementError(
+                f"{device.node}: {one.direction}s of {shown} are more than its link can carry ({link}:"
+                f" {formatting.throughput(most)}): find out what answers in the drive's place, a cache or a stand-in"
+                " for the helper, and tune again"
+            )
+        if rate >= data * _NEARLY:
+            yield (
+                f"{one.direction}: {shown} is what the drive's link carries ({link}:"
+                f" about {formatting.throughput(data)} of data): neither a setting nor another drive gives much"
+                " more there"
+            )
+
+
+# --- the processor ---------------------------------------------------------------------------------------
+
+
+def _of_processor(found: Found) -> str:
+    """Whether the chosen point's threads have no time left."""
+    stats, threads = found.stats, found.result.setting.io_parallelism
+    if stats is None:
+        return ""
+    share = stats.cpu_s_per_gb * stats.bytes_per_s / 1e9 / threads
+    if share < _BUSY:
+        return ""
+    whose = "its thread is" if threads == 1 else f"its {threads} threads are"
+    return (
+        f"{found.direction}: {whose} busy {100 * min(share, 1):.0f} % of the time submitting and reaping: the"
+        " processor, not the drive, is the limit; look at its frequency governor, and at what else runs there"
+    )
+
+
+# --- heat ------------------------------------------------------------------------------------------------
+
+
+def _of_heat(found: Sequence[Found], heat: Heat) -> Iterator[str]:
+    """That the drive was too hot by its own threshold, or the sweep had to wait for it; what it lost meanwhile."""
+    said = []
+    if heat.warned is not None:
+        said.append(f"the drive reached {heat.warned.celsius:.0f} °C, its own warning is at {heat.warned.limit:.0f} °C")
+    if heat.pauses:
+        said.append(f"the sweep paused {'once' if heat.pauses == 1 else f'{heat.pauses} times'} because of heat")
+    if not said:
+        return
+    # What a pause was for is not a drive that slows itself down: that begins at its own threshold.
+    if heat.warned is not None:
+        lost = [
+            f"{one.direction}s became {-100 * one.curve.drift:.0f} % slower meanwhile"
+            for one in found
+            if one.curve.drift < -_NOTABLE_LOSS
+        ]
+        said += [f"{' and '.join(lost)}, most likely because of it"] if lost else []
+    yield f"{', '.join(said)}: cool it better, and tune again"
+
+
+# --- the twins -------------------------------------------------------------------------------------------
+
+
+def _of_twins(
+    device: Device, filesystem: str, found: Iterable[Found], others: Iterable[Profile], tolerance: float
+) -> Iterator[str]:
+    """Where the drive is outside of what all others of its model and firmware give that were measured alike."""
+    twins = [other for other in find_siblings(device, others) if other.fingerprint.filesystem == filesystem]
+    for one in found:
+        known = [
+            (part, twin)
+            for twin in twins
+            if isinstance(part := twin.read if one.direction == "read" else twin.write, Result)
+        ]
+        if not known or not apart(one.result, [part for part, _ in known], tolerance):
+            continue
+        rates = sorted(part.throughput_bytes_per_s for part, _ in known)
+        here = f"{one.direction}: {formatting.throughput(one.result.throughput_bytes_per_s)}"
+        least, most = formatting.throughput(rates[0]), formatting.throughput(rates[-1])
+        theirs = least if least == most else f"{least} to {most}"
+        if len(known) == 1:
+            there = f"{known[0][1].device.name}, of the same model and firmware, gives {theirs}"
+        else:
+            there = f"{len(known)} drives of this model and firmware give {theirs}"
+        if one.result.throughput_bytes_per_s > rates[-1]:
+            yield f"{here}, but {there} here: look at what slows the others"
+        elif links := _better_links(device, [twin for _, twin in known]):
+            own = pcie.named(device.pcie_link)
+            yield f"{here}, but {there} here: their link is {links}, its own {own}; try such a slot"
+        else:
+            yield f"{here}, but {there} here: look at its health (nvme smart-log), its temperature and its slot"
+
+
+def _better_links(device: Device, twins: Iterable[Profile]) -> str:
+    """The twins' links, if every one of them carries more than the drive's; else, and where one is unknown, ""."""
+    own, theirs = pcie.named(device.pcie_link), [pcie.named(twin.fingerprint.pcie_link) for twin in twins]
+    better = [link for link in theirs if own and link and link.most_bytes_per_s > own.most_bytes_per_s]
+    return " or ".join(sorted({str(link) for link in better})) if len(better) == len(theirs) else ""

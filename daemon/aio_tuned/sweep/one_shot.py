@@ -1,0 +1,123 @@
+"""Composition root: builds the adapters, hands them to the movers, keeps what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from aio_tuned.errors import AioTunedError, Exit, PublishError
+from aio_tuned.helper.process import find
+from aio_tuned.profiles import codec
+from aio_tuned.storage import atomic_file, profile_store, sweep_archive
+from aio_tuned.sweep import tune as sweep_tune
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from pathlib import Path
+
+    from aio_tuned.config.load import Config
+    from aio_tuned.sweep.observer import Watcher
+    from aio_tuned.sweep.profile_builder import Report
+
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuneOptions:
+    """What `aio-tuned tune` was asked for; `config` has the command line's changes in it.
+
+    `remember` puts the profile into the catalog too, from which the daemon publishes it again.
+    """
+
+    target: Path
+    config: Config
+    seed: int
+    raw: bool = False
+    read_only: bool = False
+    helper: Path | None = None
+    profiles: Path
+    state: Path
+    remember: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuned:
+    """What `aio-tuned tune` did; `trouble` says what could not be kept besides."""
+
+    report: Report
+    path: Path
+    samples_path: Path
+    trouble: str = ""
+
+
+_EXIT_OF_SIGNAL = {
+    signal.SIGHUP: Exit.HANGUP,
+    signal.SIGINT: Exit.INTERRUPTED,
+    signal.SIGTERM: Exit.TERMINATED,
+}
+
+
+class InterruptedSweepError(AioTunedError):
+    """A signal ended the run; nothing was published and no scratch file is left."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(f"ended by {number.name}: nothing was published, and no scratch file is left")
+        self.exit_code = _EXIT_OF_SIGNAL[number]
+
+
+def run_interruptibly(work: Coroutine[Any, Any, _T]) -> _T:
+    """asyncio.run, but SIGINT, SIGTERM and SIGHUP cancel the work, let it clean up, and raise InterruptedSweepError."""
+
+    async def watched() -> _T:
+        task = asyncio.ensure_future(work)
+        caught: list[signal.Signals] = []
+
+        def cancel(number: signal.Signals) -> None:
+            if not caught:  # a second one must not end the cleaning up
+                task.cancel()
+            caught.append(number)
+
+        loop = asyncio.get_running_loop()
+        for number in _EXIT_OF_SIGNAL:
+            loop.add_signal_handler(number, cancel, number)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if caught:
+                raise InterruptedSweepError(caught[0]) from None
+            raise
+
+    return asyncio.run(watched())
+
+
+def tune(options: TuneOptions, watcher: Watcher) -> Tuned:
+    """Sweep one target and publish its profile, or raise and publish nothing."""
+    task = sweep_tune.Task(
+        target=options.target,
+        config=options.config,
+        seed=options.seed,
+        helper=find(options.helper),
+        raw=options.raw,
+        read_only=options.read_only,
+        others=profile_store.Shelf(options.config.profiles, options.config.state).recall_all(),
+    )
+    atomic_file.check_writable(options.profiles)
+    atomic_file.check_writable(options.state)
+    measured = run_interruptibly(sweep_tune.run(task, watcher))
+    name, found = measured.device.name, measured.report.profile
+    text = codec.render(profile_store.overridden(found, options.profiles))
+    trouble = ""
+    try:
+        sweep_archive.keep(options.state, found, measured.samples_text)
+    except PublishError as error:
+        trouble = str(error)  # it is all there, but for the archive
+    samples_path = atomic_file.publish(options.state, f"{name}.samples.jsonl", measured.samples_text)
+    if options.remember:
+        catalog = profile_store.catalog_folder(options.state)
+        atomic_file.check_writable(catalog)
+        atomic_file.publish(catalog, f"{name}.toml", codec.render(found))
+    path = atomic_file.publish(options.profiles, f"{name}.toml", text)
+    return Tuned(report=measured.report, path=path, samples_path=samples_path, trouble=trouble)

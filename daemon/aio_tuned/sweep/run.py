@@ -1,0 +1,191 @@
+"""Mover: runs one sweep, plan and race <-> helper. It knows no clock: all time is what the helper reports."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from aio_tuned.errors import MeasurementError, TargetError
+from aio_tuned.search import grid, plan, race
+from aio_tuned.search.taint import clean_samples, moved_bytes, taint_reason
+from aio_tuned.sweep import checkpoint
+from aio_tuned.sweep.budget import check_write_budget, least_write_bytes, write_budget
+from aio_tuned.sweep.observer import Alone, Attendant
+from aio_tuned.sweep.order import Budgets, Order, Outcome, Past, PhaseOutcome
+from aio_tuned.sweep.progress import PhaseProgress, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aio_tuned.helper.process import Helper
+    from aio_tuned.helper.protocol import Hello
+    from aio_tuned.model.measurement import Phase, Request, Sample
+    from aio_tuned.model.setting import Direction
+
+
+class _Run:
+    """The running sums of one sweep, with what earlier processes of it have spent."""
+
+    def __init__(
+        self,
+        helper: Helper,
+        order: Order,
+        hello: Hello,
+        past: Past,
+        report: Callable[[Progress], None],
+        attendant: Attendant,
+    ) -> None:
+        self.helper = helper
+        self.order = order
+        self.hello = hello
+        self.past = past
+        self.report = report
+        self.attendant = attendant
+        self.previous: Sample | None = None
+        self.next_id = max((sample.request.id for sample in past.samples), default=0) + 1
+        self.spent_ns = sum(sample.wall_ns for sample in past.samples)
+        each_bytes = hello.fill_bytes + order.zeroed_bytes
+        self.earlier_bytes = past.resumed * each_bytes + sum(
+            sample.bytes for sample in past.samples if sample.request.direction == "write"
+        )
+        self.written_bytes = self.earlier_bytes + hello.fill_bytes
+        kept_back = each_bytes if order.resumable and not past.resumed else 0
+        self._most_written_bytes = write_budget(order, self.earlier_bytes) - order.zeroed_bytes - kept_back
+
+    @property
+    def write_left_bytes(self) -> int:
+        """What visits may still write."""
+        return self._most_written_bytes - self.written_bytes
+
+    async def measure(self, request: Request) -> Sample:
+        await self.attendant.before(request, self.previous)
+        sample = replace(await self.helper.measure(request), celsius=self.attendant.celsius)
+        self.spent_ns += sample.wall_ns
+        self.next_id = request.id + 1
+        if request.direction == "write":
+            self.written_bytes += sample.bytes
+        self.previous = sample
+        self.attendant.after(sample)
+        return sample
+
+    async def _planned(self, direction: Direction, samples: list[Sample]) -> Phase:
+        """The phase's plan, as its calibration gives it: a resumed one's is the same as it was."""
+        order, alignment = self.order, self.hello.dio_alignment_bytes
+        chosen = order.settings[direction]
+        calibrated = [sample for sample in samples if sample.request.purpose == "calibrate"]
+        least_transfer = plan.least_transfer(chosen, alignment, order.most_transfer_bytes)
+        first_id = self.next_id - len(calibrated)
+        visits = plan.calibration(direction, chosen, order.reference, least_transfer, first_id)
+        for request in visits[len(calibrated) :]:
+            calibrated.append(await self.measure(request))
+            samples.append(calibrated[-1])
+        # What one phase leaves, the next may use.
+        phases_left = len(order.directions) - order.directions.index(direction)
+        known = self.past.budgets.get(direction)
+        budgets = known or Budgets(
+            time_budget_ns=max(0, order.time_budget_ns - self.spent_ns) // phases_left,
+            write_budget_bytes=self.write_left_bytes,
+        )
+        phase = plan.phase(
+            direction,
+            chosen=chosen,
+            reference=order.reference,
+            calibrated=clean_samples(calibrated) or calibrated,
+            alignment_bytes=alignment,
+            most_transfer_bytes=order.most_transfer_bytes,
+            time_budget_ns=budgets.time_budget_ns,
+            write_budget_bytes=budgets.write_budget_bytes,
+            tolerance=order.tolerance,
+            seed=order.seed,
+            may_drop_caches=order.may_drop_caches,
+            fraction=order.fraction,
+            sustain_bytes=self._sustain_bytes(direction, budgets.write_budget_bytes),
+        )
+        if known is None:
+            self.attendant.planned(direction, budgets)
+        if direction == "read":
+            return phase
+        # The scratch file has been filled once more for a resumed phase, which had not reckoned with it.
+        left_bytes = self.write_left_bytes + moved_bytes(samples)
+        return replace(phase, write_budget_bytes=min(phase.write_budget_bytes, left_bytes))
+
+    def _sustain_bytes(self, direction: Direction, budget_bytes: int) -> int:
+        """What of the budget is for writing on: nothing that the race could not spare."""
+        if direction == "read" or not self.order.sustain_share:
+            return 0
+        least = least_write_bytes(self.order, self.hello.dio_alignment_bytes)
+        return max(0, min(int(budget_bytes * self.order.sustain_share), budget_bytes - 2 * least))
+
+    async def phase(self, direction: Direction) -> PhaseOutcome:
+        samples = [sample for sample in self.past.samples if sample.request.direction == direction]
+        phase = await self._planned(direction, samples)
+        tally = PhaseProgress(phase)
+        cost = race.spent(samples)
+        for sample in samples:
+            if sample.request.purpose != "calibrate":
+                tally.add(sample)
+        while isinstance(step := race.next_round(phase, samples), race.Round):
+            for request in step.requests:
+                samples.append(await self.measure(race.fit(phase, cost, request)))
+                cost = cost.plus(samples[-1])
+                tally.add(samples[-1])
+                self.report(self._progress(tally, request))
+                if race.exhausted(phase, cost):
+                    break
+        if not tally.done:
+            reasons = ", ".join(sorted({taint_reason(sample) for sample in samples} - {""}))
+            failed = f"no {direction} could be trusted: {reasons}" if reasons else f"no {direction} was measured"
+            raise MeasurementError(f"{failed}; {step.reason}" if step.reason else failed)
+        return PhaseOutcome(phase=phase, samples=tuple(samples), ended=step.reason, settled=step.settled)
+
+    def _progress(self, tally: PhaseProgress, request: Request) -> Progress:
+        return Progress(
+            direction=request.direction,
+            points_done=len(tally.done),
+            points_planned=len(tally.planned),
+            visits=tally.visits,
+            repeating=tally.repeating,
+            best_bytes_per_s=tally.best_bytes_per_s,
+            written_bytes=self.written_bytes,
+            left_ns=max(0, self.order.time_budget_ns - self.spent_ns),
+        )
+
+
+def _check_place(order: Order, hello: Hello) -> None:
+    """TargetError if the helper is on another device: something has been mounted over the path meanwhile.
+
+    Numbers with major 0 are anonymous (btrfs, overlay) and say nothing.
+    """
+    if order.device_number and not hello.device_number.startswith("0:") and hello.device_number != order.device_number:
+        raise TargetError(
+            f"the target was on device {order.device_number} and is on {hello.device_number} now: something has been"
+            " mounted over it; try again"
+        )
+
+
+async def run_sweep(
+    helper: Helper,
+    order: Order,
+    report: Callable[[Progress], None] = lambda _: None,
+    attendant: Attendant = Alone(),  # noqa: B008 - without a thermometer it has no state
+) -> Outcome:
+    """Run the whole experiment, or what is left of it.
+
+    HelperError and MeasurementError end it; nothing of it may be published then.
+    """
+    hello = await helper.hello()
+    _check_place(order, hello)
+    for direction in order.directions:
+        grid.check_grid(order.settings[direction], hello.dio_alignment_bytes)
+    past = attendant.past(hello, checkpoint.header(order, hello))
+    run = _Run(helper, order, hello, past, report, attendant)
+    if "write" in order.directions and "write" not in past.budgets:
+        check_write_budget(order, hello.fill_bytes, hello.dio_alignment_bytes, run.earlier_bytes)
+    phases = [await run.phase(direction) for direction in order.directions]
+    written_bytes = run.earlier_bytes + await helper.finish()
+    return Outcome(
+        hello=hello,
+        phases=tuple(phases),
+        written_bytes=max(written_bytes, run.written_bytes),
+        resumed=past.resumed,
+    )

@@ -1,0 +1,250 @@
+"""Mover: one target from its facts to its report. Publishing is the caller's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from contextlib import ExitStack, asynccontextmanager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
+from threading import Event, Lock
+from typing import TYPE_CHECKING
+
+from aio_tuned import __version__
+from aio_tuned.devices import identity, sysfs
+from aio_tuned.devices.lock import check_same, lock_device
+from aio_tuned.devices.probe import LOOK_S, survey
+from aio_tuned.devices.sensors import Sensors
+from aio_tuned.devices.thermometer import Thermometer
+from aio_tuned.errors import AioTunedError, Exit, HelperError, MeasurementError, TargetError
+from aio_tuned.helper import samples
+from aio_tuned.helper.process import END_S, Helper
+from aio_tuned.helper.protocol import arguments
+from aio_tuned.model.target import Skip, Target
+from aio_tuned.search import effort, grid
+from aio_tuned.sweep import profile_builder
+from aio_tuned.sweep.budget import check_write_budget
+from aio_tuned.sweep.findings import Facts
+from aio_tuned.sweep.observer import Alone, Attendant, Watcher
+from aio_tuned.sweep.order import Order, Outcome
+from aio_tuned.sweep.run import run_sweep
+from aio_tuned.timeouts import TooLateError, in_thread, within
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
+
+    from aio_tuned.config.load import Config
+    from aio_tuned.model.device import Device
+    from aio_tuned.model.profile import Profile
+    from aio_tuned.model.setting import Direction, Setting
+    from aio_tuned.sweep.profile_builder import Report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What to sweep, and how.
+
+    `settings` are measured instead of the whole grid, for a check of another drive's profile, `against`. `others` are
+    the profiles that are known on this host. `write_budget_bytes` is what this run may write if that is less than the
+    configuration's. `diskseq` is the disk that is meant. A `resumable` task's attendant keeps a record to go on from.
+    The helper has `grace_s` to end.
+    """
+
+    target: Path
+    config: Config
+    seed: int
+    helper: Path
+    raw: bool = False
+    read_only: bool = False
+    settings: Mapping[Direction, tuple[Setting, ...]] | None = None
+    against: Profile | None = None
+    others: tuple[Profile, ...] = ()
+    write_budget_bytes: int | None = None
+    diskseq: int | None = None
+    resumable: bool = False
+    grace_s: float = END_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What a tune found out; `samples_text` is every visit of the sweep, one JSON object a line."""
+
+    device: Device
+    target: Target
+    report: Report
+    outcome: Outcome
+    samples_text: str
+
+
+def _silent(what: Path) -> MeasurementError:
+    return MeasurementError(f"{what}: the drive has not answered for {LOOK_S:.0f} s; see the kernel log")
+
+
+async def _decide(task: Task) -> tuple[str, Device, Target]:
+    """Read all facts afresh and decide: (number of the filesystem's or the raw device, whole device, target).
+
+    TargetError if the device is not to be swept, or is another disk than the one that is meant.
+    """
+    looking = in_thread(lambda: survey(task.target, task.config, raw=task.raw, read_only=task.read_only))
+    try:
+        found = await within(LOOK_S, looking)
+    except TooLateError:
+        raise _silent(task.target) from None
+    if task.diskseq is not None and found.device.diskseq != task.diskseq:
+        raise TargetError(f"{found.device.node} is not the disk any more that it was when the sweep was decided on")
+    if isinstance(found.decision, Skip):
+        raise TargetError(f"{task.target}: {found.decision.reason}")
+    return found.number, found.device, found.decision
+
+
+@asynccontextmanager
+async def _claimed(device: Device) -> AsyncIterator[None]:
+    """claim(), for which a drive that does not answer may let us wait.
+
+    Should the wait be given up, the thread that still waits gives back what it gets.
+    """
+    handing_over, given_up = Lock(), Event()
+    with ExitStack() as held:
+
+        def take() -> None:
+            with ExitStack() as taken:
+                taken.enter_context(lock_device(device))
+                with handing_over:
+                    if not given_up.is_set():
+                        held.push(taken.pop_all())
+
+        try:
+            await within(LOOK_S, in_thread(take))
+            yield
+        except TooLateError:
+            raise _silent(device.node) from None
+        finally:
+            with handing_over:
+                given_up.set()
+
+
+def _settings(task: Task, target: Target) -> dict[Direction, tuple[Setting, ...]]:
+    """What is to be measured of each direction that the target allows; TargetError if that is nothing."""
+    whole = grid.settings(task.config.grid)
+    wanted: Mapping[Direction, tuple[Setting, ...]] = {"read": whole, "write": whole}
+    if task.settings is not None:
+        wanted = task.settings
+    allowed: tuple[Direction, ...] = ("read",) if target.no_write else ("read", "write")
+    settings = {direction: wanted[direction] for direction in allowed if wanted.get(direction)}
+    if not settings:
+        raise TargetError(f"{task.target}: there is nothing to measure: {target.no_write or 'no settings were given'}")
+    return settings
+
+
+def _write_budget_bytes(extended: effort.Extent, config: Config, device: Device, target: Target) -> int:
+    """The effort's share of what visits may write; the scratch file is as large whatever the effort."""
+    budget = config.write_budget_bytes(device.size_bytes)
+    prepared = 2 * target.span_bytes
+    return min(budget, prepared + int((budget - prepared) * extended.write_share)) if budget > prepared else budget
+
+
+def _order(task: Task, number: str, device: Device, target: Target) -> Order:
+    config = task.config
+    settings = _settings(task, target)
+    # A check's few settings are all measured.
+    extended = effort.extent(config.effort if task.settings is None else "default", config.time_budget)
+    fingerprint = identity.fingerprint(device, target.filesystem, os.uname().release)
+    return Order(
+        settings=settings,
+        most_transfer_bytes=min(config.transfer_bytes, target.span_bytes),
+        time_budget_ns=int(extended.time_budget_s * 1e9),
+        write_budget_bytes=_write_budget_bytes(extended, config, device, target),
+        tolerance=config.tolerance_percent / 100,
+        seed=task.seed,
+        write_cap_bytes=task.write_budget_bytes,
+        # A raw device that is written is zeroed again, and that is written too.
+        zeroed_bytes=target.span_bytes if target.kind == "device" and "write" in settings else 0,
+        fraction=extended.fraction,
+        sustain_share=extended.sustain_share,
+        resumable=task.resumable,
+        may_drop_caches=config.drop_caches != "never",
+        device_number=number,
+        about={
+            "tool_version": __version__,
+            "device": device.id,
+            "fingerprint": asdict(fingerprint),
+            "target": [target.kind, target.filesystem, target.span_bytes, target.offset_bytes],
+            "drop_caches": config.drop_caches,
+            "against": task.against.device.name if task.against else "",
+        },
+    )
+
+
+async def _measure(
+    task: Task, order: Order, device: Device, target: Target, watcher: Watcher, attendant: Attendant
+) -> Outcome:
+    counters = tuple(path / "stat" for path in sysfs.counting(sysfs.directory(device.device_number)))
+    words = arguments(
+        target,
+        # A scratch file is filled before it is read, whether or not writes are then measured.
+        allow_write=target.kind == "scratch" or "write" in order.directions,
+        most_transfer_bytes=order.most_transfer_bytes,
+        drop_caches=task.config.drop_caches,
+        counters=counters,
+    )
+    if "write" in order.directions:
+        check_write_budget(order, target.span_bytes, device.logical_block_bytes)
+    helper = await Helper.start(task.helper, words, watcher.tick, grace_s=task.grace_s)
+    try:
+        async with helper:
+            return await run_sweep(helper, order, watcher.update, attendant)
+    except (AioTunedError, asyncio.CancelledError) as error:
+        if helper.stuck:
+            why = str(error) or "the sweep was ended"
+            raise HelperError(
+                f"{why}; and the helper does not end: it is stuck in the kernel (D state)", Exit.IO
+            ) from None
+        raise
+
+
+async def run(task: Task, watcher: Watcher, attendant: Attendant | None = None) -> Measured:
+    """Sweep one target, or raise; nothing is published. Can be cancelled even where a drive does not answer.
+
+    Without an attendant the drive's temperature is read all the same.
+    """
+    number, device, target = await _decide(task)
+    started = time.monotonic()
+    # The helper takes the lock itself on a device that it writes to.
+    helper_locks = target.kind == "device" and "write" in _settings(task, target)
+    async with nullcontext() if helper_locks else _claimed(device):
+        *again, fresh = await _decide(task)
+        # The free space, and with it the span, may have moved meanwhile.
+        if [*again, replace(fresh, span_bytes=0)] != [number, device, replace(target, span_bytes=0)]:
+            raise TargetError(f"{device.node} or its use has just changed; try again")
+        target = fresh
+        watcher.begin(device, target)
+        attendant = attendant or Alone(Thermometer(Sensors(device.device_number)))
+        outcome = await _measure(task, _order(task, number, device, target), device, target, watcher, attendant)
+        check_same(device)
+        built = profile_builder.build(
+            device,
+            target,
+            task.config,
+            outcome,
+            profile_builder.Circumstances(
+                measured_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                seconds=time.monotonic() - started,
+                kernel=os.uname().release,
+                tool_version=__version__,
+                seed=task.seed,
+                temperature_peak_c=attendant.peak_celsius,
+                paused_seconds=attendant.paused_s,
+                checked_against=task.against,
+                facts=Facts(
+                    attachment=sysfs.attachment(device.device_number),
+                    others=task.others,
+                    heat=attendant.heat,
+                ),
+            ),
+            task.config.drop_caches,
+        )
+    return Measured(
+        device=device, target=target, report=built, outcome=outcome, samples_text=samples.to_lines(outcome.samples)
+    )

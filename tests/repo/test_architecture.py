@@ -1,0 +1,177 @@
+"""docs/architecture.md: its table has every package, and no package imports another that the rule does not allow."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from unit.support.builders import PROJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ROOT = PROJECT / "daemon/aio_tuned"
+DOCUMENT = (PROJECT / "docs/architecture.md").read_text(encoding="utf-8")
+# Any package may import these.
+LEAVES = frozenset({"errors", "model", "formatting", "timeouts", "extras"})
+# What each package may import besides the leaves. Those of launch, integrations and fleet come later.
+RULE: dict[str, frozenset[str]] = {
+    package: frozenset(allowed.split())
+    for package, allowed in {
+        "model": "",
+        "config": "",
+        "journald": "",
+        "helper": "",
+        "search": "",
+        "devices": "config",
+        "profiles": "config devices search.grid",
+        "storage": "profiles devices helper journald config",
+        "reader": "profiles devices",
+        "consumers": "reader",
+        "sweep": "storage profiles devices search helper config",
+        "report": "search profiles storage sweep helper",
+        "service": "config journald helper search devices profiles storage reader sweep consumers.export",
+        "integrations": "reader consumers",
+        "launch": "reader consumers devices config",
+        "fleet": "profiles config storage.atomic_file",
+    }.items()
+}
+# A program may import all: the command line, and `python -m aio_tuned`.
+PROGRAMS = frozenset({"cli", "__main__", "__init__"})
+EMPTY = ("search", "devices", "profiles")
+NUMPY = ("search", "report", "sweep", "service.worker")
+TOP_LEVEL = {
+    "pyproject.toml", "daemon", "native", "systemd", "etc", "tests", "README.md", "Makefile", "CHANGELOG.md", "LICENSE",
+    "docs",
+}  # fmt: skip
+
+
+class Import(NamedTuple):
+    """One import of a module: "search.grid.points" of ours, or "numpy"; `runs` is false for types alone."""
+
+    name: str
+    ours: bool
+    runs: bool
+
+
+def name_of(path: Path) -> str:
+    """`search.grid`; a package's own name for its __init__."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(path: Path) -> Iterator[Import]:
+    """Every import in the file, those inside functions too."""
+    pending: list[tuple[ast.AST, bool]] = [(ast.parse(path.read_text(encoding="utf-8")), True)]
+    while pending:
+        node, runs = pending.pop()
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            runs = False
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, ours=False, runs=runs) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            ours = module.split(".")[0] == "aio_tuned"
+            for alias in node.names:
+                yield Import(f"{module}.{alias.name}".removeprefix("aio_tuned."), ours=ours, runs=runs)
+        pending.extend((child, runs) for child in ast.iter_child_nodes(node))
+
+
+MODULES = sorted(ROOT.rglob("*.py"))
+
+
+def within(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_module_imports_only_what_its_package_may(path: Path) -> None:
+    package = name_of(path).split(".")[0]
+    if package in PROGRAMS or path.parent == ROOT:
+        return
+    allowed = RULE[package] | LEAVES | {package, "__version__"}
+    strangers = {
+        each.name for each in imports(path) if each.ours and not any(within(each.name, one) for one in allowed)
+    }
+    assert strangers == set()
+
+
+def test_a_leaf_imports_only_leaves() -> None:
+    for path in [*ROOT.glob("*.py"), *(ROOT / "model").glob("*.py")]:
+        if path.stem != "__main__":
+            found = {each.name.split(".")[0] for each in imports(path) if each.ours}
+            assert found <= LEAVES | {"__version__"}, path.name
+
+
+def test_the_packages_of_search_devices_and_profiles_load_nothing_by_themselves() -> None:
+    for package in EMPTY:
+        assert list(imports(ROOT / package / "__init__.py")) == []
+
+
+def test_numpy_is_imported_only_where_it_may_be() -> None:
+    users = {
+        name_of(path)
+        for path in MODULES
+        if any(each.runs and each.name.split(".")[0] == "numpy" for each in imports(path))
+    }
+    assert users, "the test does not see imports"
+    assert {user for user in users if not any(within(user, one) for one in NUMPY)} == set()
+    assert "search.grid" not in users
+
+
+def module_of(name: str) -> str:
+    """The module that an import of ours loads: `search.grid` for `search.grid.points`."""
+    parts = name.split(".")
+    while parts and not ((ROOT / "/".join(parts)).with_suffix(".py").exists() or (ROOT.joinpath(*parts)).is_dir()):
+        parts.pop()
+    return ".".join(parts)
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    graph = {name_of(path): {module_of(each.name) for each in imports(path) if each.ours} - {""} for path in MODULES}
+    done: set[str] = set()
+
+    def visit(name: str, way: tuple[str, ...]) -> None:
+        assert name not in way, " -> ".join([*way[way.index(name) :], name])
+        if name not in done:
+            for other in sorted(graph.get(name, ())):
+                if other != name:
+                    visit(other, (*way, name))
+            done.add(name)
+
+    for name in sorted(graph):
+        visit(name, ())
+
+
+def test_the_table_of_the_document_has_every_package_and_leaf() -> None:
+    table = DOCUMENT[DOCUMENT.index("## The packages") : DOCUMENT.index("## The rule")]
+    named = re.findall(r"^\| `([\w/]+?)(?:\.py|/)?`", table, flags=re.MULTILINE)
+    packages = {str(path.parent.relative_to(ROOT)) for path in ROOT.rglob("*.py") if path.parent != ROOT}
+    leaves = {path.stem for path in ROOT.glob("*.py") if not path.stem.startswith("__")}
+    assert sorted(named) == sorted(packages | leaves)
+
+
+def test_the_rule_of_the_document_is_the_one_held_here() -> None:
+    table = DOCUMENT[DOCUMENT.index("## The rule") : DOCUMENT.index("## One event")]
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|$", table, flags=re.MULTILINE)
+    assert {package: frozenset(re.findall(r"`([\w.]+)`", allowed)) for package, allowed in rows} == RULE
+
+
+def test_the_top_level_holds_what_belongs_there() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, text=True, check=False, timeout=60
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout: the files of the project are not known")
+    found = {name.partition("/")[0] for name in listed.stdout.split("\0") if name}
+    assert {name for name in found if not name.startswith(".")} == TOP_LEVEL
+
+
+def test_every_file_that_the_page_names_is_there() -> None:
+    named = set(re.findall(r"`((?:tests|native|daemon)/[\w/.]+)`", DOCUMENT))
+    assert len(named) > 10
+    assert [name for name in named if "NAME" not in name and not (PROJECT / name).exists()] == []

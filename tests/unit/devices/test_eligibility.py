@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from aio_tuned.devices.eligibility import decide
+from aio_tuned.model.device import Device, Usage
+from aio_tuned.model.target import Policy, Skip, Target
+from unit.support.builders import GIB, MIB, device, mount
+
+if TYPE_CHECKING:
+    from aio_tuned.model.target import RawWrite
+
+DRIVE = device()
+BLANK = Usage(raw_node=DRIVE.node, raw_size_bytes=DRIVE.size_bytes, zero_share=1.0, blank=True)
+MOUNTED = Usage(mount=mount(), mounted_at=("/mnt/nvme",), free_bytes=100 * GIB, partitions=("nvme0n1p1",))
+SIGNED = replace(BLANK, signatures=("ext4 filesystem",), blank=False, zero_share=0.1)
+MAY_WRITE = Policy(raw_write="blank")
+
+
+def target(decision: Target | Skip) -> Target:
+    assert isinstance(decision, Target)
+    return decision
+
+
+def skipped(decision: Target | Skip) -> str:
+    assert isinstance(decision, Skip)
+    return decision.reason
+
+
+# --- design.md's table, row by row -----------------------------------------------------------------------
+
+
+def test_mounted_read_write_with_room_is_swept_on_a_scratch_file() -> None:
+    assert decide(DRIVE, MOUNTED, Policy()) == Target(
+        kind="scratch", path=Path("/mnt/nvme"), span_bytes=GIB, filesystem="ext4"
+    )
+
+
+def test_the_scratch_file_goes_where_it_was_asked_for() -> None:
+    assert target(decide(DRIVE, MOUNTED, Policy(), Path("/mnt/nvme/models"))).path == Path("/mnt/nvme/models")
+
+
+@pytest.mark.parametrize(
+    ("free", "span"),
+    [(100 * GIB, GIB), (4 * GIB, GIB), (2 * GIB, GIB // 2), (256 * MIB, 64 * MIB), (257 * MIB, 64 * MIB)],
+)
+def test_the_scratch_file_takes_a_quarter_of_the_room_at_most(free: int, span: int) -> None:
+    assert target(decide(DRIVE, replace(MOUNTED, free_bytes=free), Policy())).span_bytes == span
+
+
+@pytest.mark.parametrize("free", [0, 100 * MIB, 256 * MIB - 1])
+def test_without_room_it_is_skipped(free: int) -> None:
+    reason = skipped(decide(DRIVE, replace(MOUNTED, free_bytes=free), Policy()))
+    assert f"/mnt/nvme has {free // MIB} MiB free" in reason
+    assert "64 MiB" in reason
+
+
+def test_reads_only_as_asked_for() -> None:
+    assert target(decide(DRIVE, MOUNTED, Policy(read_only=True))).no_write == "asked for reads only (--read-only)"
+
+
+def test_blank_is_read_raw_and_written_only_with_leave() -> None:
+    read = target(decide(DRIVE, BLANK, Policy()))
+    assert (read.kind, read.path, read.span_bytes) == ("device", DRIVE.node, GIB)
+    assert 'raw_write = "blank"' in read.no_write
+    assert "zeros" in read.provisional
+    written = target(decide(DRIVE, BLANK, MAY_WRITE))
+    assert (written.kind, written.no_write, written.provisional) == ("device", "", "")
+
+
+def test_signatures_not_mounted_is_read_raw_only() -> None:
+    found = target(decide(DRIVE, SIGNED, MAY_WRITE))
+    assert (found.kind, found.no_write) == ("device", "not blank: holds ext4 filesystem")
+    assert found.provisional == ""
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_member_of_a_volume_is_the_volumes(raw: bool) -> None:
+    decision = decide(DRIVE, replace(SIGNED, holders=("md0", "dm-1")), Policy(raw=raw, raw_write="blank"))
+    if raw:
+        assert target(decision).no_write == "in use by md0, dm-1"
+    else:
+        assert "a member of md0, dm-1" in skipped(decision)
+
+
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize("usage", [BLANK, SIGNED])
+def test_swap_is_never_swept_raw(usage: Usage, raw: bool) -> None:
+    assert "in use as swap" in skipped(decide(DRIVE, replace(usage, swap=True), Policy(raw=raw, raw_write="blank")))
+
+
+def test_a_filesystem_beside_a_swap_partition_is_swept() -> None:
+    """As on every system disk that an installer has made."""
+    usage = replace(MOUNTED, swap=True, partitions=("nvme0n1p1", "nvme0n1p2"))
+    assert target(decide(DRIVE, usage, MAY_WRITE)).kind == "scratch"
+    assert target(decide(DRIVE, usage, MAY_WRITE, Path("/mnt/nvme"))).kind == "scratch"
+    assert "in use as swap" in skipped(decide(DRIVE, usage, replace(MAY_WRITE, raw=True)))
+
+
+def test_a_disk_with_a_volume_on_it_is_not_tuned_through_its_boot_partition() -> None:
+    usage = replace(MOUNTED, holders=("dm-0",), partitions=("nvme0n1p1", "nvme0n1p2"))
+    assert "a member of dm-0" in skipped(decide(DRIVE, usage, MAY_WRITE))
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_hidden_path_is_skipped_whatever_is_asked_for(raw: bool) -> None:
+    hidden = replace(DRIVE, hidden=True)
+    assert "hidden path" in skipped(decide(hidden, BLANK, Policy(raw=raw, raw_write="blank")))
+
+
+def test_a_read_only_drive_is_skipped_unless_asked_for() -> None:
+    drive = replace(DRIVE, read_only=True)
+    assert "read-only" in skipped(decide(drive, BLANK, MAY_WRITE))
+    assert target(decide(drive, BLANK, replace(MAY_WRITE, raw=True))).no_write == "the device is read-only"
+
+
+@pytest.mark.parametrize("size", [0, 63 * MIB, 64 * MIB - 1])
+def test_a_drive_that_is_too_small_is_skipped(size: int) -> None:
+    usage = replace(BLANK, raw_size_bytes=size)
+    assert "too small" in skipped(decide(replace(DRIVE, size_bytes=size), usage, MAY_WRITE))
+
+
+# --- mounts and --raw ------------------------------------------------------------------------------------
+
+READ_ONLY_MOUNT = replace(MOUNTED, mount=mount(read_only=True), raw_node=DRIVE.node, raw_size_bytes=DRIVE.size_bytes)
+
+
+def test_raw_reads_the_device_below_a_mount() -> None:
+    usage = replace(MOUNTED, raw_node=DRIVE.node, raw_size_bytes=DRIVE.size_bytes)
+    found = target(decide(DRIVE, usage, replace(MAY_WRITE, raw=True)))
+    assert found.kind == "device"
+    assert "mounted at /mnt/nvme" in found.no_write
+
+
+def test_a_folder_on_a_read_only_mount_is_skipped_but_its_device_is_read() -> None:
+    assert "mounted read-only" in skipped(decide(DRIVE, READ_ONLY_MOUNT, MAY_WRITE, Path("/mnt/nvme")))
+    found = target(decide(DRIVE, READ_ONLY_MOUNT, MAY_WRITE))
+    assert found.kind == "device"
+    assert found.no_write
+
+
+def test_a_partition_is_read_where_it_lies() -> None:
+    node = Path("/dev/nvme0n1p2")
+    usage = replace(BLANK, raw_node=node, raw_size_bytes=GIB, raw_offset_bytes=512 * MIB)
+    found = target(decide(DRIVE, usage, MAY_WRITE))
+    assert (found.path, found.offset_bytes, found.span_bytes) == (node, 512 * MIB, 512 * MIB)
+    assert found.no_write == "a part of a disk is never written"
+
+
+@pytest.mark.parametrize(("share", "doubtful"), [(0.1, False), (0.11, True), (1.0, True)])
+def test_reads_of_zeros_are_doubtful(share: float, doubtful: bool) -> None:
+    found = target(decide(DRIVE, replace(SIGNED, zero_share=share), Policy()))
+    assert bool(found.provisional) is doubtful
+
+
+def test_each_reason_not_to_write_alone_is_enough() -> None:
+    assert target(decide(DRIVE, BLANK, MAY_WRITE)).no_write == ""
+    raw = replace(MAY_WRITE, raw=True)
+    changed: list[dict[str, Any]] = [
+        {"signatures": ("x",)},
+        {"partitions": ("nvme0n1p1",)},
+        {"holders": ("md0",)},
+        {"mounted_at": ("/mnt",)},
+        {"blank": False},
+        {"raw_node": Path("/dev/nvme0n1p1")},
+        {"raw_node": None},
+    ]
+    for change in changed:
+        assert target(decide(DRIVE, replace(BLANK, **change), raw)).no_write, change
+    assert target(decide(replace(DRIVE, read_only=True), BLANK, raw)).no_write
+    assert target(decide(DRIVE, BLANK, replace(raw, read_only=True))).no_write
+    assert target(decide(DRIVE, BLANK, replace(raw, raw_write="never"))).no_write
+
+
+# --- the property ----------------------------------------------------------------------------------------
+
+
+def check(drive: Device, usage: Usage, policy: Policy, directory: Path | None) -> bool:
+    """Whether the raw device would be written, which is only ever right for a blank whole disk with leave."""
+    decision = decide(drive, usage, policy, directory)
+    if isinstance(decision, Skip):
+        assert decision.reason
+        return False
+    assert not drive.hidden
+    assert not (usage.swap and decision.kind == "device")
+    assert decision.span_bytes >= policy.least_span_bytes
+    if decision.kind == "scratch":
+        assert usage.mount is not None
+        assert not usage.mount.read_only
+        assert not policy.raw
+        assert decision.span_bytes * 4 <= usage.free_bytes
+        assert bool(decision.no_write) is policy.read_only
+        return False
+    assert decision.offset_bytes + decision.span_bytes <= (usage.raw_size_bytes or drive.size_bytes)
+    if decision.no_write:
+        return False
+    assert usage.blank
+    assert not (usage.signatures)
+    assert not (usage.partitions)
+    assert not (usage.holders)
+    assert not (usage.mounted_at)
+    assert not (usage.swap)
+    assert usage.mount is None
+    assert decision.path == drive.node == usage.raw_node
+    assert policy.raw_write == "blank"
+    assert not policy.read_only
+    assert not drive.read_only
+    return True
+
+
+def facts(flags: tuple[bool, ...], raw_write: RawWrite = "blank") -> tuple[Device, Usage, Policy, Path | None]:
+    hidden, drive_ro, mounted, mount_ro, listed, parts, held, signed, swap, part, blank, raw, reads, folder = flags
+    drive = replace(DRIVE, hidden=hidden, read_only=drive_ro)
+    usage = Usage(
+        mount=mount(read_only=mount_ro) if mounted else None,
+        mounted_at=("/mnt/nvme",) if listed else (),
+        free_bytes=100 * GIB,
+        partitions=("nvme0n1p1",) if parts else (),
+        holders=("md0",) if held else (),
+        signatures=("ext4 filesystem",) if signed else (),
+        swap=swap,
+        raw_node=Path("/dev/nvme0n1p1") if part else drive.node,
+        raw_size_bytes=drive.size_bytes,
+        zero_share=1.0 if blank else 0.0,
+        blank=blank,
+    )
+    return drive, usage, Policy(raw=raw, read_only=reads, raw_write=raw_write), Path("/mnt/nvme") if folder else None
+
+
+FLAGS = 14
+
+
+@pytest.mark.parametrize("raw_write", ["never", "blank"])
+def test_only_a_blank_whole_disk_is_ever_written_over_all_combinations(raw_write: RawWrite) -> None:
+    """All but a mount without a mount point, which the next test is about."""
+    combinations = [flags for flags in itertools.product((False, True), repeat=FLAGS) if flags[4] or not flags[2]]
+    written = sum(check(*facts(flags, raw_write)) for flags in combinations)
+    # raw and folder are free, and so is the flag of a mount that is not there
+    assert written == (0 if raw_write == "never" else 8)
+
+
+def test_a_filesystem_that_was_found_mounted_is_never_written_below_even_if_it_has_just_gone() -> None:
+    """location.resolve() finds the mount, location.usage() lists the mount points a moment later."""
+    for flags in itertools.product((False, True), repeat=FLAGS):
+        if flags[2] and not flags[4]:
+            check(*facts(flags))
+
+
+NAMES = st.lists(st.sampled_from(["a", "b"]), max_size=2).map(tuple)
+USAGES = st.builds(
+    Usage,
+    mounted_at=NAMES,
+    free_bytes=st.integers(0, 8 * GIB),
+    partitions=NAMES,
+    holders=NAMES,
+    signatures=NAMES,
+    swap=st.booleans(),
+    raw_node=st.sampled_from([DRIVE.node, Path("/dev/nvme0n1p1"), None]),
+    raw_size_bytes=st.integers(0, 8 * GIB),
+    raw_offset_bytes=st.integers(0, 8 * GIB),
+    zero_share=st.floats(0, 1),
+    blank=st.booleans(),
+)
+
+
+@settings(derandomize=True, deadline=None, max_examples=400)
+@given(
+    st.builds(
+        lambda hidden, ro, size: replace(DRIVE, hidden=hidden, read_only=ro, size_bytes=size),
+        st.booleans(),
+        st.booleans(),
+        st.integers(0, 8 * GIB),
+    ),
+    st.one_of(
+        USAGES,
+        st.builds(
+            lambda usage, ro: replace(usage, mount=mount(read_only=ro), mounted_at=("/mnt/nvme",)),
+            USAGES,
+            st.booleans(),
+        ),
+    ),
+    st.builds(Policy, raw=st.booleans(), read_only=st.booleans(), raw_write=st.sampled_from(["never", "blank"])),
+    st.sampled_from([None, Path("/mnt/nvme/x")]),
+)
+@example(DRIVE, BLANK, MAY_WRITE, None)
+def test_only_a_blank_whole_disk_is_ever_written(
+    drive: Device, usage: Usage, policy: Policy, directory: Path | None
+) -> None:
+    check(drive, usage, policy, directory)

@@ -1,0 +1,519 @@
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aio_tuned.devices import identity
+from aio_tuned.model.profile import CombinedResult, Result, Skipped, Unmeasured
+from aio_tuned.model.setting import DEFAULT_SETTING, Grid
+from aio_tuned.profiles import codec as profile_text
+from aio_tuned.profiles import decision
+from aio_tuned.profiles.siblings import check_agrees, check_settings
+from unit.support.builders import (
+    MIB,
+    SMALL_GRID,
+    device,
+    device_info,
+    evidence,
+    never_measured_profile,
+    profile,
+    read_only_profile,
+    result,
+    scratch_target,
+    setting,
+)
+
+if TYPE_CHECKING:
+    from aio_tuned.model.device import Device
+    from aio_tuned.model.profile import Fingerprint, Profile
+    from aio_tuned.model.setting import Setting
+    from aio_tuned.model.target import Target
+
+RELEASE = "6.8.0-45-generic"
+KIB = 1 << 10
+TWIN = device(
+    id="eui.twin",
+    name="nvme-Samsung_SSD_980_PRO_1TB_TWIN_1",
+    sys_name="nvme1n1",
+    serial="TWIN",
+)
+VOLUME = device(id="md-uuid-1", name="md-uuid-1", sys_name="md0", members=("nvme0n1",))
+RAW = scratch_target(kind="device", filesystem="", no_write="not mounted")
+
+
+def now(drive: Device, filesystem: str = "ext4", release: str = RELEASE) -> Fingerprint:
+    return identity.fingerprint(drive, filesystem, release)
+
+
+def judged(
+    drive: Device,
+    own: Profile | None,
+    *others: Profile,
+    target: Target | None = scratch_target(),  # noqa: B008 - frozen
+    release: str = RELEASE,
+    **policy: Any,  # noqa: ANN401
+) -> decision.Verdict:
+    return decision.judge(
+        drive,
+        now(drive, target.filesystem if target else "", release),
+        release,
+        target,
+        own,
+        others,
+        **{"siblings": "check", "kernel_change": "minor", "made_by": "0.2.0", **policy},
+    )
+
+
+def stamped(stamp: str, drive: Device, **changes: Any) -> Profile:  # noqa: ANN401
+    """A measured profile of another drive."""
+    return replace(profile(), device=identity.info(drive), evidence=evidence(measured_at=stamp), **changes)
+
+
+def combined(which: Setting) -> CombinedResult:
+    made = profile().combined
+    assert isinstance(made, CombinedResult)
+    return replace(made, setting=which)
+
+
+# --- what has changed ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, ()),
+        ({"firmware": "NEW"}, ("firmware changed from 5B2QGXA7 to NEW",)),
+        ({"pcie_link": ""}, ("PCIe link changed from 16.0 GT/s x4 to unknown",)),
+        ({"logical_block_bytes": 4096}, ("logical block size changed from 512 to 4096",)),
+        ({"max_sectors_kb": 64}, ("max_sectors_kb changed from 128 to 64",)),
+        ({"nr_requests": 64}, ("nr_requests changed from 1023 to 64",)),
+        ({"scheduler": "bfq"}, ("scheduler changed from none to bfq",)),
+        ({"filesystem": "xfs"}, ("filesystem changed from ext4 to xfs",)),
+        ({"filesystem": ""}, ()),
+        ({"kernel": "6.9"}, ("kernel changed from 6.8 to 6.9",)),
+        (
+            {"firmware": "NEW", "scheduler": "bfq"},
+            ("firmware changed from 5B2QGXA7 to NEW", "scheduler changed from none to bfq"),
+        ),
+    ],
+)
+def test_differences(changes: dict[str, Any], found: tuple[str, ...]) -> None:
+    assert decision.differences(profile(), replace(now(device()), **changes), RELEASE, "minor") == found
+
+
+def test_no_field_of_the_fingerprint_is_left_out() -> None:
+    for item in fields(now(device())):
+        change: dict[str, Any] = {item.name: 7 if item.type == "int" else "other"}
+        assert decision.differences(profile(), replace(now(device()), **change), RELEASE, "minor")
+
+
+def test_a_filesystem_that_was_not_known_then_is_no_difference() -> None:
+    raw = replace(profile(), fingerprint=now(device(), ""))
+    assert decision.differences(raw, now(device(), "ext4"), RELEASE, "minor") == ()
+
+
+@pytest.mark.parametrize(
+    ("kernel_change", "release", "found"),
+    [
+        ("minor", "6.8.0-99-generic", ()),
+        ("minor", "6.9.0", ("kernel changed from 6.8 to 6.9",)),
+        ("exact", RELEASE, ()),
+        ("exact", "6.8.0-99-generic", (f"kernel changed from {RELEASE} to 6.8.0-99-generic",)),
+        ("never", "7.1.0", ()),
+    ],
+)
+def test_what_counts_of_the_kernel_is_the_operators_choice(
+    kernel_change: str, release: str, found: tuple[str, ...]
+) -> None:
+    assert decision.differences(profile(), now(device(), release=release), release, kernel_change) == found
+
+
+# --- a drive that was measured before --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("own", "target"),
+    [
+        (profile(), None),
+        (profile(), scratch_target()),
+        (profile(), RAW),
+        (replace(profile(), state="provisional"), scratch_target()),
+        (read_only_profile(), None),
+        (read_only_profile(), RAW),
+        (read_only_profile(), scratch_target(no_write="asked for reads only")),
+        (read_only_profile(), scratch_target(kind="device", filesystem="")),
+    ],
+)
+def test_an_own_profile_that_holds_is_published_as_it_is(own: Profile, target: Target | None) -> None:
+    found = judged(device(), own, stamped("2026-01-01T00:00:00+00:00", TWIN), target=target)
+    assert (found.publish, found.sweep, found.stale, found.against) == (own, "none", False, None)
+    assert found.reason == "nothing has changed since it was measured at 2025-11-23T12:00:00+00:00"
+
+
+def test_a_drive_that_is_mounted_now_is_swept_for_its_writes() -> None:
+    own = read_only_profile("not mounted")
+    found = judged(device(), own)
+    assert (found.publish, found.sweep, found.stale) == (own, "full", False)
+    assert found.reason == "mounted now: writes can be measured"
+
+
+@pytest.mark.parametrize(
+    ("drive", "release", "reason"),
+    [
+        (device(firmware="NEW"), RELEASE, "firmware changed from 5B2QGXA7 to NEW"),
+        (device(), "6.9.1", "kernel changed from 6.8 to 6.9"),
+        (device(size_bytes=MIB), RELEASE, "size changed from 1000204886016 to 1048576 bytes"),
+        (
+            device(size_bytes=MIB, pcie_link="8.0 GT/s x4"),
+            RELEASE,
+            "size changed from 1000204886016 to 1048576 bytes, PCIe link changed from 16.0 GT/s x4 to 8.0 GT/s x4",
+        ),
+    ],
+)
+@pytest.mark.parametrize("own", [profile(), read_only_profile()], ids=["full", "read only"])
+def test_an_own_profile_of_other_circumstances_is_stale(own: Profile, drive: Device, release: str, reason: str) -> None:
+    found = judged(drive, own, release=release)
+    assert (found.sweep, found.stale, found.reason) == ("full", True, reason)
+    assert found.publish.state == "stale"
+    assert (found.publish.read, found.publish.write) == (own.read, own.write)
+    assert found.publish.fingerprint == own.fingerprint
+    assert found.publish.evidence.findings == (*own.evidence.findings, *reason.split(", "))
+
+
+def test_the_same_difference_is_found_once_however_often_it_is_judged() -> None:
+    once = judged(device(firmware="NEW"), profile()).publish
+    assert judged(device(firmware="NEW"), once).publish == once
+
+
+def test_what_was_stale_is_swept_even_if_the_old_circumstances_are_back() -> None:
+    stale = replace(profile(), state="stale")
+    found = judged(device(), stale)
+    assert (found.publish, found.sweep, found.stale) == (stale, "full", True)
+
+
+def test_a_provisional_profile_that_nothing_was_measured_for_counts_as_none() -> None:
+    found = judged(device(), never_measured_profile())
+    assert (found.sweep, found.stale) == ("full", False)
+    assert found.publish.evidence.findings == ("nothing was measured yet: these are DeepSpeed's defaults",)
+
+
+# --- a drive that was never measured ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", [None, scratch_target(), RAW])
+@pytest.mark.parametrize("drive", [device(), VOLUME], ids=["drive", "volume"])
+def test_nothing_known_is_the_defaults(drive: Device, target: Target | None) -> None:
+    found = judged(drive, None, target=target)
+    shown = found.publish
+    assert (found.sweep, found.stale, found.reason) == ("full", False, "it was never measured")
+    assert (shown.state, shown.device) == ("provisional", identity.info(drive))
+    assert {shown.read, shown.write, shown.combined} == {Unmeasured(setting=DEFAULT_SETTING)}
+    assert (shown.evidence.measured_at, shown.evidence.tool_version) == (None, "0.2.0")
+    assert shown.evidence.findings == ("nothing was measured yet: these are DeepSpeed's defaults",)
+    assert profile_text.parse(profile_text.render(shown)) == shown
+
+
+def test_a_siblings_settings_are_published_until_they_are_confirmed() -> None:
+    sibling = profile()
+    found = judged(TWIN, None, sibling)
+    shown = found.publish
+    assert (found.sweep, found.stale, found.against) == ("check", False, sibling)
+    assert (shown.state, shown.device, shown.fingerprint) == ("provisional", identity.info(TWIN), now(TWIN))
+    assert isinstance(sibling.read, Result)
+    assert shown.read == Unmeasured(setting=sibling.read.setting)
+    assert isinstance(sibling.combined, CombinedResult)
+    assert shown.combined == Unmeasured(setting=sibling.combined.setting)
+    assert shown.evidence.findings == (
+        (
+            f"settings of {sibling.device.name}, the same model and firmware, measured at 2025-11-23T12:00:00+00:00:"
+            " not yet confirmed here"
+        ),
+    )
+    assert profile_text.parse(profile_text.render(shown)) == shown
+
+
+def test_what_the_sibling_lacks_is_not_measured_yet() -> None:
+    shown = judged(TWIN, None, read_only_profile("mounted read-only there")).publish
+    assert isinstance(shown.read, Unmeasured)
+    assert shown.write == shown.combined == Skipped(skipped="not measured yet")
+
+
+RAW_READ = replace(read_only_profile("not mounted"), fingerprint=now(device(), ""))
+
+
+@pytest.mark.parametrize(
+    ("drive", "sibling", "target", "policy", "sweep"),
+    [
+        (TWIN, profile(), scratch_target(), {}, "check"),
+        (TWIN, profile(), scratch_target(no_write="asked for reads only"), {}, "check"),
+        (TWIN, profile(), None, {}, "check"),
+        (TWIN, RAW_READ, RAW, {}, "check"),
+        (TWIN, RAW_READ, None, {}, "check"),
+        (TWIN, profile(), scratch_target(), {"siblings": "full"}, "full"),
+        (TWIN, profile(), scratch_target(filesystem="xfs"), {}, "full"),
+        (TWIN, profile(), RAW, {}, "full"),
+        (TWIN, RAW_READ, scratch_target(), {}, "full"),
+        (TWIN, read_only_profile(), scratch_target(), {}, "full"),
+        (TWIN, read_only_profile(), scratch_target(no_write="asked for reads only"), {}, "check"),
+        (replace(TWIN, pcie_link="8.0 GT/s x4"), profile(), scratch_target(), {}, "full"),
+        (replace(TWIN, pcie_link="8.0 GT/s x4"), profile(), None, {}, "full"),
+        (replace(TWIN, logical_block_bytes=4096), profile(), scratch_target(), {}, "full"),
+        (TWIN, profile(), scratch_target(), {"release": "6.9.0"}, "full"),
+        (TWIN, profile(), scratch_target(), {"release": "6.9.0", "kernel_change": "never"}, "check"),
+        (TWIN, profile(), scratch_target(), {"release": "6.8.1", "kernel_change": "exact"}, "full"),
+    ],
+)
+def test_a_check_is_enough_only_in_the_siblings_circumstances(
+    drive: Device, sibling: Profile, target: Target | None, policy: dict[str, Any], sweep: str
+) -> None:
+    found = judged(drive, None, sibling, target=target, **policy)
+    assert found.sweep == sweep
+    assert found.against == (sibling if sweep == "check" else None)
+    assert isinstance(sibling.read, Result)
+    assert found.publish.read == Unmeasured(setting=sibling.read.setting)
+
+
+@pytest.mark.parametrize(
+    ("drive", "other"),
+    [
+        (TWIN, replace(profile(), state="provisional")),
+        (TWIN, replace(profile(), state="stale")),
+        (TWIN, replace(profile(), device=device_info(firmware="OLD"))),
+        (TWIN, replace(profile(), device=device_info(model="Another"))),
+        (TWIN, replace(profile(), device=device_info(members=("nvme0n1",)))),
+        (VOLUME, profile()),
+        (device(), profile()),
+        (replace(TWIN, model=""), replace(profile(), device=device_info(model=""))),
+        (replace(TWIN, firmware=""), replace(profile(), device=device_info(firmware=""))),
+    ],
+    ids=["provisional", "stale", "firmware", "model", "from volume", "volume", "itself", "no model", "no firmware"],
+)
+def test_who_is_no_sibling(drive: Device, other: Profile) -> None:
+    found = judged(drive, None, other)
+    assert found.sweep == "full"
+    assert found.publish.read == Unmeasured(setting=DEFAULT_SETTING)
+
+
+def drives(*names: str) -> list[Device]:
+    return [replace(TWIN, id=name, name=name, serial=name) for name in names]
+
+
+def test_the_newest_sibling_counts_by_the_moment_and_not_by_the_letters() -> None:
+    first, second, third = drives("a", "b", "c")
+    older = stamped("2025-11-23T23:30:00+00:00", first)
+    newer = stamped("2025-11-23T20:00:00-05:00", second)
+    undated = stamped("yesterday", third)
+    local = stamped("2025-11-23T23:45:00", third)
+    assert judged(TWIN, None, older, newer, undated).against == newer
+    assert judged(TWIN, None, newer, older, local).against == newer
+    assert judged(TWIN, None, older, local).against == local
+    assert judged(TWIN, None, undated).against == undated
+
+
+def test_a_sibling_that_can_be_checked_counts_before_a_newer_one_that_cannot() -> None:
+    first, second = drives("a", "b")
+    older = stamped("2025-01-01T00:00:00+00:00", first)
+    newer = stamped("2025-02-01T00:00:00+00:00", second, fingerprint=now(second, "xfs"))
+    assert judged(TWIN, None, older, newer).against == older
+    assert judged(TWIN, None, newer).against is None
+
+
+def test_a_sibling_that_was_swept_in_full_counts_before_a_newer_one_that_was_checked() -> None:
+    first, second = drives("a", "b")
+    swept = stamped("2025-01-01T00:00:00+00:00", first)
+    checked = stamped("2025-02-01T00:00:00+00:00", second)
+    checked = replace(checked, evidence=replace(checked.evidence, checked_against="a"))
+    assert judged(TWIN, None, swept, checked).against == swept
+    assert judged(TWIN, None, checked).against == checked
+
+
+def test_the_order_of_the_others_does_not_matter() -> None:
+    known = [stamped("2025-01-01T00:00:00+00:00", drive) for drive in drives("a", "b", "c")]
+    assert judged(TWIN, None, *known) == judged(TWIN, None, *reversed(known))
+
+
+# --- the check -------------------------------------------------------------------------------------------
+
+
+def test_a_check_covers_both_settings_and_their_neighbours() -> None:
+    grid = Grid(
+        block_size=(MIB, 256 * KIB, 512 * KIB),
+        queue_depth=(8, 16, 32),
+        io_parallelism=(1, 2),
+        overlap_events=(True, False),
+        single_submit=(False,),
+    )
+    centre = setting(depth=16, threads=2)
+    both = setting(depth=8, threads=2)
+    sibling = replace(read_only_profile(), read=result(setting=centre), combined=combined(both))
+    assert check_settings(sibling, grid) == {
+        "read": (
+            centre,
+            setting(block=512 * KIB, depth=16, threads=2),
+            setting(depth=8, threads=2),
+            setting(depth=32, threads=2),
+            setting(depth=16, threads=1),
+            setting(depth=16, threads=2, overlap=False),
+            setting(block=512 * KIB, depth=8, threads=2),
+            setting(depth=8, threads=1),
+            setting(depth=8, threads=2, overlap=False),
+        )
+    }
+
+
+def test_neighbours_are_one_step_away_at_the_grids_ends_too() -> None:
+    grid = replace(SMALL_GRID, queue_depth=(4, 8, 16, 32), io_parallelism=(1,), overlap_events=(True,))
+    for depth, others in ((4, {8}), (8, {4, 16}), (32, {16})):
+        sibling = replace(read_only_profile(), read=result(setting=setting(depth=depth)))
+        found = check_settings(sibling, grid)["read"]
+        assert {which.queue_depth for which in found} == {depth, *others}
+
+
+def test_a_setting_that_the_grid_lacks_is_checked_with_the_grids_next() -> None:
+    sibling = replace(profile(), read=result(setting=setting(block=512 * KIB, depth=64)), combined=Skipped(skipped="x"))
+    found = check_settings(sibling, SMALL_GRID)["read"]
+    assert found[0] == setting(block=512 * KIB, depth=64)
+    assert {which.block_size for which in found} == {128 * KIB, 512 * KIB, MIB}
+    assert {which.queue_depth for which in found} == {32, 64}
+
+
+def test_what_the_sibling_did_not_measure_is_not_checked() -> None:
+    assert set(check_settings(profile(), SMALL_GRID)) == {"read", "write"}
+    assert set(check_settings(read_only_profile(), SMALL_GRID)) == {"read"}
+    assert check_settings(never_measured_profile(), SMALL_GRID) == {}
+
+
+SETTINGS = st.builds(
+    setting,
+    st.sampled_from([4096, 128 * KIB, 512 * KIB, MIB, 4 * MIB]),
+    st.integers(1, 128),
+    st.integers(1, 16),
+    st.booleans(),
+    st.booleans(),
+)
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(SETTINGS, SETTINGS)
+def test_a_check_is_small_has_no_doubles_and_stays_near(mine: Any, both: Any) -> None:  # noqa: ANN401
+    sibling = replace(profile(), read=result(setting=mine), combined=combined(both))
+    found = check_settings(sibling, SMALL_GRID)["read"]
+    assert found[0] == mine
+    assert both in found
+    assert len(set(found)) == len(found) <= 2 * (1 + 3 * 2 + 2)
+    for which in found:
+        far = min(
+            sum(getattr(which, item.name) != getattr(centre, item.name) for item in fields(which))
+            for centre in (mine, both)
+        )
+        assert far <= 1
+        for item in fields(SMALL_GRID):
+            own = {getattr(mine, item.name), getattr(both, item.name)}
+            assert getattr(which, item.name) in {*getattr(SMALL_GRID, item.name), *own}
+
+
+def gave(throughput: int, width: float = 0.005, **changes: Any) -> Result:  # noqa: ANN401
+    interval = (round(throughput * (1 - width)), round(throughput * (1 + width)))
+    return result(throughput_bytes_per_s=throughput, throughput_ci95_bytes_per_s=interval, **changes)
+
+
+GB = 10**9
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "tolerance", "agrees"),
+    [
+        (gave(6 * GB), gave(6 * GB), 0.01, True),
+        (gave(6 * GB), gave(6 * GB, setting=setting(depth=64)), 0.01, True),
+        (gave(6000 * 10**6), gave(6300 * 10**6), 0.01, True),
+        (gave(6000 * 10**6), gave(5700 * 10**6), 0.01, True),
+        (gave(6000 * 10**6), gave(6800 * 10**6), 0.01, False),
+        (gave(6000 * 10**6), gave(5300 * 10**6), 0.01, False),
+        (gave(6000 * 10**6), gave(6800 * 10**6), 0.10, True),
+        (gave(6000 * 10**6, 0.1), gave(6800 * 10**6), 0.01, True),
+        (gave(6000 * 10**6), gave(6800 * 10**6, 0.1), 0.01, True),
+        (gave(6000 * 10**6), gave(5300 * 10**6, setting=setting(depth=64)), 0.01, False),
+    ],
+)
+@pytest.mark.parametrize("direction", ["read", "write"])
+def test_agreement(direction: str, there: Result, here: Result, tolerance: float, agrees: bool) -> None:
+    found = check_agrees(
+        profile(**{direction: there}),
+        profile(**{direction: here}),
+        tolerance,
+    )
+    assert (found == "") is agrees
+    if not agrees:
+        assert found.startswith(f"{direction}: ")
+        assert profile().device.name in found
+
+
+def test_disagreement_says_by_how_much() -> None:
+    slow = replace(profile(), read=gave(3_250_000_000))
+    assert check_agrees(profile(), slow, 0.01) == (
+        "read: 3.25 GB/s here, but 6.51 GB/s on nvme-Samsung_SSD_980_PRO_1TB_S5GXNF0R123456_1"
+    )
+
+
+def test_what_is_known_too_poorly_confirms_nothing() -> None:
+    """An interval from half of the sibling's speed to above it agrees with anything."""
+    poor = replace(profile(), read=gave(5_000_000_000, 0.35))
+    assert check_agrees(profile(), poor, 0.01) == (
+        "read: 3.25 GB/s to 6.75 GB/s here, too uncertain to confirm anything"
+    )
+
+
+def test_only_what_both_have_is_compared() -> None:
+    slow_writes = replace(profile(), write=gave(GB))
+    assert check_agrees(profile(), read_only_profile(), 0.01) == ""
+    assert check_agrees(read_only_profile(), slow_writes, 0.01) == ""
+    assert "nothing was measured both here and on" in check_agrees(profile(), never_measured_profile(), 0.01)
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(st.integers(10**8, 10**10), st.integers(10**8, 10**10), st.floats(0, 0.2), st.floats(0, 0.2))
+def test_agreement_has_no_sides_and_a_wider_tolerance_agrees_with_more(
+    there: int, here: int, width: float, tolerance: float
+) -> None:
+    first, second = (replace(read_only_profile(), read=gave(each, width)) for each in (there, here))
+    agrees = check_agrees(first, second, tolerance) == ""
+    assert agrees == (check_agrees(second, first, tolerance) == "")
+    if agrees:
+        assert check_agrees(first, second, tolerance * 2) == ""
+
+
+# --- who it is -------------------------------------------------------------------------------------------
+
+
+def test_what_another_of_the_same_name_gave_is_not_its_own() -> None:
+    """A volume made anew on another drive has the old one's name, and another id."""
+    other = replace(profile(), device=replace(profile().device, id="dm-uuid-LVM-old"))
+    verdict = judged(device(), other)
+    assert (verdict.publish.state, verdict.sweep) == ("provisional", "full")
+    assert not isinstance(verdict.publish.read, Result)
+
+
+def test_a_volume_of_other_members_is_stale() -> None:
+    volume = device(members=("nvme0n1", "nvme1n1"), member_names=("nvme-A_1", "nvme-B_1"))
+    own = replace(profile(), device=identity.info(volume))
+    assert judged(volume, own).sweep == "none"
+    # The kernel names them anew at each boot.
+    assert judged(replace(volume, members=("nvme3n1", "nvme4n1")), own).sweep == "none"
+    moved = judged(replace(volume, member_names=("nvme-A_1", "nvme-C_1")), own)
+    assert (moved.publish.state, moved.sweep, moved.reason) == ("stale", "full", "the volume's members have changed")
+
+
+def test_new_drives_are_each_others_siblings_while_they_hold_only_zeros() -> None:
+    zeros = replace(scratch_target(), kind="device", filesystem="", no_write="not mounted", provisional="100% zeros")
+    twin = replace(device(), id="eui.2", name="nvme-twin")
+    found = stamped("2026-01-01T00:00:00+00:00", twin, state="provisional", fingerprint=now(twin, ""))
+    assert judged(device(), None, found, target=zeros).sweep == "check"
+    # What a sweep that was cut short has found is nothing to hold another drive against.
+    cut = replace(found, evidence=replace(found.evidence, points_measured=1))
+    assert judged(device(), None, cut, target=zeros).sweep == "full"
+    # Nor are zeros anything for a drive that holds data.
+    assert judged(device(), None, found, target=replace(zeros, provisional="")).sweep == "full"

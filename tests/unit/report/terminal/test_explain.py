@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from aio_tuned.model.profile import Profile, Skipped, Unmeasured
+from aio_tuned.model.setting import DEFAULT_SETTING
+from aio_tuned.report.terminal.explain import Way, describe, setting_text
+from unit.support import builders
+
+WAY = Way(path="/mnt/nvme/kv", device=builders.device(), node_name="nvme0n1p1", mount=builders.mount())
+
+
+def said(profile: Profile, way: Way = WAY, *changed: str) -> list[str]:
+    return describe(way, profile, "/etc/aio-tuned/x.toml", changed).split("\n")
+
+
+def test_the_way_from_the_path_to_the_file() -> None:
+    assert said(builders.profile())[:5] == [
+        "/mnt/nvme/kv",
+        "  is on ext4 mounted at /mnt/nvme, device 259:1",
+        "  which is nvme0n1p1, a partition of nvme0n1",
+        "  which is /dev/nvme0n1 now: Samsung SSD 980 PRO 1TB, serial S5GXNF0R123456, id eui.0025385b21404e5f",
+        "  whose profile is /etc/aio-tuned/x.toml",
+    ]
+
+
+def test_a_volumes_way_names_what_is_below_it() -> None:
+    volume = builders.device(sys_name="md0", model="", serial="", id="md-uuid-1", member_names=("nvme-a", "nvme-b"))
+    way = Way(path="/data", device=volume, node_name="md0", mount=builders.mount(root="/sub"))
+    lines = said(builders.profile(), way)
+    assert "  is on ext4 mounted at /mnt/nvme (from /sub), device 259:1" in lines
+    assert "  which is /dev/nvme0n1 now: id md-uuid-1" in lines
+    assert "  a volume over nvme-a, nvme-b" in lines
+    assert not any("partition" in line for line in lines)
+
+
+def test_what_was_chosen_against_what() -> None:
+    lines = said(builders.profile(read=builders.result(ties=1, default_throughput_bytes_per_s=8_000_000_000)))
+    at = lines.index("read: blocks of 1M, depth 16, 2 threads, overlap, batch submit")
+    assert lines[at + 1 : at + 5] == [
+        "  6.51 GB/s (6.48 GB/s to 6.54 GB/s with 95 % confidence)",
+        "  the best by more than the tolerance, of 508 points measured in all",
+        "  19% less than the 8.00 GB/s of DeepSpeed's defaults",
+        "  it takes at least 16 requests in flight",
+    ]
+    at = lines.index("combined: blocks of 1M, depth 16, 1 thread, overlap, batch submit")
+    assert lines[at + 1] == "  98% of the best read, 99% of the best write, the cheapest of 62"
+
+
+def test_sections_without_figures() -> None:
+    lines = said(
+        builders.profile(
+            state="provisional",
+            read=Unmeasured(setting=DEFAULT_SETTING, overridden=("queue_depth", "block_size")),
+            write=Skipped(skipped="read-only"),
+            combined=Unmeasured(setting=DEFAULT_SETTING),
+        )
+    )
+    assert "write: no settings: read-only" in lines
+    assert "  queue_depth, block_size set by the administrator; not measured like this" in lines
+    assert "  not measured on this drive" in lines
+    assert any(line.startswith("provisional (swept at ") for line in lines)
+
+
+def test_what_has_changed_and_what_was_found() -> None:
+    lines = said(builders.profile(), WAY, "firmware changed from A to B")
+    assert lines[-3:] == ["! stale: firmware changed from A to B", "", "! read: something was noticed"]
+
+
+def test_a_setting_in_words() -> None:
+    setting = builders.setting(block=128 << 10, depth=4, threads=8, overlap=False, single=True)
+    assert setting_text(setting) == "blocks of 128K, depth 4, 8 threads, sequential, single submit"

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aio_tuned.model.profile import Unmeasured
+from aio_tuned.report.terminal import summary
+from unit.support.builders import (
+    curve,
+    device_info,
+    evidence,
+    never_measured_profile,
+    profile,
+    read_only_profile,
+    result,
+    setting,
+    stats,
+)
+
+if TYPE_CHECKING:
+    from aio_tuned.model.curve import Curve
+
+KIB = 1 << 10
+SURFACE = curve(
+    stats(2.0e9, setting(block=128 * KIB, depth=4, threads=1)),
+    stats(3.0e9, setting(block=128 * KIB, depth=4, threads=2)),
+    stats(4.0e9, setting(block=128 * KIB, depth=8), setting(block=256 * KIB, depth=8)),
+    stats(6.5e9, setting(block=256 * KIB, depth=16)),
+)
+
+
+def test_the_heat_map_has_the_best_over_threads_and_modes_of_every_alias() -> None:
+    blocks, depths, cells = summary.heat_map(SURFACE)
+    assert blocks == [128 * KIB, 256 * KIB]
+    assert depths == [4, 8, 16]
+    assert cells == {
+        (128 * KIB, 4): 3.0e9,
+        (128 * KIB, 8): 4.0e9,
+        (256 * KIB, 8): 4.0e9,
+        (256 * KIB, 16): 6.5e9,
+    }
+
+
+def test_the_heat_map_of_nothing() -> None:
+    assert summary.heat_map(curve()) == ([], [], {})
+
+
+def test_the_plain_summary() -> None:
+    assert summary.plain(profile(), [SURFACE]).splitlines() == [
+        "nvme-Samsung_SSD_980_PRO_1TB_S5GXNF0R123456_1: measured",
+        "Samsung SSD 980 PRO 1TB  S5GXNF0R123456  5B2QGXA7  931.5G  16.0 GT/s x4",
+        "",
+        "          throughput   95 % interval  block  depth  threads  events   submit  p99      ties  default gives",
+        "read      6.51 GB/s    6.48 to 6.54   1M     16     2        overlap  batch   1.21 ms  41    5.90 GB/s (+10%)",
+        "write     3.95 GB/s    6.48 to 6.54   1M     4      1        overlap  batch   1.21 ms  41    5.90 GB/s (-33%)",
+        (
+            "combined  6.40 GB/s r  3.90 GB/s w    1M     16     1        overlap  batch            62    "
+            "98% and 99% of the best"
+        ),
+        "",
+        "read GB/s, block by depth  4     8     16",
+        "128K                       3.00  4.00  -",
+        "256K                       -     4.00  6.50",
+        "",
+        "508 of 508 points, 1026 visits in 2:31 (80% of it measured I/O), 8G written",
+        "read: noise 0.6% between visits, drift -0.2% over the phase",
+        "write: noise 0.9% between visits, drift +0.8% over the phase",
+        "! read: something was noticed",
+    ]
+
+
+def test_what_was_skipped_says_why() -> None:
+    lines = summary.plain(read_only_profile("not mounted"), []).splitlines()
+    assert "write: skipped: not mounted" in lines
+    assert not [line for line in lines if line.startswith(("write  ", "combined", "write: noise"))]
+
+
+def test_what_was_not_measured_says_so_and_has_no_course() -> None:
+    made = replace(never_measured_profile(), write=Unmeasured(setting=setting(depth=32), overridden=("queue_depth",)))
+    assert summary.plain(made, []).splitlines()[3:] == [
+        "          throughput    95 % interval  block  depth  threads  events   submit  p99  ties  default gives",
+        "read      not measured                 1M     8      1        overlap  batch",
+        (
+            "write     not measured                 1M     32     1        overlap  batch              "
+            "set by the administrator: queue_depth"
+        ),
+        "combined  not measured                 1M     8      1        overlap  batch",
+    ]
+
+
+def test_what_befell_the_sweep_is_told() -> None:
+    made = replace(
+        profile(),
+        evidence=evidence(temperature_peak_c=61.4, paused_seconds=70.0, resumed=2, checked_against="nvme-other_1"),
+    )
+    lines = summary.plain(made, []).splitlines()
+    assert "a check of the settings of nvme-other_1, not a full sweep" in lines
+    assert "paused for 1:10, resumed 2 times, 61 °C at the hottest" in lines
+    quiet = replace(profile(), evidence=evidence(paused_seconds=0.0, resumed=0))
+    assert summary.plain(quiet, []) == summary.plain(profile(), [])
+
+
+def test_modes_are_in_words() -> None:
+    made = replace(profile(), read=result(setting=setting(overlap=False, single=True)))
+    assert summary.rows(made)[0][6:8] == ("sequential", "single")
+
+
+def test_without_a_measured_default_there_is_no_gain() -> None:
+    made = replace(profile(), read=result(default_throughput_bytes_per_s=0))
+    assert summary.rows(made)[0][-1] == "0 MB/s"
+
+
+def test_a_sweep_that_took_no_time_divides_by_nothing() -> None:
+    made = replace(profile(), evidence=evidence(seconds=0.0, io_seconds=0.0))
+    assert "0:00 (0% of it measured I/O)" in summary.plain(made, [])
+
+
+@pytest.mark.parametrize("curves", [(), (SURFACE,), (curve(),), (SURFACE, replace(SURFACE, direction="write"))])
+def test_plain_text_has_no_colour(curves: tuple[Curve, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    summary.show(profile(), curves)
+    shown = capsys.readouterr().out
+    assert shown == summary.plain(profile(), curves) + "\n"
+    assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize("width", [80, 160])
+@pytest.mark.parametrize("colour", [True, False])
+def test_a_terminal_gets_the_same_words(colour: bool, width: int) -> None:
+    console = pytest.importorskip("rich.console")
+    stream = io.StringIO()
+    made = replace(profile(), device=device_info(model="[bold]x[/] :warning:"))
+    summary._print_rich(
+        console.Console(
+            file=stream,
+            force_terminal=colour,
+            color_system="truecolor" if colour else None,
+            width=width,
+            _environ={"TERM": "xterm-256color"},
+        ),
+        made,
+        [SURFACE],
+    )
+    shown = stream.getvalue()
+    assert ("\x1b[" in shown) is colour
+    assert "…" not in shown, "nothing may be cut off"
+    for word in ("[bold]x[/] :warning:", "6.51 GB/s", "5.90 GB/s (+10%)", "! read: something was noticed", "6.50"):
+        assert word in shown
+
+
+@pytest.mark.parametrize(("share", "style"), [(1.0, "black on rgb(30,180,70)"), (0.5, "black on rgb(200,40,70)")])
+def test_colours_go_from_red_to_green(share: float, style: str) -> None:
+    assert summary._colour(share) == style
+    assert summary._colour(0.0) == summary._colour(0.5)
+
+
+def test_what_the_bytes_have_bought_is_shown() -> None:
+    certain = result(within_percent=1.74, sustained_throughput_bytes_per_s=1_400_000_000)
+    poor = result(within_percent=37.26)
+    shown = summary.plain(
+        replace(profile(), read=poor, write=certain, evidence=evidence(effort="thorough", bytes_written=3 << 30)), ()
+    ).splitlines()
+    assert "write: 3G bought this certainty: within 1.7 % of the best, with 95 % confidence over all points" in shown
+    assert any("within 37 % of the best" in line and line.startswith("read: ") for line in shown)
+    assert "write: 1.40 GB/s sustained" in shown
+    assert "a thorough sweep" in shown
+
+
+def test_files_of_before_say_nothing_of_certainty() -> None:
+    shown = summary.plain(profile(), ())
+    assert "certainty" not in shown
+    assert "sustained" not in shown

@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import stat
+import tempfile
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aio_tuned.errors import AioTunedError, BusyError, Exit, PrivilegeError, TargetError, UsageError
+from aio_tuned.service import control
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+
+async def handle(request: Mapping[str, Any]) -> str:
+    """A daemon that knows one drive."""
+    if request.get("do") == "wait":
+        await asyncio.sleep(0.3)
+    if request.get("do") == "burn":
+        raise RuntimeError("an error of ours")
+    if request.get("do") == "dance":
+        raise UsageError("the daemon does not know how to 'dance'")
+    if request.get("name") != "nvme-x":
+        raise TargetError(f"{request.get('name')} is not a drive that the daemon knows")
+    return f"done: {json.dumps(dict(request), sort_keys=True)}"
+
+
+@asynccontextmanager
+async def serving(runtime: Path) -> AsyncIterator[None]:
+    server = await control.serve(control.socket_path(runtime), handle)
+    try:
+        yield
+    finally:
+        server.close()
+
+
+def asked(runtime: Path, request: Mapping[str, Any]) -> str:
+    """The whole way: a client in a thread, the daemon in the loop."""
+
+    async def main() -> str:
+        async with serving(runtime):
+            return await asyncio.to_thread(control.ask, runtime, request)
+
+    return asyncio.run(main())
+
+
+def said(runtime: Path, line: bytes, *, then: Callable[[socket.socket], None] = lambda _: None) -> bytes:
+    """All that the daemon answers to these bytes; afterwards it still serves others."""
+
+    def talk() -> bytes:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(20)
+            client.connect(str(control.socket_path(runtime)))
+            client.sendall(line)
+            then(client)
+            return client.makefile("rb").read()
+
+    async def main() -> bytes:
+        async with serving(runtime):
+            answer = await asyncio.to_thread(talk)
+            assert (await asyncio.to_thread(control.ask, runtime, {"name": "nvme-x"})).startswith("done")
+            return answer
+
+    return asyncio.run(main())
+
+
+# --- the daemon is there ---------------------------------------------------------------------------------
+
+
+def test_a_request_is_answered(tmp_path: Path) -> None:
+    assert asked(tmp_path, {"do": "stop", "name": "nvme-x"}) == 'done: {"do": "stop", "name": "nvme-x"}'
+
+
+@pytest.mark.parametrize(
+    ("request_", "kind", "code", "text"),
+    [
+        ({"name": "nvme-y"}, TargetError, 66, "nvme-y is not a drive"),
+        ({"name": "nvme-ÿ\n\udcff"}, TargetError, 66, "nvme-ÿ"),
+        ({}, TargetError, 66, "None is not a drive"),
+        ({"do": "dance"}, UsageError, 64, "'dance'"),
+    ],
+)
+def test_its_errors_are_raised_again(
+    tmp_path: Path, request_: dict[str, str], kind: type[AioTunedError], code: int, text: str
+) -> None:
+    with pytest.raises(kind, match=text) as raised:
+        asked(tmp_path, request_)
+    assert raised.value.exit_code == code
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022])
+def test_only_root_may_ask(tmp_path: Path, mask: int) -> None:
+    async def main() -> tuple[int, int]:
+        before = os.umask(mask)
+        try:
+            async with serving(tmp_path):
+                mode = control.socket_path(tmp_path).stat().st_mode
+                return stat.S_IMODE(mode), os.umask(mask)
+        finally:
+            os.umask(before)
+
+    assert asyncio.run(main()) == (0o600, mask)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be somebody else")
+def test_somebody_else_is_told_to_become_root() -> None:
+    async def main(runtime: Path) -> None:
+        async with serving(runtime):
+            os.seteuid(65534)
+            try:
+                await asyncio.to_thread(control.ask, runtime, {"name": "nvme-x"})
+            finally:
+                os.seteuid(0)
+
+    # pytest's own folders are closed to others.
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        with pytest.raises(PrivilegeError, match="only root") as raised:
+            asyncio.run(main(Path(folder)))
+    assert raised.value.exit_code == 77
+
+
+def test_two_at_a_time(tmp_path: Path) -> None:
+    async def main() -> list[str]:
+        async with serving(tmp_path):
+            loop = asyncio.get_running_loop()
+            slow = asyncio.ensure_future(asyncio.to_thread(control.ask, tmp_path, {"do": "wait", "name": "nvme-x"}))
+            await asyncio.sleep(0.1)
+            started = loop.time()
+            quick = await asyncio.to_thread(control.ask, tmp_path, {"do": "stop", "name": "nvme-x"})
+            assert not slow.done(), loop.time() - started
+            return [quick, await slow]
+
+    quick, slow = asyncio.run(main())
+    assert '"stop"' in quick
+    assert '"wait"' in slow
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"\n", b"what?\n", b"[]\n", b"1\n", b"null\n", b"\xff\n", b'{"do": "stop"\n', b"[" * 20_000 + b"\n", b"{"],
+    ids=range(9),
+)
+def test_what_is_no_request_is_an_error(tmp_path: Path, line: bytes) -> None:
+    answer = json.loads(said(tmp_path, line, then=lambda client: client.shutdown(socket.SHUT_WR)))
+    assert answer["exit_code"] == Exit.USAGE
+    assert answer["error"].startswith("not a request: ")
+
+
+def test_a_line_that_never_ends_is_not_listened_to(tmp_path: Path) -> None:
+    assert said(tmp_path, b"x" * 100_000) == b""
+
+
+def test_a_client_that_goes_away_harms_nobody(tmp_path: Path) -> None:
+    for line in (b"", b'{"do"', b'{"name": "nvme-x"}\n'):
+        said(tmp_path, line, then=lambda client: client.shutdown(socket.SHUT_RDWR))
+
+
+def test_an_error_of_the_daemon_ends_the_answer_only(tmp_path: Path) -> None:
+    async def main() -> None:
+        complaints: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        async with serving(tmp_path):
+            with pytest.raises(BusyError, match="does not answer"):
+                await asyncio.to_thread(control.ask, tmp_path, {"do": "burn"})
+            assert (await asyncio.to_thread(control.ask, tmp_path, {"name": "nvme-x"})).startswith("done")
+        assert complaints
+
+    asyncio.run(main())
+
+
+def test_the_socket_of_a_killed_daemon_is_replaced(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as left:
+        left.bind(str(control.socket_path(tmp_path)))
+    with pytest.raises(BusyError):
+        control.ask(tmp_path, {})
+    assert asked(tmp_path, {"name": "nvme-x"}).startswith("done")
+
+
+def test_a_file_in_its_place_is_replaced(tmp_path: Path) -> None:
+    control.socket_path(tmp_path).write_text("")
+    assert asked(tmp_path, {"name": "nvme-x"}).startswith("done")
+
+
+# --- it is not -------------------------------------------------------------------------------------------
+
+
+def test_an_absent_daemon(tmp_path: Path) -> None:
+    with pytest.raises(BusyError, match="systemctl start aio-tuned") as raised:
+        control.ask(tmp_path, {"do": "stop"})
+    assert raised.value.exit_code == 69
+    asked(tmp_path, {"name": "nvme-x"})
+    with pytest.raises(BusyError, match="systemctl start aio-tuned"):
+        control.ask(tmp_path, {"do": "stop"})
+
+
+@pytest.mark.parametrize("answer", [b"", b"what?\n", b"\xff\n", b'{"said"'])
+def test_one_that_speaks_otherwise_does_not_answer(tmp_path: Path, answer: bytes) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(answer)
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_unix_server(talk, control.socket_path(tmp_path))
+        try:
+            await asyncio.to_thread(control.ask, tmp_path, {"do": "stop"})
+        finally:
+            server.close()
+
+    with pytest.raises(BusyError, match="does not answer"):
+        asyncio.run(main())

@@ -1,0 +1,353 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aio_tuned.service.state_machine import (
+    Appeared,
+    Backoff,
+    CancelSweep,
+    Deferred,
+    Effect,
+    Event,
+    Failed,
+    Finished,
+    Life,
+    Removed,
+    Retry,
+    RetryIn,
+    Satisfied,
+    Settle,
+    Stage,
+    StartSweep,
+    Stopped,
+    Turn,
+    Unfit,
+    Want,
+    Wanted,
+    Withdraw,
+    first_in_line,
+    step,
+)
+
+BACKOFF = Backoff(first_s=60.0, most_s=3600.0)
+WANT = Want(sweep="full", profiled=False, mounted=True, reason="it was never measured")
+OTHER_WANT = Want(sweep="full", profiled=False, mounted=True, reason="the check disagreed")
+
+# Three failures lie behind each, so that it shows where they are forgotten.
+LIVES: dict[str, Life | None] = {
+    "none": None,
+    "settling": Life(stage=Stage.SETTLING, reason="old", failures=3),
+    "queued": Life(stage=Stage.QUEUED, reason="old", want=WANT, failures=3),
+    "resting": Life(stage=Stage.QUEUED, reason="old", want=WANT, failures=3, resting=True),
+    "sweeping": Life(stage=Stage.SWEEPING, reason="old", want=WANT, failures=3),
+    "published": Life(stage=Stage.PUBLISHED, reason="old"),
+    "skipped": Life(stage=Stage.SKIPPED, reason="old"),
+    "held": Life(stage=Stage.SKIPPED, reason="old", held=True),
+    "failed": Life(stage=Stage.FAILED, reason="old", failures=3),
+}
+EVENTS: dict[str, Event] = {
+    "appeared": Appeared(reason="new"),
+    "asked": Appeared(reason="new", asked=True),
+    "unfit": Unfit(reason="new"),
+    "satisfied": Satisfied(reason="new"),
+    "wanted": Wanted(want=OTHER_WANT),
+    "turn": Turn(),
+    "finished": Finished(reason="new"),
+    "failed": Failed(reason="new"),
+    "deferred": Deferred(reason="new", seconds=300.0),
+    "stopped": Stopped(reason="new"),
+    "retry": Retry(),
+    "removed": Removed(),
+}
+
+NEW = Life(stage=Stage.SETTLING, reason="new", failures=3)
+AGAIN = Life(stage=Stage.SETTLING, reason="again after: old", failures=3)
+QUEUED = Life(stage=Stage.QUEUED, reason="the check disagreed", want=OTHER_WANT, failures=3)
+HELD = Life(stage=Stage.SKIPPED, reason="new", held=True)
+FAILED = Life(stage=Stage.FAILED, reason="new", failures=4)
+# 60 s, doubled for each of the three failures before.
+LATER = RetryIn(seconds=480.0)
+
+# (state, event) -> (life, effects). Whatever is not here changes nothing.
+TABLE: dict[tuple[str, str], tuple[Life | None, tuple[Effect, ...]]] = {
+    ("none", "appeared"): (replace(NEW, failures=0), (Settle(),)),
+    ("none", "asked"): (replace(NEW, failures=0), (Settle(),)),
+    ("settling", "appeared"): (NEW, (Settle(),)),
+    ("settling", "asked"): (NEW, (Settle(),)),
+    ("settling", "unfit"): (Life(stage=Stage.SKIPPED, reason="new"), ()),
+    ("settling", "satisfied"): (Life(stage=Stage.PUBLISHED, reason="new"), ()),
+    ("settling", "wanted"): (QUEUED, ()),
+    ("settling", "failed"): (FAILED, (LATER,)),
+    ("settling", "stopped"): (HELD, ()),
+    ("settling", "removed"): (None, (Withdraw(),)),
+    ("queued", "appeared"): (NEW, (Settle(),)),
+    ("queued", "asked"): (NEW, (Settle(),)),
+    ("queued", "turn"): (LIVES["sweeping"], (StartSweep(want=WANT),)),
+    ("queued", "stopped"): (HELD, ()),
+    ("queued", "removed"): (None, (Withdraw(),)),
+    ("resting", "appeared"): (NEW, (Settle(),)),
+    ("resting", "asked"): (NEW, (Settle(),)),
+    ("resting", "stopped"): (HELD, ()),
+    ("resting", "retry"): (AGAIN, (Settle(),)),
+    ("resting", "removed"): (None, (Withdraw(),)),
+    ("sweeping", "appeared"): (NEW, (CancelSweep(), Settle())),
+    ("sweeping", "asked"): (NEW, (CancelSweep(), Settle())),
+    ("sweeping", "wanted"): (QUEUED, ()),
+    ("sweeping", "finished"): (Life(stage=Stage.PUBLISHED, reason="new"), ()),
+    ("sweeping", "failed"): (FAILED, (LATER,)),
+    ("sweeping", "deferred"): (
+        Life(stage=Stage.QUEUED, reason="new", want=WANT, failures=3, resting=True),
+        (RetryIn(seconds=300.0),),
+    ),
+    ("sweeping", "stopped"): (HELD, (CancelSweep(),)),
+    ("sweeping", "removed"): (None, (CancelSweep(), Withdraw())),
+    ("published", "appeared"): (replace(NEW, failures=0), (Settle(),)),
+    ("published", "asked"): (replace(NEW, failures=0), (Settle(),)),
+    ("published", "stopped"): (HELD, ()),
+    ("published", "removed"): (None, (Withdraw(),)),
+    ("skipped", "appeared"): (replace(NEW, failures=0), (Settle(),)),
+    ("skipped", "asked"): (replace(NEW, failures=0), (Settle(),)),
+    ("skipped", "stopped"): (HELD, ()),
+    ("skipped", "removed"): (None, (Withdraw(),)),
+    ("held", "asked"): (replace(NEW, failures=0), (Settle(),)),
+    ("held", "stopped"): (HELD, ()),
+    ("held", "removed"): (None, (Withdraw(),)),
+    ("failed", "appeared"): (NEW, (Settle(),)),
+    ("failed", "asked"): (NEW, (Settle(),)),
+    ("failed", "stopped"): (HELD, ()),
+    ("failed", "retry"): (AGAIN, (Settle(),)),
+    ("failed", "removed"): (None, (Withdraw(),)),
+}
+
+
+# --- every stage, every event ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.parametrize("state", LIVES)
+def test_every_event_in_every_stage(state: str, event: str) -> None:
+    life = LIVES[state]
+    found, effects = step(life, EVENTS[event], BACKOFF)
+    if (state, event) in TABLE:
+        assert (found, effects) == TABLE[state, event]
+    else:
+        # The very same object: the supervisor goes on waiting for whatever it waits for.
+        assert found is life
+        assert effects == ()
+
+
+def test_the_lives_cover_every_stage() -> None:
+    assert {life.stage for life in LIVES.values() if life} == set(Stage)
+
+
+# --- what no sequence of events can do -------------------------------------------------------------------
+
+
+@dataclass
+class World:
+    """Does what the effects say, as the supervisor does: whenever a life changes, all waiting for it ends."""
+
+    life: Life | None = None
+    waits: str = ""
+    seconds: float = 0.0
+    swept: bool = False
+    published: bool = False
+
+    def feed(self, event: Event) -> None:
+        ended = isinstance(event, Wanted | Finished | Failed | Deferred)
+        if ended and self.life and self.life.stage is Stage.SWEEPING:
+            self.swept = False
+        life, effects = step(self.life, event, BACKOFF)
+        if life is self.life:
+            return
+        if self.life is None:
+            self.published = True  # what is known of a drive is published as soon as it is there
+        self.life, self.waits = life, ""
+        for effect in effects:
+            match effect:
+                case Settle():
+                    self.waits = "look"
+                case RetryIn(seconds=seconds):
+                    self.waits, self.seconds = "retry", seconds
+                case StartSweep():
+                    assert not self.swept
+                    self.swept = True
+                case CancelSweep():
+                    assert self.swept
+                    self.swept = False
+                case Withdraw():
+                    self.published = False
+
+    def way_out(self) -> Event | None:
+        """What happens next if nothing comes from outside and all goes well; None: it is where it was to go."""
+        if self.life is None or self.life.stage in (Stage.PUBLISHED, Stage.SKIPPED):
+            return None
+        if self.swept:
+            return Finished(reason="swept")
+        if self.waits == "look":
+            return Wanted(want=WANT)
+        if self.waits == "retry":
+            return Retry()
+        assert first_in_line({"it": self.life}) == "it", f"lost: {self.life}"
+        return Turn()
+
+
+REASONS = st.sampled_from(["a", "b"])
+WANTS = st.builds(
+    Want, sweep=st.sampled_from(["check", "full"]), profiled=st.booleans(), mounted=st.booleans(), reason=REASONS
+)
+ANY_EVENT: st.SearchStrategy[Event] = st.one_of(
+    st.builds(Appeared, reason=REASONS, asked=st.booleans()),
+    st.builds(Unfit, reason=REASONS),
+    st.builds(Satisfied, reason=REASONS),
+    st.builds(Wanted, want=WANTS),
+    st.builds(Turn),
+    st.builds(Finished, reason=REASONS),
+    st.builds(Failed, reason=REASONS),
+    st.builds(Deferred, reason=REASONS, seconds=st.floats(0, 1e6)),
+    st.builds(Stopped, reason=REASONS),
+    st.builds(Retry),
+    st.builds(Removed),
+)
+
+
+@given(st.lists(ANY_EVENT, max_size=30))
+def test_no_drive_is_lost_whatever_happens_to_it(events: list[Event]) -> None:
+    world = World()
+    for event in events:
+        world.feed(event)
+        assert world.swept == (world.life is not None and world.life.stage is Stage.SWEEPING)
+        assert world.published == (world.life is not None)
+        if world.life is None or world.life.stage in (Stage.PUBLISHED, Stage.SKIPPED):
+            assert world.waits == ""
+        if world.life:
+            assert world.life.reason
+            assert (world.life.want is not None) == (world.life.stage in (Stage.QUEUED, Stage.SWEEPING))
+            assert world.life.stage is Stage.QUEUED or not world.life.resting
+            assert world.life.stage is Stage.SKIPPED or not world.life.held
+    # Left to itself it is published, or skipped for good, after a few steps.
+    for _ in range(5):
+        if (event_ := world.way_out()) is None:
+            break
+        world.feed(event_)
+    assert world.way_out() is None
+
+
+@given(st.lists(ANY_EVENT, max_size=20), st.lists(ANY_EVENT, max_size=20))
+def test_what_the_operator_has_stopped_only_he_or_unplugging_starts(before: list[Event], after: list[Event]) -> None:
+    world = World()
+    for event in (Appeared(reason="there"), *before, Appeared(reason="there"), Stopped(reason="stopped")):
+        world.feed(event)
+    for event in after:
+        let_go = isinstance(event, Removed) or (isinstance(event, Appeared) and event.asked)
+        world.feed(event)
+        assert (world.life is not None and world.life.held) != let_go
+        if let_go:
+            break
+        assert not world.swept
+
+
+@given(st.lists(ANY_EVENT, max_size=20))
+def test_unplugging_always_ends_with_the_withdrawal(events: list[Event]) -> None:
+    world = World()
+    for event in (*events, Appeared(reason="there")):
+        world.feed(event)
+    found, effects = step(world.life, Removed(), BACKOFF)
+    assert found is None
+    assert effects[-1] == Withdraw()
+    assert (CancelSweep() in effects) == world.swept
+
+
+def test_a_result_that_comes_after_the_sweep_was_cancelled_changes_nothing() -> None:
+    for gone in (Appeared(reason="mounted"), Stopped(reason="stopped"), Removed()):
+        cancelled, effects = step(LIVES["sweeping"], gone, BACKOFF)
+        assert effects[0] == CancelSweep()
+        for late in (Finished(reason="late"), Deferred(reason="late", seconds=1.0), Turn()):
+            assert step(cancelled, late, BACKOFF) == (cancelled, ())
+
+
+# --- waiting ---------------------------------------------------------------------------------------------
+
+
+def test_failures_in_a_row_are_waited_out_ever_longer() -> None:
+    world = World()
+    world.feed(Appeared(reason="there"))
+    waited = []
+    for _ in range(9):
+        world.feed(Failed(reason="no answer"))
+        waited.append(world.seconds)
+        world.feed(Retry())
+    assert waited == [60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 3600.0, 3600.0, 3600.0]
+
+
+def test_a_sweep_that_ends_well_forgets_the_failures() -> None:
+    world = World()
+    for event in (Appeared(reason="there"), Failed(reason="x"), Retry(), Wanted(want=WANT), Turn()):
+        world.feed(event)
+    assert world.life == Life(stage=Stage.SWEEPING, reason=WANT.reason, want=WANT, failures=1)
+    world.feed(Finished(reason="swept"))
+    world.feed(Appeared(reason="changed"))
+    world.feed(Failed(reason="x"))
+    assert world.seconds == 60.0
+
+
+@given(st.floats(1, 1e5), st.floats(1, 1e6), st.integers(1, 10**9))
+def test_a_wait_is_never_longer_than_the_longest(first_s: float, most_s: float, failures: int) -> None:
+    backoff = Backoff(first_s=first_s, most_s=most_s)
+    assert min(first_s, most_s) <= backoff.after(failures) <= backoff.after(failures + 1) <= most_s
+
+
+# --- whose turn ------------------------------------------------------------------------------------------
+
+
+def queued(*, profiled: bool = False, mounted: bool = False, resting: bool = False) -> Life:
+    want = Want(sweep="full", profiled=profiled, mounted=mounted, reason="due")
+    return Life(stage=Stage.QUEUED, reason="due", want=want, resting=resting)
+
+
+def test_the_order_of_the_queue() -> None:
+    lives = {
+        "stale raw": queued(profiled=True),
+        "stale mounted": queued(profiled=True, mounted=True),
+        "new raw": queued(),
+        "new mounted": queued(mounted=True),
+        "new mounted too": queued(mounted=True),
+        "gave way": queued(mounted=True, resting=True),
+        **{state: life for state, life in LIVES.items() if life and life.stage is not Stage.QUEUED},
+    }
+    order = []
+    while key := first_in_line(lives):
+        order.append(key)
+        del lives[key]
+    assert order == ["new mounted", "new mounted too", "new raw", "stale mounted", "stale raw"]
+    assert first_in_line({}) is None
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans())))
+def test_first_in_line_is_the_first_of_the_best(found: list[tuple[bool, bool, bool]]) -> None:
+    lives = {
+        str(place): queued(profiled=profiled, mounted=mounted, resting=resting)
+        for place, (profiled, mounted, resting) in enumerate(found)
+    }
+    ranks = [(profiled, not mounted) for profiled, mounted, resting in found if not resting]
+    first = first_in_line(lives)
+    if not ranks:
+        assert first is None
+        return
+    assert first is not None
+    assert first == next(
+        str(place)
+        for place, (profiled, mounted, resting) in enumerate(found)
+        if not resting and (profiled, not mounted) == min(ranks)
+    )
+
+
+def test_only_whoever_is_in_line_gets_a_turn() -> None:
+    for life in LIVES.values():
+        if life:
+            found, _ = step(life, Turn(), BACKOFF)
+            assert (found is not life) == (first_in_line({"it": life}) == "it")

@@ -1,0 +1,187 @@
+"""The fields of what the daemon logs, from a drive's coming to its going."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aio_tuned.config.load import Config
+from aio_tuned.journald.events import Happening
+from aio_tuned.profiles.codec import render
+from aio_tuned.service import state_machine
+from aio_tuned.service.state_machine import Life, Stage, Want
+from aio_tuned.service.worker import messages as wire
+from aio_tuned.service.worker.messages import Job
+from unit.service.test_supervisor import Bay, Desk, running
+from unit.support.builders import device_info, profile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from aio_tuned.service.supervisor import Supervisor, _Drive
+
+WANT = Want(sweep="full", profiled=False, mounted=False, reason="it has never been measured")
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path, Config(settle=60.0, retry_first=300.0))
+
+
+def told(caplog: pytest.LogCaptureFixture, *happenings: Happening) -> list[dict[str, str]]:
+    """The fields of the records of these kinds, or of all that have an id; each without what all have."""
+    ids = {each.value: each for each in happenings or Happening}
+    found = [vars(record) for record in caplog.records if getattr(record, "MESSAGE_ID", "") in ids]
+    for each in found:
+        assert each["AIO_TUNED_EVENT"] == ids[each["MESSAGE_ID"]].name.lower().replace("_", "-")
+    return [{key: value for key, value in each.items() if key.startswith("AIO_TUNED_")} for each in found]
+
+
+def of_sweep(desk: Desk, act: Callable[[Supervisor, _Drive, Job], None]) -> Bay:
+    """Let that happen to a drive while it is swept, and say which it was."""
+    bay = Bay(desk.host)
+
+    async def go() -> None:
+        async with running(desk):
+            await desk.send(bay.event())
+            drive = desk.supervisor._drives[bay.sys_name]
+            drive.life = Life(stage=Stage.SWEEPING, reason=WANT.reason, want=WANT)
+            job = Job(
+                device=drive.device,
+                config=desk.config,
+                seed=1,
+                helper=None,
+                journal=desk.config.state / "journal",
+                ledger=desk.config.state / "ledger",
+            )
+            act(desk.supervisor, drive, job)
+            drive.life = Life(stage=Stage.PUBLISHED, reason="over")  # no worker is to be ended
+
+    asyncio.run(go())
+    return bay
+
+
+def test_a_drive_comes_and_goes(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    bay = Bay(desk.host)
+
+    async def go() -> None:
+        async with running(desk):
+            await desk.send(bay.event())
+            await desk.send(bay.event("remove"))
+
+    asyncio.run(go())
+    came, published, gone, withdrawn = told(caplog)
+    name = came["AIO_TUNED_DEVICE"]
+    assert came == {
+        "AIO_TUNED_EVENT": "drive-appeared",
+        "AIO_TUNED_DEVICE": name,
+        "AIO_TUNED_NODE": f"/dev/{bay.sys_name}",
+        "AIO_TUNED_SIZE_BYTES": str(1 << 30),
+    }
+    assert published == {
+        "AIO_TUNED_EVENT": "profile-published",
+        "AIO_TUNED_DEVICE": name,
+        "AIO_TUNED_STATE": "provisional",
+        "AIO_TUNED_PROFILE": str(desk.config.profiles / f"{name}.toml"),
+    }
+    assert gone == {
+        "AIO_TUNED_EVENT": "drive-gone",
+        "AIO_TUNED_DEVICE": name,
+        "AIO_TUNED_NODE": f"/dev/{bay.sys_name}",
+    }
+    assert withdrawn == {"AIO_TUNED_EVENT": "profile-withdrawn", "AIO_TUNED_DEVICE": name}
+
+
+def test_a_sweep_that_starts_pauses_and_goes_on(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    def act(supervisor: Supervisor, drive: _Drive, _: Job) -> None:
+        supervisor._hear(drive, wire.Began(where="raw device /dev/x, 1 GiB"))
+        supervisor._hear(drive, wire.Paused(reason="others use the drive"))
+        supervisor._hear(drive, wire.Paused(reason=""))
+
+    bay = of_sweep(desk, act)
+    started, paused, resumed = told(caplog, Happening.SWEEP_STARTED, Happening.SWEEP_PAUSED, Happening.SWEEP_RESUMED)
+    assert started["AIO_TUNED_WHERE"] == "raw device /dev/x, 1 GiB"
+    assert paused["AIO_TUNED_REASON"] == "others use the drive"
+    assert "AIO_TUNED_REASON" not in resumed
+    assert {each["AIO_TUNED_NODE"] for each in (started, paused, resumed)} == {f"/dev/{bay.sys_name}"}
+
+
+def test_a_finished_sweep_tells_its_figures(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    def act(supervisor: Supervisor, drive: _Drive, job: Job) -> None:
+        info = device_info(id=drive.device.id, name=drive.device.name)
+        supervisor._take(drive.device.sys_name, drive, job, wire.Done(text=render(profile(device=info))))
+
+    of_sweep(desk, act)
+    (finished,) = told(caplog, Happening.SWEEP_FINISHED)
+    measured = profile()
+    assert finished["AIO_TUNED_READ_BYTES_PER_S"] == str(measured.read.throughput_bytes_per_s)  # type: ignore[union-attr]
+    assert finished["AIO_TUNED_WRITE_BYTES_PER_S"] == str(measured.write.throughput_bytes_per_s)  # type: ignore[union-attr]
+    assert finished["AIO_TUNED_POINTS"] == str(measured.evidence.points_measured)
+    assert finished["AIO_TUNED_STAGE"] == "published"
+    assert [each["AIO_TUNED_STATE"] for each in told(caplog, Happening.PROFILE_PUBLISHED)] == [
+        "provisional",
+        "measured",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("final", "happening", "expected"),
+    [
+        (
+            wire.WentWrong(reason="EIO at 4096", exit_code=74),
+            Happening.SWEEP_FAILED,
+            {"STAGE": "failed", "REASON": "EIO at 4096", "EXIT_CODE": "74", "RETRY_S": "300"},
+        ),
+        (
+            wire.GaveWay(reason="quiet hours", seconds=90.0),
+            Happening.SWEEP_DEFERRED,
+            {"STAGE": "queued", "REASON": "quiet hours", "RETRY_S": "90"},
+        ),
+    ],
+)
+def test_a_sweep_without_a_result(
+    desk: Desk, caplog: pytest.LogCaptureFixture, final: wire.Final, happening: Happening, expected: dict[str, str]
+) -> None:
+    caplog.set_level(logging.INFO)
+    of_sweep(desk, lambda supervisor, drive, job: supervisor._take(drive.device.sys_name, drive, job, final))
+    (found,) = told(caplog, happening)
+    assert {f"AIO_TUNED_{key}": value for key, value in expected.items()}.items() <= found.items()
+    failed = [record.levelno for record in caplog.records if getattr(record, "MESSAGE_ID", "") == happening.value]
+    assert failed == [logging.WARNING if happening is Happening.SWEEP_FAILED else logging.INFO]
+
+
+def test_a_drive_that_is_stopped_or_left_alone(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    bay = Bay(desk.host)
+
+    async def go() -> None:
+        async with running(desk):
+            await desk.send(bay.event())
+            desk.supervisor._feed(bay.sys_name, state_machine.Unfit(reason="it is swap"))
+            name = desk.supervisor._drives[bay.sys_name].device.name
+            await desk.supervisor.answer({"do": "stop", "name": name})
+
+    asyncio.run(go())
+    skipped, stopped = told(caplog, Happening.SWEEP_SKIPPED, Happening.SWEEP_STOPPED)
+    assert (skipped["AIO_TUNED_STAGE"], skipped["AIO_TUNED_REASON"]) == ("skipped", "it is swap")
+    assert stopped["AIO_TUNED_REASON"].startswith("stopped by the operator")
+
+
+def test_what_has_no_id_names_its_drive_all_the_same(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    of_sweep(desk, lambda *_: None)
+    (settling,) = (
+        record for record in caplog.records if record.getMessage().endswith("settling: it has just appeared")
+    )
+    assert not hasattr(settling, "MESSAGE_ID")
+    assert vars(settling)["AIO_TUNED_STAGE"] == "settling"
+    assert vars(settling)["AIO_TUNED_DEVICE"]

@@ -1,0 +1,343 @@
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aio_tuned.errors import ConfigError, ProfileError
+from aio_tuned.model.profile import Unmeasured
+from aio_tuned.profiles import codec
+from aio_tuned.profiles.files import load_profile
+from aio_tuned.storage.profile_store import Shelf, catalog_folder, overridden
+from unit.support.builders import device_info, never_measured_profile, result, setting
+from unit.support.builders import profile as a_profile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aio_tuned.model.profile import Profile
+
+NAME = device_info().name
+OVERRIDE = "[read]\nqueue_depth = 64\n"
+
+
+@pytest.fixture
+def profiles(tmp_path: Path) -> Path:
+    return tmp_path / "etc"
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "var"
+
+
+@pytest.fixture
+def shelf(profiles: Path, state: Path) -> Shelf:
+    return Shelf(profiles, state)
+
+
+def of_drive(name: str) -> Profile:
+    return a_profile(device=device_info(id=f"eui.{name}", name=name))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+def override(profiles: Path, text: str, name: str = NAME) -> None:
+    folder = profiles / "override.d"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.toml").write_text(text)
+
+
+# --- what readers find -----------------------------------------------------------------------------------
+
+
+def test_put_and_withdraw(shelf: Shelf, profiles: Path) -> None:
+    assert shelf.put(a_profile())
+    assert names(profiles) == [f"{NAME}.toml"]
+    assert load_profile(profiles / f"{NAME}.toml") == a_profile()
+    newer = a_profile(read=result(throughput_bytes_per_s=6_500_000_000))
+    assert shelf.put(newer)
+    assert load_profile(profiles / f"{NAME}.toml") == newer
+    shelf.withdraw(NAME)
+    assert names(profiles) == []
+    shelf.withdraw(NAME)
+    assert not shelf.pending
+    assert shelf.troubles == {}
+
+
+def test_the_same_profile_is_not_written_again(shelf: Shelf, profiles: Path) -> None:
+    shelf.put(a_profile())
+    before = (profiles / f"{NAME}.toml").stat()
+    assert shelf.put(a_profile())
+    after = (profiles / f"{NAME}.toml").stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+@pytest.mark.parametrize("content", [b"half a profi", b"\xff\xfe", b""])
+def test_a_torn_file_is_replaced(shelf: Shelf, profiles: Path, content: bytes) -> None:
+    profiles.mkdir()
+    (profiles / f"{NAME}.toml").write_bytes(content)
+    assert shelf.put(a_profile())
+    assert load_profile(profiles / f"{NAME}.toml") == a_profile()
+
+
+def test_what_cannot_be_written_is_tried_again(shelf: Shelf, profiles: Path) -> None:
+    profiles.write_text("a file where the folder should be")
+    assert not shelf.put(a_profile())
+    assert shelf.pending
+    assert "cannot be written" in shelf.troubles[NAME]
+    assert not shelf.retry()
+    # What is wanted last counts.
+    newer = a_profile(read=result(throughput_bytes_per_s=6_500_000_000))
+    assert not shelf.put(newer)
+    assert not shelf.shows(NAME)
+    profiles.unlink()
+    assert shelf.retry()
+    assert shelf.shows(NAME)
+    assert load_profile(profiles / f"{NAME}.toml") == newer
+    assert not shelf.pending
+    assert shelf.troubles == {}
+
+
+def test_one_that_cannot_be_written_does_not_keep_the_others_back(shelf: Shelf, profiles: Path) -> None:
+    (profiles / "a.toml").mkdir(parents=True)
+    assert not shelf.put(of_drive("a"))
+    assert shelf.put(of_drive("b"))
+    assert load_profile(profiles / "b.toml") == of_drive("b")
+    assert set(shelf.troubles) == {"a"}
+
+
+def test_one_that_could_not_be_written_may_be_withdrawn_before_it_was(shelf: Shelf, profiles: Path) -> None:
+    profiles.write_text("")
+    shelf.put(a_profile())
+    profiles.unlink()
+    profiles.mkdir()
+    shelf.withdraw(NAME)
+    assert names(profiles) == []
+    assert not shelf.pending
+    assert shelf.troubles == {}
+
+
+def test_what_cannot_be_removed_is_tried_again(shelf: Shelf, profiles: Path) -> None:
+    (profiles / f"{NAME}.toml").mkdir(parents=True)
+    shelf.withdraw(NAME)
+    assert shelf.pending
+    assert "cannot be removed" in shelf.troubles[NAME]
+    (profiles / f"{NAME}.toml").rmdir()
+    assert shelf.retry()
+    assert shelf.troubles == {}
+
+
+# --- the catalog -----------------------------------------------------------------------------------------
+
+
+def test_what_is_remembered_is_recalled(shelf: Shelf, profiles: Path, state: Path) -> None:
+    assert shelf.recall(NAME) is None
+    assert shelf.recall_all() == ()
+    assert shelf.remember(a_profile())
+    assert names(catalog_folder(state)) == [f"{NAME}.toml"]
+    shelf.remember(of_drive("a"))
+    for again in (shelf, Shelf(profiles, state)):
+        assert again.recall(NAME) == a_profile()
+        assert again.recall_all() == (of_drive("a"), a_profile())
+    assert names(profiles) == []
+
+
+def test_a_withdrawn_profile_stays_in_the_catalog(shelf: Shelf) -> None:
+    shelf.remember(a_profile())
+    shelf.put(a_profile())
+    shelf.withdraw(NAME)
+    assert shelf.recall(NAME) == a_profile()
+
+
+def test_what_the_catalog_cannot_take_is_recalled_all_the_same(shelf: Shelf, state: Path) -> None:
+    shelf.remember(a_profile())
+    catalog_folder(state).rename(state / "moved")
+    catalog_folder(state).write_text("")
+    newer = a_profile(read=result(throughput_bytes_per_s=6_500_000_000))
+    assert not shelf.remember(newer)
+    assert shelf.pending
+    assert NAME in shelf.troubles
+    assert shelf.recall(NAME) == newer
+    assert shelf.recall_all() == (newer,)
+    catalog_folder(state).unlink()
+    (state / "moved").rename(catalog_folder(state))
+    assert shelf.recall(NAME) == newer
+    assert shelf.recall_all() == (newer,)  # the older one in the catalog does not count beside it
+    assert shelf.retry()
+    assert load_profile(catalog_folder(state) / f"{NAME}.toml") == newer
+    assert not shelf.pending
+    assert shelf.troubles == {}
+
+
+def test_readers_find_what_the_catalog_cannot_take(shelf: Shelf, profiles: Path, state: Path) -> None:
+    state.write_text("")
+    assert not shelf.remember(a_profile())
+    assert shelf.put(a_profile())
+    assert shelf.shows(NAME)
+    assert load_profile(profiles / f"{NAME}.toml") == a_profile()
+    assert NAME in shelf.troubles
+
+
+def test_what_another_process_adds_to_the_catalog_is_seen(shelf: Shelf, profiles: Path, state: Path) -> None:
+    shelf.remember(a_profile())
+    assert shelf.recall(NAME) == a_profile()
+    newer = a_profile(read=result(throughput_bytes_per_s=6_500_000_000))
+    Shelf(profiles, state).remember(newer)
+    assert shelf.recall(NAME) == newer
+    (catalog_folder(state) / f"{NAME}.toml").unlink()
+    assert shelf.recall(NAME) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"half a profi", b"\xff\xfe", b"schema = 99\n"])
+def test_a_broken_file_of_the_catalog_does_not_count_and_is_complained_of_once(
+    shelf: Shelf, state: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    shelf.remember(of_drive("a"))
+    broken = catalog_folder(state) / f"{NAME}.toml"
+    broken.write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            assert shelf.recall(NAME) is None
+            assert shelf.recall_all() == (of_drive("a"),)
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message.startswith(f"{broken}: ")
+    assert shelf.remember(a_profile())
+    assert shelf.recall(NAME) == a_profile()
+
+
+def test_what_is_no_profile_is_left_out_of_the_catalog(shelf: Shelf, state: Path) -> None:
+    shelf.remember(a_profile())
+    for name in (f".{NAME}.toml.abc", ".hidden.toml", "notes.txt"):
+        (catalog_folder(state) / name).write_text(codec.render(of_drive("a")))
+    assert shelf.recall_all() == (a_profile(),)
+
+
+# --- drives that are not there ---------------------------------------------------------------------------
+
+
+def test_the_profiles_of_absent_drives_are_withdrawn(shelf: Shelf, profiles: Path, state: Path) -> None:
+    for name in ("here", "gone", "gone-unmeasured"):
+        shelf.put(of_drive(name))
+    shelf.put(replace(never_measured_profile(), device=device_info(name="gone-unmeasured")))
+    others = {"aio-tuned.conf": "", ".gone.toml.x1": "half", "mine.toml": "x = 1\n", "README": "hello"}
+    for name, text in others.items():
+        (profiles / name).write_text(text)
+    # A copy that somebody has made is his own.
+    (profiles / "copy.toml").write_text(codec.render(of_drive("gone")))
+    shelf.withdraw_absent(["here", "here too"])
+    assert names(profiles) == sorted([*others, "copy.toml", "here.toml"])
+    # A measured profile that the catalog lacked went there first.
+    assert names(catalog_folder(state)) == ["gone.toml"]
+    assert shelf.recall("gone") == of_drive("gone")
+
+
+def test_the_catalog_knows_better_than_a_file_that_was_left(shelf: Shelf, profiles: Path) -> None:
+    shelf.put(of_drive("gone"))
+    newer = replace(of_drive("gone"), read=result(throughput_bytes_per_s=6_500_000_000))
+    shelf.remember(newer)
+    shelf.withdraw_absent([])
+    assert names(profiles) == []
+    assert shelf.recall("gone") == newer
+
+
+def test_an_override_is_not_taken_for_what_was_measured(shelf: Shelf, profiles: Path) -> None:
+    override(profiles, OVERRIDE)
+    shelf.put(a_profile())
+    shelf.withdraw_absent([])
+    assert names(profiles) == ["override.d"]
+    assert shelf.recall(NAME) is None
+
+
+def test_without_the_folder_nothing_is_to_be_withdrawn(shelf: Shelf, profiles: Path) -> None:
+    shelf.withdraw_absent([])
+    assert not profiles.exists()
+    profiles.write_text("")
+    shelf.withdraw_absent([])
+    assert not shelf.pending
+
+
+# --- overrides -------------------------------------------------------------------------------------------
+
+
+def test_an_override_is_laid_over_what_readers_get_only(shelf: Shelf, profiles: Path) -> None:
+    override(profiles, OVERRIDE)
+    shelf.remember(a_profile())
+    assert shelf.put(a_profile())
+    shown = load_profile(profiles / f"{NAME}.toml")
+    assert shown.read == Unmeasured(setting=setting(depth=64, threads=2), overridden=("queue_depth",))
+    assert shown == overridden(a_profile(), profiles)
+    assert shelf.recall(NAME) == a_profile()
+    assert shelf.overridden == {NAME}
+    assert shelf.troubles == {}
+
+
+def test_an_override_that_has_gone_leaves_no_trace(shelf: Shelf, profiles: Path) -> None:
+    override(profiles, OVERRIDE)
+    shelf.put(a_profile())
+    (profiles / "override.d" / f"{NAME}.toml").unlink()
+    shelf.put(a_profile())
+    assert load_profile(profiles / f"{NAME}.toml") == a_profile()
+    assert shelf.overridden == set()
+
+
+def test_a_withdrawn_profile_is_not_overridden(shelf: Shelf, profiles: Path) -> None:
+    override(profiles, OVERRIDE)
+    shelf.put(a_profile())
+    shelf.withdraw(NAME)
+    assert shelf.overridden == set()
+
+
+def test_an_override_of_another_drive_or_of_nothing_changes_nothing(shelf: Shelf, profiles: Path) -> None:
+    override(profiles, OVERRIDE, name="another")
+    override(profiles, "")
+    shelf.put(a_profile())
+    assert load_profile(profiles / f"{NAME}.toml") == a_profile()
+    assert shelf.overridden == set()
+
+
+@pytest.mark.parametrize("text", ["[read]\nqueue_depth = 0\n", "[speed]\nx = 1\n", "half ["])
+def test_a_wrong_override_does_not_keep_the_profile_from_readers(shelf: Shelf, profiles: Path, text: str) -> None:
+    override(profiles, text)
+    assert shelf.put(a_profile())
+    assert load_profile(profiles / f"{NAME}.toml") == a_profile()
+    assert not shelf.pending
+    assert shelf.shows(NAME)
+    assert shelf.overridden == set()
+    assert shelf.troubles[NAME].startswith(f"{profiles}/override.d/{NAME}.toml: ")
+    with pytest.raises(ConfigError):
+        overridden(a_profile(), profiles)
+    override(profiles, OVERRIDE)
+    assert shelf.put(a_profile())
+    assert shelf.troubles == {}
+    assert shelf.overridden == {NAME}
+
+
+def test_an_override_that_cannot_be_read_is_a_trouble(shelf: Shelf, profiles: Path) -> None:
+    (profiles / "override.d" / f"{NAME}.toml").mkdir(parents=True)
+    assert shelf.put(a_profile())
+    assert load_profile(profiles / f"{NAME}.toml") == a_profile()
+    assert "cannot be read" in shelf.troubles[NAME]
+
+
+# --- one file --------------------------------------------------------------------------------------------
+
+
+def test_load_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    with pytest.raises(ProfileError, match=r"x\.toml: cannot be read"):
+        load_profile(path)
+    path.write_bytes(b"\xff")
+    with pytest.raises(ProfileError, match=r"x\.toml: cannot be read"):
+        load_profile(path)
+    path.write_text("x = 1\n")
+    with pytest.raises(ProfileError, match=r"x\.toml: not a profile"):
+        load_profile(path)
+    os.truncate(path, 0)
+    with pytest.raises(ProfileError, match=r"x\.toml: "):
+        load_profile(path)

@@ -1,0 +1,357 @@
+"""What the unit tests are made of: facts with defaults, a surface to race on, and the stand-in helper's path."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from aio_tuned.helper.protocol import Hello
+from aio_tuned.model.curve import Curve, PointStats
+from aio_tuned.model.device import Device, Mount, Queue
+from aio_tuned.model.measurement import Phase, Point, Request, Sample
+from aio_tuned.model.profile import (
+    CombinedResult,
+    DeviceInfo,
+    Evidence,
+    Fingerprint,
+    Profile,
+    Result,
+    Skipped,
+    Unmeasured,
+)
+from aio_tuned.model.setting import DEFAULT_SETTING, Grid, Setting
+from aio_tuned.model.target import Target
+from aio_tuned.search.grid import points, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aio_tuned.model.measurement import Purpose
+    from aio_tuned.model.setting import Direction
+
+PROJECT = Path(__file__).parents[3]
+FAKE_HELPER = PROJECT / "tests/fakes/fake_aio_sweep.py"
+UNKILLABLE_HELPER = PROJECT / "tests/fakes/unkillable_helper.py"
+MIB = 1 << 20
+GIB = 1 << 30
+
+SMALL_GRID = Grid(
+    block_size=(128 << 10, 1 << 20),
+    queue_depth=(4, 32),
+    io_parallelism=(1, 4),
+    overlap_events=(True, False),
+    single_submit=(False,),
+)
+
+HELLO = Hello(
+    device_number="259:1",
+    version="0.1.0",
+    dio_alignment_bytes=512,
+    buffer="256 MiB, locked",
+    drop_caches=True,
+    no_drop_reason="",
+    counters_live=True,
+    fill_bytes=GIB,
+)
+
+
+def setting(block: int = MIB, depth: int = 8, threads: int = 1, overlap: bool = True, single: bool = False) -> Setting:
+    return Setting(
+        block_size=block, queue_depth=depth, io_parallelism=threads, overlap_events=overlap, single_submit=single
+    )
+
+
+def request(which: Setting = DEFAULT_SETTING, **changes: Any) -> Request:  # noqa: ANN401 - any field
+    made = Request(id=1, direction="read", setting=which, transfer_bytes=64 * MIB, min_ns=1_000_000)
+    return replace(made, **changes)
+
+
+def sample(
+    which: Setting = DEFAULT_SETTING,
+    bytes_per_s: float = 1e9,
+    *,
+    direction: Direction = "read",
+    transfer_bytes: int = 64 * MIB,
+    number: int = 1,
+    purpose: Purpose = "pass",
+    verdict: Literal["device", "cache", "unknown"] = "device",
+    foreign_bytes: int = 0,
+    wall_ns: int | None = None,
+    latency_p99_ns: int = 1_000_000,
+) -> Sample:
+    elapsed = round(transfer_bytes / bytes_per_s * 1e9)
+    return Sample(
+        request=request(which, id=number, direction=direction, transfer_bytes=transfer_bytes, purpose=purpose),
+        transfers_ns=(elapsed,),
+        bytes=transfer_bytes,
+        elapsed_ns=elapsed,
+        wall_ns=elapsed if wall_ns is None else wall_ns,
+        latency_p50_ns=latency_p99_ns // 2,
+        latency_p99_ns=latency_p99_ns,
+        cache_verdict=verdict,
+        cache_dropped=False,
+        device_read_bytes=(transfer_bytes if direction == "read" else 0) + foreign_bytes,
+        device_write_bytes=transfer_bytes if direction == "write" else 0,
+    )
+
+
+def timeless(samples: Iterable[Sample]) -> tuple[Sample, ...]:
+    """The samples without when they were taken, and how warm it was then."""
+    return tuple(replace(one, at_s=None, celsius=None) for one in samples)
+
+
+def phase(grid: Grid = SMALL_GRID, **changes: Any) -> Phase:  # noqa: ANN401 - any field
+    made = Phase(
+        direction="read",
+        points=points(settings(grid), 64 * MIB),
+        reference=Point(setting=DEFAULT_SETTING, aliases=(DEFAULT_SETTING,)),
+        transfer_bytes=64 * MIB,
+        visit_ns=100_000_000,
+        visit_bytes=0,
+        time_budget_ns=60_000_000_000,
+        write_budget_bytes=64 * GIB,
+        tolerance=0.01,
+        seed=1,
+    )
+    return replace(made, **changes)
+
+
+def stats(
+    bytes_per_s: float, which: Setting, *others: Setting, width: float = 0.005, p99_us: float = 1000.0
+) -> PointStats:
+    return PointStats(
+        point=Point(setting=which, aliases=(which, *others)),
+        bytes_per_s=bytes_per_s,
+        low_bytes_per_s=bytes_per_s * (1 - width),
+        high_bytes_per_s=bytes_per_s * (1 + width),
+        visits=3,
+        latency_p99_us=p99_us,
+        error=width / 2,
+        freedom=20.0,
+        likely_bytes_per_s=bytes_per_s,
+        likely_error=width / 2,
+    )
+
+
+def curve(*found: PointStats, direction: Direction = "read", **changes: Any) -> Curve:  # noqa: ANN401 - any field
+    made = Curve(
+        direction=direction,
+        points=found,
+        reference=None,
+        transfer_bytes=64 * MIB,
+        planned=len(found),
+        noise=0.01,
+        drift=0.0,
+    )
+    return replace(made, **changes)
+
+
+class Drive:
+    """A drive that answers requests: `truth` bytes/s of a setting, lognormal noise, no clock."""
+
+    def __init__(self, noise: float, seed: int, best_bytes_per_s: float = 6.5e9) -> None:
+        self.noise = noise
+        self.random = random.Random(seed)
+        self.best_bytes_per_s = best_bytes_per_s
+
+    def truth(self, which: Setting) -> float:
+        """Throughput saturates with what is in flight, and each thread and system call takes its toll."""
+        depth = which.queue_depth if which.overlap_events else which.queue_depth * 0.8
+        in_flight = which.block_size * depth * which.io_parallelism
+        saturation = 1 - math.exp(-in_flight / (6 * MIB))
+        toll = 1 - 0.004 * which.io_parallelism - (0.01 if which.single_submit else 0)
+        return self.best_bytes_per_s * saturation * toll
+
+    def answer(self, asked: Request) -> Sample:
+        each = asked.transfer_bytes / self.truth(asked.setting) * 1e9
+        count = max(asked.min_transfers, math.ceil(asked.min_ns / each))
+        if asked.max_bytes:
+            count = max(1, min(count, asked.max_bytes // asked.transfer_bytes))
+        elapsed = max(count, round(count * each * math.exp(self.random.gauss(0, self.noise))))
+        total = count * asked.transfer_bytes
+        return Sample(
+            request=asked,
+            transfers_ns=(elapsed // count,) * (count - 1) + (elapsed - elapsed // count * (count - 1),),
+            bytes=total,
+            elapsed_ns=elapsed,
+            wall_ns=elapsed + 1000,
+            latency_p50_ns=500_000,
+            latency_p99_ns=1_000_000,
+            cache_verdict="device",
+            cache_dropped=False,
+            device_read_bytes=total if asked.direction == "read" else 0,
+            device_write_bytes=total if asked.direction == "write" else 0,
+        )
+
+
+def mount(point: str = "/mnt/nvme", **changes: Any) -> Mount:  # noqa: ANN401 - any field
+    made = Mount(
+        id=30,
+        device_number="259:1",
+        root="/",
+        point=Path(point),
+        read_only=False,
+        filesystem="ext4",
+        source="/dev/nvme0n1p1",
+    )
+    return replace(made, **changes)
+
+
+def device(**changes: Any) -> Device:  # noqa: ANN401 - any field
+    made = Device(
+        id="eui.0025385b21404e5f",
+        name="nvme-Samsung_SSD_980_PRO_1TB_S5GXNF0R123456_1",
+        sys_name="nvme0n1",
+        node=Path("/dev/nvme0n1"),
+        device_number="259:0",
+        size_bytes=1_000_204_886_016,
+        logical_block_bytes=512,
+        diskseq=9,
+        model="Samsung SSD 980 PRO 1TB",
+        serial="S5GXNF0R123456",
+        firmware="5B2QGXA7",
+        nsid=1,
+        transport="pcie",
+        pcie_link="16.0 GT/s x4",
+        numa_node=0,
+        queue=Queue(max_sectors_kb=128, nr_requests=1023, scheduler="none"),
+    )
+    return replace(made, **changes)
+
+
+def scratch_target(**changes: Any) -> Target:  # noqa: ANN401 - any field
+    made = Target(kind="scratch", path=Path("/mnt/nvme"), span_bytes=GIB, filesystem="ext4")
+    return replace(made, **changes)
+
+
+def result(**changes: Any) -> Result:  # noqa: ANN401 - any field
+    made = Result(
+        setting=setting(depth=16, threads=2),
+        throughput_bytes_per_s=6_512_000_000,
+        throughput_ci95_bytes_per_s=(6_480_000_000, 6_544_000_000),
+        latency_p99_us=1210.0,
+        ties=41,
+        default_throughput_bytes_per_s=5_900_000_000,
+        transfer_bytes=256 * MIB,
+        saturating_concurrency=16,
+    )
+    return replace(made, **changes)
+
+
+def evidence(**changes: Any) -> Evidence:  # noqa: ANN401 - any field
+    made = Evidence(
+        measured_at="2025-11-23T12:00:00+00:00",
+        tool_version="0.1.0",
+        helper_version="0.1.0",
+        kernel="6.8.0-45-generic",
+        target="scratch file on ext4",
+        seed=7,
+        grid_points=320,
+        points_planned=508,
+        points_measured=508,
+        visits=1026,
+        tainted_visits=0,
+        seconds=151.2,
+        io_seconds=120.5,
+        bytes_read=10**12,
+        bytes_written=8 * GIB,
+        read_noise=0.006,
+        write_noise=0.009,
+        read_drift=-0.002,
+        write_drift=0.008,
+        drop_caches="auto",
+        caches_dropped=2,
+        cache_verdict="device",
+        buffer="256 MiB, 256 MiB of it huge pages (thp), locked",
+        findings=("read: something was noticed",),
+    )
+    return replace(made, **changes)
+
+
+def device_info(**changes: Any) -> DeviceInfo:  # noqa: ANN401 - any field
+    drive = device()
+    made = DeviceInfo(
+        id=drive.id,
+        name=drive.name,
+        model=drive.model,
+        serial=drive.serial,
+        firmware=drive.firmware,
+        nsid=drive.nsid,
+        size_bytes=drive.size_bytes,
+        logical_block_bytes=drive.logical_block_bytes,
+        transport=drive.transport,
+        pcie_link=drive.pcie_link,
+        numa_node=drive.numa_node,
+        members=(),
+    )
+    return replace(made, **changes)
+
+
+def profile(**changes: Any) -> Profile:  # noqa: ANN401 - any field
+    made = Profile(
+        schema=1,
+        state="measured",
+        device=device_info(),
+        read=result(),
+        write=result(setting=setting(depth=4), throughput_bytes_per_s=3_950_000_000),
+        combined=CombinedResult(
+            setting=setting(depth=16),
+            read_throughput_bytes_per_s=6_400_000_000,
+            write_throughput_bytes_per_s=3_900_000_000,
+            read_share=0.9828,
+            write_share=0.9873,
+            ties=62,
+        ),
+        evidence=evidence(),
+        fingerprint=Fingerprint(
+            firmware="5B2QGXA7",
+            pcie_link="16.0 GT/s x4",
+            logical_block_bytes=512,
+            max_sectors_kb=128,
+            nr_requests=1023,
+            scheduler="none",
+            filesystem="ext4",
+            kernel="6.8",
+        ),
+    )
+    return replace(made, **changes)
+
+
+def read_only_profile(reason: str = "asked for reads only (--read-only)") -> Profile:
+    return profile(
+        write=Skipped(skipped=reason),
+        combined=Skipped(skipped=reason),
+        evidence=evidence(write_noise=None, write_drift=None),
+    )
+
+
+def never_measured_profile() -> Profile:
+    return profile(
+        state="provisional",
+        read=Unmeasured(setting=DEFAULT_SETTING),
+        write=Unmeasured(setting=DEFAULT_SETTING),
+        combined=Unmeasured(setting=DEFAULT_SETTING),
+        evidence=Evidence(
+            tool_version="0.1.0",
+            helper_version="",
+            kernel="",
+            target="",
+            seed=0,
+            grid_points=0,
+            points_planned=0,
+            points_measured=0,
+            visits=0,
+            tainted_visits=0,
+            seconds=0.0,
+            io_seconds=0.0,
+            bytes_read=0,
+            bytes_written=0,
+            drop_caches="",
+            caches_dropped=0,
+            cache_verdict="",
+            buffer="",
+        ),
+    )

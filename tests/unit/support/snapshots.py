@@ -1,0 +1,55 @@
+"""What the daemon knows at one moment, as the tests make it up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from aio_tuned.config.load import Config
+from aio_tuned.service.monitoring.snapshot import Seen, Snapshot
+from aio_tuned.service.state_machine import Life, Stage
+from aio_tuned.service.status import Sweeping
+from unit.support.builders import device, device_info, evidence, profile, result
+
+if TYPE_CHECKING:
+    from aio_tuned.model.profile import Profile
+
+SINCE = "2025-11-23T12:00:00+00:00"
+SWEEPING = Sweeping(
+    doing="read: 12/320 points", share=0.25, left_s=95.0, best_bytes_per_s=6.51e9, written_bytes=3 << 30
+)
+
+
+def life(stage: str = "published", **changes: Any) -> Life:  # noqa: ANN401 - any field
+    return replace(Life(stage=Stage(stage), reason="nothing has changed"), **changes)
+
+
+def known(name: str = device().name, bytes_per_s: int = 6_512_000_000, **changes: Any) -> Profile:  # noqa: ANN401
+    """A profile of the drive of that name, with that throughput in both directions."""
+    rate = result(
+        throughput_bytes_per_s=bytes_per_s, throughput_ci95_bytes_per_s=(bytes_per_s - 10**7, bytes_per_s + 10**7)
+    )
+    info = device_info(name=name, id=name)
+    made = profile(device=info, read=rate, write=rate, evidence=evidence(temperature_peak_c=61.0))
+    return replace(made, **changes)
+
+
+def seen(name: str = device().name, *, shown: Profile | None = None, **changes: Any) -> Seen:  # noqa: ANN401
+    """A measured drive of that name; `shown` is another profile of it."""
+    shown = shown or known(name)
+    made = Seen(
+        device=device(name=name, id=name),
+        life=life(),
+        since=SINCE,
+        shown=shown,
+        published=shown,
+        written_today_bytes=3 << 30,
+        written_bytes=8 << 30,
+        sweeps={"finished": 2, "failed": 1, "deferred": 0},
+    )
+    return replace(made, **changes)
+
+
+def snapshot(*drives: Seen, **changes: Any) -> Snapshot:  # noqa: ANN401 - any field
+    made = Snapshot(version="0.1.0", pid=1234, since=SINCE, config=Config(), drives=drives)
+    return replace(made, **changes)

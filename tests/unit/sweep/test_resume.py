@@ -1,0 +1,299 @@
+"""Sweeps that are interrupted after whichever of their visits, and go on from what their record says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from aio_tuned.errors import DeferredError, UsageError
+from aio_tuned.helper import samples
+from aio_tuned.model.temperature import Heat
+from aio_tuned.search import estimate, grid, plan, race
+from aio_tuned.sweep import checkpoint
+from aio_tuned.sweep.observer import Alone
+from aio_tuned.sweep.order import Order, Outcome, Past
+from aio_tuned.sweep.run import run_sweep
+from unit.support.builders import GIB, HELLO, MIB, SMALL_GRID, Drive, timeless
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aio_tuned.helper.process import Helper
+    from aio_tuned.helper.protocol import Hello
+    from aio_tuned.model.measurement import Phase, Request, Sample
+    from aio_tuned.model.setting import Direction
+    from aio_tuned.sweep.order import Budgets
+    from aio_tuned.sweep.progress import Progress
+
+FILL = 512 * MIB
+ORDER = Order(
+    settings={"read": grid.settings(SMALL_GRID), "write": grid.settings(SMALL_GRID)},
+    most_transfer_bytes=64 * MIB,
+    time_budget_ns=5_000_000_000,
+    write_budget_bytes=12 * GIB,
+    tolerance=0.002,
+    seed=3,
+    resumable=True,
+)
+TIGHT = replace(ORDER, write_budget_bytes=3 * GIB)
+SHORT = replace(ORDER, time_budget_ns=2_000_000_000, tolerance=0.0001, write_budget_bytes=64 * GIB)
+
+
+class Stand:
+    """In the helper's place: a drive that answers at once; it fills its scratch file before it says hello."""
+
+    def __init__(self, seed: int) -> None:
+        self.drive = Drive(noise=0.03, seed=seed)
+        self.written_bytes = FILL
+
+    async def hello(self) -> Hello:
+        return replace(HELLO, fill_bytes=FILL)
+
+    async def measure(self, request: Request) -> Sample:
+        answer = self.drive.answer(request)
+        self.written_bytes += answer.device_write_bytes
+        return answer
+
+    async def finish(self) -> int:
+        return self.written_bytes
+
+
+class Recorder:
+    """Keeps the record as a journal would, and ends the sweep before its visit number `visits` + 1."""
+
+    celsius: float | None = 41.5
+    peak_celsius: float | None = None
+    heat = Heat()
+    paused_s: float | None = None
+
+    def __init__(self, lines: list[str], visits: int | None = None) -> None:
+        self.lines = lines
+        self.visits = visits
+        self.made: list[Sample] = []
+        self.previous: list[Sample | None] = []
+
+    def _note(self, entry: Mapping[str, object]) -> None:
+        self.lines.append(json.dumps(entry))
+
+    def past(self, hello: Hello, header: Mapping[str, Any]) -> Past:
+        assert header["fill_bytes"] == hello.fill_bytes
+        found = checkpoint.read([json.loads(line) for line in self.lines], header, now_s=1000.0)
+        if not found.resumed:
+            self.lines.clear()
+        self._note(checkpoint.resumed() if found.resumed else checkpoint.begun(header, now_s=1000.0))
+        return found
+
+    def planned(self, direction: Direction, budgets: Budgets) -> None:
+        self._note(checkpoint.phase(direction, budgets))
+
+    async def before(self, request: Request, previous: Sample | None) -> None:
+        assert all(request.id > sample.request.id for sample in self.made)
+        if len(self.made) == self.visits:
+            raise DeferredError("others need the drive", 60)
+        self.previous.append(previous)
+
+    def after(self, sample: Sample) -> None:
+        self.made.append(sample)
+        self._note(samples.to_table(sample))
+
+
+class Sweeping:
+    """The processes of one sweep; what all of them wrote is summed up."""
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        self.lines: list[str] = []
+        self.written_bytes = 0
+        self.processes = 0
+
+    def go(self, visits: int | None = None) -> tuple[Outcome | None, Recorder, list[Progress]]:
+        self.processes += 1
+        stand, recorder = Stand(self.processes), Recorder(self.lines, visits)
+        reports: list[Progress] = []
+        outcome = None
+        try:
+            outcome = asyncio.run(run_sweep(cast("Helper", stand), self.order, reports.append, recorder))
+        except DeferredError:
+            assert visits is not None
+        self.written_bytes += stand.written_bytes
+        return outcome, recorder, reports
+
+
+def whole(order: Order) -> tuple[Outcome, Recorder]:
+    outcome, recorder, _ = Sweeping(order).go()
+    assert outcome is not None
+    return outcome, recorder
+
+
+def visits_of(order: Order) -> list[int]:
+    """After how many visits the sweep is interrupted: about the phases' beginnings, and one in so many."""
+    made = whole(order)[1].made
+    writes = next(number for number, sample in enumerate(made) if sample.request.direction == "write")
+    begun = plan.CALIBRATION_VISITS + 1
+    near = {*range(0, begun, 2), *range(writes - 1, writes + begun)}
+    return sorted({*near, *range(0, len(made), max(1, len(made) // 4)), len(made) - 1, len(made)})
+
+
+def plan_of(phase: Phase) -> Phase:
+    """The plan without what a second filling of the scratch file takes from it."""
+    return replace(phase, write_budget_bytes=0)
+
+
+def check_sound(order: Order, outcome: Outcome, written_bytes: int) -> None:
+    assert [one.phase.direction for one in outcome.phases] == ["read", "write"]
+    for one in outcome.phases:
+        curve = estimate.curve(one.phase, one.samples)
+        assert len(curve.points) == curve.planned
+        assert one.ended
+    ids = [sample.request.id for sample in outcome.samples]
+    assert ids == sorted(set(ids))
+    longest_ns = max(sample.wall_ns for sample in outcome.samples)
+    assert sum(sample.wall_ns for sample in outcome.samples) <= order.time_budget_ns + 2 * longest_ns
+    assert outcome.written_bytes == written_bytes <= order.write_budget_bytes
+
+
+@pytest.mark.parametrize("order", [ORDER, TIGHT, SHORT], ids=["plenty", "tight", "short"])
+def test_a_sweep_that_is_interrupted_anywhere_is_as_sound_as_one_that_is_not(order: Order) -> None:
+    undisturbed, _ = whole(order)
+    for visits in visits_of(order):
+        sweeping = Sweeping(order)
+        outcome, before, _ = sweeping.go(visits)
+        if outcome is not None:  # it had come to its end
+            check_sound(order, outcome, sweeping.written_bytes)
+            continue
+        outcome, after, reports = sweeping.go()
+        assert outcome is not None
+        assert outcome.resumed == 1
+        assert outcome.samples == (*before.made, *after.made)
+        assert after.previous[:1] in ([None], [])
+        check_sound(order, outcome, sweeping.written_bytes)
+        for was, now in zip(undisturbed.phases, outcome.phases, strict=True):
+            calibrated = now.samples[: plan.CALIBRATION_VISITS]
+            if calibrated[-1] in before.made and was.samples[: plan.CALIBRATION_VISITS] == calibrated:
+                assert plan_of(now.phase) == plan_of(was.phase)
+        check_progress(outcome, before, reports)
+
+
+def check_progress(outcome: Outcome, before: Recorder, reports: list[Progress]) -> None:
+    """The first report after a resuming counts what was there before, each later one a visit more."""
+    for one in outcome.phases:
+        direction = one.phase.direction
+        known = [
+            s for s in before.made if (s.request.direction, s.request.purpose == "calibrate") == (direction, False)
+        ]
+        visits = [report.visits for report in reports if report.direction == direction]
+        assert visits == list(range(len(known) + 1, len(one.samples) - plan.CALIBRATION_VISITS + 1))
+        done = [report.points_done for report in reports if report.direction == direction]
+        assert done == sorted(done)
+        assert done[-1:] in ([len(one.phase.points)], [])
+    assert all(report.written_bytes >= 2 * FILL for report in reports)
+
+
+def test_the_plan_of_a_resumed_phase_is_the_one_that_was_made() -> None:
+    """Not one that the time and the bytes which are left would lead to."""
+    undisturbed, recorder = whole(TIGHT)
+    for one in undisturbed.phases:
+        first = recorder.made.index(one.samples[0])
+        for visits in range(plan.CALIBRATION_VISITS, len(one.samples), len(one.samples) // 4):
+            sweeping = Sweeping(TIGHT)
+            sweeping.go(first + visits)
+            outcome, _, _ = sweeping.go()
+            assert outcome is not None
+            (now,) = (other for other in outcome.phases if other.phase.direction == one.phase.direction)
+            assert plan_of(now.phase) == plan_of(one.phase)
+
+
+def test_every_visit_is_attended() -> None:
+    outcome, recorder = whole(ORDER)
+    assert tuple(recorder.made) == outcome.samples
+    assert recorder.previous == [None, *outcome.samples[:-1]]
+    kinds = [json.loads(line)["kind"] for line in recorder.lines]
+    assert kinds[:6] == ["sweep", *["sample"] * plan.CALIBRATION_VISITS, "phase"]
+    assert kinds.count("phase") == 2
+
+
+def test_a_second_interruption_is_survived_too() -> None:
+    sweeping = Sweeping(ORDER)
+    assert sweeping.go(9)[0] is None
+    assert sweeping.go(30)[0] is None
+    outcome, _, _ = sweeping.go()
+    assert outcome is not None
+    assert outcome.resumed == 2
+    check_sound(ORDER, outcome, sweeping.written_bytes)
+
+
+def test_a_resumable_sweep_keeps_back_what_filling_the_file_again_will_take() -> None:
+    for resumable in (True, False):
+        order = replace(TIGHT, tolerance=0.0001, resumable=resumable, time_budget_ns=30_000_000_000)
+        sweeping = Sweeping(order)
+        outcome, _, _ = sweeping.go()
+        assert outcome is not None
+        left = order.write_budget_bytes - sweeping.written_bytes
+        assert outcome.phases[1].ended == "the write budget is spent"
+        assert (left >= FILL) is resumable
+
+
+def test_what_a_second_filling_takes_is_taken_from_the_phase_that_writes() -> None:
+    order = replace(TIGHT, tolerance=0.0001, resumable=False, time_budget_ns=30_000_000_000)
+    undisturbed, recorder = whole(order)
+    planned = undisturbed.phases[1].phase
+    sweeping = Sweeping(order)
+    sweeping.go(recorder.made.index(undisturbed.phases[1].samples[plan.CALIBRATION_VISITS + 1]))
+    outcome, _, _ = sweeping.go()
+    assert outcome is not None
+    now = outcome.phases[1].phase
+    assert now == replace(planned, write_budget_bytes=planned.write_budget_bytes - FILL)
+    assert race.spent(outcome.phases[1].samples).written_bytes <= now.write_budget_bytes
+    assert sweeping.written_bytes <= order.write_budget_bytes
+
+
+def test_a_process_writes_no_more_than_its_own_cap() -> None:
+    order = replace(ORDER, tolerance=0.0001, time_budget_ns=30_000_000_000)
+    sweeping = Sweeping(order)
+    _, first, _ = sweeping.go()
+    writes = [number for number, sample in enumerate(first.made) if sample.request.direction == "write"]
+    sweeping = Sweeping(order)
+    sweeping.go(writes[20])
+    before = sweeping.written_bytes
+    sweeping.order = replace(order, write_cap_bytes=2 * GIB)
+    outcome, _, _ = sweeping.go()
+    assert outcome is not None
+    assert outcome.resumed == 1
+    assert outcome.phases[1].ended == "the write budget is spent"
+    assert sweeping.written_bytes - before <= 2 * GIB < order.write_budget_bytes - before
+    with pytest.raises(UsageError, match="write budget of 1024 MiB"):
+        Sweeping(replace(order, write_cap_bytes=GIB)).go()
+
+
+def test_another_sweeps_record_is_not_gone_on_from() -> None:
+    sweeping = Sweeping(ORDER)
+    sweeping.go(20)
+    sweeping.order = replace(ORDER, seed=4)
+    outcome, recorder, _ = sweeping.go()
+    assert outcome is not None
+    assert outcome.resumed == 0
+    assert tuple(recorder.made) == outcome.samples
+
+
+def test_alone_a_sweep_begins_anew() -> None:
+    attendant = Alone()
+    assert attendant.past(HELLO, {}) == Past()
+    outcome = asyncio.run(run_sweep(cast("Helper", Stand(1)), ORDER))
+    assert outcome.samples == timeless(whole(ORDER)[0].samples)
+    assert outcome.resumed == 0
+
+
+def test_directions_may_have_settings_of_their_own() -> None:
+    """Each has its transfer by its own thread counts."""
+    few = grid.settings(replace(SMALL_GRID, io_parallelism=(3,)))[:2]
+    order = replace(ORDER, settings={"read": ORDER.settings["read"], "write": few}, time_budget_ns=20_000_000_000)
+    outcome, _ = whole(order)
+    read, write = (one.phase for one in outcome.phases)
+    assert (len(read.points), len(write.points)) == (16, 2)
+    assert read.transfer_bytes == 64 * MIB
+    assert write.transfer_bytes % (3 * 4096) == 0
+    assert {setting for point in write.points for setting in point.aliases} == set(few)
