@@ -16,7 +16,7 @@ import shtab
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "daemon"))
 
-from aio_tuned import cli  # noqa: E402 - found by the line above
+from aio_tuned.cli import main as cli_main  # noqa: E402 - found by the line above
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +82,7 @@ def _parsers(top: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
 
 def parser() -> argparse.ArgumentParser:
     """The command's parser, whose actions know what they complete. ValueError for one of which that is not known."""
-    top = cli.parser()
+    top = cli_main.parser()
     for each in _parsers(top):
         for action in each._actions:  # noqa: SLF001 - as above
             if action.nargs == 0 or action.choices is not None:
@@ -106,4 +106,8 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if sys.argv[1:] else ROOT / "docs/completions")
+    arguments = argparse.ArgumentParser(description="Write the completions of aio-tuned for bash, zsh and fish.")
+    arguments.add_argument(
+        "folder", nargs="?", type=Path, default=ROOT / "docs/completions", help="where to (%(default)s)"
+    )
+    main(arguments.parse_args().folder)
