@@ -1,7 +1,7 @@
 /* aio-sweep: see ../PROTOCOL.md. */
 #include "clock.h"
-#include "emit.h"
-#include "options.h"
+#include "protocol/emit.h"
+#include "protocol/options.h"
 #include "sweep.h"
 
 #include <signal.h>

@@ -1,9 +1,9 @@
 #include "sweep.h"
 
-#include "blank.h"
 #include "clock.h"
-#include "lines.h"
-#include "point.h"
+#include "io/point.h"
+#include "protocol/lines.h"
+#include "target/prepare.h"
 
 #include <errno.h>
 #include <stdio.h>

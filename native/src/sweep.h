@@ -2,12 +2,12 @@
 #ifndef AIO_SWEEP_SWEEP_H
 #define AIO_SWEEP_SWEEP_H
 
-#include "buffer.h"
-#include "counters.h"
-#include "emit.h"
-#include "pagecache.h"
-#include "target.h"
-#include "team.h"
+#include "io/buffer.h"
+#include "io/team.h"
+#include "protocol/emit.h"
+#include "target/counters.h"
+#include "target/pagecache.h"
+#include "target/target.h"
 #include "watch.h"
 
 /* What a step came to; anything but SWEEP_ON ends the run. */

@@ -1,5 +1,5 @@
-#include "buffer.h"
 #include "check.h"
+#include "io/buffer.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 #include "check.h"
-#include "counters.h"
-#include "sysblock.h"
+#include "target/counters.h"
+#include "target/sysblock.h"
 
 #include <errno.h>
 #include <stdlib.h>

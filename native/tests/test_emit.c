@@ -1,5 +1,5 @@
 #include "check.h"
-#include "emit.h"
+#include "protocol/emit.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 #include "check.h"
-#include "engine.h"
 #include "faults.h"
+#include "io/engine.h"
 
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 #include "check.h"
-#include "hist.h"
+#include "io/hist.h"
 
 #include <stdlib.h>
 

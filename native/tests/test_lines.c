@@ -1,5 +1,5 @@
 #include "check.h"
-#include "lines.h"
+#include "protocol/lines.h"
 
 #include <errno.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
 #include "check.h"
-#include "options.h"
+#include "protocol/options.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 #include "check.h"
-#include "pagecache.h"
+#include "target/pagecache.h"
 
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 #include "check.h"
-#include "request.h"
+#include "protocol/request.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 #include "check.h"
 #include "faults.h"
-#include "team.h"
+#include "io/team.h"
 
 #include <poll.h>
 #include <stdlib.h>

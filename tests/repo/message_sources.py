@@ -208,10 +208,10 @@ def _c_text(literals: str) -> str:
 
 def of_helper(sources: Path = HELPER) -> list[Message]:
     """The messages of aio-sweep; its usage text, which --help shows, is none."""
-    header = (sources / "fault.h").read_text(encoding="utf-8") if (sources / "fault.h").exists() else ""
-    codes = dict(re.findall(r"(FAULT_\w+) = (\d+)", header))
+    headers = "".join(path.read_text(encoding="utf-8") for path in sources.rglob("fault.h"))
+    codes = dict(re.findall(r"(FAULT_\w+) = (\d+)", headers))
     found = []
-    for path in sorted(sources.glob("*.c")):
+    for path in sorted(sources.rglob("*.c")):
         source = re.sub(
             r"/\*.*?\*/", lambda comment: "\n" * comment[0].count("\n"), path.read_text("utf-8"), flags=re.DOTALL
         )

@@ -309,13 +309,13 @@ def table(heading: str) -> str:
 
 
 def usage() -> str:
-    text = (PROJECT / "native/src/options.c").read_text(encoding="utf-8")
+    text = (PROJECT / "native/src/protocol/options.c").read_text(encoding="utf-8")
     return text[text.index("options_usage") : text.index("#define bad")]
 
 
 def test_every_option_of_the_helper_is_described_and_no_other() -> None:
     described = {flag for line in items(SWEEP, "Fl") for flag in re.findall(r"-([a-z-]+)", line)}
-    source = (PROJECT / "native/src/options.c").read_text(encoding="utf-8")
+    source = (PROJECT / "native/src/protocol/options.c").read_text(encoding="utf-8")
     assert described == set(re.findall(r'\{"--([a-z-]+)", (?:true|false)\}', source))
     assert described == set(re.findall(r"--([a-z-]+)", usage()))
     synopsis = set(re.findall(r"Fl -([a-z-]+)|\| -([a-z-]+)", sections(SWEEP)["SYNOPSIS"]))

@@ -28,7 +28,7 @@ KIB = 1 << 10
 
 
 def calls(which: Setting, transfer_bytes: int, seed: int) -> list[tuple[object, ...]]:
-    """Every system call that native/src/engine.c makes, thread by thread, with completions drawn from `seed`.
+    """Every system call that native/src/io/engine.c makes, thread by thread, with completions drawn from `seed`.
 
     ("submit", offset, size, …) has one entry a request; ("wait", least, most) is io_getevents.
     """

@@ -3,7 +3,7 @@
 #ifndef AIO_SWEEP_POOL_H
 #define AIO_SWEEP_POOL_H
 
-#include "engine.h"
+#include "io/engine.h"
 
 #define POOL_PLACES 8 /* the default sweep has 5 depths */
 

@@ -1,4 +1,4 @@
-#include "sysblock.h"
+#include "target/sysblock.h"
 
 #include <errno.h>
 #include <inttypes.h>

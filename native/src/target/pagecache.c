@@ -1,4 +1,4 @@
-#include "pagecache.h"
+#include "target/pagecache.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
-#include "team.h"
+#include "io/team.h"
 
-#include "pool.h"
+#include "io/pool.h"
 
 #include <errno.h>
 #include <inttypes.h>

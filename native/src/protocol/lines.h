@@ -2,7 +2,7 @@
 #ifndef AIO_SWEEP_LINES_H
 #define AIO_SWEEP_LINES_H
 
-#include "request.h"
+#include "protocol/request.h"
 
 struct lines {
     int fd;

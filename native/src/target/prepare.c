@@ -1,4 +1,4 @@
-#include "blank.h"
+#include "target/prepare.h"
 
 #include "clock.h"
 

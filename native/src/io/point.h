@@ -2,7 +2,7 @@
 #ifndef AIO_SWEEP_POINT_H
 #define AIO_SWEEP_POINT_H
 
-#include "request.h"
+#include "protocol/request.h"
 #include "sweep.h"
 
 /* received_ns: when the line was read. */

@@ -1,6 +1,6 @@
 /* Preparing the target before `hello`, and leaving a written device as it was found: blank. */
-#ifndef AIO_SWEEP_BLANK_H
-#define AIO_SWEEP_BLANK_H
+#ifndef AIO_SWEEP_PREPARE_H
+#define AIO_SWEEP_PREPARE_H
 
 #include "sweep.h"
 

@@ -1,6 +1,6 @@
-#include "counters.h"
+#include "target/counters.h"
 
-#include "sysblock.h"
+#include "target/sysblock.h"
 
 #include <errno.h>
 #include <fcntl.h>

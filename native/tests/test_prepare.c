@@ -1,5 +1,5 @@
-#include "blank.h"
 #include "check.h"
+#include "target/prepare.h"
 
 #include <stdlib.h>
 

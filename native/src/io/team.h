@@ -6,8 +6,8 @@
 #ifndef AIO_SWEEP_TEAM_H
 #define AIO_SWEEP_TEAM_H
 
-#include "engine.h"
-#include "fault.h"
+#include "io/engine.h"
+#include "protocol/fault.h"
 
 struct team;
 

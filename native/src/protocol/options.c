@@ -1,6 +1,6 @@
-#include "options.h"
+#include "protocol/options.h"
 
-#include "request.h"
+#include "protocol/request.h"
 
 #include <inttypes.h>
 #include <string.h>

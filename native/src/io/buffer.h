@@ -8,7 +8,7 @@
 #ifndef AIO_SWEEP_BUFFER_H
 #define AIO_SWEEP_BUFFER_H
 
-#include "fault.h"
+#include "protocol/fault.h"
 
 #include <stdbool.h>
 #include <stddef.h>

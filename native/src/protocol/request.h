@@ -2,7 +2,7 @@
 #ifndef AIO_SWEEP_REQUEST_H
 #define AIO_SWEEP_REQUEST_H
 
-#include "fault.h"
+#include "protocol/fault.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "buffer.h"
+#include "io/buffer.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,4 +1,4 @@
-#include "engine.h"
+#include "io/engine.h"
 
 #include <errno.h>
 #include <libaio.h>

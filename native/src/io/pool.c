@@ -1,4 +1,4 @@
-#include "pool.h"
+#include "io/pool.h"
 
 #include <stddef.h>
 

@@ -1,4 +1,4 @@
-#include "hist.h"
+#include "io/hist.h"
 
 #include <string.h>
 

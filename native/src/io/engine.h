@@ -9,7 +9,7 @@
 #define AIO_SWEEP_ENGINE_H
 
 #include "clock.h"
-#include "hist.h"
+#include "io/hist.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>

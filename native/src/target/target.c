@@ -1,6 +1,6 @@
-#include "target.h"
+#include "target/target.h"
 
-#include "sysblock.h"
+#include "target/sysblock.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
-#include "point.h"
+#include "io/point.h"
 
-#include "blank.h"
 #include "clock.h"
+#include "target/prepare.h"
 
 #include <sys/resource.h>
 

@@ -3,7 +3,7 @@
 #ifndef AIO_SWEEP_OPTIONS_H
 #define AIO_SWEEP_OPTIONS_H
 
-#include "fault.h"
+#include "protocol/fault.h"
 
 #include <stdbool.h>
 #include <stdint.h>

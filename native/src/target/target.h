@@ -3,8 +3,8 @@
 #ifndef AIO_SWEEP_TARGET_H
 #define AIO_SWEEP_TARGET_H
 
-#include "fault.h"
-#include "options.h"
+#include "protocol/fault.h"
+#include "protocol/options.h"
 
 #include <sys/types.h>
 

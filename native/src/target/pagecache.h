@@ -3,8 +3,8 @@
 #ifndef AIO_SWEEP_PAGECACHE_H
 #define AIO_SWEEP_PAGECACHE_H
 
-#include "options.h"
-#include "request.h"
+#include "protocol/options.h"
+#include "protocol/request.h"
 
 enum residency { RESIDENCY_NONE, RESIDENCY_CACHESTAT, RESIDENCY_MINCORE };
 

@@ -1,4 +1,4 @@
-#include "emit.h"
+#include "protocol/emit.h"
 
 #include <errno.h>
 #include <inttypes.h>
