@@ -1,5 +1,4 @@
-/* Moving one transfer, and working aside: the two ways in which the main thread waits and ticks. */
-#include "sweep.h"
+#include "io/move.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -8,9 +7,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-void sweep_tick(struct sweep *sweep, const struct sweep_phase *phase, uint64_t done_bytes)
+static void write_tick(struct context *context, const struct phase *phase, uint64_t done_bytes)
 {
-    struct emit *emit = &sweep->emit;
+    struct emit *emit = &context->emit;
 
     emit_begin(emit, "tick");
     if (phase->id)
@@ -47,10 +46,10 @@ static const char *meaning(int errnum)
     }
 }
 
-static int trouble_fault(const struct sweep *sweep, const struct transfer *transfer,
+static int trouble_fault(const struct context *context, const struct transfer *transfer,
                          const struct engine_tally *tally, struct fault *fault)
 {
-    const char *path = sweep->target.path, *verb = transfer->write ? "write" : "read";
+    const char *path = context->target.path, *verb = transfer->write ? "write" : "read";
 
     switch (tally->trouble) {
     case ENGINE_REFUSED:
@@ -83,66 +82,68 @@ static int trouble_fault(const struct sweep *sweep, const struct transfer *trans
     }
 }
 
-enum sweep_step sweep_move(struct sweep *sweep, const struct transfer *transfer,
-                           const struct sweep_phase *phase, uint64_t *ret_elapsed_ns,
-                           struct fault *fault)
+enum step_result move_transfer(struct context *context, const struct transfer *transfer,
+                               const struct phase *phase, uint64_t *ret_elapsed_ns,
+                               struct fault *fault)
 {
-    uint64_t *total = transfer->write ? &sweep->bytes_written : &sweep->bytes_read;
+    uint64_t *total = transfer->write ? &context->bytes_written : &context->bytes_read;
     uint64_t start_ns, finish_ns = 0, moved;
     const struct engine_tally *trouble;
-    bool heed = phase->heed;
+    bool heed = phase->stop_on_signal;
 
-    start_ns = team_release(sweep->team, transfer);
+    start_ns = team_release(context->team, transfer);
     for (;;) {
-        enum watch_event event = watch_wait(&sweep->watch, team_done_fd(sweep->team), true, heed);
+        enum watch_event event =
+            watch_wait(&context->watch, team_done_fd(context->team), true, heed);
 
         if (event == WATCH_READY) {
-            if (team_collect(sweep->team, &finish_ns))
+            if (team_collect(context->team, &finish_ns))
                 break;
         } else if (event == WATCH_STOPPED) {
-            team_halt(sweep->team);
+            team_halt(context->team);
             heed = false; /* once is enough; now wait for what is in flight */
         } else {
-            sweep_tick(sweep, phase, phase->done + team_progress(sweep->team));
+            write_tick(context, phase, phase->done + team_progress(context->team));
         }
     }
     *ret_elapsed_ns = finish_ns - start_ns;
-    moved = team_progress(sweep->team);
+    moved = team_progress(context->team);
     *total += moved;
-    trouble = team_trouble(sweep->team);
+    trouble = team_trouble(context->team);
     if (trouble)
-        return trouble_fault(sweep, transfer, trouble, fault);
-    return moved == transfer->bytes ? SWEEP_ON : SWEEP_STOPPED;
+        return trouble_fault(context, transfer, trouble, fault);
+    return moved == transfer->bytes ? STEP_OK : STEP_STOPPED;
 }
 
-struct aside {
+struct background {
     void (*work)(void *argument);
     void *argument;
     int done_fd;
 };
 
-static void *run_aside(void *argument)
+static void *run_work(void *argument)
 {
-    struct aside *aside = argument;
+    struct background *background = argument;
 
-    aside->work(aside->argument);
-    (void)eventfd_write(aside->done_fd, 1);
+    background->work(background->argument);
+    (void)eventfd_write(background->done_fd, 1);
     return NULL;
 }
 
-void sweep_aside(struct sweep *sweep, void (*work)(void *argument), void *argument,
-                 const struct sweep_phase *phase)
+void move_run_with_ticks(struct context *context, void (*work)(void *argument), void *argument,
+                         const struct phase *phase)
 {
-    struct aside aside = {.work = work, .argument = argument, .done_fd = eventfd(0, EFD_CLOEXEC)};
+    struct background background = {
+        .work = work, .argument = argument, .done_fd = eventfd(0, EFD_CLOEXEC)};
     pthread_t thread;
 
-    if (aside.done_fd < 0 || pthread_create(&thread, NULL, run_aside, &aside) != 0) {
+    if (background.done_fd < 0 || pthread_create(&thread, NULL, run_work, &background) != 0) {
         work(argument); /* without ticks, then */
     } else {
-        while (watch_wait(&sweep->watch, aside.done_fd, true, false) != WATCH_READY)
-            sweep_tick(sweep, phase, phase->done);
+        while (watch_wait(&context->watch, background.done_fd, true, false) != WATCH_READY)
+            write_tick(context, phase, phase->done);
         (void)pthread_join(thread, NULL);
     }
-    if (aside.done_fd >= 0)
-        (void)close(aside.done_fd);
+    if (background.done_fd >= 0)
+        (void)close(background.done_fd);
 }

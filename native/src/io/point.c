@@ -1,6 +1,7 @@
 #include "io/point.h"
 
 #include "clock.h"
+#include "io/move.h"
 #include "target/prepare.h"
 
 #include <sys/resource.h>
@@ -21,7 +22,7 @@ static uint64_t timeval_ns(struct timeval time)
 }
 
 struct forget_work {
-    struct sweep *sweep;
+    struct context *context;
     const struct pagecache_span *span;
     bool write, drop, dropped;
 };
@@ -30,25 +31,25 @@ static void forget(void *argument)
 {
     struct forget_work *work = argument;
 
-    work->dropped = pagecache_forget(&work->sweep->cache, work->span, work->write, work->drop);
+    work->dropped = pagecache_forget(&work->context->cache, work->span, work->write, work->drop);
 }
 
-/* Gets the span out of the page cache. A sync can take minutes on a busy machine, hence aside. */
-static void prepare_cache(struct sweep *sweep, const struct request *request,
-                          const struct sweep_phase *phase, struct point *point)
+/* Gets the span out of the page cache. A sync can take minutes on a busy machine, so it runs with ticks. */
+static void prepare_cache(struct context *context, const struct request *request,
+                          const struct phase *phase, struct point *point)
 {
-    const struct pagecache_span span = {.fd = sweep->target.fd,
-                                        .device = sweep->target.kind == TARGET_DEVICE,
-                                        .offset = sweep->target.offset,
-                                        .bytes = sweep->target.span};
-    struct forget_work work = {.sweep = sweep, .span = &span, .write = request->write};
+    const struct pagecache_span span = {.fd = context->target.fd,
+                                        .device = context->target.kind == TARGET_DEVICE,
+                                        .offset = context->target.offset,
+                                        .bytes = context->target.span};
+    struct forget_work work = {.context = context, .span = &span, .write = request->write};
 
-    if (pagecache_resident(sweep->cache.residency, &span, &point->resident_bytes) < 0)
+    if (pagecache_resident(context->cache.residency, &span, &point->resident_bytes) < 0)
         point->resident_bytes = 0;
-    work.drop = pagecache_wants_drop(&sweep->cache, request->write, request->drop_caches,
+    work.drop = pagecache_wants_drop(&context->cache, request->write, request->drop_caches,
                                      point->resident_bytes);
     if (work.drop)
-        sweep_aside(sweep, forget, &work, phase);
+        move_run_with_ticks(context, forget, &work, phase);
     else
         forget(&work);
     point->dropped = work.dropped;
@@ -56,15 +57,15 @@ static void prepare_cache(struct sweep *sweep, const struct request *request,
 
 /* Reads leave in the buffer what the device holds, which may compress; writes shall never send
  * that. */
-static void prepare_buffer(struct sweep *sweep, const struct request *request)
+static void prepare_buffer(struct context *context, const struct request *request)
 {
     if (!request->write) {
-        sweep->buffer.noise = false;
+        context->buffer.noise = false;
         return;
     }
-    if (!sweep->buffer.noise)
-        buffer_fill(&sweep->buffer, clock_now_ns());
-    buffer_stamp(&sweep->buffer, request->transfer_bytes, clock_now_ns());
+    if (!context->buffer.noise)
+        buffer_fill(&context->buffer, clock_now_ns());
+    buffer_stamp(&context->buffer, request->transfer_bytes, clock_now_ns());
 }
 
 static bool wants_more(const struct request *request, const struct point *point)
@@ -80,61 +81,61 @@ static bool wants_more(const struct request *request, const struct point *point)
     return point->transfers < request->min_transfers || point->elapsed_ns < request->min_ns;
 }
 
-static enum sweep_step move_all(struct sweep *sweep, const struct request *request,
-                                struct sweep_phase *phase, struct point *point, struct fault *fault)
+static enum step_result move_all(struct context *context, const struct request *request,
+                                 struct phase *phase, struct point *point, struct fault *fault)
 {
     struct transfer transfer = {
-        .fd = sweep->target.fd,
+        .fd = context->target.fd,
         .write = request->write,
-        .allow_write = sweep->options->allow_write,
+        .allow_write = context->options->allow_write,
         .overlap = request->overlap_events,
         .single = request->single_submit,
         .block_size = request->block_size,
         .queue_depth = request->queue_depth,
         .threads = request->io_parallelism,
-        .buffer = sweep->buffer.data,
+        .buffer = context->buffer.data,
         .bytes = request->transfer_bytes,
     };
 
     while (wants_more(request, point)) {
-        enum sweep_step step;
+        enum step_result step;
         uint64_t elapsed_ns;
 
-        if (request->write && blank_alone(sweep, fault) != SWEEP_ON)
-            return SWEEP_FAILED;
-        if (sweep->cursor > sweep->target.span - transfer.bytes)
-            sweep->cursor = 0;
-        transfer.file_offset = sweep->target.offset + sweep->cursor;
-        step = sweep_move(sweep, &transfer, phase, &elapsed_ns, fault);
-        if (step != SWEEP_ON)
+        if (request->write && blank_alone(context, fault) != STEP_OK)
+            return STEP_FAILED;
+        if (context->cursor > context->target.span - transfer.bytes)
+            context->cursor = 0;
+        transfer.file_offset = context->target.offset + context->cursor;
+        step = move_transfer(context, &transfer, phase, &elapsed_ns, fault);
+        if (step != STEP_OK)
             return step;
-        sweep->cursor += transfer.bytes;
-        sweep->transfers_ns[point->transfers++] = elapsed_ns;
+        context->cursor += transfer.bytes;
+        context->transfers_ns[point->transfers++] = elapsed_ns;
         point->elapsed_ns += elapsed_ns;
         phase->done += transfer.bytes;
-        if (sweep->watch.stopped || sweep->emit.error)
-            return SWEEP_STOPPED;
+        if (context->watch.stopped || context->emit.error)
+            return STEP_STOPPED;
     }
-    return SWEEP_ON;
+    return STEP_OK;
 }
 
 /* The transfers with the clocks and counters read as close around them as can be. */
-static enum sweep_step measure(struct sweep *sweep, const struct request *request,
-                               struct sweep_phase *phase, struct point *point, struct fault *fault)
+static enum step_result measure(struct context *context, const struct request *request,
+                                struct phase *phase, struct point *point, struct fault *fault)
 {
     struct counters_reading before = {0}, after = {0};
     struct rusage usage_before, usage_after;
-    enum sweep_step step;
+    enum step_result step;
 
-    if (team_prepare(sweep->team, request->io_parallelism, request->queue_depth, fault) < 0)
-        return SWEEP_FAILED;
-    point->counted = sweep->counters.live && counters_read(&sweep->counters, &before) == 0;
+    if (team_prepare(context->team, request->io_parallelism, request->queue_depth, fault) < 0)
+        return STEP_FAILED;
+    point->counted = context->counters.live && counters_read(&context->counters, &before) == 0;
     (void)getrusage(RUSAGE_SELF, &usage_before);
-    step = move_all(sweep, request, phase, point, fault);
+    step = move_all(context, request, phase, point, fault);
     (void)getrusage(RUSAGE_SELF, &usage_after);
-    if (step != SWEEP_ON)
+    if (step != STEP_OK)
         return step;
-    if (point->counted && counters_read(&sweep->counters, &after) == 0) {
+    if (point->counted && counters_read(&context->counters, &after) == 0) {
         point->moved.read_bytes = after.read_bytes - before.read_bytes;
         point->moved.write_bytes = after.write_bytes - before.write_bytes;
     } else {
@@ -142,22 +143,22 @@ static enum sweep_step measure(struct sweep *sweep, const struct request *reques
     }
     point->cpu_user_ns = timeval_ns(usage_after.ru_utime) - timeval_ns(usage_before.ru_utime);
     point->cpu_system_ns = timeval_ns(usage_after.ru_stime) - timeval_ns(usage_before.ru_stime);
-    team_sum(sweep->team, &point->tally);
-    return SWEEP_ON;
+    team_sum(context->team, &point->tally);
+    return STEP_OK;
 }
 
-static void answer(struct sweep *sweep, const struct request *request, uint64_t received_ns,
+static void answer(struct context *context, const struct request *request, uint64_t received_ns,
                    const struct point *point)
 {
     const struct engine_tally *tally = &point->tally;
     uint64_t bytes = point->transfers * request->transfer_bytes;
     uint64_t moved = request->write ? point->moved.write_bytes : point->moved.read_bytes;
-    struct emit *emit = &sweep->emit;
+    struct emit *emit = &context->emit;
 
     emit_begin(emit, "point");
     emit_uint(emit, "id", request->id);
     emit_string(emit, "op", request->write ? "write" : "read");
-    emit_uints(emit, "transfers_ns", sweep->transfers_ns, point->transfers);
+    emit_uints(emit, "transfers_ns", context->transfers_ns, point->transfers);
     emit_uint(emit, "transfer_bytes", request->transfer_bytes);
     emit_uint(emit, "bytes", bytes);
     emit_uint(emit, "elapsed_ns", point->elapsed_ns);
@@ -186,12 +187,12 @@ static void answer(struct sweep *sweep, const struct request *request, uint64_t 
     (void)emit_send(emit);
 }
 
-enum sweep_step point_run(struct sweep *sweep, const struct request *request, uint64_t received_ns,
-                          struct fault *fault)
+enum step_result point_run(struct context *context, const struct request *request,
+                           uint64_t received_ns, struct fault *fault)
 {
     struct point point = {0};
-    struct sweep_phase phase = {.name = "point", .id = &request->id, .heed = true};
-    enum sweep_step step;
+    struct phase phase = {.name = "point", .id = &request->id, .stop_on_signal = true};
+    enum step_result step;
 
     if (request->min_ns == 0) {
         phase.total = request->min_transfers * request->transfer_bytes;
@@ -200,12 +201,12 @@ enum sweep_step point_run(struct sweep *sweep, const struct request *request, ui
         if (phase.total == 0)
             phase.total = request->transfer_bytes;
     }
-    prepare_cache(sweep, request, &phase, &point);
-    prepare_buffer(sweep, request);
-    step = measure(sweep, request, &phase, &point, fault);
-    if (step != SWEEP_ON)
+    prepare_cache(context, request, &phase, &point);
+    prepare_buffer(context, request);
+    step = measure(context, request, &phase, &point, fault);
+    if (step != STEP_OK)
         return step;
-    sweep->points++;
-    answer(sweep, request, received_ns, &point);
-    return SWEEP_ON;
+    context->points++;
+    answer(context, request, received_ns, &point);
+    return STEP_OK;
 }

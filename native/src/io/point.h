@@ -2,11 +2,11 @@
 #ifndef AIO_SWEEP_POINT_H
 #define AIO_SWEEP_POINT_H
 
+#include "context.h"
 #include "protocol/request.h"
-#include "sweep.h"
 
 /* received_ns: when the line was read. */
-enum sweep_step point_run(struct sweep *sweep, const struct request *request, uint64_t received_ns,
-                          struct fault *fault);
+enum step_result point_run(struct context *context, const struct request *request,
+                           uint64_t received_ns, struct fault *fault);
 
 #endif

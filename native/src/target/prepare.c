@@ -1,6 +1,7 @@
 #include "target/prepare.h"
 
 #include "clock.h"
+#include "io/move.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -25,49 +26,49 @@ uint64_t blank_first_nonzero(const char *data, uint64_t bytes)
     return bytes;
 }
 
-static struct transfer make_transfer(const struct sweep *sweep, bool write)
+static struct transfer make_transfer(const struct context *context, bool write)
 {
-    uint64_t alignment = sweep->target.alignment;
+    uint64_t alignment = context->target.alignment;
     uint64_t block = BLOCK_BYTES;
 
-    if (block > sweep->buffer.bytes)
-        block = sweep->buffer.bytes;
+    if (block > context->buffer.bytes)
+        block = context->buffer.bytes;
     block = block < alignment ? alignment : block / alignment * alignment;
     return (struct transfer){
-        .fd = sweep->target.fd,
+        .fd = context->target.fd,
         .write = write,
         .allow_write = write,
         .overlap = true,
         .block_size = (uint32_t)block,
         .queue_depth = DEPTH,
         .threads = 1,
-        .buffer = sweep->buffer.data,
+        .buffer = context->buffer.data,
     };
 }
 
 /* The next piece of [at, end) that the buffer can hold. */
-static uint64_t piece(const struct sweep *sweep, uint64_t at, uint64_t end)
+static uint64_t piece(const struct context *context, uint64_t at, uint64_t end)
 {
-    uint64_t most = sweep->buffer.bytes / sweep->target.alignment * sweep->target.alignment;
+    uint64_t most = context->buffer.bytes / context->target.alignment * context->target.alignment;
 
     return end - at < most ? end - at : most;
 }
 
-static enum sweep_step check_range(struct sweep *sweep, uint64_t start, uint64_t end,
-                                   struct sweep_phase *phase, struct fault *fault)
+static enum step_result check_range(struct context *context, uint64_t start, uint64_t end,
+                                    struct phase *phase, struct fault *fault)
 {
-    struct transfer transfer = make_transfer(sweep, false);
+    struct transfer transfer = make_transfer(context, false);
     uint64_t elapsed_ns;
 
     for (uint64_t at = start; at < end; at += transfer.bytes) {
-        enum sweep_step step;
+        enum step_result step;
         uint64_t nonzero;
 
         transfer.file_offset = at;
-        transfer.bytes = piece(sweep, at, end);
-        sweep->buffer.noise = false;
-        step = sweep_move(sweep, &transfer, phase, &elapsed_ns, fault);
-        if (step != SWEEP_ON)
+        transfer.bytes = piece(context, at, end);
+        context->buffer.noise = false;
+        step = move_transfer(context, &transfer, phase, &elapsed_ns, fault);
+        if (step != STEP_OK)
             return step;
         phase->done += transfer.bytes;
         nonzero = blank_first_nonzero(transfer.buffer, transfer.bytes);
@@ -76,47 +77,48 @@ static enum sweep_step check_range(struct sweep *sweep, uint64_t start, uint64_t
                              "%s: not blank, the byte at offset %" PRIu64
                              " is not zero; nothing has been written, and nothing will be to a "
                              "device that holds data",
-                             sweep->target.path, at + nonzero);
+                             context->target.path, at + nonzero);
     }
-    return SWEEP_ON;
+    return STEP_OK;
 }
 
-enum sweep_step blank_alone(struct sweep *sweep, struct fault *fault)
+enum step_result blank_alone(struct context *context, struct fault *fault)
 {
     struct counters_reading now;
     uint64_t theirs;
 
-    if (!target_is_written_device(&sweep->target, sweep->options) ||
-        counters_read(&sweep->counters, &now) < 0)
-        return SWEEP_ON;
-    theirs = now.write_bytes - sweep->claimed_write_bytes - sweep->bytes_written;
+    if (!target_is_written_device(&context->target, context->options) ||
+        counters_read(&context->counters, &now) < 0)
+        return STEP_OK;
+    theirs = now.write_bytes - context->claimed_write_bytes - context->bytes_written;
     if (theirs == 0 || theirs > now.write_bytes) /* the counters may be off: then less than ours */
-        return SWEEP_ON;
-    sweep->device_dirty = false;
+        return STEP_OK;
+    context->device_dirty = false;
     return fault_set(fault, FAULT_BUSY, "check", 0,
                      "%s: somebody else has written %" PRIu64
                      " bytes to it during the sweep; nothing more is written, and what is there "
                      "now is left as it is",
-                     sweep->target.path, theirs);
+                     context->target.path, theirs);
 }
 
-enum sweep_step blank_check(struct sweep *sweep, struct fault *fault)
+enum step_result blank_check(struct context *context, struct fault *fault)
 {
-    const struct target *target = &sweep->target;
+    const struct target *target = &context->target;
     uint64_t size = target->device_bytes, edge = size < MIB ? size : MIB;
-    struct sweep_phase phase = {.name = "check", .total = 2 * edge + target->span, .heed = true};
+    struct phase phase = {
+        .name = "check", .total = 2 * edge + target->span, .stop_on_signal = true};
     struct counters_reading claimed;
-    enum sweep_step step;
+    enum step_result step;
 
-    if (counters_read(&sweep->counters, &claimed) == 0)
-        sweep->claimed_write_bytes = claimed.write_bytes;
-    if (team_prepare(sweep->team, 1, DEPTH, fault) < 0)
-        return SWEEP_FAILED;
-    step = check_range(sweep, 0, edge, &phase, fault);
-    if (step == SWEEP_ON)
-        step = check_range(sweep, size - edge, size, &phase, fault);
-    if (step == SWEEP_ON)
-        step = check_range(sweep, target->offset, target->offset + target->span, &phase, fault);
+    if (counters_read(&context->counters, &claimed) == 0)
+        context->claimed_write_bytes = claimed.write_bytes;
+    if (team_prepare(context->team, 1, DEPTH, fault) < 0)
+        return STEP_FAILED;
+    step = check_range(context, 0, edge, &phase, fault);
+    if (step == STEP_OK)
+        step = check_range(context, size - edge, size, &phase, fault);
+    if (step == STEP_OK)
+        step = check_range(context, target->offset, target->offset + target->span, &phase, fault);
     return step;
 }
 
@@ -131,42 +133,42 @@ static void sync_data(void *argument)
     work->errnum = fdatasync(work->fd) < 0 ? errno : 0;
 }
 
-enum sweep_step blank_fill(struct sweep *sweep, struct fault *fault)
+enum step_result blank_fill(struct context *context, struct fault *fault)
 {
-    struct sweep_phase phase = {.name = "fill", .total = sweep->target.span, .heed = true};
-    uint64_t start_ns = clock_now_ns(), start = sweep->target.offset, elapsed_ns;
-    struct transfer transfer = make_transfer(sweep, true);
-    struct sync_work sync = {.fd = sweep->target.fd};
+    struct phase phase = {.name = "fill", .total = context->target.span, .stop_on_signal = true};
+    uint64_t start_ns = clock_now_ns(), start = context->target.offset, elapsed_ns;
+    struct transfer transfer = make_transfer(context, true);
+    struct sync_work sync = {.fd = context->target.fd};
 
-    if (!sweep->buffer.noise)
-        buffer_fill(&sweep->buffer, start_ns);
-    if (team_prepare(sweep->team, 1, DEPTH, fault) < 0)
-        return SWEEP_FAILED;
-    sweep->device_dirty = sweep->target.kind == TARGET_DEVICE;
+    if (!context->buffer.noise)
+        buffer_fill(&context->buffer, start_ns);
+    if (team_prepare(context->team, 1, DEPTH, fault) < 0)
+        return STEP_FAILED;
+    context->device_dirty = context->target.kind == TARGET_DEVICE;
     while (phase.done < phase.total) {
-        enum sweep_step step;
+        enum step_result step;
 
-        if (blank_alone(sweep, fault) != SWEEP_ON)
-            return SWEEP_FAILED;
+        if (blank_alone(context, fault) != STEP_OK)
+            return STEP_FAILED;
         transfer.file_offset = start + phase.done;
-        transfer.bytes = piece(sweep, phase.done, phase.total);
-        buffer_stamp(&sweep->buffer, transfer.bytes, start_ns + phase.done);
-        step = sweep_move(sweep, &transfer, &phase, &elapsed_ns, fault);
-        if (step != SWEEP_ON) {
+        transfer.bytes = piece(context, phase.done, phase.total);
+        buffer_stamp(&context->buffer, transfer.bytes, start_ns + phase.done);
+        step = move_transfer(context, &transfer, &phase, &elapsed_ns, fault);
+        if (step != STEP_OK) {
             /* A scratch file that takes no direct write is no target, rather than a broken one. */
-            if (step == SWEEP_FAILED && (fault->errnum == EINVAL || fault->errnum == EOPNOTSUPP))
+            if (step == STEP_FAILED && (fault->errnum == EINVAL || fault->errnum == EOPNOTSUPP))
                 fault->code = FAULT_TARGET;
             return step;
         }
         phase.done += transfer.bytes;
     }
-    sweep_aside(sweep, sync_data, &sync, &phase);
+    move_run_with_ticks(context, sync_data, &sync, &phase);
     if (sync.errnum)
         return fault_set(fault, FAULT_IO, "fill", sync.errnum, "%s: fdatasync: %s",
-                         sweep->target.path, strerror(sync.errnum));
-    sweep->fill_bytes = phase.total;
-    sweep->fill_ns = clock_now_ns() - start_ns;
-    return SWEEP_ON;
+                         context->target.path, strerror(sync.errnum));
+    context->fill_bytes = phase.total;
+    context->fill_ns = clock_now_ns() - start_ns;
+    return STEP_OK;
 }
 
 struct zero_work {
@@ -182,56 +184,56 @@ static void zero_range(void *argument)
 }
 
 /* For a device without BLKZEROOUT, or with one that fails. */
-static enum sweep_step write_zeros(struct sweep *sweep, struct sweep_phase *phase,
-                                   struct fault *fault)
+static enum step_result write_zeros(struct context *context, struct phase *phase,
+                                    struct fault *fault)
 {
-    struct transfer transfer = make_transfer(sweep, true);
+    struct transfer transfer = make_transfer(context, true);
     uint64_t elapsed_ns;
 
-    memset(sweep->buffer.data, 0, (size_t)sweep->buffer.bytes);
-    sweep->buffer.noise = false;
-    if (team_prepare(sweep->team, 1, DEPTH, fault) < 0)
-        return SWEEP_FAILED;
+    memset(context->buffer.data, 0, (size_t)context->buffer.bytes);
+    context->buffer.noise = false;
+    if (team_prepare(context->team, 1, DEPTH, fault) < 0)
+        return STEP_FAILED;
     while (phase->done < phase->total) {
-        enum sweep_step step;
+        enum step_result step;
 
-        transfer.file_offset = sweep->target.offset + phase->done;
-        transfer.bytes = piece(sweep, phase->done, phase->total);
-        step = sweep_move(sweep, &transfer, phase, &elapsed_ns, fault);
-        if (step != SWEEP_ON)
+        transfer.file_offset = context->target.offset + phase->done;
+        transfer.bytes = piece(context, phase->done, phase->total);
+        step = move_transfer(context, &transfer, phase, &elapsed_ns, fault);
+        if (step != STEP_OK)
             return step;
         phase->done += transfer.bytes;
     }
-    return SWEEP_ON;
+    return STEP_OK;
 }
 
-enum sweep_step blank_zero(struct sweep *sweep, struct fault *fault)
+enum step_result blank_zero(struct context *context, struct fault *fault)
 {
-    struct sweep_phase phase = {.name = "zero", .total = sweep->target.span};
-    struct zero_work zero = {.fd = sweep->target.fd};
-    struct sync_work sync = {.fd = sweep->target.fd};
+    struct phase phase = {.name = "zero", .total = context->target.span};
+    struct zero_work zero = {.fd = context->target.fd};
+    struct sync_work sync = {.fd = context->target.fd};
 
-    if (!sweep->device_dirty)
-        return SWEEP_ON;
-    if (blank_alone(sweep, fault) != SWEEP_ON)
-        return SWEEP_FAILED;
-    sweep->device_dirty = false;
+    if (!context->device_dirty)
+        return STEP_OK;
+    if (blank_alone(context, fault) != STEP_OK)
+        return STEP_FAILED;
+    context->device_dirty = false;
     while (phase.done < phase.total) {
-        zero.range[0] = sweep->target.offset + phase.done;
+        zero.range[0] = context->target.offset + phase.done;
         zero.range[1] =
             phase.total - phase.done < ZERO_BYTES ? phase.total - phase.done : ZERO_BYTES;
-        sweep_aside(sweep, zero_range, &zero, &phase);
+        move_run_with_ticks(context, zero_range, &zero, &phase);
         if (zero.errnum) {
-            if (write_zeros(sweep, &phase, fault) != SWEEP_ON)
-                return SWEEP_FAILED;
+            if (write_zeros(context, &phase, fault) != STEP_OK)
+                return STEP_FAILED;
             break;
         }
-        sweep->bytes_written += zero.range[1];
+        context->bytes_written += zero.range[1];
         phase.done += zero.range[1];
     }
-    sweep_aside(sweep, sync_data, &sync, &phase);
+    move_run_with_ticks(context, sync_data, &sync, &phase);
     if (sync.errnum)
         return fault_set(fault, FAULT_IO, "zero", sync.errnum, "%s: fdatasync: %s",
-                         sweep->target.path, strerror(sync.errnum));
-    return SWEEP_ON;
+                         context->target.path, strerror(sync.errnum));
+    return STEP_OK;
 }
