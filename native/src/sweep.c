@@ -94,10 +94,10 @@ static enum step_result set_up(struct context *context, struct fault *fault)
         (void)fprintf(stderr, "aio-sweep: %s; going on without\n", context->cache.reason);
 
     if (target_is_written_device(target, options))
-        step = blank_check(context, fault);
+        step = prepare_check_blank(context, fault);
     if (step == STEP_OK &&
         (target->kind == TARGET_SCRATCH || target_is_written_device(target, options)))
-        step = blank_fill(context, fault);
+        step = prepare_fill(context, fault);
     if (step == STEP_OK)
         step = probe_counters(context, fault);
     return step;
@@ -238,7 +238,7 @@ static int finish(struct context *context, enum step_result step, struct fault *
     struct fault zero_fault = {0};
     int code;
 
-    if (blank_zero(context, &zero_fault) != STEP_OK) {
+    if (prepare_zero(context, &zero_fault) != STEP_OK) {
         if (step == STEP_FAILED) {
             (void)fprintf(stderr, "aio-sweep: and the span could not be zeroed: %s\n",
                           zero_fault.message);

@@ -10,16 +10,16 @@ int main(void)
 
     if (!data)
         abort();
-    CHECK(blank_first_nonzero(data, BYTES) == BYTES);
-    CHECK(blank_first_nonzero(data, 1) == 1);
-    CHECK(blank_first_nonzero(data, 0) == 0);
+    CHECK(prepare_first_nonzero(data, BYTES) == BYTES);
+    CHECK(prepare_first_nonzero(data, 1) == 1);
+    CHECK(prepare_first_nonzero(data, 0) == 0);
     for (uint64_t at = 0; at < BYTES; at += 1 + at / 3) {
         data[at] = (char)0x80;
-        CHECK(blank_first_nonzero(data, BYTES) == at);
+        CHECK(prepare_first_nonzero(data, BYTES) == at);
         data[at] = 0;
     }
     memset(data, 1, BYTES);
-    CHECK(blank_first_nonzero(data, BYTES) == 0);
+    CHECK(prepare_first_nonzero(data, BYTES) == 0);
     free(data);
     return check_result();
 }

@@ -34,7 +34,8 @@ static void forget(void *argument)
     work->dropped = pagecache_forget(&work->context->cache, work->span, work->write, work->drop);
 }
 
-/* Gets the span out of the page cache. A sync can take minutes on a busy machine, so it runs with ticks. */
+/* Gets the span out of the page cache. A sync can take minutes on a busy machine, so it runs with
+ * ticks. */
 static void prepare_cache(struct context *context, const struct request *request,
                           const struct phase *phase, struct point *point)
 {
@@ -101,7 +102,7 @@ static enum step_result move_all(struct context *context, const struct request *
         enum step_result step;
         uint64_t elapsed_ns;
 
-        if (request->write && blank_alone(context, fault) != STEP_OK)
+        if (request->write && prepare_check_exclusive(context, fault) != STEP_OK)
             return STEP_FAILED;
         if (context->cursor > context->target.span - transfer.bytes)
             context->cursor = 0;

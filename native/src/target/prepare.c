@@ -15,7 +15,7 @@
 #define DEPTH       16         /* of BLOCK_BYTES; enough for any one drive to be at full speed */
 #define ZERO_BYTES  (16 * MIB) /* of one ioctl */
 
-uint64_t blank_first_nonzero(const char *data, uint64_t bytes)
+uint64_t prepare_first_nonzero(const char *data, uint64_t bytes)
 {
     /* memcmp with itself, shifted by one, is the fastest test for "all the same" that libc has. */
     if (bytes == 0 || (data[0] == 0 && memcmp(data, data + 1, (size_t)bytes - 1) == 0))
@@ -71,7 +71,7 @@ static enum step_result check_range(struct context *context, uint64_t start, uin
         if (step != STEP_OK)
             return step;
         phase->done += transfer.bytes;
-        nonzero = blank_first_nonzero(transfer.buffer, transfer.bytes);
+        nonzero = prepare_first_nonzero(transfer.buffer, transfer.bytes);
         if (nonzero < transfer.bytes)
             return fault_set(fault, FAULT_BUSY, "check", 0,
                              "%s: not blank, the byte at offset %" PRIu64
@@ -82,7 +82,7 @@ static enum step_result check_range(struct context *context, uint64_t start, uin
     return STEP_OK;
 }
 
-enum step_result blank_alone(struct context *context, struct fault *fault)
+enum step_result prepare_check_exclusive(struct context *context, struct fault *fault)
 {
     struct counters_reading now;
     uint64_t theirs;
@@ -101,7 +101,7 @@ enum step_result blank_alone(struct context *context, struct fault *fault)
                      context->target.path, theirs);
 }
 
-enum step_result blank_check(struct context *context, struct fault *fault)
+enum step_result prepare_check_blank(struct context *context, struct fault *fault)
 {
     const struct target *target = &context->target;
     uint64_t size = target->device_bytes, edge = size < MIB ? size : MIB;
@@ -133,7 +133,7 @@ static void sync_data(void *argument)
     work->errnum = fdatasync(work->fd) < 0 ? errno : 0;
 }
 
-enum step_result blank_fill(struct context *context, struct fault *fault)
+enum step_result prepare_fill(struct context *context, struct fault *fault)
 {
     struct phase phase = {.name = "fill", .total = context->target.span, .stop_on_signal = true};
     uint64_t start_ns = clock_now_ns(), start = context->target.offset, elapsed_ns;
@@ -148,7 +148,7 @@ enum step_result blank_fill(struct context *context, struct fault *fault)
     while (phase.done < phase.total) {
         enum step_result step;
 
-        if (blank_alone(context, fault) != STEP_OK)
+        if (prepare_check_exclusive(context, fault) != STEP_OK)
             return STEP_FAILED;
         transfer.file_offset = start + phase.done;
         transfer.bytes = piece(context, phase.done, phase.total);
@@ -207,7 +207,7 @@ static enum step_result write_zeros(struct context *context, struct phase *phase
     return STEP_OK;
 }
 
-enum step_result blank_zero(struct context *context, struct fault *fault)
+enum step_result prepare_zero(struct context *context, struct fault *fault)
 {
     struct phase phase = {.name = "zero", .total = context->target.span};
     struct zero_work zero = {.fd = context->target.fd};
@@ -215,7 +215,7 @@ enum step_result blank_zero(struct context *context, struct fault *fault)
 
     if (!context->device_dirty)
         return STEP_OK;
-    if (blank_alone(context, fault) != STEP_OK)
+    if (prepare_check_exclusive(context, fault) != STEP_OK)
         return STEP_FAILED;
     context->device_dirty = false;
     while (phase.done < phase.total) {
