@@ -58,7 +58,7 @@ static enum step_result probe_counters(struct context *context, struct fault *fa
         return STEP_OK;
     if (team_prepare(context->team, 1, 1, fault) < 0)
         return STEP_FAILED;
-    context->buffer.noise = false;
+    context->buffer.random = false;
     step = move_transfer(context, &transfer, &phase, &elapsed_ns, fault);
     if (step != STEP_OK)
         return step;
@@ -247,7 +247,7 @@ static int finish(struct context *context, enum step_result step, struct fault *
             *fault = zero_fault;
         }
     }
-    team_dissolve(context->team);
+    team_destroy(context->team);
     target_close(&context->target);
     pagecache_close(&context->cache);
     counters_close(&context->counters);

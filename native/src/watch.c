@@ -51,7 +51,7 @@ static bool tick_due(struct watch *watch, uint64_t now_ns)
     return true;
 }
 
-enum watch_event watch_wait(struct watch *watch, int fd, bool ticking, bool heed)
+enum watch_event watch_wait(struct watch *watch, int fd, bool ticking, bool stop_on_signal)
 {
     for (;;) {
         struct pollfd fds[2] = {{.fd = fd, .events = POLLIN},
@@ -61,8 +61,8 @@ enum watch_event watch_wait(struct watch *watch, int fd, bool ticking, bool heed
         int r;
 
         /* Before waiting, not only after: the signal may have been taken in a wait that did not
-         * heed it. */
-        if (heed && watch->stopped)
+         * stop_on_signal it. */
+        if (stop_on_signal && watch->stopped)
             return WATCH_STOPPED;
         if (watch->next_tick_ns > now_ns) {
             timeout.tv_sec = (time_t)((watch->next_tick_ns - now_ns) / NS_PER_S);
@@ -73,7 +73,7 @@ enum watch_event watch_wait(struct watch *watch, int fd, bool ticking, bool heed
             take_signals(watch);
         if (r > 0 && fds[0].revents)
             return WATCH_READY;
-        if (ticking && !(heed && watch->stopped) && tick_due(watch, clock_now_ns()))
+        if (ticking && !(stop_on_signal && watch->stopped) && tick_due(watch, clock_now_ns()))
             return WATCH_TICK;
     }
 }

@@ -23,9 +23,9 @@ enum watch_event { WATCH_READY, WATCH_STOPPED, WATCH_TICK };
 
 /*
  * Waits until fd is readable (it comes first if several are true), a signal has come, or, with
- * `ticking`, a tick is due; the next one is then a second away. With !heed signals are noted in
- * watch->stopped and the wait goes on.
+ * `ticking`, a tick is due; the next one is then a second away. With !stop_on_signal signals are
+ * noted in watch->stopped and the wait goes on.
  */
-enum watch_event watch_wait(struct watch *watch, int fd, bool ticking, bool heed);
+enum watch_event watch_wait(struct watch *watch, int fd, bool ticking, bool stop_on_signal);
 
 #endif

@@ -34,11 +34,11 @@ static atomic_int submit_calls, setup_calls;
 
 int __real_io_setup(int depth, io_context_t *context);
 int __real_io_submit(io_context_t context, long count, struct iocb *iocbs[]);
-int __real_io_getevents(io_context_t context, long least, long count, struct io_event *events,
+int __real_io_getevents(io_context_t context, long min_events, long count, struct io_event *events,
                         struct timespec *timeout);
 int __wrap_io_setup(int depth, io_context_t *context);
 int __wrap_io_submit(io_context_t context, long count, struct iocb *iocbs[]);
-int __wrap_io_getevents(io_context_t context, long least, long count, struct io_event *events,
+int __wrap_io_getevents(io_context_t context, long min_events, long count, struct io_event *events,
                         struct timespec *timeout);
 
 static int strikes(enum fault_kind kind)
@@ -77,14 +77,14 @@ int __wrap_io_submit(io_context_t context, long count, struct iocb *iocbs[])
     return __real_io_submit(context, count, iocbs);
 }
 
-int __wrap_io_getevents(io_context_t context, long least, long count, struct io_event *events,
+int __wrap_io_getevents(io_context_t context, long min_events, long count, struct io_event *events,
                         struct timespec *timeout)
 {
     int n;
 
     if (strikes(REAP_ERROR))
         return (int)injected.value;
-    n = __real_io_getevents(context, least, count, events, timeout);
+    n = __real_io_getevents(context, min_events, count, events, timeout);
     for (int i = 0; i < n; i++) {
         if (strikes(RESULT))
             events[i].res = (unsigned long)injected.value;

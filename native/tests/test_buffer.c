@@ -40,7 +40,7 @@ int main(void)
     if (!before)
         abort();
     CHECK(buffer_open(&buffer, BYTES, &fault) == 0);
-    CHECK(buffer.bytes == BYTES && buffer.huge_bytes <= BYTES && buffer.noise);
+    CHECK(buffer.bytes == BYTES && buffer.huge_bytes <= BYTES && buffer.random);
     CHECK((uintptr_t)buffer.data % (2U << 20) == 0);
     is_noise(&buffer);
     memcpy(before, buffer.data, BYTES);

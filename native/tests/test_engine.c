@@ -34,7 +34,7 @@ static struct engine *make_engine(unsigned depth)
         (void)fprintf(stderr, "io_setup does not work here\n");
         exit(CHECK_SKIP);
     }
-    engine_set_again_limit(engine, 50000000);
+    engine_set_eagain_limit(engine, 50000000);
     return engine;
 }
 
@@ -46,15 +46,15 @@ static void inject(enum fault_kind kind, long value, int after, int times)
     injected.times = times;
 }
 
-/* One share with a fault armed; the tally is the caller's to look at. */
-static struct engine_tally *run(struct engine *engine, const struct engine_job *job)
+/* One share with a fault armed; the stats is the caller's to look at. */
+static struct engine_stats *run(struct engine *engine, const struct engine_job *job)
 {
-    static struct engine_tally tally;
+    static struct engine_stats stats;
 
-    memset(&tally, 0, sizeof(tally));
-    engine_run(engine, job, &tally);
+    memset(&stats, 0, sizeof(stats));
+    engine_run(engine, job, &stats);
     inject(NO_FAULT, 0, 0, 0);
-    return &tally;
+    return &stats;
 }
 
 static const struct {
@@ -62,21 +62,21 @@ static const struct {
     enum fault_kind kind;
     long value;
     int after, times;
-    enum engine_trouble trouble;
+    enum engine_error error;
     int errnum;
 } table[] = {
-    {"partial submit", SUBMIT_PARTIAL, 0, 0, 1, ENGINE_FINE, 0},
-    {"always partial submit", SUBMIT_PARTIAL, 0, 0, -1, ENGINE_FINE, 0},
-    {"submit takes nothing once", SUBMIT_ERROR, 0, 1, 1, ENGINE_FINE, 0},
-    {"submit EAGAIN at first", SUBMIT_ERROR, -EAGAIN, 0, 1, ENGINE_FINE, 0},
-    {"submit EAGAIN while busy", SUBMIT_ERROR, -EAGAIN, 2, 3, ENGINE_FINE, 0},
-    {"submit EAGAIN for ever", SUBMIT_ERROR, -EAGAIN, 0, -1, ENGINE_AGAIN, EAGAIN},
-    {"submit EAGAIN for ever, later", SUBMIT_ERROR, -EAGAIN, 3, -1, ENGINE_AGAIN, EAGAIN},
-    {"submit EINTR", SUBMIT_ERROR, -EINTR, 1, 5, ENGINE_FINE, 0},
+    {"partial submit", SUBMIT_PARTIAL, 0, 0, 1, ENGINE_OK, 0},
+    {"always partial submit", SUBMIT_PARTIAL, 0, 0, -1, ENGINE_OK, 0},
+    {"submit takes nothing once", SUBMIT_ERROR, 0, 1, 1, ENGINE_OK, 0},
+    {"submit EAGAIN at first", SUBMIT_ERROR, -EAGAIN, 0, 1, ENGINE_OK, 0},
+    {"submit EAGAIN while busy", SUBMIT_ERROR, -EAGAIN, 2, 3, ENGINE_OK, 0},
+    {"submit EAGAIN for ever", SUBMIT_ERROR, -EAGAIN, 0, -1, ENGINE_EAGAIN, EAGAIN},
+    {"submit EAGAIN for ever, later", SUBMIT_ERROR, -EAGAIN, 3, -1, ENGINE_EAGAIN, EAGAIN},
+    {"submit EINTR", SUBMIT_ERROR, -EINTR, 1, 5, ENGINE_OK, 0},
     {"submit ENODEV", SUBMIT_ERROR, -ENODEV, 1, 1, ENGINE_SUBMIT, ENODEV},
-    {"getevents EINTR", REAP_ERROR, -EINTR, 1, 5, ENGINE_FINE, 0},
+    {"getevents EINTR", REAP_ERROR, -EINTR, 1, 5, ENGINE_OK, 0},
     {"getevents EINVAL", REAP_ERROR, -EINVAL, 1, 1, ENGINE_GETEVENTS, EINVAL},
-    {"getevents times out", REAP_ERROR, 0, 1, 3, ENGINE_FINE, 0},
+    {"getevents times out", REAP_ERROR, 0, 1, 3, ENGINE_OK, 0},
     {"res EIO", RESULT, -EIO, 7, 1, ENGINE_FAILED, EIO},
     {"res ENODATA", RESULT, -ENODATA, 0, 1, ENGINE_FAILED, ENODATA},
     {"last res EIO", RESULT, -EIO, 63, 1, ENGINE_FAILED, EIO},
@@ -94,33 +94,33 @@ static void faults(void)
         for (int mode = 0; mode < 4; mode++) {
             struct engine *engine = make_engine(8);
             struct engine_job job = make_job(false);
-            struct engine_tally *tally;
+            struct engine_stats *stats;
             int failures = check_failures;
 
             job.overlap = mode & 1;
             job.single = mode & 2;
             inject(table[i].kind, table[i].value, table[i].after, table[i].times);
-            tally = run(engine, &job);
-            CHECK(tally->trouble == table[i].trouble);
-            CHECK(tally->errnum == table[i].errnum);
-            CHECK(tally->finish_ns > 0);
-            if (table[i].trouble == ENGINE_FINE) {
-                CHECK(tally->bytes == job.bytes && tally->requests == 64);
-                CHECK(tally->latency.count == 64);
+            stats = run(engine, &job);
+            CHECK(stats->error == table[i].error);
+            CHECK(stats->errnum == table[i].errnum);
+            CHECK(stats->finish_ns > 0);
+            if (table[i].error == ENGINE_OK) {
+                CHECK(stats->bytes == job.bytes && stats->requests == 64);
+                CHECK(stats->latency.count == 64);
             } else {
-                CHECK(tally->bytes < job.bytes);
+                CHECK(stats->bytes < job.bytes);
             }
-            if (table[i].trouble == ENGINE_FAILED || table[i].trouble == ENGINE_SHORT) {
-                CHECK(tally->length == 16384 && tally->offset % 16384 == 0);
-                CHECK(tally->offset < FILE_BYTES);
+            if (table[i].error == ENGINE_FAILED || table[i].error == ENGINE_SHORT) {
+                CHECK(stats->length == 16384 && stats->offset % 16384 == 0);
+                CHECK(stats->offset < FILE_BYTES);
             }
-            if (table[i].trouble == ENGINE_SHORT)
-                CHECK(tally->moved == (uint64_t)table[i].value);
+            if (table[i].error == ENGINE_SHORT)
+                CHECK(stats->moved == (uint64_t)table[i].value);
             /* Nothing is left in flight: the same engine works again, unless its context had to go.
              */
-            tally = run(engine, &job);
-            CHECK(tally->trouble ==
-                  (table[i].trouble == ENGINE_GETEVENTS ? ENGINE_GETEVENTS : ENGINE_FINE));
+            stats = run(engine, &job);
+            CHECK(stats->error ==
+                  (table[i].error == ENGINE_GETEVENTS ? ENGINE_GETEVENTS : ENGINE_OK));
             if (failures != check_failures)
                 (void)fprintf(stderr, "  in \"%s\", mode %d\n", table[i].name, mode);
             engine_destroy(engine);
@@ -144,14 +144,14 @@ static void refused(void)
 {
     struct engine *engine = make_engine(4);
     struct engine_job job = make_job(true);
-    struct engine_tally *tally;
+    struct engine_stats *stats;
     int before = atomic_load(&submit_calls);
 
     job.allow_write = false;
-    tally = run(engine, &job);
-    CHECK(tally->trouble == ENGINE_REFUSED && tally->errnum == EPERM);
+    stats = run(engine, &job);
+    CHECK(stats->error == ENGINE_REFUSED && stats->errnum == EPERM);
     CHECK(atomic_load(&submit_calls) == before);
-    CHECK(tally->requests == 0 && tally->submits == 0);
+    CHECK(stats->requests == 0 && stats->submits == 0);
     engine_destroy(engine);
 }
 
@@ -159,11 +159,11 @@ static void halted(void)
 {
     struct engine *engine = make_engine(4);
     struct engine_job job = make_job(false);
-    struct engine_tally *tally;
+    struct engine_stats *stats;
 
     atomic_store(&halt, true);
-    tally = run(engine, &job);
-    CHECK(tally->trouble == ENGINE_FINE && tally->bytes == 0);
+    stats = run(engine, &job);
+    CHECK(stats->error == ENGINE_OK && stats->bytes == 0);
     atomic_store(&halt, false);
     engine_destroy(engine);
 }
@@ -174,19 +174,19 @@ static void calls(void)
     for (int mode = 0; mode < 4; mode++) {
         struct engine *engine = make_engine(8);
         struct engine_job job = make_job(false);
-        struct engine_tally *tally;
+        struct engine_stats *stats;
 
         job.overlap = mode & 1;
         job.single = mode & 2;
-        tally = run(engine, &job);
+        stats = run(engine, &job);
         if (job.single)
-            CHECK(tally->submits == 64);
+            CHECK(stats->submits == 64);
         else if (!job.overlap)
-            CHECK(tally->submits == 8);
+            CHECK(stats->submits == 8);
         else
-            CHECK(tally->submits >= 8 && tally->submits <= 57);
+            CHECK(stats->submits >= 8 && stats->submits <= 57);
         if (!job.overlap)
-            CHECK(tally->reaps == 8);
+            CHECK(stats->reaps == 8);
         engine_destroy(engine);
     }
 }

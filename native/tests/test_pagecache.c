@@ -67,9 +67,9 @@ static void dropping(int fd)
     pagecache_open(&cache, DROP_AUTO, path, &span);
     CHECK(cache.drop_fd >= 0 && cache.reason[0] == '\0');
     CHECK(cache.residency != RESIDENCY_NONE);
-    CHECK(!pagecache_forget(&cache, &span, false, false));
+    CHECK(!pagecache_evict(&cache, &span, false, false));
     CHECK(!cache.dropped_for[0]);
-    CHECK(pagecache_forget(&cache, &span, false, true));
+    CHECK(pagecache_evict(&cache, &span, false, true));
     CHECK(cache.dropped_for[0] && !cache.dropped_for[1]);
     CHECK(pread(drop_fd, got, sizeof(got) - 1, 0) == 1);
     CHECK_TEXT(got, "1");
@@ -80,7 +80,7 @@ static void dropping(int fd)
 
     pagecache_open(&cache, DROP_AUTO, "/nowhere/drop_caches", &span);
     CHECK(cache.drop_fd < 0 && strstr(cache.reason, "/nowhere/drop_caches"));
-    CHECK(!pagecache_forget(&cache, &span, false, true));
+    CHECK(!pagecache_evict(&cache, &span, false, true));
     pagecache_close(&cache);
 }
 

@@ -27,7 +27,7 @@ static struct transfer make_transfer(bool write, unsigned threads, unsigned dept
 static uint64_t go(struct team *team, const struct transfer *transfer)
 {
     struct pollfd poll_fd = {.fd = team_done_fd(team), .events = POLLIN};
-    uint64_t finish_ns = 0, start_ns = team_release(team, transfer);
+    uint64_t finish_ns = 0, start_ns = team_start(team, transfer);
 
     do
         CHECK(poll(&poll_fd, 1, 20000) == 1);
@@ -48,7 +48,7 @@ static void places(struct team *team)
     for (size_t i = 0; i < 6; i++) {
         for (int mode = 0; mode < 4; mode++) {
             struct transfer transfer = make_transfer(true, counts[i], 4);
-            struct engine_tally sum;
+            struct engine_stats sum;
 
             transfer.overlap = mode & 1;
             transfer.single = mode & 2;
@@ -58,7 +58,7 @@ static void places(struct team *team)
             memcpy(copy, buffer, BYTES);
             CHECK(team_prepare(team, counts[i], 4, &fault) == 0);
             (void)go(team, &transfer);
-            CHECK(team_progress(team) == BYTES && !team_trouble(team));
+            CHECK(team_progress(team) == BYTES && !team_error(team));
             memset(buffer, 0, BYTES);
             CHECK(pread(fd, buffer, BYTES, (off_t)transfer.file_offset) == BYTES);
             CHECK(memcmp(copy, buffer, BYTES) == 0);
@@ -86,10 +86,10 @@ static void one_fails(struct team *team)
     injected.kind = SUBMIT_ERROR;
     (void)go(team, &transfer);
     injected.kind = NO_FAULT;
-    CHECK(team_trouble(team) && team_trouble(team)->errnum == ENODEV);
+    CHECK(team_error(team) && team_error(team)->errnum == ENODEV);
     CHECK(team_prepare(team, 8, 4, &fault) == 0);
     (void)go(team, &transfer);
-    CHECK(!team_trouble(team) && team_progress(team) == BYTES);
+    CHECK(!team_error(team) && team_progress(team) == BYTES);
 }
 
 static void refused(struct team *team)
@@ -101,7 +101,7 @@ static void refused(struct team *team)
     transfer.allow_write = false;
     CHECK(team_prepare(team, 4, 4, &fault) == 0);
     (void)go(team, &transfer);
-    CHECK(team_trouble(team) && team_trouble(team)->trouble == ENGINE_REFUSED);
+    CHECK(team_error(team) && team_error(team)->error == ENGINE_REFUSED);
     CHECK(atomic_load(&submit_calls) == before);
 }
 
@@ -117,7 +117,7 @@ static void setup_fails(struct team *team)
     injected.kind = SETUP_ERROR;
     CHECK(team_prepare(team, 2, 77, &fault) == 0);
     (void)go(team, &transfer);
-    CHECK(!team_trouble(team));
+    CHECK(!team_error(team));
     injected.times = -1;
     CHECK(team_prepare(team, 2, 78, &fault) < 0);
     injected.kind = NO_FAULT;
@@ -161,7 +161,7 @@ int main(void)
     refused(team);
     setup_fails(team);
     contexts(team);
-    team_dissolve(team);
+    team_destroy(team);
     free(buffer);
     (void)close(fd);
     return check_result();

@@ -146,7 +146,7 @@ void buffer_fill(struct buffer *buffer, uint64_t seed)
 
     for (uint64_t i = 0; i < words; i++)
         data[i] = mix(base + i);
-    buffer->noise = true;
+    buffer->random = true;
 }
 
 void buffer_stamp(struct buffer *buffer, uint64_t bytes, uint64_t seed)

@@ -20,7 +20,7 @@ struct buffer {
     const char *backing; /* "hugetlb", "thp" or "pages" */
     uint64_t huge_bytes; /* really on huge pages, by /proc/self/smaps */
     bool locked;
-    bool noise; /* still holds what buffer_fill() left: nothing has been read into it */
+    bool random; /* still holds what buffer_fill() left: nothing has been read into it */
     void *map;
     size_t map_bytes;
 };

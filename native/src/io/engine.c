@@ -16,7 +16,7 @@ struct slot {
 struct engine {
     io_context_t context; /* NULL once it had to be destroyed after a failed io_getevents */
     unsigned depth;
-    uint64_t again_limit_ns;
+    uint64_t eagain_limit_ns;
     struct slot *slots;
     struct slot **idle;  /* a stack of the slots that are not in use */
     struct iocb **ready; /* prepared, not yet accepted by the kernel */
@@ -27,12 +27,12 @@ struct engine {
 struct run {
     struct engine *engine;
     const struct engine_job *job;
-    struct engine_tally *tally;
-    uint64_t next;   /* first byte of the share that has no request yet */
-    uint64_t now_ns; /* the last time the clock was read */
-    uint64_t
-        again_ns; /* since when io_submit has said EAGAIN with nothing in flight; 0: it does not */
-    uint64_t completed; /* bytes */
+    struct engine_stats *stats;
+    uint64_t next;            /* first byte of the share that has no request yet */
+    uint64_t now_ns;          /* the last time the clock was read */
+    uint64_t eagain_since_ns; /* since when io_submit has said EAGAIN with nothing in flight; 0: it
+                                 does not */
+    uint64_t completed;       /* bytes */
     unsigned idle, ready, in_flight;
 };
 
@@ -44,7 +44,7 @@ int engine_create(unsigned depth, struct engine **ret)
     if (!engine)
         return -ENOMEM;
     engine->depth = depth;
-    engine->again_limit_ns = ENGINE_AGAIN_LIMIT_NS;
+    engine->eagain_limit_ns = ENGINE_EAGAIN_LIMIT_NS;
     engine->slots = calloc(depth, sizeof(*engine->slots));
     engine->idle = calloc(depth, sizeof(struct slot *));
     engine->ready = calloc(depth, sizeof(struct iocb *));
@@ -80,29 +80,29 @@ unsigned engine_depth(const struct engine *engine)
     return engine->depth;
 }
 
-void engine_set_again_limit(struct engine *engine, uint64_t limit_ns)
+void engine_set_eagain_limit(struct engine *engine, uint64_t limit_ns)
 {
-    engine->again_limit_ns = limit_ns;
+    engine->eagain_limit_ns = limit_ns;
 }
 
-static void trouble(struct run *run, enum engine_trouble what, int errnum, const struct iocb *iocb,
-                    uint64_t moved)
+static void set_error(struct run *run, enum engine_error what, int errnum, const struct iocb *iocb,
+                      uint64_t moved)
 {
-    struct engine_tally *tally = run->tally;
+    struct engine_stats *stats = run->stats;
 
-    if (tally->trouble != ENGINE_FINE)
+    if (stats->error != ENGINE_OK)
         return;
-    tally->trouble = what;
-    tally->errnum = errnum;
-    tally->offset = iocb ? (uint64_t)iocb->u.c.offset : 0;
-    tally->length = iocb ? iocb->u.c.nbytes : 0;
-    tally->moved = moved;
+    stats->error = what;
+    stats->errnum = errnum;
+    stats->offset = iocb ? (uint64_t)iocb->u.c.offset : 0;
+    stats->length = iocb ? iocb->u.c.nbytes : 0;
+    stats->moved = moved;
 }
 
 /* True when no more is to be submitted. */
-static bool leaving(const struct run *run)
+static bool stopping(const struct run *run)
 {
-    return run->tally->trouble != ENGINE_FINE ||
+    return run->stats->error != ENGINE_OK ||
            atomic_load_explicit(run->job->halt, memory_order_relaxed);
 }
 
@@ -137,10 +137,10 @@ static void back_off(struct run *run, const struct iocb *iocb)
     const struct timespec pause = {.tv_nsec = 1000000};
 
     run->now_ns = clock_now_ns();
-    if (run->again_ns == 0)
-        run->again_ns = run->now_ns;
-    if (run->now_ns - run->again_ns >= run->engine->again_limit_ns)
-        trouble(run, ENGINE_AGAIN, EAGAIN, iocb, 0);
+    if (run->eagain_since_ns == 0)
+        run->eagain_since_ns = run->now_ns;
+    if (run->now_ns - run->eagain_since_ns >= run->engine->eagain_limit_ns)
+        set_error(run, ENGINE_EAGAIN, EAGAIN, iocb, 0);
     else
         (void)nanosleep(&pause, NULL);
 }
@@ -153,7 +153,7 @@ static void submit(struct run *run)
     unsigned taken = 0;
 
     if (run->job->write && !run->job->allow_write) {
-        trouble(run, ENGINE_REFUSED, EPERM, engine->ready[0], 0);
+        set_error(run, ENGINE_REFUSED, EPERM, engine->ready[0], 0);
         return;
     }
     while (taken < run->ready) {
@@ -166,18 +166,18 @@ static void submit(struct run *run)
             run->now_ns = clock_now_ns();
             ((struct slot *)engine->ready[taken])->start_ns = run->now_ns;
         }
-        run->tally->submits++;
+        run->stats->submits++;
         r = io_submit(engine->context, (long)offered, engine->ready + taken);
         if (r > 0) {
             taken += (unsigned)r;
             run->in_flight += (unsigned)r;
-            run->again_ns = 0;
+            run->eagain_since_ns = 0;
             continue;
         }
-        if (r == -EINTR && !leaving(run))
+        if (r == -EINTR && !stopping(run))
             continue;
         if (r != 0 && r != -EAGAIN && r != -EINTR)
-            trouble(run, ENGINE_SUBMIT, -r, engine->ready[taken], 0);
+            set_error(run, ENGINE_SUBMIT, -r, engine->ready[taken], 0);
         else if (run->in_flight == 0)
             back_off(run, engine->ready[taken]);
         break;
@@ -194,33 +194,34 @@ static void complete(struct run *run, const struct io_event *event)
     long result = (long)event->res, second = (long)event->res2;
 
     if (result < 0)
-        trouble(run, ENGINE_FAILED, (int)-result, &slot->iocb, 0);
+        set_error(run, ENGINE_FAILED, (int)-result, &slot->iocb, 0);
     else if (second < 0)
-        trouble(run, ENGINE_FAILED, (int)-second, &slot->iocb, 0);
+        set_error(run, ENGINE_FAILED, (int)-second, &slot->iocb, 0);
     else if ((uint64_t)result != slot->iocb.u.c.nbytes)
-        trouble(run, ENGINE_SHORT, 0, &slot->iocb, (uint64_t)result);
+        set_error(run, ENGINE_SHORT, 0, &slot->iocb, (uint64_t)result);
     else
         run->completed += (uint64_t)result;
-    hist_add(&run->tally->latency, run->now_ns - slot->start_ns);
+    hist_add(&run->stats->latency, run->now_ns - slot->start_ns);
     run->engine->idle[run->idle++] = slot;
 }
 
-/* Waits for `least` completions, or REAP_TIMEOUT_NS, and takes what is there. */
-static void reap(struct run *run, unsigned least)
+/* Waits for `min_events` completions, or REAP_TIMEOUT_NS, and takes what is there. */
+static void reap(struct run *run, unsigned min_events)
 {
     struct engine *engine = run->engine;
     struct timespec timeout = {.tv_nsec = REAP_TIMEOUT_NS};
     int r;
 
-    run->tally->reaps++;
-    r = io_getevents(engine->context, (long)least, (long)run->in_flight, engine->events, &timeout);
+    run->stats->reaps++;
+    r = io_getevents(engine->context, (long)min_events, (long)run->in_flight, engine->events,
+                     &timeout);
     run->now_ns = clock_now_ns();
     if (r == -EINTR)
         return;
     if (r < 0) {
         /* The requests cannot be waited for one by one any more; io_destroy() waits for all of
          * them. */
-        trouble(run, ENGINE_GETEVENTS, -r, NULL, 0);
+        set_error(run, ENGINE_GETEVENTS, -r, NULL, 0);
         (void)io_destroy(engine->context);
         engine->context = NULL;
         run->in_flight = 0;
@@ -229,24 +230,24 @@ static void reap(struct run *run, unsigned least)
     for (int i = 0; i < r; i++)
         complete(run, &engine->events[i]);
     run->in_flight -= (unsigned)r;
-    run->tally->requests += (unsigned)r;
+    run->stats->requests += (unsigned)r;
     atomic_store_explicit(run->job->progress, run->completed, memory_order_relaxed);
 }
 
-void engine_run(struct engine *engine, const struct engine_job *job, struct engine_tally *tally)
+void engine_run(struct engine *engine, const struct engine_job *job, struct engine_stats *stats)
 {
     struct run run = {
-        .engine = engine, .job = job, .tally = tally, .next = job->position, .idle = engine->depth};
+        .engine = engine, .job = job, .stats = stats, .next = job->position, .idle = engine->depth};
 
     for (unsigned i = 0; i < engine->depth; i++)
         engine->idle[i] = &engine->slots[engine->depth - 1 - i];
-    tally->trouble = ENGINE_FINE;
+    stats->error = ENGINE_OK;
     run.now_ns = clock_now_ns();
     if (!engine->context)
-        trouble(&run, ENGINE_GETEVENTS, EINVAL, NULL, 0);
+        set_error(&run, ENGINE_GETEVENTS, EINVAL, NULL, 0);
 
     for (;;) {
-        if (leaving(&run)) {
+        if (stopping(&run)) {
             run.ready = 0;
         } else {
             if (job->overlap || (run.in_flight == 0 && run.ready == 0))
@@ -256,9 +257,9 @@ void engine_run(struct engine *engine, const struct engine_job *job, struct engi
         }
         if (run.in_flight > 0)
             reap(&run, job->overlap || run.ready > 0 ? 1 : run.in_flight);
-        else if (run.ready == 0 && (run.next == job->position + job->bytes || leaving(&run)))
+        else if (run.ready == 0 && (run.next == job->position + job->bytes || stopping(&run)))
             break;
     }
-    tally->bytes += run.completed;
-    tally->finish_ns = run.now_ns;
+    stats->bytes += run.completed;
+    stats->finish_ns = run.now_ns;
 }

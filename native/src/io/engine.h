@@ -17,7 +17,7 @@
 
 /* io_submit may say EAGAIN when the kernel is short of memory; after this long with nothing in
  * flight it is an error. */
-#define ENGINE_AGAIN_LIMIT_NS (10 * NS_PER_S)
+#define ENGINE_EAGAIN_LIMIT_NS (10 * NS_PER_S)
 
 struct engine;
 
@@ -38,11 +38,11 @@ struct engine_job {
     _Atomic uint64_t *progress; /* advanced by what has been completed */
 };
 
-enum engine_trouble {
-    ENGINE_FINE,
+enum engine_error {
+    ENGINE_OK,
     ENGINE_REFUSED,   /* a write without allow_write */
     ENGINE_SUBMIT,    /* io_submit failed with errnum */
-    ENGINE_AGAIN,     /* io_submit said EAGAIN for ENGINE_AGAIN_LIMIT_NS */
+    ENGINE_EAGAIN,    /* io_submit said EAGAIN for ENGINE_EAGAIN_LIMIT_NS */
     ENGINE_GETEVENTS, /* io_getevents failed with errnum */
     ENGINE_FAILED,    /* a request failed with errnum */
     ENGINE_SHORT, /* a request moved fewer bytes than it should, `moved`; 0 is what a removed drive
@@ -51,11 +51,11 @@ enum engine_trouble {
 
 /* What one run did; cumulative over runs until the owner clears it, but for finish_ns and the
  * trouble. */
-struct engine_tally {
+struct engine_stats {
     uint64_t requests, submits, reaps, bytes;
     uint64_t finish_ns; /* taken by the thread itself after its last reap */
     struct hist latency;
-    enum engine_trouble trouble; /* the first */
+    enum engine_error error; /* the first */
     int errnum;
     uint64_t offset, length, moved; /* of the request in trouble; offset in the target */
 };
@@ -68,13 +68,13 @@ int engine_create(unsigned depth, struct engine **ret);
 void engine_destroy(struct engine *engine);
 
 unsigned engine_depth(const struct engine *engine);
-void engine_set_again_limit(struct engine *engine, uint64_t limit_ns); /* for tests */
+void engine_set_eagain_limit(struct engine *engine, uint64_t limit_ns); /* for tests */
 
 /*
- * Moves the share. On return nothing is in flight, whatever happened; tally->trouble says whether
- * it went well, and a tally that grew by less than job->bytes without trouble means that it was
+ * Moves the share. On return nothing is in flight, whatever happened; stats->error says whether
+ * it went well, and a stats that grew by less than job->bytes without trouble means that it was
  * halted.
  */
-void engine_run(struct engine *engine, const struct engine_job *job, struct engine_tally *tally);
+void engine_run(struct engine *engine, const struct engine_job *job, struct engine_stats *stats);
 
 #endif

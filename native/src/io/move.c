@@ -46,37 +46,37 @@ static const char *meaning(int errnum)
     }
 }
 
-static int trouble_fault(const struct context *context, const struct transfer *transfer,
-                         const struct engine_tally *tally, struct fault *fault)
+static int engine_fault(const struct context *context, const struct transfer *transfer,
+                        const struct engine_stats *stats, struct fault *fault)
 {
     const char *path = context->target.path, *verb = transfer->write ? "write" : "read";
 
-    switch (tally->trouble) {
+    switch (stats->error) {
     case ENGINE_REFUSED:
         return fault_set(fault, FAULT_REQUEST, "io_submit", EPERM,
                          "%s: a write was refused: there is no --allow-write", path);
-    case ENGINE_AGAIN:
+    case ENGINE_EAGAIN:
         return fault_set(
             fault, FAULT_SYSTEM, "io_submit", EAGAIN,
             "%s: io_submit said EAGAIN for too long with nothing in flight: the kernel "
             "is short of memory",
             path);
     case ENGINE_GETEVENTS:
-        return fault_set(fault, FAULT_SYSTEM, "io_getevents", tally->errnum, "%s: io_getevents: %s",
-                         path, strerror(tally->errnum));
+        return fault_set(fault, FAULT_SYSTEM, "io_getevents", stats->errnum, "%s: io_getevents: %s",
+                         path, strerror(stats->errnum));
     case ENGINE_SUBMIT:
     case ENGINE_FAILED:
-        return fault_set(fault, FAULT_IO, tally->trouble == ENGINE_SUBMIT ? "io_submit" : verb,
-                         tally->errnum, "%s: %s of %" PRIu64 " bytes at offset %" PRIu64 ": %s: %s",
-                         path, verb, tally->length, tally->offset, fault_errno_name(tally->errnum),
-                         meaning(tally->errnum));
+        return fault_set(fault, FAULT_IO, stats->error == ENGINE_SUBMIT ? "io_submit" : verb,
+                         stats->errnum, "%s: %s of %" PRIu64 " bytes at offset %" PRIu64 ": %s: %s",
+                         path, verb, stats->length, stats->offset, fault_errno_name(stats->errnum),
+                         meaning(stats->errnum));
     case ENGINE_SHORT:
-    case ENGINE_FINE:
+    case ENGINE_OK:
     default:
         return fault_set(fault, FAULT_IO, verb, 0,
                          "%s: %s of %" PRIu64 " bytes at offset %" PRIu64 " moved %" PRIu64 "%s",
-                         path, verb, tally->length, tally->offset, tally->moved,
-                         tally->moved == 0
+                         path, verb, stats->length, stats->offset, stats->moved,
+                         stats->moved == 0
                              ? ": the device went away, or the file has been truncated"
                              : ": a short transfer");
     }
@@ -88,20 +88,20 @@ enum step_result move_transfer(struct context *context, const struct transfer *t
 {
     uint64_t *total = transfer->write ? &context->bytes_written : &context->bytes_read;
     uint64_t start_ns, finish_ns = 0, moved;
-    const struct engine_tally *trouble;
-    bool heed = phase->stop_on_signal;
+    const struct engine_stats *failed;
+    bool stop_on_signal = phase->stop_on_signal;
 
-    start_ns = team_release(context->team, transfer);
+    start_ns = team_start(context->team, transfer);
     for (;;) {
         enum watch_event event =
-            watch_wait(&context->watch, team_done_fd(context->team), true, heed);
+            watch_wait(&context->watch, team_done_fd(context->team), true, stop_on_signal);
 
         if (event == WATCH_READY) {
             if (team_collect(context->team, &finish_ns))
                 break;
         } else if (event == WATCH_STOPPED) {
             team_halt(context->team);
-            heed = false; /* once is enough; now wait for what is in flight */
+            stop_on_signal = false; /* once is enough; now wait for what is in flight */
         } else {
             write_tick(context, phase, phase->done + team_progress(context->team));
         }
@@ -109,9 +109,9 @@ enum step_result move_transfer(struct context *context, const struct transfer *t
     *ret_elapsed_ns = finish_ns - start_ns;
     moved = team_progress(context->team);
     *total += moved;
-    trouble = team_trouble(context->team);
-    if (trouble)
-        return trouble_fault(context, transfer, trouble, fault);
+    failed = team_error(context->team);
+    if (failed)
+        return engine_fault(context, transfer, failed, fault);
     return moved == transfer->bytes ? STEP_OK : STEP_STOPPED;
 }
 

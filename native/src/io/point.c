@@ -13,7 +13,7 @@ struct point {
     bool dropped, counted;
     uint64_t resident_bytes;
     struct counters_reading moved;
-    struct engine_tally tally;
+    struct engine_stats stats;
 };
 
 static uint64_t timeval_ns(struct timeval time)
@@ -21,17 +21,17 @@ static uint64_t timeval_ns(struct timeval time)
     return (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_usec * 1000;
 }
 
-struct forget_work {
+struct evict_work {
     struct context *context;
     const struct pagecache_span *span;
     bool write, drop, dropped;
 };
 
-static void forget(void *argument)
+static void evict(void *argument)
 {
-    struct forget_work *work = argument;
+    struct evict_work *work = argument;
 
-    work->dropped = pagecache_forget(&work->context->cache, work->span, work->write, work->drop);
+    work->dropped = pagecache_evict(&work->context->cache, work->span, work->write, work->drop);
 }
 
 /* Gets the span out of the page cache. A sync can take minutes on a busy machine, so it runs with
@@ -43,16 +43,16 @@ static void prepare_cache(struct context *context, const struct request *request
                                         .device = context->target.kind == TARGET_DEVICE,
                                         .offset = context->target.offset,
                                         .bytes = context->target.span};
-    struct forget_work work = {.context = context, .span = &span, .write = request->write};
+    struct evict_work work = {.context = context, .span = &span, .write = request->write};
 
     if (pagecache_resident(context->cache.residency, &span, &point->resident_bytes) < 0)
         point->resident_bytes = 0;
     work.drop = pagecache_wants_drop(&context->cache, request->write, request->drop_caches,
                                      point->resident_bytes);
     if (work.drop)
-        move_run_with_ticks(context, forget, &work, phase);
+        move_run_with_ticks(context, evict, &work, phase);
     else
-        forget(&work);
+        evict(&work);
     point->dropped = work.dropped;
 }
 
@@ -61,10 +61,10 @@ static void prepare_cache(struct context *context, const struct request *request
 static void prepare_buffer(struct context *context, const struct request *request)
 {
     if (!request->write) {
-        context->buffer.noise = false;
+        context->buffer.random = false;
         return;
     }
-    if (!context->buffer.noise)
+    if (!context->buffer.random)
         buffer_fill(&context->buffer, clock_now_ns());
     buffer_stamp(&context->buffer, request->transfer_bytes, clock_now_ns());
 }
@@ -144,14 +144,14 @@ static enum step_result measure(struct context *context, const struct request *r
     }
     point->cpu_user_ns = timeval_ns(usage_after.ru_utime) - timeval_ns(usage_before.ru_utime);
     point->cpu_system_ns = timeval_ns(usage_after.ru_stime) - timeval_ns(usage_before.ru_stime);
-    team_sum(context->team, &point->tally);
+    team_sum(context->team, &point->stats);
     return STEP_OK;
 }
 
 static void answer(struct context *context, const struct request *request, uint64_t received_ns,
                    const struct point *point)
 {
-    const struct engine_tally *tally = &point->tally;
+    const struct engine_stats *stats = &point->stats;
     uint64_t bytes = point->transfers * request->transfer_bytes;
     uint64_t moved = request->write ? point->moved.write_bytes : point->moved.read_bytes;
     struct emit *emit = &context->emit;
@@ -164,15 +164,15 @@ static void answer(struct context *context, const struct request *request, uint6
     emit_uint(emit, "bytes", bytes);
     emit_uint(emit, "elapsed_ns", point->elapsed_ns);
     emit_uint(emit, "wall_ns", clock_now_ns() - received_ns);
-    emit_uint(emit, "requests", tally->requests);
-    emit_uint(emit, "submits", tally->submits);
-    emit_uint(emit, "reaps", tally->reaps);
+    emit_uint(emit, "requests", stats->requests);
+    emit_uint(emit, "submits", stats->submits);
+    emit_uint(emit, "reaps", stats->reaps);
     emit_enter(emit, "latency_ns");
-    emit_uint(emit, "p50", hist_quantile(&tally->latency, 500));
-    emit_uint(emit, "p90", hist_quantile(&tally->latency, 900));
-    emit_uint(emit, "p99", hist_quantile(&tally->latency, 990));
-    emit_uint(emit, "p999", hist_quantile(&tally->latency, 999));
-    emit_uint(emit, "max", tally->latency.max);
+    emit_uint(emit, "p50", hist_quantile(&stats->latency, 500));
+    emit_uint(emit, "p90", hist_quantile(&stats->latency, 900));
+    emit_uint(emit, "p99", hist_quantile(&stats->latency, 990));
+    emit_uint(emit, "p999", hist_quantile(&stats->latency, 999));
+    emit_uint(emit, "max", stats->latency.max);
     emit_leave(emit);
     emit_uint(emit, "cpu_user_ns", point->cpu_user_ns);
     emit_uint(emit, "cpu_system_ns", point->cpu_system_ns);

@@ -7,7 +7,7 @@ int pool_take(struct pool *pool, unsigned depth, struct engine **ret)
     unsigned place = 0;
     int r;
 
-    for (unsigned i = 0; i < POOL_PLACES; i++) {
+    for (unsigned i = 0; i < POOL_SIZE; i++) {
         if (pool->engines[i] && engine_depth(pool->engines[i]) == depth) {
             place = i;
             goto out;
@@ -26,11 +26,11 @@ out:
     return 0;
 }
 
-bool pool_forget(struct pool *pool, unsigned keep)
+bool pool_trim(struct pool *pool, unsigned keep)
 {
     bool any = false;
 
-    for (unsigned i = 0; i < POOL_PLACES; i++) {
+    for (unsigned i = 0; i < POOL_SIZE; i++) {
         struct engine *engine = pool->engines[i];
 
         if (!engine || engine_depth(engine) == keep)

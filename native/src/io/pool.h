@@ -5,11 +5,11 @@
 
 #include "io/engine.h"
 
-#define POOL_PLACES 8 /* the default sweep has 5 depths */
+#define POOL_SIZE 8 /* the default sweep has 5 depths */
 
 struct pool {
-    struct engine *engines[POOL_PLACES];
-    uint64_t used[POOL_PLACES]; /* when each was taken last, by ->clock */
+    struct engine *engines[POOL_SIZE];
+    uint64_t used[POOL_SIZE]; /* when each was taken last, by ->clock */
     uint64_t clock;
 };
 
@@ -18,6 +18,6 @@ struct pool {
 int pool_take(struct pool *pool, unsigned depth, struct engine **ret);
 
 /* Destroys all but the engine of depth `keep` (0: all). True if there were any. */
-bool pool_forget(struct pool *pool, unsigned keep);
+bool pool_trim(struct pool *pool, unsigned keep);
 
 #endif

@@ -14,10 +14,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define MAX_MEMBERS 64
+#define MAX_WORKERS 64
 #define STACK_BYTES (256 * 1024)
 
-struct member {
+struct worker {
     /* Bumped to let this thread go. A word of its own in a cache line of its own: a transfer of 2
      * threads wakes 2. */
     _Alignas(64) _Atomic uint32_t go;
@@ -28,11 +28,11 @@ struct member {
     struct engine *engine; /* of the pool, for this transfer */
     struct engine_job job;
     _Alignas(64) _Atomic uint64_t progress;
-    struct engine_tally tally;
+    struct engine_stats stats;
 };
 
 struct team {
-    struct member *members[MAX_MEMBERS];
+    struct worker *workers[MAX_WORKERS];
     unsigned created, active;
     int done_fd;
     atomic_bool halt;
@@ -51,34 +51,34 @@ static void futex_wake(_Atomic uint32_t *word)
 
 static void *work(void *argument)
 {
-    struct member *member = argument;
-    struct team *team = member->team;
+    struct worker *worker = argument;
+    struct team *team = worker->team;
     uint32_t seen = 0;
 
     for (;;) {
         uint32_t go;
 
-        while ((go = atomic_load_explicit(&member->go, memory_order_acquire)) == seen)
-            futex_wait(&member->go, seen);
+        while ((go = atomic_load_explicit(&worker->go, memory_order_acquire)) == seen)
+            futex_wait(&worker->go, seen);
         seen = go;
-        if (member->quit)
+        if (worker->quit)
             break;
-        engine_run(member->engine, &member->job, &member->tally);
-        if (member->tally.trouble != ENGINE_FINE)
+        engine_run(worker->engine, &worker->job, &worker->stats);
+        if (worker->stats.error != ENGINE_OK)
             atomic_store(&team->halt, true);
         if (atomic_fetch_sub(&team->remaining, 1) == 1)
             (void)eventfd_write(team->done_fd, 1);
     }
     /* Here, not in the caller: each io_destroy() waits for a grace period, and those of many
      * threads pass together. */
-    (void)pool_forget(&member->pool, 0);
+    (void)pool_trim(&worker->pool, 0);
     return NULL;
 }
 
-static void wake(struct member *member)
+static void wake(struct worker *worker)
 {
-    (void)atomic_fetch_add_explicit(&member->go, 1, memory_order_release);
-    futex_wake(&member->go);
+    (void)atomic_fetch_add_explicit(&worker->go, 1, memory_order_release);
+    futex_wake(&worker->go);
 }
 
 int team_create(struct team **ret, struct fault *fault)
@@ -99,46 +99,46 @@ int team_create(struct team **ret, struct fault *fault)
     return 0;
 }
 
-void team_dissolve(struct team *team)
+void team_destroy(struct team *team)
 {
     if (!team)
         return;
     for (unsigned i = 0; i < team->created; i++) {
-        team->members[i]->quit = true;
-        wake(team->members[i]);
+        team->workers[i]->quit = true;
+        wake(team->workers[i]);
     }
     for (unsigned i = 0; i < team->created; i++) {
-        (void)pthread_join(team->members[i]->thread, NULL);
-        free(team->members[i]);
+        (void)pthread_join(team->workers[i]->thread, NULL);
+        free(team->workers[i]);
     }
     (void)close(team->done_fd);
     free(team);
 }
 
-static int add_member(struct team *team, struct fault *fault)
+static int add_worker(struct team *team, struct fault *fault)
 {
-    struct member *member = NULL;
+    struct worker *worker = NULL;
     pthread_attr_t attributes;
     char name[16];
     int r;
 
-    if (posix_memalign((void **)&member, 64, sizeof(*member)) != 0)
+    if (posix_memalign((void **)&worker, 64, sizeof(*worker)) != 0)
         return fault_set(fault, FAULT_SYSTEM, "memory", ENOMEM, "no memory for a thread");
-    memset(member, 0, sizeof(*member));
-    member->team = team;
+    memset(worker, 0, sizeof(*worker));
+    worker->team = team;
     (void)pthread_attr_init(&attributes);
     (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    r = pthread_create(&member->thread, &attributes, work, member);
+    r = pthread_create(&worker->thread, &attributes, work, worker);
     (void)pthread_attr_destroy(&attributes);
     if (r != 0) {
-        free(member);
+        free(worker);
         return fault_set(fault, FAULT_SYSTEM, "threads", r,
                          "cannot start thread %u: %s; see TasksMax of the unit and ulimit -u",
                          team->created + 1, strerror(r));
     }
     (void)snprintf(name, sizeof(name), "aio-sweep/%u", team->created);
-    (void)pthread_setname_np(member->thread, name);
-    team->members[team->created++] = member;
+    (void)pthread_setname_np(worker->thread, name);
+    team->workers[team->created++] = worker;
     return 0;
 }
 
@@ -169,21 +169,21 @@ static int setup_fault(struct fault *fault, int errnum, unsigned depth, unsigned
 }
 
 /* Gives back all contexts that this transfer does not need. True if there were any. */
-static bool forget_engines(struct team *team, unsigned depth)
+static bool trim_pools(struct team *team, unsigned depth)
 {
     bool any = false;
 
     for (unsigned i = 0; i < team->created; i++)
-        any |= pool_forget(&team->members[i]->pool, i < team->active ? depth : 0);
+        any |= pool_trim(&team->workers[i]->pool, i < team->active ? depth : 0);
     return any;
 }
 
-static int choose_engine(struct team *team, struct member *member, unsigned depth)
+static int choose_engine(struct team *team, struct worker *worker, unsigned depth)
 {
-    int r = pool_take(&member->pool, depth, &member->engine);
+    int r = pool_take(&worker->pool, depth, &worker->engine);
 
-    if (r == -EAGAIN && forget_engines(team, depth))
-        r = pool_take(&member->pool, depth, &member->engine);
+    if (r == -EAGAIN && trim_pools(team, depth))
+        r = pool_take(&worker->pool, depth, &worker->engine);
     return r;
 }
 
@@ -191,28 +191,28 @@ int team_prepare(struct team *team, unsigned threads, unsigned depth, struct fau
 {
     team->active = threads;
     while (team->created < threads)
-        if (add_member(team, fault) < 0)
+        if (add_worker(team, fault) < 0)
             return -1;
     for (unsigned i = 0; i < threads; i++) {
-        int r = choose_engine(team, team->members[i], depth);
+        int r = choose_engine(team, team->workers[i], depth);
 
         if (r < 0)
             return setup_fault(fault, -r, depth, threads);
-        memset(&team->members[i]->tally, 0, sizeof(team->members[i]->tally));
-        atomic_store(&team->members[i]->progress, 0);
+        memset(&team->workers[i]->stats, 0, sizeof(team->workers[i]->stats));
+        atomic_store(&team->workers[i]->progress, 0);
     }
     return 0;
 }
 
-uint64_t team_release(struct team *team, const struct transfer *transfer)
+uint64_t team_start(struct team *team, const struct transfer *transfer)
 {
     uint64_t start_ns;
 
     for (unsigned i = 0; i < transfer->threads; i++) {
-        struct member *member = team->members[i];
+        struct worker *worker = team->workers[i];
         uint64_t first = transfer->bytes / transfer->threads * i;
 
-        member->job = (struct engine_job){
+        worker->job = (struct engine_job){
             .fd = transfer->fd,
             .write = transfer->write,
             .allow_write = transfer->allow_write,
@@ -224,15 +224,15 @@ uint64_t team_release(struct team *team, const struct transfer *transfer)
             .bytes = transfer->bytes / transfer->threads,
             .file_offset = transfer->file_offset,
             .halt = &team->halt,
-            .progress = &member->progress,
+            .progress = &worker->progress,
         };
-        atomic_store_explicit(&member->progress, 0, memory_order_relaxed);
+        atomic_store_explicit(&worker->progress, 0, memory_order_relaxed);
     }
     atomic_store(&team->halt, false);
     atomic_store(&team->remaining, transfer->threads);
     start_ns = clock_now_ns();
     for (unsigned i = 0; i < transfer->threads; i++)
-        wake(team->members[i]);
+        wake(team->workers[i]);
     return start_ns;
 }
 
@@ -250,8 +250,8 @@ bool team_collect(struct team *team, uint64_t *ret_finish_ns)
     if (atomic_load(&team->remaining) != 0)
         return false;
     for (unsigned i = 0; i < team->active; i++)
-        if (team->members[i]->tally.finish_ns > finish_ns)
-            finish_ns = team->members[i]->tally.finish_ns;
+        if (team->workers[i]->stats.finish_ns > finish_ns)
+            finish_ns = team->workers[i]->stats.finish_ns;
     *ret_finish_ns = finish_ns;
     return true;
 }
@@ -266,30 +266,30 @@ uint64_t team_progress(const struct team *team)
     uint64_t bytes = 0;
 
     for (unsigned i = 0; i < team->active; i++)
-        bytes += atomic_load_explicit(&team->members[i]->progress, memory_order_relaxed);
+        bytes += atomic_load_explicit(&team->workers[i]->progress, memory_order_relaxed);
     return bytes;
 }
 
-const struct engine_tally *team_trouble(const struct team *team)
+const struct engine_stats *team_error(const struct team *team)
 {
     for (unsigned i = 0; i < team->active; i++)
-        if (team->members[i]->tally.trouble != ENGINE_FINE)
-            return &team->members[i]->tally;
+        if (team->workers[i]->stats.error != ENGINE_OK)
+            return &team->workers[i]->stats;
     return NULL;
 }
 
-void team_sum(const struct team *team, struct engine_tally *ret)
+void team_sum(const struct team *team, struct engine_stats *ret)
 {
     memset(ret, 0, sizeof(*ret));
     for (unsigned i = 0; i < team->active; i++) {
-        const struct engine_tally *tally = &team->members[i]->tally;
+        const struct engine_stats *stats = &team->workers[i]->stats;
 
-        ret->requests += tally->requests;
-        ret->submits += tally->submits;
-        ret->reaps += tally->reaps;
-        ret->bytes += tally->bytes;
-        if (tally->finish_ns > ret->finish_ns)
-            ret->finish_ns = tally->finish_ns;
-        hist_merge(&ret->latency, &tally->latency);
+        ret->requests += stats->requests;
+        ret->submits += stats->submits;
+        ret->reaps += stats->reaps;
+        ret->bytes += stats->bytes;
+        if (stats->finish_ns > ret->finish_ns)
+            ret->finish_ns = stats->finish_ns;
+        hist_merge(&ret->latency, &stats->latency);
     }
 }

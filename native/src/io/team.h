@@ -24,7 +24,7 @@ struct transfer {
 int team_create(struct team **ret, struct fault *fault);
 
 /* Ends the threads and destroys their contexts. NULL is fine. Nothing may be in progress. */
-void team_dissolve(struct team *team);
+void team_destroy(struct team *team);
 
 /* Makes sure of `threads` threads with an engine of that depth each; afterwards their tallies are
  * clear. */
@@ -32,7 +32,7 @@ int team_prepare(struct team *team, unsigned threads, unsigned depth, struct fau
 
 /* Lets the threads go, after team_prepare() with the same numbers. Returns the time just before the
  * first went. */
-uint64_t team_release(struct team *team, const struct transfer *transfer);
+uint64_t team_start(struct team *team, const struct transfer *transfer);
 
 /* A descriptor that becomes readable when the last thread has finished; then team_collect() must be
  * called. */
@@ -48,9 +48,9 @@ void team_halt(struct team *team);
 uint64_t team_progress(const struct team *team);
 
 /* The trouble of the lowest thread that has any, in the last transfer; NULL if it went well. */
-const struct engine_tally *team_trouble(const struct team *team);
+const struct engine_stats *team_error(const struct team *team);
 
 /* Sums up the tallies since team_prepare(). */
-void team_sum(const struct team *team, struct engine_tally *ret);
+void team_sum(const struct team *team, struct engine_stats *ret);
 
 #endif

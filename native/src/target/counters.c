@@ -47,7 +47,7 @@ static bool add(struct counters *counters, const char *path)
     struct counters_reading reading;
     int fd;
 
-    if (counters->count == COUNTERS_MOST)
+    if (counters->count == COUNTERS_MAX)
         return false;
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)

@@ -8,10 +8,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define COUNTERS_MOST 16
+#define COUNTERS_MAX 16
 
 struct counters {
-    int fds[COUNTERS_MOST];
+    int fds[COUNTERS_MAX];
     unsigned count;
     bool live;           /* can be read, and the devices do account */
     char path[PATH_MAX]; /* "" if there are none */

@@ -109,8 +109,8 @@ bool pagecache_wants_drop(const struct pagecache *cache, bool write, enum reques
     return cache->policy == DROP_ALWAYS;
 }
 
-bool pagecache_forget(struct pagecache *cache, const struct pagecache_span *span, bool write,
-                      bool drop)
+bool pagecache_evict(struct pagecache *cache, const struct pagecache_span *span, bool write,
+                     bool drop)
 {
     drop = drop && cache->drop_fd >= 0;
     /* Only clean pages can be forgotten. syncfs() of a device node would sync devtmpfs. */

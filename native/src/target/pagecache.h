@@ -39,7 +39,7 @@ bool pagecache_wants_drop(const struct pagecache *cache, bool write, enum reques
 
 /* Tells the kernel to forget the span; with `drop` also syncs and drops the whole clean page cache.
  * True if dropped. */
-bool pagecache_forget(struct pagecache *cache, const struct pagecache_span *span, bool write,
-                      bool drop);
+bool pagecache_evict(struct pagecache *cache, const struct pagecache_span *span, bool write,
+                     bool drop);
 
 #endif

@@ -49,9 +49,9 @@ static struct transfer make_transfer(const struct context *context, bool write)
 /* The next piece of [at, end) that the buffer can hold. */
 static uint64_t piece(const struct context *context, uint64_t at, uint64_t end)
 {
-    uint64_t most = context->buffer.bytes / context->target.alignment * context->target.alignment;
+    uint64_t max = context->buffer.bytes / context->target.alignment * context->target.alignment;
 
-    return end - at < most ? end - at : most;
+    return end - at < max ? end - at : max;
 }
 
 static enum step_result check_range(struct context *context, uint64_t start, uint64_t end,
@@ -66,7 +66,7 @@ static enum step_result check_range(struct context *context, uint64_t start, uin
 
         transfer.file_offset = at;
         transfer.bytes = piece(context, at, end);
-        context->buffer.noise = false;
+        context->buffer.random = false;
         step = move_transfer(context, &transfer, phase, &elapsed_ns, fault);
         if (step != STEP_OK)
             return step;
@@ -140,7 +140,7 @@ enum step_result prepare_fill(struct context *context, struct fault *fault)
     struct transfer transfer = make_transfer(context, true);
     struct sync_work sync = {.fd = context->target.fd};
 
-    if (!context->buffer.noise)
+    if (!context->buffer.random)
         buffer_fill(&context->buffer, start_ns);
     if (team_prepare(context->team, 1, DEPTH, fault) < 0)
         return STEP_FAILED;
@@ -191,7 +191,7 @@ static enum step_result write_zeros(struct context *context, struct phase *phase
     uint64_t elapsed_ns;
 
     memset(context->buffer.data, 0, (size_t)context->buffer.bytes);
-    context->buffer.noise = false;
+    context->buffer.random = false;
     if (team_prepare(context->team, 1, DEPTH, fault) < 0)
         return STEP_FAILED;
     while (phase->done < phase->total) {
