@@ -17,8 +17,8 @@ int main(int argc, char *argv[])
     struct fault fault = {0};
     struct emit emit;
 
-    /* A helper whose tuner has died would wear out a drive for nobody. Not SIGKILL: a blank device
-     * that was written is to be zeroed again. If the parent died before prctl() it never fires. */
+    /* Without its parent a helper would wear the drive for nothing. SIGTERM and not SIGKILL, so
+     * that a written device is zeroed again. If the parent died before prctl(), no signal comes. */
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent)
         return FAULT_SYSTEM;

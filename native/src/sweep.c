@@ -16,7 +16,7 @@
 
 #define SYS_ROOT     "/sys"
 #define DROP_CACHES  "/proc/sys/vm/drop_caches"
-#define QUOTED_BYTES 200 /* of a bad line */
+#define QUOTED_BYTES 200 /* of a bad request line, in the error */
 
 void sweep_report(struct emit *emit, const struct fault *fault, const uint64_t *id,
                   const char *line, size_t line_length)
@@ -35,8 +35,8 @@ void sweep_report(struct emit *emit, const struct fault *fault, const uint64_t *
     (void)emit_send(emit);
 }
 
-/* queue/iostats is 0 on the device-mapper volumes of Linux 6.1, which count all the same. One block
- * tells. */
+/* Reads one block to find out whether the device counts its I/O. On Linux 6.1 device-mapper volumes
+ * do so although their queue/iostats is 0. */
 static enum step_result probe_counters(struct context *context, struct fault *fault)
 {
     struct phase phase = {
@@ -67,7 +67,7 @@ static enum step_result probe_counters(struct context *context, struct fault *fa
     return STEP_OK;
 }
 
-/* Everything before `hello`. */
+/* Does everything that comes before `hello`. */
 static enum step_result set_up(struct context *context, struct fault *fault)
 {
     const struct options *options = context->options;
@@ -159,7 +159,7 @@ static void say_end(struct context *context)
     (void)emit_send(emit);
 }
 
-/* What an error line needs to know of the request it came of. */
+/* The request that an error line refers to. */
 struct origin {
     bool has_id;
     uint64_t id;
@@ -187,7 +187,7 @@ static enum step_result do_line(struct context *context, const char *line, size_
     return point_run(context, &request, received_ns, fault);
 }
 
-/* Requests until the input ends, a signal comes, or something fails. */
+/* Handles requests until the input ends, a signal arrives, or something fails. */
 static enum step_result serve(struct context *context, struct lines *lines, struct origin *origin,
                               struct fault *fault)
 {
@@ -230,8 +230,8 @@ static enum step_result serve(struct context *context, struct lines *lines, stru
     }
 }
 
-/* Cleans up in the order that matters: first nothing in flight, then the device blank, then the
- * memory. */
+/* Cleans up and returns the exit code. Zeroing the device comes first: it needs the team and the
+ * buffer. */
 static int finish(struct context *context, enum step_result step, struct fault *fault,
                   const struct origin *origin)
 {
@@ -257,7 +257,7 @@ static int finish(struct context *context, enum step_result step, struct fault *
     else
         say_end(context);
     code = step == STEP_FAILED ? (int)fault->code : 0;
-    /* A reader that has gone is no failure of ours; a full disk under our output is. */
+    /* A closed pipe is no failure; any other error of standard output, such as a full disk, is. */
     if (code == 0 && context->emit.error && context->emit.error != -EPIPE) {
         (void)fprintf(stderr, "aio-sweep: cannot write standard output: %s\n",
                       strerror(-context->emit.error));

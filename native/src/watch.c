@@ -60,8 +60,8 @@ enum watch_event watch_wait(struct watch *watch, int fd, bool ticking, bool stop
         struct timespec timeout = {0};
         int r;
 
-        /* Before waiting, not only after: the signal may have been taken in a wait that did not
-         * stop_on_signal it. */
+        /* Checked before waiting too: an earlier wait without stop_on_signal may have read the
+         * signal. */
         if (stop_on_signal && watch->stopped)
             return WATCH_STOPPED;
         if (watch->next_tick_ns > now_ns) {

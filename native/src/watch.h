@@ -1,5 +1,5 @@
-/* What the main thread waits for: a descriptor, a signal to stop, the next tick. Signals never
- * interrupt anything. */
+/* Lets the main thread wait for a descriptor, a signal to stop, or the next tick. Signals are read
+ * from a signalfd, so they interrupt no system call. */
 #ifndef AIO_SWEEP_WATCH_H
 #define AIO_SWEEP_WATCH_H
 
@@ -14,17 +14,17 @@ struct watch {
     uint64_t next_tick_ns;
 };
 
-/* Blocks the three signals in this and all later threads; ignores SIGPIPE and SIGXFSZ (EPIPE and
- * EFBIG say it better). */
+/* Blocks the three signals in this and all later threads. Ignores SIGPIPE and SIGXFSZ, so that
+ * write(2) returns EPIPE and EFBIG. */
 int watch_open(struct watch *watch, struct fault *fault);
 void watch_close(struct watch *watch);
 
 enum watch_event { WATCH_READY, WATCH_STOPPED, WATCH_TICK };
 
 /*
- * Waits until fd is readable (it comes first if several are true), a signal has come, or, with
- * `ticking`, a tick is due; the next one is then a second away. With !stop_on_signal signals are
- * noted in watch->stopped and the wait goes on.
+ * Waits until fd is readable, which takes precedence, a signal has arrived, or, with `ticking`, a
+ * tick is due; the next tick is then due in one second. Without `stop_on_signal` a signal only sets
+ * watch->stopped, and the wait continues.
  */
 enum watch_event watch_wait(struct watch *watch, int fd, bool ticking, bool stop_on_signal);
 

@@ -1,5 +1,4 @@
-/* The least a unit test needs. A failed CHECK is counted and printed; main returns check_result().
- */
+/* Helpers for unit tests. A failed CHECK is counted and printed; main returns check_result(). */
 #ifndef AIO_SWEEP_CHECK_H
 #define AIO_SWEEP_CHECK_H
 

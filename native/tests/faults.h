@@ -1,7 +1,7 @@
 /*
- * Faults injected between libaio and our code, by the linker's --wrap. The real calls go through
- * unless a fault is armed, so what is tested is what ships. One thread at a time may use them, but
- * for the refusals of io_submit.
+ * Injects faults between libaio and our code with the linker's --wrap, so the tested code is the
+ * code that ships. The real functions are called unless a fault is armed. Only errors of io_submit
+ * may be injected while several threads run.
  */
 #ifndef AIO_SWEEP_FAULTS_H
 #define AIO_SWEEP_FAULTS_H

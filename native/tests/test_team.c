@@ -73,7 +73,7 @@ static void places(struct team *team)
     free(copy);
 }
 
-/* One thread in trouble ends the transfer for all, soon, and the team can be used again. */
+/* An error of one thread ends the transfer for all, and the team can be used again. */
 static void one_fails(struct team *team)
 {
     struct transfer transfer = make_transfer(false, 8, 4);
@@ -126,7 +126,8 @@ static void setup_fails(struct team *team)
     CHECK(team_prepare(team, 2, 79, &fault) == 0);
 }
 
-/* Contexts are kept: coming back to a depth sets up nothing; more depths than places still work. */
+/* Engines are kept: a depth that was used before calls no io_setup, and more depths than fit into
+ * the pool work. */
 static void contexts(struct team *team)
 {
     struct fault fault;

@@ -21,8 +21,8 @@ static uint64_t round_up(uint64_t value, uint64_t unit)
     return (value + unit - 1) / unit * unit;
 }
 
-/* Pages in. MADV_POPULATE_WRITE (Linux 5.14) fails where touching would be a SIGBUS (hugetlb) or
- * the OOM killer's work. */
+/* Allocates all pages now. MADV_POPULATE_WRITE (Linux 5.14) returns an error where a plain write
+ * would end in a SIGBUS (hugetlb) or wake the OOM killer. */
 static int populate(char *data, size_t bytes)
 {
     if (madvise(data, bytes, MADV_POPULATE_WRITE) == 0)
@@ -34,8 +34,7 @@ static int populate(char *data, size_t bytes)
     return 0;
 }
 
-/* 2 MiB pages that the administrator has set aside; only as many as are free, or it fails as a
- * whole. */
+/* Uses 2 MiB pages that the administrator has reserved. Fails if fewer are free than it needs. */
 static int map_hugetlb(struct buffer *buffer)
 {
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | (21 << MAP_HUGE_SHIFT);
@@ -127,8 +126,8 @@ void buffer_close(struct buffer *buffer)
     *buffer = (struct buffer){0};
 }
 
-/* A counter put through a 64-bit finalizer: every output bit depends on every input bit, and no
- * state is carried along. */
+/* A 64-bit hash finalizer: every output bit depends on every input bit. Applied to a counter it is
+ * a random number generator without state. */
 static uint64_t mix(uint64_t value)
 {
     value ^= value >> 32;

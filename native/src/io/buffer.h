@@ -1,9 +1,9 @@
 /*
- * The one I/O buffer: locked, on huge pages where there are any, full of noise.
+ * The one I/O buffer: locked, on huge pages where there are any, full of random data.
  *
- * How contiguous it lies in physical memory decides into how many segments a request is split: 2.3
- * times the throughput on one machine between runs of 128 KiB and of 4 KiB. So all points of a run
- * share one buffer, and what was got is reported.
+ * Its contiguity in physical memory decides into how many segments a request is split. On one
+ * machine throughput differed by a factor of 2.3 between contiguous runs of 128 KiB and of 4 KiB.
+ * So all points of a run share one buffer, and `hello` reports its backing.
  */
 #ifndef AIO_SWEEP_BUFFER_H
 #define AIO_SWEEP_BUFFER_H
@@ -18,9 +18,9 @@ struct buffer {
     char *data;
     uint64_t bytes;
     const char *backing; /* "hugetlb", "thp" or "pages" */
-    uint64_t huge_bytes; /* really on huge pages, by /proc/self/smaps */
+    uint64_t huge_bytes; /* on huge pages according to /proc/self/smaps */
     bool locked;
-    bool random; /* still holds what buffer_fill() left: nothing has been read into it */
+    bool random; /* holds the data of buffer_fill(): nothing has been read into it since */
     void *map;
     size_t map_bytes;
 };
@@ -28,11 +28,11 @@ struct buffer {
 int buffer_open(struct buffer *buffer, uint64_t bytes, struct fault *fault);
 void buffer_close(struct buffer *buffer);
 
-/* Incompressible data, different for each seed. */
+/* Fills the buffer with incompressible data, different for each seed. */
 void buffer_fill(struct buffer *buffer, uint64_t seed);
 
-/* Makes the first `bytes`, which must hold noise, different in every sector from all other seeds:
- * 1/32 of the work. */
+/* Makes every sector of the first `bytes`, which must hold random data, different from those of all
+ * other seeds. It writes 1/32 of what buffer_fill() writes. */
 void buffer_stamp(struct buffer *buffer, uint64_t bytes, uint64_t seed);
 
 #endif

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A reap returns at least this often, so that a halt is noticed even if the device is stuck. */
+/* The longest wait for completions, so that a halt is noticed even if the device does not answer.
+ */
 #define REAP_TIMEOUT_NS 250000000L
 
 struct slot {
@@ -19,7 +20,7 @@ struct engine {
     uint64_t eagain_limit_ns;
     struct slot *slots;
     struct slot **idle;  /* a stack of the slots that are not in use */
-    struct iocb **ready; /* prepared, not yet accepted by the kernel */
+    struct iocb **ready; /* prepared, not yet submitted */
     struct io_event *events;
 };
 
@@ -30,8 +31,7 @@ struct run {
     struct engine_stats *stats;
     uint64_t next;            /* first byte of the share that has no request yet */
     uint64_t now_ns;          /* the last time the clock was read */
-    uint64_t eagain_since_ns; /* since when io_submit has said EAGAIN with nothing in flight; 0: it
-                                 does not */
+    uint64_t eagain_since_ns; /* 0, or since when io_submit returns EAGAIN with nothing in flight */
     uint64_t completed;       /* bytes */
     unsigned idle, ready, in_flight;
 };
@@ -99,7 +99,7 @@ static void set_error(struct run *run, enum engine_error what, int errnum, const
     stats->moved = moved;
 }
 
-/* True when no more is to be submitted. */
+/* Returns true when no more requests are to be submitted. */
 static bool stopping(const struct run *run)
 {
     return run->stats->error != ENGINE_OK ||
@@ -130,8 +130,7 @@ static void prepare(struct run *run)
     }
 }
 
-/* EAGAIN with nothing in flight: only time can help. Sleeps a little, or gives up after the limit.
- */
+/* Waits 1 ms after EAGAIN with nothing in flight, or sets the error after the limit. */
 static void back_off(struct run *run, const struct iocb *iocb)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
@@ -145,8 +144,8 @@ static void back_off(struct run *run, const struct iocb *iocb)
         (void)nanosleep(&pause, NULL);
 }
 
-/* Offers the ready requests to the kernel until it has them all, says EAGAIN, or fails. What it did
- * not take stays ready. */
+/* Submits the ready requests until the kernel has accepted all, returns EAGAIN, or fails. Those
+ * that it did not accept stay ready. */
 static void submit(struct run *run)
 {
     struct engine *engine = run->engine;
@@ -161,8 +160,8 @@ static void submit(struct run *run)
         int r;
 
         if (taken > 0 && run->job->single) {
-            /* Each call has its own start, or the last of a batch would be charged for the calls
-             * before it. */
+            /* Each call gets its own start time, or the latency of the last request would include
+             * the calls before it. */
             run->now_ns = clock_now_ns();
             ((struct slot *)engine->ready[taken])->start_ns = run->now_ns;
         }
@@ -205,7 +204,8 @@ static void complete(struct run *run, const struct io_event *event)
     run->engine->idle[run->idle++] = slot;
 }
 
-/* Waits for `min_events` completions, or REAP_TIMEOUT_NS, and takes what is there. */
+/* Waits for `min_events` completions or until REAP_TIMEOUT_NS, and handles those that have arrived.
+ */
 static void reap(struct run *run, unsigned min_events)
 {
     struct engine *engine = run->engine;
@@ -219,8 +219,7 @@ static void reap(struct run *run, unsigned min_events)
     if (r == -EINTR)
         return;
     if (r < 0) {
-        /* The requests cannot be waited for one by one any more; io_destroy() waits for all of
-         * them. */
+        /* Completions can no longer be read, but io_destroy() waits for all requests. */
         set_error(run, ENGINE_GETEVENTS, -r, NULL, 0);
         (void)io_destroy(engine->context);
         engine->context = NULL;

@@ -1,12 +1,12 @@
-/* A histogram of nanoseconds with 16 buckets to each power of two, so none is wider than 1/16 of
- * its value. Pure. */
+/* A histogram of nanoseconds with 16 buckets to each power of two, so no bucket is wider than 1/16
+ * of its values. */
 #ifndef AIO_SWEEP_HIST_H
 #define AIO_SWEEP_HIST_H
 
 #include <stdint.h>
 
-#define HIST_BUCKETS \
-    976 /* 16 exact small values, then 60 powers of two of 16 each: all of uint64_t */
+/* 16 for the values 0 to 15, then 16 for each of 60 powers of two: all of uint64_t. */
+#define HIST_BUCKETS 976
 
 struct hist {
     uint64_t count;
@@ -35,11 +35,11 @@ static inline void hist_add(struct hist *hist, uint64_t value)
 void hist_clear(struct hist *hist);
 void hist_merge(struct hist *into, const struct hist *from);
 
-/* The largest value that falls into bucket `index`. */
+/* Returns the largest value that falls into bucket `index`. */
 uint64_t hist_upper_edge(unsigned index);
 
-/* The upper edge of the bucket that holds the value of rank ceil(per_mille/1000 * count); 0 if
- * empty. */
+/* Returns the upper edge of the bucket that holds the value of rank ceil(per_mille/1000 * count),
+ * or 0 if the histogram is empty. */
 uint64_t hist_quantile(const struct hist *hist, unsigned per_mille);
 
 #endif

@@ -20,7 +20,7 @@ static void write_tick(struct context *context, const struct phase *phase, uint6
     (void)emit_send(emit);
 }
 
-/* What the kernel says of a failed request is seldom what an operator would say. */
+/* Returns an explanation that is more helpful to an operator than strerror(). */
 static const char *meaning(int errnum)
 {
     switch (errnum) {
@@ -101,7 +101,7 @@ enum step_result move_transfer(struct context *context, const struct transfer *t
                 break;
         } else if (event == WATCH_STOPPED) {
             team_halt(context->team);
-            stop_on_signal = false; /* once is enough; now wait for what is in flight */
+            stop_on_signal = false; /* halt once, then wait for what is in flight */
         } else {
             write_tick(context, phase, phase->done + team_progress(context->team));
         }
@@ -138,7 +138,7 @@ void move_run_with_ticks(struct context *context, void (*work)(void *argument), 
     pthread_t thread;
 
     if (background.done_fd < 0 || pthread_create(&thread, NULL, run_work, &background) != 0) {
-        work(argument); /* without ticks, then */
+        work(argument); /* no thread: run it here, without ticks */
     } else {
         while (watch_wait(&context->watch, background.done_fd, true, false) != WATCH_READY)
             write_tick(context, phase, phase->done);

@@ -6,7 +6,7 @@
 
 #include <sys/resource.h>
 
-/* What was measured of one point. */
+/* The measurements of one point. */
 struct point {
     uint64_t transfers, elapsed_ns;
     uint64_t cpu_user_ns, cpu_system_ns;
@@ -34,7 +34,7 @@ static void evict(void *argument)
     work->dropped = pagecache_evict(&work->context->cache, work->span, work->write, work->drop);
 }
 
-/* Gets the span out of the page cache. A sync can take minutes on a busy machine, so it runs with
+/* Evicts the span from the page cache. A sync can take minutes on a busy machine, so it runs with
  * ticks. */
 static void prepare_cache(struct context *context, const struct request *request,
                           const struct phase *phase, struct point *point)
@@ -56,8 +56,8 @@ static void prepare_cache(struct context *context, const struct request *request
     point->dropped = work.dropped;
 }
 
-/* Reads leave in the buffer what the device holds, which may compress; writes shall never send
- * that. */
+/* Refreshes the random data before a write. A read leaves the device's content in the buffer, which
+ * may be compressible and must not be written. */
 static void prepare_buffer(struct context *context, const struct request *request)
 {
     if (!request->write) {
@@ -120,7 +120,7 @@ static enum step_result move_all(struct context *context, const struct request *
     return STEP_OK;
 }
 
-/* The transfers with the clocks and counters read as close around them as can be. */
+/* Runs the transfers, and reads clocks and counters immediately before and after them. */
 static enum step_result measure(struct context *context, const struct request *request,
                                 struct phase *phase, struct point *point, struct fault *fault)
 {

@@ -18,8 +18,8 @@
 #define STACK_BYTES (256 * 1024)
 
 struct worker {
-    /* Bumped to let this thread go. A word of its own in a cache line of its own: a transfer of 2
-     * threads wakes 2. */
+    /* Incremented to start this thread. Each thread has its own futex word in its own cache line,
+     * so that a transfer of 2 threads wakes 2. */
     _Alignas(64) _Atomic uint32_t go;
     bool quit;
     struct team *team;
@@ -69,8 +69,8 @@ static void *work(void *argument)
         if (atomic_fetch_sub(&team->remaining, 1) == 1)
             (void)eventfd_write(team->done_fd, 1);
     }
-    /* Here, not in the caller: each io_destroy() waits for a grace period, and those of many
-     * threads pass together. */
+    /* Here and not in team_destroy(): each io_destroy() waits for a grace period, and the threads
+     * wait in parallel. */
     (void)pool_trim(&worker->pool, 0);
     return NULL;
 }
@@ -168,7 +168,7 @@ static int setup_fault(struct fault *fault, int errnum, unsigned depth, unsigned
                      depth, threads, strerror(errnum));
 }
 
-/* Gives back all contexts that this transfer does not need. True if there were any. */
+/* Destroys all engines that this transfer does not need. Returns true if there were any. */
 static bool trim_pools(struct team *team, unsigned depth)
 {
     bool any = false;

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FIRST_CAPACITY 16384 /* every line but a `point` of many transfers fits */
+#define FIRST_CAPACITY 16384 /* enough for all lines but a `point` of many transfers */
 
 int emit_open(struct emit *emit, int fd)
 {
@@ -77,7 +77,7 @@ static void put_quoted(struct emit *emit, const char *bytes, size_t length)
     put(emit, "\"", 1);
 }
 
-/* Keys and types are literals of ours and need no escaping. */
+/* Keys are literals in this program and need no escaping. */
 static void put_key(struct emit *emit, const char *key)
 {
     put_text(emit, emit->comma ? ",\"" : "\"");
@@ -153,7 +153,8 @@ int emit_send(struct emit *emit)
         if (n >= 0) {
             sent += (size_t)n;
         } else if (errno == EAGAIN) {
-            /* Somebody made our stdout non-blocking; wait rather than lose half a line. */
+            /* Another process made the shared descriptor non-blocking: wait, and lose no part of a
+             * line. */
             struct pollfd poll_fd = {.fd = emit->fd, .events = POLLOUT};
 
             (void)poll(&poll_fd, 1, -1);

@@ -1,5 +1,5 @@
-/* Writes one JSON object (RFC 8259, ASCII) a line to a file descriptor, each with as few writes as
- * it takes. */
+/* Writes one JSON object (RFC 8259, ASCII) per line to a file descriptor, with as few calls of
+ * write(2) as possible. */
 #ifndef AIO_SWEEP_EMIT_H
 #define AIO_SWEEP_EMIT_H
 
@@ -11,12 +11,11 @@ struct emit {
     int fd;
     char *data;
     size_t length, capacity;
-    bool comma; /* the next member needs one */
-    int error;  /* the first failure, -errno, for ever after; -EPIPE: the reader has gone */
+    bool comma; /* the next member needs a comma before it */
+    int error;  /* 0, or -errno of the first failure; -EPIPE: the reader has closed the pipe */
 };
 
-/* Returns 0 or -ENOMEM. A line shorter than the first capacity can then be sent without allocating.
- */
+/* Returns 0 or -ENOMEM. Lines up to the first capacity are then sent without allocating. */
 int emit_open(struct emit *emit, int fd);
 void emit_close(struct emit *emit);
 

@@ -18,8 +18,8 @@ int fault_set(struct fault *fault, enum fault_code code, const char *op, int err
     return -1;
 }
 
-/* strerrorname_np() would do, but it is younger (glibc 2.32) than the libc a portable wheel is
- * built for. */
+/* strerrorname_np() needs glibc 2.32, which is newer than the libc that portable wheels are built
+ * for. */
 const char *fault_errno_name(int errnum)
 {
     static char other[16];

@@ -1,9 +1,8 @@
-/* What went wrong, in the words of PROTOCOL.md section 6: an exit code, an errno and one sentence.
- */
+/* An error as PROTOCOL.md section 6 defines it: an exit code, an errno and one sentence. */
 #ifndef AIO_SWEEP_FAULT_H
 #define AIO_SWEEP_FAULT_H
 
-/* The exit codes are an API: PROTOCOL.md section 6. */
+/* The exit codes are part of the interface. */
 enum fault_code {
     FAULT_NONE = 0,
     FAULT_USAGE = 64,
@@ -25,7 +24,8 @@ struct fault {
 int fault_set(struct fault *fault, enum fault_code code, const char *op, int errnum,
               const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-/* "ENOSPC" for ENOSPC, "" for 0, "E<number>" for one that is not in the table. Not thread-safe. */
+/* Returns "ENOSPC" for ENOSPC, "" for 0, "E<number>" for one that is not in the table. Not
+ * thread-safe. */
 const char *fault_errno_name(int errnum);
 
 #endif

@@ -1,4 +1,4 @@
-/* Splits what arrives on a descriptor into request lines. Reads only when told to. */
+/* Splits the bytes from a descriptor into request lines. Only lines_read() reads. */
 #ifndef AIO_SWEEP_LINES_H
 #define AIO_SWEEP_LINES_H
 
@@ -13,18 +13,18 @@ struct lines {
 
 enum lines_state {
     LINES_LINE,       /* a line, without its newline */
-    LINES_MORE,       /* none yet: lines_read() */
-    LINES_END,        /* none, and there will be none */
-    LINES_LONG,       /* longer than REQUEST_MAX_LINE: its beginning */
+    LINES_MORE,       /* no complete line yet: call lines_read() */
+    LINES_END,        /* no more lines */
+    LINES_LONG,       /* the beginning of a line longer than REQUEST_MAX_LINE */
     LINES_UNFINISHED, /* the input ended within a line */
 };
 
 void lines_open(struct lines *lines, int fd);
 
-/* *ret_line points into *lines and holds until the next call of either function. */
+/* *ret_line points into *lines and is valid until the next call of either function. */
 enum lines_state lines_next(struct lines *lines, const char **ret_line, size_t *ret_length);
 
-/* One read(2). Returns 0 or -errno. */
+/* Calls read(2) once. Returns 0 or -errno. */
 int lines_read(struct lines *lines);
 
 #endif

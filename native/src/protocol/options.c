@@ -78,7 +78,7 @@ const char *options_policy_name(enum drop_policy policy)
     return names[policy];
 }
 
-/* Collects the raw values; values[o] stays NULL for an option that is absent. A flag's value is "".
+/* Collects the raw values. values[o] stays NULL for an option that is absent; a flag's value is "".
  */
 static int split(int argc, char *const argv[], const char *values[OPT_COUNT], struct fault *fault)
 {

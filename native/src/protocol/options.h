@@ -1,5 +1,4 @@
-/* The command line of PROTOCOL.md section 1. Pure but for --help and --version, which the caller
- * prints. */
+/* Parses the command line of PROTOCOL.md section 1. The caller prints --help and --version. */
 #ifndef AIO_SWEEP_OPTIONS_H
 #define AIO_SWEEP_OPTIONS_H
 
@@ -19,7 +18,7 @@ struct options {
     uint64_t max_transfer_bytes;
     bool allow_write;
     enum drop_policy drop_caches;
-    const char *counters; /* NULL: to be found */
+    const char *counters; /* NULL: find them */
     bool help, version;   /* if either is set nothing else is checked */
 };
 

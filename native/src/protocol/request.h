@@ -1,4 +1,4 @@
-/* One request line of PROTOCOL.md section 3. Pure: no I/O. */
+/* Parses one request line of PROTOCOL.md section 3. */
 #ifndef AIO_SWEEP_REQUEST_H
 #define AIO_SWEEP_REQUEST_H
 
@@ -40,11 +40,11 @@ struct request_limits {
 int request_parse(const char *line, size_t length, const struct request_limits *limits,
                   struct request *ret, struct fault *fault);
 
-/* The id of a line however bad the rest of it is, so that an error can carry it. False if it has
- * none. */
+/* Finds the id of a line that may otherwise be invalid, for its error. Returns false if there is no
+ * id. */
 bool request_find_id(const char *line, size_t length, uint64_t *ret_id);
 
-/* Plain decimal digits, nothing else; false also on overflow of 63 bits. */
+/* Parses plain decimal digits. Returns false on anything else and on overflow of 63 bits. */
 bool request_number(const char *text, size_t length, uint64_t *ret);
 
 #endif

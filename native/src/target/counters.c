@@ -11,7 +11,8 @@
 
 #define SECTOR_BYTES 512
 
-/* False only if queue/iostats, beside the stat file or (for a partition's) one level up, says 0. */
+/* Returns false only if queue/iostats is 0; it lies beside the stat file or, for a partition, one
+ * level up. */
 static bool accounts(const char *stat_path)
 {
     char directory[PATH_MAX];
@@ -41,7 +42,8 @@ static int read_one(int fd, struct counters_reading *ret)
     return counters_parse(text, ret);
 }
 
-/* Opens one more stat file; false if there is no room, it cannot be read, or does not count. */
+/* Opens one more stat file. Returns false if all places are taken, the file cannot be read, or the
+ * device does not count its I/O. */
 static bool add(struct counters *counters, const char *path)
 {
     struct counters_reading reading;

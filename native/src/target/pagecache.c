@@ -9,8 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Younger than the headers of Debian 12; the number is the same on all architectures but alpha.
- * Linux 6.5. */
+/* From Linux 6.5, newer than the headers of Debian 12. The number is the same on all architectures
+ * but alpha. */
 #ifndef SYS_cachestat
 #define SYS_cachestat 451
 #endif
@@ -72,7 +72,7 @@ int pagecache_resident(enum residency how, const struct pagecache_span *span, ui
     else if (how == RESIDENCY_MINCORE)
         r = resident_mincore(span, page_bytes, ret_bytes);
     if (*ret_bytes > span->bytes)
-        *ret_bytes = span->bytes; /* the pages at the edges may reach beyond */
+        *ret_bytes = span->bytes; /* the first and last page may reach beyond the span */
     return r;
 }
 
@@ -113,7 +113,7 @@ bool pagecache_evict(struct pagecache *cache, const struct pagecache_span *span,
                      bool drop)
 {
     drop = drop && cache->drop_fd >= 0;
-    /* Only clean pages can be forgotten. syncfs() of a device node would sync devtmpfs. */
+    /* Only clean pages can be evicted. syncfs() of a device node would sync devtmpfs. */
     if (drop)
         (void)(span->device ? fsync(span->fd) : syncfs(span->fd));
     (void)posix_fadvise(span->fd, (off_t)span->offset, (off_t)span->bytes, POSIX_FADV_DONTNEED);
@@ -123,8 +123,8 @@ bool pagecache_evict(struct pagecache *cache, const struct pagecache_span *span,
     if (pwrite(cache->drop_fd, "1", 1, 0) != 1)
         return false;
     cache->dropped_for[write] = true;
-    /* A mounted filesystem keeps its metadata on its device pinned: dropping again would only hurt
-     * others. */
+    /* A mounted filesystem pins its metadata in its device's cache: a second drop would not free
+     * it, and would slow other programs. */
     if (pagecache_resident(cache->residency, span, &cache->kept_bytes) < 0)
         cache->kept_bytes = 0;
     return true;

@@ -12,12 +12,13 @@
 
 #define MIB         (UINT64_C(1) << 20)
 #define BLOCK_BYTES MIB
-#define DEPTH       16         /* of BLOCK_BYTES; enough for any one drive to be at full speed */
+#define DEPTH       16         /* of BLOCK_BYTES; enough for full speed on any one drive */
 #define ZERO_BYTES  (16 * MIB) /* of one ioctl */
 
 uint64_t prepare_first_nonzero(const char *data, uint64_t bytes)
 {
-    /* memcmp with itself, shifted by one, is the fastest test for "all the same" that libc has. */
+    /* Comparing the data with itself, shifted by one byte, is the fastest test in libc for equal
+     * bytes. */
     if (bytes == 0 || (data[0] == 0 && memcmp(data, data + 1, (size_t)bytes - 1) == 0))
         return bytes;
     for (uint64_t i = 0; i < bytes; i++)
@@ -46,7 +47,7 @@ static struct transfer make_transfer(const struct context *context, bool write)
     };
 }
 
-/* The next piece of [at, end) that the buffer can hold. */
+/* Returns the length of the next part of [at, end), at most what the buffer can hold. */
 static uint64_t piece(const struct context *context, uint64_t at, uint64_t end)
 {
     uint64_t max = context->buffer.bytes / context->target.alignment * context->target.alignment;
@@ -91,7 +92,8 @@ enum step_result prepare_check_exclusive(struct context *context, struct fault *
         counters_read(&context->counters, &now) < 0)
         return STEP_OK;
     theirs = now.write_bytes - context->claimed_write_bytes - context->bytes_written;
-    if (theirs == 0 || theirs > now.write_bytes) /* the counters may be off: then less than ours */
+    /* If the device does not count its I/O, the difference wraps around. */
+    if (theirs == 0 || theirs > now.write_bytes)
         return STEP_OK;
     context->device_dirty = false;
     return fault_set(fault, FAULT_BUSY, "check", 0,
@@ -155,7 +157,7 @@ enum step_result prepare_fill(struct context *context, struct fault *fault)
         buffer_stamp(&context->buffer, transfer.bytes, start_ns + phase.done);
         step = move_transfer(context, &transfer, &phase, &elapsed_ns, fault);
         if (step != STEP_OK) {
-            /* A scratch file that takes no direct write is no target, rather than a broken one. */
+            /* A filesystem that refuses direct writes is unsuitable (66), not broken (74). */
             if (step == STEP_FAILED && (fault->errnum == EINVAL || fault->errnum == EOPNOTSUPP))
                 fault->code = FAULT_TARGET;
             return step;
@@ -183,7 +185,7 @@ static void zero_range(void *argument)
     work->errnum = ioctl(work->fd, BLKZEROOUT, work->range) < 0 ? errno : 0;
 }
 
-/* For a device without BLKZEROOUT, or with one that fails. */
+/* For a device on which BLKZEROOUT fails. */
 static enum step_result write_zeros(struct context *context, struct phase *phase,
                                     struct fault *fault)
 {

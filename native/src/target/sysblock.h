@@ -1,5 +1,5 @@
-/* What sysfs says of a block device, given its number. The root of sysfs is a parameter, so that
- * tests can fake it. */
+/* Reads facts about a block device from sysfs, by its number. The root of sysfs is a parameter, so
+ * that tests can fake it. */
 #ifndef AIO_SWEEP_SYSBLOCK_H
 #define AIO_SWEEP_SYSBLOCK_H
 
@@ -9,15 +9,15 @@
 #include <sys/types.h>
 
 /*
- * The directory ROOT/dev/block/MAJ:MIN of the whole disk that `device` is or is a partition of.
- * Returns 0 or -errno: -ENOENT for the made-up numbers of btrfs, overlayfs, tmpfs and the like.
+ * Finds the directory ROOT/dev/block/MAJ:MIN of the whole disk that `device` is, or is a partition
+ * of. Returns 0 or -errno: -ENOENT for the anonymous device numbers of btrfs, overlayfs and tmpfs.
  */
 int sysblock_disk(const char *sys_root, dev_t device, char ret_path[static PATH_MAX]);
 
-/* 1: a partition, 0: not one, -errno: sysfs does not know it. */
+/* Returns 1 for a partition, 0 for another device, -errno if sysfs does not know it. */
 int sysblock_is_partition(const char *sys_root, dev_t device);
 
-/* A file under `directory` that holds one number. Returns 0 or -errno. */
+/* Reads a file under `directory` that holds one number. Returns 0 or -errno. */
 int sysblock_number(const char *directory, const char *name, uint64_t *ret);
 
 #endif

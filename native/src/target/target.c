@@ -17,16 +17,16 @@
 #include <unistd.h>
 
 #define DEFAULT_ALIGNMENT 4096
-#define LOCK_TRIES \
-    10 /* a tenth of a second apart: udev locks a new disk for moments while it probes it */
+/* Attempts, 0.1 s apart: udev locks a new disk for a moment while it probes the disk. */
+#define LOCK_TRIES 10
 
 bool target_is_written_device(const struct target *target, const struct options *options)
 {
     return target->kind == TARGET_DEVICE && options->allow_write;
 }
 
-/* Says what an errno of open(2), fallocate(2) and the like means for a target, and what can be
- * done. */
+/* Sets the fault for an errno of open(2), fallocate(2) and similar calls, with advice for the user.
+ */
 static int system_fault(struct fault *fault, const char *op, const char *path, int errnum)
 {
     static const struct {
@@ -62,8 +62,8 @@ static int system_fault(struct fault *fault, const char *op, const char *path, i
 
 #define unfit(fault, ...) fault_set(fault, FAULT_TARGET, "open", 0, __VA_ARGS__)
 
-/* Where there is no O_TMPFILE. Named first without O_DIRECT: an open that fails for want of it
- * would leave the file. */
+/* For filesystems without O_TMPFILE. O_DIRECT is set only after the unlink: mkostemp() with
+ * O_DIRECT would leave the file behind where O_DIRECT is not supported. */
 static int open_named_scratch(const char *directory)
 {
     char *path = NULL;
@@ -94,14 +94,14 @@ static int open_scratch(struct target *target, struct fault *fault)
     struct stat status;
 
     target->fd = open(target->path, O_TMPFILE | O_RDWR | O_DIRECT | O_CLOEXEC, 0600);
-    /* EISDIR: a kernel or FUSE filesystem that knows no O_TMPFILE takes it for opening the
-     * directory to write. */
+    /* EISDIR: a kernel or FUSE filesystem without O_TMPFILE sees an attempt to open the directory
+     * for writing. */
     if (target->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
         target->fd = open_named_scratch(target->path);
     if (target->fd < 0 || fstat(target->fd, &status) < 0)
         return system_fault(fault, "open", target->path, errno);
     target->device = status.st_dev;
-    /* So that too little room shows now and not after minutes of filling. */
+    /* Reports too little free space now and not after minutes of filling. */
     if (fallocate(target->fd, 0, 0, (off_t)target->span) == 0)
         return 0;
     if (errno != EOPNOTSUPP && errno != ENOSYS)
@@ -111,8 +111,8 @@ static int open_scratch(struct target *target, struct fault *fault)
     return 0;
 }
 
-/* Opens what must be of type `type` (S_IFREG, S_IFBLK), looking before it opens: opening some nodes
- * does things. */
+/* Opens the target, which must be of type `type` (S_IFREG, S_IFBLK). It checks before it opens,
+ * because opening some device nodes has side effects. */
 static int open_typed(struct target *target, mode_t type, int flags, struct fault *fault)
 {
     const char *kind = type == S_IFREG ? "regular file" : "block device";
@@ -168,7 +168,7 @@ static int lock_device(const struct target *target, struct fault *fault)
     return 0;
 }
 
-/* The claims on a device that will be written, but for its being blank. */
+/* Claims a device that will be written. prepare_check_blank() checks later that it is blank. */
 static int claim_device(struct target *target, const char *sys_root, struct fault *fault)
 {
     struct stat status;
