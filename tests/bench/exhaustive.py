@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aio_tuned.devices import sysfs
-from aio_tuned.devices.probe import survey
+from aio_tuned.devices.probe import probe
 from aio_tuned.errors import TargetError
 from aio_tuned.helper.process import Helper, find
 from aio_tuned.helper.protocol import arguments
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aio_tuned.model.setting import Direction, Setting
 
 # A visit that others have disturbed is made again so often; the last one counts, and the table says how many.
-_MOST_TRIES = 4
+_MAX_TRIES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,13 +66,13 @@ class Exhaustive:
     @classmethod
     async def start(cls, directory: Path, config: Config, dice: random.Random) -> Exhaustive:
         """Fill the scratch file; TargetError if a sweep would have none there."""
-        found = survey(directory, config, raw=False, read_only=False)
+        found = probe(directory, config, raw=False, read_only=False)
         if isinstance(found.decision, Skip):
             raise TargetError(f"{directory}: {found.decision.reason}")
         words = arguments(
             found.decision,
             allow_write=True,
-            most_transfer_bytes=min(config.transfer_bytes, found.decision.span_bytes),
+            max_transfer_bytes=min(config.transfer_bytes, found.decision.span_bytes),
             drop_caches=config.drop_caches,
             counters=[path / "stat" for path in sysfs.counting(sysfs.directory(found.device.device_number))],
         )
@@ -99,7 +99,7 @@ class Exhaustive:
             course.rounds.append([made[at] for at in range(len(course.points))])
 
     async def _visit(self, course: Course, point: Point) -> Sample:
-        for _ in range(_MOST_TRIES):
+        for _ in range(_MAX_TRIES):
             request = Request(
                 id=self._next_id,
                 direction=course.direction,

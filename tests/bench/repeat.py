@@ -46,7 +46,7 @@ from aio_tuned.search import grid as search_grid
 from bench.agreement import Run, show, to_table
 from bench.exhaustive import Course, Exhaustive
 from bench.place import working_directory
-from bench.rounds import LEAST_ROUNDS
+from bench.rounds import MIN_ROUNDS
 from bench.tuned import Tuned, tune
 
 if TYPE_CHECKING:
@@ -122,8 +122,8 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("-o", "--output", type=Path, help="for the figures behind the tables, as JSON")
     arguments = parser.parse_args()
-    if not 1 <= arguments.sweeps <= arguments.reference_rounds or arguments.reference_rounds < LEAST_ROUNDS:
-        parser.error(f"--reference-rounds must be {LEAST_ROUNDS} and one a sweep at least, and there must be a sweep")
+    if not 1 <= arguments.sweeps <= arguments.reference_rounds or arguments.reference_rounds < MIN_ROUNDS:
+        parser.error(f"--reference-rounds must be {MIN_ROUNDS} and one a sweep at least, and there must be a sweep")
     try:
         with working_directory(arguments.directory, memory=arguments.memory) as directory:
             run = asyncio.run(measure(directory, arguments))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from aio_tuned.model.measurement import Phase, Point, Sample
     from aio_tuned.model.setting import Direction
-    from aio_tuned.sweep.order import Outcome
+    from aio_tuned.sweep.order import SweepOutcome
     from bench.trial import Trial
 
 PASSES = (1, 2, 3, 5, 8, 12, 20, 30)
@@ -214,7 +214,7 @@ def _deepspeed(trial: Trial) -> Iterator[Played]:
         yield bench.played("DeepSpeed, one for both", both)
 
 
-def _halving(trial: Trial, outcome: Outcome) -> Iterator[Played]:
+def _halving(trial: Trial, outcome: SweepOutcome) -> Iterator[Played]:
     """With what our sweep spent: the seconds of its reads, the bytes of its writes."""
     benches = _benches(trial)
     for found, phase in zip(trial.found, outcome.phases, strict=True):
@@ -230,7 +230,7 @@ def _halving(trial: Trial, outcome: Outcome) -> Iterator[Played]:
         yield bench.played("sequential halving", halving(arms, pull, budget, bench.dice, means.of))
 
 
-def contest(trial: Trial, outcome: Outcome) -> list[Played]:
+def contest(trial: Trial, outcome: SweepOutcome) -> list[Played]:
     """What every rival makes of the trial's drive, at the transfer sizes of its phases."""
     benches = _benches(trial)
     return [

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Logs = NDArray[np.float64]
 
 # What one round would have chosen is judged by the other three, and in each the best by the two that are left.
-LEAST_ROUNDS = 4
+MIN_ROUNDS = 4
 # The standard error of a standard error from this many is 1 / sqrt(2 * 200), 5 %.
 _RESAMPLES = 200
 # Two points are alike if they differ by no more than this.
@@ -84,8 +84,8 @@ class Reference:
     """What the rounds say. Standard errors are by the bootstrap over the rounds (Efron 1979)."""
 
     def __init__(self, logs: Logs) -> None:
-        if len(logs) < LEAST_ROUNDS:
-            raise ValueError(f"{len(logs)} rounds: at least {LEAST_ROUNDS} are needed")
+        if len(logs) < MIN_ROUNDS:
+            raise ValueError(f"{len(logs)} rounds: at least {MIN_ROUNDS} are needed")
         self.logs = logs
         self.levels, self.values, self.regrets = levels(logs), values(logs), _share(regrets(logs))
         drawn = np.random.default_rng(0).integers(len(logs), size=(_RESAMPLES, len(logs)))

@@ -25,7 +25,7 @@ from fakes.simulated.truth import SETTINGS, TRANSFER_BYTES, rows, truth
 if TYPE_CHECKING:
     from aio_tuned.model.curve import Choice
     from aio_tuned.model.setting import Direction
-    from aio_tuned.sweep.order import Outcome, PhaseOutcome
+    from aio_tuned.sweep.order import PhaseOutcome, SweepOutcome
     from fakes.simulated.model import DriveModel
 
 CONFIG = Config()
@@ -97,7 +97,7 @@ def order(seed: int) -> Order:
     """A sweep as the daemon orders it by default."""
     return Order(
         settings={"read": SETTINGS, "write": SETTINGS},
-        most_transfer_bytes=CONFIG.transfer_bytes,
+        max_transfer_bytes=CONFIG.transfer_bytes,
         time_budget_ns=int(CONFIG.time_budget * 1e9),
         write_budget_bytes=CONFIG.write_budget,
         tolerance=TOLERANCE,
@@ -164,7 +164,7 @@ def _found(drive: Drive, outcome: PhaseOutcome) -> Found:
     )
 
 
-def run(name: str, seed: int) -> tuple[Trial, Outcome | None]:
+def run(name: str, seed: int) -> tuple[Trial, SweepOutcome | None]:
     """Sweep a fresh drive of that model; the outcome is None if the sweep failed."""
     drive = Drive(NAMED[name], seed)
     helper = SimulatedHelper(drive, fill_bytes=FILL_BYTES)

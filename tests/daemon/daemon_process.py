@@ -44,12 +44,12 @@ drop_caches = "never"
 tolerance_percent = 20
 [daemon]
 settle = 0.2
-retry_first = 1
-retry_most = 1
-[manners]
+min_retry = 1
+max_retry = 1
+[throttle]
 busy_bytes_per_s = "1G"
 busy_pressure_percent = 100
-least_pause = 0.5
+min_pause = 0.5
 nice = 0
 io_priority = "none"
 [publish]

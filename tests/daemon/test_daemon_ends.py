@@ -163,7 +163,7 @@ def test_a_killed_process_is_a_failure_that_is_tried_again(daemon: Daemon, sweep
 
 def test_a_failure_is_shown_with_its_next_try(quick_daemon: Daemon, loop_drive: Callable[..., LoopDrive]) -> None:
     drive = loop_drive()
-    quick_daemon.configure('[daemon]\nretry_first = "1h"\nretry_most = "6h"')
+    quick_daemon.configure('[daemon]\nmin_retry = "1h"\nmax_retry = "6h"')
     quick_daemon.environment["FAKE_AIO_SWEEP"] = '{"misbehave": {"at": 2, "do": "error"}}'
     quick_daemon.watch(drive)
     drive.plug()

@@ -30,7 +30,7 @@ write_budget = "64G"
 write_budget_floor = "64G"
 [choose]
 tolerance_percent = 0.1
-[manners]
+[throttle]
 write_budget_per_day = "1T"
 """
 

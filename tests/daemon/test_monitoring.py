@@ -22,7 +22,7 @@ from unit.support.snapshots import SWEEPING, known, life, seen, snapshot
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from aio_tuned.service.monitoring.snapshot import Seen
+    from aio_tuned.service.monitoring.snapshot import DriveSnapshot
     from daemon.daemon_process import Daemon
     from daemon.loop_drive import LoopDrive
 
@@ -30,8 +30,8 @@ FOLDER = Path(__file__).parents[2] / "docs/monitoring"
 BOARD = json.loads((FOLDER / "grafana-dashboard.json").read_text())
 HEALTHY, STALE, FAILING, SLOW = "nvme-healthy", "nvme-stale", "nvme-failing", "nvme-slow"
 UP = {"__name__": "aio_tuned_up", "instance": INSTANCE, "job": "node"}
-# Of these there may be nothing on a drive that is not mounted, has no twins and no sensor, and is not swept just now.
-MAYBE = ("write", "paused", "progress", "temperature", "findings", "sustained", "twin_ratio")
+# Of these there may be nothing on a drive that is not mounted, has no siblings and no sensor, and is not being swept.
+MAYBE = ("write", "paused", "progress", "temperature", "findings", "sustained", "sibling_ratio")
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def promtool(*words: str | Path, given: str = "") -> str:
     return done.stdout + done.stderr
 
 
-def show(monitoring: Monitoring, *drives: Seen) -> None:
+def show(monitoring: Monitoring, *drives: DriveSnapshot) -> None:
     """Let node_exporter find these drives."""
     made = prometheus.render(snapshot(*drives), time.time())
     temporary = monitoring.folder / "metrics.new"
@@ -79,7 +79,7 @@ def expressions() -> Iterator[tuple[str, str]]:
 def test_promtool_finds_nothing_wrong_with_the_metrics() -> None:
     named = device(name='x"\n\\ü', model='A "quoted" \\ back\nslash\r\tMüller \udcff\x00{}')
     drives = (
-        seen(HEALTHY, twins=(known("nvme-twin"),)),
+        seen(HEALTHY, siblings=(known("nvme-sibling"),)),
         seen("nvme-sweeping", life=life("sweeping"), sweeping=SWEEPING, next_try="2025-11-23T12:01:00+00:00"),
         seen(device=named),
     )
@@ -154,13 +154,13 @@ def test_what_a_sweep_has_counted_is_there_after_a_restart(
 
 
 def test_each_alert_fires_for_what_it_is_for_and_for_nothing_else(monitoring: Monitoring) -> None:
-    twins = tuple(known(f"nvme-twin{place}") for place in range(3))
-    well = [seen(name, twins=twins) for name in (HEALTHY, STALE, FAILING, SLOW)]
+    siblings = tuple(known(f"nvme-sibling{place}") for place in range(3))
+    well = [seen(name, siblings=siblings) for name in (HEALTHY, STALE, FAILING, SLOW)]
     ill = [
         well[0],
-        seen(STALE, shown=known(STALE, state="stale"), twins=twins),
+        seen(STALE, shown=known(STALE, state="stale"), siblings=siblings),
         replace(well[2], life=life("failed", failures=3)),
-        seen(SLOW, shown=known(SLOW, 5_000_000_000), twins=twins),
+        seen(SLOW, shown=known(SLOW, 5_000_000_000), siblings=siblings),
     ]
     show(monitoring, *well)
     monitoring.wait(f'aio_tuned_drive_info{{device="{SLOW}"}}')
@@ -186,10 +186,10 @@ def test_each_alert_fires_for_what_it_is_for_and_for_nothing_else(monitoring: Mo
 
 
 def test_every_panel_has_data_where_there_is_some(monitoring: Monitoring) -> None:
-    twins = (known("nvme-twin"),)
+    siblings = (known("nvme-sibling"),)
     sustained = result(sustained_throughput_bytes_per_s=900_000_000)
     full = known(HEALTHY, read=sustained, write=sustained)
-    show(monitoring, seen(HEALTHY, shown=full, twins=twins, life=life("sweeping"), sweeping=SWEEPING))
+    show(monitoring, seen(HEALTHY, shown=full, siblings=siblings, life=life("sweeping"), sweeping=SWEEPING))
     monitoring.wait("aio_tuned_sweep_progress_ratio")
     monitoring.wait("rate(aio_tuned_sweep_written_bytes_total[1m])")
     assert [(name, text) for name, text in expressions() if not monitoring.query(text)] == []

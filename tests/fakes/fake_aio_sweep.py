@@ -131,12 +131,12 @@ def main() -> int:
             say(type="error", code=65, op="request", errno=0, name="", message="not allowed", line=line.strip()[:200])
             return 65
         size = int(request["transfer_bytes"])
-        least_ns, least = int(request.get("min_ns", 0)), int(request.get("min_transfers", 1))
-        most_bytes = int(request.get("max_bytes", 0))
+        min_ns, least = int(request.get("min_ns", 0)), int(request.get("min_transfers", 1))
+        max_bytes = int(request.get("max_bytes", 0))
         times: list[int] = []
         latency, cpu = 0, 0
         while not times or (
-            (sum(times) < least_ns or len(times) < least) and not (most_bytes and (len(times) + 1) * size > most_bytes)
+            (sum(times) < min_ns or len(times) < least) and not (max_bytes and (len(times) + 1) * size > max_bytes)
         ):
             elapsed, latency, busy = transfer_ns(model, request, noise, (now_ns + sum(times)) / 1e9)
             times.append(elapsed)

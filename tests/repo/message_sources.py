@@ -104,10 +104,10 @@ def _leaves(node: ast.AST) -> Iterator[ast.expr]:
 class _Finder(ast.NodeVisitor):
     """Collects the messages of one source."""
 
-    def __init__(self, name: str, codes: Mapping[str, str], least_words: int) -> None:
+    def __init__(self, name: str, codes: Mapping[str, str], min_words: int) -> None:
         self._name = name
         self._codes = codes
-        self._least_words = least_words
+        self._least_words = min_words
         self._help: set[str] = set()
         self._telling = False
         self._exit_code = ""
@@ -176,14 +176,14 @@ class _Finder(ast.NodeVisitor):
             self.generic_visit(node)
 
 
-def of_python(package: Path = PACKAGE, least_words: int = _PHRASE_WORDS) -> list[Message]:
+def of_python(package: Path = PACKAGE, min_words: int = _PHRASE_WORDS) -> list[Message]:
     """The messages of all modules below a folder; literals that tell nobody anything count from so many words on."""
     codes = exit_codes()
     found = []
     for path in sorted(package.rglob("*.py")):
         place = path.relative_to(package)
         lays_out = not NO_MESSAGES.keys().isdisjoint(place.parts)
-        finder = _Finder(place.as_posix(), codes, sys.maxsize if lays_out else least_words)
+        finder = _Finder(place.as_posix(), codes, sys.maxsize if lays_out else min_words)
         finder.look(ast.parse(path.read_text(encoding="utf-8")))
         found += finder.found
     return found

@@ -44,7 +44,7 @@ def test_every_message_is_on_the_page() -> None:
 
 
 def test_every_message_on_the_page_is_in_the_sources() -> None:
-    known = {each.text for each in message_sources.of_python(least_words=1) + message_sources.of_helper()}
+    known = {each.text for each in message_sources.of_python(min_words=1) + message_sources.of_helper()}
     stale = "\n".join(text for text in ON_PAGE if text not in known)
     assert not stale, (
         f"no source has these any more; remove them from docs/messages.md, or correct them there:\n{stale}"
@@ -52,7 +52,7 @@ def test_every_message_on_the_page_is_in_the_sources() -> None:
 
 
 def test_the_exit_codes_are_those_of_the_errors() -> None:
-    known = codes(message_sources.of_python(least_words=1) + message_sources.of_helper())
+    known = codes(message_sources.of_python(min_words=1) + message_sources.of_helper())
     wrong = [line(text, known[text]) for text, given in ON_PAGE.items() if known.get(text, given) != given]
     assert not wrong, "docs/messages.md must have:\n" + "\n".join(wrong)
 
@@ -146,9 +146,9 @@ CONFIGURATIONS = {
     "a size that is none": '[sweep]\nspan_bytes = "much"\n',
     "a size of nothing": "[sweep]\nspan_bytes = 0\n",
     "a time that is none": '[sweep]\ntime_budget = "soon"\n',
-    "hours that are none": '[manners]\nquiet_hours = ["8-20"]\n',
-    "hours without a list": '[manners]\nquiet_hours = "08:00-20:00"\n',
-    "a heat that cannot be": "[manners]\nmost_celsius = 20\n",
+    "hours that are none": '[throttle]\nquiet_hours = ["8-20"]\n',
+    "hours without a list": '[throttle]\nquiet_hours = "08:00-20:00"\n',
+    "a heat that cannot be": "[throttle]\nmax_celsius = 20\n",
     "a word that is unknown": '[safety]\nraw_write = "always"\n',
     "an empty list": "[grid]\nqueue_depth = []\n",
     "a block of odd size": "[grid]\nblock_size = 1000\n",

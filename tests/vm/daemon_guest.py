@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from pathlib import Path
 
-    from aio_tuned.journald.events import Happening
+    from aio_tuned.journald.events import EventId
     from vm.rig.bays import Drive
 
 STATE = "/var/lib/aio-tuned"
@@ -34,9 +34,9 @@ single_submit = [false]
 time_budget = 7
 [daemon]
 settle = 0.5
-retry_first = 600
-[manners]
-least_pause = 1
+min_retry = 600
+[throttle]
+min_pause = 1
 """
 )
 # What makes a volume of that kernel name over two drives.
@@ -122,11 +122,11 @@ class DaemonGuest(Guest):
         """What the daemon has said since the test began."""
         return self.sh(["journalctl", "-u", "aio-tuned", "-o", "cat", "--no-pager", f"--after-cursor={self.cursor}"])
 
-    def records(self, happening: Happening) -> list[dict[str, str]]:
+    def records(self, event_id: EventId) -> list[dict[str, str]]:
         """The journal's records of that kind since the daemon was started, with all their fields."""
         # With --after-cursor, journalctl leaves out the first that matches if the cursor's own record does not.
         of_this_run = f"_SYSTEMD_INVOCATION_ID={self.unit('InvocationID')}"
-        asked = ["journalctl", "-o", "json", "--no-pager", of_this_run, f"MESSAGE_ID={happening.value}"]
+        asked = ["journalctl", "-o", "json", "--no-pager", of_this_run, f"MESSAGE_ID={event_id.value}"]
         return [json.loads(line) for line in self.sh(asked).splitlines()]
 
     def sweeps(self, node: str = "") -> int:

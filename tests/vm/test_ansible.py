@@ -127,7 +127,7 @@ def test_a_host_from_nothing_to_measured_settings(bare: Guest) -> None:
     before = bare.read(DROP_IN)
     assert play(bare, {"sweep": {"spam": 1}}) == (False, set())
     assert bare.read(DROP_IN) == before
-    quiet = {**SETTINGS, "manners": {"quiet_hours": ["08:00-20:00"]}}
+    quiet = {**SETTINGS, "throttle": {"quiet_hours": ["08:00-20:00"]}}
     assert play(bare, quiet) == (True, {"Write the configuration", "Reload aio-tuned"})
     assert 'quiet_hours = ["08:00-20:00"]' in bare.read(DROP_IN).decode()
     assert "the configuration was read again" in bare.sh("journalctl -u aio-tuned -o cat --no-pager")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aio_tuned.journald.events import Happening
+from aio_tuned.journald.events import EventId
 from vm.daemon_guest import SMALL, name_of
 from vm.guest import PROFILES
 
@@ -79,7 +79,7 @@ def test_a_drives_whole_life(host: DaemonGuest) -> None:
 
 def the_journal_tells(host: DaemonGuest, drive: Drive, measured: dict[str, Any]) -> None:
     """The records of its first sweep: whose they are, what they know, and what journalctl --catalog adds."""
-    one_each = (Happening.DRIVE_APPEARED, Happening.SWEEP_STARTED, Happening.SWEEP_FINISHED)
+    one_each = (EventId.DRIVE_APPEARED, EventId.SWEEP_STARTED, EventId.SWEEP_FINISHED)
     came, started, finished = [record for kind in one_each for record in host.records(kind)]
     for record in (came, started, finished):
         assert record["AIO_TUNED_DEVICE"] == name_of(drive)
@@ -90,9 +90,9 @@ def the_journal_tells(host: DaemonGuest, drive: Drive, measured: dict[str, Any])
     assert f"sweeping: {started['AIO_TUNED_WHERE']}" in started["MESSAGE"]
     assert finished["AIO_TUNED_READ_BYTES_PER_S"] == str(measured["read"]["throughput_bytes_per_s"])
     assert "AIO_TUNED_WRITE_BYTES_PER_S" not in finished
-    states = [record["AIO_TUNED_STATE"] for record in host.records(Happening.PROFILE_PUBLISHED)]
+    states = [record["AIO_TUNED_STATE"] for record in host.records(EventId.PROFILE_PUBLISHED)]
     assert states == ["provisional", measured["state"]]
-    explained = host.sh(f"journalctl -n 1 --catalog --no-pager MESSAGE_ID={Happening.SWEEP_FINISHED.value}")
+    explained = host.sh(f"journalctl -n 1 --catalog --no-pager MESSAGE_ID={EventId.SWEEP_FINISHED.value}")
     assert f"Subject: The sweep of {drive.dev} is finished" in explained
     assert f"aio-tuned show {name_of(drive)}" in explained
 

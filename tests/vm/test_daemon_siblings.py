@@ -61,7 +61,7 @@ def test_drives_plugged_in_at_once(host: DaemonGuest, count: int) -> None:
     assert not host.profile(stranger["device"]["name"])
 
 
-def test_a_drive_unlike_its_twin_says_so(host: DaemonGuest) -> None:
+def test_a_drive_unlike_its_sibling_says_so(host: DaemonGuest) -> None:
     # A check is short, and its interval so wide that it may confirm what a full sweep would not.
     host.begin(OTHERS_TOO.replace("[daemon]\n", '[daemon]\nsiblings = "full"\n'))
     drives = []
@@ -72,18 +72,18 @@ def test_a_drive_unlike_its_twin_says_so(host: DaemonGuest) -> None:
         host.until_measured(serial, timeout_s=180)
         drives.append(made)
     sound, slow = drives
-    assert not of_twin(host.profile_of(sound), slow)
+    assert not of_sibling(host.profile_of(sound), slow)
     profile = host.profile_of(slow)
-    (said,) = of_twin(profile, sound)
+    (said,) = of_sibling(profile, sound)
     # The emulated link of "2.5 GT/s x1" is no figure to hold anything against.
     assert not [finding for finding in profile["evidence"]["findings"] if "link" in finding]
     host.lives()
     tuned = json.loads(host.sh(["aio-tuned", "tune", slow.dev, *QUICK, "--json", "--out", "/root/out"], 180))
-    (by_hand,) = of_twin(tuned["profile"], sound)
+    (by_hand,) = of_sibling(tuned["profile"], sound)
     assert said.partition("but ")[2] == by_hand.partition("but ")[2]
 
 
-def of_twin(profile: Entry, twin: Drive) -> list[str]:
+def of_sibling(profile: Entry, sibling: Drive) -> list[str]:
     """The findings that hold the profile against that drive's."""
-    of = f"but {name_of(twin)}, of the same model and firmware, gives "
+    of = f"but {name_of(sibling)}, of the same model and firmware, gives "
     return [finding for finding in profile["evidence"]["findings"] if of in finding]

@@ -128,7 +128,7 @@ def test_a_full_drive_and_one_that_becomes_read_only(host: DaemonGuest) -> None:
 
 @pytest.mark.long
 def test_profiles_that_cannot_be_written_are_tried_again(host: DaemonGuest) -> None:
-    host.begin(SMALL.replace("retry_first = 600", "retry_first = 2"))
+    host.begin(SMALL.replace("min_retry = 600", "min_retry = 2"))
     host.sh(f"chattr +i {PROFILES}")
     try:
         drive = raw_drive(host, "ETC1")

@@ -217,7 +217,7 @@ def _tune(arguments: argparse.Namespace) -> int:
 def _show(arguments: argparse.Namespace) -> int:
     directory = arguments.out or read_config(arguments).profiles
     found, broken = [], []
-    for path in profile_store.find(directory, arguments.target):
+    for path in profile_store.find_profiles(directory, arguments.target):
         try:
             found.append((path, load_profile(path)))
         except ProfileError as error:

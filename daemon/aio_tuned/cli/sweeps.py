@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aio_tuned.config.load import Config
     from aio_tuned.model.profile import Profile
     from aio_tuned.report.terminal.history import Row
-    from aio_tuned.storage.sweep_archive import Stored
+    from aio_tuned.storage.sweep_archive import StoredSweep
 
 _SWEEP = "a drive's name, a directory, a file, a block device or a profile's file; @TIME names an earlier sweep"
 
@@ -109,7 +109,7 @@ def _history(arguments: argparse.Namespace) -> int:
         named = sweep_archive.drive(config, head)
         listed = {named.name: sweep_archive.sweeps(named)}
     else:
-        listed = {name: sweep_archive.list_of(config.state, name) for name in sweep_archive.names(config.state)}
+        listed = {name: sweep_archive.list_sweeps(config.state, name) for name in sweep_archive.names(config.state)}
     if not listed:
         raise NoProfileError(f"{config.state} has no finished sweep of any drive: run aio-tuned tune TARGET")
     broken: list[ProfileError] = []
@@ -129,7 +129,7 @@ def _history(arguments: argparse.Namespace) -> int:
     return Exit.DATA if broken else Exit.OK
 
 
-def _file_name(sweeps: Sequence[Stored]) -> str:
+def _file_name(sweeps: Sequence[StoredSweep]) -> str:
     from aio_tuned.storage import sweep_archive
 
     words = []

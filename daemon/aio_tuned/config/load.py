@@ -56,6 +56,15 @@ GRID_KEYS: Mapping[str, Callable[[object], tuple[Any, ...]]] = {
     key: several(parse_config) for key, parse_config in SETTING_KEYS.items()
 }
 _RULE_KEYS: Mapping[str, Callable[[object], Any]] = {**dict.fromkeys(PATTERN_KEYS, pattern), "tune": flag}
+# Names of earlier builds: refused with the new one named, so that no key is silently without effect.
+_RENAMED_SECTIONS = {"manners": "throttle"}
+_RENAMED_KEYS = {
+    "least_pause": "min_pause",
+    "most_hold": "max_hold",
+    "most_celsius": "max_celsius",
+    "retry_first": "min_retry",
+    "retry_most": "max_retry",
+}
 _IO_PRIORITIES = ("none", *(f"best-effort:{level}" for level in range(8)), "idle")
 _DEFAULT_GRID = Grid(
     block_size=(128 << 10, 256 << 10, 512 << 10, 1 << 20),
@@ -94,18 +103,18 @@ class Config:
     settle: float = _key("daemon", moment_s, 2.0)
     siblings: Siblings = _key("daemon", word(*get_args(Siblings)), "check")
     kernel_change: KernelChange = _key("daemon", word(*get_args(KernelChange)), "minor")
-    retry_first: float = _key("daemon", duration_s, 60.0)
-    retry_most: float = _key("daemon", duration_s, 6 * 3600.0)
+    min_retry: float = _key("daemon", duration_s, 60.0)
+    max_retry: float = _key("daemon", duration_s, 6 * 3600.0)
 
-    busy_bytes_per_s: int = _key("manners", size_bytes, 16 << 20)
-    busy_pressure_percent: float = _key("manners", number(0, 100), 10.0)
-    least_pause: float = _key("manners", duration_s, 10.0)
-    most_hold: float = _key("manners", duration_s, 60.0)
-    quiet_hours: tuple[tuple[time, time], ...] = _key("manners", day_spans, ())
-    nice: int = _key("manners", whole(0, 19), 10)
-    io_priority: str = _key("manners", word(*_IO_PRIORITIES), "best-effort:7")
-    most_celsius: float | None = _key("manners", celsius, None, none="drive")
-    write_budget_per_day: int = _key("manners", size_bytes, 128 << 30)
+    busy_bytes_per_s: int = _key("throttle", size_bytes, 16 << 20)
+    busy_pressure_percent: float = _key("throttle", number(0, 100), 10.0)
+    min_pause: float = _key("throttle", duration_s, 10.0)
+    max_hold: float = _key("throttle", duration_s, 60.0)
+    quiet_hours: tuple[tuple[time, time], ...] = _key("throttle", day_spans, ())
+    nice: int = _key("throttle", whole(0, 19), 10)
+    io_priority: str = _key("throttle", word(*_IO_PRIORITIES), "best-effort:7")
+    max_celsius: float | None = _key("throttle", celsius, None, none="drive")
+    write_budget_per_day: int = _key("throttle", size_bytes, 128 << 30)
 
     metrics: Path | None = _key("publish", name_or_path, Path("metrics.prom"), none="none")
     node_features: Path | None = _key("publish", path_or_none, None, none="none")
@@ -180,12 +189,17 @@ def parse_config(text: str, origin: str, base: Config | None = None) -> Config:
             if section == "match":
                 changes["match"] = config.match + _rules(given)
                 continue
+            if section in _RENAMED_SECTIONS:
+                new = _RENAMED_SECTIONS[section]
+                raise ConfigError(f"{origin}: [{section}] is called [{new}] now: rename it")
             if section not in ("grid", *known) or not isinstance(given, dict):
                 names = ", ".join(("grid", "match", *known))
                 raise ConfigError(f"{origin}: unknown section [{section}]: the sections are {names}")
             if section == "grid":
                 changes["grid"] = lay_grid(given, config.grid)
             else:
+                for key in given.keys() & _RENAMED_KEYS.keys():
+                    raise ConfigError(f"{origin}: [{section}] {key} is called {_RENAMED_KEYS[key]} now: rename it")
                 changes |= table(given, known[section])
         except ValueError as error:
             raise ConfigError(f"{origin}: [{section}] {error}") from None

@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from aio_tuned.reader import DriveSettings
 
 _STEP_KB = 64
-_MOST_KB = 16384
+_MAX_KB = 16384
 _USUAL_BOUNCE_KB = 1024
-_MOST_THREADS = 128
-_MOST_PARTS = 8
+_MAX_THREADS = 128
+_MAX_PARTS = 8
 _SIZE = "max_direct_io_size_kb"
 _THREADS_NOTE = (
     "execution.max_io_threads: requests in flight over all threads, for every thread waits for its request; "
@@ -56,12 +56,12 @@ def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
         raise UsageError(f"cuFile's smallest request is {_STEP_KB << 10} bytes: raise --max-block-size to that")
     settings = capped(drive.combined, wishes)
     notes = [*cap_note(f"properties.{_SIZE}", drive.combined, settings), _THREADS_NOTE]
-    request = min(max((settings.block_size >> 10) // _STEP_KB * _STEP_KB, _STEP_KB), _MOST_KB)
+    request = min(max((settings.block_size >> 10) // _STEP_KB * _STEP_KB, _STEP_KB), _MAX_KB)
     if request << 10 != settings.block_size:
-        limits = f"a multiple of {_STEP_KB} KiB, at most {_MOST_KB}"
+        limits = f"a multiple of {_STEP_KB} KiB, at most {_MAX_KB}"
         notes.append(f"properties.{_SIZE}: {request}, where {settings.block_size} bytes would be best: {limits}.")
     wanted = settings.saturating_concurrency
-    threads = min(wanted, _MOST_THREADS)
+    threads = min(wanted, _MAX_THREADS)
     if threads < wanted:
         notes.append(f"execution.max_io_threads: {threads}, the most that there may be; {wanted} would be best.")
     return Export(
@@ -72,7 +72,7 @@ def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
             ("properties", "per_buffer_cache_size_kb"): min(request, _USUAL_BOUNCE_KB),
             ("execution", "parallel_io"): True,
             ("execution", "max_io_threads"): threads,
-            ("execution", "max_request_parallelism"): min(threads, _MOST_PARTS),
+            ("execution", "max_request_parallelism"): min(threads, _MAX_PARTS),
         },
         notes=(*notes, *ignored(wishes, "cuFile")),
     )

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from aio_tuned.consumers.export import Wishes
     from aio_tuned.reader import DriveSettings
 
-_MOST_THREADS = 1024
+_MAX_THREADS = 1024
 _NOTES = (
     (
         "base.max_threads: requests in flight over all threads, for every thread waits for its request; "
@@ -50,7 +50,7 @@ def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
     del path
     need_release(wishes, "fastsafetensors", "0.3.2", "configuration file")
     settings = capped(drive.read, wishes)
-    threads = min(settings.saturating_concurrency, _MOST_THREADS)
+    threads = min(settings.saturating_concurrency, _MAX_THREADS)
     before = is_older(wishes, "fastsafetensors", "0.5")
     buffers = threads if before else threads * 2
     note = (

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from aio_tuned.reader import DriveSettings, Settings
 
 _NAME = "runai-model-streamer"
-_LEAST_IN_FLIGHT, _MOST_IN_FLIGHT = 3, 1024
-_LEAST_THREAD_CHUNK = 2 << 20
+_MIN_IN_FLIGHT, _MAX_IN_FLIGHT = 3, 1024
+_MIN_THREAD_CHUNK = 2 << 20
 _ASYNCHRONOUS_NOTES = (
     "RUNAI_STREAMER_FS_QUEUE_DEPTH: for the whole machine; the streamer divides it among its processes.",
     "RUNAI_STREAMER_FS_QUEUE_DEPTH: for release 0.17 and later; before, other variables hold, so name your release.",
@@ -66,10 +66,10 @@ def _asynchronous(best: Settings, wishes: Wishes) -> Export:
     settings = capped(best, wishes)
     key = "RUNAI_STREAMER_FS_CHUNK_BYTESIZE"
     wanted = settings.saturating_concurrency
-    depth = max(_LEAST_IN_FLIGHT, min(wanted, _MOST_IN_FLIGHT))
+    depth = max(_MIN_IN_FLIGHT, min(wanted, _MAX_IN_FLIGHT))
     notes = cap_note(key, best, settings)
     if depth != wanted:
-        limits = f"{_LEAST_IN_FLIGHT} to {_MOST_IN_FLIGHT} is what it takes"
+        limits = f"{_MIN_IN_FLIGHT} to {_MAX_IN_FLIGHT} is what it takes"
         notes += (f"RUNAI_STREAMER_FS_QUEUE_DEPTH: {depth}, where {wanted} would be best: {limits}.",)
     return Export(
         format="env",
@@ -81,19 +81,19 @@ def _asynchronous(best: Settings, wishes: Wishes) -> Export:
 def _threads(best: Settings, wishes: Wishes) -> Export:
     """For releases that have only threads, each of which waits for its request."""
     cap = wishes.max_block_size
-    if cap is not None and cap < _LEAST_THREAD_CHUNK:
-        reads = f"{_NAME} {wishes.for_version} reads at least {_LEAST_THREAD_CHUNK} bytes at a time"
+    if cap is not None and cap < _MIN_THREAD_CHUNK:
+        reads = f"{_NAME} {wishes.for_version} reads at least {_MIN_THREAD_CHUNK} bytes at a time"
         raise UsageError(f"{reads}: raise --max-block-size to that")
     settings = capped(best, wishes)
     key = "RUNAI_STREAMER_CHUNK_BYTESIZE"
     notes = cap_note(key, best, settings)
-    if settings.block_size < _LEAST_THREAD_CHUNK:
-        notes = (f"{key}: {_LEAST_THREAD_CHUNK} bytes, this release's least; {best.block_size} would be best.",)
+    if settings.block_size < _MIN_THREAD_CHUNK:
+        notes = (f"{key}: {_MIN_THREAD_CHUNK} bytes, this release's least; {best.block_size} would be best.",)
     return Export(
         format="env",
         values={
-            ("RUNAI_STREAMER_CONCURRENCY",): min(settings.saturating_concurrency, _MOST_IN_FLIGHT),
-            (key,): max(settings.block_size, _LEAST_THREAD_CHUNK),
+            ("RUNAI_STREAMER_CONCURRENCY",): min(settings.saturating_concurrency, _MAX_IN_FLIGHT),
+            (key,): max(settings.block_size, _MIN_THREAD_CHUNK),
         },
         notes=(*notes, *_THREADS_NOTES),
     )

@@ -61,10 +61,10 @@ def _on_filesystem(usage: Usage, policy: Policy, directory: Path | None) -> Targ
             " reads of the device itself"
         )
     span = min(policy.span_bytes, usage.free_bytes // _FREE_SHARE) // _MIB * _MIB
-    if span < policy.least_span_bytes:
+    if span < policy.min_span_bytes:
         return Skip(
             reason=f"{mount.point} has {usage.free_bytes // _MIB} MiB free; the scratch file takes a quarter of that at"
-            f" most and needs {policy.least_span_bytes // _MIB} MiB: free some space, or pass --raw to sweep reads of"
+            f" most and needs {policy.min_span_bytes // _MIB} MiB: free some space, or pass --raw to sweep reads of"
             " the device itself"
         )
     return Target(
@@ -104,9 +104,9 @@ def _on_device(device: Device, usage: Usage, policy: Policy) -> Target | Skip:
     node = usage.raw_node or device.node
     size = usage.raw_size_bytes or device.size_bytes
     span = min(policy.span_bytes, (size - usage.raw_offset_bytes)) // _MIB * _MIB
-    if span < policy.least_span_bytes:
+    if span < policy.min_span_bytes:
         return Skip(
-            reason=f"{node} is too small: {size // _MIB} MiB, where a sweep needs {policy.least_span_bytes // _MIB} MiB"
+            reason=f"{node} is too small: {size // _MIB} MiB, where a sweep needs {policy.min_span_bytes // _MIB} MiB"
         )
     no_write = _no_raw_write(device, usage, policy)
     provisional = ""

@@ -33,7 +33,7 @@ class Link:
         return f"PCIe {_GENERATIONS[self.gt_per_s]} x{self.lanes}"
 
     @property
-    def most_bytes_per_s(self) -> float:
+    def max_bytes_per_s(self) -> float:
         """What passes one way after line encoding: no packet of any size gets more.
 
         8b/10b for the first two generations, 128b/130b from 8 GT/s on. At 64 GT/s there is no line encoding, but of
@@ -49,7 +49,7 @@ class Link:
         seven double words). Acknowledgements and flow control, some per cent more, are left out.
         """
         packet = _FLIT_PACKET_BYTES if self.gt_per_s >= _FLIT_GT_PER_S else _PACKET_BYTES
-        return self.most_bytes_per_s * _PAYLOAD_BYTES / (_PAYLOAD_BYTES + packet)
+        return self.max_bytes_per_s * _PAYLOAD_BYTES / (_PAYLOAD_BYTES + packet)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from aio_tuned.model.target import Skip
 
 # A survey reads some 3 MiB of the drive; one that takes longer than this does not answer.
-LOOK_S = 120.0
+PROBE_LIMIT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Survey:
+class ProbeResult:
     """A target at one moment. `number` is the device of the filesystem, or of the raw node, that is to be swept."""
 
     device: Device
@@ -29,7 +29,7 @@ class Survey:
     mount: Mount | None
 
 
-def survey(
+def probe(
     target: Path,
     config: Config,
     *,
@@ -37,19 +37,19 @@ def survey(
     read_only: bool = False,
     sys: Path = sysfs.SYS,
     proc: Path = Path("/proc"),
-) -> Survey:
+) -> ProbeResult:
     """Read all facts and decide. TargetError if there is no such target. A drive that does not answer may block it."""
     place = resolve.resolve(target, sys, proc)
     device = resolve.device(place, sys)
     policy = Policy(raw=raw, read_only=read_only, raw_write=config.raw_write)
     # Filling the scratch file is written too: an eighth of the budget at most.
-    most_span = config.write_budget_bytes(device.size_bytes) // 8
-    span = max(policy.least_span_bytes, min(config.span_bytes, most_span))
+    max_span = config.write_budget_bytes(device.size_bytes) // 8
+    span = max(policy.min_span_bytes, min(config.span_bytes, max_span))
     policy = replace(policy, span_bytes=span)
     usage = resolve.usage(place, device, span, raw=raw, sys=sys, proc=proc)
     decision = eligibility.decide(device, usage, policy, place.directory)
     on_filesystem = isinstance(decision, Target) and decision.kind == "scratch"
-    return Survey(
+    return ProbeResult(
         device=device,
         usage=usage,
         decision=decision,

@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 
 # The driver asks the drive itself for its temperature, so not before each of many short visits.
 _EVERY_S = 1.0
-_MOST_S = 10.0
+_MAX_S = 10.0
 
 
 class Thermometer:
     """One drive's. All is None until it is read, and where there is no sensor.
 
     `celsius` is what the hottest sensor said last, `peak_celsius` the most that any has said, `warned` the reading
-    furthest above the drive's own warning threshold. A reading may take `most_s`.
+    furthest above the drive's own warning threshold. A reading may take `max_s`.
     """
 
     def __init__(
-        self, sensors: Sensors, monotonic: Callable[[], float] = time.monotonic, *, most_s: float = _MOST_S
+        self, sensors: Sensors, monotonic: Callable[[], float] = time.monotonic, *, max_s: float = _MAX_S
     ) -> None:
         self.celsius: float | None = None
         self.peak_celsius: float | None = None
         self.warned: Warned | None = None
         self._sensors = sensors
         self._monotonic = monotonic
-        self._most_s = most_s
+        self._max_s = max_s
         self._read_at: float | None = None
 
     async def read(self) -> tuple[Temperature, ...] | None:
@@ -42,7 +42,7 @@ class Thermometer:
         if self._read_at is not None and self._monotonic() - self._read_at < _EVERY_S:
             return None
         try:
-            found = await within(self._most_s, in_thread(self._sensors.temperatures))
+            found = await within(self._max_s, in_thread(self._sensors.temperatures))
         except TooLateError:
             found = ()  # whoever does not tell its temperature will not do its I/O either, and that is seen
         self._read_at = self._monotonic()

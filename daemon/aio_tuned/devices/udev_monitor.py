@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # The kernel drops what does not fit, and eight drives with their partitions at once make hundreds of events.
 _BUFFER_BYTES = 8 << 20
-_MOST_FAILURES = 100
+_MAX_FAILURES = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ class UdevSource:
                 device = self._monitor.poll(timeout=0)
             except OSError:  # ENOBUFS, or a message that libudev cannot read
                 failures += 1
-                if failures > _MOST_FAILURES:
+                if failures > _MAX_FAILURES:
                     raise
                 self.overrun = True
                 self._clear_error()

@@ -54,7 +54,7 @@ def arguments(
     target: Target,
     *,
     allow_write: bool,
-    most_transfer_bytes: int,
+    max_transfer_bytes: int,
     drop_caches: DropCaches,
     counters: Sequence[Path],
 ) -> tuple[str, ...]:
@@ -62,7 +62,7 @@ def arguments(
     words = [
         f"--{target.kind}={target.path}",
         f"--span-bytes={target.span_bytes}",
-        f"--max-transfer-bytes={most_transfer_bytes}",
+        f"--max-transfer-bytes={max_transfer_bytes}",
         f"--drop-caches={drop_caches}",
     ]
     if target.kind == "device":

@@ -1,10 +1,13 @@
-"""Samples as they are stored: in a checkpoint and in an archived sweep."""
+"""Samples as they are stored: in a checkpoint and in an archived sweep.
+
+The keys of a file are in the tables below, so that renaming a field of a dataclass does not change the format.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from aio_tuned.helper.protocol import parse_point
@@ -15,18 +18,65 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
-def to_table(visit: Sample) -> dict[str, Any]:
-    """The entry of a visit."""
-    return {"kind": "sample", **asdict(visit)}
+# Each key of a file, and the field that it holds.
+_SETTING = {
+    "block_size": "block_size",
+    "queue_depth": "queue_depth",
+    "io_parallelism": "io_parallelism",
+    "overlap_events": "overlap_events",
+    "single_submit": "single_submit",
+}
+_REQUEST = {
+    "id": "id",
+    "direction": "direction",
+    "setting": "setting",
+    "transfer_bytes": "transfer_bytes",
+    "min_ns": "min_ns",
+    "min_transfers": "min_transfers",
+    "max_bytes": "max_bytes",
+    "drop_caches": "drop_caches",
+    "purpose": "purpose",
+}
+_SAMPLE = {
+    "request": "request",
+    "transfers_ns": "transfers_ns",
+    "bytes": "bytes",
+    "elapsed_ns": "elapsed_ns",
+    "wall_ns": "wall_ns",
+    "latency_p50_ns": "latency_p50_ns",
+    "latency_p99_ns": "latency_p99_ns",
+    "cache_verdict": "cache_verdict",
+    "cache_dropped": "cache_dropped",
+    "device_read_bytes": "device_read_bytes",
+    "device_write_bytes": "device_write_bytes",
+    "cpu_ns": "cpu_ns",
+    "at_s": "at_s",
+    "celsius": "celsius",
+}
 
 
-def to_lines(visits: Iterable[Sample]) -> str:
-    """The text of a file of samples: one JSON object a line."""
-    return "".join(json.dumps(asdict(visit), separators=(",", ":")) + "\n" for visit in visits)
+def _to_table(value: object, keys: Mapping[str, str]) -> dict[str, Any]:
+    return {key: getattr(value, field) for key, field in keys.items()}
+
+
+def _from_table(table: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
+    """Return the fields that the table has; KeyError for a key that is not of the format."""
+    return {keys[key]: value for key, value in table.items()}
+
+
+def to_table(sample: Sample) -> dict[str, Any]:
+    """Return the object that stands for the sample in a file of samples."""
+    request = _to_table(sample.request, _REQUEST) | {"setting": _to_table(sample.request.setting, _SETTING)}
+    return _to_table(sample, _SAMPLE) | {"request": request}
+
+
+def to_lines(samples: Iterable[Sample]) -> str:
+    """Return the text of a file of samples: one JSON object a line."""
+    return "".join(json.dumps(to_table(sample), separators=(",", ":")) + "\n" for sample in samples)
 
 
 def _setting(table: Mapping[str, Any]) -> Setting:
-    found = Setting(**table)
+    found = Setting(**_from_table(table, _SETTING))
     counts = (found.block_size, found.queue_depth, found.io_parallelism)
     flags = (found.overlap_events, found.single_submit)
     if any(type(count) is not int or count < 1 for count in counts) or any(type(flag) is not bool for flag in flags):
@@ -35,7 +85,7 @@ def _setting(table: Mapping[str, Any]) -> Setting:
 
 
 def _request(table: Mapping[str, Any]) -> Request:
-    found = Request(**{**table, "setting": _setting(table["setting"])})
+    found = Request(**_from_table({**table, "setting": _setting(table["setting"])}, _REQUEST))
     numbers = (found.id, found.transfer_bytes, found.min_ns, found.min_transfers, found.max_bytes)
     if (
         any(type(number) is not int or number < 0 for number in numbers)
@@ -55,9 +105,9 @@ def _optional(number: object) -> float | None:
 
 
 def from_table(entry: Mapping[str, Any]) -> Sample:
-    """The visit of an entry or of a line of samples, held to all that an answer of the helper is held to.
+    """Return the sample of a table, checked as an answer of the helper is checked.
 
-    KeyError, TypeError, ValueError or HelperError if it is none.
+    Raise KeyError, TypeError, ValueError or HelperError if it is not a sample.
     """
     request = _request(entry["request"])
     answer = {

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PREFIX = "AIO_TUNED_"
 
 
-class Happening(Enum):
+class EventId(Enum):
     """One kind of message, by its MESSAGE_ID. The ids are for good: filters and alerts of others rely on them."""
 
     DRIVE_APPEARED = "9033f7e6d7ff4391bcdf5091b2312562"
@@ -33,11 +33,11 @@ class Happening(Enum):
     PROFILE_WITHDRAWN = "3e178152867f4d5981b75e192baea2fa"
 
 
-def fields(happening: Happening | None, name: str, node: Path | None = None, **known: object) -> dict[str, str]:
+def fields(event_id: EventId | None, name: str, node: Path | None = None, **known: object) -> dict[str, str]:
     """The `extra` of a record about the drive of that name: what is known as AIO_TUNED_ fields, but for None and ""."""
-    words = {"event": happening and happening.name.lower().replace("_", "-"), "device": name, "node": node, **known}
+    words = {"event": event_id and event_id.name.lower().replace("_", "-"), "device": name, "node": node, **known}
     found = {f"{PREFIX}{key.upper()}": str(value) for key, value in words.items() if value not in (None, "")}
-    return found | ({"MESSAGE_ID": happening.value} if happening else {})
+    return found | ({"MESSAGE_ID": event_id.value} if event_id else {})
 
 
 def figures(measured: Profile) -> dict[str, object]:

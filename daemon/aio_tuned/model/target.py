@@ -19,7 +19,7 @@ class Policy:
     read_only: bool = False
     raw_write: RawWrite = "never"
     span_bytes: int = 1 << 30
-    least_span_bytes: int = 64 << 20
+    min_span_bytes: int = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,7 @@ _DEFAULT: Unmeasured | Skipped = Unmeasured(setting=DEFAULT_SETTING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Decision:
     """What to publish now and what to sweep, and why. `against` is the profile that a check is to confirm."""
 
     publish: Profile
@@ -69,7 +69,7 @@ def _when(profile: Profile) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
 
 
-def judge(  # noqa: PLR0913 - the facts, the history and the policy
+def decide(  # noqa: PLR0913 - the facts, the history and the policy
     device: Device,
     now: Fingerprint,
     kernel_release: str,
@@ -80,7 +80,7 @@ def judge(  # noqa: PLR0913 - the facts, the history and the policy
     siblings: str,
     kernel_change: str,
     made_by: str,
-) -> Verdict:
+) -> Decision:
     """What is to be done about the drive. `own` is its last profile, `others` are all that are known on this host.
 
     `target` is None, and the filesystem of `now` "", while nobody has looked yet what the drive is used for: then the
@@ -93,7 +93,7 @@ def judge(  # noqa: PLR0913 - the facts, the history and the policy
             changed = ("the volume's members have changed", *changed)
         if own.device.size_bytes != device.size_bytes:
             changed = (f"size changed from {own.device.size_bytes} to {device.size_bytes} bytes", *changed)
-        return _of_own(own, changed, target)
+        return _decide_by_own(own, changed, target)
 
     def checkable(other: Profile) -> bool:
         return not differences(other, now, kernel_release, kernel_change) and _has_numbers(other, now, target)
@@ -107,30 +107,30 @@ def judge(  # noqa: PLR0913 - the facts, the history and the policy
     if best is None:
         finding = "nothing was measured yet: these are DeepSpeed's defaults"
         publish = _provisional(device, now, made_by, finding, dict.fromkeys(_SECTIONS, _DEFAULT))
-        return Verdict(publish=publish, sweep="full", stale=False, reason=never)
-    twin = f"{best.device.name}, the same model and firmware"
-    finding = f"settings of {twin}, measured at {best.evidence.measured_at}: not yet confirmed here"
+        return Decision(publish=publish, sweep="full", stale=False, reason=never)
+    sibling = f"{best.device.name}, the same model and firmware"
+    finding = f"settings of {sibling}, measured at {best.evidence.measured_at}: not yet confirmed here"
     borrowed = {section: _borrowed(getattr(best, section)) for section in _SECTIONS}
     publish = _provisional(device, now, made_by, finding, borrowed)
     if siblings != "check" or not checkable(best):
-        return Verdict(publish=publish, sweep="full", stale=False, reason=never)
-    reason = f"{never}; the settings of {twin}, are to be confirmed"
-    return Verdict(publish=publish, sweep="check", stale=False, reason=reason, against=best)
+        return Decision(publish=publish, sweep="full", stale=False, reason=never)
+    reason = f"{never}; the settings of {sibling}, are to be confirmed"
+    return Decision(publish=publish, sweep="check", stale=False, reason=reason, against=best)
 
 
-def _of_own(own: Profile, changed: tuple[str, ...], target: Target | None) -> Verdict:
+def _decide_by_own(own: Profile, changed: tuple[str, ...], target: Target | None) -> Decision:
     """The verdict on a drive that was measured before."""
     if changed:
         findings = dict.fromkeys((*own.evidence.findings, *changed))  # never the same twice
         stale = replace(own, state="stale", evidence=replace(own.evidence, findings=tuple(findings)))
-        return Verdict(publish=stale, sweep="full", stale=True, reason=", ".join(changed))
+        return Decision(publish=stale, sweep="full", stale=True, reason=", ".join(changed))
     if own.state == "stale":
-        return Verdict(publish=own, sweep="full", stale=True, reason="it was stale before")
+        return Decision(publish=own, sweep="full", stale=True, reason="it was stale before")
     may_write = target is not None and target.kind == "scratch" and not target.no_write
     if isinstance(own.write, Skipped) and may_write:
-        return Verdict(publish=own, sweep="full", stale=False, reason="mounted now: writes can be measured")
+        return Decision(publish=own, sweep="full", stale=False, reason="mounted now: writes can be measured")
     reason = f"nothing has changed since it was measured at {own.evidence.measured_at}"
-    return Verdict(publish=own, sweep="none", stale=False, reason=reason)
+    return Decision(publish=own, sweep="none", stale=False, reason=reason)
 
 
 def _has_numbers(sibling: Profile, now: Fingerprint, target: Target | None) -> bool:

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from aio_tuned.model.target import Target
 
 # Two drives of one model are no nearer to each other than this, whatever the confidence in each.
-_LEAST_MARGIN = 0.03
+_MIN_MARGIN = 0.03
 
 # An interval wider than this part of the figure agrees with a drive of half the speed.
-_MOST_WIDTH = 0.4
+_MAX_WIDTH = 0.4
 
 
 def find_siblings(device: Device, others: Iterable[Profile]) -> tuple[Profile, ...]:
@@ -65,7 +65,7 @@ def check_settings(sibling: Profile, grid: Grid) -> Mapping[Direction, tuple[Set
 
 def apart(here: Result, there: Sequence[Result], tolerance: float) -> bool:
     """Whether a result lies outside the range of all the others, by more than the intervals and a margin."""
-    margin = max(tolerance, _LEAST_MARGIN)
+    margin = max(tolerance, _MIN_MARGIN)
     here_low, here_high = here.throughput_ci95_bytes_per_s
     there_low = min(one.throughput_ci95_bytes_per_s[0] for one in there)
     there_high = max(one.throughput_ci95_bytes_per_s[1] for one in there)
@@ -84,7 +84,7 @@ def check_agrees(sibling: Profile, checked: Profile, tolerance: float) -> str:
             continue
         compared = True
         low, high = here.throughput_ci95_bytes_per_s
-        if high - low > _MOST_WIDTH * here.throughput_bytes_per_s:
+        if high - low > _MAX_WIDTH * here.throughput_bytes_per_s:
             return (
                 f"{direction}: {formatting.throughput(low)} to {formatting.throughput(high)} here, too uncertain to"
                 " confirm anything"

@@ -12,7 +12,7 @@ from aio_tuned.devices.names import clean_text, device_node, id_and_name
 from aio_tuned.errors import NoProfileError, ProfileError, TargetError
 from aio_tuned.profiles.files import profile_files
 from aio_tuned.reader.trusted_file import check_folder, load
-from aio_tuned.reader.types import Disk, Found
+from aio_tuned.reader.types import Disk, FoundProfile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -79,12 +79,12 @@ def _is_of(profile: Profile, disk: Disk) -> bool:
     return (device.id, device.model, device.serial) == (disk.id, disk.model, disk.serial)
 
 
-def find(path: str | os.PathLike[str], profiles: Path = PROFILES) -> Found:
+def find(path: str | os.PathLike[str], profiles: Path = PROFILES) -> FoundProfile:
     """The profile of the drive that a path is on; errors as `settings_for`."""
     return find_of(disk_of(path), profiles)
 
 
-def find_of(disk: Disk, profiles: Path = PROFILES) -> Found:
+def find_of(disk: Disk, profiles: Path = PROFILES) -> FoundProfile:
     """The profile of that drive; NoProfileError, ProfileError."""
     check_folder(profiles, disk)
     own = profiles / f"{disk.name}.toml"
@@ -93,10 +93,10 @@ def find_of(disk: Disk, profiles: Path = PROFILES) -> Found:
     except FileNotFoundError:
         known = None
     if known and _is_of(known, disk):
-        return Found(disk, own, known)
+        return FoundProfile(disk, own, known)
     # Its name may be another where less can be seen of the drive: a container has no udev.
     if others := [each for each in _others(profiles, own) if _is_of(each[1], disk)]:
-        return Found(disk, *others[0])
+        return FoundProfile(disk, *others[0])
     if known:
         raise NoProfileError(f"{own} is of another drive ({known.device.id}) than {disk.node} ({disk.id})")
     raise NoProfileError(

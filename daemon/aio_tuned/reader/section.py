@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aio_tuned.errors import NoProfileError
-from aio_tuned.reader.types import Direction, Found, Settings, Source
+from aio_tuned.reader.types import Direction, FoundProfile, Settings, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,7 +31,7 @@ def make_settings(
     )
 
 
-def section(found: Found, direction: Direction, *, lenient: bool = False) -> Settings:
+def section(found: FoundProfile, direction: Direction, *, lenient: bool = False) -> Settings:
     """A direction's settings from a profile. NoProfileError if it has none; `lenient`: then the other direction's."""
     others: Iterable[Direction] = ()
     if direction == "combined" or lenient:
@@ -58,7 +58,7 @@ def _part(profile: Profile, direction: Direction) -> Result | CombinedResult | U
 
 
 def _of_part(
-    found: Found, part: Result | CombinedResult | Unmeasured, direction: Direction, taken: Direction, note: str
+    found: FoundProfile, part: Result | CombinedResult | Unmeasured, direction: Direction, taken: Direction, note: str
 ) -> Settings:
     if overridden := getattr(part, "overridden", ()):
         set_by = f"{', '.join(overridden)} set by the administrator of this machine"

@@ -71,7 +71,7 @@ class Disk(NamedTuple):
     number: str
 
 
-class Found(NamedTuple):
+class FoundProfile(NamedTuple):
     """A drive's profile, and the file that it is in."""
 
     disk: Disk

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from aio_tuned.devices.mount_monitor import MountWatch
 from aio_tuned.errors import AioTunedError, NoProfileError, ProfileError, TargetError, TimedOutError
 from aio_tuned.reader.lookup import disk_of, find
-from aio_tuned.reader.types import Found
+from aio_tuned.reader.types import FoundProfile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +74,7 @@ class FolderWatch:
 
 def until(
     path: Path, wanted: str, timeout_s: float, profiles: Path, waits: Callable[[str], None] = lambda _: None
-) -> Found:
+) -> FoundProfile:
     """The profile of the path's drive once its state is `wanted` ("any": once there is one).
 
     The path need not be there yet, nor its filesystem, nor the folder of profiles. `waits` is told what is missing
@@ -96,7 +96,7 @@ def until(
             folders.drain()
             mounted.changed()
             found = _look(path, wanted, profiles, folders)
-            if isinstance(found, Found):
+            if isinstance(found, FoundProfile):
                 return found
             if found != told:
                 told = found
@@ -111,7 +111,7 @@ def until(
         mounted.close()
 
 
-def _look(path: Path, wanted: str, profiles: Path, folders: FolderWatch) -> Found | str:
+def _look(path: Path, wanted: str, profiles: Path, folders: FolderWatch) -> FoundProfile | str:
     """The profile if it is what is wanted, else what is missing; the watch is on what could change that."""
     folders.add(profiles)
     try:

@@ -60,7 +60,7 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
+class MeasurementTimeline:
     """All visits of a phase, and the drift that the fit took out of them, as (seconds, part of the usual level)."""
 
     visits: tuple[Visit, ...]
@@ -91,7 +91,7 @@ def _kept(curve: Curve, counted: Sequence[Visit], reference: int) -> tuple[Seque
     return kept, counted[last].end_s
 
 
-def of(replay: Replay, evidence: Evidence) -> Course:
+def build_timeline(replay: Replay, evidence: Evidence) -> MeasurementTimeline:
     """The course of one direction of the sweep that has that evidence."""
     phase, curve = replay.phase, replay.curve
     places, reference = estimate.places(phase)
@@ -131,7 +131,7 @@ def of(replay: Replay, evidence: Evidence) -> Course:
             len(phase.points) + 1,
         )
         drift = tuple(zip(times, (math.exp(each) for each in fitted.drift.tolist()), strict=True))
-    return Course(
+    return MeasurementTimeline(
         visits=tuple(visits),
         drift=drift,
         pauses=_pauses(replay.samples, [visit.end_s for visit in visits], _longest_s(evidence)),

@@ -76,7 +76,7 @@ def ties(curve: Curve, tolerance: float) -> list[PointStats]:
 def choose(curve: Curve, tolerance: float, preferred: Setting | None = None) -> Choice:
     """The cheapest point within `tolerance` of the best, or the preferred one if it is within.
 
-    A twin's setting is preferred: drives that are alike shall have the same settings.
+    A sibling's setting is preferred: drives that are alike shall have the same settings.
     """
     tied = ties(curve, tolerance)
     chosen = min(tied, key=lambda point: (preferred not in point.point.aliases, cost(point.point.setting)))

@@ -32,20 +32,20 @@ _LOST_SQUARES = 1.2
 # A point that leaves a part of the drive unused sees less of its drift than others do: so much of it is error.
 _SHARE_OF_DRIFT = 0.05
 # Of two visits that lie far apart neither is known to be the odd one: both count a little, and the error says so.
-_LEAST_WEIGHT_OF_TWO = 0.05
-_LEAST_WEIGHT = 0.01
+_MIN_WEIGHT_OF_TWO = 0.05
+_MIN_WEIGHT = 0.01
 # Where no point has been visited twice, the noise between visits is guessed, as if from two degrees of freedom.
 GUESSED_NOISE = 0.05
 GUESSED_FREEDOM = 2
 # Device noise below this is not to be believed of some dozens of visits.
-LEAST_NOISE = 1e-4
+MIN_NOISE = 1e-4
 _ROUNDS = 4
 # The drift's curve bends this often a second, and at most at so many places. Shorter swings are noise.
 _KNOT_S = 1.2
-_MOST_KNOTS = 64
+_MAX_KNOTS = 64
 # Standard deviation of the drift from knot to knot that is tried; cross-validation chooses.
 _WANDER = (0.0003, 0.002, 0.008, 0.03)
-_LEAST_REPEATS = 4
+_MIN_REPEATS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ class _Drift:
 
     def __init__(self, point: Places, time_s: Floats, points: int) -> None:
         span_s = float(time_s.max() - time_s.min())
-        self._count = count = int(np.clip(span_s / _KNOT_S, 2, _MOST_KNOTS))
+        self._count = count = int(np.clip(span_s / _KNOT_S, 2, _MAX_KNOTS))
         place = (time_s - time_s.min()) / max(span_s, 1e-9) * (count - 1)
         self._left = np.clip(place.astype(np.intp), 0, count - 2)
         self._share = place - self._left
@@ -148,14 +148,14 @@ def fit(point: Places, time_s: Floats, rate: Floats, points: int) -> Fit:
     several = visits[point] > 1
     repeats = int((visits[seen] - 1).sum())
     weight, drift = np.ones(len(rate)), np.zeros(len(rate))
-    curve = _Drift(point, time_s, points) if repeats >= _LEAST_REPEATS else None
+    curve = _Drift(point, time_s, points) if repeats >= _MIN_REPEATS else None
     widened = np.sqrt(visits[point] / np.maximum(visits[point] - 1, 1))
-    least = np.where(visits[point] > 2, _LEAST_WEIGHT, _LEAST_WEIGHT_OF_TWO)  # noqa: PLR2004 - two have no middle
+    least = np.where(visits[point] > 2, _MIN_WEIGHT, _MIN_WEIGHT_OF_TWO)  # noqa: PLR2004 - two have no middle
     level, noise = _medians(point, rate, visits), GUESSED_NOISE
     away = rate - level[point]
     for number in range(_ROUNDS):
         if repeats:
-            noise = max(float(_MAD_TO_SD * np.median(np.abs(away * widened)[several])), LEAST_NOISE)
+            noise = max(float(_MAD_TO_SD * np.median(np.abs(away * widened)[several])), MIN_NOISE)
             far = np.minimum(np.abs(away) / (_BIWEIGHT * noise), 1)
             weight = np.where(several, np.maximum((1 - far**2) ** 2, least), 1.0)
         if curve is not None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from aio_tuned.model.curve import Cliff, Curve, PointStats
 from aio_tuned.search import smoothing
-from aio_tuned.search.drift_fit import GUESSED_FREEDOM, GUESSED_NOISE, LEAST_NOISE, Fit, fit
+from aio_tuned.search.drift_fit import GUESSED_FREEDOM, GUESSED_NOISE, MIN_NOISE, Fit, fit
 from aio_tuned.search.grid import program
 from aio_tuned.search.taint import is_counted, taint_reason
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 CONFIDENCE = 0.95
 
 # Visits' worth of evidence that the pooled noise brings to a point's own.
-_MOST_PRIOR = 8
+_MAX_PRIOR = 8
 
-_MOST_MEMORY = 0.8
+_MAX_MEMORY = 0.8
 
 # Points this far below the best, and noise beyond it, are no part of the surface: a slope says little of a plateau.
 _PLATEAU = 0.05
@@ -162,15 +162,15 @@ def _errors(found: Fit) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     of evidence; what the point itself shows takes over as its visits grow. Where successive visits deviate alike, fewer
     are worth as much: those of a first-order autoregression.
     """
-    memory = min(max(found.memory, 0.0), _MOST_MEMORY)
+    memory = min(max(found.memory, 0.0), _MAX_MEMORY)
     own = np.maximum(found.visits - 1, 0)
     # Its own visits are in the pool too, and must not count twice.
-    prior = np.clip(found.freedom - own, 0, _MOST_PRIOR)
+    prior = np.clip(found.freedom - own, 0, _MAX_PRIOR)
     freedom = (prior + own).astype(np.float64)
     variance = (prior * found.noise**2 + found.squares) / np.maximum(freedom, 1)
     guessed = max(found.noise**2, GUESSED_NOISE**2)
     # Visits that agree to the last byte are few, not exact.
-    variance = np.maximum(np.where(freedom == 0, guessed, variance), LEAST_NOISE**2)
+    variance = np.maximum(np.where(freedom == 0, guessed, variance), MIN_NOISE**2)
     freedom = np.where(freedom == 0, GUESSED_FREEDOM, freedom)
     worth = np.maximum(found.weight, 1e-12) * (1 - memory) / (1 + memory)
     return np.sqrt(variance / worth), freedom

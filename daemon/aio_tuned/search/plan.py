@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # A transfer shorter than this is mostly the start and the end of itself: 16 MiB at 7 GB/s take 2.4 ms, against
 # some 0.1 ms to release and join eight threads.
-LEAST_TRANSFER_BYTES = 16 << 20
+MIN_TRANSFER_BYTES = 16 << 20
 
 # Shares of the budgets that measuring every point once may take; the rest buys certainty about the contenders.
 _PASS_TIME_SHARE = 0.3
@@ -30,9 +30,9 @@ _PASS_WRITE_SHARE = 0.35
 # A visit is at least so many times as long as what it costs besides, and within these.
 _OVERHEADS = 20
 
-_LEAST_VISIT_NS = 10_000_000
+_MIN_VISIT_NS = 10_000_000
 
-_MOST_VISIT_NS = 200_000_000
+_MAX_VISIT_NS = 200_000_000
 
 # Volumes that are limited by a token bucket (in a cloud, in a guest) let through at once what has gathered since the
 # visit before: in an emulated guest, visits of 0.2 s were 10 % above the limit. Limits beyond a gigabyte per second
@@ -47,30 +47,30 @@ REFERENCE_EVERY = 16
 CALIBRATION_VISITS = 4
 
 
-def largest_transfer(chosen: Sequence[Setting], alignment_bytes: int, most_bytes: int) -> int:
-    """The largest usable transfer of at most `most_bytes`; ConfigError if the thread counts have none in common."""
+def largest_transfer(chosen: Sequence[Setting], alignment_bytes: int, max_bytes: int) -> int:
+    """The largest usable transfer of at most `max_bytes`; ConfigError if the thread counts have none in common."""
     quantum = transfer_quantum(chosen, alignment_bytes)
-    if quantum > most_bytes:
+    if quantum > max_bytes:
         threads = ", ".join(dict.fromkeys(str(setting.io_parallelism) for setting in chosen))
         raise ConfigError(
-            f"[grid] io_parallelism {threads}: no transfer of up to {most_bytes >> 20} MiB splits evenly for all of"
+            f"[grid] io_parallelism {threads}: no transfer of up to {max_bytes >> 20} MiB splits evenly for all of"
             " them; drop the odd ones, or raise transfer_bytes"
         )
-    return most_bytes // quantum * quantum
+    return max_bytes // quantum * quantum
 
 
-def least_transfer(chosen: Sequence[Setting], alignment_bytes: int, most_bytes: int) -> int:
+def min_transfer(chosen: Sequence[Setting], alignment_bytes: int, max_bytes: int) -> int:
     """The smallest transfer worth timing, as calibration uses it."""
-    least = max(transfer_quantum(chosen, alignment_bytes), LEAST_TRANSFER_BYTES)
-    return largest_transfer(chosen, alignment_bytes, min(most_bytes, least))
+    least = max(transfer_quantum(chosen, alignment_bytes), MIN_TRANSFER_BYTES)
+    return largest_transfer(chosen, alignment_bytes, min(max_bytes, least))
 
 
-def least_write_bytes(chosen: Sequence[Setting], alignment_bytes: int, most_bytes: int, fraction: int = 1) -> int:
+def min_write_bytes(chosen: Sequence[Setting], alignment_bytes: int, max_bytes: int, fraction: int = 1) -> int:
     """What a write phase costs at the very least: calibration, and one visit to each point with the least transfer.
 
     With a `fraction` it is one to one point in so many.
     """
-    transfer = least_transfer(chosen, alignment_bytes, most_bytes)
+    transfer = min_transfer(chosen, alignment_bytes, max_bytes)
     visited = math.ceil(len(points(chosen, transfer)) / fraction)
     return (_visits(visited) + 2 * CALIBRATION_VISITS) * transfer
 
@@ -126,11 +126,11 @@ def _ns_per_byte(calibrated: Sequence[Sample]) -> float:
     return sum(medians) / len(medians)
 
 
-def _visit_ns(calibrated: Sequence[Sample], ns_per_byte: float, most_ns: int) -> int:
-    """How long a visit should be at least, so that starting and ending it is a small part of it; at most `most_ns`."""
+def _visit_ns(calibrated: Sequence[Sample], ns_per_byte: float, max_ns: int) -> int:
+    """How long a visit should be at least, so that starting and ending it is a small part of it; at most `max_ns`."""
     besides = sorted(sample.wall_ns - sample.elapsed_ns for sample in calibrated)
-    usual_ns = min(max(_OVERHEADS * besides[len(besides) // 2], _LEAST_VISIT_NS), _MOST_VISIT_NS)
-    return min(_SLOW_VISIT_NS if ns_per_byte > _SLOW_NS_PER_BYTE else usual_ns, most_ns)
+    usual_ns = min(max(_OVERHEADS * besides[len(besides) // 2], _MIN_VISIT_NS), _MAX_VISIT_NS)
+    return min(_SLOW_VISIT_NS if ns_per_byte > _SLOW_NS_PER_BYTE else usual_ns, max_ns)
 
 
 def phase(  # noqa: PLR0913 - the facts of one direction
@@ -140,7 +140,7 @@ def phase(  # noqa: PLR0913 - the facts of one direction
     reference: Setting,
     calibrated: Sequence[Sample],
     alignment_bytes: int,
-    most_transfer_bytes: int,
+    max_transfer_bytes: int,
     time_budget_ns: int,
     write_budget_bytes: int,
     tolerance: float,
@@ -151,7 +151,7 @@ def phase(  # noqa: PLR0913 - the facts of one direction
 ) -> Phase:
     """The plan of one direction, fitted to the device's speed as the calibration visits saw it.
 
-    The transfer is the largest power-of-two part of `most_transfer_bytes` with which visiting every point once is
+    The transfer is the largest power-of-two part of `max_transfer_bytes` with which visiting every point once is
     expected to take a third of the time budget and, for writes, of the bytes. `sustain_bytes` of the write budget are
     kept for writing on. One of `fraction` points is visited. MeasurementError if the write budget does not even pay
     for one pass with the smallest transfer.
@@ -161,21 +161,21 @@ def phase(  # noqa: PLR0913 - the facts of one direction
     ns_per_byte = _ns_per_byte(calibrated)
     race_bytes = write_budget_bytes - sustain_bytes
     quantum = transfer_quantum(chosen, alignment_bytes)
-    transfer = largest_transfer(chosen, alignment_bytes, most_transfer_bytes)
+    transfer = largest_transfer(chosen, alignment_bytes, max_transfer_bytes)
     while True:
         planned = points(chosen, transfer)
         visits = _visits(math.ceil(len(planned) / fraction))
         fits_time = visits * transfer * ns_per_byte <= _PASS_TIME_SHARE * time_budget_ns
         fits_bytes = direction == "read" or visits * transfer <= _PASS_WRITE_SHARE * race_bytes
         smaller = transfer // 2 // quantum * quantum
-        if (fits_time and fits_bytes) or smaller < LEAST_TRANSFER_BYTES:
+        if (fits_time and fits_bytes) or smaller < MIN_TRANSFER_BYTES:
             break
         transfer = smaller
-    least_bytes = visits * transfer + sustain_bytes
-    if direction == "write" and least_bytes > write_budget_bytes:
+    min_bytes = visits * transfer + sustain_bytes
+    if direction == "write" and min_bytes > write_budget_bytes:
         raise MeasurementError(
             f"the write budget of {write_budget_bytes >> 20} MiB does not pay for one visit to each of {len(planned)}"
-            f" points of {transfer >> 20} MiB: pass --write-budget {-(-least_bytes >> 20)}M or more,"
+            f" points of {transfer >> 20} MiB: pass --write-budget {-(-min_bytes >> 20)}M or more,"
             " a smaller --grid, or --read-only"
         )
     order = list(planned)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from aio_tuned.model.measurement import Phase, Point, Purpose, Sample
 
 # A point that is tainted this often is left out, and the profile says how many were.
-MOST_TRIES = 4
+MAX_TRIES = 4
 _NO_RACE = ("calibrate", "sustain")
 # The chosen point is at most this far below the best.
 GUARANTEE = 0.02
@@ -48,7 +48,7 @@ _FINE = 0.1
 _RIVAL = 2.0
 # A round is this part of the visits so far, so that there are never many looks, and no fewer visits than this.
 _ROUND_SHARE = 0.2
-_LEAST_ROUND = 16
+_MIN_ROUND = 16
 # Shares of a round: cheaper ones in doubt, rivals of the best; the rest goes to what the guarantee lacks.
 _CHEAPER_SHARE = 0.5
 _RIVALS_SHARE = 0.25
@@ -157,7 +157,7 @@ def _first_visits(phase: Phase, samples: Sequence[Sample], first_id: int) -> tup
     def ask(points: Iterable[Point]) -> None:
         for point in points:
             place = places[point.setting]
-            if place not in measured and tries.get(place, 0) < MOST_TRIES:
+            if place not in measured and tries.get(place, 0) < MAX_TRIES:
                 requests.visit(point, "pass", drop_caches=True if place in cached and phase.may_drop_caches else None)
 
     ask(phase.points[: phase.sure_points])
@@ -261,7 +261,7 @@ def next_round(phase: Phase, samples: Sequence[Sample]) -> Round | Done:
         reason = "the best points are known to the tolerance"
         return _after(phase, samples, first_id, Done(reason=reason, settled=True))
     visits = sum(is_counted(sample, phase) for sample in samples)
-    size = max(_LEAST_ROUND, int(visits * _ROUND_SHARE))
+    size = max(_MIN_ROUND, int(visits * _ROUND_SHARE))
     # A round that the time cannot pay for would be cut off somewhere.
     size = min(size, max(1, (_race_ns(phase) - cost.ns) // max(phase.visit_ns, 1)))
     if phase.direction == "write":

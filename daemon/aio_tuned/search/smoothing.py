@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _REACHES = ((1.5, 1.0, 1.0), (3.0, 2.0, 2.0), (3.0, 2.0, 8.0))
 # Standard deviation of what is a point's own, as logarithms.
 _OWN = (0.0003, 0.001, 0.003, 0.01, 0.03)
-_LEAST_SWING = 0.001
+_MIN_SWING = 0.001
 _FEWEST = 6
 # A point that lies so far from what the others say of it, in standard deviations, was hit by something.
 _ODD = 3.0
@@ -74,7 +74,7 @@ def smooth(
     if len(values) < _FEWEST:
         return values, errors
     variances = errors**2
-    swing = math.sqrt(max(float(values.var() - np.median(variances)), _LEAST_SWING**2))
+    swing = math.sqrt(max(float(values.var() - np.median(variances)), _MIN_SWING**2))
     places = _places(settings)
     priors = (
         swing**2 * shared + own**2 * np.eye(len(values))

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from aio_tuned.model.setting import Setting
 
 _WINDOWS = 5
-_MOST_RANGE = 0.2
-_MOST_SLOPE = 0.1
+_MAX_RANGE = 0.2
+_MAX_SLOPE = 0.1
 # Of the bytes that are kept for it each window has this part: a cache that holds less than all but the last five of
 # them is found.
 _WINDOW_SHARE = 1 / 32
@@ -46,7 +46,7 @@ def _is_steady(speeds: Sequence[float]) -> bool:
     middle = (_WINDOWS - 1) / 2
     slope = sum((place - middle) * speed for place, speed in enumerate(last))
     slope /= sum((place - middle) ** 2 for place in range(_WINDOWS))
-    return max(last) - min(last) <= _MOST_RANGE * average and abs(slope) * (_WINDOWS - 1) <= _MOST_SLOPE * average
+    return max(last) - min(last) <= _MAX_RANGE * average and abs(slope) * (_WINDOWS - 1) <= _MAX_SLOPE * average
 
 
 def next_request(phase: Phase, samples: Sequence[Sample], setting: Setting, first_id: int) -> Request | None:

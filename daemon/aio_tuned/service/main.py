@@ -19,10 +19,10 @@ from aio_tuned.journald import handler
 from aio_tuned.service import control
 from aio_tuned.service.sd_notify import Notify
 from aio_tuned.service.supervisor import Supervisor
-from aio_tuned.service.sweep_counts import Tally, counts_path
+from aio_tuned.service.sweep_counter import SweepCounter, sweep_counts_path
 from aio_tuned.service.write_ledger import Ledger, ledger_path
 from aio_tuned.storage import atomic_file
-from aio_tuned.storage.profile_store import Shelf
+from aio_tuned.storage.profile_store import ProfileStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,9 +62,9 @@ async def _run(config: Config, load_config: Callable[[], Config], helper: Path |
         source=source,
         mount_watch=mount_watch,
         notify=notify,
-        shelf=Shelf(config.profiles, config.state),
+        shelf=ProfileStore(config.profiles, config.state),
         ledger=Ledger.open(ledger_path(config.state)),
-        tally=Tally.open(counts_path(config.state)),
+        tally=SweepCounter.open(sweep_counts_path(config.state)),
         helper=helper,
     )
     loop = asyncio.get_running_loop()

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal, get_args
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Sweep = Literal["check", "full"]
-Outcome = Literal["finished", "failed", "deferred"]
-OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+SweepKind = Literal["check", "full"]
+SweepEnd = Literal["finished", "failed", "deferred"]
+SWEEP_ENDS: tuple[SweepEnd, ...] = get_args(SweepEnd)
 
 
 class Stage(Enum):
@@ -26,10 +26,10 @@ class Stage(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Want:
+class SweepRequest:
     """What is to be swept, and what decides whose turn comes first."""
 
-    sweep: Sweep
+    sweep: SweepKind
     profiled: bool
     mounted: bool
     reason: str
@@ -42,19 +42,19 @@ class Want:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backoff:
-    """Seconds until a failed drive is tried again: `first_s`, doubling, `most_s` at most."""
+    """Seconds until a failed drive is tried again: `first_s`, doubling, `max_s` at most."""
 
     first_s: float
-    most_s: float
+    max_s: float
 
     def after(self, failures: int) -> float:
         """The wait after that many failures in a row."""
         # 2^64 is longer than any wait, and still a float.
-        return min(self.most_s, self.first_s * 2.0 ** min(failures - 1, 64))
+        return min(self.max_s, self.first_s * 2.0 ** min(failures - 1, 64))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Life:
+class DriveState:
     """One drive's state.
 
     `resting`: it is queued, and has given way until its retry. `held`: the operator has stopped it, and only he lets
@@ -63,7 +63,7 @@ class Life:
 
     stage: Stage
     reason: str
-    want: Want | None = None
+    want: SweepRequest | None = None
     failures: int = 0
     resting: bool = False
     held: bool = False
@@ -84,7 +84,7 @@ class Appeared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unfit:
+class Ineligible:
     """It is not to be swept."""
 
     reason: str
@@ -98,14 +98,14 @@ class Satisfied:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class SweepDue:
     """A sweep is due: after the drive has settled, or after a check that its sibling's profile did not survive."""
 
-    want: Want
+    want: SweepRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class Dispatched:
     """Nobody else is swept, and it is first in the queue."""
 
 
@@ -148,7 +148,9 @@ class Removed:
     """The drive has gone."""
 
 
-Event = Appeared | Unfit | Satisfied | Wanted | Turn | Finished | Failed | Deferred | Stopped | Retry | Removed
+Event = (
+    Appeared | Ineligible | Satisfied | SweepDue | Dispatched | Finished | Failed | Deferred | Stopped | Retry | Removed
+)
 
 
 # --- effects ---------------------------------------------------------------------------------------------
@@ -170,12 +172,12 @@ class RetryIn:
 class StartSweep:
     """Start its sweep."""
 
-    want: Want
+    want: SweepRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelSweep:
-    """End its sweep; what it has measured stays in its journal."""
+    """End its sweep; what it has measured stays in its checkpoint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,8 +189,8 @@ Effect = Settle | RetryIn | StartSweep | CancelSweep | Withdraw
 
 
 def step(  # noqa: C901 - a transition table, one case an event
-    life: Life | None, event: Event, backoff: Backoff
-) -> tuple[Life | None, tuple[Effect, ...]]:
+    life: DriveState | None, event: Event, backoff: Backoff
+) -> tuple[DriveState | None, tuple[Effect, ...]]:
     """The drive's next state, and what is to be done; None: there is no such drive (yet, or any more).
 
     An event that comes too late for the stage (the result of a sweep that was cancelled) changes nothing.
@@ -202,30 +204,32 @@ def step(  # noqa: C901 - a transition table, one case an event
         case Appeared(asked=False) if life and life.held:
             pass
         case Appeared(reason=reason):
-            return Life(stage=Stage.SETTLING, reason=reason, failures=failures), (*cancel, Settle())
-        case Unfit(reason=reason) if stage is Stage.SETTLING:
-            return Life(stage=Stage.SKIPPED, reason=reason), ()
+            return DriveState(stage=Stage.SETTLING, reason=reason, failures=failures), (*cancel, Settle())
+        case Ineligible(reason=reason) if stage is Stage.SETTLING:
+            return DriveState(stage=Stage.SKIPPED, reason=reason), ()
         case Satisfied(reason=reason) if stage is Stage.SETTLING:
-            return Life(stage=Stage.PUBLISHED, reason=reason), ()
-        case Wanted(want=want) if stage in (Stage.SETTLING, Stage.SWEEPING):
-            return Life(stage=Stage.QUEUED, reason=want.reason, want=want, failures=failures), ()
-        case Turn() if life and life.want and stage is Stage.QUEUED and not life.resting:
+            return DriveState(stage=Stage.PUBLISHED, reason=reason), ()
+        case SweepDue(want=want) if stage in (Stage.SETTLING, Stage.SWEEPING):
+            return DriveState(stage=Stage.QUEUED, reason=want.reason, want=want, failures=failures), ()
+        case Dispatched() if life and life.want and stage is Stage.QUEUED and not life.resting:
             return replace(life, stage=Stage.SWEEPING), (StartSweep(want=life.want),)
         case Finished(reason=reason) if stage is Stage.SWEEPING:
-            return Life(stage=Stage.PUBLISHED, reason=reason), ()
+            return DriveState(stage=Stage.PUBLISHED, reason=reason), ()
         case Failed(reason=reason) if stage in (Stage.SETTLING, Stage.SWEEPING):
             waits = RetryIn(seconds=backoff.after(failures + 1))
-            return Life(stage=Stage.FAILED, reason=reason, failures=failures + 1), (waits,)
+            return DriveState(stage=Stage.FAILED, reason=reason, failures=failures + 1), (waits,)
         case Deferred(reason=reason, seconds=seconds) if life and stage is Stage.SWEEPING:
             return replace(life, stage=Stage.QUEUED, reason=reason, resting=True), (RetryIn(seconds=seconds),)
         case Stopped(reason=reason) if life:
-            return Life(stage=Stage.SKIPPED, reason=reason, held=True), cancel
+            return DriveState(stage=Stage.SKIPPED, reason=reason, held=True), cancel
         case Retry() if life and (stage is Stage.FAILED or life.resting):
-            return Life(stage=Stage.SETTLING, reason=f"again after: {life.reason}", failures=failures), (Settle(),)
+            return DriveState(stage=Stage.SETTLING, reason=f"again after: {life.reason}", failures=failures), (
+                Settle(),
+            )
     return life, ()
 
 
-def outcome(life: Life, event: Event) -> Outcome | None:
+def sweep_end(life: DriveState, event: Event) -> SweepEnd | None:
     """How the event ends the drive's sweep; None if it does not, or if the sweep was called off from outside."""
     if life.stage is not Stage.SWEEPING:
         return None
@@ -239,7 +243,7 @@ def outcome(life: Life, event: Event) -> Outcome | None:
     return None
 
 
-def first_in_line(lives: Mapping[str, Life]) -> str | None:
+def first_in_line(lives: Mapping[str, DriveState]) -> str | None:
     """Whose turn it is: the queued drive that ranks first, among equals the one that comes first in `lives`."""
     queued = [
         (life.want.rank, place, key)

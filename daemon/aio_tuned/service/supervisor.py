@@ -19,28 +19,28 @@ from typing import TYPE_CHECKING, Any
 from aio_tuned import __version__, formatting
 from aio_tuned.config import device_rules
 from aio_tuned.devices import identity, mountinfo, resolve, sysfs
-from aio_tuned.devices.probe import LOOK_S, Survey, survey
+from aio_tuned.devices.probe import PROBE_LIMIT_S, ProbeResult, probe
 from aio_tuned.errors import AioTunedError, BusyError, Exit, TargetError, UsageError
-from aio_tuned.journald.events import Happening, fields, figures
+from aio_tuned.journald.events import EventId, fields, figures
 from aio_tuned.model.target import Skip, Target
 from aio_tuned.profiles import codec
 from aio_tuned.profiles import decision as profiles_decision
 from aio_tuned.profiles.siblings import check_settings, find_siblings
 from aio_tuned.service import state_machine, status
-from aio_tuned.service.monitoring.announcer import Bulletin
-from aio_tuned.service.monitoring.snapshot import Seen, Snapshot
+from aio_tuned.service.monitoring.snapshot import DriveSnapshot, Snapshot
+from aio_tuned.service.monitoring.status_publisher import StatusPublisher
 from aio_tuned.service.state_machine import (
     Backoff,
     Deferred,
+    DriveState,
     Effect,
     Event,
     Failed,
     Finished,
-    Life,
+    Ineligible,
     Stage,
     Stopped,
-    Unfit,
-    Want,
+    SweepRequest,
 )
 from aio_tuned.service.worker import messages as wire
 from aio_tuned.service.worker.messages import Final, Job, Message
@@ -56,22 +56,22 @@ if TYPE_CHECKING:
     from aio_tuned.devices.udev_monitor import DeviceEvent, EventSource
     from aio_tuned.model.device import Device, Mount
     from aio_tuned.model.profile import Profile
-    from aio_tuned.profiles.decision import Verdict
+    from aio_tuned.profiles.decision import Decision
     from aio_tuned.service.sd_notify import Notify
-    from aio_tuned.service.sweep_counts import Tally
-    from aio_tuned.storage.profile_store import Shelf
+    from aio_tuned.service.sweep_counter import SweepCounter
+    from aio_tuned.storage.profile_store import ProfileStore
 
-_OF_STEP: dict[type, Happening] = {
-    Finished: Happening.SWEEP_FINISHED,
-    Unfit: Happening.SWEEP_SKIPPED,
-    Failed: Happening.SWEEP_FAILED,
-    Deferred: Happening.SWEEP_DEFERRED,
-    Stopped: Happening.SWEEP_STOPPED,
+_OF_STEP: dict[type, EventId] = {
+    Finished: EventId.SWEEP_FINISHED,
+    Ineligible: EventId.SWEEP_SKIPPED,
+    Failed: EventId.SWEEP_FAILED,
+    Deferred: EventId.SWEEP_DEFERRED,
+    Stopped: EventId.SWEEP_STOPPED,
 }
 
 
-def _event_of_step(event: Event) -> Happening | None:
-    """What a step of a drive's life is in the journal; None: on the way from one happening to the next."""
+def _event_of_step(event: Event) -> EventId | None:
+    """What a step of a drive's life is in the journal; None: on the way from one event_id to the next."""
     return _OF_STEP.get(type(event))
 
 
@@ -88,7 +88,7 @@ class _Drive:
     """One disk or volume that is there."""
 
     device: Device
-    life: Life
+    life: DriveState
     since: str
     uses: frozenset[tuple[str, bool, str]] = frozenset()
     target: Target | None = None
@@ -110,9 +110,9 @@ class _Drive:
         self.looking = None
         self.next_try = ""
 
-    def fields(self, happening: Happening | None = None, **known: object) -> dict[str, str]:
+    def fields(self, event_id: EventId | None = None, **known: object) -> dict[str, str]:
         """The `extra` of a log record about it."""
-        return fields(happening, self.device.name, self.device.node, **known)
+        return fields(event_id, self.device.name, self.device.node, **known)
 
 
 def _now() -> datetime:
@@ -130,9 +130,9 @@ class Supervisor:
         source: EventSource,
         mount_watch: MountWatch,
         notify: Notify,
-        shelf: Shelf,
+        shelf: ProfileStore,
         ledger: Ledger,
-        tally: Tally,
+        tally: SweepCounter,
         helper: Path | None = None,
         sys: Path = sysfs.SYS,
         proc: Path = Path("/proc"),
@@ -159,7 +159,7 @@ class Supervisor:
         self._shelf_due: asyncio.TimerHandle | None = None
         self._shelf_failures = 0
         self._stopped = asyncio.Event()
-        self._bulletin = Bulletin(self._snapshot, notify)
+        self._bulletin = StatusPublisher(self._snapshot, notify)
 
     # --- beginning and end -----------------------------------------------------------------------------------
 
@@ -328,15 +328,15 @@ class Supervisor:
         self._look_again(device.members, f"{device.sys_name} has been built on it")
         if device.hidden or (unwanted and not device_rules.of_interest(device, members, self._config.match)):
             return
-        extra = fields(Happening.DRIVE_APPEARED, device.name, device.node, size_bytes=device.size_bytes)
+        extra = fields(EventId.DRIVE_APPEARED, device.name, device.node, size_bytes=device.size_bytes)
         _log.info("%s: %s is there", device.sys_name, device.name, extra=extra)
         reason = "it has just appeared"
-        drive = _Drive(device=device, life=Life(stage=Stage.SETTLING, reason=reason), since=self._moment())
+        drive = _Drive(device=device, life=DriveState(stage=Stage.SETTLING, reason=reason), since=self._moment())
         drive.uses = self._uses(device, table)
         self._drives[device.sys_name] = drive
         self._feed(device.sys_name, state_machine.Appeared(reason=reason))
         if skip := self._unwanted(drive):
-            self._feed(device.sys_name, state_machine.Unfit(reason=skip.reason))
+            self._feed(device.sys_name, state_machine.Ineligible(reason=skip.reason))
             return
         self._show(drive, self._judge(drive).publish)
 
@@ -344,11 +344,11 @@ class Supervisor:
         drive = self._drives.get(sys_name)
         if drive is None:
             return
-        _log.info("%s: %s has gone", sys_name, drive.device.name, extra=drive.fields(Happening.DRIVE_GONE))
+        _log.info("%s: %s has gone", sys_name, drive.device.name, extra=drive.fields(EventId.DRIVE_GONE))
         self._feed(sys_name, state_machine.Removed())
         self._look_again(drive.device.members, f"{sys_name}, which was built on it, has gone")
-        if twin := self._of_name(drive.device.name):
-            self._look_again((twin,), f"{sys_name}, which said that it was the same drive, has gone")
+        if sibling := self._of_name(drive.device.name):
+            self._look_again((sibling,), f"{sys_name}, which said that it was the same drive, has gone")
         self._bulletin.changed()
 
     def _look_again(self, sys_names: tuple[str, ...], reason: str) -> None:
@@ -384,8 +384,8 @@ class Supervisor:
 
     def _unwanted(self, drive: _Drive) -> Skip | None:
         name = drive.device.name
-        if (twin := self._of_name(name)) != drive.device.sys_name:
-            return Skip(reason=f"{twin} says that it is the same drive ({name}): only one can have the profile")
+        if (sibling := self._of_name(name)) != drive.device.sys_name:
+            return Skip(reason=f"{sibling} says that it is the same drive ({name}): only one can have the profile")
         return device_rules.wanted(drive.device, resolve.members(drive.device, self._sys), self._config.match)
 
     # --- mounts ------------------------------------------------------------------------------------------------
@@ -420,7 +420,7 @@ class Supervisor:
 
     @property
     def _backoff(self) -> Backoff:
-        return Backoff(first_s=self._config.retry_first, most_s=self._config.retry_most)
+        return Backoff(first_s=self._config.min_retry, max_s=self._config.max_retry)
 
     def _feed(self, sys_name: str, event: Event, **known: object) -> None:
         """Let the event happen to the drive, and do what follows from it. `known` goes into the record's fields."""
@@ -430,7 +430,7 @@ class Supervisor:
         life, effects = state_machine.step(drive.life, event, self._backoff)
         if life is drive.life:
             return
-        if outcome := state_machine.outcome(drive.life, event):
+        if outcome := state_machine.sweep_end(drive.life, event):
             self._tally.count(drive.device.id, outcome)
         drive.rest()
         if life is None:
@@ -465,7 +465,7 @@ class Supervisor:
                 if self._runner and self._swept == sys_name:
                     asyncio.ensure_future(self._runner.close())  # noqa: RUF006 - _run_sweep waits for its end
             case state_machine.Withdraw():
-                if not self._of_name(drive.device.name):  # a twin's profile stays
+                if not self._of_name(drive.device.name):  # a sibling's profile stays
                     self._shelf.withdraw(drive.device.name)
                     self._mind_shelf()
 
@@ -476,12 +476,12 @@ class Supervisor:
             drive.looking = asyncio.ensure_future(self._decide(sys_name, drive))
 
     async def _decide(self, sys_name: str, drive: _Drive) -> None:
-        ask = partial(survey, drive.device.node, self._config, sys=self._sys, proc=self._proc)
+        ask = partial(probe, drive.device.node, self._config, sys=self._sys, proc=self._proc)
         event: Event
         try:
-            event = self._follow(drive, await within(LOOK_S, in_thread(ask)))
+            event = self._follow(drive, await within(PROBE_LIMIT_S, in_thread(ask)))
         except TooLateError:
-            event = state_machine.Failed(reason=f"it has not answered for {LOOK_S:.0f} s; see the kernel log")
+            event = state_machine.Failed(reason=f"it has not answered for {PROBE_LIMIT_S:.0f} s; see the kernel log")
         except AioTunedError as error:
             event = state_machine.Failed(reason=str(error))
         except OSError as error:
@@ -493,7 +493,7 @@ class Supervisor:
             self._feed(sys_name, event)
         self._pump()
 
-    def _follow(self, drive: _Drive, found: Survey) -> Event:
+    def _follow(self, drive: _Drive, found: ProbeResult) -> Event:
         """What follows from what a look found."""
         if found.device.diskseq != drive.device.diskseq:
             return state_machine.Failed(reason="another disk has taken its name")
@@ -504,31 +504,31 @@ class Supervisor:
             # What was measured still holds on a drive that is full just now, but not on a volume's member.
             holds = not unwanted and not found.usage.holders and self._own(drive)
             self._show(drive, self._judge(drive).publish if holds else None)
-            return state_machine.Unfit(reason=decision.reason)
+            return state_machine.Ineligible(reason=decision.reason)
         drive.target = decision
         verdict = self._judge(drive)
         self._show(drive, verdict.publish)
         if verdict.sweep == "none":
             return state_machine.Satisfied(reason=verdict.reason)
-        want = Want(
+        want = SweepRequest(
             sweep=verdict.sweep,
             profiled=self._own(drive) is not None,
             mounted=decision.kind == "scratch",
             reason=verdict.reason,
         )
-        return state_machine.Wanted(want=want)
+        return state_machine.SweepDue(want=want)
 
     def _own(self, drive: _Drive) -> Profile | None:
         """What was measured of this very drive; another volume may have had its name."""
         own = self._shelf.recall(drive.device.name)
         return own if own and own.device.id == drive.device.id else None
 
-    def _judge(self, drive: _Drive) -> Verdict:
+    def _judge(self, drive: _Drive) -> Decision:
         """What to publish and to sweep, by all that is known now."""
         own = self._own(drive)
         mounted = {filesystem for _, _, filesystem in drive.uses}
         filesystem = drive.target.filesystem if drive.target else mounted.pop() if len(mounted) == 1 else ""
-        verdict = profiles_decision.judge(
+        verdict = profiles_decision.decide(
             drive.device,
             identity.fingerprint(drive.device, filesystem, self._release),
             self._release,
@@ -581,13 +581,13 @@ class Supervisor:
         sys_name = state_machine.first_in_line({key: drive.life for key, drive in self._drives.items()})
         if sys_name:
             self._swept = sys_name
-            self._feed(sys_name, state_machine.Turn())
+            self._feed(sys_name, state_machine.Dispatched())
 
     def _journal(self, device: Device) -> Path:
         return self._config.state / "journals" / f"{device.name}.journal"
 
-    def _job(self, drive: _Drive, verdict: Verdict) -> Job:
-        """The sweep that is due now: a twin may have been measured since it was queued."""
+    def _job(self, drive: _Drive, verdict: Decision) -> Job:
+        """The sweep that is due now: a sibling may have been measured since it was queued."""
         config, settings = self._config, None
         if verdict.sweep == "check" and verdict.against:
             settings = check_settings(verdict.against, config.grid)
@@ -600,7 +600,7 @@ class Supervisor:
             config=config,
             seed=seed,
             helper=self._helper,
-            journal=self._journal(drive.device),
+            checkpoint=self._journal(drive.device),
             ledger=ledger_path(config.state),
             settings=settings,
             against=verdict.against if settings else None,
@@ -643,7 +643,7 @@ class Supervisor:
             doing="starting", share=0.0, left_s=0.0, best_bytes_per_s=0.0, written_bytes=0
         )
         match message:
-            case wire.Working():
+            case wire.Progress():
                 drive.sweeping = status.Sweeping(
                     doing=message.doing,
                     share=message.share,
@@ -653,15 +653,15 @@ class Supervisor:
                 )
             case wire.Paused(reason=reason):
                 drive.sweeping = replace(was, paused=reason)
-                extra = drive.fields(Happening.SWEEP_PAUSED if reason else Happening.SWEEP_RESUMED, reason=reason)
+                extra = drive.fields(EventId.SWEEP_PAUSED if reason else EventId.SWEEP_RESUMED, reason=reason)
                 _log.info("%s: %s", drive.device.sys_name, f"paused: {reason}" if reason else "goes on", extra=extra)
-            case wire.Began(where=where):
+            case wire.Started(where=where):
                 drive.sweeping = replace(was, doing=where)
-                extra = drive.fields(Happening.SWEEP_STARTED, where=where)
+                extra = drive.fields(EventId.SWEEP_STARTED, where=where)
                 _log.info("%s: sweeping: %s", drive.device.sys_name, where, extra=extra)
             case _:
                 return
-        if isinstance(message, wire.Working):
+        if isinstance(message, wire.Progress):
             self._bulletin.progressed()
         else:
             self._bulletin.changed()
@@ -686,23 +686,23 @@ class Supervisor:
                     self._show(drive, measured)
                     done = state_machine.Finished(reason=_outcome(measured, job))
                     self._feed(sys_name, done, **figures(measured))
-                    self._show_to_twins(drive)
+                    self._show_to_siblings(drive)
             case _ if not there:
                 _log.info("%s: its sweep has ended", sys_name, extra=drive.fields())
             case wire.Disagreed(reason=reason):
                 _forget(job)
                 drive.full_because = reason
-                want = Want(sweep="full", profiled=False, mounted=bool(drive.uses), reason=reason)
-                self._feed(sys_name, state_machine.Wanted(want=want))
-            case wire.GaveWay(reason=reason, seconds=seconds):
+                want = SweepRequest(sweep="full", profiled=False, mounted=bool(drive.uses), reason=reason)
+                self._feed(sys_name, state_machine.SweepDue(want=want))
+            case wire.Deferred(reason=reason, seconds=seconds):
                 self._feed(sys_name, state_machine.Deferred(reason=reason, seconds=seconds))
-            case wire.WentWrong(reason=reason, exit_code=code):
+            case wire.Failed(reason=reason, exit_code=code):
                 if drive.life.failures:
                     # Twice in a row: what was recorded may be what makes it fail.
                     _forget(job)
                 self._feed(sys_name, state_machine.Failed(reason=reason), exit_code=int(code))
 
-    def _show_to_twins(self, measured: _Drive) -> None:
+    def _show_to_siblings(self, measured: _Drive) -> None:
         """Drives of the same model that wait for their turn have better settings to begin with now."""
         for drive in self._drives.values():
             waits = drive.life.stage in (Stage.SETTLING, Stage.QUEUED)
@@ -734,7 +734,7 @@ class Supervisor:
             # Whoever asks wants to unmount: the scratch file must be gone when we answer.
             await asyncio.wait({swept})
             final = swept.result()
-            if isinstance(final, wire.WentWrong) and final.exit_code == Exit.IO:
+            if isinstance(final, wire.Failed) and final.exit_code == Exit.IO:
                 raise BusyError(f"{drive.device.name}: {final.reason}")
             return f"{drive.device.name}: the sweep was ended, and nothing of it is left on the drive"
         return f"{drive.device.name}: it is not swept until aio-tuned retune, or until it is plugged in again"
@@ -778,13 +778,13 @@ class Supervisor:
             troubles=tuple(trouble for trouble in troubles if trouble),
         )
 
-    def _seen(self, drive: _Drive, catalog: tuple[Profile, ...]) -> Seen:
+    def _seen(self, drive: _Drive, catalog: tuple[Profile, ...]) -> DriveSnapshot:
         device, shown = drive.device, drive.shown
         if self._swept != device.sys_name or not drive.written_bytes:
             # During a sweep the ledger counts what is about to be written, and takes back what then was not: a counter
             # that goes down counts for Prometheus as one that began anew.
             drive.written_bytes = self._ledger.total(device.id)
-        return Seen(
+        return DriveSnapshot(
             device=device,
             life=drive.life,
             since=drive.since,
@@ -793,7 +793,7 @@ class Supervisor:
             published=self._shelf.as_read(shown) if shown else None,
             overridden=device.name in self._shelf.overridden,
             sweeping=drive.sweeping,
-            twins=find_siblings(device, catalog),
+            siblings=find_siblings(device, catalog),
             written_today_bytes=self._ledger.written_today(device.id),
             written_bytes=drive.written_bytes,
             sweeps=self._tally.of(device.id),
@@ -808,7 +808,7 @@ def _who(device: Device) -> tuple[str, str, int | None]:
 def _forget(job: Job) -> None:
     """Remove what a later worker would go on from."""
     with contextlib.suppress(OSError):
-        job.journal.unlink(missing_ok=True)
+        job.checkpoint.unlink(missing_ok=True)
 
 
 def _disk_of(partition: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aio_tuned.storage import append_log
-from aio_tuned.storage.append_log import Journal
+from aio_tuned.storage.append_log import AppendLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -37,7 +37,7 @@ class Ledger:
         self.trouble = ""
         self._path = path
         self._now = now
-        self._journal: Journal | None = None
+        self._log: AppendLog | None = None
         self._seen: tuple[int, int] | None = None
         self._pending: list[dict[str, object]] = []
         self._hours: dict[str, _Hours] = {}
@@ -106,9 +106,9 @@ class Ledger:
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._journal:
-            self._journal.close()
-            self._journal = None
+        if self._log:
+            self._log.close()
+            self._log = None
 
     def _hour(self) -> int:
         return int(self._now() // _HOUR_S)
@@ -146,16 +146,16 @@ class Ledger:
             self._lose(error)
 
     def _append(self, entry: Mapping[str, object], *, sync: bool) -> None:
-        if self._journal:
-            self._journal.append(entry, sync=sync)
+        if self._log:
+            self._log.append(entry, sync=sync)
             self._seen = self._state()
 
     def _catch_up(self) -> None:
         """Read the file again unless it is as this process left it."""
-        if self._journal and self._state() == self._seen:
+        if self._log and self._state() == self._seen:
             return
         self.close()
-        entries, self._journal = Journal.open(self._path)
+        entries, self._log = AppendLog.open(self._path)
         self._seen = self._state()
         self._hours = _count([*entries, *self._pending], {})
         self._read = True

@@ -20,16 +20,16 @@ _PREFIX = len("01234567 ")
 _MODE = 0o600
 
 
-class Journal:
-    """An open journal; one process at a time may have it open."""
+class AppendLog:
+    """An append-only log; one process at a time may have it open."""
 
     def __init__(self, descriptor: int, end: int) -> None:
         self._descriptor = descriptor
         self._end = end
 
     @classmethod
-    def open(cls, path: Path) -> tuple[list[dict[str, Any]], Journal]:
-        """The entries of the file, which is made if it is missing, and the journal to append to.
+    def open(cls, path: Path) -> tuple[list[dict[str, Any]], AppendLog]:
+        """The entries of the file, which is made if it is missing, and the log to append to.
 
         The file is cut behind the last good line. OSError if it cannot be read, written or made.
         """
@@ -46,7 +46,7 @@ class Journal:
         return entries, cls(descriptor, end)
 
     def append(self, entry: Mapping[str, object], *, sync: bool = False) -> None:
-        """Add the entry, on return for good if `sync`. OSError (no space, mostly) leaves the journal as it was."""
+        """Add the entry, on return for good if `sync`. OSError (no space, mostly) leaves the log as it was."""
         line = _line(entry)
         try:
             _write(self._descriptor, line, self._end)
@@ -65,7 +65,7 @@ class Journal:
 
 
 def rewrite(path: Path, entries: Iterable[Mapping[str, object]]) -> None:
-    """Make the journal anew with these entries; a crash leaves the old one or the new one. It must not be open.
+    """Write the log again with these entries; a crash leaves the old one or the new one. It must not be open.
 
     OSError leaves the old one.
     """

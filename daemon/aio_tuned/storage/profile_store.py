@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from aio_tuned.devices import resolve
 from aio_tuned.errors import AioTunedError, ConfigError, ProfileError, PublishError, TargetError
-from aio_tuned.journald.events import Happening, fields
+from aio_tuned.journald.events import EventId, fields
 from aio_tuned.model.profile import Profile, Unmeasured
 from aio_tuned.profiles import codec, override
 from aio_tuned.profiles.files import load_profile, profile_files
@@ -27,7 +27,7 @@ def catalog_folder(state: Path) -> Path:
     return state / "profiles"
 
 
-def find(profiles: Path, target: str | None) -> list[Path]:
+def find_profiles(profiles: Path, target: str | None) -> list[Path]:
     """The files of all profiles, or of the one that `target` names: a file, a profile's name, or any TARGET of tune."""
     if target is None:
         try:
@@ -52,7 +52,7 @@ def find(profiles: Path, target: str | None) -> list[Path]:
     return [path]
 
 
-def overridden(published: Profile, profiles: Path) -> Profile:
+def apply_override(published: Profile, profiles: Path) -> Profile:
     """The profile as readers get it: with what the administrator set in override.d laid over it. ConfigError."""
     path = profiles / "override.d" / f"{published.device.name}.toml"
     try:
@@ -64,7 +64,7 @@ def overridden(published: Profile, profiles: Path) -> Profile:
     return override.merge(published, override.parse(text, str(path)))
 
 
-class Shelf:
+class ProfileStore:
     """`put` and `withdraw` say what readers shall find; what /etc refuses is tried again by `retry`.
 
     `troubles` says by name what is wrong.
@@ -204,10 +204,10 @@ class Shelf:
                 return
             except OSError as error:
                 raise PublishError(f"{path}: cannot be removed: {error.strerror}") from None
-            _log.info("%s: its profile is withdrawn", name, extra=fields(Happening.PROFILE_WITHDRAWN, name))
+            _log.info("%s: its profile is withdrawn", name, extra=fields(EventId.PROFILE_WITHDRAWN, name))
             return
         try:
-            merged = overridden(shown, self._profiles)
+            merged = apply_override(shown, self._profiles)
             if merged != shown:
                 self._merged[name] = merged
             shown = merged
@@ -222,5 +222,5 @@ class Shelf:
             pass
         atomic_file.make_folder(self._profiles)
         atomic_file.publish(self._profiles, path.name, text)
-        extra = fields(Happening.PROFILE_PUBLISHED, name, state=shown.state, profile=path)
+        extra = fields(EventId.PROFILE_PUBLISHED, name, state=shown.state, profile=path)
         _log.info("%s: its profile is published: %s", name, shown.state, extra=extra)

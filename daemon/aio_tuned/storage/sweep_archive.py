@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from aio_tuned.model.profile import Profile
 
 # The samples of a full sweep, 2544 visits to a simulated drive, take 100 KB compressed: 2 MB a drive.
-MOST_KEPT = 20
+MAX_KEPT = 20
 _STAMP = re.compile(r"\d{8}T\d{6}Z")
 _SAMPLES = ".samples.jsonl"
 # As exact as times are kept everywhere: tar has seconds, vfat every other one.
@@ -45,7 +45,7 @@ _NEXT_NS = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
+class StoredSweep:
     """A finished sweep; `samples` are () where they are missing, or are another sweep's.
 
     `torn` says what is wrong with files that came after it, and are no profiles, where the last sweep was asked for.
@@ -58,7 +58,7 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drive:
+class ArchivedDrive:
     """Whose sweeps are meant, and below which state folder they are; `file` is the profile that was named, if one was.
 
     The drive need not be there.
@@ -83,7 +83,7 @@ def _folder(state: Path, name: str) -> Path:
     return state / "history" / name
 
 
-def _stamp_of(path: Path) -> str:
+def _read_stamp(path: Path) -> str:
     """The stamp of a listed file: the catalog's has the drive's name instead. ProfileError."""
     return path.stem if _STAMP.fullmatch(path.stem) else stamp(load_profile(path))
 
@@ -111,7 +111,7 @@ def _written_ns(path: Path) -> int:
 
 def _ordered(paths: Iterable[Path]) -> list[Path]:
     """As they were written; of one time, as when a copy has lost it, by their stamps."""
-    return sorted(paths, key=lambda path: (_written_ns(path), _stamp_of(path)))
+    return sorted(paths, key=lambda path: (_written_ns(path), _read_stamp(path)))
 
 
 def _archived(state: Path, name: str) -> list[Path]:
@@ -123,14 +123,14 @@ def _catalogued(state: Path, name: str) -> Path | None:
     """The catalog's profile, if it is a sweep that the archive does not have."""
     path = profile_store.catalog_folder(state) / f"{name}.toml"
     try:
-        known = _folder(state, name) / f"{_stamp_of(path)}.toml"
+        known = _folder(state, name) / f"{_read_stamp(path)}.toml"
     except ProfileError:
         return None
     # Path.is_file() raises where the folder may not be searched: here, and below.
     return None if os.path.isfile(known) else path  # noqa: PTH113
 
 
-def list_of(state: Path, name: str) -> tuple[Path, ...]:
+def list_sweeps(state: Path, name: str) -> tuple[Path, ...]:
     """The profiles' files of a drive's sweeps, the one that was written first first. TargetError if unreadable."""
     found = _archived(state, name)
     if catalogued := _catalogued(state, name):
@@ -142,7 +142,7 @@ def names(state: Path) -> tuple[str, ...]:
     """The drives that have sweeps, sorted. TargetError if they cannot be read."""
     folders = {path.name for path in _inside(state / "history")}
     catalogued = {path.stem for path in _inside(profile_store.catalog_folder(state)) if path.suffix == ".toml"}
-    return tuple(sorted(name for name in folders | catalogued if list_of(state, name)))
+    return tuple(sorted(name for name in folders | catalogued if list_sweeps(state, name)))
 
 
 def _read_samples(path: Path) -> tuple[Sample, ...]:
@@ -170,10 +170,10 @@ def _samples(path: Path, measured: Profile) -> tuple[Sample, ...]:
     return ()
 
 
-def load(path: Path) -> Stored:
+def load(path: Path) -> StoredSweep:
     """The sweep whose profile is in that file. ProfileError."""
     found = load_profile(path)
-    return Stored(profile=found, samples=_samples(path, found), path=path)
+    return StoredSweep(profile=found, samples=_samples(path, found), path=path)
 
 
 def _taken(path: Path, measured: Profile) -> bool:
@@ -203,7 +203,7 @@ def _put(state: Path, measured: Profile, samples_text: str, written_ns: int) -> 
 
 def _forget_oldest(state: Path, name: str, newest: str) -> None:
     """All but the last twenty, and never the one with that stamp, whatever has become of the files' times."""
-    kept = {newest, *(path.stem for path in _archived(state, name)[-MOST_KEPT:])}
+    kept = {newest, *(path.stem for path in _archived(state, name)[-MAX_KEPT:])}
     folder = _folder(state, name)
     atomic_file.remove_leftovers(folder, time.time())
     for path in _inside(folder):
@@ -242,7 +242,7 @@ def keep(state: Path, measured: Profile, samples_text: str) -> None:
         raise PublishError(f"{error.filename or folder}: cannot be written: {error.strerror}") from None
 
 
-def _state_of(file: Path, name: str, config: Config) -> Path:
+def _find_state(file: Path, name: str, config: Config) -> Path:
     """The state folder whose history speaks of a profile's file: that of the file itself, or the configured one."""
     for state in (file.parent, *file.absolute().parents[2:3]):
         if os.path.isdir(_folder(state, name)):  # noqa: PTH112 - as in _catalogued()
@@ -250,7 +250,7 @@ def _state_of(file: Path, name: str, config: Config) -> Path:
     return config.state
 
 
-def drive(config: Config, target: str) -> Drive:
+def drive(config: Config, target: str) -> ArchivedDrive:
     """Whose sweeps a TARGET names: the file of a profile, a drive's name, a directory, a file, or a block device.
 
     TargetError, ProfileError.
@@ -258,19 +258,19 @@ def drive(config: Config, target: str) -> Drive:
     given = Path(target)
     if given.suffix == ".toml" and os.path.isfile(given):  # noqa: PTH113 - as in _catalogued()
         name = load_profile(given).device.name
-        return Drive(state=_state_of(given, name, config), name=name, file=given)
-    if "/" not in target and list_of(config.state, target):
-        return Drive(state=config.state, name=target)
+        return ArchivedDrive(state=_find_state(given, name, config), name=name, file=given)
+    if "/" not in target and list_sweeps(config.state, target):
+        return ArchivedDrive(state=config.state, name=target)
     if not os.path.exists(given):  # noqa: PTH110 - as in _catalogued()
         raise TargetError(
             f"{target} is neither a drive with a finished sweep in {config.state} nor a path: see aio-tuned history"
         )
-    return Drive(state=config.state, name=resolve.device(resolve.resolve(given)).name)
+    return ArchivedDrive(state=config.state, name=resolve.device(resolve.resolve(given)).name)
 
 
-def sweeps(found: Drive) -> tuple[Path, ...]:
+def sweeps(found: ArchivedDrive) -> tuple[Path, ...]:
     """As list_of, but NoProfileError if there are none."""
-    if paths := list_of(found.state, found.name):
+    if paths := list_sweeps(found.state, found.name):
         return paths
     raise NoProfileError(f"{found.name} has no finished sweep in {found.state}: run aio-tuned tune TARGET")
 
@@ -278,7 +278,7 @@ def sweeps(found: Drive) -> tuple[Path, ...]:
 def split(config: Config, target: str) -> tuple[str, str]:
     """TARGET and TIME, "" without one; names and paths may have an @ of their own."""
     head, mark, at = target.rpartition("@")
-    if not mark or os.path.exists(target) or list_of(config.state, target):  # noqa: PTH110 - as in _catalogued()
+    if not mark or os.path.exists(target) or list_sweeps(config.state, target):  # noqa: PTH110 - as in _catalogued()
         return target, ""
     return head, at
 
@@ -288,16 +288,16 @@ def _beginning(at: str) -> str:
     return at.removesuffix("+00:00").replace("-", "").replace(":", "").replace(" ", "T")
 
 
-def _of_file(found: Drive, file: Path) -> Stored:
+def _load_named(found: ArchivedDrive, file: Path) -> StoredSweep:
     """The sweep of a profile's file, from the archive: without what was overridden, and with its samples."""
     try:
-        when = _stamp_of(file)
+        when = _read_stamp(file)
     except ProfileError:
         return load(file)  # nothing was measured, or it says what is wrong with the file
-    return load(next((path for path in list_of(found.state, found.name) if _stamp_of(path) == when), file))
+    return load(next((path for path in list_sweeps(found.state, found.name) if _read_stamp(path) == when), file))
 
 
-def _last(paths: Sequence[Path]) -> Stored:
+def _last(paths: Sequence[Path]) -> StoredSweep:
     """The last sweep of these whose file is not torn. ProfileError if all are."""
     torn: list[str] = []
     for path in reversed(paths[1:]):
@@ -308,7 +308,7 @@ def _last(paths: Sequence[Path]) -> Stored:
     return replace(load(paths[0]), torn=tuple(torn))
 
 
-def find(config: Config, target: str) -> Stored:
+def find(config: Config, target: str) -> StoredSweep:
     """The sweep that TARGET[@TIME] names; TIME is the beginning of a stamp, and of several sweeps the last is meant.
 
     TargetError, ProfileError.
@@ -316,8 +316,8 @@ def find(config: Config, target: str) -> Stored:
     named, at = split(config, target)
     found = drive(config, named)
     if found.file and not at:
-        return _of_file(found, found.file)
-    paths = [path for path in sweeps(found) if _stamp_of(path).startswith(_beginning(at))]
+        return _load_named(found, found.file)
+    paths = [path for path in sweeps(found) if _read_stamp(path).startswith(_beginning(at))]
     if not paths:
         raise NoProfileError(f"{found.name} has no sweep of {at} in {found.state}: see aio-tuned history {found.name}")
     return _last(paths)

@@ -18,9 +18,9 @@ def write_budget(order: Order, earlier_bytes: int) -> int:
     return min(order.write_budget_bytes, earlier_bytes + order.write_cap_bytes)
 
 
-def least_write_bytes(order: Order, alignment_bytes: int) -> int:
+def min_write_bytes(order: Order, alignment_bytes: int) -> int:
     """What the visits of a write phase write at the very least."""
-    return plan.least_write_bytes(order.settings["write"], alignment_bytes, order.most_transfer_bytes, order.fraction)
+    return plan.min_write_bytes(order.settings["write"], alignment_bytes, order.max_transfer_bytes, order.fraction)
 
 
 def check_write_budget(order: Order, fill_bytes: int, alignment_bytes: int, earlier_bytes: int = 0) -> None:
@@ -28,7 +28,7 @@ def check_write_budget(order: Order, fill_bytes: int, alignment_bytes: int, earl
     sure = fill_bytes + order.zeroed_bytes
     # What is kept back for a second process is not needed any more by that.
     kept_back = sure if order.resumable and not earlier_bytes else 0
-    visits = least_write_bytes(order, alignment_bytes)
+    visits = min_write_bytes(order, alignment_bytes)
     least, budget = earlier_bytes + sure + kept_back + visits, write_budget(order, earlier_bytes)
     if least > budget:
         raise UsageError(

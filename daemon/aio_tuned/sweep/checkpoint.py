@@ -1,4 +1,4 @@
-"""Entries of the record of a sweep <-> what an interrupted sweep left. Pure; a journal keeps the entries.
+"""What an interrupted sweep leaves, so that another process can continue it: the entries of an append-only log.
 
 A record is a header, then the samples in the order in which they were taken; each phase's budgets stand between its
 calibration and its other visits, and every resuming leaves a mark. The plan of a phase is not in it: it follows from
@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict, astuple
+from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 from aio_tuned.errors import HelperError
-from aio_tuned.helper.samples import from_table
+from aio_tuned.helper import samples
 from aio_tuned.search import plan
-from aio_tuned.sweep.order import Budgets, Order, Past
+from aio_tuned.sweep.order import Budgets, Checkpoint, Order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -40,7 +40,7 @@ def header(order: Order, hello: Hello) -> dict[str, Any]:
         "counters_live": hello.counters_live,
         "settings": {direction: [astuple(one) for one in order.settings[direction]] for direction in order.directions},
         "reference": astuple(order.reference),
-        "most_transfer_bytes": order.most_transfer_bytes,
+        "most_transfer_bytes": order.max_transfer_bytes,
         "time_budget_ns": order.time_budget_ns,
         "write_budget_bytes": order.write_budget_bytes,
         "tolerance": order.tolerance,
@@ -53,22 +53,32 @@ def header(order: Order, hello: Hello) -> dict[str, Any]:
     return dict(json.loads(json.dumps(found)))
 
 
-def begun(header: Mapping[str, Any], now_s: float) -> dict[str, Any]:
+def first_entry(header: Mapping[str, Any], now_s: float) -> dict[str, Any]:
     """The first entry of a record."""
     return {**header, "when": now_s}
 
 
-def phase(direction: Direction, budgets: Budgets) -> dict[str, Any]:
+def phase_entry(direction: Direction, budgets: Budgets) -> dict[str, Any]:
     """The entry of a phase that has been planned."""
-    return {"kind": "phase", "direction": direction, **asdict(budgets)}
+    return {
+        "kind": "phase",
+        "direction": direction,
+        "time_budget_ns": budgets.time_budget_ns,
+        "write_budget_bytes": budgets.write_budget_bytes,
+    }
 
 
-def resumed() -> dict[str, Any]:
+def sample_entry(sample: Sample) -> dict[str, Any]:
+    """The entry of a sample."""
+    return {"kind": "sample", **samples.to_table(sample)}
+
+
+def resumed_entry() -> dict[str, Any]:
     """The entry of a process that goes on with the sweep."""
     return {"kind": "resumed"}
 
 
-def seed(entries: Sequence[Mapping[str, Any]]) -> int | None:
+def read_seed(entries: Sequence[Mapping[str, Any]]) -> int | None:
     """The seed of the recorded sweep, without which it cannot go on; None if there is none."""
     found = entries[0].get("seed") if entries else None
     return found if isinstance(found, int) else None
@@ -97,7 +107,7 @@ class _Reading:
         elif kind == "phase":
             self._plan(entry["direction"], _budgets(entry))
         elif kind == "sample":
-            self._take(from_table(entry))
+            self._take(samples.from_table(entry))
         else:
             raise ValueError(entry)
 
@@ -117,17 +127,17 @@ class _Reading:
         self.samples.append(visit)
 
 
-def read(entries: Iterable[Mapping[str, Any]], header: Mapping[str, Any], now_s: float) -> Past:
+def read(entries: Iterable[Mapping[str, Any]], header: Mapping[str, Any], now_s: float) -> Checkpoint:
     """What the record says of the sweep with that header; Past() if it is another's, too old, or no record."""
     reading = _Reading()
     try:
         first, *rest = entries
         when = first["when"]
         # The clock may have been set back since: an age below zero is not to be believed beyond a day either.
-        if {**first} != begun(header, when) or not abs(now_s - when) <= LONGEST_S:
-            return Past()
+        if {**first} != first_entry(header, when) or not abs(now_s - when) <= LONGEST_S:
+            return Checkpoint()
         for entry in rest:
             reading.add(entry)
     except (KeyError, TypeError, ValueError, HelperError):
-        return Past()
-    return Past(budgets=reading.budgets, samples=tuple(reading.samples), resumed=reading.resumed)
+        return Checkpoint()
+    return Checkpoint(budgets=reading.budgets, samples=tuple(reading.samples), resumed=reading.resumed)

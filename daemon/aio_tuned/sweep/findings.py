@@ -44,7 +44,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class DirectionResult:
     """One direction's curve, and what was chosen from it."""
 
     curve: Curve
@@ -61,25 +61,25 @@ class Found:
         return next(points, None)
 
 
-def findings(
-    device: Device, filesystem: str, found: Sequence[Found], facts: Facts, tolerance: float
+def collect(
+    device: Device, filesystem: str, found: Sequence[DirectionResult], facts: Facts, tolerance: float
 ) -> tuple[str, ...]:
     """A sentence each. MeasurementError if a figure is more than the drive's link can carry: it is not the drive's.
 
     `filesystem` is what the drive was measured on, `tolerance` that of the choice.
     """
     return (
-        *_of_link(device, found, facts.attachment),
-        *(said for one in found if (said := _of_processor(one))),
-        *_of_heat(found, facts.heat),
-        *_of_twins(device, filesystem, found, facts.others, tolerance),
+        *_check_link(device, found, facts.attachment),
+        *(said for one in found if (said := _check_processor(one))),
+        *_check_heat(found, facts.heat),
+        *_check_siblings(device, filesystem, found, facts.others, tolerance),
     )
 
 
 # --- the link --------------------------------------------------------------------------------------------
 
 
-def _of_link(device: Device, found: Sequence[Found], attachment: Attachment | None) -> Iterator[str]:
+def _check_link(device: Device, found: Sequence[DirectionResult], attachment: Attachment | None) -> Iterator[str]:
     """Nothing of a volume, of a drive on no PCIe, and where the link is fiction."""
     if attachment is None or not attachment.real or device.members:
         return
@@ -95,7 +95,7 @@ def _of_link(device: Device, found: Sequence[Found], attachment: Attachment | No
         yield said
     for one in found:
         rate = one.result.throughput_bytes_per_s
-        shown, most, data = formatting.throughput(rate), link.most_bytes_per_s, link.data_bytes_per_s
+        shown, most, data = formatting.throughput(rate), link.max_bytes_per_s, link.data_bytes_per_s
         if rate > most * (1 + _MARGIN):
             raise MeasurementError(
                 f"{device.node}: {one.direction}s of {shown} are more than its link can carry ({link}:"
@@ -113,7 +113,7 @@ def _of_link(device: Device, found: Sequence[Found], attachment: Attachment | No
 # --- the processor ---------------------------------------------------------------------------------------
 
 
-def _of_processor(found: Found) -> str:
+def _check_processor(found: DirectionResult) -> str:
     """Whether the chosen point's threads have no time left."""
     stats, threads = found.stats, found.result.setting.io_parallelism
     if stats is None:
@@ -131,7 +131,7 @@ def _of_processor(found: Found) -> str:
 # --- heat ------------------------------------------------------------------------------------------------
 
 
-def _of_heat(found: Sequence[Found], heat: Heat) -> Iterator[str]:
+def _check_heat(found: Sequence[DirectionResult], heat: Heat) -> Iterator[str]:
     """That the drive was too hot by its own threshold, or the sweep had to wait for it; what it lost meanwhile."""
     said = []
     if heat.warned is not None:
@@ -151,19 +151,19 @@ def _of_heat(found: Sequence[Found], heat: Heat) -> Iterator[str]:
     yield f"{', '.join(said)}: cool it better, and tune again"
 
 
-# --- the twins -------------------------------------------------------------------------------------------
+# --- the siblings -------------------------------------------------------------------------------------------
 
 
-def _of_twins(
-    device: Device, filesystem: str, found: Iterable[Found], others: Iterable[Profile], tolerance: float
+def _check_siblings(
+    device: Device, filesystem: str, found: Iterable[DirectionResult], others: Iterable[Profile], tolerance: float
 ) -> Iterator[str]:
     """Where the drive is outside of what all others of its model and firmware give that were measured alike."""
-    twins = [other for other in find_siblings(device, others) if other.fingerprint.filesystem == filesystem]
+    siblings = [other for other in find_siblings(device, others) if other.fingerprint.filesystem == filesystem]
     for one in found:
         known = [
-            (part, twin)
-            for twin in twins
-            if isinstance(part := twin.read if one.direction == "read" else twin.write, Result)
+            (part, sibling)
+            for sibling in siblings
+            if isinstance(part := sibling.read if one.direction == "read" else sibling.write, Result)
         ]
         if not known or not apart(one.result, [part for part, _ in known], tolerance):
             continue
@@ -177,15 +177,15 @@ def _of_twins(
             there = f"{len(known)} drives of this model and firmware give {theirs}"
         if one.result.throughput_bytes_per_s > rates[-1]:
             yield f"{here}, but {there} here: look at what slows the others"
-        elif links := _better_links(device, [twin for _, twin in known]):
+        elif links := _better_links(device, [sibling for _, sibling in known]):
             own = pcie.named(device.pcie_link)
             yield f"{here}, but {there} here: their link is {links}, its own {own}; try such a slot"
         else:
             yield f"{here}, but {there} here: look at its health (nvme smart-log), its temperature and its slot"
 
 
-def _better_links(device: Device, twins: Iterable[Profile]) -> str:
-    """The twins' links, if every one of them carries more than the drive's; else, and where one is unknown, ""."""
-    own, theirs = pcie.named(device.pcie_link), [pcie.named(twin.fingerprint.pcie_link) for twin in twins]
-    better = [link for link in theirs if own and link and link.most_bytes_per_s > own.most_bytes_per_s]
+def _better_links(device: Device, siblings: Iterable[Profile]) -> str:
+    """The siblings' links, if every one of them carries more than the drive's; else, and where one is unknown, ""."""
+    own, theirs = pcie.named(device.pcie_link), [pcie.named(sibling.fingerprint.pcie_link) for sibling in siblings]
+    better = [link for link in theirs if own and link and link.max_bytes_per_s > own.max_bytes_per_s]
     return " or ".join(sorted({str(link) for link in better})) if len(better) == len(theirs) else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aio_tuned.model.temperature import Heat
-from aio_tuned.sweep.order import Budgets, Past
+from aio_tuned.sweep.order import Budgets, Checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from aio_tuned.sweep.progress import Progress
 
 
-class Attendant(Protocol):
-    """Who keeps a sweep's record and manners."""
+class SweepObserver(Protocol):
+    """Who keeps a sweep's record and throttle."""
 
     @property
     def celsius(self) -> float | None:
@@ -38,7 +38,7 @@ class Attendant(Protocol):
     def paused_s(self) -> float | None:
         """How long the sweep has been held up in all; None if nobody would have."""
 
-    def past(self, hello: Hello, header: Mapping[str, Any]) -> Past:
+    def load_checkpoint(self, hello: Hello, header: Mapping[str, Any]) -> Checkpoint:
         """What is known already of the sweep with that header; asked once, when the target is ready."""
 
     def planned(self, direction: Direction, budgets: Budgets) -> None:
@@ -54,7 +54,7 @@ class Attendant(Protocol):
         """A visit has been made."""
 
 
-class Alone:
+class NullObserver:
     """Nobody attends: nothing is kept, and nothing waits. A thermometer is read, if there is one."""
 
     paused_s: float | None = None
@@ -74,13 +74,13 @@ class Alone:
     def heat(self) -> Heat:
         return Heat(warned=self._thermometer.warned if self._thermometer else None)
 
-    def past(self, hello: Hello, header: Mapping[str, Any]) -> Past:  # noqa: ARG002 - as Attendant
-        return Past()
+    def load_checkpoint(self, hello: Hello, header: Mapping[str, Any]) -> Checkpoint:  # noqa: ARG002 - as SweepObserver
+        return Checkpoint()
 
     def planned(self, direction: Direction, budgets: Budgets) -> None:
         pass
 
-    async def before(self, request: Request, previous: Sample | None) -> None:  # noqa: ARG002 - as Attendant
+    async def before(self, request: Request, previous: Sample | None) -> None:  # noqa: ARG002 - as SweepObserver
         if self._thermometer:
             await self._thermometer.read()
 
@@ -88,7 +88,7 @@ class Alone:
         pass
 
 
-class Watcher(Protocol):
+class ProgressObserver(Protocol):
     """Who is told how a tune goes on."""
 
     def begin(self, device: Device, target: Target) -> None:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aio_tuned.config.load import Config
-    from aio_tuned.sweep.observer import Watcher
-    from aio_tuned.sweep.profile_builder import Report
+    from aio_tuned.sweep.observer import ProgressObserver
+    from aio_tuned.sweep.profile_builder import BuiltProfile
 
 
 _T = TypeVar("_T")
@@ -47,7 +47,7 @@ class TuneOptions:
 class Tuned:
     """What `aio-tuned tune` did; `trouble` says what could not be kept besides."""
 
-    report: Report
+    report: BuiltProfile
     path: Path
     samples_path: Path
     trouble: str = ""
@@ -93,22 +93,22 @@ def run_interruptibly(work: Coroutine[Any, Any, _T]) -> _T:
     return asyncio.run(watched())
 
 
-def tune(options: TuneOptions, watcher: Watcher) -> Tuned:
+def tune(options: TuneOptions, watcher: ProgressObserver) -> Tuned:
     """Sweep one target and publish its profile, or raise and publish nothing."""
-    task = sweep_tune.Task(
+    task = sweep_tune.TuneRequest(
         target=options.target,
         config=options.config,
         seed=options.seed,
         helper=find(options.helper),
         raw=options.raw,
         read_only=options.read_only,
-        others=profile_store.Shelf(options.config.profiles, options.config.state).recall_all(),
+        others=profile_store.ProfileStore(options.config.profiles, options.config.state).recall_all(),
     )
     atomic_file.check_writable(options.profiles)
     atomic_file.check_writable(options.state)
     measured = run_interruptibly(sweep_tune.run(task, watcher))
     name, found = measured.device.name, measured.report.profile
-    text = codec.render(profile_store.overridden(found, options.profiles))
+    text = codec.render(profile_store.apply_override(found, options.profiles))
     trouble = ""
     try:
         sweep_archive.keep(options.state, found, measured.samples_text)

@@ -27,7 +27,7 @@ class Order:
     """
 
     settings: Mapping[Direction, tuple[Setting, ...]]
-    most_transfer_bytes: int
+    max_transfer_bytes: int
     time_budget_ns: int
     write_budget_bytes: int
     tolerance: float
@@ -59,7 +59,7 @@ class PhaseOutcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class SweepOutcome:
     """Everything that a sweep found out."""
 
     hello: Hello
@@ -82,7 +82,7 @@ class Budgets:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Past:
+class Checkpoint:
     """What is known of a sweep when a process begins with it.
 
     `resumed` is how often it has been resumed, this time included: each time the scratch file is filled again.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aio_tuned.model.profile import Unmeasured
     from aio_tuned.model.setting import Direction, Grid, Setting
     from aio_tuned.model.target import Target
-    from aio_tuned.sweep.order import Outcome, PhaseOutcome
+    from aio_tuned.sweep.order import PhaseOutcome, SweepOutcome
 
 # A drift or a noise larger than this is worth a sentence.
 _NOTABLE = 0.05
@@ -34,7 +34,7 @@ _SHORT_TRANSFER_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """What the sweep itself cannot know. Of a check, whose settings of the twin's profile are kept if they tie."""
+    """What the sweep itself cannot know. Of a check, whose settings of the sibling's profile are kept if they tie."""
 
     measured_at: str
     seconds: float
@@ -48,21 +48,21 @@ class Circumstances:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class BuiltProfile:
     """A profile, with the curves that it was chosen from."""
 
     profile: Profile
     curves: tuple[Curve, ...]
 
 
-def curves(outcome: Outcome) -> tuple[Curve, ...]:
+def curves(outcome: SweepOutcome) -> tuple[Curve, ...]:
     """The curve of each phase."""
     return tuple(estimate.curve(phase.phase, phase.samples) for phase in outcome.phases)
 
 
-def _kept(twin: Profile | None, section: str) -> Setting | None:
-    """The twin's setting of that section; None if there is none."""
-    part: Result | CombinedResult | Unmeasured | Skipped | None = getattr(twin, section, None)
+def _kept(sibling: Profile | None, section: str) -> Setting | None:
+    """The sibling's setting of that section; None if there is none."""
+    part: Result | CombinedResult | Unmeasured | Skipped | None = getattr(sibling, section, None)
     return None if part is None or isinstance(part, Skipped) else part.setting
 
 
@@ -95,7 +95,7 @@ def _combined(read: Curve, write: Curve, config: Config, preferred: Setting | No
     )
 
 
-def _doubts(target: Target, outcome: Outcome, found: tuple[Curve, ...]) -> list[str]:
+def _doubts(target: Target, outcome: SweepOutcome, found: tuple[Curve, ...]) -> list[str]:
     """What makes the profile provisional."""
     doubts = [target.provisional] if target.provisional else []
     if not outcome.hello.counters_live:
@@ -110,7 +110,7 @@ def _doubts(target: Target, outcome: Outcome, found: tuple[Curve, ...]) -> list[
     return doubts
 
 
-def _provenance(outcome: Outcome, found: tuple[Curve, ...], grid: Grid, checked_against: str) -> list[str]:
+def _provenance(outcome: SweepOutcome, found: tuple[Curve, ...], grid: Grid, checked_against: str) -> list[str]:
     """In what the profile differs from one that a single process has measured over the whole grid."""
     notes = []
     if outcome.resumed:
@@ -123,7 +123,7 @@ def _provenance(outcome: Outcome, found: tuple[Curve, ...], grid: Grid, checked_
     return notes
 
 
-def _notes(device: Device, outcome: Outcome, found: tuple[Curve, ...], wished_transfer_bytes: int) -> list[str]:
+def _notes(device: Device, outcome: SweepOutcome, found: tuple[Curve, ...], wished_transfer_bytes: int) -> list[str]:
     """What a person should know of a profile that may be sound all the same."""
     notes = []
     if not outcome.hello.drop_caches:
@@ -187,14 +187,14 @@ def _tenths(number: float | None) -> float | None:
     return None if number is None else round(number, 1)
 
 
-def build(
+def build_profile(
     device: Device,
     target: Target,
     config: Config,
-    outcome: Outcome,
+    outcome: SweepOutcome,
     circumstances: Circumstances,
     drop_caches: str,
-) -> Report:
+) -> BuiltProfile:
     """The profile of a finished sweep. MeasurementError if the samples support none.
 
     It is `measured` only if every planned point was measured and the counters prove the I/O; else `provisional`.
@@ -206,21 +206,21 @@ def build(
     skipped = Skipped(skipped=clean_text(target.no_write) or "not swept")
     read, write = of_direction.get("read"), of_direction.get("write")
     doubts = _doubts(target, outcome, found)
-    twin = circumstances.checked_against
-    checked_against = twin.device.name if twin else ""
+    sibling = circumstances.checked_against
+    checked_against = sibling.device.name if sibling else ""
     provenance = _provenance(outcome, found, config.grid, checked_against)
     results = {
-        curve.direction: _result(phase, curve, tolerance, _kept(twin, curve.direction))
+        curve.direction: _result(phase, curve, tolerance, _kept(sibling, curve.direction))
         for phase, curve in zip(outcome.phases, found, strict=True)
     }
-    chosen = [sweep_findings.Found(curve=curve, result=results[curve.direction]) for curve in found]
+    chosen = [sweep_findings.DirectionResult(curve=curve, result=results[curve.direction]) for curve in found]
     # Doubtful figures are not held against those of others.
     facts = replace(circumstances.facts, others=()) if doubts else circumstances.facts
-    judged = sweep_findings.findings(device, target.filesystem, chosen, facts, tolerance)
+    judged = sweep_findings.collect(device, target.filesystem, chosen, facts, tolerance)
     findings = [*doubts, *provenance, *_notes(device, outcome, found, config.transfer_bytes), *judged]
     samples = outcome.samples
     verdicts = {sample.cache_verdict for sample in clean_samples(samples)}
-    return Report(
+    return BuiltProfile(
         curves=found,
         profile=Profile(
             schema=SCHEMA,
@@ -228,7 +228,7 @@ def build(
             device=identity.info(device),
             read=results.get("read", skipped),
             write=results.get("write", skipped),
-            combined=_combined(read, write, config, _kept(twin, "combined")) if read and write else skipped,
+            combined=_combined(read, write, config, _kept(sibling, "combined")) if read and write else skipped,
             evidence=Evidence(
                 measured_at=circumstances.measured_at,
                 tool_version=circumstances.tool_version,
@@ -257,7 +257,7 @@ def build(
                 paused_seconds=_tenths(circumstances.paused_seconds),
                 resumed=outcome.resumed or None,
                 checked_against=checked_against or None,
-                effort=None if twin else config.effort,
+                effort=None if sibling else config.effort,
                 findings=tuple(clean_text(finding) for finding in findings),
             ),
             fingerprint=identity.fingerprint(device, target.filesystem, circumstances.kernel),

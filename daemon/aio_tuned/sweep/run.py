@@ -9,9 +9,9 @@ from aio_tuned.errors import MeasurementError, TargetError
 from aio_tuned.search import grid, plan, race
 from aio_tuned.search.taint import clean_samples, moved_bytes, taint_reason
 from aio_tuned.sweep import checkpoint
-from aio_tuned.sweep.budget import check_write_budget, least_write_bytes, write_budget
-from aio_tuned.sweep.observer import Alone, Attendant
-from aio_tuned.sweep.order import Budgets, Order, Outcome, Past, PhaseOutcome
+from aio_tuned.sweep.budget import check_write_budget, min_write_bytes, write_budget
+from aio_tuned.sweep.observer import NullObserver, SweepObserver
+from aio_tuned.sweep.order import Budgets, Checkpoint, Order, PhaseOutcome, SweepOutcome
 from aio_tuned.sweep.progress import PhaseProgress, Progress
 
 if TYPE_CHECKING:
@@ -31,41 +31,41 @@ class _Run:
         helper: Helper,
         order: Order,
         hello: Hello,
-        past: Past,
+        earlier: Checkpoint,
         report: Callable[[Progress], None],
-        attendant: Attendant,
+        observer: SweepObserver,
     ) -> None:
         self.helper = helper
         self.order = order
         self.hello = hello
-        self.past = past
+        self.earlier = earlier
         self.report = report
-        self.attendant = attendant
+        self.observer = observer
         self.previous: Sample | None = None
-        self.next_id = max((sample.request.id for sample in past.samples), default=0) + 1
-        self.spent_ns = sum(sample.wall_ns for sample in past.samples)
+        self.next_id = max((sample.request.id for sample in earlier.samples), default=0) + 1
+        self.spent_ns = sum(sample.wall_ns for sample in earlier.samples)
         each_bytes = hello.fill_bytes + order.zeroed_bytes
-        self.earlier_bytes = past.resumed * each_bytes + sum(
-            sample.bytes for sample in past.samples if sample.request.direction == "write"
+        self.earlier_bytes = earlier.resumed * each_bytes + sum(
+            sample.bytes for sample in earlier.samples if sample.request.direction == "write"
         )
         self.written_bytes = self.earlier_bytes + hello.fill_bytes
-        kept_back = each_bytes if order.resumable and not past.resumed else 0
-        self._most_written_bytes = write_budget(order, self.earlier_bytes) - order.zeroed_bytes - kept_back
+        kept_back = each_bytes if order.resumable and not earlier.resumed else 0
+        self._max_written_bytes = write_budget(order, self.earlier_bytes) - order.zeroed_bytes - kept_back
 
     @property
     def write_left_bytes(self) -> int:
         """What visits may still write."""
-        return self._most_written_bytes - self.written_bytes
+        return self._max_written_bytes - self.written_bytes
 
     async def measure(self, request: Request) -> Sample:
-        await self.attendant.before(request, self.previous)
-        sample = replace(await self.helper.measure(request), celsius=self.attendant.celsius)
+        await self.observer.before(request, self.previous)
+        sample = replace(await self.helper.measure(request), celsius=self.observer.celsius)
         self.spent_ns += sample.wall_ns
         self.next_id = request.id + 1
         if request.direction == "write":
             self.written_bytes += sample.bytes
         self.previous = sample
-        self.attendant.after(sample)
+        self.observer.after(sample)
         return sample
 
     async def _planned(self, direction: Direction, samples: list[Sample]) -> Phase:
@@ -73,15 +73,15 @@ class _Run:
         order, alignment = self.order, self.hello.dio_alignment_bytes
         chosen = order.settings[direction]
         calibrated = [sample for sample in samples if sample.request.purpose == "calibrate"]
-        least_transfer = plan.least_transfer(chosen, alignment, order.most_transfer_bytes)
+        min_transfer = plan.min_transfer(chosen, alignment, order.max_transfer_bytes)
         first_id = self.next_id - len(calibrated)
-        visits = plan.calibration(direction, chosen, order.reference, least_transfer, first_id)
+        visits = plan.calibration(direction, chosen, order.reference, min_transfer, first_id)
         for request in visits[len(calibrated) :]:
             calibrated.append(await self.measure(request))
             samples.append(calibrated[-1])
         # What one phase leaves, the next may use.
         phases_left = len(order.directions) - order.directions.index(direction)
-        known = self.past.budgets.get(direction)
+        known = self.earlier.budgets.get(direction)
         budgets = known or Budgets(
             time_budget_ns=max(0, order.time_budget_ns - self.spent_ns) // phases_left,
             write_budget_bytes=self.write_left_bytes,
@@ -92,7 +92,7 @@ class _Run:
             reference=order.reference,
             calibrated=clean_samples(calibrated) or calibrated,
             alignment_bytes=alignment,
-            most_transfer_bytes=order.most_transfer_bytes,
+            max_transfer_bytes=order.max_transfer_bytes,
             time_budget_ns=budgets.time_budget_ns,
             write_budget_bytes=budgets.write_budget_bytes,
             tolerance=order.tolerance,
@@ -102,7 +102,7 @@ class _Run:
             sustain_bytes=self._sustain_bytes(direction, budgets.write_budget_bytes),
         )
         if known is None:
-            self.attendant.planned(direction, budgets)
+            self.observer.planned(direction, budgets)
         if direction == "read":
             return phase
         # The scratch file has been filled once more for a resumed phase, which had not reckoned with it.
@@ -113,11 +113,11 @@ class _Run:
         """What of the budget is for writing on: nothing that the race could not spare."""
         if direction == "read" or not self.order.sustain_share:
             return 0
-        least = least_write_bytes(self.order, self.hello.dio_alignment_bytes)
+        least = min_write_bytes(self.order, self.hello.dio_alignment_bytes)
         return max(0, min(int(budget_bytes * self.order.sustain_share), budget_bytes - 2 * least))
 
     async def phase(self, direction: Direction) -> PhaseOutcome:
-        samples = [sample for sample in self.past.samples if sample.request.direction == direction]
+        samples = [sample for sample in self.earlier.samples if sample.request.direction == direction]
         phase = await self._planned(direction, samples)
         tally = PhaseProgress(phase)
         cost = race.spent(samples)
@@ -167,8 +167,8 @@ async def run_sweep(
     helper: Helper,
     order: Order,
     report: Callable[[Progress], None] = lambda _: None,
-    attendant: Attendant = Alone(),  # noqa: B008 - without a thermometer it has no state
-) -> Outcome:
+    observer: SweepObserver = NullObserver(),  # noqa: B008 - without a thermometer it has no state
+) -> SweepOutcome:
     """Run the whole experiment, or what is left of it.
 
     HelperError and MeasurementError end it; nothing of it may be published then.
@@ -177,15 +177,15 @@ async def run_sweep(
     _check_place(order, hello)
     for direction in order.directions:
         grid.check_grid(order.settings[direction], hello.dio_alignment_bytes)
-    past = attendant.past(hello, checkpoint.header(order, hello))
-    run = _Run(helper, order, hello, past, report, attendant)
-    if "write" in order.directions and "write" not in past.budgets:
+    earlier = observer.load_checkpoint(hello, checkpoint.header(order, hello))
+    run = _Run(helper, order, hello, earlier, report, observer)
+    if "write" in order.directions and "write" not in earlier.budgets:
         check_write_budget(order, hello.fill_bytes, hello.dio_alignment_bytes, run.earlier_bytes)
     phases = [await run.phase(direction) for direction in order.directions]
     written_bytes = run.earlier_bytes + await helper.finish()
-    return Outcome(
+    return SweepOutcome(
         hello=hello,
         phases=tuple(phases),
         written_bytes=max(written_bytes, run.written_bytes),
-        resumed=past.resumed,
+        resumed=earlier.resumed,
     )

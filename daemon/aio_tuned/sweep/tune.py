@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from aio_tuned import __version__
 from aio_tuned.devices import identity, sysfs
 from aio_tuned.devices.lock import check_same, lock_device
-from aio_tuned.devices.probe import LOOK_S, survey
+from aio_tuned.devices.probe import PROBE_LIMIT_S, probe
 from aio_tuned.devices.sensors import Sensors
 from aio_tuned.devices.thermometer import Thermometer
 from aio_tuned.errors import AioTunedError, Exit, HelperError, MeasurementError, TargetError
@@ -26,8 +26,8 @@ from aio_tuned.search import effort, grid
 from aio_tuned.sweep import profile_builder
 from aio_tuned.sweep.budget import check_write_budget
 from aio_tuned.sweep.findings import Facts
-from aio_tuned.sweep.observer import Alone, Attendant, Watcher
-from aio_tuned.sweep.order import Order, Outcome
+from aio_tuned.sweep.observer import NullObserver, ProgressObserver, SweepObserver
+from aio_tuned.sweep.order import Order, SweepOutcome
 from aio_tuned.sweep.run import run_sweep
 from aio_tuned.timeouts import TooLateError, in_thread, within
 
@@ -39,16 +39,16 @@ if TYPE_CHECKING:
     from aio_tuned.model.device import Device
     from aio_tuned.model.profile import Profile
     from aio_tuned.model.setting import Direction, Setting
-    from aio_tuned.sweep.profile_builder import Report
+    from aio_tuned.sweep.profile_builder import BuiltProfile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class TuneRequest:
     """What to sweep, and how.
 
     `settings` are measured instead of the whole grid, for a check of another drive's profile, `against`. `others` are
     the profiles that are known on this host. `write_budget_bytes` is what this run may write if that is less than the
-    configuration's. `diskseq` is the disk that is meant. A `resumable` task's attendant keeps a record to go on from.
+    configuration's. `diskseq` is the disk that is meant. A `resumable` task's observer keeps a record to go on from.
     The helper has `grace_s` to end.
     """
 
@@ -68,28 +68,28 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class TuneResult:
     """What a tune found out; `samples_text` is every visit of the sweep, one JSON object a line."""
 
     device: Device
     target: Target
-    report: Report
-    outcome: Outcome
+    report: BuiltProfile
+    outcome: SweepOutcome
     samples_text: str
 
 
 def _silent(what: Path) -> MeasurementError:
-    return MeasurementError(f"{what}: the drive has not answered for {LOOK_S:.0f} s; see the kernel log")
+    return MeasurementError(f"{what}: the drive has not answered for {PROBE_LIMIT_S:.0f} s; see the kernel log")
 
 
-async def _decide(task: Task) -> tuple[str, Device, Target]:
+async def _decide(task: TuneRequest) -> tuple[str, Device, Target]:
     """Read all facts afresh and decide: (number of the filesystem's or the raw device, whole device, target).
 
     TargetError if the device is not to be swept, or is another disk than the one that is meant.
     """
-    looking = in_thread(lambda: survey(task.target, task.config, raw=task.raw, read_only=task.read_only))
+    looking = in_thread(lambda: probe(task.target, task.config, raw=task.raw, read_only=task.read_only))
     try:
-        found = await within(LOOK_S, looking)
+        found = await within(PROBE_LIMIT_S, looking)
     except TooLateError:
         raise _silent(task.target) from None
     if task.diskseq is not None and found.device.diskseq != task.diskseq:
@@ -100,7 +100,7 @@ async def _decide(task: Task) -> tuple[str, Device, Target]:
 
 
 @asynccontextmanager
-async def _claimed(device: Device) -> AsyncIterator[None]:
+async def _locked(device: Device) -> AsyncIterator[None]:
     """claim(), for which a drive that does not answer may let us wait.
 
     Should the wait be given up, the thread that still waits gives back what it gets.
@@ -116,7 +116,7 @@ async def _claimed(device: Device) -> AsyncIterator[None]:
                         held.push(taken.pop_all())
 
         try:
-            await within(LOOK_S, in_thread(take))
+            await within(PROBE_LIMIT_S, in_thread(take))
             yield
         except TooLateError:
             raise _silent(device.node) from None
@@ -125,7 +125,7 @@ async def _claimed(device: Device) -> AsyncIterator[None]:
                 given_up.set()
 
 
-def _settings(task: Task, target: Target) -> dict[Direction, tuple[Setting, ...]]:
+def _settings(task: TuneRequest, target: Target) -> dict[Direction, tuple[Setting, ...]]:
     """What is to be measured of each direction that the target allows; TargetError if that is nothing."""
     whole = grid.settings(task.config.grid)
     wanted: Mapping[Direction, tuple[Setting, ...]] = {"read": whole, "write": whole}
@@ -145,7 +145,7 @@ def _write_budget_bytes(extended: effort.Extent, config: Config, device: Device,
     return min(budget, prepared + int((budget - prepared) * extended.write_share)) if budget > prepared else budget
 
 
-def _order(task: Task, number: str, device: Device, target: Target) -> Order:
+def _order(task: TuneRequest, number: str, device: Device, target: Target) -> Order:
     config = task.config
     settings = _settings(task, target)
     # A check's few settings are all measured.
@@ -153,7 +153,7 @@ def _order(task: Task, number: str, device: Device, target: Target) -> Order:
     fingerprint = identity.fingerprint(device, target.filesystem, os.uname().release)
     return Order(
         settings=settings,
-        most_transfer_bytes=min(config.transfer_bytes, target.span_bytes),
+        max_transfer_bytes=min(config.transfer_bytes, target.span_bytes),
         time_budget_ns=int(extended.time_budget_s * 1e9),
         write_budget_bytes=_write_budget_bytes(extended, config, device, target),
         tolerance=config.tolerance_percent / 100,
@@ -178,14 +178,14 @@ def _order(task: Task, number: str, device: Device, target: Target) -> Order:
 
 
 async def _measure(
-    task: Task, order: Order, device: Device, target: Target, watcher: Watcher, attendant: Attendant
-) -> Outcome:
+    task: TuneRequest, order: Order, device: Device, target: Target, watcher: ProgressObserver, observer: SweepObserver
+) -> SweepOutcome:
     counters = tuple(path / "stat" for path in sysfs.counting(sysfs.directory(device.device_number)))
     words = arguments(
         target,
         # A scratch file is filled before it is read, whether or not writes are then measured.
         allow_write=target.kind == "scratch" or "write" in order.directions,
-        most_transfer_bytes=order.most_transfer_bytes,
+        max_transfer_bytes=order.max_transfer_bytes,
         drop_caches=task.config.drop_caches,
         counters=counters,
     )
@@ -194,7 +194,7 @@ async def _measure(
     helper = await Helper.start(task.helper, words, watcher.tick, grace_s=task.grace_s)
     try:
         async with helper:
-            return await run_sweep(helper, order, watcher.update, attendant)
+            return await run_sweep(helper, order, watcher.update, observer)
     except (AioTunedError, asyncio.CancelledError) as error:
         if helper.stuck:
             why = str(error) or "the sweep was ended"
@@ -204,26 +204,26 @@ async def _measure(
         raise
 
 
-async def run(task: Task, watcher: Watcher, attendant: Attendant | None = None) -> Measured:
+async def run(task: TuneRequest, watcher: ProgressObserver, observer: SweepObserver | None = None) -> TuneResult:
     """Sweep one target, or raise; nothing is published. Can be cancelled even where a drive does not answer.
 
-    Without an attendant the drive's temperature is read all the same.
+    Without an observer the drive's temperature is read all the same.
     """
     number, device, target = await _decide(task)
     started = time.monotonic()
     # The helper takes the lock itself on a device that it writes to.
     helper_locks = target.kind == "device" and "write" in _settings(task, target)
-    async with nullcontext() if helper_locks else _claimed(device):
+    async with nullcontext() if helper_locks else _locked(device):
         *again, fresh = await _decide(task)
         # The free space, and with it the span, may have moved meanwhile.
         if [*again, replace(fresh, span_bytes=0)] != [number, device, replace(target, span_bytes=0)]:
             raise TargetError(f"{device.node} or its use has just changed; try again")
         target = fresh
         watcher.begin(device, target)
-        attendant = attendant or Alone(Thermometer(Sensors(device.device_number)))
-        outcome = await _measure(task, _order(task, number, device, target), device, target, watcher, attendant)
+        observer = observer or NullObserver(Thermometer(Sensors(device.device_number)))
+        outcome = await _measure(task, _order(task, number, device, target), device, target, watcher, observer)
         check_same(device)
-        built = profile_builder.build(
+        built = profile_builder.build_profile(
             device,
             target,
             task.config,
@@ -234,17 +234,17 @@ async def run(task: Task, watcher: Watcher, attendant: Attendant | None = None) 
                 kernel=os.uname().release,
                 tool_version=__version__,
                 seed=task.seed,
-                temperature_peak_c=attendant.peak_celsius,
-                paused_seconds=attendant.paused_s,
+                temperature_peak_c=observer.peak_celsius,
+                paused_seconds=observer.paused_s,
                 checked_against=task.against,
                 facts=Facts(
                     attachment=sysfs.attachment(device.device_number),
                     others=task.others,
-                    heat=attendant.heat,
+                    heat=observer.heat,
                 ),
             ),
             task.config.drop_caches,
         )
-    return Measured(
+    return TuneResult(
         device=device, target=target, report=built, outcome=outcome, samples_text=samples.to_lines(outcome.samples)
     )

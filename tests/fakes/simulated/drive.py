@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aio_tuned.model.setting import Direction, Setting
     from fakes.simulated.model import DriveModel
 
-MOST_TRANSFERS = 65536
+MAX_TRANSFERS = 65536
 # What a visit costs besides its transfers, and what dropping the page cache adds.
 _BETWEEN_NS = 60_000
 _DROP_NS = 4_000_000
@@ -138,8 +138,8 @@ class Drive:
         return factor
 
     def _transfers(self, request: Request, factor: float, row: Row) -> list[int]:
-        size, least_ns, least = request.transfer_bytes, request.min_ns, request.min_transfers
-        most = min(MOST_TRANSFERS, max(1, request.max_bytes // size)) if request.max_bytes else MOST_TRANSFERS
+        size, min_ns, least = request.transfer_bytes, request.min_ns, request.min_transfers
+        most = min(MAX_TRANSFERS, max(1, request.max_bytes // size)) if request.max_bytes else MAX_TRANSFERS
         sigma, normal, exp = self.model.noise.transfer, self._dice.normal, math.exp
         store = self.stores.get(request.direction)
         each_ns, beyond_ns = row.transfer_ns * factor, 0.0
@@ -148,7 +148,7 @@ class Drive:
             beyond_ns = max(each_ns, beyond.transfer_ns * factor)
         times: list[int] = []
         elapsed_ns = 0
-        while len(times) < most and (elapsed_ns < least_ns or len(times) < least or not times):
+        while len(times) < most and (elapsed_ns < min_ns or len(times) < least or not times):
             mean_ns = each_ns
             if store is not None:
                 fast = store.take(size)

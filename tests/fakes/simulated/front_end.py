@@ -27,7 +27,7 @@ DRIVE_VARIABLE, SEED_VARIABLE = "AIO_SWEEP_DRIVE", "AIO_SWEEP_SEED"
 _VERSION = "simulated"
 _USAGE, _BAD_LINE = 64, 65
 # One tick for each virtual second of a visit, but not a flood.
-_MOST_TICKS = 100
+_MAX_TICKS = 100
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -100,7 +100,7 @@ def _say_point(sample: Sample) -> None:
     request, setting = sample.request, sample.request.setting
     share = request.transfer_bytes // setting.io_parallelism
     requests = len(sample.transfers_ns) * setting.io_parallelism * math.ceil(share / min(setting.block_size, share))
-    for second in range(1, 1 + min(_MOST_TICKS, sample.elapsed_ns // 10**9)):
+    for second in range(1, 1 + min(_MAX_TICKS, sample.elapsed_ns // 10**9)):
         done = sample.bytes * second * 10**9 // sample.elapsed_ns
         say(type="tick", phase="point", id=request.id, bytes=done, total_bytes=0)
     p50, p99 = sample.latency_p50_ns, sample.latency_p99_ns
@@ -162,7 +162,7 @@ def main(arguments: Sequence[str]) -> int:
     _say_hello(asked, model, filled, fill_ns)
     limits = Limits(
         alignment_bytes=model.logical_block_bytes,
-        most_transfer_bytes=asked.max_transfer_bytes,
+        max_transfer_bytes=asked.max_transfer_bytes,
         allow_write=asked.allow_write,
     )
     moved: dict[Direction, int] = {"read": 0, "write": filled}

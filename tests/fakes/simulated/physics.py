@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # Completions that a reap finds, on average, where the queue is refilled as they arrive.
 _REAPED_AT_ONCE = 2.0
 # Fewer than this in one call are not plugged, hence not merged either.
-_LEAST_PLUGGED = 3.0
+_MIN_PLUGGED = 3.0
 # The block layer's plug holds back this many requests of a batch at most.
 _PLUGGED = 32.0
 # How far the gaps at the ends of batches are filled by the other threads' batches.
@@ -92,7 +92,7 @@ def soft_max(first: Floats, second: Floats, knee: float) -> Floats:
 
 def pieces_of(model: DriveModel, done: Work) -> Floats:
     """Bytes of the requests that reach the drive: split where they are too long, merged where a batch allows it."""
-    merged = ~done.overlap & ~done.single & (done.batch >= _LEAST_PLUGGED) & model.merges
+    merged = ~done.overlap & ~done.single & (done.batch >= _MIN_PLUGGED) & model.merges
     run = np.where(merged, done.block * done.batch, done.block)
     sizes: Floats = run / np.ceil(run / (model.max_sectors_kb * 1024))
     return sizes

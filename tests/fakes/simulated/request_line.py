@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from aio_tuned.model.measurement import Request
 from aio_tuned.model.setting import Direction, Setting
 
-_MOST_LINE_BYTES = 1023
+_MAX_LINE_BYTES = 1023
 # key: least, most, default (None: required)
 _NUMBERS: dict[str, tuple[int, int, int | None]] = {
     "id": (0, 2**63 - 1, None),
@@ -37,13 +37,13 @@ class Limits:
     """What the target and the command line allow."""
 
     alignment_bytes: int
-    most_transfer_bytes: int
+    max_transfer_bytes: int
     allow_write: bool
 
 
 def _words(line: str) -> dict[str, str]:
-    if len(line.encode()) > _MOST_LINE_BYTES:
-        raise BadRequestError(f"the line is longer than {_MOST_LINE_BYTES} bytes")
+    if len(line.encode()) > _MAX_LINE_BYTES:
+        raise BadRequestError(f"the line is longer than {_MAX_LINE_BYTES} bytes")
     verb, *pairs = line.split(" ")
     if verb != "point":
         raise BadRequestError(f"{verb!r}: not a verb; the only one is point")
@@ -78,8 +78,8 @@ def _check(found: dict[str, int], limits: Limits) -> str:
     block, size, alignment = found["block_size"], found["transfer_bytes"], limits.alignment_bytes
     if block % alignment:
         return f"block_size={block}: not a multiple of the target's I/O alignment, {alignment} bytes"
-    if size > limits.most_transfer_bytes:
-        return f"transfer_bytes={size}: more than --max-transfer-bytes, {limits.most_transfer_bytes}"
+    if size > limits.max_transfer_bytes:
+        return f"transfer_bytes={size}: more than --max-transfer-bytes, {limits.max_transfer_bytes}"
     if size % (quantum := found["io_parallelism"] * alignment):
         return f"transfer_bytes={size}: not a multiple of io_parallelism times the I/O alignment, {quantum} bytes"
     return ""

@@ -24,7 +24,7 @@ _CHUNK_KB = 512
 _NAMED = {model.name: model for model in (*ENTERPRISE, *CONSUMER)}
 
 
-def _striped_side(side: Side, members: int, most_bytes_per_s: float) -> Side:
+def _striped_side(side: Side, members: int, max_bytes_per_s: float) -> Side:
     cliff = side.cliff
     if cliff is not None:
         cliff = Cliff(
@@ -34,7 +34,7 @@ def _striped_side(side: Side, members: int, most_bytes_per_s: float) -> Side:
         )
     return replace(
         side,
-        bytes_per_s=min(side.bytes_per_s * members, most_bytes_per_s),
+        bytes_per_s=min(side.bytes_per_s * members, max_bytes_per_s),
         iops=side.iops * members,
         window_bytes=side.window_bytes * members,
         spread=side.spread * 1.5,
@@ -43,7 +43,7 @@ def _striped_side(side: Side, members: int, most_bytes_per_s: float) -> Side:
 
 
 def _raid0(
-    name: str, member: str, members: int, *, most_bytes_per_s: float = 60e9, held_back: bool = False
+    name: str, member: str, members: int, *, max_bytes_per_s: float = 60e9, held_back: bool = False
 ) -> DriveModel:
     """md cuts at the chunk; the members' queues are never evenly full, which softens the knee."""
     one = _NAMED[member]
@@ -52,8 +52,8 @@ def _raid0(
         name=name,
         family="raid0",
         held_back=held_back,
-        read=_striped_side(one.read, members, most_bytes_per_s),
-        write=_striped_side(one.write, members, most_bytes_per_s),
+        read=_striped_side(one.read, members, max_bytes_per_s),
+        write=_striped_side(one.write, members, max_bytes_per_s),
         max_sectors_kb=min(_CHUNK_KB, one.max_sectors_kb),
         tags=one.tags * members,
         host=replace(one.host, request_ns=one.host.request_ns + 1500, piece_ns=one.host.piece_ns + 700),
@@ -67,7 +67,7 @@ RAID0: tuple[DriveModel, ...] = (
     _raid0("raid0-2x990-pro", "990-pro", 2, held_back=True),
     _raid0("raid0-4xpm9a3", "pm9a3", 4),
     # Eight Gen4 drives behind one PCIe 4.0 x16 switch: some 26 GB/s.
-    _raid0("raid0-8xmicron-7450", "micron-7450", 8, most_bytes_per_s=26e9),
+    _raid0("raid0-8xmicron-7450", "micron-7450", 8, max_bytes_per_s=26e9),
     _raid0("raid0-4xkioxia-cm7", "kioxia-cm7", 4, held_back=True),
 )
 

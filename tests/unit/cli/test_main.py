@@ -514,7 +514,7 @@ def test_tune_publishes_a_profile_and_its_samples(drive: Path, capsys: pytest.Ca
     assert (found.state, found.evidence.seed, found.evidence.grid_points) == ("measured", 7, 20)
     samples = [json.loads(line) for line in (out / f"{path.stem}.samples.jsonl").read_text().splitlines()]
     assert len(samples) == found.evidence.visits
-    (kept,) = sweep_archive.list_of(out, path.stem)
+    (kept,) = sweep_archive.list_sweeps(out, path.stem)
     assert kept.parent == out / "history" / path.stem
     stored = sweep_archive.load(kept)
     assert stored.profile == found

@@ -168,7 +168,7 @@ def test_a_page_that_cannot_be_written_leaves_nothing(
 
 
 def test_a_torn_sweep_is_passed_over_and_named(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    torn = sweep_archive.list_of(config.parent / "state", "970-evo-plus")[-1]
+    torn = sweep_archive.list_sweeps(config.parent / "state", "970-evo-plus")[-1]
     torn.write_text("")
     assert report(config, "970-evo-plus") == Exit.OK
     said = capsys.readouterr()

@@ -101,21 +101,21 @@ BAD = [
     ("daemon", "settle", "-1", "from 0 to 60 seconds"),
     ("daemon", "siblings", '"none"', "check, full"),
     ("daemon", "kernel_change", '"major"', "minor, exact, never"),
-    ("daemon", "retry_first", "0", "more than 0"),
-    ("daemon", "retry_most", '"6 hours"', "1h"),
-    ("manners", "busy_bytes_per_s", "0", "more than 0"),
-    ("manners", "busy_pressure_percent", "101", "from 0 to 100"),
-    ("manners", "least_pause", "[]", "90s"),
-    ("manners", "most_hold", '"8d"', "90s"),
-    ("manners", "quiet_hours", '"22:00-06:00"', '["22:00-06:00"]'),
-    ("manners", "quiet_hours", '["22-6"]', '"22:00-06:00"'),
-    ("manners", "nice", "-1", "from 0 to 19"),
-    ("manners", "nice", "20", "from 0 to 19"),
-    ("manners", "io_priority", '"best-effort"', "best-effort:7, idle"),
-    ("manners", "io_priority", '"realtime:0"', "best-effort:7, idle"),
-    ("manners", "most_celsius", "29", "from 30 to 120"),
-    ("manners", "most_celsius", '"hot"', '"drive"'),
-    ("manners", "write_budget_per_day", '"all"', "64G"),
+    ("daemon", "min_retry", "0", "more than 0"),
+    ("daemon", "max_retry", '"6 hours"', "1h"),
+    ("throttle", "busy_bytes_per_s", "0", "more than 0"),
+    ("throttle", "busy_pressure_percent", "101", "from 0 to 100"),
+    ("throttle", "min_pause", "[]", "90s"),
+    ("throttle", "max_hold", '"8d"', "90s"),
+    ("throttle", "quiet_hours", '"22:00-06:00"', '["22:00-06:00"]'),
+    ("throttle", "quiet_hours", '["22-6"]', '"22:00-06:00"'),
+    ("throttle", "nice", "-1", "from 0 to 19"),
+    ("throttle", "nice", "20", "from 0 to 19"),
+    ("throttle", "io_priority", '"best-effort"', "best-effort:7, idle"),
+    ("throttle", "io_priority", '"realtime:0"', "best-effort:7, idle"),
+    ("throttle", "max_celsius", "29", "from 30 to 120"),
+    ("throttle", "max_celsius", '"hot"', '"drive"'),
+    ("throttle", "write_budget_per_day", '"all"', "64G"),
     ("publish", "metrics", '"folder/metrics.prom"', "nor the name of a file"),
     ("publish", "metrics", '".."', "nor the name of a file"),
     ("publish", "metrics", '"/a\\u0000b"', "absolute path"),
@@ -139,13 +139,34 @@ def test_a_bad_value_names_file_section_key_and_mend(section: str, key: str, val
     assert caught.value.exit_code == Exit.CONFIG
 
 
-@pytest.mark.parametrize("section", ["grid", "sweep", "choose", "safety", "daemon", "manners", "publish", "paths"])
+@pytest.mark.parametrize("section", ["grid", "sweep", "choose", "safety", "daemon", "throttle", "publish", "paths"])
 def test_an_unknown_key_names_the_known_ones(section: str) -> None:
     with pytest.raises(ConfigError, match=rf"^/etc/x.conf: \[{section}\] unknown key 'speed': the keys are \w+"):
         parse_config(f"[{section}]\nspeed = 1\n", "/etc/x.conf")
 
 
-SECTIONS = "grid, match, sweep, choose, safety, daemon, manners, publish, paths"
+# Old names, each refused with the new one named.
+@pytest.mark.parametrize(
+    ("section", "key", "value", "new"),
+    [
+        ("throttle", "least_pause", '"10s"', "min_pause"),
+        ("throttle", "most_hold", '"60s"', "max_hold"),
+        ("throttle", "most_celsius", "70", "max_celsius"),
+        ("daemon", "retry_first", '"1m"', "min_retry"),
+        ("daemon", "retry_most", '"6h"', "max_retry"),
+    ],
+)
+def test_an_old_key_is_refused_with_the_new_one_named(section: str, key: str, value: str, new: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^x: \[{section}\] {key} is called {new} now: rename it$"):
+        parse_config(f"[{section}]\n{key} = {value}\n", "x")
+
+
+def test_an_old_section_is_refused_with_the_new_one_named() -> None:
+    with pytest.raises(ConfigError, match=r"^x: \[manners\] is called \[throttle\] now: rename it$"):
+        parse_config("[manners]\nnice = 3\n", "x")
+
+
+SECTIONS = "grid, match, sweep, choose, safety, daemon, throttle, publish, paths"
 
 
 @pytest.mark.parametrize("text", ["[tune]\n", "time_budget = 3\n", "[[grid]]\n", "grid = 3\n"])
@@ -311,8 +332,8 @@ def test_describe_names_every_key_once_with_its_value() -> None:
     assert "sweep.time_budget = 7.0" in lines
     assert "paths.profiles = /etc/aio-tuned" in lines
     assert "daemon.settle = 2.0" in lines
-    assert "manners.quiet_hours = none" in lines
-    assert "manners.most_celsius = drive" in lines
+    assert "throttle.quiet_hours = none" in lines
+    assert "throttle.max_celsius = drive" in lines
     assert "publish.metrics = metrics.prom" in lines
     assert "publish.node_features = none" in lines
 
@@ -320,13 +341,13 @@ def test_describe_names_every_key_once_with_its_value() -> None:
 def test_describe_shows_rules_and_hours_as_the_file_has_them() -> None:
     rules = (MatchRule(name="vd*", tune=True), MatchRule(model="QEMU*", transport="tcp", tune=False))
     hours = ((time(22, 0), time(6, 30)), (time(12, 0), time(13, 0)))
-    lines = describe_config(Config(match=rules, quiet_hours=hours, most_celsius=70.0)).splitlines()
+    lines = describe_config(Config(match=rules, quiet_hours=hours, max_celsius=70.0)).splitlines()
     assert [line for line in lines if line.startswith("match")] == [
         'match.1 = name = "vd*", tune = true',
         'match.2 = transport = "tcp", model = "QEMU*", tune = false',
     ]
-    assert "manners.quiet_hours = 22:00-06:30, 12:00-13:00" in lines
-    assert "manners.most_celsius = 70.0" in lines
+    assert "throttle.quiet_hours = 22:00-06:30, 12:00-13:00" in lines
+    assert "throttle.max_celsius = 70.0" in lines
 
 
 def test_every_key_can_be_changed() -> None:
@@ -335,17 +356,17 @@ def test_every_key_can_be_changed() -> None:
         settle = 0
         siblings = "full"
         kernel_change = "exact"
-        retry_first = "5s"
-        retry_most = "1h"
-        [manners]
+        min_retry = "5s"
+        max_retry = "1h"
+        [throttle]
         busy_bytes_per_s = "1M"
         busy_pressure_percent = 0
-        least_pause = 1
-        most_hold = "2m"
+        min_pause = 1
+        max_hold = "2m"
         quiet_hours = ["08:00-20:00"]
         nice = 0
         io_priority = "idle"
-        most_celsius = 70
+        max_celsius = 70
         write_budget_per_day = "1G"
         [publish]
         metrics = ""
@@ -360,11 +381,11 @@ def test_every_key_can_be_changed() -> None:
         name
         for section, keys in _sections().items()
         for name in keys
-        if section in ("daemon", "manners", "publish") or name == "runtime"
+        if section in ("daemon", "throttle", "publish") or name == "runtime"
     ]
     assert all(getattr(found, name) != getattr(default, name) for name in names)
     assert found.quiet_hours == ((time(8, 0), time(20, 0)),)
-    assert (found.settle, found.retry_most, found.most_celsius) == (0.0, 3600.0, 70.0)
+    assert (found.settle, found.max_retry, found.max_celsius) == (0.0, 3600.0, 70.0)
 
 
 def test_metrics_without_a_folder_lie_beside_the_rest_of_the_state() -> None:

@@ -190,7 +190,7 @@ def check(drive: Device, usage: Usage, policy: Policy, directory: Path | None) -
         return False
     assert not drive.hidden
     assert not (usage.swap and decision.kind == "device")
-    assert decision.span_bytes >= policy.least_span_bytes
+    assert decision.span_bytes >= policy.min_span_bytes
     if decision.kind == "scratch":
         assert usage.mount is not None
         assert not usage.mount.read_only

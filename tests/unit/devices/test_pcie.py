@@ -63,8 +63,8 @@ def test_the_link_that_a_profile_names(text: str, link: Link | None) -> None:
         (Link(gt_per_s=64.0, lanes=4), 29500),
     ],
 )
-def test_what_a_link_carries_after_its_encoding(link: Link, most_mb_per_s: int) -> None:
-    assert link.most_bytes_per_s / 1e6 == pytest.approx(most_mb_per_s, abs=0.6)
+def test_what_a_link_carries_after_its_encoding(link: Link, max_mb_per_s: int) -> None:
+    assert link.max_bytes_per_s / 1e6 == pytest.approx(max_mb_per_s, abs=0.6)
 
 
 # 256 of 280 bytes; in flits 256 of 272.

@@ -10,7 +10,7 @@ import pytest
 
 from aio_tuned.config.load import Config
 from aio_tuned.devices import mountinfo
-from aio_tuned.devices.probe import survey
+from aio_tuned.devices.probe import probe
 from aio_tuned.errors import TargetError
 from aio_tuned.model.target import Skip, Target
 from unit.devices.test_sysfs import CONTROLLER, DISK, QUEUE, Sys
@@ -45,7 +45,7 @@ def add_drive(sys: Sys, number: str, **changes: str) -> None:
 
 def test_a_folder_on_a_drive(tmp_path: Path, sys: Sys, number: str) -> None:
     add_drive(sys, number)
-    found = survey(tmp_path, CONFIG, sys=sys.root)
+    found = probe(tmp_path, CONFIG, sys=sys.root)
     if isinstance(found.decision, Skip):
         pytest.skip(found.decision.reason)  # a full disk
     assert found.decision.kind == "scratch"
@@ -62,7 +62,7 @@ def test_a_folder_on_a_drive(tmp_path: Path, sys: Sys, number: str) -> None:
 
 def test_reads_only_if_asked_for_reads_only(tmp_path: Path, sys: Sys, number: str) -> None:
     add_drive(sys, number)
-    found = survey(tmp_path, CONFIG, read_only=True, sys=sys.root)
+    found = probe(tmp_path, CONFIG, read_only=True, sys=sys.root)
     assert isinstance(found.decision, Skip) or found.decision.no_write == "asked for reads only (--read-only)"
 
 
@@ -71,14 +71,14 @@ def test_filling_the_scratch_file_takes_an_eighth_of_the_write_budget_at_most(
 ) -> None:
     add_drive(sys, number)
     config = replace(CONFIG, write_budget=GIB, write_budget_floor=GIB)
-    found = survey(tmp_path, config, sys=sys.root)
+    found = probe(tmp_path, config, sys=sys.root)
     assert isinstance(found.decision, Target)
     assert found.decision.span_bytes == 128 * MIB
 
 
 def test_a_drive_that_is_not_tuned_is_surveyed_all_the_same(tmp_path: Path, sys: Sys, number: str) -> None:
     add_drive(sys, number, hidden="1")
-    found = survey(tmp_path, CONFIG, sys=sys.root)
+    found = probe(tmp_path, CONFIG, sys=sys.root)
     assert isinstance(found.decision, Skip)
     assert "hidden path" in found.decision.reason
     assert found.device.hidden
@@ -88,9 +88,9 @@ def test_a_drive_that_is_not_tuned_is_surveyed_all_the_same(tmp_path: Path, sys:
 
 def test_no_target_no_survey(tmp_path: Path, sys: Sys) -> None:
     with pytest.raises(TargetError, match="missing: No such file"):
-        survey(tmp_path / "missing", CONFIG, sys=sys.root)
+        probe(tmp_path / "missing", CONFIG, sys=sys.root)
     with pytest.raises(TargetError):
-        survey(tmp_path, CONFIG, sys=sys.root)  # its device is not in this /sys
+        probe(tmp_path, CONFIG, sys=sys.root)  # its device is not in this /sys
 
 
 def test_the_daemon_may_survey_without_numpy() -> None:

@@ -11,7 +11,7 @@ import pytest
 from aio_tuned.devices.sensors import Sensors
 from aio_tuned.devices.thermometer import Thermometer
 from aio_tuned.model.temperature import Heat, Warned
-from aio_tuned.sweep.observer import Alone
+from aio_tuned.sweep.observer import NullObserver
 from aio_tuned.sweep.run import run_sweep
 from unit.support.drives import Block, Host, nvme
 from unit.sweep.test_resume import ORDER, Stand
@@ -89,7 +89,7 @@ def test_a_drive_that_does_not_answer_is_not_waited_for(host: Host, drive: Block
     drive.warm("device/hwmon0", temp1_max=80_000)
     silent = drive.directory / "device/hwmon0/temp1_input"
     os.mkfifo(silent)
-    one = Thermometer(Sensors("259:0", host.sys, host.proc), Clock(), most_s=0.05)
+    one = Thermometer(Sensors("259:0", host.sys, host.proc), Clock(), max_s=0.05)
     assert read(one) == []
     assert one.celsius is None
     # The thread that still waits for it must not wait for ever.
@@ -98,15 +98,15 @@ def test_a_drive_that_does_not_answer_is_not_waited_for(host: Host, drive: Block
 
 def test_every_visit_of_a_sweep_says_how_warm_it_was(host: Host, drive: Block) -> None:
     drive.warm("device/hwmon0", temp1_input=71_000, temp1_max=70_000)
-    attendant = Alone(of(host))
-    outcome = asyncio.run(run_sweep(cast("Helper", Stand(1)), ORDER, attendant=attendant))
+    observer = NullObserver(of(host))
+    outcome = asyncio.run(run_sweep(cast("Helper", Stand(1)), ORDER, observer=observer))
     assert {sample.celsius for sample in outcome.samples} == {71.0}
-    assert attendant.peak_celsius == 71.0
-    assert attendant.heat == Heat(warned=Warned(celsius=71.0, limit=70.0))
+    assert observer.peak_celsius == 71.0
+    assert observer.heat == Heat(warned=Warned(celsius=71.0, limit=70.0))
 
 
 def test_nobody_knows_how_warm_it_is_without_one() -> None:
-    attendant = Alone()
-    outcome = asyncio.run(run_sweep(cast("Helper", Stand(1)), ORDER, attendant=attendant))
+    observer = NullObserver()
+    outcome = asyncio.run(run_sweep(cast("Helper", Stand(1)), ORDER, observer=observer))
     assert {sample.celsius for sample in outcome.samples} == {None}
-    assert (attendant.celsius, attendant.peak_celsius, attendant.heat) == (None, None, Heat())
+    assert (observer.celsius, observer.peak_celsius, observer.heat) == (None, None, Heat())

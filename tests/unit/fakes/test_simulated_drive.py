@@ -25,10 +25,10 @@ from aio_tuned.helper.protocol import Tick, arguments, parse_point, request_line
 from aio_tuned.model.setting import DEFAULT_SETTING, Direction, Setting
 from aio_tuned.search import choose, estimate, grid
 from aio_tuned.search.taint import taint_reason
-from aio_tuned.sweep.order import Order, Outcome
+from aio_tuned.sweep.order import Order, SweepOutcome
 from aio_tuned.sweep.run import run_sweep
 from fakes.simulated.dice import Dice
-from fakes.simulated.drive import MOST_TRANSFERS, Drive
+from fakes.simulated.drive import MAX_TRANSFERS, Drive
 from fakes.simulated.helper import SimulatedHelper
 from fakes.simulated.model import GB, Cliff, Drift, DriveModel, Foreign, Host, Noise, Side, Stalls
 from fakes.simulated.models import DEVELOPED_WITH, HELD_BACK, MODELS, NAMED
@@ -52,7 +52,7 @@ PLAIN = DriveModel(
 )
 ORDER = Order(
     settings={"read": SETTINGS, "write": SETTINGS},
-    most_transfer_bytes=256 * MIB,
+    max_transfer_bytes=256 * MIB,
     time_budget_ns=60_000_000_000,
     write_budget_bytes=32 * GIB,
     tolerance=0.01,
@@ -175,8 +175,8 @@ def test_larger_blocks_are_no_slower_but_for_the_end_of_the_transfer(
     small, large = sorted((block, more))
     before, after = (figures(model, "read", [setting(each, depth, threads)], 256 * MIB) for each in (small, large))
     alone_s = model.read.latency_s + large / model.read.stream_bytes_per_s
-    most_s = float(before.transfer_s[0]) * HALF_A_PER_MILLE + alone_s * 2
-    assert float(after.transfer_s[0]) <= most_s
+    max_s = float(before.transfer_s[0]) * HALF_A_PER_MILLE + alone_s * 2
+    assert float(after.transfer_s[0]) <= max_s
 
 
 @tries(derandomize=True, deadline=None, max_examples=150)
@@ -317,11 +317,9 @@ def test_crowds_threads_and_disorder_cost_what_they_are_said_to() -> None:
     st.integers(0, 99),
 )
 def test_a_visit_keeps_to_the_protocol(
-    model: DriveModel, which: Setting, direction: Direction, size: int, least_ns: int, least: int, most: int, seed: int
+    model: DriveModel, which: Setting, direction: Direction, size: int, min_ns: int, least: int, most: int, seed: int
 ) -> None:
-    asked = request(
-        which, direction=direction, transfer_bytes=size, min_ns=least_ns, min_transfers=least, max_bytes=most
-    )
+    asked = request(which, direction=direction, transfer_bytes=size, min_ns=min_ns, min_transfers=least, max_bytes=most)
     drive = Drive(model, seed)
     for _ in range(3):
         before_s = drive.now_s
@@ -332,7 +330,7 @@ def test_a_visit_keeps_to_the_protocol(
         assert min(found.transfers_ns) > 0
         assert found.bytes == size * len(found.transfers_ns)
         assert len(found.transfers_ns) == 1 or not most or found.bytes <= most
-        enough = found.elapsed_ns >= least_ns and len(found.transfers_ns) >= least
+        enough = found.elapsed_ns >= min_ns and len(found.transfers_ns) >= least
         assert enough or (most and found.bytes + size > most)
         assert 0 < found.latency_p50_ns <= found.latency_p99_ns
         moved = found.device_read_bytes if direction == "read" else found.device_write_bytes
@@ -341,7 +339,7 @@ def test_a_visit_keeps_to_the_protocol(
 
 
 def test_a_visit_ends_after_the_most_transfers() -> None:
-    assert len(Drive(PLAIN, 1).visit(request(transfer_bytes=4096, min_ns=10**12)).transfers_ns) == MOST_TRANSFERS
+    assert len(Drive(PLAIN, 1).visit(request(transfer_bytes=4096, min_ns=10**12)).transfers_ns) == MAX_TRANSFERS
 
 
 @pytest.mark.parametrize("name", ["virtio-shared", "sn570", "kioxia-cd8", "intel-p4500"])
@@ -544,7 +542,7 @@ def test_caches_are_dropped_before_the_first_visit_of_each_direction_and_when_as
 # --- sweeps in this process ------------------------------------------------------------------------------
 
 
-def swept(model: DriveModel, seed: int = 1, **changes: Any) -> Outcome:  # noqa: ANN401 - of the order
+def swept(model: DriveModel, seed: int = 1, **changes: Any) -> SweepOutcome:  # noqa: ANN401 - of the order
     order = replace(ORDER, **{"settings": {"read": SETTINGS}, **changes})
     return asyncio.run(run_sweep(SimulatedHelper(Drive(model, seed)).helper, order))
 
@@ -573,7 +571,7 @@ def test_a_fill_uses_up_the_slc_cache() -> None:
 
 # --- request lines ---------------------------------------------------------------------------------------
 
-LIMITS = Limits(alignment_bytes=512, most_transfer_bytes=64 * MIB, allow_write=True)
+LIMITS = Limits(alignment_bytes=512, max_transfer_bytes=64 * MIB, allow_write=True)
 LINE = request_line(request())
 
 
@@ -619,7 +617,7 @@ def test_a_write_needs_leave() -> None:
 
 # --- the program -----------------------------------------------------------------------------------------
 
-WORDS = arguments(scratch_target(), allow_write=True, most_transfer_bytes=256 * MIB, drop_caches="auto", counters=())
+WORDS = arguments(scratch_target(), allow_write=True, max_transfer_bytes=256 * MIB, drop_caches="auto", counters=())
 
 
 @pytest.fixture
@@ -650,7 +648,7 @@ def test_a_whole_sweep_through_the_real_adapter_is_that_of_the_drive(
     monkeypatch.setenv("AIO_SWEEP_SEED", "5")
     ticks: list[Tick] = []
 
-    async def run() -> Outcome:
+    async def run() -> SweepOutcome:
         async with await Helper.start(program, WORDS, ticks.append) as helper:
             return await run_sweep(helper, ORDER)
 

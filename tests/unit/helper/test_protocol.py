@@ -23,7 +23,7 @@ from aio_tuned.helper.process import Helper, find
 from aio_tuned.helper.protocol import Tick, arguments, parse_hello, parse_point, request_line
 from aio_tuned.model.measurement import Request, Sample
 from aio_tuned.search import grid
-from aio_tuned.sweep.order import Order, Outcome
+from aio_tuned.sweep.order import Order, SweepOutcome
 from aio_tuned.sweep.run import run_sweep
 from unit.support.builders import (
     FAKE_HELPER,
@@ -42,13 +42,13 @@ if TYPE_CHECKING:
 
 ORDER = Order(
     settings={"read": grid.settings(SMALL_GRID), "write": grid.settings(SMALL_GRID)},
-    most_transfer_bytes=64 * MIB,
+    max_transfer_bytes=64 * MIB,
     time_budget_ns=20_000_000_000,
     write_budget_bytes=64 * GIB,
     tolerance=0.01,
     seed=1,
 )
-WORDS = arguments(scratch_target(), allow_write=True, most_transfer_bytes=64 * MIB, drop_caches="auto", counters=())
+WORDS = arguments(scratch_target(), allow_write=True, max_transfer_bytes=64 * MIB, drop_caches="auto", counters=())
 
 
 # --- request lines ---------------------------------------------------------------------------------------
@@ -121,7 +121,7 @@ def test_arguments_of_a_device_target() -> None:
     words = arguments(
         target,
         allow_write=False,
-        most_transfer_bytes=MIB,
+        max_transfer_bytes=MIB,
         drop_caches="never",
         counters=(Path("/sys/x/stat"), Path("/sys/y/stat")),
     )
@@ -329,9 +329,9 @@ def no_process_is_left() -> Any:  # noqa: ANN401 - a generator
     assert children() == before
 
 
-def swept(program: Path = FAKE_HELPER, order: Order = ORDER) -> Outcome:
-    async def run() -> Outcome:
-        found: Outcome = await with_helper(program, lambda helper: run_sweep(helper, order))
+def swept(program: Path = FAKE_HELPER, order: Order = ORDER) -> SweepOutcome:
+    async def run() -> SweepOutcome:
+        found: SweepOutcome = await with_helper(program, lambda helper: run_sweep(helper, order))
         return found
 
     return asyncio.run(run())

@@ -6,25 +6,25 @@ import re
 
 import pytest
 
-from aio_tuned.journald.events import Happening, fields, figures
+from aio_tuned.journald.events import EventId, fields, figures
 from aio_tuned.service import state_machine
-from aio_tuned.service.state_machine import Want
+from aio_tuned.service.state_machine import SweepRequest
 from aio_tuned.service.supervisor import _event_of_step
 from unit.support.builders import PROJECT, device, profile, read_only_profile
 
 CATALOG = PROJECT / "systemd/aio-tuned.catalog"
 PAGE = PROJECT / "docs/journal.md"
-WANT = Want(sweep="full", profiled=False, mounted=False, reason="new")
+WANT = SweepRequest(sweep="full", profiled=False, mounted=False, reason="new")
 
 
 def test_the_ids_are_128_bits_and_each_its_own() -> None:
-    assert all(re.fullmatch("[0-9a-f]{32}", each.value) for each in Happening)
-    assert len({each.value for each in Happening}) == len(Happening)
+    assert all(re.fullmatch("[0-9a-f]{32}", each.value) for each in EventId)
+    assert len({each.value for each in EventId}) == len(EventId)
 
 
 def test_the_ids_never_change() -> None:
     """Filters and alerts of others rely on them: to change one here is to break these."""
-    known = {each.name: each.value[:8] for each in Happening}
+    known = {each.name: each.value[:8] for each in EventId}
     assert known == {
         "DRIVE_APPEARED": "9033f7e6",
         "DRIVE_GONE": "334b3f95",
@@ -48,22 +48,22 @@ def entries() -> dict[str, str]:
 
 
 def test_the_catalog_explains_every_id() -> None:
-    assert re.findall(r"^-- (\w+)$", CATALOG.read_text(), re.MULTILINE) == [each.value for each in Happening]
+    assert re.findall(r"^-- (\w+)$", CATALOG.read_text(), re.MULTILINE) == [each.value for each in EventId]
     for text in entries().values():
         assert re.fullmatch(r"Subject: .+\nDefined-By: aio-tuned\n\n.+\n", text, re.DOTALL)
 
 
 def test_the_page_lists_every_id() -> None:
     rows = re.findall(r"^\| `([a-z-]+)` \| `(\w{32})` \|", PAGE.read_text(), re.MULTILINE)
-    assert rows == [(each.name.lower().replace("_", "-"), each.value) for each in Happening]
+    assert rows == [(each.name.lower().replace("_", "-"), each.value) for each in EventId]
 
 
-@pytest.mark.parametrize("happening", Happening, ids=lambda each: each.name)
-def test_the_catalog_fills_in_only_what_such_a_record_has(happening: Happening) -> None:
-    (row,) = (line for line in PAGE.read_text().splitlines() if happening.value in line)
-    of_all = {"DEVICE"} if happening.name.startswith("PROFILE") else {"DEVICE", "NODE"}
+@pytest.mark.parametrize("event_id", EventId, ids=lambda each: each.name)
+def test_the_catalog_fills_in_only_what_such_a_record_has(event_id: EventId) -> None:
+    (row,) = (line for line in PAGE.read_text().splitlines() if event_id.value in line)
+    of_all = {"DEVICE"} if event_id.name.startswith("PROFILE") else {"DEVICE", "NODE"}
     further = {name.strip() for name in row.split("|")[4].split(",")} - {""}
-    used = set(re.findall("@(.+?)@", entries()[happening.value]))
+    used = set(re.findall("@(.+?)@", entries()[event_id.value]))
     assert {name.removeprefix("AIO_TUNED_") for name in used} <= of_all | further
 
 
@@ -76,7 +76,7 @@ def test_every_field_is_on_the_page() -> None:
 
 def test_fields() -> None:
     drive = device()
-    assert fields(Happening.SWEEP_PAUSED, drive.name, drive.node, reason="hot", retry_s=None, where="") == {
+    assert fields(EventId.SWEEP_PAUSED, drive.name, drive.node, reason="hot", retry_s=None, where="") == {
         "MESSAGE_ID": "7814db38c6df4fc3871d7fc32a3c4c5b",
         "AIO_TUNED_EVENT": "sweep-paused",
         "AIO_TUNED_DEVICE": drive.name,
@@ -99,19 +99,19 @@ def test_figures_are_those_of_what_was_measured() -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "happening"),
+    ("event", "event_id"),
     [
-        (state_machine.Finished(reason="swept"), Happening.SWEEP_FINISHED),
-        (state_machine.Unfit(reason="swap"), Happening.SWEEP_SKIPPED),
-        (state_machine.Failed(reason="EIO"), Happening.SWEEP_FAILED),
-        (state_machine.Deferred(reason="busy", seconds=60), Happening.SWEEP_DEFERRED),
-        (state_machine.Stopped(reason="asked for"), Happening.SWEEP_STOPPED),
+        (state_machine.Finished(reason="swept"), EventId.SWEEP_FINISHED),
+        (state_machine.Ineligible(reason="swap"), EventId.SWEEP_SKIPPED),
+        (state_machine.Failed(reason="EIO"), EventId.SWEEP_FAILED),
+        (state_machine.Deferred(reason="busy", seconds=60), EventId.SWEEP_DEFERRED),
+        (state_machine.Stopped(reason="asked for"), EventId.SWEEP_STOPPED),
         (state_machine.Appeared(reason="new"), None),
         (state_machine.Satisfied(reason="nothing has changed"), None),
-        (state_machine.Wanted(want=WANT), None),
-        (state_machine.Turn(), None),
+        (state_machine.SweepDue(want=WANT), None),
+        (state_machine.Dispatched(), None),
         (state_machine.Retry(), None),
     ],
 )
-def test_what_a_step_is_called(event: state_machine.Event, happening: Happening | None) -> None:
-    assert _event_of_step(event) is happening
+def test_what_a_step_is_called(event: state_machine.Event, event_id: EventId | None) -> None:
+    assert _event_of_step(event) is event_id

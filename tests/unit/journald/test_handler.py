@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aio_tuned.journald import handler as journald_handler
-from aio_tuned.journald.events import Happening, fields
+from aio_tuned.journald.events import EventId, fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-EXTRA = fields(Happening.SWEEP_FAILED, "drive", reason="EIO")
+EXTRA = fields(EventId.SWEEP_FAILED, "drive", reason="EIO")
 
 
 @pytest.fixture

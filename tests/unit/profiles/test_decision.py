@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 RELEASE = "6.8.0-45-generic"
 KIB = 1 << 10
 TWIN = device(
-    id="eui.twin",
+    id="eui.sibling",
     name="nvme-Samsung_SSD_980_PRO_1TB_TWIN_1",
     sys_name="nvme1n1",
     serial="TWIN",
@@ -56,8 +56,8 @@ def judged(
     target: Target | None = scratch_target(),  # noqa: B008 - frozen
     release: str = RELEASE,
     **policy: Any,  # noqa: ANN401
-) -> decision.Verdict:
-    return decision.judge(
+) -> decision.Decision:
+    return decision.decide(
         drive,
         now(drive, target.filesystem if target else "", release),
         release,
@@ -509,8 +509,8 @@ def test_a_volume_of_other_members_is_stale() -> None:
 
 def test_new_drives_are_each_others_siblings_while_they_hold_only_zeros() -> None:
     zeros = replace(scratch_target(), kind="device", filesystem="", no_write="not mounted", provisional="100% zeros")
-    twin = replace(device(), id="eui.2", name="nvme-twin")
-    found = stamped("2026-01-01T00:00:00+00:00", twin, state="provisional", fingerprint=now(twin, ""))
+    sibling = replace(device(), id="eui.2", name="nvme-sibling")
+    found = stamped("2026-01-01T00:00:00+00:00", sibling, state="provisional", fingerprint=now(sibling, ""))
     assert judged(device(), None, found, target=zeros).sweep == "check"
     # What a sweep that was cut short has found is nothing to hold another drive against.
     cut = replace(found, evidence=replace(found.evidence, points_measured=1))

@@ -24,7 +24,7 @@ from unit.support import builders
 from unit.support.drives import Host
 
 if TYPE_CHECKING:
-    from aio_tuned.reader.types import Disk, Found
+    from aio_tuned.reader.types import Disk, FoundProfile
     from unit.support.drives import Block
 
 WWID = "eui.0025385b21404e5f"
@@ -76,7 +76,7 @@ class World:
     def disk(self, path: Path | None = None) -> Disk:
         return disk_of(path or self.data, self.host.sys, self.host.proc, self.run)
 
-    def find(self, path: Path | None = None) -> Found:
+    def find(self, path: Path | None = None) -> FoundProfile:
         return find_of(self.disk(path), self.profiles)
 
     def settings(self, direction: reader.Direction = "read") -> reader.Settings:

@@ -67,7 +67,7 @@ def test_a_check_has_the_points_that_were_visited_alone() -> None:
         for number, each in enumerate((*settings, *settings))
     ]
     (full,) = replays(samples, evidence())
-    (check,) = replays(samples, evidence(checked_against="twin"))
+    (check,) = replays(samples, evidence(checked_against="sibling"))
     assert full.curve.planned == 4
     assert check.curve.planned == 2
 

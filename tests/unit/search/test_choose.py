@@ -151,13 +151,13 @@ def test_what_is_surely_the_best_is_not_short() -> None:
 # --- preferred -------------------------------------------------------------------------------------------
 
 
-def test_a_twins_setting_is_kept_if_it_ties() -> None:
-    cheap, twins, best_one = (
+def test_a_siblings_setting_is_kept_if_it_ties() -> None:
+    cheap, siblings, best_one = (
         stats(speed, which, width=CERTAIN)
         for speed, which in ((9.95e9, setting(depth=1)), (9.91e9, setting(depth=32)), (10e9, FAST))
     )
-    found = curve(cheap, twins, best_one)
-    assert choose(found, 0.01, preferred=setting(depth=32)).stats == twins
+    found = curve(cheap, siblings, best_one)
+    assert choose(found, 0.01, preferred=setting(depth=32)).stats == siblings
     assert choose(found, 0.01, preferred=setting(depth=2)).stats == cheap
     assert choose(found, 0.001, preferred=setting(depth=32)).stats == best_one
 
@@ -255,7 +255,7 @@ def test_combined_ties_are_points_not_settings() -> None:
     assert combine(read, write, 0.5, 0.01).ties == 1
 
 
-def test_a_twins_combined_setting_is_kept_if_it_ties() -> None:
+def test_a_siblings_combined_setting_is_kept_if_it_ties() -> None:
     dear, cheap = setting(depth=32), setting(depth=8)
     read, write = curve(stats(1e9, dear), stats(1e9, cheap)), curve(stats(1e9, dear), stats(1e9, cheap))
     assert combine(read, write, 0.5, 0.01).setting == cheap

@@ -11,7 +11,7 @@ from aio_tuned.model.profile import Effort
 from aio_tuned.search import choose, estimate, grid, steady_state
 from aio_tuned.search.effort import extent
 from aio_tuned.sweep.budget import check_write_budget
-from aio_tuned.sweep.order import Order, Outcome
+from aio_tuned.sweep.order import Order, SweepOutcome
 from aio_tuned.sweep.run import run_sweep
 from fakes.simulated.drive import Drive
 from fakes.simulated.helper import SimulatedHelper
@@ -22,11 +22,11 @@ from unit.support.builders import GIB
 CONFIG = Config()
 
 
-def swept(effort: Effort, name: str, *, write_budget_bytes: int = CONFIG.write_budget, seed: int = 1) -> Outcome:
+def swept(effort: Effort, name: str, *, write_budget_bytes: int = CONFIG.write_budget, seed: int = 1) -> SweepOutcome:
     extended = extent(effort, CONFIG.time_budget)
     order = Order(
         settings={"read": SETTINGS, "write": SETTINGS},
-        most_transfer_bytes=CONFIG.transfer_bytes,
+        max_transfer_bytes=CONFIG.transfer_bytes,
         time_budget_ns=int(extended.time_budget_s * 1e9),
         write_budget_bytes=int(write_budget_bytes * extended.write_share),
         tolerance=CONFIG.tolerance_percent / 100,
@@ -113,7 +113,7 @@ def test_a_small_budget_leaves_nothing_to_write_on_with() -> None:
 def test_a_quick_sweep_is_paid_for_by_less() -> None:
     order = Order(
         settings={"write": SETTINGS},
-        most_transfer_bytes=256 << 20,
+        max_transfer_bytes=256 << 20,
         time_budget_ns=10**10,
         write_budget_bytes=3 * GIB,
         tolerance=0.01,

@@ -288,7 +288,7 @@ def make(
         reference=DEFAULT_SETTING,
         calibrated=[sample(bytes_per_s=speed, direction=direction, purpose="calibrate")],
         alignment_bytes=alignment,
-        most_transfer_bytes=most,
+        max_transfer_bytes=most,
         time_budget_ns=int(seconds * 1e9),
         write_budget_bytes=write_budget,
         tolerance=0.01,
@@ -392,7 +392,7 @@ def test_the_median_calibration_visit_counts() -> None:
         reference=DEFAULT_SETTING,
         calibrated=[sample(bytes_per_s=speed, purpose="calibrate") for speed in (1e6, 6e9, 6.1e9)],
         alignment_bytes=512,
-        most_transfer_bytes=256 * MIB,
+        max_transfer_bytes=256 * MIB,
         time_budget_ns=10_000_000_000,
         write_budget_bytes=0,
         tolerance=0.01,
@@ -441,7 +441,7 @@ def test_of_one_in_one_all_are_designed_in_the_plans_order() -> None:
 
 def test_a_fraction_needs_so_many_bytes_fewer() -> None:
     chosen = search_grid.settings(DEFAULT_GRID)
-    every, few = (plan.least_write_bytes(chosen, 4096, 256 * MIB, fraction) for fraction in (1, 5))
+    every, few = (plan.min_write_bytes(chosen, 4096, 256 * MIB, fraction) for fraction in (1, 5))
     # 192 points of 16 MiB, or 39 of them; the reference every 16; calibration twice.
     assert every == (192 + 12 + 1 + 8) * 16 * MIB
     assert few == (39 + 3 + 1 + 8) * 16 * MIB
@@ -470,7 +470,7 @@ def test_without_a_calibration_visit_there_is_no_plan() -> None:
             reference=DEFAULT_SETTING,
             calibrated=[],
             alignment_bytes=512,
-            most_transfer_bytes=256 * MIB,
+            max_transfer_bytes=256 * MIB,
             time_budget_ns=1,
             write_budget_bytes=0,
             tolerance=0.01,
@@ -486,7 +486,7 @@ def test_a_device_whose_light_settings_are_slow_gets_shorter_transfers() -> None
         "chosen": search_grid.settings(DEFAULT_GRID),
         "reference": DEFAULT_SETTING,
         "alignment_bytes": 4096,
-        "most_transfer_bytes": 256 * MIB,
+        "max_transfer_bytes": 256 * MIB,
         "time_budget_ns": 200_000_000_000,
         "write_budget_bytes": 0,
         "tolerance": 0.01,

@@ -125,7 +125,7 @@ def test_a_tainted_visit_is_made_again_and_the_caches_dropped_if_one_served_it(
 
 def test_a_point_is_given_up_after_the_last_try() -> None:
     made = phase()
-    asked = race.next_round(made, answered(made, {3: "cache"}, race.MOST_TRIES))
+    asked = race.next_round(made, answered(made, {3: "cache"}, race.MAX_TRIES))
     gone = made.points[3].setting
     assert isinstance(asked, race.Done) or gone not in [request.setting for request in asked.requests]
 
@@ -133,7 +133,7 @@ def test_a_point_is_given_up_after_the_last_try() -> None:
 def test_when_everything_is_tainted_it_ends() -> None:
     made = phase()
     everything = dict.fromkeys(range(len(made.points)), "foreign")
-    assert isinstance(race.next_round(made, answered(made, everything, race.MOST_TRIES)), race.Done)
+    assert isinstance(race.next_round(made, answered(made, everything, race.MAX_TRIES)), race.Done)
 
 
 def test_a_point_is_given_up_for_good() -> None:
@@ -146,7 +146,7 @@ def test_a_point_is_given_up_for_good() -> None:
             return replace(found, cache_verdict="cache") if asked.setting == gone else found
 
     samples, _, _ = drive(made, Cached(noise=0.01, seed=1))
-    assert [taken.request.setting for taken in samples].count(gone) == race.MOST_TRIES
+    assert [taken.request.setting for taken in samples].count(gone) == race.MAX_TRIES
     assert gone not in [point.point.setting for point in estimate.curve(made, samples).points]
 
 

@@ -277,8 +277,8 @@ def test_neither_zero_nor_infinite_speeds_come_in(changes: dict[str, Any]) -> No
 # Enterprise, consumer with a small cache, network volume, stripes, virtual, and a drive with two modes.
 DRIVES = ("pm9a3", "sn570", "azure-ultra", "raid0-8xmicron-7450", "virtio-network", "optane-p5800x")
 SEEDS = (1, 2)
-MOST_REGRET = 0.02
-LEAST_COVERED = 0.75
+MAX_REGRET = 0.02
+MIN_COVERED = 0.75
 
 
 def swept(name: str, seed: int) -> trial.Trial:
@@ -308,13 +308,13 @@ def test_the_chosen_setting_is_nearly_the_best(trials: list[trial.Trial]) -> Non
         (each.model, each.seed, f.direction): f.regret for each in trials for f in each.found if not f.behind_cliff
     }
     assert len(regrets) >= 20
-    assert {key: regret for key, regret in regrets.items() if regret > MOST_REGRET} == {}
+    assert {key: regret for key, regret in regrets.items() if regret > MAX_REGRET} == {}
 
 
 def test_the_published_interval_covers_the_truth_at_level_in_most(trials: list[trial.Trial]) -> None:
     found = [f for each in trials for f in each.found if not f.behind_cliff]
     covered = [f.low_bytes_per_s <= f.level_bytes_per_s <= f.high_bytes_per_s for f in found]
-    assert sum(covered) >= LEAST_COVERED * len(covered)
+    assert sum(covered) >= MIN_COVERED * len(covered)
     # And not by being wide: half of it is a few percent.
     halves = sorted((f.high_bytes_per_s - f.low_bytes_per_s) / 2 / f.bytes_per_s for f in found)
     assert halves[len(halves) // 2] < 0.05

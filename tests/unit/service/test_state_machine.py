@@ -11,11 +11,13 @@ from aio_tuned.service.state_machine import (
     Backoff,
     CancelSweep,
     Deferred,
+    Dispatched,
+    DriveState,
     Effect,
     Event,
     Failed,
     Finished,
-    Life,
+    Ineligible,
     Removed,
     Retry,
     RetryIn,
@@ -24,38 +26,36 @@ from aio_tuned.service.state_machine import (
     Stage,
     StartSweep,
     Stopped,
-    Turn,
-    Unfit,
-    Want,
-    Wanted,
+    SweepDue,
+    SweepRequest,
     Withdraw,
     first_in_line,
     step,
 )
 
-BACKOFF = Backoff(first_s=60.0, most_s=3600.0)
-WANT = Want(sweep="full", profiled=False, mounted=True, reason="it was never measured")
-OTHER_WANT = Want(sweep="full", profiled=False, mounted=True, reason="the check disagreed")
+BACKOFF = Backoff(first_s=60.0, max_s=3600.0)
+WANT = SweepRequest(sweep="full", profiled=False, mounted=True, reason="it was never measured")
+OTHER_WANT = SweepRequest(sweep="full", profiled=False, mounted=True, reason="the check disagreed")
 
 # Three failures lie behind each, so that it shows where they are forgotten.
-LIVES: dict[str, Life | None] = {
+LIVES: dict[str, DriveState | None] = {
     "none": None,
-    "settling": Life(stage=Stage.SETTLING, reason="old", failures=3),
-    "queued": Life(stage=Stage.QUEUED, reason="old", want=WANT, failures=3),
-    "resting": Life(stage=Stage.QUEUED, reason="old", want=WANT, failures=3, resting=True),
-    "sweeping": Life(stage=Stage.SWEEPING, reason="old", want=WANT, failures=3),
-    "published": Life(stage=Stage.PUBLISHED, reason="old"),
-    "skipped": Life(stage=Stage.SKIPPED, reason="old"),
-    "held": Life(stage=Stage.SKIPPED, reason="old", held=True),
-    "failed": Life(stage=Stage.FAILED, reason="old", failures=3),
+    "settling": DriveState(stage=Stage.SETTLING, reason="old", failures=3),
+    "queued": DriveState(stage=Stage.QUEUED, reason="old", want=WANT, failures=3),
+    "resting": DriveState(stage=Stage.QUEUED, reason="old", want=WANT, failures=3, resting=True),
+    "sweeping": DriveState(stage=Stage.SWEEPING, reason="old", want=WANT, failures=3),
+    "published": DriveState(stage=Stage.PUBLISHED, reason="old"),
+    "skipped": DriveState(stage=Stage.SKIPPED, reason="old"),
+    "held": DriveState(stage=Stage.SKIPPED, reason="old", held=True),
+    "failed": DriveState(stage=Stage.FAILED, reason="old", failures=3),
 }
 EVENTS: dict[str, Event] = {
     "appeared": Appeared(reason="new"),
     "asked": Appeared(reason="new", asked=True),
-    "unfit": Unfit(reason="new"),
+    "unfit": Ineligible(reason="new"),
     "satisfied": Satisfied(reason="new"),
-    "wanted": Wanted(want=OTHER_WANT),
-    "turn": Turn(),
+    "wanted": SweepDue(want=OTHER_WANT),
+    "turn": Dispatched(),
     "finished": Finished(reason="new"),
     "failed": Failed(reason="new"),
     "deferred": Deferred(reason="new", seconds=300.0),
@@ -64,22 +64,22 @@ EVENTS: dict[str, Event] = {
     "removed": Removed(),
 }
 
-NEW = Life(stage=Stage.SETTLING, reason="new", failures=3)
-AGAIN = Life(stage=Stage.SETTLING, reason="again after: old", failures=3)
-QUEUED = Life(stage=Stage.QUEUED, reason="the check disagreed", want=OTHER_WANT, failures=3)
-HELD = Life(stage=Stage.SKIPPED, reason="new", held=True)
-FAILED = Life(stage=Stage.FAILED, reason="new", failures=4)
+NEW = DriveState(stage=Stage.SETTLING, reason="new", failures=3)
+AGAIN = DriveState(stage=Stage.SETTLING, reason="again after: old", failures=3)
+QUEUED = DriveState(stage=Stage.QUEUED, reason="the check disagreed", want=OTHER_WANT, failures=3)
+HELD = DriveState(stage=Stage.SKIPPED, reason="new", held=True)
+FAILED = DriveState(stage=Stage.FAILED, reason="new", failures=4)
 # 60 s, doubled for each of the three failures before.
 LATER = RetryIn(seconds=480.0)
 
 # (state, event) -> (life, effects). Whatever is not here changes nothing.
-TABLE: dict[tuple[str, str], tuple[Life | None, tuple[Effect, ...]]] = {
+TABLE: dict[tuple[str, str], tuple[DriveState | None, tuple[Effect, ...]]] = {
     ("none", "appeared"): (replace(NEW, failures=0), (Settle(),)),
     ("none", "asked"): (replace(NEW, failures=0), (Settle(),)),
     ("settling", "appeared"): (NEW, (Settle(),)),
     ("settling", "asked"): (NEW, (Settle(),)),
-    ("settling", "unfit"): (Life(stage=Stage.SKIPPED, reason="new"), ()),
-    ("settling", "satisfied"): (Life(stage=Stage.PUBLISHED, reason="new"), ()),
+    ("settling", "unfit"): (DriveState(stage=Stage.SKIPPED, reason="new"), ()),
+    ("settling", "satisfied"): (DriveState(stage=Stage.PUBLISHED, reason="new"), ()),
     ("settling", "wanted"): (QUEUED, ()),
     ("settling", "failed"): (FAILED, (LATER,)),
     ("settling", "stopped"): (HELD, ()),
@@ -97,10 +97,10 @@ TABLE: dict[tuple[str, str], tuple[Life | None, tuple[Effect, ...]]] = {
     ("sweeping", "appeared"): (NEW, (CancelSweep(), Settle())),
     ("sweeping", "asked"): (NEW, (CancelSweep(), Settle())),
     ("sweeping", "wanted"): (QUEUED, ()),
-    ("sweeping", "finished"): (Life(stage=Stage.PUBLISHED, reason="new"), ()),
+    ("sweeping", "finished"): (DriveState(stage=Stage.PUBLISHED, reason="new"), ()),
     ("sweeping", "failed"): (FAILED, (LATER,)),
     ("sweeping", "deferred"): (
-        Life(stage=Stage.QUEUED, reason="new", want=WANT, failures=3, resting=True),
+        DriveState(stage=Stage.QUEUED, reason="new", want=WANT, failures=3, resting=True),
         (RetryIn(seconds=300.0),),
     ),
     ("sweeping", "stopped"): (HELD, (CancelSweep(),)),
@@ -151,14 +151,14 @@ def test_the_lives_cover_every_stage() -> None:
 class World:
     """Does what the effects say, as the supervisor does: whenever a life changes, all waiting for it ends."""
 
-    life: Life | None = None
+    life: DriveState | None = None
     waits: str = ""
     seconds: float = 0.0
     swept: bool = False
     published: bool = False
 
     def feed(self, event: Event) -> None:
-        ended = isinstance(event, Wanted | Finished | Failed | Deferred)
+        ended = isinstance(event, SweepDue | Finished | Failed | Deferred)
         if ended and self.life and self.life.stage is Stage.SWEEPING:
             self.swept = False
         life, effects = step(self.life, event, BACKOFF)
@@ -189,23 +189,27 @@ class World:
         if self.swept:
             return Finished(reason="swept")
         if self.waits == "look":
-            return Wanted(want=WANT)
+            return SweepDue(want=WANT)
         if self.waits == "retry":
             return Retry()
         assert first_in_line({"it": self.life}) == "it", f"lost: {self.life}"
-        return Turn()
+        return Dispatched()
 
 
 REASONS = st.sampled_from(["a", "b"])
 WANTS = st.builds(
-    Want, sweep=st.sampled_from(["check", "full"]), profiled=st.booleans(), mounted=st.booleans(), reason=REASONS
+    SweepRequest,
+    sweep=st.sampled_from(["check", "full"]),
+    profiled=st.booleans(),
+    mounted=st.booleans(),
+    reason=REASONS,
 )
 ANY_EVENT: st.SearchStrategy[Event] = st.one_of(
     st.builds(Appeared, reason=REASONS, asked=st.booleans()),
-    st.builds(Unfit, reason=REASONS),
+    st.builds(Ineligible, reason=REASONS),
     st.builds(Satisfied, reason=REASONS),
-    st.builds(Wanted, want=WANTS),
-    st.builds(Turn),
+    st.builds(SweepDue, want=WANTS),
+    st.builds(Dispatched),
     st.builds(Finished, reason=REASONS),
     st.builds(Failed, reason=REASONS),
     st.builds(Deferred, reason=REASONS, seconds=st.floats(0, 1e6)),
@@ -266,7 +270,7 @@ def test_a_result_that_comes_after_the_sweep_was_cancelled_changes_nothing() -> 
     for gone in (Appeared(reason="mounted"), Stopped(reason="stopped"), Removed()):
         cancelled, effects = step(LIVES["sweeping"], gone, BACKOFF)
         assert effects[0] == CancelSweep()
-        for late in (Finished(reason="late"), Deferred(reason="late", seconds=1.0), Turn()):
+        for late in (Finished(reason="late"), Deferred(reason="late", seconds=1.0), Dispatched()):
             assert step(cancelled, late, BACKOFF) == (cancelled, ())
 
 
@@ -286,9 +290,9 @@ def test_failures_in_a_row_are_waited_out_ever_longer() -> None:
 
 def test_a_sweep_that_ends_well_forgets_the_failures() -> None:
     world = World()
-    for event in (Appeared(reason="there"), Failed(reason="x"), Retry(), Wanted(want=WANT), Turn()):
+    for event in (Appeared(reason="there"), Failed(reason="x"), Retry(), SweepDue(want=WANT), Dispatched()):
         world.feed(event)
-    assert world.life == Life(stage=Stage.SWEEPING, reason=WANT.reason, want=WANT, failures=1)
+    assert world.life == DriveState(stage=Stage.SWEEPING, reason=WANT.reason, want=WANT, failures=1)
     world.feed(Finished(reason="swept"))
     world.feed(Appeared(reason="changed"))
     world.feed(Failed(reason="x"))
@@ -296,17 +300,17 @@ def test_a_sweep_that_ends_well_forgets_the_failures() -> None:
 
 
 @given(st.floats(1, 1e5), st.floats(1, 1e6), st.integers(1, 10**9))
-def test_a_wait_is_never_longer_than_the_longest(first_s: float, most_s: float, failures: int) -> None:
-    backoff = Backoff(first_s=first_s, most_s=most_s)
-    assert min(first_s, most_s) <= backoff.after(failures) <= backoff.after(failures + 1) <= most_s
+def test_a_wait_is_never_longer_than_the_longest(first_s: float, max_s: float, failures: int) -> None:
+    backoff = Backoff(first_s=first_s, max_s=max_s)
+    assert min(first_s, max_s) <= backoff.after(failures) <= backoff.after(failures + 1) <= max_s
 
 
 # --- whose turn ------------------------------------------------------------------------------------------
 
 
-def queued(*, profiled: bool = False, mounted: bool = False, resting: bool = False) -> Life:
-    want = Want(sweep="full", profiled=profiled, mounted=mounted, reason="due")
-    return Life(stage=Stage.QUEUED, reason="due", want=want, resting=resting)
+def queued(*, profiled: bool = False, mounted: bool = False, resting: bool = False) -> DriveState:
+    want = SweepRequest(sweep="full", profiled=profiled, mounted=mounted, reason="due")
+    return DriveState(stage=Stage.QUEUED, reason="due", want=want, resting=resting)
 
 
 def test_the_order_of_the_queue() -> None:
@@ -349,5 +353,5 @@ def test_first_in_line_is_the_first_of_the_best(found: list[tuple[bool, bool, bo
 def test_only_whoever_is_in_line_gets_a_turn() -> None:
     for life in LIVES.values():
         if life:
-            found, _ = step(life, Turn(), BACKOFF)
+            found, _ = step(life, Dispatched(), BACKOFF)
             assert (found is not life) == (first_in_line({"it": life}) == "it")

@@ -26,11 +26,11 @@ from aio_tuned.profiles.files import load_profile
 from aio_tuned.service import state_machine
 from aio_tuned.service.monitoring.snapshot import status
 from aio_tuned.service.sd_notify import Notify
-from aio_tuned.service.state_machine import Life, Stage
+from aio_tuned.service.state_machine import DriveState, Stage
 from aio_tuned.service.supervisor import Supervisor
-from aio_tuned.service.sweep_counts import Tally, counts_path
+from aio_tuned.service.sweep_counter import SweepCounter, sweep_counts_path
 from aio_tuned.service.write_ledger import Ledger, ledger_path
-from aio_tuned.storage.profile_store import Shelf
+from aio_tuned.storage.profile_store import ProfileStore
 from unit.support.builders import evidence
 from unit.support.builders import profile as known_profile
 from unit.support.drives import Block, Host
@@ -130,9 +130,9 @@ class Desk:
             source=self.source,
             mount_watch=self.mount_watch,
             notify=Notify({}),
-            shelf=Shelf(self.config.profiles, self.config.state),
+            shelf=ProfileStore(self.config.profiles, self.config.state),
             ledger=Ledger.open(ledger_path(self.config.state)),
-            tally=Tally.open(counts_path(self.config.state)),
+            tally=SweepCounter.open(sweep_counts_path(self.config.state)),
             sys=self.host.sys,
             proc=self.host.proc,
         )
@@ -419,7 +419,7 @@ def test_rules_decide_what_is_tuned(tmp_path: Path) -> None:
 
 
 def test_a_drive_whose_node_is_not_there_has_failed_and_is_tried_again(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, Config(settle=0.0, retry_first=3600))
+    desk = Desk(tmp_path, Config(settle=0.0, min_retry=3600))
     bay = Bay(desk.host)
 
     async def scene() -> None:
@@ -533,7 +533,7 @@ def measured(desk: Desk, bay: Bay) -> Profile:
         evidence=evidence(kernel=os.uname().release),
         fingerprint=fingerprint,
     )
-    assert Shelf(desk.config.profiles, desk.config.state).remember(made)
+    assert ProfileStore(desk.config.profiles, desk.config.state).remember(made)
     return made
 
 
@@ -560,8 +560,8 @@ def test_a_drive_that_is_left_alone_goes_stale_all_the_same(desk: Desk) -> None:
 def test_other_programs_get_what_readers_get(desk: Desk) -> None:
     bay = Bay(desk.host)
     made = measured(desk, bay)
-    twin = replace(made, device=replace(made.device, id="eui.1", name="nvme-twin"))
-    assert Shelf(desk.config.profiles, desk.config.state).remember(twin)
+    sibling = replace(made, device=replace(made.device, id="eui.1", name="nvme-sibling"))
+    assert ProfileStore(desk.config.profiles, desk.config.state).remember(sibling)
     device = f'{{device="{made.device.name}"'
     metrics = desk.config.state / "metrics.prom"
 
@@ -572,7 +572,7 @@ def test_other_programs_get_what_readers_get(desk: Desk) -> None:
             text = metrics.read_text()
             assert f'aio_tuned_profile_state{device},state="measured"}} 1.0' in text
             assert f'aio_tuned_setting_queue_depth{device},section="read"}} 16.0' in text
-            assert f'aio_tuned_profile_twin_ratio{device},direction="read"}} 1.0' in text
+            assert f'aio_tuned_profile_sibling_ratio{device},direction="read"}} 1.0' in text
             folder = desk.config.profiles / "override.d"
             folder.mkdir()
             (folder / f"{made.device.name}.toml").write_text("[read]\nqueue_depth = 3\n")
@@ -602,7 +602,7 @@ def test_how_sweeps_end_is_counted_and_kept(desk: Desk) -> None:
             await desk.send(bay.event())
             drive = desk.supervisor._drives[bay.sys_name]
             for end in ends:
-                drive.life = Life(stage=Stage.SWEEPING, reason="due")
+                drive.life = DriveState(stage=Stage.SWEEPING, reason="due")
                 desk.supervisor._feed(bay.sys_name, end)
                 desk.supervisor._feed(bay.sys_name, end)  # too late: it is not swept any more
             (seen,) = desk.supervisor._snapshot().drives
@@ -610,7 +610,11 @@ def test_how_sweeps_end_is_counted_and_kept(desk: Desk) -> None:
 
     asyncio.run(scene())
     drive = resolve.device_of(bay.number, desk.host.sys)
-    assert Tally.open(counts_path(desk.config.state)).of(drive.id) == {"finished": 1, "failed": 1, "deferred": 1}
+    assert SweepCounter.open(sweep_counts_path(desk.config.state)).of(drive.id) == {
+        "finished": 1,
+        "failed": 1,
+        "deferred": 1,
+    }
 
 
 def test_the_bytes_written_never_become_fewer(desk: Desk) -> None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aio_tuned.config.load import Config
-from aio_tuned.journald.events import Happening
+from aio_tuned.journald.events import EventId
 from aio_tuned.profiles.codec import render
 from aio_tuned.service import state_machine
-from aio_tuned.service.state_machine import Life, Stage, Want
+from aio_tuned.service.state_machine import DriveState, Stage, SweepRequest
 from aio_tuned.service.worker import messages as wire
 from aio_tuned.service.worker.messages import Job
 from unit.service.test_supervisor import Bay, Desk, running
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
     from aio_tuned.service.supervisor import Supervisor, _Drive
 
-WANT = Want(sweep="full", profiled=False, mounted=False, reason="it has never been measured")
+WANT = SweepRequest(sweep="full", profiled=False, mounted=False, reason="it has never been measured")
 
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path, Config(settle=60.0, retry_first=300.0))
+    return Desk(tmp_path, Config(settle=60.0, min_retry=300.0))
 
 
-def told(caplog: pytest.LogCaptureFixture, *happenings: Happening) -> list[dict[str, str]]:
+def told(caplog: pytest.LogCaptureFixture, *event_ids: EventId) -> list[dict[str, str]]:
     """The fields of the records of these kinds, or of all that have an id; each without what all have."""
-    ids = {each.value: each for each in happenings or Happening}
+    ids = {each.value: each for each in event_ids or EventId}
     found = [vars(record) for record in caplog.records if getattr(record, "MESSAGE_ID", "") in ids]
     for each in found:
         assert each["AIO_TUNED_EVENT"] == ids[each["MESSAGE_ID"]].name.lower().replace("_", "-")
@@ -49,17 +49,17 @@ def of_sweep(desk: Desk, act: Callable[[Supervisor, _Drive, Job], None]) -> Bay:
         async with running(desk):
             await desk.send(bay.event())
             drive = desk.supervisor._drives[bay.sys_name]
-            drive.life = Life(stage=Stage.SWEEPING, reason=WANT.reason, want=WANT)
+            drive.life = DriveState(stage=Stage.SWEEPING, reason=WANT.reason, want=WANT)
             job = Job(
                 device=drive.device,
                 config=desk.config,
                 seed=1,
                 helper=None,
-                journal=desk.config.state / "journal",
+                checkpoint=desk.config.state / "journal",
                 ledger=desk.config.state / "ledger",
             )
             act(desk.supervisor, drive, job)
-            drive.life = Life(stage=Stage.PUBLISHED, reason="over")  # no worker is to be ended
+            drive.life = DriveState(stage=Stage.PUBLISHED, reason="over")  # no worker is to be ended
 
     asyncio.run(go())
     return bay
@@ -101,12 +101,12 @@ def test_a_sweep_that_starts_pauses_and_goes_on(desk: Desk, caplog: pytest.LogCa
     caplog.set_level(logging.INFO)
 
     def act(supervisor: Supervisor, drive: _Drive, _: Job) -> None:
-        supervisor._hear(drive, wire.Began(where="raw device /dev/x, 1 GiB"))
+        supervisor._hear(drive, wire.Started(where="raw device /dev/x, 1 GiB"))
         supervisor._hear(drive, wire.Paused(reason="others use the drive"))
         supervisor._hear(drive, wire.Paused(reason=""))
 
     bay = of_sweep(desk, act)
-    started, paused, resumed = told(caplog, Happening.SWEEP_STARTED, Happening.SWEEP_PAUSED, Happening.SWEEP_RESUMED)
+    started, paused, resumed = told(caplog, EventId.SWEEP_STARTED, EventId.SWEEP_PAUSED, EventId.SWEEP_RESUMED)
     assert started["AIO_TUNED_WHERE"] == "raw device /dev/x, 1 GiB"
     assert paused["AIO_TUNED_REASON"] == "others use the drive"
     assert "AIO_TUNED_REASON" not in resumed
@@ -121,42 +121,42 @@ def test_a_finished_sweep_tells_its_figures(desk: Desk, caplog: pytest.LogCaptur
         supervisor._take(drive.device.sys_name, drive, job, wire.Done(text=render(profile(device=info))))
 
     of_sweep(desk, act)
-    (finished,) = told(caplog, Happening.SWEEP_FINISHED)
+    (finished,) = told(caplog, EventId.SWEEP_FINISHED)
     measured = profile()
     assert finished["AIO_TUNED_READ_BYTES_PER_S"] == str(measured.read.throughput_bytes_per_s)  # type: ignore[union-attr]
     assert finished["AIO_TUNED_WRITE_BYTES_PER_S"] == str(measured.write.throughput_bytes_per_s)  # type: ignore[union-attr]
     assert finished["AIO_TUNED_POINTS"] == str(measured.evidence.points_measured)
     assert finished["AIO_TUNED_STAGE"] == "published"
-    assert [each["AIO_TUNED_STATE"] for each in told(caplog, Happening.PROFILE_PUBLISHED)] == [
+    assert [each["AIO_TUNED_STATE"] for each in told(caplog, EventId.PROFILE_PUBLISHED)] == [
         "provisional",
         "measured",
     ]
 
 
 @pytest.mark.parametrize(
-    ("final", "happening", "expected"),
+    ("final", "event_id", "expected"),
     [
         (
-            wire.WentWrong(reason="EIO at 4096", exit_code=74),
-            Happening.SWEEP_FAILED,
+            wire.Failed(reason="EIO at 4096", exit_code=74),
+            EventId.SWEEP_FAILED,
             {"STAGE": "failed", "REASON": "EIO at 4096", "EXIT_CODE": "74", "RETRY_S": "300"},
         ),
         (
-            wire.GaveWay(reason="quiet hours", seconds=90.0),
-            Happening.SWEEP_DEFERRED,
+            wire.Deferred(reason="quiet hours", seconds=90.0),
+            EventId.SWEEP_DEFERRED,
             {"STAGE": "queued", "REASON": "quiet hours", "RETRY_S": "90"},
         ),
     ],
 )
 def test_a_sweep_without_a_result(
-    desk: Desk, caplog: pytest.LogCaptureFixture, final: wire.Final, happening: Happening, expected: dict[str, str]
+    desk: Desk, caplog: pytest.LogCaptureFixture, final: wire.Final, event_id: EventId, expected: dict[str, str]
 ) -> None:
     caplog.set_level(logging.INFO)
     of_sweep(desk, lambda supervisor, drive, job: supervisor._take(drive.device.sys_name, drive, job, final))
-    (found,) = told(caplog, happening)
+    (found,) = told(caplog, event_id)
     assert {f"AIO_TUNED_{key}": value for key, value in expected.items()}.items() <= found.items()
-    failed = [record.levelno for record in caplog.records if getattr(record, "MESSAGE_ID", "") == happening.value]
-    assert failed == [logging.WARNING if happening is Happening.SWEEP_FAILED else logging.INFO]
+    failed = [record.levelno for record in caplog.records if getattr(record, "MESSAGE_ID", "") == event_id.value]
+    assert failed == [logging.WARNING if event_id is EventId.SWEEP_FAILED else logging.INFO]
 
 
 def test_a_drive_that_is_stopped_or_left_alone(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
@@ -166,12 +166,12 @@ def test_a_drive_that_is_stopped_or_left_alone(desk: Desk, caplog: pytest.LogCap
     async def go() -> None:
         async with running(desk):
             await desk.send(bay.event())
-            desk.supervisor._feed(bay.sys_name, state_machine.Unfit(reason="it is swap"))
+            desk.supervisor._feed(bay.sys_name, state_machine.Ineligible(reason="it is swap"))
             name = desk.supervisor._drives[bay.sys_name].device.name
             await desk.supervisor.answer({"do": "stop", "name": name})
 
     asyncio.run(go())
-    skipped, stopped = told(caplog, Happening.SWEEP_SKIPPED, Happening.SWEEP_STOPPED)
+    skipped, stopped = told(caplog, EventId.SWEEP_SKIPPED, EventId.SWEEP_STOPPED)
     assert (skipped["AIO_TUNED_STAGE"], skipped["AIO_TUNED_REASON"]) == ("skipped", "it is swap")
     assert stopped["AIO_TUNED_REASON"].startswith("stopped by the operator")
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from aio_tuned.service.write_ledger import Ledger
 from aio_tuned.storage import append_log
-from aio_tuned.storage.append_log import Journal
+from aio_tuned.storage.append_log import AppendLog
 from unit.support.builders import GIB, PROJECT
 
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ def path(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def full_disk(most_bytes: int) -> Iterator[None]:
+def full_disk(max_bytes: int) -> Iterator[None]:
     """No file of this process can grow beyond that."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (max_bytes, hard))
     try:
         yield
     finally:
@@ -58,7 +58,7 @@ def full_disk(most_bytes: int) -> Iterator[None]:
 
 
 def lines(path: Path) -> list[dict[str, object]]:
-    entries, opened = Journal.open(path)
+    entries, opened = AppendLog.open(path)
     opened.close()
     return entries
 

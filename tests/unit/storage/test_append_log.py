@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aio_tuned.storage.append_log import Journal, rewrite
+from aio_tuned.storage.append_log import AppendLog, rewrite
 from unit.support.builders import PROJECT
 
 if TYPE_CHECKING:
@@ -48,14 +48,14 @@ def scratch() -> Iterator[Path]:
 
 
 def write(path: Path, *entries: dict[str, Any]) -> None:
-    _, journal = Journal.open(path)
+    _, journal = AppendLog.open(path)
     for entry in entries:
         journal.append(entry)
     journal.close()
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    entries, journal = Journal.open(path)
+    entries, journal = AppendLog.open(path)
     journal.close()
     return entries
 
@@ -160,8 +160,8 @@ def test_an_entry_is_in_the_file_when_append_returns(tmp_path: Path) -> None:
     program = f"""
 import os
 from pathlib import Path
-from aio_tuned.journal import Journal
-_, journal = Journal.open(Path({str(path)!r}))
+from aio_tuned.storage.append_log import AppendLog
+_, journal = AppendLog.open(Path({str(path)!r}))
 journal.append({{"n": 1}})
 journal.append({{"n": 2}}, sync=True)
 os.kill(os.getpid(), 9)
@@ -175,7 +175,7 @@ os.kill(os.getpid(), 9)
 @pytest.mark.parametrize("room", range(0, 40, 3))
 def test_an_append_without_room_leaves_the_journal_as_it_was(tmp_path: Path, room: int) -> None:
     path = tmp_path / "journal"
-    _, journal = Journal.open(path)
+    _, journal = AppendLog.open(path)
     journal.append({"n": 1})
     before = path.read_bytes()
     with files_no_larger_than(len(before) + room), pytest.raises(OSError, match="too large"):
@@ -188,9 +188,9 @@ def test_an_append_without_room_leaves_the_journal_as_it_was(tmp_path: Path, roo
 
 def test_a_file_that_cannot_be_had_is_the_callers_to_handle(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        Journal.open(tmp_path / "missing/journal")
+        AppendLog.open(tmp_path / "missing/journal")
     with pytest.raises(IsADirectoryError):
-        Journal.open(tmp_path)
+        AppendLog.open(tmp_path)
 
 
 def test_no_descriptor_is_left(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_no_descriptor_is_left(tmp_path: Path) -> None:
     with files_no_larger_than(0), pytest.raises(OSError, match="too large"):
         rewrite(tmp_path / "journal", [LAST])
     with pytest.raises(OSError, match="Is a directory"):
-        Journal.open(tmp_path)
+        AppendLog.open(tmp_path)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 

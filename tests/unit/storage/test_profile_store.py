@@ -11,7 +11,7 @@ from aio_tuned.errors import ConfigError, ProfileError
 from aio_tuned.model.profile import Unmeasured
 from aio_tuned.profiles import codec
 from aio_tuned.profiles.files import load_profile
-from aio_tuned.storage.profile_store import Shelf, catalog_folder, overridden
+from aio_tuned.storage.profile_store import ProfileStore, apply_override, catalog_folder
 from unit.support.builders import device_info, never_measured_profile, result, setting
 from unit.support.builders import profile as a_profile
 
@@ -35,8 +35,8 @@ def state(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def shelf(profiles: Path, state: Path) -> Shelf:
-    return Shelf(profiles, state)
+def shelf(profiles: Path, state: Path) -> ProfileStore:
+    return ProfileStore(profiles, state)
 
 
 def of_drive(name: str) -> Profile:
@@ -56,7 +56,7 @@ def override(profiles: Path, text: str, name: str = NAME) -> None:
 # --- what readers find -----------------------------------------------------------------------------------
 
 
-def test_put_and_withdraw(shelf: Shelf, profiles: Path) -> None:
+def test_put_and_withdraw(shelf: ProfileStore, profiles: Path) -> None:
     assert shelf.put(a_profile())
     assert names(profiles) == [f"{NAME}.toml"]
     assert load_profile(profiles / f"{NAME}.toml") == a_profile()
@@ -70,7 +70,7 @@ def test_put_and_withdraw(shelf: Shelf, profiles: Path) -> None:
     assert shelf.troubles == {}
 
 
-def test_the_same_profile_is_not_written_again(shelf: Shelf, profiles: Path) -> None:
+def test_the_same_profile_is_not_written_again(shelf: ProfileStore, profiles: Path) -> None:
     shelf.put(a_profile())
     before = (profiles / f"{NAME}.toml").stat()
     assert shelf.put(a_profile())
@@ -79,14 +79,14 @@ def test_the_same_profile_is_not_written_again(shelf: Shelf, profiles: Path) -> 
 
 
 @pytest.mark.parametrize("content", [b"half a profi", b"\xff\xfe", b""])
-def test_a_torn_file_is_replaced(shelf: Shelf, profiles: Path, content: bytes) -> None:
+def test_a_torn_file_is_replaced(shelf: ProfileStore, profiles: Path, content: bytes) -> None:
     profiles.mkdir()
     (profiles / f"{NAME}.toml").write_bytes(content)
     assert shelf.put(a_profile())
     assert load_profile(profiles / f"{NAME}.toml") == a_profile()
 
 
-def test_what_cannot_be_written_is_tried_again(shelf: Shelf, profiles: Path) -> None:
+def test_what_cannot_be_written_is_tried_again(shelf: ProfileStore, profiles: Path) -> None:
     profiles.write_text("a file where the folder should be")
     assert not shelf.put(a_profile())
     assert shelf.pending
@@ -104,7 +104,7 @@ def test_what_cannot_be_written_is_tried_again(shelf: Shelf, profiles: Path) -> 
     assert shelf.troubles == {}
 
 
-def test_one_that_cannot_be_written_does_not_keep_the_others_back(shelf: Shelf, profiles: Path) -> None:
+def test_one_that_cannot_be_written_does_not_keep_the_others_back(shelf: ProfileStore, profiles: Path) -> None:
     (profiles / "a.toml").mkdir(parents=True)
     assert not shelf.put(of_drive("a"))
     assert shelf.put(of_drive("b"))
@@ -112,7 +112,7 @@ def test_one_that_cannot_be_written_does_not_keep_the_others_back(shelf: Shelf, 
     assert set(shelf.troubles) == {"a"}
 
 
-def test_one_that_could_not_be_written_may_be_withdrawn_before_it_was(shelf: Shelf, profiles: Path) -> None:
+def test_one_that_could_not_be_written_may_be_withdrawn_before_it_was(shelf: ProfileStore, profiles: Path) -> None:
     profiles.write_text("")
     shelf.put(a_profile())
     profiles.unlink()
@@ -123,7 +123,7 @@ def test_one_that_could_not_be_written_may_be_withdrawn_before_it_was(shelf: She
     assert shelf.troubles == {}
 
 
-def test_what_cannot_be_removed_is_tried_again(shelf: Shelf, profiles: Path) -> None:
+def test_what_cannot_be_removed_is_tried_again(shelf: ProfileStore, profiles: Path) -> None:
     (profiles / f"{NAME}.toml").mkdir(parents=True)
     shelf.withdraw(NAME)
     assert shelf.pending
@@ -136,26 +136,26 @@ def test_what_cannot_be_removed_is_tried_again(shelf: Shelf, profiles: Path) -> 
 # --- the catalog -----------------------------------------------------------------------------------------
 
 
-def test_what_is_remembered_is_recalled(shelf: Shelf, profiles: Path, state: Path) -> None:
+def test_what_is_remembered_is_recalled(shelf: ProfileStore, profiles: Path, state: Path) -> None:
     assert shelf.recall(NAME) is None
     assert shelf.recall_all() == ()
     assert shelf.remember(a_profile())
     assert names(catalog_folder(state)) == [f"{NAME}.toml"]
     shelf.remember(of_drive("a"))
-    for again in (shelf, Shelf(profiles, state)):
+    for again in (shelf, ProfileStore(profiles, state)):
         assert again.recall(NAME) == a_profile()
         assert again.recall_all() == (of_drive("a"), a_profile())
     assert names(profiles) == []
 
 
-def test_a_withdrawn_profile_stays_in_the_catalog(shelf: Shelf) -> None:
+def test_a_withdrawn_profile_stays_in_the_catalog(shelf: ProfileStore) -> None:
     shelf.remember(a_profile())
     shelf.put(a_profile())
     shelf.withdraw(NAME)
     assert shelf.recall(NAME) == a_profile()
 
 
-def test_what_the_catalog_cannot_take_is_recalled_all_the_same(shelf: Shelf, state: Path) -> None:
+def test_what_the_catalog_cannot_take_is_recalled_all_the_same(shelf: ProfileStore, state: Path) -> None:
     shelf.remember(a_profile())
     catalog_folder(state).rename(state / "moved")
     catalog_folder(state).write_text("")
@@ -175,7 +175,7 @@ def test_what_the_catalog_cannot_take_is_recalled_all_the_same(shelf: Shelf, sta
     assert shelf.troubles == {}
 
 
-def test_readers_find_what_the_catalog_cannot_take(shelf: Shelf, profiles: Path, state: Path) -> None:
+def test_readers_find_what_the_catalog_cannot_take(shelf: ProfileStore, profiles: Path, state: Path) -> None:
     state.write_text("")
     assert not shelf.remember(a_profile())
     assert shelf.put(a_profile())
@@ -184,11 +184,11 @@ def test_readers_find_what_the_catalog_cannot_take(shelf: Shelf, profiles: Path,
     assert NAME in shelf.troubles
 
 
-def test_what_another_process_adds_to_the_catalog_is_seen(shelf: Shelf, profiles: Path, state: Path) -> None:
+def test_what_another_process_adds_to_the_catalog_is_seen(shelf: ProfileStore, profiles: Path, state: Path) -> None:
     shelf.remember(a_profile())
     assert shelf.recall(NAME) == a_profile()
     newer = a_profile(read=result(throughput_bytes_per_s=6_500_000_000))
-    Shelf(profiles, state).remember(newer)
+    ProfileStore(profiles, state).remember(newer)
     assert shelf.recall(NAME) == newer
     (catalog_folder(state) / f"{NAME}.toml").unlink()
     assert shelf.recall(NAME) is None
@@ -196,7 +196,7 @@ def test_what_another_process_adds_to_the_catalog_is_seen(shelf: Shelf, profiles
 
 @pytest.mark.parametrize("content", [b"", b"half a profi", b"\xff\xfe", b"schema = 99\n"])
 def test_a_broken_file_of_the_catalog_does_not_count_and_is_complained_of_once(
-    shelf: Shelf, state: Path, content: bytes, caplog: pytest.LogCaptureFixture
+    shelf: ProfileStore, state: Path, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     shelf.remember(of_drive("a"))
     broken = catalog_folder(state) / f"{NAME}.toml"
@@ -211,7 +211,7 @@ def test_a_broken_file_of_the_catalog_does_not_count_and_is_complained_of_once(
     assert shelf.recall(NAME) == a_profile()
 
 
-def test_what_is_no_profile_is_left_out_of_the_catalog(shelf: Shelf, state: Path) -> None:
+def test_what_is_no_profile_is_left_out_of_the_catalog(shelf: ProfileStore, state: Path) -> None:
     shelf.remember(a_profile())
     for name in (f".{NAME}.toml.abc", ".hidden.toml", "notes.txt"):
         (catalog_folder(state) / name).write_text(codec.render(of_drive("a")))
@@ -221,7 +221,7 @@ def test_what_is_no_profile_is_left_out_of_the_catalog(shelf: Shelf, state: Path
 # --- drives that are not there ---------------------------------------------------------------------------
 
 
-def test_the_profiles_of_absent_drives_are_withdrawn(shelf: Shelf, profiles: Path, state: Path) -> None:
+def test_the_profiles_of_absent_drives_are_withdrawn(shelf: ProfileStore, profiles: Path, state: Path) -> None:
     for name in ("here", "gone", "gone-unmeasured"):
         shelf.put(of_drive(name))
     shelf.put(replace(never_measured_profile(), device=device_info(name="gone-unmeasured")))
@@ -237,7 +237,7 @@ def test_the_profiles_of_absent_drives_are_withdrawn(shelf: Shelf, profiles: Pat
     assert shelf.recall("gone") == of_drive("gone")
 
 
-def test_the_catalog_knows_better_than_a_file_that_was_left(shelf: Shelf, profiles: Path) -> None:
+def test_the_catalog_knows_better_than_a_file_that_was_left(shelf: ProfileStore, profiles: Path) -> None:
     shelf.put(of_drive("gone"))
     newer = replace(of_drive("gone"), read=result(throughput_bytes_per_s=6_500_000_000))
     shelf.remember(newer)
@@ -246,7 +246,7 @@ def test_the_catalog_knows_better_than_a_file_that_was_left(shelf: Shelf, profil
     assert shelf.recall("gone") == newer
 
 
-def test_an_override_is_not_taken_for_what_was_measured(shelf: Shelf, profiles: Path) -> None:
+def test_an_override_is_not_taken_for_what_was_measured(shelf: ProfileStore, profiles: Path) -> None:
     override(profiles, OVERRIDE)
     shelf.put(a_profile())
     shelf.withdraw_absent([])
@@ -254,7 +254,7 @@ def test_an_override_is_not_taken_for_what_was_measured(shelf: Shelf, profiles: 
     assert shelf.recall(NAME) is None
 
 
-def test_without_the_folder_nothing_is_to_be_withdrawn(shelf: Shelf, profiles: Path) -> None:
+def test_without_the_folder_nothing_is_to_be_withdrawn(shelf: ProfileStore, profiles: Path) -> None:
     shelf.withdraw_absent([])
     assert not profiles.exists()
     profiles.write_text("")
@@ -265,19 +265,19 @@ def test_without_the_folder_nothing_is_to_be_withdrawn(shelf: Shelf, profiles: P
 # --- overrides -------------------------------------------------------------------------------------------
 
 
-def test_an_override_is_laid_over_what_readers_get_only(shelf: Shelf, profiles: Path) -> None:
+def test_an_override_is_laid_over_what_readers_get_only(shelf: ProfileStore, profiles: Path) -> None:
     override(profiles, OVERRIDE)
     shelf.remember(a_profile())
     assert shelf.put(a_profile())
     shown = load_profile(profiles / f"{NAME}.toml")
     assert shown.read == Unmeasured(setting=setting(depth=64, threads=2), overridden=("queue_depth",))
-    assert shown == overridden(a_profile(), profiles)
+    assert shown == apply_override(a_profile(), profiles)
     assert shelf.recall(NAME) == a_profile()
     assert shelf.overridden == {NAME}
     assert shelf.troubles == {}
 
 
-def test_an_override_that_has_gone_leaves_no_trace(shelf: Shelf, profiles: Path) -> None:
+def test_an_override_that_has_gone_leaves_no_trace(shelf: ProfileStore, profiles: Path) -> None:
     override(profiles, OVERRIDE)
     shelf.put(a_profile())
     (profiles / "override.d" / f"{NAME}.toml").unlink()
@@ -286,14 +286,14 @@ def test_an_override_that_has_gone_leaves_no_trace(shelf: Shelf, profiles: Path)
     assert shelf.overridden == set()
 
 
-def test_a_withdrawn_profile_is_not_overridden(shelf: Shelf, profiles: Path) -> None:
+def test_a_withdrawn_profile_is_not_overridden(shelf: ProfileStore, profiles: Path) -> None:
     override(profiles, OVERRIDE)
     shelf.put(a_profile())
     shelf.withdraw(NAME)
     assert shelf.overridden == set()
 
 
-def test_an_override_of_another_drive_or_of_nothing_changes_nothing(shelf: Shelf, profiles: Path) -> None:
+def test_an_override_of_another_drive_or_of_nothing_changes_nothing(shelf: ProfileStore, profiles: Path) -> None:
     override(profiles, OVERRIDE, name="another")
     override(profiles, "")
     shelf.put(a_profile())
@@ -302,7 +302,9 @@ def test_an_override_of_another_drive_or_of_nothing_changes_nothing(shelf: Shelf
 
 
 @pytest.mark.parametrize("text", ["[read]\nqueue_depth = 0\n", "[speed]\nx = 1\n", "half ["])
-def test_a_wrong_override_does_not_keep_the_profile_from_readers(shelf: Shelf, profiles: Path, text: str) -> None:
+def test_a_wrong_override_does_not_keep_the_profile_from_readers(
+    shelf: ProfileStore, profiles: Path, text: str
+) -> None:
     override(profiles, text)
     assert shelf.put(a_profile())
     assert load_profile(profiles / f"{NAME}.toml") == a_profile()
@@ -311,14 +313,14 @@ def test_a_wrong_override_does_not_keep_the_profile_from_readers(shelf: Shelf, p
     assert shelf.overridden == set()
     assert shelf.troubles[NAME].startswith(f"{profiles}/override.d/{NAME}.toml: ")
     with pytest.raises(ConfigError):
-        overridden(a_profile(), profiles)
+        apply_override(a_profile(), profiles)
     override(profiles, OVERRIDE)
     assert shelf.put(a_profile())
     assert shelf.troubles == {}
     assert shelf.overridden == {NAME}
 
 
-def test_an_override_that_cannot_be_read_is_a_trouble(shelf: Shelf, profiles: Path) -> None:
+def test_an_override_that_cannot_be_read_is_a_trouble(shelf: ProfileStore, profiles: Path) -> None:
     (profiles / "override.d" / f"{NAME}.toml").mkdir(parents=True)
     assert shelf.put(a_profile())
     assert load_profile(profiles / f"{NAME}.toml") == a_profile()

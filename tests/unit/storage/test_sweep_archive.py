@@ -52,7 +52,7 @@ def catalogue(state: Path, known: Profile, text: str) -> Path:
 
 
 def stems(state: Path, name: str = NAME) -> list[str]:
-    return [path.stem for path in sweep_archive.list_of(state, name)]
+    return [path.stem for path in sweep_archive.list_sweeps(state, name)]
 
 
 # --- keeping ---------------------------------------------------------------------------------------------
@@ -64,9 +64,9 @@ def test_a_sweep_is_kept_with_its_samples_for_all_to_read(tmp_path: Path) -> Non
         sweep_archive.keep(tmp_path, measured(5), TEXT)
     finally:
         os.umask(before)
-    (path,) = sweep_archive.list_of(tmp_path, NAME)
+    (path,) = sweep_archive.list_sweeps(tmp_path, NAME)
     assert path == tmp_path / "history" / NAME / "20260105T120000Z.toml"
-    assert sweep_archive.load(path) == sweep_archive.Stored(profile=measured(5), samples=SAMPLES, path=path)
+    assert sweep_archive.load(path) == sweep_archive.StoredSweep(profile=measured(5), samples=SAMPLES, path=path)
     assert sweep_archive.names(tmp_path) == (NAME,)
     for folder in (path.parent, path.parent.parent):
         assert folder.stat().st_mode & 0o777 == 0o755
@@ -100,7 +100,7 @@ def test_after_a_clock_was_set_back_the_new_one_is_the_last(tmp_path: Path, monk
 
 def test_a_time_in_the_future_does_not_stay_the_last(tmp_path: Path) -> None:
     sweep_archive.keep(tmp_path, measured(31), TEXT)
-    (ahead,) = sweep_archive.list_of(tmp_path, NAME)
+    (ahead,) = sweep_archive.list_sweeps(tmp_path, NAME)
     os.utime(ahead, (4_000_000_000, 4_000_000_000))
     sweep_archive.keep(tmp_path, measured(5), TEXT)
     assert stems(tmp_path) == ["20260131T120000Z", "20260105T120000Z"]
@@ -110,7 +110,7 @@ def test_the_new_one_is_never_forgotten(tmp_path: Path, monkeypatch: pytest.Monk
     """Even where files take no times."""
     for day in range(5, 25):
         sweep_archive.keep(tmp_path, measured(day), TEXT)
-    for path in sweep_archive.list_of(tmp_path, NAME):
+    for path in sweep_archive.list_sweeps(tmp_path, NAME):
         os.utime(path, (4_000_000_000, 4_000_000_000))
     monkeypatch.setattr(os, "utime", lambda *_, **__: None)
     sweep_archive.keep(tmp_path, measured(1), TEXT)
@@ -120,7 +120,7 @@ def test_the_new_one_is_never_forgotten(tmp_path: Path, monkeypatch: pytest.Monk
 def test_where_a_copy_has_lost_the_times_the_stamps_order(tmp_path: Path) -> None:
     for day in (9, 7, 8):
         sweep_archive.keep(tmp_path, measured(day), TEXT)
-    for path in sweep_archive.list_of(tmp_path, NAME):
+    for path in sweep_archive.list_sweeps(tmp_path, NAME):
         os.utime(path, (1.0, 1.0))
     assert stems(tmp_path) == [f"2026010{day}T120000Z" for day in (7, 8, 9)]
 
@@ -130,8 +130,8 @@ def test_two_sweeps_of_one_second_are_not_taken_for_one(tmp_path: Path) -> None:
     sweep_archive.keep(tmp_path, measured(5), TEXT)
     with pytest.raises(PublishError, match=r"20260105T120000Z\.toml: is another sweep of the same second"):
         sweep_archive.keep(tmp_path, replace(measured(5), state="stale"), "")
-    (path,) = sweep_archive.list_of(tmp_path, NAME)
-    assert sweep_archive.load(path) == sweep_archive.Stored(profile=measured(5), samples=SAMPLES, path=path)
+    (path,) = sweep_archive.list_sweeps(tmp_path, NAME)
+    assert sweep_archive.load(path) == sweep_archive.StoredSweep(profile=measured(5), samples=SAMPLES, path=path)
     path.write_text("torn")
     sweep_archive.keep(tmp_path, measured(5), TEXT)
     assert sweep_archive.load(path).profile == measured(5)
@@ -191,7 +191,7 @@ def test_no_other_error_leaves_it_without_a_sweep(tmp_path: Path, monkeypatch: p
 
 
 def test_a_name_that_no_file_can_have_has_no_sweeps(tmp_path: Path) -> None:
-    assert sweep_archive.list_of(tmp_path, "x" * 300) == ()
+    assert sweep_archive.list_sweeps(tmp_path, "x" * 300) == ()
     with pytest.raises(TargetError, match="is neither a drive"):
         sweep_archive.find(Config(state=tmp_path), "x" * 300)
 
@@ -210,9 +210,9 @@ def test_the_stamp_is_of_the_time_in_utc() -> None:
 
 def test_the_catalogs_profile_counts_as_a_sweep(tmp_path: Path) -> None:
     path = catalogue(tmp_path, measured(5), TEXT)
-    assert sweep_archive.list_of(tmp_path, NAME) == (path,)
+    assert sweep_archive.list_sweeps(tmp_path, NAME) == (path,)
     assert sweep_archive.names(tmp_path) == (NAME,)
-    assert sweep_archive.load(path) == sweep_archive.Stored(profile=measured(5), samples=SAMPLES, path=path)
+    assert sweep_archive.load(path) == sweep_archive.StoredSweep(profile=measured(5), samples=SAMPLES, path=path)
 
 
 def test_samples_of_another_sweep_are_not_taken_for_its_own(tmp_path: Path) -> None:
@@ -228,13 +228,16 @@ def test_the_catalogs_profile_is_taken_in_before_it_is_replaced(tmp_path: Path) 
     sweep_archive.keep(tmp_path, measured(7), TEXT)
     catalogue(tmp_path, measured(7), TEXT)
     assert stems(tmp_path) == ["20260105T120000Z", "20260107T120000Z"]
-    assert [sweep_archive.load(path).samples for path in sweep_archive.list_of(tmp_path, NAME)] == [SAMPLES, SAMPLES]
+    assert [sweep_archive.load(path).samples for path in sweep_archive.list_sweeps(tmp_path, NAME)] == [
+        SAMPLES,
+        SAMPLES,
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "schema = 1", codec.render(never_measured_profile())], ids=len)
 def test_what_is_no_sweep_in_the_catalog_does_not_count(tmp_path: Path, text: str) -> None:
     catalogue(tmp_path, measured(5), TEXT).write_text(text)
-    assert sweep_archive.list_of(tmp_path, NAME) == ()
+    assert sweep_archive.list_sweeps(tmp_path, NAME) == ()
     assert sweep_archive.names(tmp_path) == ()
     sweep_archive.keep(tmp_path, measured(6), TEXT)
     assert stems(tmp_path) == ["20260106T120000Z"]
@@ -260,9 +263,9 @@ def test_what_is_no_sweep_in_the_catalog_does_not_count(tmp_path: Path, text: st
 )
 def test_torn_samples_are_missing_ones(tmp_path: Path, torn: bytes) -> None:
     sweep_archive.keep(tmp_path, measured(5), TEXT)
-    (path,) = sweep_archive.list_of(tmp_path, NAME)
+    (path,) = sweep_archive.list_sweeps(tmp_path, NAME)
     (path.parent / f"{path.stem}.samples.jsonl.gz").write_bytes(torn)
-    assert sweep_archive.load(path) == sweep_archive.Stored(profile=measured(5), samples=(), path=path)
+    assert sweep_archive.load(path) == sweep_archive.StoredSweep(profile=measured(5), samples=(), path=path)
 
 
 def test_samples_of_older_versions_know_neither_time_nor_temperature(tmp_path: Path) -> None:
@@ -270,16 +273,16 @@ def test_samples_of_older_versions_know_neither_time_nor_temperature(tmp_path: P
     text = helper_samples.to_lines(plain).replace(',"at_s":null,"celsius":null', "")
     assert "at_s" not in text
     sweep_archive.keep(tmp_path, measured(5), text)
-    assert sweep_archive.load(sweep_archive.list_of(tmp_path, NAME)[0]).samples == plain
+    assert sweep_archive.load(sweep_archive.list_sweeps(tmp_path, NAME)[0]).samples == plain
 
 
 def test_a_torn_profile_is_an_error_that_names_its_file(tmp_path: Path) -> None:
     sweep_archive.keep(tmp_path, measured(5), TEXT)
-    (path,) = sweep_archive.list_of(tmp_path, NAME)
+    (path,) = sweep_archive.list_sweeps(tmp_path, NAME)
     path.write_text("schema = ")
     with pytest.raises(ProfileError, match=str(path)):
         sweep_archive.load(path)
-    assert sweep_archive.list_of(tmp_path, NAME) == (path,), "whoever lists it says what is wrong with it"
+    assert sweep_archive.list_sweeps(tmp_path, NAME) == (path,), "whoever lists it says what is wrong with it"
 
 
 # --- finding ---------------------------------------------------------------------------------------------
@@ -330,9 +333,11 @@ def test_a_file_means_its_own_sweep_as_it_was_measured(config: Config) -> None:
     found = sweep_archive.find(config, str(published))
     assert (found.path.stem, found.profile, found.samples) == ("20260107T120000Z", measured(7), SAMPLES)
     assert sweep_archive.find(config, f"{published}@20260105").path.stem == "20260105T120000Z"
-    kept = sweep_archive.list_of(config.state, NAME)[0]
+    kept = sweep_archive.list_sweeps(config.state, NAME)[0]
     assert sweep_archive.find(config, str(kept)).path == kept
-    assert sweep_archive.drive(config, str(kept)) == sweep_archive.Drive(state=config.state, name=NAME, file=kept)
+    assert sweep_archive.drive(config, str(kept)) == sweep_archive.ArchivedDrive(
+        state=config.state, name=NAME, file=kept
+    )
 
 
 def test_a_file_finds_what_a_version_without_an_archive_has_left(tmp_path: Path) -> None:
@@ -348,7 +353,7 @@ def test_a_file_finds_what_a_version_without_an_archive_has_left(tmp_path: Path)
 
 
 def test_a_torn_file_does_not_hide_the_sweep_before(config: Config) -> None:
-    *_, noon, evening = sweep_archive.list_of(config.state, NAME)
+    *_, noon, evening = sweep_archive.list_sweeps(config.state, NAME)
     written = evening.stat()
     evening.write_text("")
     os.utime(evening, ns=(written.st_atime_ns, written.st_mtime_ns))
@@ -365,7 +370,7 @@ def test_a_file_that_no_archive_knows_is_read_as_it_is(config: Config, tmp_path:
     lone = tmp_path / "copy.toml"
     lone.write_text(codec.render(measured(1)))
     (tmp_path / "copy.samples.jsonl").write_text(TEXT)
-    assert sweep_archive.find(config, str(lone)) == sweep_archive.Stored(
+    assert sweep_archive.find(config, str(lone)) == sweep_archive.StoredSweep(
         profile=measured(1), samples=SAMPLES, path=lone
     )
 
@@ -401,4 +406,4 @@ def test_a_file_that_is_no_profile_is_an_error(config: Config, tmp_path: Path) -
 
 def test_a_drive_without_sweeps_is_told_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(NoProfileError, match=r"nvme-new has no finished sweep in .*: run aio-tuned tune"):
-        sweep_archive.sweeps(sweep_archive.Drive(state=tmp_path, name="nvme-new"))
+        sweep_archive.sweeps(sweep_archive.ArchivedDrive(state=tmp_path, name="nvme-new"))

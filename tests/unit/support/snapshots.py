@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aio_tuned.config.load import Config
-from aio_tuned.service.monitoring.snapshot import Seen, Snapshot
-from aio_tuned.service.state_machine import Life, Stage
+from aio_tuned.service.monitoring.snapshot import DriveSnapshot, Snapshot
+from aio_tuned.service.state_machine import DriveState, Stage
 from aio_tuned.service.status import Sweeping
 from unit.support.builders import device, device_info, evidence, profile, result
 
@@ -20,8 +20,8 @@ SWEEPING = Sweeping(
 )
 
 
-def life(stage: str = "published", **changes: Any) -> Life:  # noqa: ANN401 - any field
-    return replace(Life(stage=Stage(stage), reason="nothing has changed"), **changes)
+def life(stage: str = "published", **changes: Any) -> DriveState:  # noqa: ANN401 - any field
+    return replace(DriveState(stage=Stage(stage), reason="nothing has changed"), **changes)
 
 
 def known(name: str = device().name, bytes_per_s: int = 6_512_000_000, **changes: Any) -> Profile:  # noqa: ANN401
@@ -34,10 +34,10 @@ def known(name: str = device().name, bytes_per_s: int = 6_512_000_000, **changes
     return replace(made, **changes)
 
 
-def seen(name: str = device().name, *, shown: Profile | None = None, **changes: Any) -> Seen:  # noqa: ANN401
+def seen(name: str = device().name, *, shown: Profile | None = None, **changes: Any) -> DriveSnapshot:  # noqa: ANN401
     """A measured drive of that name; `shown` is another profile of it."""
     shown = shown or known(name)
-    made = Seen(
+    made = DriveSnapshot(
         device=device(name=name, id=name),
         life=life(),
         since=SINCE,
@@ -50,6 +50,6 @@ def seen(name: str = device().name, *, shown: Profile | None = None, **changes: 
     return replace(made, **changes)
 
 
-def snapshot(*drives: Seen, **changes: Any) -> Snapshot:  # noqa: ANN401 - any field
+def snapshot(*drives: DriveSnapshot, **changes: Any) -> Snapshot:  # noqa: ANN401 - any field
     made = Snapshot(version="0.1.0", pid=1234, since=SINCE, config=Config(), drives=drives)
     return replace(made, **changes)

@@ -12,7 +12,7 @@ from aio_tuned.config.load import Config
 from aio_tuned.model.device import Queue
 from aio_tuned.search import effort
 from aio_tuned.search import grid as search_grid
-from aio_tuned.storage.sweep_archive import Stored
+from aio_tuned.storage.sweep_archive import StoredSweep
 from aio_tuned.sweep import profile_builder
 from aio_tuned.sweep.order import Order
 from aio_tuned.sweep.run import run_sweep
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from aio_tuned.model.measurement import Sample
     from aio_tuned.model.profile import Effort
     from aio_tuned.model.setting import Grid
-    from aio_tuned.sweep.order import Outcome
+    from aio_tuned.sweep.order import SweepOutcome
 
 BEGUN_S = 1_764_000_000.0
 FULL_GRID = Config().grid
@@ -41,13 +41,13 @@ def swept(
     time_budget_s: float = 6.0,
     write_budget_bytes: int = 8 * GIB,
     read_only: bool = False,
-) -> Outcome:
+) -> SweepOutcome:
     """The outcome of a sweep of that model."""
     extent = effort.extent(how, time_budget_s)
     chosen = search_grid.settings(grid)
     order = Order(
         settings={"read": chosen} if read_only else {"read": chosen, "write": chosen},
-        most_transfer_bytes=128 * MIB,
+        max_transfer_bytes=128 * MIB,
         time_budget_ns=int(extent.time_budget_s * 1e9),
         write_budget_bytes=int(write_budget_bytes * extent.write_share),
         tolerance=0.01,
@@ -78,10 +78,10 @@ def stored(
     measured_at: str = "2025-11-24T16:00:00+00:00",
     with_times: bool = True,
     **order: Any,  # noqa: ANN401 - of swept()
-) -> Stored:
+) -> StoredSweep:
     """The sweep as the archive has it."""
     outcome = swept(name, grid=grid, how=how, **order)
-    built = profile_builder.build(
+    built = profile_builder.build_profile(
         device(model=model or name.upper(), name=name, queue=Queue(max_sectors_kb=512, nr_requests=1023)),
         replace(scratch_target(), no_write="asked for reads only" if order.get("read_only") else ""),
         Config(grid=grid, effort=how),
@@ -98,4 +98,4 @@ def stored(
         "auto",
     )
     samples = timed(outcome.samples, pause_s=pause_s) if with_times else outcome.samples
-    return Stored(profile=built.profile, samples=samples, path=Path(f"/nowhere/{name}.toml"))
+    return StoredSweep(profile=built.profile, samples=samples, path=Path(f"/nowhere/{name}.toml"))

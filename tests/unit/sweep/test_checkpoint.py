@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aio_tuned.helper import samples
 from aio_tuned.search import grid
 from aio_tuned.sweep import checkpoint
-from aio_tuned.sweep.order import Budgets, Order, Past
+from aio_tuned.sweep.order import Budgets, Checkpoint, Order
 from unit.support.builders import GIB, HELLO, MIB, SMALL_GRID, sample, setting
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NOW_S = 1_764_000_000.0
 ORDER = Order(
     settings={"read": grid.settings(SMALL_GRID), "write": grid.settings(SMALL_GRID)},
-    most_transfer_bytes=64 * MIB,
+    max_transfer_bytes=64 * MIB,
     time_budget_ns=20_000_000_000,
     write_budget_bytes=8 * GIB,
     tolerance=0.01,
@@ -52,24 +52,26 @@ SAMPLES = (
 
 def entries() -> list[dict[str, Any]]:
     """A whole record, as a journal gives it back."""
-    made: list[dict[str, Any]] = [checkpoint.begun(HEADER, NOW_S - 100)]
+    made: list[dict[str, Any]] = [checkpoint.first_entry(HEADER, NOW_S - 100)]
     for number, one in enumerate(SAMPLES):
         if number in (4, 14):
-            made.append(checkpoint.phase(one.request.direction, BUDGETS[one.request.direction]))
-        made.append(samples.to_table(one))
+            made.append(checkpoint.phase_entry(one.request.direction, BUDGETS[one.request.direction]))
+        made.append(checkpoint.sample_entry(one))
     return [json.loads(json.dumps(entry)) for entry in made]
 
 
 def test_a_record_is_read_as_it_was_written() -> None:
-    assert checkpoint.read(entries(), HEADER, NOW_S) == Past(budgets=BUDGETS, samples=SAMPLES, resumed=1)
+    assert checkpoint.read(entries(), HEADER, NOW_S) == Checkpoint(budgets=BUDGETS, samples=SAMPLES, resumed=1)
 
 
 def test_the_processor_time_is_kept_and_may_be_missing() -> None:
-    entry = json.loads(json.dumps(samples.to_table(replace(SAMPLES[0], cpu_ns=7))))
-    assert checkpoint.read([checkpoint.begun(HEADER, NOW_S), entry], HEADER, NOW_S).samples[0].cpu_ns == 7
+    entry = json.loads(json.dumps(checkpoint.sample_entry(replace(SAMPLES[0], cpu_ns=7))))
+    assert checkpoint.read([checkpoint.first_entry(HEADER, NOW_S), entry], HEADER, NOW_S).samples[0].cpu_ns == 7
     del entry["cpu_ns"]
-    assert checkpoint.read([checkpoint.begun(HEADER, NOW_S), entry], HEADER, NOW_S).samples[0].cpu_ns == 0
-    assert checkpoint.read([checkpoint.begun(HEADER, NOW_S), {**entry, "cpu_ns": -1}], HEADER, NOW_S) == Past()
+    assert checkpoint.read([checkpoint.first_entry(HEADER, NOW_S), entry], HEADER, NOW_S).samples[0].cpu_ns == 0
+    assert (
+        checkpoint.read([checkpoint.first_entry(HEADER, NOW_S), {**entry, "cpu_ns": -1}], HEADER, NOW_S) == Checkpoint()
+    )
 
 
 NUMBERS = st.none() | st.floats(allow_nan=False, allow_infinity=False)
@@ -79,8 +81,8 @@ NUMBERS = st.none() | st.floats(allow_nan=False, allow_infinity=False)
 @given(NUMBERS, NUMBERS)
 def test_when_and_how_warm_it_was_are_kept(at_s: float | None, celsius: float | None) -> None:
     visit = replace(SAMPLES[0], at_s=at_s, celsius=celsius)
-    entry = json.loads(json.dumps(samples.to_table(visit)))
-    assert checkpoint.read([checkpoint.begun(HEADER, NOW_S), entry], HEADER, NOW_S).samples == (visit,)
+    entry = json.loads(json.dumps(checkpoint.sample_entry(visit)))
+    assert checkpoint.read([checkpoint.first_entry(HEADER, NOW_S), entry], HEADER, NOW_S).samples == (visit,)
     (line,) = samples.to_lines([visit]).splitlines()
     assert samples.from_table(json.loads(line)) == visit
 
@@ -90,21 +92,21 @@ def test_older_records_know_neither_time_nor_temperature() -> None:
     for entry in old:
         entry.pop("at_s", None)
         entry.pop("celsius", None)
-    assert checkpoint.read(old, HEADER, NOW_S) == Past(budgets=BUDGETS, samples=SAMPLES, resumed=1)
+    assert checkpoint.read(old, HEADER, NOW_S) == Checkpoint(budgets=BUDGETS, samples=SAMPLES, resumed=1)
 
 
 @pytest.mark.parametrize("key", ["at_s", "celsius"])
 @pytest.mark.parametrize("wrong", ["41", True, [], float("nan"), float("inf"), 10**400], ids=range(6))
 def test_a_time_or_temperature_that_is_none_is_no_past(key: str, wrong: object) -> None:
-    entry = {**samples.to_table(SAMPLES[0]), key: wrong}
-    assert checkpoint.read([checkpoint.begun(HEADER, NOW_S), entry], HEADER, NOW_S) == Past()
+    entry = {**checkpoint.sample_entry(SAMPLES[0]), key: wrong}
+    assert checkpoint.read([checkpoint.first_entry(HEADER, NOW_S), entry], HEADER, NOW_S) == Checkpoint()
 
 
 def test_every_resuming_is_counted() -> None:
     found = entries()
-    found[3:3] = [checkpoint.resumed()]
-    found.append(checkpoint.resumed())
-    assert checkpoint.read(found, HEADER, NOW_S) == Past(budgets=BUDGETS, samples=SAMPLES, resumed=3)
+    found[3:3] = [checkpoint.resumed_entry()]
+    found.append(checkpoint.resumed_entry())
+    assert checkpoint.read(found, HEADER, NOW_S) == Checkpoint(budgets=BUDGETS, samples=SAMPLES, resumed=3)
 
 
 @settings(derandomize=True, deadline=None, max_examples=40)
@@ -117,13 +119,13 @@ def test_a_record_may_end_anywhere(length: int) -> None:
 
 
 def test_nothing_is_no_past() -> None:
-    assert checkpoint.read([], HEADER, NOW_S) == Past()
-    assert checkpoint.seed([]) is None
+    assert checkpoint.read([], HEADER, NOW_S) == Checkpoint()
+    assert checkpoint.read_seed([]) is None
 
 
 def test_the_seed_is_in_the_record() -> None:
-    assert checkpoint.seed(entries()) == 7
-    assert checkpoint.seed([{"kind": "sweep", "seed": "x"}]) is None
+    assert checkpoint.read_seed(entries()) == 7
+    assert checkpoint.read_seed([{"kind": "sweep", "seed": "x"}]) is None
 
 
 # --- which sweep it is -----------------------------------------------------------------------------------
@@ -136,7 +138,7 @@ def test_the_seed_is_in_the_record() -> None:
         for changes in (
             {"settings": {"read": ORDER.settings["read"]}},
             {"settings": {**ORDER.settings, "write": ORDER.settings["write"][1:]}},
-            {"most_transfer_bytes": 32 * MIB},
+            {"max_transfer_bytes": 32 * MIB},
             {"time_budget_ns": 1},
             {"write_budget_bytes": 1},
             {"tolerance": 0.02},
@@ -159,7 +161,7 @@ def test_the_seed_is_in_the_record() -> None:
 )
 def test_another_sweeps_record_is_no_past(other: dict[str, Any]) -> None:
     assert other != HEADER
-    assert checkpoint.read(entries(), other, NOW_S) == Past()
+    assert checkpoint.read(entries(), other, NOW_S) == Checkpoint()
 
 
 @pytest.mark.parametrize("changes", [{"write_cap_bytes": 5}, {"device_number": "259:7"}])
@@ -171,13 +173,13 @@ def test_what_may_differ_between_the_processes_of_a_sweep(changes: dict[str, Any
     ("age_s", "fresh"), [(0, True), (86_400, True), (86_401, False), (-3600, True), (-90_000, False)]
 )
 def test_a_record_ages_even_if_the_clock_is_set_back(age_s: float, fresh: bool) -> None:
-    found = checkpoint.read([checkpoint.begun(HEADER, NOW_S - age_s), *entries()[1:]], HEADER, NOW_S)
+    found = checkpoint.read([checkpoint.first_entry(HEADER, NOW_S - age_s), *entries()[1:]], HEADER, NOW_S)
     assert bool(found.samples) is fresh
 
 
 @pytest.mark.parametrize("when", ["x", None, float("nan"), [], {}])
 def test_a_record_without_a_time_is_no_past(when: object) -> None:
-    assert checkpoint.read([{**HEADER, "when": when}, *entries()[1:]], HEADER, NOW_S) == Past()
+    assert checkpoint.read([{**HEADER, "when": when}, *entries()[1:]], HEADER, NOW_S) == Checkpoint()
 
 
 # --- what is not a record --------------------------------------------------------------------------------
@@ -236,4 +238,4 @@ def changed(at: int, *path: str, value: object) -> list[dict[str, Any]]:
     ],
 )
 def test_entries_that_cannot_be_are_no_past(wrong: list[dict[str, Any]]) -> None:
-    assert checkpoint.read(wrong, HEADER, NOW_S) == Past()
+    assert checkpoint.read(wrong, HEADER, NOW_S) == Checkpoint()

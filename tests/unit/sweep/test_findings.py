@@ -11,7 +11,7 @@ from aio_tuned.errors import Exit, MeasurementError
 from aio_tuned.model.profile import Skipped
 from aio_tuned.model.temperature import Heat, Warned
 from aio_tuned.sweep import findings
-from aio_tuned.sweep.findings import Facts, Found
+from aio_tuned.sweep.findings import DirectionResult, Facts
 from unit.support.builders import curve, device, profile, result, setting, stats
 
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ PLAIN = Attachment(link=GEN4X4, drive=GEN4X4, slot=GEN4X4)
 
 def found(
     bytes_per_s: float = 5e9, direction: Direction = "read", *, drift: float = 0.0, busy: float = 0.0, threads: int = 2
-) -> Found:
+) -> DirectionResult:
     """A direction whose chosen point gives that much; `busy` is the share of its threads' time on a processor."""
     which = setting(threads=threads)
     chosen = replace(stats(bytes_per_s, which), cpu_s_per_gb=busy * threads * 1e9 / bytes_per_s)
     other = replace(stats(bytes_per_s / 2, setting(threads=8)), cpu_s_per_gb=99.0)
-    return Found(
+    return DirectionResult(
         curve=curve(other, chosen, direction=direction, drift=drift),
         result=result(
             setting=which,
@@ -41,14 +41,19 @@ def found(
     )
 
 
-def said(*directions: Found, drive: Device | None = None, filesystem: str = "ext4", **facts: Any) -> tuple[str, ...]:  # noqa: ANN401 - any fact
-    return findings.findings(drive or device(), filesystem, directions, Facts(**facts), 0.01)
+def said(
+    *directions: DirectionResult,
+    drive: Device | None = None,
+    filesystem: str = "ext4",
+    **facts: Any,  # noqa: ANN401 - any fact
+) -> tuple[str, ...]:
+    return findings.collect(drive or device(), filesystem, directions, Facts(**facts), 0.01)
 
 
 def test_of_an_ordinary_drive_there_is_nothing_to_say() -> None:
     heat = Heat(warned=None, pauses=0)
-    twin = other("a", 5.1e9)
-    assert said(found(), found(4e9, "write", busy=0.5), attachment=PLAIN, heat=heat, others=(twin,)) == ()
+    sibling = other("a", 5.1e9)
+    assert said(found(), found(4e9, "write", busy=0.5), attachment=PLAIN, heat=heat, others=(sibling,)) == ()
 
 
 def test_where_nothing_is_known_nothing_is_said() -> None:
@@ -170,7 +175,7 @@ def test_both_directions_may_have_become_slower() -> None:
     assert "reads became 10 % slower meanwhile and writes became 20 % slower meanwhile" in sentence
 
 
-# --- the twins -------------------------------------------------------------------------------------------
+# --- the siblings -------------------------------------------------------------------------------------------
 
 
 def other(name: str, bytes_per_s: float, **changes: Any) -> Profile:  # noqa: ANN401 - any field
@@ -186,7 +191,7 @@ def other(name: str, bytes_per_s: float, **changes: Any) -> Profile:  # noqa: AN
 TWINS = (other("a", 6.4e9), other("b", 6.6e9), other("c", 6.5e9))
 
 
-def test_a_drive_below_its_twins() -> None:
+def test_a_drive_below_its_siblings() -> None:
     (sentence,) = said(found(3.1e9), others=TWINS)
     assert sentence == (
         "read: 3.10 GB/s, but 3 drives of this model and firmware give 6.40 GB/s to 6.60 GB/s here: look at its health"
@@ -194,21 +199,21 @@ def test_a_drive_below_its_twins() -> None:
     )
 
 
-def test_a_drive_above_its_twins() -> None:
+def test_a_drive_above_its_siblings() -> None:
     (sentence,) = said(found(7.4e9), others=TWINS)
     assert sentence.endswith("give 6.40 GB/s to 6.60 GB/s here: look at what slows the others")
 
 
-def test_a_single_twin_is_named() -> None:
+def test_a_single_sibling_is_named() -> None:
     (sentence,) = said(found(3.1e9), others=TWINS[:1])
     assert sentence.startswith("read: 3.10 GB/s, but nvme-a, of the same model and firmware, gives 6.40 GB/s here: ")
 
 
 def linked(*links: str) -> list[Profile]:
-    """The twins, behind those links."""
+    """The siblings, behind those links."""
     return [
-        replace(twin, fingerprint=replace(twin.fingerprint, pcie_link=link))
-        for twin, link in zip(TWINS, links, strict=False)
+        replace(sibling, fingerprint=replace(sibling.fingerprint, pcie_link=link))
+        for sibling, link in zip(TWINS, links, strict=False)
     ]
 
 
@@ -224,7 +229,7 @@ def linked(*links: str) -> list[Profile]:
         pytest.param("", ["16.0 GT/s x4"] * 3, "look at its health"),
     ],
 )
-def test_a_lesser_link_than_all_twins_is_named(own: str, theirs: list[str], words: str) -> None:
+def test_a_lesser_link_than_all_siblings_is_named(own: str, theirs: list[str], words: str) -> None:
     (sentence,) = said(found(3.1e9), drive=device(pcie_link=own), others=tuple(linked(*theirs)))
     assert words in sentence
 
@@ -234,11 +239,11 @@ def test_each_direction_has_its_own_range() -> None:
     assert sentence.startswith("write: 2.00 GB/s, but 3 drives of this model and firmware give 4.00 GB/s here: ")
 
 
-# The twins' intervals end at 6.336 and 6.666 GB/s; this drive's are 1 % to either side, and 3 % on both are nothing.
+# The siblings' intervals end at 6.336 and 6.666 GB/s; this drive's are 1 % to either side, and 3 % on both are nothing.
 @pytest.mark.parametrize(
     ("gb_per_s", "apart"), [(5.89, True), (5.93, False), (6.0, False), (6.5, False), (7.13, False), (7.17, True)]
 )
-def test_within_intervals_and_margin_twins_are_alike(gb_per_s: float, apart: bool) -> None:
+def test_within_intervals_and_margin_siblings_are_alike(gb_per_s: float, apart: bool) -> None:
     assert bool(said(found(gb_per_s * 1e9), others=TWINS)) is apart
 
 
@@ -256,5 +261,5 @@ def test_within_intervals_and_margin_twins_are_alike(gb_per_s: float, apart: boo
         pytest.param(replace(TWINS[0], read=Skipped(skipped="not swept")), id="without figures"),
     ],
 )
-def test_who_is_no_twin(stranger: Profile) -> None:
+def test_who_is_no_sibling(stranger: Profile) -> None:
     assert said(found(3.1e9), others=(stranger,)) == ()

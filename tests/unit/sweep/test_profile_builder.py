@@ -15,7 +15,7 @@ from aio_tuned.model.temperature import Heat
 from aio_tuned.profiles import codec
 from aio_tuned.sweep import profile_builder
 from aio_tuned.sweep.findings import Facts
-from aio_tuned.sweep.order import Outcome, PhaseOutcome
+from aio_tuned.sweep.order import PhaseOutcome, SweepOutcome
 from unit.profiles.test_codec import VALIDATOR
 from unit.support.builders import (
     GIB,
@@ -72,11 +72,11 @@ def build(
     resumed: int = 0,
     **circumstances: Any,  # noqa: ANN401 - any field
 ) -> Profile:
-    built = profile_builder.build(
+    built = profile_builder.build_profile(
         drive or device(),
         target or scratch_target(),
         config,
-        Outcome(hello=hello, phases=phases, written_bytes=3 * GIB, resumed=resumed),
+        SweepOutcome(hello=hello, phases=phases, written_bytes=3 * GIB, resumed=resumed),
         replace(CIRCUMSTANCES, **circumstances),
         "auto",
     )
@@ -295,11 +295,11 @@ def test_heat_and_pauses_are_evidence() -> None:
 
 def test_a_check_says_against_what_and_how_much_of_the_grid_it_measured() -> None:
     few = replace(READ.phase, points=READ.phase.points[:3])
-    made = build(measured(few), checked_against=known_profile(device=device_info(name="nvme-twin")))
+    made = build(measured(few), checked_against=known_profile(device=device_info(name="nvme-sibling")))
     assert made.state == "measured"
-    assert made.evidence.checked_against == "nvme-twin"
+    assert made.evidence.checked_against == "nvme-sibling"
     assert made.evidence.findings == (
-        f"checked against nvme-twin: 3 of the grid's {len(READ.phase.points)} points were measured",
+        f"checked against nvme-sibling: 3 of the grid's {len(READ.phase.points)} points were measured",
     )
 
 
@@ -308,7 +308,7 @@ def test_a_check_says_against_what_and_how_much_of_the_grid_it_measured() -> Non
 SLOW_SLOT = Attachment(link=Link(gt_per_s=16.0, lanes=4), drive=Link(gt_per_s=32.0, lanes=4))
 NARROW = Attachment(link=Link(gt_per_s=8.0, lanes=4))
 TWIN = known_profile(
-    device=device_info(id="eui.twin", name="nvme-twin"),
+    device=device_info(id="eui.sibling", name="nvme-sibling"),
     read=result(throughput_bytes_per_s=3 * 10**9, throughput_ci95_bytes_per_s=(29 * 10**8, 31 * 10**8)),
     write=Skipped(skipped="not swept"),
 )
@@ -317,13 +317,13 @@ TWIN = known_profile(
 def test_the_verdicts_are_findings_of_a_sound_profile() -> None:
     made = build(READ, facts=Facts(attachment=SLOW_SLOT, others=(TWIN,), heat=Heat(pauses=1)))
     assert made.state == "measured"
-    link, heat, twin = made.evidence.findings
+    link, heat, sibling = made.evidence.findings
     assert "link runs at PCIe 4.0 x4, the drive can do PCIe 5.0 x4" in link
     assert "paused once because of heat" in heat
-    assert "nvme-twin, of the same model and firmware, gives 3.00 GB/s" in twin
+    assert "nvme-sibling, of the same model and firmware, gives 3.00 GB/s" in sibling
 
 
-def test_doubtful_figures_are_not_held_against_a_twin_s() -> None:
+def test_doubtful_figures_are_not_held_against_a_sibling_s() -> None:
     made = build(READ, target=scratch_target(provisional="mostly zeros"), facts=Facts(others=(TWIN,)))
     assert made.evidence.findings == ("mostly zeros",)
 

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from aio_tuned.errors import DeferredError, UsageError
-from aio_tuned.helper import samples
 from aio_tuned.model.temperature import Heat
 from aio_tuned.search import estimate, grid, plan, race
 from aio_tuned.sweep import checkpoint
-from aio_tuned.sweep.observer import Alone
-from aio_tuned.sweep.order import Order, Outcome, Past
+from aio_tuned.sweep.observer import NullObserver
+from aio_tuned.sweep.order import Checkpoint, Order, SweepOutcome
 from aio_tuned.sweep.run import run_sweep
 from unit.support.builders import GIB, HELLO, MIB, SMALL_GRID, Drive, timeless
 
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 FILL = 512 * MIB
 ORDER = Order(
     settings={"read": grid.settings(SMALL_GRID), "write": grid.settings(SMALL_GRID)},
-    most_transfer_bytes=64 * MIB,
+    max_transfer_bytes=64 * MIB,
     time_budget_ns=5_000_000_000,
     write_budget_bytes=12 * GIB,
     tolerance=0.002,
@@ -79,16 +78,16 @@ class Recorder:
     def _note(self, entry: Mapping[str, object]) -> None:
         self.lines.append(json.dumps(entry))
 
-    def past(self, hello: Hello, header: Mapping[str, Any]) -> Past:
+    def load_checkpoint(self, hello: Hello, header: Mapping[str, Any]) -> Checkpoint:
         assert header["fill_bytes"] == hello.fill_bytes
         found = checkpoint.read([json.loads(line) for line in self.lines], header, now_s=1000.0)
         if not found.resumed:
             self.lines.clear()
-        self._note(checkpoint.resumed() if found.resumed else checkpoint.begun(header, now_s=1000.0))
+        self._note(checkpoint.resumed_entry() if found.resumed else checkpoint.first_entry(header, now_s=1000.0))
         return found
 
     def planned(self, direction: Direction, budgets: Budgets) -> None:
-        self._note(checkpoint.phase(direction, budgets))
+        self._note(checkpoint.phase_entry(direction, budgets))
 
     async def before(self, request: Request, previous: Sample | None) -> None:
         assert all(request.id > sample.request.id for sample in self.made)
@@ -98,7 +97,7 @@ class Recorder:
 
     def after(self, sample: Sample) -> None:
         self.made.append(sample)
-        self._note(samples.to_table(sample))
+        self._note(checkpoint.sample_entry(sample))
 
 
 class Sweeping:
@@ -110,7 +109,7 @@ class Sweeping:
         self.written_bytes = 0
         self.processes = 0
 
-    def go(self, visits: int | None = None) -> tuple[Outcome | None, Recorder, list[Progress]]:
+    def go(self, visits: int | None = None) -> tuple[SweepOutcome | None, Recorder, list[Progress]]:
         self.processes += 1
         stand, recorder = Stand(self.processes), Recorder(self.lines, visits)
         reports: list[Progress] = []
@@ -123,7 +122,7 @@ class Sweeping:
         return outcome, recorder, reports
 
 
-def whole(order: Order) -> tuple[Outcome, Recorder]:
+def whole(order: Order) -> tuple[SweepOutcome, Recorder]:
     outcome, recorder, _ = Sweeping(order).go()
     assert outcome is not None
     return outcome, recorder
@@ -143,7 +142,7 @@ def plan_of(phase: Phase) -> Phase:
     return replace(phase, write_budget_bytes=0)
 
 
-def check_sound(order: Order, outcome: Outcome, written_bytes: int) -> None:
+def check_sound(order: Order, outcome: SweepOutcome, written_bytes: int) -> None:
     assert [one.phase.direction for one in outcome.phases] == ["read", "write"]
     for one in outcome.phases:
         curve = estimate.curve(one.phase, one.samples)
@@ -178,7 +177,7 @@ def test_a_sweep_that_is_interrupted_anywhere_is_as_sound_as_one_that_is_not(ord
         check_progress(outcome, before, reports)
 
 
-def check_progress(outcome: Outcome, before: Recorder, reports: list[Progress]) -> None:
+def check_progress(outcome: SweepOutcome, before: Recorder, reports: list[Progress]) -> None:
     """The first report after a resuming counts what was there before, each later one a visit more."""
     for one in outcome.phases:
         direction = one.phase.direction
@@ -280,8 +279,8 @@ def test_another_sweeps_record_is_not_gone_on_from() -> None:
 
 
 def test_alone_a_sweep_begins_anew() -> None:
-    attendant = Alone()
-    assert attendant.past(HELLO, {}) == Past()
+    observer = NullObserver()
+    assert observer.load_checkpoint(HELLO, {}) == Checkpoint()
     outcome = asyncio.run(run_sweep(cast("Helper", Stand(1)), ORDER))
     assert outcome.samples == timeless(whole(ORDER)[0].samples)
     assert outcome.resumed == 0

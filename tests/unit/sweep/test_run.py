@@ -20,7 +20,7 @@ from aio_tuned.model.setting import DEFAULT_SETTING, Direction, Grid, Setting
 from aio_tuned.search import choose, estimate, plan, race
 from aio_tuned.search import grid as search_grid
 from aio_tuned.search.taint import taint_reason
-from aio_tuned.sweep.order import Order, Outcome
+from aio_tuned.sweep.order import Order, SweepOutcome
 from aio_tuned.sweep.run import run_sweep
 from unit.support.builders import FAKE_HELPER, GIB, MIB, SMALL_GRID, scratch_target, timeless
 
@@ -36,13 +36,13 @@ def both(grid: Grid) -> dict[Direction, tuple[Setting, ...]]:
 
 FULL = Order(
     settings=both(Config().grid),
-    most_transfer_bytes=256 * MIB,
+    max_transfer_bytes=256 * MIB,
     time_budget_ns=150_000_000_000,
     write_budget_bytes=8 * GIB,
     tolerance=0.01,
     seed=1,
 )
-SMALL = replace(FULL, settings=both(SMALL_GRID), most_transfer_bytes=64 * MIB, time_budget_ns=20_000_000_000)
+SMALL = replace(FULL, settings=both(SMALL_GRID), max_transfer_bytes=64 * MIB, time_budget_ns=20_000_000_000)
 READS: dict[Direction, tuple[Setting, ...]] = {"read": SMALL.settings["read"]}
 ALL_READS: dict[Direction, tuple[Setting, ...]] = {"read": FULL.settings["read"]}
 
@@ -52,18 +52,18 @@ def swept(
     order: Order,
     helper: Path = FAKE_HELPER,
     **model: Any,  # noqa: ANN401
-) -> tuple[Outcome, list[Progress]]:
+) -> tuple[SweepOutcome, list[Progress]]:
     monkeypatch.setenv("FAKE_AIO_SWEEP", json.dumps(model))
     reports: list[Progress] = []
     words = arguments(
         scratch_target(),
         allow_write=True,
-        most_transfer_bytes=order.most_transfer_bytes,
+        max_transfer_bytes=order.max_transfer_bytes,
         drop_caches="auto",
         counters=(),
     )
 
-    async def run() -> Outcome:
+    async def run() -> SweepOutcome:
         async with await Helper.start(helper, words) as started:
             return await run_sweep(started, order, reports.append)
 
@@ -194,7 +194,7 @@ def test_points_that_stay_tainted_are_given_up(monkeypatch: pytest.MonkeyPatch) 
     for sample in read.samples:
         if taint_reason(sample) and sample.request.purpose == "pass":
             tries[sample.request.setting] = tries.get(sample.request.setting, 0) + 1
-    assert max(tries.values()) <= race.MOST_TRIES
+    assert max(tries.values()) <= race.MAX_TRIES
 
 
 # --- budgets ---------------------------------------------------------------------------------------------

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aio_tuned.config.load import Config
-from aio_tuned.devices.probe import survey
+from aio_tuned.devices.probe import probe
 from aio_tuned.errors import BusyError, DeferredError, TargetError, UsageError
 from aio_tuned.model.target import Skip, Target
 from aio_tuned.model.temperature import Heat, Warned
 from aio_tuned.report.terminal.progress import Quiet
-from aio_tuned.sweep.observer import Alone
-from aio_tuned.sweep.tune import Measured, Task, _claimed, run
+from aio_tuned.sweep.observer import NullObserver
+from aio_tuned.sweep.tune import TuneRequest, TuneResult, _locked, run
 from unit.support.builders import (
     FAKE_HELPER,
     GIB,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from aio_tuned.model.device import Device
     from aio_tuned.model.measurement import Request, Sample
     from aio_tuned.model.setting import Direction, Setting
-    from aio_tuned.sweep.observer import Attendant
+    from aio_tuned.sweep.observer import SweepObserver
 
 CONFIG = Config(grid=SMALL_GRID, time_budget=20.0)
 # What the link of any drive can carry: a tune of a real one with more is refused.
@@ -52,24 +52,24 @@ SLOW = json.dumps({"read_bytes_per_s": 0.9e9, "write_bytes_per_s": 0.6e9})
 
 
 @pytest.fixture
-def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Task:
+def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TuneRequest:
     """A tune of a folder; with the stand-in nothing is written there."""
     monkeypatch.setenv("FAKE_AIO_SWEEP", SLOW)
     try:
-        found = survey(tmp_path, CONFIG)
+        found = probe(tmp_path, CONFIG)
     except TargetError as error:
         pytest.skip(f"{tmp_path} cannot be tuned: {error}")
     if isinstance(found.decision, Skip) or not found.device.node.exists():
         pytest.skip(f"{tmp_path} cannot be tuned: {found.decision}")
-    return Task(target=tmp_path, config=CONFIG, seed=7, helper=FAKE_HELPER)
+    return TuneRequest(target=tmp_path, config=CONFIG, seed=7, helper=FAKE_HELPER)
 
 
-def tuned(task: Task, attendant: Attendant = Alone()) -> Measured:  # noqa: B008 - it has no state
+def tuned(task: TuneRequest, observer: SweepObserver = NullObserver()) -> TuneResult:  # noqa: B008 - it has no state
     """The tune; again while another test run holds the lock on the same disk."""
     end = time.monotonic() + 30
     while True:
         try:
-            return asyncio.run(run(task, Quiet(), attendant))
+            return asyncio.run(run(task, Quiet(), observer))
         except BusyError:
             if time.monotonic() > end:
                 raise
@@ -79,7 +79,7 @@ def tuned(task: Task, attendant: Attendant = Alone()) -> Measured:  # noqa: B008
 # --- what is measured ------------------------------------------------------------------------------------
 
 
-def test_a_tune_measures_the_whole_grid_both_ways(task: Task) -> None:
+def test_a_tune_measures_the_whole_grid_both_ways(task: TuneRequest) -> None:
     measured = tuned(task)
     assert [curve.planned for curve in measured.report.curves] == [16, 16]
     assert measured.report.profile.state == "measured"
@@ -89,52 +89,52 @@ def test_a_tune_measures_the_whole_grid_both_ways(task: Task) -> None:
     assert len(lines) == measured.report.profile.evidence.visits
 
 
-def test_a_check_measures_the_settings_that_it_is_given(task: Task) -> None:
+def test_a_check_measures_the_settings_that_it_is_given(task: TuneRequest) -> None:
     few: dict[Direction, tuple[Setting, ...]] = {
         "read": (setting(depth=4), setting(depth=8)),
         "write": (setting(depth=8), setting(depth=2, threads=3)),
     }
-    twin = profile(device=device_info(name="nvme-twin"))
-    measured = tuned(replace(task, settings=few, against=twin))
+    sibling = profile(device=device_info(name="nvme-sibling"))
+    measured = tuned(replace(task, settings=few, against=sibling))
     assert [curve.planned for curve in measured.report.curves] == [2, 2]
     evidence = measured.report.profile.evidence
-    assert (measured.report.profile.state, evidence.checked_against) == ("measured", "nvme-twin")
+    assert (measured.report.profile.state, evidence.checked_against) == ("measured", "nvme-sibling")
     (finding,) = (finding for finding in evidence.findings if finding.startswith("checked against"))
-    assert finding.startswith("checked against nvme-twin: 4 of the grid's ")
+    assert finding.startswith("checked against nvme-sibling: 4 of the grid's ")
     asked = {sample.request.setting for sample in measured.outcome.samples if sample.request.purpose == "pass"}
     assert asked == {*few["read"], *few["write"]}
 
 
-def test_a_check_of_reads_alone_measures_no_writes(task: Task) -> None:
+def test_a_check_of_reads_alone_measures_no_writes(task: TuneRequest) -> None:
     measured = tuned(replace(task, settings={"read": (setting(),)}))
     assert [curve.direction for curve in measured.report.curves] == ["read"]
 
 
-def test_a_check_of_what_must_not_be_measured_is_refused(task: Task) -> None:
+def test_a_check_of_what_must_not_be_measured_is_refused(task: TuneRequest) -> None:
     with pytest.raises(TargetError, match=r"nothing to measure: asked for reads only"):
         tuned(replace(task, read_only=True, settings={"write": (setting(),)}))
 
 
-def test_another_disk_than_the_one_that_was_meant_is_left_alone(task: Task) -> None:
-    disk = survey(task.target, CONFIG).device
+def test_another_disk_than_the_one_that_was_meant_is_left_alone(task: TuneRequest) -> None:
+    disk = probe(task.target, CONFIG).device
     with pytest.raises(TargetError, match="not the disk any more"):
         tuned(replace(task, diskseq=(disk.diskseq or 0) + 1, helper=Path("/no/helper")))
     if disk.diskseq is not None:
         assert tuned(replace(task, diskseq=disk.diskseq)).device == disk
 
 
-def test_a_cap_on_what_may_be_written_is_held_to_before_anything_is_written(task: Task) -> None:
+def test_a_cap_on_what_may_be_written_is_held_to_before_anything_is_written(task: TuneRequest) -> None:
     with pytest.raises(UsageError, match="write budget of 1024 MiB is too small"):
         tuned(replace(task, write_budget_bytes=GIB, helper=Path("/no/helper")))
 
 
-def test_a_resumable_tune_keeps_back_what_a_second_scratch_file_takes(task: Task) -> None:
+def test_a_resumable_tune_keeps_back_what_a_second_scratch_file_takes(task: TuneRequest) -> None:
     needed_mib = []
     for resumable in (False, True):
         with pytest.raises(UsageError) as caught:
             tuned(replace(task, write_budget_bytes=GIB, resumable=resumable, helper=Path("/no/helper")))
         needed_mib.append(int(str(caught.value).partition("--write-budget ")[2].partition("M")[0]))
-    decision = survey(task.target, CONFIG).decision
+    decision = probe(task.target, CONFIG).decision
     assert isinstance(decision, Target)
     assert needed_mib[1] - needed_mib[0] == decision.span_bytes >> 20
 
@@ -142,13 +142,13 @@ def test_a_resumable_tune_keeps_back_what_a_second_scratch_file_takes(task: Task
 # --- who attends -----------------------------------------------------------------------------------------
 
 
-class Nurse(Alone):
+class Nurse(NullObserver):
     peak_celsius = 71.0
     heat = Heat(warned=Warned(celsius=71.0, limit=70.0), pauses=1)
     paused_s = 12.5
 
 
-def test_what_the_attendant_saw_is_evidence(task: Task) -> None:
+def test_what_the_attendant_saw_is_evidence(task: TuneRequest) -> None:
     evidence = tuned(task, Nurse()).report.profile.evidence
     assert (evidence.temperature_peak_c, evidence.paused_seconds, evidence.resumed) == (71.0, 12.5, None)
     (heat,) = (finding for finding in evidence.findings if "°C" in finding)
@@ -157,7 +157,7 @@ def test_what_the_attendant_saw_is_evidence(task: Task) -> None:
     )
 
 
-def test_a_tune_that_gives_way_goes_on_from_its_record(task: Task) -> None:
+def test_a_tune_that_gives_way_goes_on_from_its_record(task: TuneRequest) -> None:
     task = replace(task, resumable=True)
     lines: list[str] = []
     begun = round(time.time(), 3)
@@ -180,20 +180,20 @@ def test_a_tune_that_gives_way_goes_on_from_its_record(task: Task) -> None:
     assert "resumed once after an interruption: measured by 2 processes" in measured.report.profile.evidence.findings
 
 
-class Slow(Alone):
+class Slow(NullObserver):
     def __init__(self) -> None:
         self.waiting = asyncio.Event()
 
-    async def before(self, request: Request, previous: Sample | None) -> None:  # noqa: ARG002 - as Attendant
+    async def before(self, request: Request, previous: Sample | None) -> None:  # noqa: ARG002 - as SweepObserver
         self.waiting.set()
         await asyncio.sleep(60)
 
 
-def test_a_tune_can_be_cancelled_while_it_waits(task: Task) -> None:
+def test_a_tune_can_be_cancelled_while_it_waits(task: TuneRequest) -> None:
     async def work() -> float:
-        attendant = Slow()
-        tuning = asyncio.ensure_future(run(task, Quiet(), attendant))
-        waiting = asyncio.ensure_future(attendant.waiting.wait())
+        observer = Slow()
+        tuning = asyncio.ensure_future(run(task, Quiet(), observer))
+        waiting = asyncio.ensure_future(observer.waiting.wait())
         await asyncio.wait({tuning, waiting}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         if tuning.done():
@@ -230,7 +230,7 @@ except AioTunedError as error:
 """
 
 
-def test_a_helper_that_cannot_be_ended_is_named_so_and_left(task: Task) -> None:
+def test_a_helper_that_cannot_be_ended_is_named_so_and_left(task: TuneRequest) -> None:
     tracer = task.target / "tracer"
 
     def start() -> subprocess.CompletedProcess[str]:
@@ -291,7 +291,7 @@ def test_the_lock_is_held_and_given_back_however_it_ends(
     disk: Device, other: int, ending: BaseException | None
 ) -> None:
     async def work() -> None:
-        async with _claimed(disk):
+        async with _locked(disk):
             assert not is_free(other)
             if ending:
                 raise ending
@@ -303,7 +303,7 @@ def test_the_lock_is_held_and_given_back_however_it_ends(
 
 def test_a_lock_that_somebody_else_holds_is_an_error(disk: Device, other: int) -> None:
     async def work() -> None:
-        async with _claimed(disk):
+        async with _locked(disk):
             pass
 
     fcntl.flock(other, fcntl.LOCK_EX)
@@ -315,7 +315,7 @@ def test_a_lock_that_nobody_waits_for_any_more_is_given_back(disk: Device, other
     """Cancelled while the thread tries to get it; the thread gets it later, and must not keep it."""
 
     async def work() -> None:
-        async with _claimed(disk):
+        async with _locked(disk):
             pass
 
     async def cancelled() -> float:

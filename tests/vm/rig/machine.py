@@ -241,13 +241,13 @@ class VM(Bays):
             time.sleep(0.05)
 
     def _save_state(self, state: Path) -> None:
-        """Boot a twin of this machine once and keep its RAM and disk."""
+        """Boot a sibling of this machine once and keep its RAM and disk."""
         with (cache() / (state.name + ".lock")).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if (state / "ram").exists():
                 return
             kept = Path(tempfile.mkdtemp(prefix=".state-", dir=cache()))
-            twin = VM(
+            sibling = VM(
                 self.image,
                 hotplug=self.hotplug_mode,
                 boot=True,
@@ -257,14 +257,14 @@ class VM(Bays):
                 folder=kept / "work",
             )
             try:
-                twin.start()
-                twin.wait_ready()
-                twin.save(kept)
+                sibling.start()
+                sibling.wait_ready()
+                sibling.save(kept)
             except BaseException:
-                twin.stop()
+                sibling.stop()
                 shutil.rmtree(kept, ignore_errors=True)
                 raise
-            twin.stop()
+            sibling.stop()
             shutil.rmtree(state, ignore_errors=True)
             kept.rename(state)
 

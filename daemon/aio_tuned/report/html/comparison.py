@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from aio_tuned.model.setting import Direction
     from aio_tuned.report.replay import Replay
-    from aio_tuned.storage.sweep_archive import Stored
+    from aio_tuned.storage.sweep_archive import StoredSweep
 
 _DIRECTIONS: tuple[Direction, ...] = ("read", "write")
 _HOW_DIFFERENCES = (
@@ -30,7 +30,7 @@ _HOW_MAPS = (
 _HOW_FACTS = "Only what differs. What is missing here is the same in both."
 
 
-def _name(stored: Stored) -> str:
+def _name(stored: StoredSweep) -> str:
     return f"{stored.profile.device.name} of {stored.profile.evidence.measured_at or 'no measurement'}"
 
 
@@ -61,7 +61,7 @@ def _cells(part: object) -> tuple[str, str, str, str]:
     )
 
 
-def _differences(first: Stored, second: Stored) -> Iterator[str]:
+def _differences(first: StoredSweep, second: StoredSweep) -> Iterator[str]:
     labels = ("Setting", "Throughput", "95 % interval", "Ties")
     for direction in _DIRECTIONS:
         ours, theirs = getattr(first.profile, direction), getattr(second.profile, direction)
@@ -85,7 +85,7 @@ def _latency(part: Result) -> str:
     return f"{part.latency_p99_us / 1000:.2f} ms"
 
 
-def _maps(letter_of: dict[str, tuple[Stored, dict[Direction, Replay]]]) -> Iterator[str]:
+def _maps(letter_of: dict[str, tuple[StoredSweep, dict[Direction, Replay]]]) -> Iterator[str]:
     for direction in _DIRECTIONS:
         there = {
             letter: (stored, found[direction]) for letter, (stored, found) in letter_of.items() if direction in found
@@ -108,7 +108,7 @@ def _maps(letter_of: dict[str, tuple[Stored, dict[Direction, Replay]]]) -> Itera
             yield page.figure(heatmap.draw(drawn, every, swing, f"ratio-{direction}", label), label)
 
 
-def _facts(first: Stored, second: Stored) -> Iterator[str]:
+def _facts(first: StoredSweep, second: StoredSweep) -> Iterator[str]:
     for (heading, ours), (_, theirs) in zip(facts.sections(first.profile), facts.sections(second.profile), strict=True):
         rows = [
             (tag("code", key), value or "none", other or "none")
@@ -119,10 +119,10 @@ def _facts(first: Stored, second: Stored) -> Iterator[str]:
         yield markup.table(("", "A", "B"), rows, "") if rows else tag("p", "The same in both.")
 
 
-def render(first: Stored, second: Stored) -> str:
+def render(first: StoredSweep, second: StoredSweep) -> str:
     """The page. To be called within figure.drawing()."""
     pair = {"A": first, "B": second}
-    replayed: dict[str, tuple[Stored, dict[Direction, Replay]]] = {
+    replayed: dict[str, tuple[StoredSweep, dict[Direction, Replay]]] = {
         letter: (
             stored,
             {each.direction: each for each in replays(stored.samples, stored.profile.evidence) if each.curve.points},

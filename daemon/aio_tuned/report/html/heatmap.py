@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from aio_tuned.report.replay import Replay
 
 _CELL_W, _CELL_H, _GAP, _LEFT, _TOP = 44, 24, 14, 78, 92
-_LEAST_W = 700
+_MIN_W = 700
 # Room for the words at its side.
-_LEAST_PANEL_H = 68
+_MIN_PANEL_H = 68
 _BAR_STEPS = 48
 # Perceptually uniform, and alike to the colour-blind: viridis; for ratios its like with a middle.
 _VIRIDIS, _AROUND_ONE = "viridis", "PuOr"
-_LEAST_SWING = 0.02
+_MIN_SWING = 0.02
 # Of the ratios this part lies within the scale: single points that were hit by something must not take it all.
 _SHOWN = 0.95
 
@@ -143,7 +143,7 @@ def ratio(first: Replay, second: Replay) -> tuple[Map, Scale]:
                     same=setting not in {point.point.setting, other.point.setting},
                 )
     swings = sorted(abs(cell.value - 1) for cell in cells.values())
-    swing = min(max(swings[int((len(swings) - 1) * _SHOWN)] if swings else 0.0, _LEAST_SWING), 1.0)
+    swing = min(max(swings[int((len(swings) - 1) * _SHOWN)] if swings else 0.0, _MIN_SWING), 1.0)
     ends = Scale(
         low=1 - swing,
         high=1 + swing,
@@ -257,8 +257,8 @@ def draw(drawn: Map, every: Sequence[Setting], ends: Scale, name: str, label: st
     threads = sorted({each.io_parallelism for each in every})
     modes = sorted({(each.overlap_events, each.single_submit) for each in every}, key=lambda way: (not way[0], way[1]))
     panel_w, panel_h = len(depths) * _CELL_W, len(blocks) * _CELL_H
-    pitch = max(panel_h, _LEAST_PANEL_H) + _GAP
-    width = max(_LEFT + len(threads) * (panel_w + _GAP) - _GAP + 6, _LEAST_W)
+    pitch = max(panel_h, _MIN_PANEL_H) + _GAP
+    width = max(_LEFT + len(threads) * (panel_w + _GAP) - _GAP + 6, _MIN_W)
     bottom = _TOP + (len(modes) - 1) * pitch + panel_h
     sheet = Sheet(width, max(bottom, _TOP + len(modes) * pitch - _GAP) + 48)
     painter = _Painter(sheet, ends)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aio_tuned.report.html.markup import Markup
     from aio_tuned.report.replay import Replay
 
-_MOST_TIES, _NEXT = 20, 6
+_MAX_TIES, _NEXT = 20, 6
 _WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 1000, 290, 220, 24, 12
 
 
@@ -37,14 +37,14 @@ def field(replay: Replay, result: Result) -> Field:
     ranked = sorted(replay.curve.points, key=choose.surely, reverse=True)
     tied = sorted(ranked[: result.ties], key=lambda point: choose.cost(point.point.setting))
     chosen = next((point for point in tied if result.setting in point.point.aliases), None)
-    if chosen is not None:  # first even where a twin's setting was preferred to a cheaper one
+    if chosen is not None:  # first even where a sibling's setting was preferred to a cheaper one
         tied = [chosen, *(point for point in tied if point is not chosen)]
     shown = {setting for point in (*tied, *ranked[result.ties :][:_NEXT]) for setting in point.point.aliases}
     reference = replay.curve.reference
     return Field(
         chosen=chosen,
-        ties=tuple(tied[:_MOST_TIES]),
-        hidden=max(0, len(tied) - _MOST_TIES),
+        ties=tuple(tied[:_MAX_TIES]),
+        hidden=max(0, len(tied) - _MAX_TIES),
         behind=tuple(ranked[result.ties :][:_NEXT]),
         reference=None if reference is None or reference.point.setting in shown else reference,
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from aio_tuned.model.profile import Profile
     from aio_tuned.report.replay import Replay
-    from aio_tuned.storage.sweep_archive import Stored
+    from aio_tuned.storage.sweep_archive import StoredSweep
 
 NO_SAMPLES = (
     "The samples of this sweep are not there any more (or are another sweep's), so there are no charts: the figures"
@@ -150,7 +150,7 @@ def _courses(every: tuple[Replay, ...], profile: Profile) -> Iterator[tuple[str,
     """For each direction: the path of the race, and throughput over time."""
     for replay in every:
         name = replay.direction
-        course = report_measurement_timeline.of(replay, profile.evidence)
+        course = report_measurement_timeline.build_timeline(replay, profile.evidence)
         steps = search_plot.steps(replay, course, heatmap.chosen(profile, name))
         left = f", {steps[-1].candidates} in the end" if steps else ""
         raced = f"{name.capitalize()}s: which settings were visited when; how many could still be the best{left}"
@@ -162,7 +162,7 @@ def _courses(every: tuple[Replay, ...], profile: Profile) -> Iterator[tuple[str,
         )
 
 
-def _charts(stored: Stored) -> Iterator[str]:
+def _charts(stored: StoredSweep) -> Iterator[str]:
     every = tuple(each for each in replays(stored.samples, stored.profile.evidence) if each.curve.points)
     if not every:
         measured = stored.profile.evidence.measured_at is not None
@@ -188,7 +188,7 @@ def _section(name: str, *inside: str) -> Markup:
     return markup.section(name, heading, _HOW.get(name, "").strip(), *inside)
 
 
-def render(stored: Stored) -> str:
+def render(stored: StoredSweep) -> str:
     """The page. To be called within figure.drawing()."""
     profile = stored.profile
     parts = [

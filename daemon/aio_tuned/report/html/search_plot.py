@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aio_tuned.model.measurement import Purpose
     from aio_tuned.model.setting import Setting
     from aio_tuned.report.html.markup import Markup
-    from aio_tuned.report.measurement_timeline import Course
+    from aio_tuned.report.measurement_timeline import MeasurementTimeline
     from aio_tuned.report.replay import Replay
 
 # A curve of 300 points takes some 30 ms.
@@ -40,7 +40,7 @@ class Step:
     chosen: PointStats | None
 
 
-def steps(replay: Replay, course: Course, chosen: Setting | None) -> list[Step]:
+def steps(replay: Replay, course: MeasurementTimeline, chosen: Setting | None) -> list[Step]:
     """The curve again and again, from ever more of the samples.
 
     A point could still be the best if it has not been measured, or if its interval reaches into that of the leader.
@@ -75,7 +75,7 @@ def _log_ticks(most: int) -> list[int]:
     return [tick for tick in (1, 3, 10, 30, 100, 300, 1000, 3000) if tick <= max(most, 1)]
 
 
-def draw(replay: Replay, course: Course, known: Sequence[Step], name: str, label: str) -> Markup:
+def draw(replay: Replay, course: MeasurementTimeline, known: Sequence[Step], name: str, label: str) -> Markup:
     """Three panels over one time: the points visited, the candidates left, the chosen point's estimate."""
     sheet = Sheet(_WIDTH, 520)
     wide = _WIDTH - _LEFT - _RIGHT

@@ -12,26 +12,26 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from aio_tuned.report.html.markup import Markup
-    from aio_tuned.report.measurement_timeline import Course
+    from aio_tuned.report.measurement_timeline import MeasurementTimeline
 
 _WIDTH, _LEFT, _RIGHT = 1000, 78, 16
 # Of the visits this part lies within the panel; what stalls take lies at its edge.
 _SHOWN = 0.985
-_LEAST_PERCENT = 3.0
-_MOST_PERCENT = 100.0
+_MIN_PERCENT = 3.0
+_MAX_PERCENT = 100.0
 
 
-def _reach(course: Course) -> float:
+def _reach(course: MeasurementTimeline) -> float:
     """How many percent the panel goes up and down."""
     away = sorted(abs(visit.relative - 1) * 100 for visit in course.visits if visit.relative is not None)
     swing = [abs(part - 1) * 100 for _, part in course.drift]
     if not away:
-        return _LEAST_PERCENT
-    most = max(away[int((len(away) - 1) * _SHOWN)], *swing, _LEAST_PERCENT)
-    return min(most * 1.15, _MOST_PERCENT)
+        return _MIN_PERCENT
+    most = max(away[int((len(away) - 1) * _SHOWN)], *swing, _MIN_PERCENT)
+    return min(most * 1.15, _MAX_PERCENT)
 
 
-def _bytes_above(axes: Axes, course: Course, end_s: float) -> None:
+def _bytes_above(axes: Axes, course: MeasurementTimeline, end_s: float) -> None:
     """How much had been written by then, at the upper edge."""
     written = [(visit.end_s, visit.written_bytes) for visit in course.visits]
     total = written[-1][1]
@@ -50,7 +50,7 @@ def _bytes_above(axes: Axes, course: Course, end_s: float) -> None:
         upper.spines[side].set_visible(False)
 
 
-def draw(course: Course, name: str, label: str, *, written: bool) -> Markup:
+def draw(course: MeasurementTimeline, name: str, label: str, *, written: bool) -> Markup:
     """The panels; bytes written stand at the upper edge of a write phase."""
     warm = [(visit.end_s, visit.sample.celsius) for visit in course.visits if visit.sample.celsius is not None]
     head = 60 if written else 40
@@ -126,7 +126,7 @@ def _label(axes: Axes, time_s: float, reach: float, words: str) -> None:
     )
 
 
-def _events(axes: Axes, course: Course, reach: float) -> None:
+def _events(axes: Axes, course: MeasurementTimeline, reach: float) -> None:
     """Lines where the sweep paused and where the drive fell."""
     for pause in course.pauses:
         axes.axvline(pause.time_s, color=SOFT, linewidth=1, linestyle=(0, (4, 3)))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from aio_tuned.model.profile import Profile
     from aio_tuned.model.setting import Setting
-    from aio_tuned.service.monitoring.snapshot import Seen, Snapshot
+    from aio_tuned.service.monitoring.snapshot import DriveSnapshot, Snapshot
 
 # The values of the labels that its name has no room for, and the metric's own.
 Value = tuple[tuple[str, ...], float]
@@ -69,10 +69,10 @@ def _timestamp(text: str) -> float | None:
 # --- of a drive's profile --------------------------------------------------------------------------------
 
 
-def _of_results(read: Callable[[Result], float | None]) -> Callable[[Seen], Iterable[Value]]:
+def _of_results(read: Callable[[Result], float | None]) -> Callable[[DriveSnapshot], Iterable[Value]]:
     """A value for each direction that was measured and is as it was measured."""
 
-    def values(seen: Seen) -> Iterator[Value]:
+    def values(seen: DriveSnapshot) -> Iterator[Value]:
         for direction in _DIRECTIONS:
             if (result := _result(seen.published, direction)) and (found := read(result)) is not None:
                 yield (direction,), float(found)
@@ -85,10 +85,10 @@ def _result(profile: Profile | None, direction: Direction) -> Result | None:
     return part if isinstance(part, Result) else None
 
 
-def _of_settings(read: Callable[[Setting], float]) -> Callable[[Seen], Iterable[Value]]:
+def _of_settings(read: Callable[[Setting], float]) -> Callable[[DriveSnapshot], Iterable[Value]]:
     """A value for each section that has a setting."""
 
-    def values(seen: Seen) -> Iterator[Value]:
+    def values(seen: DriveSnapshot) -> Iterator[Value]:
         for section in _SECTIONS:
             part = getattr(seen.published, section, None)
             if part is not None and not isinstance(part, Skipped):
@@ -97,16 +97,16 @@ def _of_settings(read: Callable[[Setting], float]) -> Callable[[Seen], Iterable[
     return values
 
 
-def _measured_at(seen: Seen) -> float | None:
+def _measured_at(seen: DriveSnapshot) -> float | None:
     return _timestamp(seen.published.evidence.measured_at or "") if seen.published else None
 
 
-def _of_sweep(read: Callable[[Profile], float | None]) -> Callable[[Seen], Iterable[Value]]:
+def _of_sweep(read: Callable[[Profile], float | None]) -> Callable[[DriveSnapshot], Iterable[Value]]:
     """The only value, if the profile comes from a sweep."""
     return _bare(lambda seen: read(seen.published) if seen.published and _measured_at(seen) is not None else None)
 
 
-def _findings(seen: Seen) -> Iterator[Value]:
+def _findings(seen: DriveSnapshot) -> Iterator[Value]:
     """How many sentences begin with the direction that they are about, and how many are about the whole."""
     if seen.published:
         said = [finding.partition(": ")[0] for finding in seen.published.evidence.findings]
@@ -115,20 +115,20 @@ def _findings(seen: Seen) -> Iterator[Value]:
         yield ("drive",), float(len(said) - sum(counts.values()))
 
 
-def _twin_rates(seen: Seen) -> Iterator[tuple[Direction, float, list[float]]]:
-    """Each direction with the drive's throughput and its twins'; a stale one is of a drive that was another then."""
+def _sibling_rates(seen: DriveSnapshot) -> Iterator[tuple[Direction, float, list[float]]]:
+    """Each direction with the drive's throughput and its siblings'; a stale one is of a drive that was another then."""
     own = seen.published
     if own is None or own.state == "stale":
         return
-    alike = [twin for twin in seen.twins if twin.fingerprint.filesystem == own.fingerprint.filesystem]
+    alike = [sibling for sibling in seen.siblings if sibling.fingerprint.filesystem == own.fingerprint.filesystem]
     for direction in _DIRECTIONS:
-        theirs = [float(found.throughput_bytes_per_s) for twin in alike if (found := _result(twin, direction))]
+        theirs = [float(found.throughput_bytes_per_s) for sibling in alike if (found := _result(sibling, direction))]
         if (result := _result(own, direction)) and theirs:
             yield direction, float(result.throughput_bytes_per_s), theirs
 
 
-def _twin_ratio(seen: Seen) -> Iterator[Value]:
-    for direction, own, theirs in _twin_rates(seen):
+def _sibling_ratio(seen: DriveSnapshot) -> Iterator[Value]:
+    for direction, own, theirs in _sibling_rates(seen):
         if middle := _median(theirs):
             yield (direction,), own / middle
 
@@ -139,12 +139,12 @@ def _median(numbers: list[float]) -> float:
     return (ordered[half] + ordered[-1 - half]) / 2
 
 
-def _twins(seen: Seen) -> Iterator[Value]:
-    for direction, _, theirs in _twin_rates(seen):
+def _siblings(seen: DriveSnapshot) -> Iterator[Value]:
+    for direction, _, theirs in _sibling_rates(seen):
         yield (direction,), float(len(theirs))
 
 
-def _info(seen: Seen) -> Iterator[Value]:
+def _info(seen: DriveSnapshot) -> Iterator[Value]:
     device = seen.device
     words = (str(device.node), device.model, device.serial, device.firmware, device.transport, device.pcie_link)
     yield words, 1.0
@@ -186,7 +186,7 @@ OF_DAEMON: tuple[Metric[Snapshot], ...] = (
     ),
 )
 DEVICE = ("device",)
-OF_DRIVE: tuple[Metric[Seen], ...] = (
+OF_DRIVE: tuple[Metric[DriveSnapshot], ...] = (
     Metric(
         name="aio_tuned_drive_info",
         kind="gauge",
@@ -333,18 +333,18 @@ OF_DRIVE: tuple[Metric[Seen], ...] = (
         ),
     ),
     Metric(
-        name="aio_tuned_profile_twin_ratio",
+        name="aio_tuned_profile_sibling_ratio",
         kind="gauge",
-        text="Throughput of the drive as a share of the median of its twins: the same model, firmware and filesystem.",
+        text="Throughput as a share of the median of the drive's siblings: the same model, firmware and filesystem.",
         labels=("direction",),
-        values=_twin_ratio,
+        values=_sibling_ratio,
     ),
     Metric(
-        name="aio_tuned_profile_twins",
+        name="aio_tuned_profile_siblings",
         kind="gauge",
-        text="How many twins that median is of.",
+        text="How many siblings that median is of.",
         labels=("direction",),
-        values=_twins,
+        values=_siblings,
     ),
     Metric(
         name="aio_tuned_setting_block_size_bytes",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric as Family
 
     from aio_tuned.service.monitoring.metrics import Metric
-    from aio_tuned.service.monitoring.snapshot import Seen, Snapshot
+    from aio_tuned.service.monitoring.snapshot import DriveSnapshot, Snapshot
 
 _Of = TypeVar("_Of")
 # What a file of ours is known by.
@@ -24,7 +24,7 @@ def render(snapshot: Snapshot, now_s: float) -> str:
 
     Of drives that say they are the same one the first counts: no series may be there twice.
     """
-    drives: dict[str, Seen] = {}
+    drives: dict[str, DriveSnapshot] = {}
     for seen in snapshot.drives:
         drives.setdefault(_clean(seen.device.name), seen)
     return _text(

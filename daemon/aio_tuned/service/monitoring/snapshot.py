@@ -16,31 +16,31 @@ if TYPE_CHECKING:
     from aio_tuned.config.load import Config
     from aio_tuned.model.device import Device
     from aio_tuned.model.profile import Profile
-    from aio_tuned.service.state_machine import Life, Outcome
+    from aio_tuned.service.state_machine import DriveState, SweepEnd
     from aio_tuned.service.status import Sweeping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class DriveSnapshot:
     """One drive that is there.
 
     `shown` is the profile that readers are to find, `published` the one that they do find, with the administrator's
-    overrides in it; None for none. `twins` are prior.twins() of the drive. `written_bytes` is what sweeps have written
-    to it, and `sweeps` how they have ended, over restarts.
+    overrides in it; None for none. `siblings` are profiles of the same model and firmware. `written_bytes` is what
+    sweeps have written to it, and `sweeps` how they have ended, over restarts.
     """
 
     device: Device
-    life: Life
+    life: DriveState
     since: str
     next_try: str = ""
     shown: Profile | None = None
     published: Profile | None = None
     overridden: bool = False
     sweeping: Sweeping | None = None
-    twins: tuple[Profile, ...] = ()
+    siblings: tuple[Profile, ...] = ()
     written_today_bytes: int = 0
     written_bytes: int = 0
-    sweeps: Mapping[Outcome, int] = field(default_factory=dict)
+    sweeps: Mapping[SweepEnd, int] = field(default_factory=dict)
 
     @property
     def progress(self) -> Sweeping | None:
@@ -57,7 +57,7 @@ class Snapshot:
     since: str
     config: Config
     swept: str = ""
-    drives: tuple[Seen, ...] = ()
+    drives: tuple[DriveSnapshot, ...] = ()
     troubles: tuple[str, ...] = ()
 
 
@@ -72,7 +72,7 @@ def status(snapshot: Snapshot) -> Status:
     )
 
 
-def _drive(seen: Seen, config: Config) -> DriveStatus:
+def _drive(seen: DriveSnapshot, config: Config) -> DriveStatus:
     device, shown, published = seen.device, seen.shown, seen.published
     figures = shown if not seen.overridden else None
     return DriveStatus(

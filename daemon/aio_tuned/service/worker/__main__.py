@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING, Any
 from aio_tuned import formatting
 from aio_tuned.devices.sensors import Sensors
 from aio_tuned.errors import AioTunedError, DeferredError, MeasurementError, PublishError, UsageError
-from aio_tuned.helper import samples
 from aio_tuned.helper.process import find
 from aio_tuned.profiles import codec
 from aio_tuned.profiles.siblings import check_agrees
 from aio_tuned.service.worker import messages as wire
-from aio_tuned.service.worker.throttle import Gate
-from aio_tuned.service.worker.throttle_rules import Manners
+from aio_tuned.service.worker.throttle import Throttle
+from aio_tuned.service.worker.throttle_rules import ThrottleRules
 from aio_tuned.service.write_ledger import Ledger
 from aio_tuned.storage import append_log, atomic_file, sweep_archive
-from aio_tuned.storage.append_log import Journal
+from aio_tuned.storage.append_log import AppendLog
 from aio_tuned.sweep import checkpoint, tune
-from aio_tuned.sweep.order import Past
+from aio_tuned.sweep.order import Checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +50,7 @@ def _say(message: Message) -> None:
         sys.stdout.buffer.flush()
 
 
-class _Watcher:
+class _ProgressReporter:
     """Tells the daemon how the sweep goes on. `writes` counts the scratch file before it is there."""
 
     def __init__(self, ledger: Ledger) -> None:
@@ -60,7 +59,7 @@ class _Watcher:
 
     def begin(self, device: Device, target: Target) -> None:
         where = f"scratch file in {target.path} ({target.filesystem})" if target.kind == "scratch" else "raw device"
-        _say(wire.Began(where=where if not target.no_write else f"{where}, reads only: {target.no_write}"))
+        _say(wire.Started(where=where if not target.no_write else f"{where}, reads only: {target.no_write}"))
         if target.kind == "scratch" or not target.no_write:
             self.reserved_bytes = target.span_bytes
             self._ledger.reserve(device.id, self.reserved_bytes)
@@ -70,12 +69,12 @@ class _Watcher:
             _say(wire.Zeroing())
         elif tick.phase != "point":
             share = tick.bytes / tick.total_bytes if tick.total_bytes else 0.0
-            _say(wire.Working(doing=tick.phase, share=share, left_s=0, best_bytes_per_s=0, written_bytes=tick.bytes))
+            _say(wire.Progress(doing=tick.phase, share=share, left_s=0, best_bytes_per_s=0, written_bytes=tick.bytes))
 
     def update(self, progress: Progress) -> None:
         rest = "the best once more" if progress.repeating else "points"
         _say(
-            wire.Working(
+            wire.Progress(
                 doing=f"{progress.direction}: {progress.points_done}/{progress.points_planned} {rest}",
                 share=progress.points_done / progress.points_planned,
                 left_s=progress.left_ns / 1e9,
@@ -85,58 +84,58 @@ class _Watcher:
         )
 
 
-class _Attendant:
-    """Keeps the sweep's record, its manners, and count of what it writes."""
+class _CheckpointKeeper:
+    """Keeps the sweep's record, its throttle, and count of what it writes."""
 
-    def __init__(self, job: Job, gate: Gate, ledger: Ledger, watcher: _Watcher) -> None:
+    def __init__(self, job: Job, throttle: Throttle, ledger: Ledger, watcher: _ProgressReporter) -> None:
         self._job = job
-        self._gate = gate
+        self._throttle = throttle
         self._ledger = ledger
         self._watcher = watcher
-        self._journal: Journal | None = None
+        self._log: AppendLog | None = None
         self._reserved_bytes = 0
 
     @property
     def celsius(self) -> float | None:
-        return self._gate.thermometer.celsius
+        return self._throttle.thermometer.celsius
 
     @property
     def peak_celsius(self) -> float | None:
-        return self._gate.thermometer.peak_celsius
+        return self._throttle.thermometer.peak_celsius
 
     @property
     def heat(self) -> Heat:
-        return self._gate.heat
+        return self._throttle.heat
 
     @property
     def paused_s(self) -> float | None:
-        return self._gate.paused_s
+        return self._throttle.paused_s
 
-    def past(self, hello: Hello, header: Mapping[str, Any]) -> Past:
+    def load_checkpoint(self, hello: Hello, header: Mapping[str, Any]) -> Checkpoint:
         self._ledger.settle(self._job.device.id, self._watcher.reserved_bytes, hello.fill_bytes)
         self._watcher.reserved_bytes = 0
-        path = self._job.journal
+        path = self._job.checkpoint
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            entries, opened = Journal.open(path)
-            past = checkpoint.read(entries, header, time.time())
-            if not past.resumed:
+            entries, opened = AppendLog.open(path)
+            earlier = checkpoint.read(entries, header, time.time())
+            if not earlier.resumed:
                 opened.close()
-                append_log.rewrite(path, [checkpoint.begun(header, time.time())])
-                _, opened = Journal.open(path)
-            self._journal = opened
+                append_log.rewrite(path, [checkpoint.first_entry(header, time.time())])
+                _, opened = AppendLog.open(path)
+            self._log = opened
         except OSError as error:
-            self._give_up_record(error)
-            return Past()
-        if past.resumed:
-            self._note(checkpoint.resumed())
-        return past
+            self._give_up_checkpoint(error)
+            return Checkpoint()
+        if earlier.resumed:
+            self._note(checkpoint.resumed_entry())
+        return earlier
 
     def planned(self, direction: Direction, budgets: Budgets) -> None:
-        self._note(checkpoint.phase(direction, budgets))
+        self._note(checkpoint.phase_entry(direction, budgets))
 
     async def before(self, request: Request, previous: Sample | None) -> None:
-        await self._gate.before(previous)
+        await self._throttle.before(previous)
         if request.direction == "write":
             self._reserved_bytes = request.max_bytes or request.transfer_bytes
             self._ledger.reserve(self._job.device.id, self._reserved_bytes)
@@ -144,34 +143,36 @@ class _Attendant:
     def after(self, sample: Sample) -> None:
         if sample.request.direction == "write":
             self._ledger.settle(self._job.device.id, self._reserved_bytes, sample.bytes)
-        self._note(samples.to_table(sample))
+        self._note(checkpoint.sample_entry(sample))
 
     def _note(self, entry: Mapping[str, object]) -> None:
-        if self._journal is None:
+        if self._log is None:
             return
         try:
-            self._journal.append(entry)
+            self._log.append(entry)
         except OSError as error:
-            self._give_up_record(error)
+            self._give_up_checkpoint(error)
 
-    def _give_up_record(self, error: OSError) -> None:
+    def _give_up_checkpoint(self, error: OSError) -> None:
         """Without a record the sweep goes on all the same: it only could not be resumed."""
-        where = self._job.journal
+        where = self._job.checkpoint
         print(f"<4>{where}: cannot be written: {error.strerror}: the sweep cannot be resumed", file=sys.stderr)
-        if self._journal:
-            self._journal.close()
-            self._journal = None
+        if self._log:
+            self._log.close()
+            self._log = None
 
 
 async def _sweep(job: Job) -> Final:
     ledger = Ledger.open(job.ledger)
     sensors = Sensors(job.device.device_number)
-    gate = Gate(Manners.from_config(job.config), sensors, notice=lambda reason: _say(wire.Paused(reason=reason)))
+    throttle = Throttle(
+        ThrottleRules.from_config(job.config), sensors, notice=lambda reason: _say(wire.Paused(reason=reason))
+    )
     # Not after the scratch file has been written.
-    await gate.before(None)
+    await throttle.before(None)
     left_today = ledger.left_today(job.device.id, job.config.write_budget_per_day)
-    watcher = _Watcher(ledger)
-    task = tune.Task(
+    watcher = _ProgressReporter(ledger)
+    task = tune.TuneRequest(
         target=job.device.node,
         config=job.config,
         seed=job.seed,
@@ -185,7 +186,7 @@ async def _sweep(job: Job) -> Final:
         grace_s=_GRACE_S,
     )
     try:
-        measured = await tune.run(task, watcher, _Attendant(job, gate, ledger, watcher))
+        measured = await tune.run(task, watcher, _CheckpointKeeper(job, throttle, ledger, watcher))
     except MeasurementError as error:
         if job.against:  # a check has a fifth of the time: that may be too little where a sweep's is enough
             return wire.Disagreed(reason=f"the check against {job.against.device.name}: {error}")
@@ -237,11 +238,11 @@ async def _work(job: Job) -> Final:
     try:
         return await sweeping
     except DeferredError as error:
-        return wire.GaveWay(reason=str(error), seconds=error.seconds)
+        return wire.Deferred(reason=str(error), seconds=error.seconds)
     except AioTunedError as error:
-        return wire.WentWrong(reason=str(error), exit_code=error.exit_code)
+        return wire.Failed(reason=str(error), exit_code=error.exit_code)
     except asyncio.CancelledError:
-        return wire.WentWrong(reason="the sweep was ended", exit_code=128 + signal.SIGTERM)
+        return wire.Failed(reason="the sweep was ended", exit_code=128 + signal.SIGTERM)
 
 
 def main() -> int:

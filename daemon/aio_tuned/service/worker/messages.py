@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Job:
     """One sweep. `settings` and `against` make it a check of a sibling's profile instead of a full one.
 
-    `others` are profiles of drives of the same kind. `journal` is where it leaves what a later worker needs to go on;
+    `others` are profiles of drives of the same kind. `checkpoint` is where it leaves what a later worker needs to go on;
     `ledger` counts the bytes written.
     """
 
@@ -29,7 +29,7 @@ class Job:
     config: Config
     seed: int
     helper: Path | None
-    journal: Path
+    checkpoint: Path
     ledger: Path
     settings: Mapping[Direction, tuple[Setting, ...]] | None = None
     against: Profile | None = None
@@ -53,14 +53,14 @@ def receive(pipe: IO[bytes]) -> Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Began:
+class Started:
     """It is decided where the sweep goes."""
 
     where: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Working:
+class Progress:
     """How far it is: what goes on, the share done (of measuring every point once), and the most time it may take."""
 
     doing: str
@@ -98,7 +98,7 @@ class Disagreed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GaveWay:
+class Deferred:
     """The sweep goes on in `seconds`."""
 
     reason: str
@@ -106,17 +106,17 @@ class GaveWay:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WentWrong:
+class Failed:
     """An error of ours, with its exit code."""
 
     reason: str
     exit_code: int
 
 
-Final = Done | Disagreed | GaveWay | WentWrong
-Message = Began | Working | Paused | Zeroing | Final
+Final = Done | Disagreed | Deferred | Failed
+Message = Started | Progress | Paused | Zeroing | Final
 
-_TYPES = {kind.__name__: kind for kind in (Began, Working, Paused, Zeroing, Done, Disagreed, GaveWay, WentWrong)}
+_TYPES = {kind.__name__: kind for kind in (Started, Progress, Paused, Zeroing, Done, Disagreed, Deferred, Failed)}
 
 
 def to_line(message: Message) -> bytes:

@@ -96,7 +96,7 @@ class Runner:
             ending.cancel()
             left.cancel()
         reason = "its worker is stuck in the kernel (D state) and cannot be ended: the drive does not answer"
-        return wire.WentWrong(reason=reason, exit_code=Exit.IO)
+        return wire.Failed(reason=reason, exit_code=Exit.IO)
 
     async def _ending(self) -> Final:
         broken = ""
@@ -112,7 +112,7 @@ class Runner:
         code = await self._process.wait()
         ended = f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         reason = broken or f"the worker was {ended} without a result; see the journal"
-        return wire.WentWrong(reason=reason, exit_code=Exit.HELPER)
+        return wire.Failed(reason=reason, exit_code=Exit.HELPER)
 
     def end(self) -> None:
         """Ask it to end its helper and itself."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from aio_tuned.devices.sensors import Sensors
     from aio_tuned.model.measurement import Sample
-    from aio_tuned.service.worker.throttle_rules import Manners
+    from aio_tuned.service.worker.throttle_rules import ThrottleRules
 
 # How long the drive is left alone to see what others do on it, and how often: 2.5 % of a sweep's time.
 _LOOK_S = 0.25
@@ -32,7 +32,7 @@ def _local_now() -> datetime:
     return datetime.now().astimezone().replace(tzinfo=None)
 
 
-class Gate:
+class Throttle:
     """Before each visit it lets the sweep go on, or makes it wait, or raises DeferredError.
 
     It measures while our helper is idle: what the drive moves then is others'. `notice` gets the reason of a pause
@@ -42,7 +42,7 @@ class Gate:
 
     def __init__(
         self,
-        rules: Manners,
+        rules: ThrottleRules,
         sensors: Sensors,
         *,
         notice: Callable[[str], None],
@@ -71,7 +71,7 @@ class Gate:
         """Come back when the next visit may begin; `previous` is the visit just made.
 
         DeferredError in quiet hours, and when a pause would hold the sweep, and with it the scratch file, for longer
-        than `most_hold_s`.
+        than `max_hold_s`.
         """
         self._keep_quiet_hours()
         reason = await self._heat()
@@ -115,9 +115,9 @@ class Gate:
         try:
             while reason:
                 self._notice(reason)
-                if self._monotonic() - begun + self._rules.least_pause_s > self._rules.most_hold_s:
-                    raise DeferredError(reason, self._rules.least_pause_s * _PAUSES_AWAY)
-                reason = await self._look(self._rules.least_pause_s)
+                if self._monotonic() - begun + self._rules.min_pause_s > self._rules.max_hold_s:
+                    raise DeferredError(reason, self._rules.min_pause_s * _PAUSES_AWAY)
+                reason = await self._look(self._rules.min_pause_s)
                 self._keep_quiet_hours()
                 # A load that comes and goes may have begun again at the very end of the wait.
                 reason = await self._heat() or reason or await self._look(_LOOK_S)

@@ -24,30 +24,30 @@ _PRESSED_SHARE = 1 / 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Manners:
-    """What of the configuration's [manners] bears on when a sweep pauses; `most_celsius` None is the drive's own."""
+class ThrottleRules:
+    """What of the configuration's [throttle] bears on when a sweep pauses; `max_celsius` None is the drive's own."""
 
     busy_bytes_per_s: int
     busy_pressure_percent: float
-    least_pause_s: float
-    most_hold_s: float
+    min_pause_s: float
+    max_hold_s: float
     quiet_hours: QuietHours
-    most_celsius: float | None
+    max_celsius: float | None
 
     @classmethod
-    def from_config(cls, config: Config) -> Manners:
-        """The manners that are configured."""
+    def from_config(cls, config: Config) -> ThrottleRules:
+        """Take the rules from the configuration."""
         return cls(
             busy_bytes_per_s=config.busy_bytes_per_s,
             busy_pressure_percent=config.busy_pressure_percent,
-            least_pause_s=config.least_pause,
-            most_hold_s=config.most_hold,
+            min_pause_s=config.min_pause,
+            max_hold_s=config.max_hold,
             quiet_hours=config.quiet_hours,
-            most_celsius=config.most_celsius,
+            max_celsius=config.max_celsius,
         )
 
 
-def busy(foreign_bytes: int | None, pressure_us: int | None, seconds: float, manners: Manners) -> str:
+def busy(foreign_bytes: int | None, pressure_us: int | None, seconds: float, rules: ThrottleRules) -> str:
     """Why others need the drive, if over `seconds` they moved so much on it and waited so long for I/O.
 
     `pressure_us` is the whole host's: it cannot tell which drive was waited for. A disk elsewhere that is busy for days
@@ -58,10 +58,10 @@ def busy(foreign_bytes: int | None, pressure_us: int | None, seconds: float, man
         return ""
     bytes_per_s = foreign_bytes / seconds
     moving = f"others move {formatting.throughput(bytes_per_s)} on the drive"
-    if bytes_per_s > manners.busy_bytes_per_s:
+    if bytes_per_s > rules.busy_bytes_per_s:
         return moving
     percent = (pressure_us or 0) / (seconds * 1e4)
-    if percent > manners.busy_pressure_percent and bytes_per_s > manners.busy_bytes_per_s * _PRESSED_SHARE:
+    if percent > rules.busy_pressure_percent and bytes_per_s > rules.busy_bytes_per_s * _PRESSED_SHARE:
         return f"{moving} and wait for I/O {min(percent, 100):.0f} % of the time"
     return ""
 
@@ -97,11 +97,11 @@ def quiet(now: datetime, until: datetime) -> str:
     return f"quiet hours until {until:%H:%M}"
 
 
-def heat(temperatures: Sequence[Temperature], manners: Manners, *, was_hot: bool) -> str:
+def heat(temperatures: Sequence[Temperature], rules: ThrottleRules, *, was_hot: bool) -> str:
     """Why the drives must cool down first: the limit is reached, or was and is not yet well behind."""
     over = [
         (temperature.celsius - limit, temperature.celsius, limit)
-        for temperature, limit in _limits(temperatures, manners)
+        for temperature, limit in _limits(temperatures, rules)
         if temperature.celsius >= limit or (was_hot and temperature.celsius > limit - _COOLER_CELSIUS)
     ]
     if not over:
@@ -110,8 +110,8 @@ def heat(temperatures: Sequence[Temperature], manners: Manners, *, was_hot: bool
     return f"it is {celsius:.0f} °C, its limit {limit:.0f} °C"
 
 
-def _limits(temperatures: Sequence[Temperature], manners: Manners) -> Iterable[tuple[Temperature, float]]:
+def _limits(temperatures: Sequence[Temperature], rules: ThrottleRules) -> Iterable[tuple[Temperature, float]]:
     for temperature in temperatures:
-        limit = temperature.warning_celsius if manners.most_celsius is None else manners.most_celsius
+        limit = temperature.warning_celsius if rules.max_celsius is None else rules.max_celsius
         if limit is not None:
             yield temperature, limit

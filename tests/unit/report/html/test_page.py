@@ -15,7 +15,7 @@ from aio_tuned.report.html import comparison, facts, figure, heatmap, markup, pr
 from aio_tuned.report.html import page as html_page
 from aio_tuned.report.html.style import COLOURS
 from aio_tuned.report.replay import replays
-from aio_tuned.storage.sweep_archive import Stored
+from aio_tuned.storage.sweep_archive import StoredSweep
 from unit.support.builders import (
     device_info,
     evidence,
@@ -103,11 +103,11 @@ def draw(render: Callable[[], str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def kept() -> Stored:
+def kept() -> StoredSweep:
     return stored(pause_s=75.0)
 
 
-def test_a_sweeps_page_is_whole_and_has_every_section(kept: Stored) -> None:
+def test_a_sweeps_page_is_whole_and_has_every_section(kept: StoredSweep) -> None:
     page = draw(lambda: html_page.render(kept))
     found = check(page)
     assert found.tags["svg"] == 8
@@ -123,7 +123,7 @@ def test_a_sweeps_page_is_whole_and_has_every_section(kept: Stored) -> None:
     assert len(page) < 3_000_000
 
 
-def test_equal_sweeps_make_equal_pages(kept: Stored) -> None:
+def test_equal_sweeps_make_equal_pages(kept: StoredSweep) -> None:
     assert draw(lambda: html_page.render(kept)) == draw(lambda: html_page.render(kept))
 
 
@@ -134,7 +134,7 @@ def test_samples_of_older_versions_have_neither_pauses_nor_warmth() -> None:
     assert ">°C<" not in page
 
 
-def test_without_a_setting_in_common_there_is_no_map_of_ratios(kept: Stored) -> None:
+def test_without_a_setting_in_common_there_is_no_map_of_ratios(kept: StoredSweep) -> None:
     one = setting(block=1 << 20, depth=2, threads=16)
     other = stored(grid=Grid(**{item.name: (getattr(one, item.name),) for item in fields(Grid)}))
     page = draw(lambda: comparison.render(kept, other))
@@ -142,7 +142,7 @@ def test_without_a_setting_in_common_there_is_no_map_of_ratios(kept: Stored) -> 
     assert page.count("no setting was measured in both") == 2
 
 
-def test_foreign_words_are_text(kept: Stored) -> None:
+def test_foreign_words_are_text(kept: StoredSweep) -> None:
     device = replace(kept.profile.device, model=HOSTILE, serial=HOSTILE, firmware=HOSTILE, name=HOSTILE)
     found = replace(kept.profile.evidence, findings=(HOSTILE,), kernel=HOSTILE, target=HOSTILE)
     hostile = replace(kept, profile=replace(kept.profile, device=device, evidence=found))
@@ -161,14 +161,14 @@ def test_foreign_words_are_text(kept: Stored) -> None:
     ],
 )
 def test_without_samples_the_page_shows_the_rest(made: Profile, says: str) -> None:
-    page = draw(lambda: html_page.render(Stored(profile=made, samples=(), path=Path("x.toml"))))
+    page = draw(lambda: html_page.render(StoredSweep(profile=made, samples=(), path=Path("x.toml"))))
     found = check(page)
     assert found.tags["svg"] == 0
     assert says in "".join(found.text)
 
 
 @pytest.mark.parametrize("visits", [1, 5, 20])
-def test_a_sweep_that_has_only_begun_is_shown(kept: Stored, visits: int) -> None:
+def test_a_sweep_that_has_only_begun_is_shown(kept: StoredSweep, visits: int) -> None:
     check(draw(lambda: html_page.render(replace(kept, samples=kept.samples[:visits]))))
 
 
@@ -177,7 +177,7 @@ def test_one_direction_alone_is_shown() -> None:
     assert found.tags["svg"] == 4
 
 
-def test_a_map_has_each_setting_once_and_its_frames(kept: Stored) -> None:
+def test_a_map_has_each_setting_once_and_its_frames(kept: StoredSweep) -> None:
     replay = replays(kept.samples, kept.profile.evidence)[0]
     ends = heatmap.scale([replay])
     drawn = heatmap.throughput(replay, kept.profile, ends.high)
@@ -222,12 +222,12 @@ def test_numbers_in_cells_can_be_read_on_every_colour(colours: str) -> None:
             assert contrast(heatmap._readable(colour), to_hex(colour)) >= 4.5
 
 
-def test_candidates_become_fewer_and_the_estimate_narrower(kept: Stored) -> None:
+def test_candidates_become_fewer_and_the_estimate_narrower(kept: StoredSweep) -> None:
     from aio_tuned.report import measurement_timeline
 
     replay = replays(kept.samples, kept.profile.evidence)[0]
     chosen = heatmap.chosen(kept.profile, "read")
-    found = search_plot.steps(replay, measurement_timeline.of(replay, kept.profile.evidence), chosen)
+    found = search_plot.steps(replay, measurement_timeline.build_timeline(replay, kept.profile.evidence), chosen)
     assert found[0].candidates == len(replay.phase.points)
     assert found[-1].candidates < found[0].candidates
     seen = [step.chosen for step in found if step.chosen is not None]
@@ -238,7 +238,7 @@ def test_candidates_become_fewer_and_the_estimate_narrower(kept: Stored) -> None
 # --- two sweeps ------------------------------------------------------------------------------------------
 
 
-def test_a_comparison_has_both_and_their_ratio(kept: Stored) -> None:
+def test_a_comparison_has_both_and_their_ratio(kept: StoredSweep) -> None:
     page = draw(lambda: comparison.render(kept, stored("990-pro", model="OTHER")))
     found = check(page)
     assert found.tags["svg"] == 6
@@ -248,17 +248,17 @@ def test_a_comparison_has_both_and_their_ratio(kept: Stored) -> None:
     assert "Reads: B gives" in text
 
 
-def test_a_comparison_without_samples_says_whose_are_missing(kept: Stored) -> None:
+def test_a_comparison_without_samples_says_whose_are_missing(kept: StoredSweep) -> None:
     page = draw(lambda: comparison.render(kept, replace(kept, samples=())))
     assert "The samples of B are not there" in "".join(check(page).text)
 
 
-def test_a_comparison_with_a_drive_that_was_not_written_to(kept: Stored) -> None:
+def test_a_comparison_with_a_drive_that_was_not_written_to(kept: StoredSweep) -> None:
     text = "".join(check(draw(lambda: comparison.render(kept, stored(read_only=True)))).text)
     assert "Writes: not measured in B." in text
 
 
-def test_what_is_equal_is_not_among_the_differences(kept: Stored) -> None:
+def test_what_is_equal_is_not_among_the_differences(kept: StoredSweep) -> None:
     other = replace(kept, profile=replace(kept.profile, evidence=replace(kept.profile.evidence, kernel="7.0")))
     text = "".join(check(draw(lambda: comparison.render(kept, other))).text)
     assert "7.0" in text

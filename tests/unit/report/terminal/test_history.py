@@ -127,7 +127,7 @@ def test_findings_are_the_same_whatever_their_figures(before: str, now: str, sam
 
 
 def test_what_kind_of_sweep_it_was() -> None:
-    check = profile(evidence=evidence(checked_against="nvme-twin", effort=None))
+    check = profile(evidence=evidence(checked_against="nvme-sibling", effort=None))
     quick = profile(evidence=evidence(effort="quick"), state="provisional")
     assert [(row.effort, row.state) for row in rows({FIRST: check, SECOND: quick})] == [
         ("check", "measured"),
@@ -259,7 +259,7 @@ def test_history_as_json(words: list[str], known: str, capsys: pytest.CaptureFix
 def test_a_torn_file_does_not_hide_the_others(
     tmp_path: Path, words: list[str], known: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    torn = sweep_archive.list_of(tmp_path / "var", known)[0]
+    torn = sweep_archive.list_sweeps(tmp_path / "var", known)[0]
     torn.write_text("")
     assert main([*words, known]) == Exit.DATA
     shown = capsys.readouterr()

@@ -20,7 +20,7 @@ from unit.support.snapshots import SINCE, SWEEPING, known, life, seen, snapshot
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aio_tuned.service.monitoring.snapshot import Seen
+    from aio_tuned.service.monitoring.snapshot import DriveSnapshot
 
 NOW_S = 1_763_900_000.25
 ALL: tuple[metrics.Metric[Any], ...] = (
@@ -46,7 +46,7 @@ def series(text: str) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
     return found
 
 
-def of(drive: Seen, name: str) -> dict[Any, float]:
+def of(drive: DriveSnapshot, name: str) -> dict[Any, float]:
     """One metric of one drive, by the value of its other label, () if it has none."""
     found = series(prometheus.render(snapshot(drive), NOW_S)).get(f"aio_tuned_{name}", {})
     values = {}
@@ -209,20 +209,20 @@ def test_findings_by_what_they_are_about() -> None:
     assert of(drive, "profile_findings") == {"read": 2, "write": 0, "drive": 2}
 
 
-def test_a_drive_and_its_twins() -> None:
-    twins = tuple(known(f"nvme-T_{place}", rate) for place, rate in enumerate((4 * 10**9, 10**9, 5 * 10**9)))
-    drive = seen(shown=known(bytes_per_s=3 * 10**9), twins=twins)
-    assert of(drive, "profile_twin_ratio") == {"read": 0.75, "write": 0.75}
-    assert of(drive, "profile_twins") == {"read": 3, "write": 3}
-    assert of(replace(drive, twins=twins[:2]), "profile_twin_ratio")["read"] == pytest.approx(3 / 2.5)
+def test_a_drive_and_its_siblings() -> None:
+    siblings = tuple(known(f"nvme-T_{place}", rate) for place, rate in enumerate((4 * 10**9, 10**9, 5 * 10**9)))
+    drive = seen(shown=known(bytes_per_s=3 * 10**9), siblings=siblings)
+    assert of(drive, "profile_sibling_ratio") == {"read": 0.75, "write": 0.75}
+    assert of(drive, "profile_siblings") == {"read": 3, "write": 3}
+    assert of(replace(drive, siblings=siblings[:2]), "profile_sibling_ratio")["read"] == pytest.approx(3 / 2.5)
     for nothing in (
-        replace(drive, twins=()),
-        seen(shown=known(state="stale"), twins=twins),
-        seen(shown=known(read=Skipped(skipped="x"), write=Skipped(skipped="x")), twins=twins),
-        seen(shown=known(fingerprint=replace(known().fingerprint, filesystem="xfs")), twins=twins),
-        seen(shown=None, published=None, twins=twins),
+        replace(drive, siblings=()),
+        seen(shown=known(state="stale"), siblings=siblings),
+        seen(shown=known(read=Skipped(skipped="x"), write=Skipped(skipped="x")), siblings=siblings),
+        seen(shown=known(fingerprint=replace(known().fingerprint, filesystem="xfs")), siblings=siblings),
+        seen(shown=None, published=None, siblings=siblings),
     ):
-        assert of(nothing, "profile_twin_ratio") == of(nothing, "profile_twins") == {}
+        assert of(nothing, "profile_sibling_ratio") == of(nothing, "profile_siblings") == {}
 
 
 # --- the text --------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ HOUR = 3600.0
 NAMESPACE = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
 NAME = re.compile(r"(?=.{1,63}$)[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?", re.ASCII)
 VALUE = re.compile(r"(?=.{0,63}$)([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?", re.ASCII)
-MOST_BYTES = 65536
+MAX_BYTES = 65536
 EXPIRY = "# +expiry-time="
 
 
@@ -148,7 +148,7 @@ DRIVES = st.builds(
 def test_every_label_is_one_of_kubernetes(profiles: list[Profile], now: datetime, expiry: float) -> None:
     now = now.replace(year=2000 + now.year % 100)  # before 1000 and after 9998 there are no such times
     text = render(profiles, now, expiry)
-    assert len(text.encode()) <= MOST_BYTES
+    assert len(text.encode()) <= MAX_BYTES
     labels = labels_at(text, now)
     for key, value in labels.items():
         namespace, _, name = key.partition("/")

@@ -18,16 +18,16 @@ from aio_tuned.errors import Exit
 from aio_tuned.profiles.codec import parse, render
 from aio_tuned.service.worker import messages as wire
 from aio_tuned.service.worker.messages import (
-    Began,
+    Deferred,
     Disagreed,
     Done,
+    Failed,
     Final,
-    GaveWay,
     Job,
     Message,
     Paused,
-    WentWrong,
-    Working,
+    Progress,
+    Started,
     Zeroing,
     from_line,
     to_line,
@@ -40,9 +40,9 @@ transport = "tcp"
 tune = true
 [sweep]
 time_budget = "3m"
-[manners]
+[throttle]
 quiet_hours = ["22:00-06:00"]
-most_celsius = 70
+max_celsius = 70
 """
 
 
@@ -52,7 +52,7 @@ def a_job() -> Job:
         config=parse_config(CONF, "test"),
         seed=7,
         helper=Path("/opt/aio-sweep"),
-        journal=Path("/var/lib/aio-tuned/journals/x.journal"),
+        checkpoint=Path("/var/lib/aio-tuned/journals/x.journal"),
         ledger=Path("/var/lib/aio-tuned/written.journal"),
         settings={"read": (setting(depth=4), setting(depth=8)), "write": ()},
         against=profile(),
@@ -111,9 +111,9 @@ def test_a_job_that_is_cut_short_is_none() -> None:
 REASONS = st.text()
 FIGURES = st.floats(0, 1e15)
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
-    st.builds(Began, where=REASONS),
+    st.builds(Started, where=REASONS),
     st.builds(
-        Working,
+        Progress,
         doing=REASONS,
         share=FIGURES,
         left_s=FIGURES,
@@ -124,8 +124,8 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(Zeroing),
     st.builds(Done, text=REASONS, trouble=REASONS),
     st.builds(Disagreed, reason=REASONS),
-    st.builds(GaveWay, reason=REASONS, seconds=FIGURES),
-    st.builds(WentWrong, reason=REASONS, exit_code=st.sampled_from(Exit) | st.integers(0, 255)),
+    st.builds(Deferred, reason=REASONS, seconds=FIGURES),
+    st.builds(Failed, reason=REASONS, exit_code=st.sampled_from(Exit) | st.integers(0, 255)),
 )
 
 
@@ -178,4 +178,4 @@ def test_whatever_else_is_said_is_an_error(line: bytes) -> None:
 
 
 def test_an_exit_code_is_a_number_on_the_wire() -> None:
-    assert json.loads(to_line(WentWrong(reason="x", exit_code=Exit.TARGET)))["exit_code"] == 66
+    assert json.loads(to_line(Failed(reason="x", exit_code=Exit.TARGET)))["exit_code"] == 66

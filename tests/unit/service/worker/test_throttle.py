@@ -10,8 +10,8 @@ import pytest
 from aio_tuned.devices.sensors import Sensors
 from aio_tuned.errors import DeferredError
 from aio_tuned.model.temperature import Heat, Warned
-from aio_tuned.service.worker.throttle import Gate
-from aio_tuned.service.worker.throttle_rules import Manners
+from aio_tuned.service.worker.throttle import Throttle
+from aio_tuned.service.worker.throttle_rules import ThrottleRules
 from unit.support.builders import MIB, sample
 from unit.support.drives import Host, nvme
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
     from aio_tuned.model.measurement import Sample
 
-MANNERS = Manners(
+MANNERS = ThrottleRules(
     busy_bytes_per_s=16_000_000,
     busy_pressure_percent=10.0,
-    least_pause_s=10.0,
-    most_hold_s=60.0,
+    min_pause_s=10.0,
+    max_hold_s=60.0,
     quiet_hours=(),
-    most_celsius=None,
+    max_celsius=None,
 )
 NOON = datetime(2026, 3, 9, 12, 0)  # noqa: DTZ001 - local time, as the gate's
 LOOK_S = 0.25
@@ -71,9 +71,9 @@ class World:
 
         return move
 
-    def gate(self, manners: Manners = MANNERS) -> Gate:
-        return Gate(
-            manners,
+    def gate(self, throttle: ThrottleRules = MANNERS) -> Throttle:
+        return Throttle(
+            throttle,
             Sensors("259:0", self.host.sys, self.host.proc),
             notice=self.notices.append,
             now=lambda: NOON + timedelta(seconds=self.clock_s - 1000),
@@ -87,11 +87,11 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def before(gate: Gate, previous: Sample | None = None) -> None:
+def before(gate: Throttle, previous: Sample | None = None) -> None:
     asyncio.run(gate.before(previous))
 
 
-def deferred(gate: Gate) -> DeferredError:
+def deferred(gate: Throttle) -> DeferredError:
     with pytest.raises(DeferredError) as caught:
         before(gate)
     return caught.value
@@ -205,9 +205,9 @@ class TestPauses:
         assert world.slept == [LOOK_S, *[10.0] * 6]
         assert gate.paused_s == pytest.approx(60)
 
-    def test_it_gives_way_at_once_if_the_least_pause_is_longer_than_that(self, world: World) -> None:
+    def test_it_gives_way_at_once_if_the_min_pause_is_longer_than_that(self, world: World) -> None:
         world.others = world.moves_at(120e6)
-        error = deferred(world.gate(replace(MANNERS, least_pause_s=90.0)))
+        error = deferred(world.gate(replace(MANNERS, min_pause_s=90.0)))
         assert world.slept == [LOOK_S]
         assert error.seconds == pytest.approx(2700)
 
@@ -216,16 +216,16 @@ class TestPauses:
         for _ in range(3):
             world.others = world.moves_for(22.0)
             before(gate, TAINTED)
-        assert gate.paused_s > MANNERS.most_hold_s
+        assert gate.paused_s > MANNERS.max_hold_s
 
     def test_a_cancelled_pause_counts_until_then(self, world: World) -> None:
         async def end(seconds: float) -> None:
             await world.sleep(seconds)
-            if seconds == MANNERS.least_pause_s:
+            if seconds == MANNERS.min_pause_s:
                 raise asyncio.CancelledError
 
         world.others = world.moves_at(120e6)
-        gate = Gate(
+        gate = Throttle(
             MANNERS,
             Sensors("259:0", world.host.sys, world.host.proc),
             notice=world.notices.append,
@@ -276,7 +276,7 @@ class TestHeat:
     def test_a_pause_at_the_configured_limit_is_no_warning_of_the_drive(self, world: World) -> None:
         world.warm(60)
         world.others = lambda _: world.warm(40)
-        gate = world.gate(replace(MANNERS, most_celsius=55.0))
+        gate = world.gate(replace(MANNERS, max_celsius=55.0))
         before(gate)
         assert gate.heat == Heat(pauses=1)
 
@@ -293,7 +293,7 @@ class TestHeat:
 
     def test_a_drive_without_a_sensor_is_not_held_up(self, world: World) -> None:
         (world.drive.directory / "device/hwmon0/temp1_input").unlink()
-        gate = world.gate(replace(MANNERS, most_celsius=30.0))
+        gate = world.gate(replace(MANNERS, max_celsius=30.0))
         before(gate)
         assert gate.thermometer.peak_celsius is None
         assert world.notices == []
@@ -314,7 +314,7 @@ class TestQuietHours:
 
 
 def test_it_runs_on_the_real_clock(world: World) -> None:
-    gate = Gate(MANNERS, Sensors("259:0", world.host.sys, world.host.proc), notice=world.notices.append)
+    gate = Throttle(MANNERS, Sensors("259:0", world.host.sys, world.host.proc), notice=world.notices.append)
     before(gate)
     assert world.notices == []
     assert gate.thermometer.peak_celsius == 40

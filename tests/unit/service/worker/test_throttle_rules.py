@@ -9,36 +9,36 @@ from hypothesis import strategies as st
 from aio_tuned.config.load import Config
 from aio_tuned.devices.thermometer import worse
 from aio_tuned.model.temperature import Temperature, Warned
-from aio_tuned.service.worker.throttle_rules import Manners, busy, heat, quiet, quiet_until
+from aio_tuned.service.worker.throttle_rules import ThrottleRules, busy, heat, quiet, quiet_until
 
-MANNERS = Manners(
+MANNERS = ThrottleRules(
     busy_bytes_per_s=16_000_000,
     busy_pressure_percent=10.0,
-    least_pause_s=10.0,
-    most_hold_s=60.0,
+    min_pause_s=10.0,
+    max_hold_s=60.0,
     quiet_hours=(),
-    most_celsius=None,
+    max_celsius=None,
 )
 DAY = timedelta(days=1)
 
 
-def test_the_manners_are_the_configuration_s() -> None:
+def test_the_rules_are_the_configuration_s() -> None:
     hours = ((time(8), time(20)),)
     config = Config(
         busy_bytes_per_s=1,
         busy_pressure_percent=2.0,
-        least_pause=3.0,
-        most_hold=4.0,
+        min_pause=3.0,
+        max_hold=4.0,
         quiet_hours=hours,
-        most_celsius=5.0,
+        max_celsius=5.0,
     )
-    assert Manners.from_config(config) == Manners(
+    assert ThrottleRules.from_config(config) == ThrottleRules(
         busy_bytes_per_s=1,
         busy_pressure_percent=2.0,
-        least_pause_s=3.0,
-        most_hold_s=4.0,
+        min_pause_s=3.0,
+        max_hold_s=4.0,
         quiet_hours=hours,
-        most_celsius=5.0,
+        max_celsius=5.0,
     )
 
 
@@ -164,10 +164,10 @@ class TestHeat:
         assert heat([warm(celsius)], MANNERS, was_hot=was_hot) == expected
 
     def test_the_configured_limit_comes_before_the_drives(self) -> None:
-        manners = Manners.from_config(Config(most_celsius=60.0))
-        assert heat([warm(61)], manners, was_hot=False) == "it is 61 °C, its limit 60 °C"
-        assert heat([warm(61, None)], manners, was_hot=False) == "it is 61 °C, its limit 60 °C"
-        assert not heat([warm(85)], Manners.from_config(Config(most_celsius=90.0)), was_hot=False)
+        throttle = ThrottleRules.from_config(Config(max_celsius=60.0))
+        assert heat([warm(61)], throttle, was_hot=False) == "it is 61 °C, its limit 60 °C"
+        assert heat([warm(61, None)], throttle, was_hot=False) == "it is 61 °C, its limit 60 °C"
+        assert not heat([warm(85)], ThrottleRules.from_config(Config(max_celsius=90.0)), was_hot=False)
 
     def test_without_a_limit_or_a_sensor_nothing_is_hot(self) -> None:
         assert not heat([warm(149, None)], MANNERS, was_hot=True)

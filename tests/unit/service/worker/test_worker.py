@@ -12,7 +12,7 @@ import pytest
 from aio_tuned.config.load import Config
 from aio_tuned.errors import Exit
 from aio_tuned.service.worker import messages as wire
-from aio_tuned.service.worker.messages import GaveWay, Job, WentWrong
+from aio_tuned.service.worker.messages import Deferred, Failed, Job
 from unit.support.builders import FAKE_HELPER, PROJECT, device
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def a_job(tmp_path: Path, *, config: Config | None = None, helper: Path = FAKE_H
         config=config or Config(profiles=tmp_path / "etc", state=tmp_path / "var"),
         seed=7,
         helper=helper,
-        journal=tmp_path / "var/journals/x.journal",
+        checkpoint=tmp_path / "var/journals/x.journal",
         ledger=tmp_path / "var/written.journal",
     )
 
@@ -62,7 +62,7 @@ def work(job: Job) -> tuple[int, list[Message], str]:
 def test_a_drive_that_has_gone_is_an_error_of_ours(tmp_path: Path) -> None:
     code, said, err = work(a_job(tmp_path))
     assert code == 0
-    assert said == [WentWrong(reason=f"{tmp_path}/nvme0n1: No such file or directory", exit_code=Exit.TARGET)]
+    assert said == [Failed(reason=f"{tmp_path}/nvme0n1: No such file or directory", exit_code=Exit.TARGET)]
     assert err == ""
     assert not (tmp_path / "etc").exists()
     assert not (tmp_path / "var/journals").exists()
@@ -73,7 +73,7 @@ def test_a_target_that_is_no_block_device_is_not_swept(tmp_path: Path) -> None:
     code, said, err = work(a_job(tmp_path))
     (final,) = said
     assert (code, err) == (0, "")
-    assert isinstance(final, WentWrong)
+    assert isinstance(final, Failed)
     assert final.exit_code == Exit.TARGET
     assert "neither a directory" in final.reason
 
@@ -82,7 +82,7 @@ def test_a_helper_that_is_not_there(tmp_path: Path) -> None:
     code, said, err = work(a_job(tmp_path, helper=Path("/no/helper")))
     (final,) = said
     assert (code, err) == (0, "")
-    assert isinstance(final, WentWrong)
+    assert isinstance(final, Failed)
     assert final.exit_code == Exit.HELPER
     assert "/no/helper" in final.reason
 
@@ -93,7 +93,7 @@ def test_in_quiet_hours_it_gives_way_before_anything_else(tmp_path: Path) -> Non
     code, said, err = work(a_job(tmp_path, config=config, helper=Path("/no/helper")))
     (final,) = said
     assert (code, err) == (0, "")
-    assert isinstance(final, GaveWay)
+    assert isinstance(final, Deferred)
     assert "quiet hours" in final.reason
     assert 0 < final.seconds <= 86400
 
@@ -117,5 +117,5 @@ def test_a_ledger_that_cannot_be_kept_is_no_reason_to_die(tmp_path: Path, folder
     code, said, err = work(a_job(tmp_path))
     (final,) = said
     assert (code, err) == (0, "")
-    assert isinstance(final, WentWrong)
+    assert isinstance(final, Failed)
     assert final.exit_code == Exit.TARGET

@@ -14,7 +14,7 @@ import pytest
 
 from aio_tuned.config.load import Config
 from aio_tuned.errors import Exit
-from aio_tuned.service.worker.messages import Began, Done, GaveWay, Job, Paused, WentWrong, Working, Zeroing, to_line
+from aio_tuned.service.worker.messages import Deferred, Done, Failed, Job, Paused, Progress, Started, Zeroing, to_line
 from aio_tuned.service.worker.process import Runner, command
 from unit.support.builders import PROJECT, device, setting
 
@@ -30,10 +30,15 @@ if TYPE_CHECKING:
 
 PLAIN = Config(nice=0, io_priority="none")
 JOB = Job(
-    device=device(), config=PLAIN, seed=7, helper=None, journal=Path("/nowhere/journal"), ledger=Path("/nowhere/ledger")
+    device=device(),
+    config=PLAIN,
+    seed=7,
+    helper=None,
+    checkpoint=Path("/nowhere/journal"),
+    ledger=Path("/nowhere/ledger"),
 )
 DONE = Done(text="schema = 1\n")
-WORKING = Working(doing="read: 1/10 points", share=0.1, left_s=9.0, best_bytes_per_s=1e9, written_bytes=5)
+WORKING = Progress(doing="read: 1/10 points", share=0.1, left_s=9.0, best_bytes_per_s=1e9, written_bytes=5)
 
 
 def says(*messages: Message, then: str = "") -> tuple[str, ...]:
@@ -118,12 +123,12 @@ def test_the_worker_has_the_priorities() -> None:
 
 
 def test_the_messages_are_heard_in_their_order_and_the_last_is_the_result() -> None:
-    told: list[Message] = [Began(where="here"), WORKING, Paused(reason="busy"), Paused(reason=""), Zeroing(), WORKING]
+    told: list[Message] = [Started(where="here"), WORKING, Paused(reason="busy"), Paused(reason=""), Zeroing(), WORKING]
     assert run(says(*told, DONE)) == (DONE, told)
 
 
 @pytest.mark.parametrize(
-    "final", [DONE, GaveWay(reason="busy", seconds=300.0), WentWrong(reason="media error", exit_code=74)]
+    "final", [DONE, Deferred(reason="busy", seconds=300.0), Failed(reason="media error", exit_code=74)]
 )
 def test_the_result_counts_however_the_worker_leaves(final: Final) -> None:
     assert run(says(final)) == (final, [])
@@ -173,7 +178,7 @@ def test_it_stands_in_the_root_folder_and_in_a_session_of_its_own() -> None:
 )
 def test_a_worker_that_dies_is_an_error_that_says_how(end: str, text: str) -> None:
     final, heard = run(says(WORKING, then=end))
-    assert isinstance(final, WentWrong)
+    assert isinstance(final, Failed)
     assert final.exit_code == Exit.HELPER
     assert text in final.reason
     assert heard == [WORKING]
@@ -192,7 +197,7 @@ def test_a_worker_that_stays_after_its_result_is_ended(then: str) -> None:
 def test_garbage_ends_the_worker_and_is_no_result(garbage: str) -> None:
     started = time.monotonic()
     final, _ = run(says(then=f"printf '{garbage}\\n'; exec sleep 30"))
-    assert isinstance(final, WentWrong)
+    assert isinstance(final, Failed)
     assert final.exit_code == Exit.HELPER
     assert final.reason
     assert "without a result" not in final.reason
@@ -201,7 +206,7 @@ def test_garbage_ends_the_worker_and_is_no_result(garbage: str) -> None:
 
 def test_a_line_without_end_is_garbage() -> None:
     final, _ = run(("sh", "-c", "exec tr '\\0' x < /dev/zero"))
-    assert isinstance(final, WentWrong)
+    assert isinstance(final, Failed)
     assert final.exit_code == Exit.HELPER
 
 
@@ -211,14 +216,14 @@ def test_a_program_that_is_not_there_is_an_oserror() -> None:
 
 
 def test_a_worker_that_takes_no_job_is_heard_all_the_same() -> None:
-    final, _ = run(("sh", "-c", "exit 7"), replace(JOB, journal=Path("x" * 1_000_000)))
-    assert isinstance(final, WentWrong)
+    final, _ = run(("sh", "-c", "exit 7"), replace(JOB, checkpoint=Path("x" * 1_000_000)))
+    assert isinstance(final, Failed)
     assert "exit code 7" in final.reason
 
 
 # --- the end ---------------------------------------------------------------------------------------------
 
-ENDED = WentWrong(reason="the sweep was ended", exit_code=Exit.TERMINATED)
+ENDED = Failed(reason="the sweep was ended", exit_code=Exit.TERMINATED)
 OBEDIENT = says(WORKING, then=f"trap 'echo \"$END\"; exit 0' TERM; END='{to_line(ENDED).decode().strip()}'; ")
 
 
@@ -294,7 +299,7 @@ def stubborn() -> Stubborn:
 def test_one_that_does_not_obey_is_killed(stubborn: Stubborn) -> None:
     gone, final, took, extended = stubborn[0]
     assert gone
-    assert isinstance(final, WentWrong)
+    assert isinstance(final, Failed)
     assert "killed by signal 9" in final.reason
     assert 4 < took < 5  # of the 5 s in which the daemon must be gone
     assert extended == []
@@ -303,7 +308,7 @@ def test_one_that_does_not_obey_is_killed(stubborn: Stubborn) -> None:
 def test_one_that_zeroes_what_it_wrote_is_given_the_time(stubborn: Stubborn) -> None:
     gone, final, took, extended = stubborn[1]
     assert gone
-    assert isinstance(final, WentWrong)
+    assert isinstance(final, Failed)
     assert "exit code 0" in final.reason
     assert 5 < took < 9
     assert extended == [120.0]
@@ -311,7 +316,7 @@ def test_one_that_zeroes_what_it_wrote_is_given_the_time(stubborn: Stubborn) -> 
 
 def test_garbage_from_one_that_does_not_obey_is_ended_by_force(stubborn: Stubborn) -> None:
     final, heard = stubborn[2]
-    assert isinstance(final, WentWrong)
+    assert isinstance(final, Failed)
     assert final.exit_code == Exit.HELPER
     assert "stuck" not in final.reason
     assert heard == []
@@ -321,7 +326,7 @@ def test_one_that_is_stuck_in_the_kernel_is_left_behind(stubborn: Stubborn) -> N
     gone, final, took, signals = stubborn[3]
     assert not gone
     assert signals == [signal.SIGTERM, signal.SIGKILL]
-    assert isinstance(final, WentWrong)
+    assert isinstance(final, Failed)
     assert final.exit_code == Exit.IO
     assert "D state" in final.reason
     assert took < 5

@@ -6,20 +6,20 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aio_tuned.service.state_machine import OUTCOMES
+from aio_tuned.service.state_machine import SWEEP_ENDS
 from aio_tuned.storage import append_log
-from aio_tuned.storage.append_log import Journal
+from aio_tuned.storage.append_log import AppendLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from aio_tuned.service.state_machine import Outcome
+    from aio_tuned.service.state_machine import SweepEnd
 
-_Counts = dict[str, "Counter[Outcome]"]
+_Counts = dict[str, "Counter[SweepEnd]"]
 
 
-class Tally:
+class SweepCounter:
     """The sweeps of each drive's id, by outcome. Only the daemon has it open.
 
     No call raises OSError. `trouble` says why an end could not be noted, or is ""; it counts all the same, and is noted
@@ -33,13 +33,13 @@ class Tally:
         self._pending: list[dict[str, object]] = []
 
     @classmethod
-    def open(cls, path: Path) -> Tally:
+    def open(cls, path: Path) -> SweepCounter:
         """The tally at `path`, of which one line a drive and outcome is left; it need not be there."""
         tally = cls(path)
         try:
             if not path.exists():
                 return tally
-            entries, found = Journal.open(path)
+            entries, found = AppendLog.open(path)
             found.close()
             _count(entries, tally._counts)
             lines = [
@@ -53,25 +53,25 @@ class Tally:
             tally._lose(error)
         return tally
 
-    def count(self, drive: str, outcome: Outcome) -> None:
+    def count(self, drive: str, outcome: SweepEnd) -> None:
         """Note that a sweep of the drive has ended so."""
         entry: dict[str, object] = {"id": drive, "outcome": outcome, "count": 1}
         _count([entry], self._counts)
         self._pending.append(entry)
         self._note()
 
-    def of(self, drive: str) -> Mapping[Outcome, int]:
+    def of(self, drive: str) -> Mapping[SweepEnd, int]:
         """How often each outcome was that of the drive's sweeps."""
         if self._pending:
             self._note()
         found = self._counts.get(drive, Counter())
-        return {outcome: found[outcome] for outcome in OUTCOMES}
+        return {outcome: found[outcome] for outcome in SWEEP_ENDS}
 
     def _note(self) -> None:
         """Write down what is pending."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            _, file = Journal.open(self._path)
+            _, file = AppendLog.open(self._path)
             try:
                 while self._pending:
                     file.append(self._pending[0])
@@ -90,10 +90,10 @@ def _count(entries: Iterable[Mapping[str, Any]], counts: _Counts) -> None:
     """Add the entries. What is no entry of ours, of a later version perhaps, is passed over."""
     for entry in entries:
         drive, outcome, count = entry.get("id"), entry.get("outcome"), entry.get("count")
-        if isinstance(drive, str) and outcome in OUTCOMES and isinstance(count, int) and count > 0:
+        if isinstance(drive, str) and outcome in SWEEP_ENDS and isinstance(count, int) and count > 0:
             counts.setdefault(drive, Counter())[outcome] += count
 
 
-def counts_path(state: Path) -> Path:
+def sweep_counts_path(state: Path) -> Path:
     """Where it is counted how sweeps have ended."""
     return state / "sweeps.journal"

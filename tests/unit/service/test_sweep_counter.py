@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aio_tuned.service.sweep_counts import Tally
-from aio_tuned.storage.append_log import Journal, rewrite
+from aio_tuned.service.sweep_counter import SweepCounter
+from aio_tuned.storage.append_log import AppendLog, rewrite
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,46 +19,46 @@ def path(tmp_path: Path) -> Path:
 
 
 def entries(path: Path) -> list[dict[str, object]]:
-    found, journal = Journal.open(path)
+    found, journal = AppendLog.open(path)
     journal.close()
     return found
 
 
 def test_nothing_is_counted_at_first(path: Path) -> None:
-    assert Tally.open(path).of(DRIVE) == {"finished": 0, "failed": 0, "deferred": 0}
+    assert SweepCounter.open(path).of(DRIVE) == {"finished": 0, "failed": 0, "deferred": 0}
     assert not path.exists()
 
 
 def test_each_drive_is_counted_for_itself_over_restarts(path: Path) -> None:
-    tally = Tally.open(path)
+    tally = SweepCounter.open(path)
     for outcome in ("finished", "failed", "failed"):
         tally.count(DRIVE, outcome)
     tally.count(OTHER, "deferred")
-    for again in (tally, Tally.open(path), Tally.open(path)):
+    for again in (tally, SweepCounter.open(path), SweepCounter.open(path)):
         assert again.of(DRIVE) == {"finished": 1, "failed": 2, "deferred": 0}
         assert again.of(OTHER) == {"finished": 0, "failed": 0, "deferred": 1}
         assert again.trouble == ""
 
 
 def test_a_start_leaves_one_line_a_drive_and_outcome(path: Path) -> None:
-    tally = Tally.open(path)
+    tally = SweepCounter.open(path)
     for _ in range(50):
         tally.count(DRIVE, "failed")
     assert len(entries(path)) == 50
-    Tally.open(path)
+    SweepCounter.open(path)
     assert entries(path) == [{"id": DRIVE, "outcome": "failed", "count": 50}]
 
 
 @pytest.mark.parametrize("torn", [b"0", b"01234567 {}", b"\x00" * 100, b"\xff\n"])
 def test_of_a_torn_file_what_is_whole_counts(path: Path, torn: bytes) -> None:
-    tally = Tally.open(path)
+    tally = SweepCounter.open(path)
     tally.count(DRIVE, "finished")
     with path.open("ab") as file:
         file.write(torn)
     tally.count(DRIVE, "finished")
     with path.open("ab") as file:
         file.write(torn)
-    after = Tally.open(path)
+    after = SweepCounter.open(path)
     assert (after.of(DRIVE)["finished"], after.trouble) == (2, "")
 
 
@@ -76,11 +76,11 @@ def test_entries_of_a_later_version_are_passed_over(path: Path) -> None:
             {"id": DRIVE, "outcome": "failed", "count": 2, "colour": "red"},
         ],
     )
-    assert Tally.open(path).of(DRIVE) == {"finished": 0, "failed": 2, "deferred": 0}
+    assert SweepCounter.open(path).of(DRIVE) == {"finished": 0, "failed": 2, "deferred": 0}
 
 
 def test_what_cannot_be_noted_is_counted_and_noted_later(path: Path) -> None:
-    tally = Tally.open(path)
+    tally = SweepCounter.open(path)
     path.mkdir(parents=True)
     tally.count(DRIVE, "failed")
     tally.count(DRIVE, "finished")
@@ -89,11 +89,11 @@ def test_what_cannot_be_noted_is_counted_and_noted_later(path: Path) -> None:
     path.rmdir()
     assert tally.of(DRIVE)["failed"] == 1
     assert tally.trouble == ""
-    assert Tally.open(path).of(DRIVE) == {"finished": 1, "failed": 1, "deferred": 0}
+    assert SweepCounter.open(path).of(DRIVE) == {"finished": 1, "failed": 1, "deferred": 0}
 
 
 def test_a_file_that_cannot_be_read_at_the_start_is_a_trouble(path: Path) -> None:
     path.mkdir(parents=True)
-    tally = Tally.open(path)
+    tally = SweepCounter.open(path)
     assert "Is a directory" in tally.trouble
     assert tally.of(DRIVE)["failed"] == 0

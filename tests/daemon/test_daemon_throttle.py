@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 POLITE = """
-[manners]
+[throttle]
 busy_bytes_per_s = "16M"
-least_pause = 0.3
+min_pause = 0.3
 """
 
 
@@ -71,7 +71,7 @@ def test_a_sweep_waits_while_others_use_the_drive(quick_daemon: Daemon, loop_dri
 
 def test_who_waits_for_too_long_gives_way(quick_daemon: Daemon, loop_drive: Callable[..., LoopDrive]) -> None:
     drive, other = loop_drive(), loop_drive()
-    quick_daemon.configure(POLITE.replace("0.3", "0.05") + "most_hold = 0.4")
+    quick_daemon.configure(POLITE.replace("0.3", "0.05") + "max_hold = 0.4")
     quick_daemon.watch(drive, other)
     drive.plug()
     with busy(drive):
@@ -88,7 +88,7 @@ def test_no_sweep_begins_in_quiet_hours(quick_daemon: Daemon, loop_drive: Callab
     drive = loop_drive()
     now = datetime.now().astimezone()
     first, last = now - timedelta(minutes=2), now + timedelta(minutes=10)
-    quick_daemon.configure(f'[manners]\nquiet_hours = ["{first:%H:%M}-{last:%H:%M}"]')
+    quick_daemon.configure(f'[throttle]\nquiet_hours = ["{first:%H:%M}-{last:%H:%M}"]')
     quick_daemon.watch(drive)
     drive.plug()
     quick_daemon.start()
@@ -103,7 +103,7 @@ def test_a_day_s_writes_are_limited_over_restarts(
     quick_daemon: Daemon, loop_drive: Callable[..., LoopDrive], tmp_path: Path
 ) -> None:
     drive = loop_drive()
-    quick_daemon.configure('[manners]\nwrite_budget_per_day = "800M"')
+    quick_daemon.configure('[throttle]\nwrite_budget_per_day = "800M"')
     quick_daemon.watch(drive)
     drive.plug()
     drive.format()

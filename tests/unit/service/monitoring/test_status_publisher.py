@@ -13,7 +13,7 @@ import pytest
 
 from aio_tuned.config.load import Config
 from aio_tuned.service import status
-from aio_tuned.service.monitoring.announcer import Bulletin
+from aio_tuned.service.monitoring.status_publisher import StatusPublisher
 from aio_tuned.service.sd_notify import Notify
 from unit.support.snapshots import SWEEPING, known, life, seen, snapshot
 
@@ -33,7 +33,7 @@ class Desk:
         self.config = replace(Config(), runtime=folder, metrics=self.metrics, node_features=self.features)
         self.now: Snapshot = snapshot(seen(), config=self.config, pid=os.getpid())
         self.clock = 1000.0
-        self.bulletin = Bulletin(self.look, Notify({}), monotonic=lambda: self.clock, **paces_s)
+        self.bulletin = StatusPublisher(self.look, Notify({}), monotonic=lambda: self.clock, **paces_s)
 
     def look(self) -> Snapshot:
         return replace(self.now, troubles=(*self.now.troubles, *self.bulletin.troubles))

@@ -42,7 +42,7 @@ def _foreign(path: Path, begins: bytes) -> bool:
         return False  # there is nothing, or it cannot be replaced either
 
 
-class _File:
+class _ForeignFile:
     """A file for another program, where the configuration wants it; `trouble` says why it is not there, or is "".
 
     It is known by what it `begins` with: whatever else is at the path stays.
@@ -76,7 +76,7 @@ class _File:
         self.trouble = trouble
 
 
-class Bulletin:
+class StatusPublisher:
     """Tells what `look` sees, soon after `changed` or `progressed` was called: once for all that comes meanwhile.
 
     What cannot be told raises nothing. How far a sweep is goes into the status every `status_every_s` at most, into the
@@ -102,9 +102,9 @@ class Bulletin:
         self._due: asyncio.TimerHandle | None = None
         self._closed = False
         self._news = False
-        self._metrics = _File("metrics", prometheus.BEGINS)
+        self._metrics = _ForeignFile("metrics", prometheus.BEGINS)
         self._metrics_at = 0.0
-        self._features = _File("node_features", node_features.BEGINS)
+        self._features = _ForeignFile("node_features", node_features.BEGINS)
         self._features_of: object = None
         self._features_until = math.inf
         self._can_measure = True
