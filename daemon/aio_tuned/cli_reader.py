@@ -223,8 +223,8 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from aio_tuned.consumers import formats
     from aio_tuned.consumers.export import Wishes
+    from aio_tuned.consumers.merge import apply
 
     missing: reader.Missing = "default" if arguments.default else "error"
     drive = reader.drive_settings_for(arguments.path, missing=missing, profiles=_profiles(arguments))
@@ -236,7 +236,7 @@ def _export(arguments: argparse.Namespace) -> int:
         for note in made.notes:
             _say(note)
     if arguments.merge is None:
-        print(formats.render(made), end="")
+        print(apply.render(made), end="")
     else:
         _merge(made, arguments.merge)
     return Exit.OK
@@ -255,7 +255,7 @@ def _about(drive: reader.DriveSettings) -> Iterator[str]:
 
 def _merge(made: Export, path: Path) -> None:
     from aio_tuned import publish
-    from aio_tuned.consumers import formats
+    from aio_tuned.consumers.merge import apply
 
     try:
         # As bytes: line ends stay as they are.
@@ -264,7 +264,7 @@ def _merge(made: Export, path: Path) -> None:
         raise TargetError(f"{path} does not exist; to make it, leave out --merge and write the output to it") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
-    merged = formats.merge(made, text, str(path))
+    merged = apply.merge(made, text, str(path))
     if merged == text:
         print(f"{path}: nothing to change")
         return

@@ -8,11 +8,11 @@ import pytest
 
 from aio_tuned.consumers import cufile
 from aio_tuned.consumers.export import Wishes
-from aio_tuned.consumers.formats import merge, render
+from aio_tuned.consumers.merge.apply import merge, render
 from consumers.packages import package_python
 from consumers.scripts import answer
 from consumers.stubs import library
-from unit.consumer_settings import drive, settings
+from unit.support.consumer_settings import drive, settings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,10 +13,10 @@ import pytest
 
 from aio_tuned.consumers import deepspeed
 from aio_tuned.consumers.export import Wishes
-from aio_tuned.consumers.formats import merge, render
+from aio_tuned.consumers.merge.apply import merge, render
 from consumers.packages import PROJECT, folder, package_python
 from consumers.scripts import answer
-from unit.consumer_settings import drive, settings
+from unit.support.consumer_settings import drive, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

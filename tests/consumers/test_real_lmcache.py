@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from aio_tuned.consumers import lmcache
 from aio_tuned.consumers.export import Wishes
-from aio_tuned.consumers.formats import render
+from aio_tuned.consumers.merge.apply import render
 from consumers.packages import package_python
 from consumers.scripts import answer
-from unit.consumer_settings import drive, settings
+from unit.support.consumer_settings import drive, settings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,10 +9,10 @@ import pytest
 
 from aio_tuned.consumers import runai
 from aio_tuned.consumers.export import Wishes
-from aio_tuned.consumers.formats import render
+from aio_tuned.consumers.merge.apply import render
 from consumers.packages import package_python
 from consumers.scripts import answer, sourced
-from unit.consumer_settings import drive, settings
+from unit.support.consumer_settings import drive, settings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,8 +14,8 @@ import pytest
 
 from aio_tuned.consumers import fio
 from aio_tuned.consumers.export import Wishes
-from aio_tuned.consumers.formats import render
-from unit.consumer_settings import drive, settings
+from aio_tuned.consumers.merge.apply import render
+from unit.support.consumer_settings import drive, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

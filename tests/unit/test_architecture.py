@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PACKAGE = PROJECT / "daemon/aio_tuned"
 DOCUMENT = (PROJECT / "docs/architecture.md").read_text(encoding="utf-8")
 MAP = DOCUMENT[DOCUMENT.index("## The map") : DOCUMENT.index("## Rules, and what holds them")]
-FOLDERS = {"consumers": "Consumers", "page": "The report's page"}
+FOLDERS = {"consumers": "Consumers", "consumers/merge": "Merging", "page": "The report's page"}
 # What a pure room may use of the standard library: all that neither acts nor asks. Dice are seeded (plan.py, race.py).
 HARMLESS = {
     "__future__", "bisect", "collections", "dataclasses", "datetime", "enum", "fnmatch", "functools", "hashlib", "html",
@@ -63,7 +63,7 @@ def modules(folder: str) -> list[str]:
 def test_every_module_is_in_the_map_once_and_no_other() -> None:
     mapped = [name for part in ("Words", "Pure rooms", "Adapters", "Movers and programs") for name in rooms(part)]
     assert sorted(mapped) == modules(".")
-    folders = {path.parent.name for path in PACKAGE.glob("*/*.py")}
+    folders = {path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.glob("*/**/*.py")}
     assert folders == set(FOLDERS), "a folder of its own needs a part of the map"
     for folder, part in FOLDERS.items():
         assert sorted(rooms(part)) == modules(folder)

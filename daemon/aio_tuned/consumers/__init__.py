@@ -26,7 +26,7 @@ NAMES = (
     "vllm",
 )
 # A module of the standard library's name, in the same folder, would be taken for it by scripts started there.
-_MODULES = {"json": "json_"}
+_MODULES = {"json": "json_document"}
 
 
 class Consumer(Protocol):

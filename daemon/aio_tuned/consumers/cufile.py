@@ -27,9 +27,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aio_tuned.consumers.block_cap import cap_note, capped
-from aio_tuned.consumers.export import Export
-from aio_tuned.consumers.release import ignored
+from aio_tuned.consumers.export import Export, cap_note, capped, ignored
 from aio_tuned.errors import UsageError
 
 if TYPE_CHECKING:

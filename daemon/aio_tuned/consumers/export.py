@@ -1,16 +1,26 @@
-"""What a consumer's module makes of a drive's settings: keys and values of that consumer's own configuration. Pure."""
+"""What a consumer's module makes of a drive's settings: keys and values of its own configuration. And its helpers."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+from aio_tuned.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aio_tuned.reader import DriveSettings, Settings
+
 Format = Literal["json", "toml", "yaml", "env", "fio"]
 # None is JSON's null, which no other format has.
 Value: TypeAlias = "bool | int | float | str | None"
+
+_SMALLEST = 4096  # a multiple of every drive's logical block: less cannot be read with O_DIRECT on some
+# "1.5", "0.5.10.post1", "0.33.0rc2", "0.22.1+cu129", with or without a "v".
+_RELEASE = re.compile(r"v?(\d+(?:\.\d+)+)(?:[.\-]?(?:a|b|rc|post|dev)\d*)*(?:\+[\w.]+)?")
 
 
 class Entry(NamedTuple):
@@ -42,3 +52,85 @@ class Export:
     format: Format
     values: Mapping[tuple[Key, ...], Value]
     notes: tuple[str, ...] = ()
+
+
+# --- a cap on the block size ------------------------------------------------------------------------------------
+
+
+def capped(settings: Settings, wishes: Wishes) -> Settings:
+    """The settings with no larger block size than wished; if that changes them, nobody measured their throughput.
+
+    A cap that is no power of two is rounded down to one: such blocks are aligned for every drive. UsageError for a cap
+    below 4096 bytes.
+    """
+    cap = wishes.max_block_size
+    if cap is not None and cap < _SMALLEST:
+        raise UsageError(f"no block size of at most {cap} bytes: the smallest for direct I/O is {_SMALLEST}")
+    if cap is None or settings.block_size <= cap:
+        return settings
+    return settings._replace(block_size=1 << (cap.bit_length() - 1), throughput_bytes_per_s=None)
+
+
+def capped_drive(drive: DriveSettings, wishes: Wishes) -> DriveSettings:
+    """The same for every direction."""
+    return type(drive)(*(capped(settings, wishes) for settings in drive))
+
+
+def cap_ignored(wishes: Wishes, why: str) -> tuple[str, ...]:
+    """The sentence on a cap, of a consumer that has no block size; none if the caller wishes for none."""
+    return () if wishes.max_block_size is None else (f"max_block_size: ignored, for {why}.",)
+
+
+def cap_note(key: str, before: Settings, after: Settings) -> tuple[str, ...]:
+    """The sentence on what the cap changed, which begins with the consumer's key; none if it changed nothing."""
+    if after.block_size == before.block_size:
+        return ()
+    said = f"{key}: {after.block_size} bytes as you wished; this drive's best was {before.block_size},"
+    return (f"{said} and the other parameters were chosen for that.",)
+
+
+# --- the path ---------------------------------------------------------------------------------------------------
+
+
+def need_folder(path: str, consumer: str) -> None:
+    """UsageError if the path is that of a device: there is no looking here, but all of them are in /dev."""
+    if PurePosixPath(path).is_relative_to("/dev"):
+        raise UsageError(f"{path}: {consumer} needs a folder on the drive's filesystem, and not a device")
+
+
+# --- the consumer's release ------------------------------------------------------------------------------------
+
+
+def need_release(wishes: Wishes, consumer: str, first: str, lacking: str) -> None:
+    """UsageError if the release that the caller wants is older than `first`, or is none.
+
+    `lacking` says what those releases do not have. The caller who names no release has a current one.
+    """
+    if is_older(wishes, consumer, first):
+        raise UsageError(f"{consumer} {wishes.for_version} has no {lacking}: it came with {first}")
+
+
+def is_older(wishes: Wishes, consumer: str, than: str) -> bool:
+    """Whether the caller wants a release older than that; UsageError if it is none. No release is a current one."""
+    if wishes.for_version is None:
+        return False
+    return _numbers(wishes.for_version, consumer) < _numbers(than, consumer)
+
+
+def ignored(wishes: Wishes, consumer: str) -> tuple[str, ...]:
+    """The sentence for a release that makes no difference; none if the caller names none."""
+    if wishes.for_version is None:
+        return ()
+    _numbers(wishes.for_version, consumer)
+    return (f"for_version: makes no difference, since all releases of {consumer} that were looked at have these keys.",)
+
+
+def _numbers(text: str, consumer: str) -> tuple[int, ...]:
+    """The parts of the release; trailing zeros do not count: 1.0 is 1.0.0."""
+    found = _RELEASE.fullmatch(text)
+    if not found:
+        raise UsageError(f'"{text}" is no release of {consumer}: write it as in 1.2.3')
+    parts = [int(part) for part in found[1].split(".")]
+    while parts and not parts[-1]:
+        parts.pop()
+    return tuple(parts)

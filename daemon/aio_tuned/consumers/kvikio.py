@@ -25,9 +25,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aio_tuned.consumers.block_cap import cap_note, capped
-from aio_tuned.consumers.export import Export
-from aio_tuned.consumers.release import is_older, need_release
+from aio_tuned.consumers.export import Export, cap_note, capped, is_older, need_release
 
 if TYPE_CHECKING:
     from aio_tuned.consumers.export import Key, Value, Wishes

@@ -22,10 +22,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aio_tuned.consumers.block_cap import cap_ignored
-from aio_tuned.consumers.export import Export
-from aio_tuned.consumers.folder import need_folder
-from aio_tuned.consumers.release import ignored
+from aio_tuned.consumers.export import Export, cap_ignored, ignored, need_folder
 
 if TYPE_CHECKING:
     from aio_tuned.consumers.export import Wishes

@@ -24,11 +24,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aio_tuned.consumers.block_cap import cap_ignored
-from aio_tuned.consumers.export import Export, Key, Value
-from aio_tuned.consumers.folder import need_folder
+from aio_tuned.consumers.export import Export, Key, Value, cap_ignored, need_folder, need_release
 from aio_tuned.consumers.nixl import posix_parameters, queue_notes
-from aio_tuned.consumers.release import need_release
 
 if TYPE_CHECKING:
     from aio_tuned.consumers.export import Wishes

@@ -24,8 +24,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aio_tuned.consumers.export import Export
-from aio_tuned.consumers.release import ignored
+from aio_tuned.consumers.export import Export, ignored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -27,10 +27,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aio_tuned.consumers.block_cap import cap_ignored
-from aio_tuned.consumers.export import Entry, Export
-from aio_tuned.consumers.folder import need_folder
-from aio_tuned.consumers.release import need_release
+from aio_tuned.consumers.export import Entry, Export, cap_ignored, need_folder, need_release
 
 if TYPE_CHECKING:
     from aio_tuned.consumers.export import Wishes

@@ -10,8 +10,8 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from aio_tuned.consumers.document import matches, newline, place, put, quoted, shown
 from aio_tuned.consumers.export import Entry
+from aio_tuned.consumers.merge.document import matches, newline, place, put, quoted, shown
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -21,8 +21,8 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from aio_tuned.consumers.document import Path
     from aio_tuned.consumers.export import Key, Value
+    from aio_tuned.consumers.merge.document import Path
 
 # Where something stands: names of tables and keys, and numbers of the tables in a list.
 Slots: TypeAlias = "tuple[str | int, ...]"

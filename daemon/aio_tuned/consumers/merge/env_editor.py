@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from aio_tuned.consumers.document import newline, place, shown
+from aio_tuned.consumers.merge.document import newline, place, shown
 from aio_tuned.errors import UsageError
 
 if TYPE_CHECKING:
-    from aio_tuned.consumers.document import Path
     from aio_tuned.consumers.export import Value
+    from aio_tuned.consumers.merge.document import Path
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PLAIN = re.compile(r"[\w./:,@%+=-]*")

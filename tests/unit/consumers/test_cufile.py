@@ -8,8 +8,8 @@ from hypothesis import given
 from aio_tuned.consumers import cufile
 from aio_tuned.consumers.export import Wishes
 from aio_tuned.errors import UsageError
-from unit.consumer_settings import drive, settings
-from unit.consumer_strategies import any_drives
+from unit.support.consumer_settings import drive, settings
+from unit.support.consumer_strategies import any_drives
 
 if TYPE_CHECKING:
     from aio_tuned.reader import DriveSettings

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aio_tuned.consumers.block_cap import cap_note, capped_drive
-from aio_tuned.consumers.export import Export
-from aio_tuned.consumers.release import ignored
+from aio_tuned.consumers.export import Export, cap_note, capped_drive, ignored
 
 if TYPE_CHECKING:
     from aio_tuned.consumers.export import Key, Value, Wishes

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from aio_tuned.consumers import mooncake
 from aio_tuned.consumers.export import Wishes
-from unit.consumer_settings import drive, settings
+from unit.support.consumer_settings import drive, settings
 
 DRIVE = drive(combined=settings(saturating_concurrency=24))
 

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aio_tuned.consumers import ini_text, jsonc, toml_text, yaml_text
-from aio_tuned.consumers.document import put, same, shown
 from aio_tuned.consumers.export import Entry
+from aio_tuned.consumers.merge import env_editor, json_editor, toml_editor, yaml_editor
+from aio_tuned.consumers.merge.document import put, same, shown
 from aio_tuned.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from aio_tuned.consumers.export import Export
 
 _SET = {
-    "json": jsonc.set_value,
-    "toml": toml_text.set_value,
-    "yaml": yaml_text.set_value,
-    "env": ini_text.set_env,
-    "fio": ini_text.set_fio,
+    "json": json_editor.set_value,
+    "toml": toml_editor.set_value,
+    "yaml": yaml_editor.set_value,
+    "env": env_editor.set_env,
+    "fio": env_editor.set_fio,
 }
 # Where there is another's parser for all of the format, it has the last word.
-_LOAD = {"toml": toml_text.load, "yaml": yaml_text.load}
+_LOAD = {"toml": toml_editor.load, "yaml": yaml_editor.load}
 _MARK = "\ufeff"
 
 
@@ -31,7 +31,7 @@ def render(export: Export) -> str:
     """
     _check(export)
     if export.format == "yaml":  # ruamel.yaml is for merging only
-        text = yaml_text.render(_document(None, export))
+        text = yaml_editor.render(_document(None, export))
     else:
         text = "{}\n" if export.format == "json" else ""
         for path, value in export.values.items():

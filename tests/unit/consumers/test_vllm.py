@@ -5,7 +5,7 @@ import pytest
 from aio_tuned.consumers import vllm
 from aio_tuned.consumers.export import Entry, Wishes
 from aio_tuned.errors import UsageError
-from unit.consumer_settings import drive, settings
+from unit.support.consumer_settings import drive, settings
 
 DRIVE = drive(
     read=settings(direction="read", saturating_concurrency=24, queue_depth=8, io_parallelism=4),

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given
 
 from aio_tuned.consumers.export import Wishes
-from aio_tuned.consumers.formats import render
-from aio_tuned.consumers.json_ import export
+from aio_tuned.consumers.json_document import export
+from aio_tuned.consumers.merge.apply import render
 from aio_tuned.reader import DriveSettings, Settings, Source
-from unit.consumer_settings import drive
-from unit.consumer_strategies import any_drives, caps
+from unit.support.consumer_settings import drive
+from unit.support.consumer_strategies import any_drives, caps
 
 if TYPE_CHECKING:
     from aio_tuned.consumers.export import Export

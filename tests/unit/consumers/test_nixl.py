@@ -5,7 +5,7 @@ import pytest
 from aio_tuned.consumers import nixl
 from aio_tuned.consumers.export import Wishes
 from aio_tuned.errors import UsageError
-from unit.consumer_settings import drive, settings
+from unit.support.consumer_settings import drive, settings
 
 
 def posix(**changes: object) -> dict[str, object]:

@@ -10,13 +10,13 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias
 
-from aio_tuned.consumers.document import Member, Node, descend, newline, place, put
+from aio_tuned.consumers.merge.document import Member, Node, descend, newline, place, put
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aio_tuned.consumers.document import Path
     from aio_tuned.consumers.export import Value
+    from aio_tuned.consumers.merge.document import Path
 
 # Makes the text of a key or a single value.
 Writer: TypeAlias = "Callable[[Value], str]"

@@ -7,10 +7,10 @@ from hypothesis import given
 
 from aio_tuned.consumers.env import export
 from aio_tuned.consumers.export import Wishes
-from aio_tuned.consumers.formats import render
+from aio_tuned.consumers.merge.apply import render
 from aio_tuned.reader import Source
-from unit.consumer_settings import drive, settings
-from unit.consumer_strategies import any_drives, caps
+from unit.support.consumer_settings import drive, settings
+from unit.support.consumer_strategies import any_drives, caps
 
 if TYPE_CHECKING:
     from aio_tuned.consumers.export import Export

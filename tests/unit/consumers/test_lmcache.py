@@ -5,7 +5,7 @@ import pytest
 from aio_tuned.consumers import lmcache
 from aio_tuned.consumers.export import Wishes
 from aio_tuned.errors import UsageError
-from unit.consumer_settings import drive, settings
+from unit.support.consumer_settings import drive, settings
 
 
 def test_the_whole_of_the_yaml() -> None:

@@ -11,15 +11,15 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from aio_tuned import extra
-from aio_tuned.consumers import jsonc
-from aio_tuned.consumers.document import Member, Node, descend, newline, place, put, quoted
+from aio_tuned.consumers.merge import json_editor
+from aio_tuned.consumers.merge.document import Member, Node, descend, newline, place, put, quoted
 from aio_tuned.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aio_tuned.consumers.document import Path
     from aio_tuned.consumers.export import Value
+    from aio_tuned.consumers.merge.document import Path
 
 _PLAIN_KEY = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[a-z_][\w.-]*", re.ASCII | re.IGNORECASE)
 _TAG = "tag:yaml.org,2002:"
@@ -50,10 +50,10 @@ def set_value(text: str, path: Path, value: Value) -> str:
     node = chain[-1]
     is_empty = node.kind == "value" and node.start == node.end
     if not rest or (node.kind == "value" and not is_empty) or (is_empty and len(chain) > 1 and chain[-2].flow):
-        new = jsonc.dumped(put(None, rest, value), jsonc.Style(scalar))
+        new = json_editor.dumped(put(None, rest, value), json_editor.Style(scalar))
         return text[: node.start] + " " * is_empty + new + text[node.end :]
     if node.flow and not is_empty:
-        return jsonc.insert(text, chain, rest, value, scalar)
+        return json_editor.insert(text, chain, rest, value, scalar)
     return _insert_block(text, chain, rest, value)
 
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from aio_tuned.consumers import formats
-from aio_tuned.consumers.document import put, same
 from aio_tuned.consumers.export import Entry, Export
+from aio_tuned.consumers.merge import apply
+from aio_tuned.consumers.merge.document import put, same
 from aio_tuned.errors import ConfigError, UsageError
 
 if sys.version_info >= (3, 11):
@@ -24,8 +24,8 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from aio_tuned.consumers.document import Path
     from aio_tuned.consumers.export import Format, Value
+    from aio_tuned.consumers.merge.document import Path
 
 FORMATS: list[Format] = ["json", "toml", "yaml", "env", "fio"]
 FS = Entry((("type", "fs"), ("root", '/kv "ü"\\')))
@@ -50,8 +50,8 @@ def export(name: Format, values: Mapping[Path, Value] | None = None, notes: tupl
 def merged(name: Format, text: str, path: Path, value: Value = 8) -> str:
     """The text with that value; merging again changes nothing."""
     once = export(name, {path: value})
-    new = formats.merge(once, text, "/x/file")
-    assert formats.merge(once, new, "/x/file") == new
+    new = apply.merge(once, text, "/x/file")
+    assert apply.merge(once, new, "/x/file") == new
     return new
 
 
@@ -64,7 +64,7 @@ LOAD: dict[str, Callable[[str], object]] = {"json": json.loads, "toml": tomllib.
 
 @pytest.mark.parametrize("name", ["json", "toml", "yaml"])
 def test_a_fresh_configuration_reads_back(name: Format) -> None:
-    text = formats.render(export(name, notes=("block_size: capped\nat 1 MiB", "queue_depth: none")))
+    text = apply.render(export(name, notes=("block_size: capped\nat 1 MiB", "queue_depth: none")))
     assert same(
         LOAD[name](text),
         {
@@ -74,37 +74,37 @@ def test_a_fresh_configuration_reads_back(name: Format) -> None:
         },
     )
     assert text.startswith("{" if name == "json" else "# block_size: capped\n# at 1 MiB\n# queue_depth: none\n")
-    assert formats.merge(export(name), text, "/x") == text
+    assert apply.merge(export(name), text, "/x") == text
 
 
 def test_a_fresh_environment_file() -> None:
     made = export("env", notes=("BS: none",))
-    assert formats.render(made) == "# BS: none\nKVIKIO_NTHREADS=4\nDIRECT=true\nROOT=/mnt/kv-1\n"
+    assert apply.render(made) == "# BS: none\nKVIKIO_NTHREADS=4\nDIRECT=true\nROOT=/mnt/kv-1\n"
 
 
 def test_a_fresh_job_file() -> None:
     made = export("fio", notes=("bs: capped",))
-    assert formats.render(made) == "# bs: capped\n[global]\nbs=4096\ndirect=1\n\n[job]\ngroup_reporting\nloops=0\n"
+    assert apply.render(made) == "# bs: capped\n[global]\nbs=4096\ndirect=1\n\n[job]\ngroup_reporting\nloops=0\n"
 
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("text", ["", " \n\n", "\ufeff", "\ufeff\r\n"])
 def test_an_empty_file_becomes_a_fresh_one(name: Format, text: str) -> None:
     made = export(name, notes=("queue_depth: none",))
-    new = formats.merge(made, text, "/x")
-    assert new.removeprefix("\ufeff") == formats.render(made)
+    new = apply.merge(made, text, "/x")
+    assert new.removeprefix("\ufeff") == apply.render(made)
     assert new.startswith("\ufeff") == text.startswith("\ufeff")
-    assert formats.merge(made, new, "/x") == new
+    assert apply.merge(made, new, "/x") == new
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_line_ends_and_byte_order_mark_stay(name: Format) -> None:
     given_text = {"json": '{\n"x": 1\n}\n', "toml": "x = 1\n[y]\nz = 1\n", "yaml": "x: 1\ny:\n  z: 1\n"}
     text = "\ufeff" + given_text.get(name, "X=1\n").replace("\n", "\r\n")
-    new = formats.merge(export(name), text, "/x")
+    new = apply.merge(export(name), text, "/x")
     assert new.startswith("\ufeff")
     assert "\n" not in new.replace("\r\n", "")
-    assert formats.merge(export(name), new, "/x") == new
+    assert apply.merge(export(name), new, "/x") == new
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -112,7 +112,7 @@ def test_line_ends_and_byte_order_mark_stay(name: Format) -> None:
 def test_a_path_that_is_no_text_is_refused(name: Format, part: str) -> None:
     path: Path = ("l", Entry((("root", "/kv\udc80"),)), "n")
     values: dict[Path, Value] = {("root",): "/kv\udc80"} if part == "value" else {path: 1}
-    for make in (formats.render, lambda made: formats.merge(made, "x", "/x")):
+    for make in (apply.render, lambda made: apply.merge(made, "x", "/x")):
         with pytest.raises(UsageError, match="not valid UTF-8: choose another path"):
             make(export(name, values))
 
@@ -232,11 +232,11 @@ def test_yaml_of_any_kind(document: object, path: Path, value: Value, flow: bool
 def test_any_text_is_merged_or_refused(name: Format, text: str) -> None:
     made = export(name)
     try:
-        new = formats.merge(made, text, "/x/file")
+        new = apply.merge(made, text, "/x/file")
     except ConfigError as error:
         assert str(error).startswith("/x/file: ")  # noqa: PT017 - any text may be either
     else:
-        assert formats.merge(made, new, "/x/file") == new
+        assert apply.merge(made, new, "/x/file") == new
 
 
 # --- where it goes ---------------------------------------------------------------------------------------
@@ -351,7 +351,7 @@ def test_where_it_goes_in_an_environment_file(text: str, new: str) -> None:
     "value", ["a b", "$HOME", '"a"', "it's", "a\nb", "a;b", "~/a", "`a`", "a\\b", "#a", "*", "(a)", "a\n"]
 )
 def test_words_that_would_need_quotes_are_refused(value: str) -> None:
-    for make in (formats.render, lambda made: formats.merge(made, "N=1\n", "/x")):
+    for make in (apply.render, lambda made: apply.merge(made, "N=1\n", "/x")):
         with pytest.raises(UsageError, match=r"(?s)N=.*only in quotes.*choose a path"):
             make(export("env", {("N",): value}))
 
@@ -384,7 +384,7 @@ def test_an_option_without_a_value() -> None:
 @pytest.mark.parametrize("value", ["a#b", "a;b", "a\nb", "a ", " a"])
 def test_values_that_a_job_file_cannot_hold_are_refused(value: str) -> None:
     with pytest.raises(UsageError, match="a fio job file cannot hold"):
-        formats.render(export("fio", {("j", "filename"): value}))
+        apply.render(export("fio", {("j", "filename"): value}))
 
 
 # --- what cannot be --------------------------------------------------------------------------------------
@@ -447,7 +447,7 @@ def test_a_folder_with_a_slash_at_its_end_is_the_same_entry() -> None:
 def test_the_line_is_that_of_the_file_as_it_is() -> None:
     made = export("json", {("a", "b"): 1, ("c", "d"): 1})
     with pytest.raises(ConfigError, match=r"^/x/file: c must be a table \(line 4\)"):
-        formats.merge(made, '{\n"a": {\n},\n"c": 1\n}', "/x/file")
+        apply.merge(made, '{\n"a": {\n},\n"c": 1\n}', "/x/file")
 
 
 def test_a_section_that_is_there_twice_is_refused() -> None:
@@ -464,6 +464,6 @@ def test_too_deep_for_a_parser(name: Format, start: str) -> None:
 def test_merging_into_yaml_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("ruamel.yaml", "ruamel.yaml.error"):
         monkeypatch.setitem(sys.modules, module, None)
-    assert formats.merge(export("yaml"), "", "/x") == formats.render(export("yaml"))
+    assert apply.merge(export("yaml"), "", "/x") == apply.render(export("yaml"))
     with pytest.raises(ConfigError, match=r"^/x: .*apt-get install python3-ruamel\.yaml, or .* -m pip install ruamel"):
-        formats.merge(export("yaml"), "a: 1\n", "/x")
+        apply.merge(export("yaml"), "a: 1\n", "/x")
