@@ -223,13 +223,13 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from aio_tuned.consumers.export import Wishes
+    from aio_tuned.consumers.export import ExportOptions
     from aio_tuned.consumers.merge import apply
 
     missing: reader.Missing = "default" if arguments.default else "error"
     drive = reader.drive_settings_for(arguments.path, missing=missing, profiles=_profiles(arguments))
-    wishes = Wishes(max_block_size=arguments.max_block_size, for_version=arguments.for_version)
-    made: Export = consumers.load(arguments.consumer).export(drive, str(arguments.path.absolute()), wishes)
+    options = ExportOptions(max_block_size=arguments.max_block_size, for_version=arguments.for_version)
+    made: Export = consumers.load(arguments.consumer).export(drive, str(arguments.path.absolute()), options)
     for text in _about(drive):
         _say(text)
     if arguments.merge is not None or made.format == "json":  # else they stand there as comments

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aio_tuned.consumers import nixl
-from aio_tuned.consumers.export import Wishes
+from aio_tuned.consumers.export import ExportOptions
 from aio_tuned.consumers.merge.apply import merge, render
 from consumers.packages import package_python
 from consumers.scripts import RINGS, answer
@@ -78,7 +78,7 @@ def test_transfers_go_through_a_queue_of_the_size_that_we_export(
     tmp_path: Path, depth: int, threads: int, queue: int
 ) -> None:
     python = package_python("nixl")
-    ours = nixl.export(drive(combined=settings(queue_depth=depth, io_parallelism=threads)), "/data", Wishes())
+    ours = nixl.export(drive(combined=settings(queue_depth=depth, io_parallelism=threads)), "/data", ExportOptions())
     file = tmp_path / "posix.toml"
     file.write_text(render(ours))
     said: dict[str, Any] = answer(python, SCRIPT, file, tmp_path / "data", str(queue), "256")
@@ -93,7 +93,7 @@ def test_a_file_with_another_engine_changes_over(tmp_path: Path) -> None:
     python = package_python("nixl")
     before = '[POSIX]\nuse_uring = "true"\n'
     file = tmp_path / "posix.toml"
-    file.write_text(merge(nixl.export(drive(), "/data", Wishes()), before, "posix.toml"))
+    file.write_text(merge(nixl.export(drive(), "/data", ExportOptions()), before, "posix.toml"))
     assert answer(python, CREATE, file) == "taken"
     file.write_text(before + 'use_aio = "true"\n')
     assert answer(python, CREATE, file) == "nixlBackendError"  # two engines: why all three are exported
@@ -104,7 +104,7 @@ def test_nixl_reads_the_parameter_and_takes_nothing_but_a_string_of_a_number(
     tmp_path: Path, value: str, error: str
 ) -> None:
     python = package_python("nixl")
-    good = render(nixl.export(drive(), "/data", Wishes()))
+    good = render(nixl.export(drive(), "/data", ExportOptions()))
     assert 'kernel_queue_size = "32"' in good
     file = tmp_path / "posix.toml"
     file.write_text(good.replace('kernel_queue_size = "32"', f"kernel_queue_size = {value}"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aio_tuned.consumers import sglang
-from aio_tuned.consumers.export import Wishes
+from aio_tuned.consumers.export import ExportOptions
 from aio_tuned.consumers.merge.apply import merge, render
 from consumers.packages import package_python
 from consumers.scripts import RINGS, answer
@@ -71,7 +71,7 @@ def test_sglang_makes_a_backend_with_our_queue_and_stores_pages(tmp_path: Path) 
     python = package_python("sglang")
     one = drive(combined=settings(queue_depth=64, io_parallelism=8))
     file, folder = tmp_path / "nixl.toml", tmp_path / "cache"
-    file.write_text(render(sglang.export(one, str(folder), Wishes())))
+    file.write_text(render(sglang.export(one, str(folder), ExportOptions())))
     # What the variables say is weaker than what the file says.
     said: dict[str, Any] = answer(
         python,
@@ -96,7 +96,7 @@ def test_a_file_with_io_uring_changes_over(tmp_path: Path) -> None:
     python = package_python("sglang")
     before = 'l3_cleaner_enabled = false\n\n[plugin.posix]\nuse_uring = "true"\nactive = true\n'
     file, folder = tmp_path / "nixl.toml", tmp_path / "cache"
-    file.write_text(merge(sglang.export(drive(), str(folder), Wishes()), before, "nixl.toml"))
+    file.write_text(merge(sglang.export(drive(), str(folder), ExportOptions()), before, "nixl.toml"))
     said = answer(python, SCRIPT, file, "32", SGLANG_HICACHE_NIXL_BACKEND_STORAGE_DIR=str(folder))
     assert said["ring"] == said["rings"]["32"]  # io_uring has no such queue
     assert said["states"] == ["DONE", "DONE"]

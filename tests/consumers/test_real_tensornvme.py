@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aio_tuned.consumers import tensornvme
-from aio_tuned.consumers.export import Wishes
+from aio_tuned.consumers.export import ExportOptions
 from aio_tuned.consumers.merge.apply import render
 from consumers.packages import package_python
 from consumers.scripts import RINGS, answer
@@ -75,7 +75,7 @@ print("done", flush=True)
 
 
 def arguments_file(path: Path, chosen: Settings) -> Path:
-    path.write_text(render(tensornvme.export(drive(combined=chosen), "/data", Wishes())))
+    path.write_text(render(tensornvme.export(drive(combined=chosen), "/data", ExportOptions())))
     return path
 
 

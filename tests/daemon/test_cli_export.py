@@ -71,7 +71,7 @@ def test_merge_keeps_all_else(cli: Cli, drive: storage.Filesystem) -> None:
     assert cli.run("export", "deepspeed", drive.path, "--merge", link) == f"{link}: nothing to change\n"
 
 
-def test_wishes(cli: Cli, drive: storage.Filesystem) -> None:
+def test_options(cli: Cli, drive: storage.Filesystem) -> None:
     assert json.loads(cli.run("export", "deepspeed", drive.path)) == {"aio": AIO}
     out, err = cli.both("export", "deepspeed", drive.path, "--for-version", "0.14.0", "--max-block-size", "300K")
     old = {**AIO, "block_size": 256 << 10, "thread_count": 1}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aio_tuned.consumers import fio
-from aio_tuned.consumers.export import Wishes
+from aio_tuned.consumers.export import ExportOptions
 from aio_tuned.consumers.merge.apply import render
 from unit.support.consumer_settings import drive, settings
 
@@ -29,7 +29,7 @@ ALL_PERCENT = 99.0  # the last queue of a read that ends by time is a shorter on
 
 def job_file(path: Path, directory: Path, read: Settings, write: Settings) -> Path:
     """What a user gets who asks for fio's job file."""
-    made = fio.export(drive(read=read, write=write), str(directory), Wishes())
+    made = fio.export(drive(read=read, write=write), str(directory), ExportOptions())
     path.write_text(render(made))
     return path
 

@@ -33,8 +33,8 @@ Key: TypeAlias = "str | Entry"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
-    """What the caller asks for besides a path: a cap in bytes, and the consumer's release ("0.14.5")."""
+class ExportOptions:
+    """Options of an export: a cap on the block size in bytes, and the consumer's release ("0.14.5")."""
 
     max_block_size: int | None = None
     for_version: str | None = None
@@ -57,13 +57,13 @@ class Export:
 # --- a cap on the block size ------------------------------------------------------------------------------------
 
 
-def capped(settings: Settings, wishes: Wishes) -> Settings:
-    """The settings with no larger block size than wished; if that changes them, nobody measured their throughput.
+def capped(settings: Settings, options: ExportOptions) -> Settings:
+    """Return the settings with a block size of at most the cap; if that changes them, nobody measured their throughput.
 
     A cap that is no power of two is rounded down to one: such blocks are aligned for every drive. UsageError for a cap
     below 4096 bytes.
     """
-    cap = wishes.max_block_size
+    cap = options.max_block_size
     if cap is not None and cap < _SMALLEST:
         raise UsageError(f"no block size of at most {cap} bytes: the smallest for direct I/O is {_SMALLEST}")
     if cap is None or settings.block_size <= cap:
@@ -71,18 +71,18 @@ def capped(settings: Settings, wishes: Wishes) -> Settings:
     return settings._replace(block_size=1 << (cap.bit_length() - 1), throughput_bytes_per_s=None)
 
 
-def capped_drive(drive: DriveSettings, wishes: Wishes) -> DriveSettings:
-    """The same for every direction."""
-    return type(drive)(*(capped(settings, wishes) for settings in drive))
+def capped_drive(drive: DriveSettings, options: ExportOptions) -> DriveSettings:
+    """Return the settings of every direction, each capped()."""
+    return type(drive)(*(capped(settings, options) for settings in drive))
 
 
-def cap_ignored(wishes: Wishes, why: str) -> tuple[str, ...]:
-    """The sentence on a cap, of a consumer that has no block size; none if the caller wishes for none."""
-    return () if wishes.max_block_size is None else (f"max_block_size: ignored, for {why}.",)
+def cap_ignored(options: ExportOptions, why: str) -> tuple[str, ...]:
+    """Return the note on a cap for a consumer without a block size; nothing without a cap."""
+    return () if options.max_block_size is None else (f"max_block_size: ignored, for {why}.",)
 
 
 def cap_note(key: str, before: Settings, after: Settings) -> tuple[str, ...]:
-    """The sentence on what the cap changed, which begins with the consumer's key; none if it changed nothing."""
+    """Return the note on what the cap changed, which begins with the consumer's key; nothing if it changed nothing."""
     if after.block_size == before.block_size:
         return ()
     said = f"{key}: {after.block_size} bytes as you wished; this drive's best was {before.block_size},"
@@ -101,32 +101,32 @@ def need_folder(path: str, consumer: str) -> None:
 # --- the consumer's release ------------------------------------------------------------------------------------
 
 
-def need_release(wishes: Wishes, consumer: str, first: str, lacking: str) -> None:
+def need_release(options: ExportOptions, consumer: str, first: str, lacking: str) -> None:
     """UsageError if the release that the caller wants is older than `first`, or is none.
 
-    `lacking` says what those releases do not have. The caller who names no release has a current one.
+    `lacking` says what those releases do not have. Without a release, the current one is meant.
     """
-    if is_older(wishes, consumer, first):
-        raise UsageError(f"{consumer} {wishes.for_version} has no {lacking}: it came with {first}")
+    if is_older(options, consumer, first):
+        raise UsageError(f"{consumer} {options.for_version} has no {lacking}: it came with {first}")
 
 
-def is_older(wishes: Wishes, consumer: str, than: str) -> bool:
-    """Whether the caller wants a release older than that; UsageError if it is none. No release is a current one."""
-    if wishes.for_version is None:
+def is_older(options: ExportOptions, consumer: str, than: str) -> bool:
+    """Whether the caller's release is older than that; UsageError if it is none. Without one, the current is meant."""
+    if options.for_version is None:
         return False
-    return _numbers(wishes.for_version, consumer) < _numbers(than, consumer)
+    return _numbers(options.for_version, consumer) < _numbers(than, consumer)
 
 
-def ignored(wishes: Wishes, consumer: str) -> tuple[str, ...]:
-    """The sentence for a release that makes no difference; none if the caller names none."""
-    if wishes.for_version is None:
+def release_ignored(options: ExportOptions, consumer: str) -> tuple[str, ...]:
+    """Return the note that the release makes no difference; nothing if none is named. UsageError if it is none."""
+    if options.for_version is None:
         return ()
-    _numbers(wishes.for_version, consumer)
+    _numbers(options.for_version, consumer)
     return (f"for_version: makes no difference, since all releases of {consumer} that were looked at have these keys.",)
 
 
 def _numbers(text: str, consumer: str) -> tuple[int, ...]:
-    """The parts of the release; trailing zeros do not count: 1.0 is 1.0.0."""
+    """Return the parts of the release; trailing zeros do not count: 1.0 is 1.0.0."""
     found = _RELEASE.fullmatch(text)
     if not found:
         raise UsageError(f'"{text}" is no release of {consumer}: write it as in 1.2.3')
