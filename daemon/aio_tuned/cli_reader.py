@@ -75,11 +75,12 @@ def add_commands(commands: Any) -> None:  # noqa: ANN401 - argparse's class of s
         "export",
         help="the settings for a path, as a framework's own configuration",
         description="Print the settings for I/O on PATH in CONSUMER's own format, units and types, or put them into its"
-        f" configuration FILE and leave the rest of that as it is. Consumers: {', '.join(consumers.NAMES)}.",
+        " configuration FILE (JSON, YAML or environment) and leave the rest of that as it is."
+        f" Consumers: {', '.join(consumers.NAMES)}.",
     )
     export.add_argument("consumer", choices=consumers.NAMES, metavar="CONSUMER", help="the framework")
     export.add_argument("path", type=Path, metavar="PATH", help=_TARGET)
-    export.add_argument("--merge", type=Path, metavar="FILE", help="put them into that file instead")
+    export.add_argument("--merge", type=Path, metavar="FILE", help="put them into that JSON, YAML or environment file")
     export.add_argument(
         "--for-version", metavar="VERSION", help="the consumer's release, where its keys depend on it (default: newest)"
     )
@@ -223,6 +224,7 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
+    from aio_tuned.consumers import rendering
     from aio_tuned.consumers.export import ExportOptions
     from aio_tuned.consumers.merge import apply
 
@@ -232,13 +234,19 @@ def _export(arguments: argparse.Namespace) -> int:
     made: Export = consumers.load(arguments.consumer).export(drive, str(arguments.path.absolute()), options)
     for text in _about(drive):
         _say(text)
-    if arguments.merge is not None or made.format == "json":  # else they stand there as comments
+    is_merged = arguments.merge is not None and apply.is_mergeable(made)
+    if is_merged or made.format == "json":  # else they stand there as comments
         for note in made.notes:
             _say(note)
-    if arguments.merge is None:
-        print(apply.render(made), end="")
-    else:
+    if is_merged:
         _merge(made, arguments.merge)
+    else:
+        print(rendering.render(made), end="")
+    if arguments.merge is not None and not is_merged:
+        raise UsageError(
+            f"{arguments.merge}: not changed, since --merge edits JSON, YAML and environment files only;"
+            " paste the settings on standard output into it"
+        )
     return Exit.OK
 
 

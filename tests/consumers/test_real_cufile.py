@@ -8,7 +8,8 @@ import pytest
 
 from aio_tuned.consumers import cufile
 from aio_tuned.consumers.export import ExportOptions
-from aio_tuned.consumers.merge.apply import merge, render
+from aio_tuned.consumers.merge.apply import merge
+from aio_tuned.consumers.rendering import render
 from consumers.packages import package_python
 from consumers.scripts import answer
 from consumers.stubs import library

@@ -13,7 +13,8 @@ import pytest
 
 from aio_tuned.consumers import deepspeed
 from aio_tuned.consumers.export import ExportOptions
-from aio_tuned.consumers.merge.apply import merge, render
+from aio_tuned.consumers.merge.apply import merge
+from aio_tuned.consumers.rendering import render
 from consumers.packages import PROJECT, folder, package_python
 from consumers.scripts import answer
 from unit.support.consumer_settings import drive, settings

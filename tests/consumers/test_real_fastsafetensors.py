@@ -8,7 +8,7 @@ import pytest
 
 from aio_tuned.consumers import fastsafetensors
 from aio_tuned.consumers.export import ExportOptions
-from aio_tuned.consumers.merge.apply import render
+from aio_tuned.consumers.rendering import render
 from consumers.packages import package_python
 from consumers.scripts import answer
 from unit.support.consumer_settings import drive, settings

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aio_tuned.consumers import kvikio
 from aio_tuned.consumers.export import ExportOptions
-from aio_tuned.consumers.merge.apply import render
+from aio_tuned.consumers.rendering import render
 from consumers.packages import package_python
 from consumers.scripts import answer, sourced
 from consumers.stubs import library

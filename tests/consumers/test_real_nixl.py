@@ -8,7 +8,7 @@ import pytest
 
 from aio_tuned.consumers import nixl
 from aio_tuned.consumers.export import ExportOptions
-from aio_tuned.consumers.merge.apply import merge, render
+from aio_tuned.consumers.rendering import render
 from consumers.packages import package_python
 from consumers.scripts import RINGS, answer
 from unit.support.consumer_settings import drive, settings
@@ -89,14 +89,13 @@ def test_transfers_go_through_a_queue_of_the_size_that_we_export(
     assert said["read"]
 
 
-def test_a_file_with_another_engine_changes_over(tmp_path: Path) -> None:
+def test_nixl_takes_one_engine_and_no_two(tmp_path: Path) -> None:
     python = package_python("nixl")
-    before = '[POSIX]\nuse_uring = "true"\n'
     file = tmp_path / "posix.toml"
-    file.write_text(merge(nixl.export(drive(), "/data", ExportOptions()), before, "posix.toml"))
+    file.write_text(render(nixl.export(drive(), "/data", ExportOptions())))
     assert answer(python, CREATE, file) == "taken"
-    file.write_text(before + 'use_aio = "true"\n')
-    assert answer(python, CREATE, file) == "nixlBackendError"  # two engines: why all three are exported
+    file.write_text('[POSIX]\nuse_uring = "true"\nuse_aio = "true"\n')
+    assert answer(python, CREATE, file) == "nixlBackendError"  # why all three are exported
 
 
 @pytest.mark.parametrize(("value", "error"), [('"deep"', "nixlBackendError"), ("32", "TypeError")])

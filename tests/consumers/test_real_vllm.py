@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from aio_tuned.consumers import vllm
 from aio_tuned.consumers.export import ExportOptions
-from aio_tuned.consumers.merge.apply import merge, render
+from aio_tuned.consumers.merge.apply import merge
+from aio_tuned.consumers.rendering import render
 from consumers.packages import package_python
 from consumers.scripts import answer
 from unit.support.consumer_settings import drive, settings

@@ -14,7 +14,7 @@ import pytest
 
 from aio_tuned.consumers import fio
 from aio_tuned.consumers.export import ExportOptions
-from aio_tuned.consumers.merge.apply import render
+from aio_tuned.consumers.rendering import render
 from unit.support.consumer_settings import drive, settings
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from hypothesis import given
 
 from aio_tuned.consumers.env import export
 from aio_tuned.consumers.export import ExportOptions
-from aio_tuned.consumers.merge.apply import render
+from aio_tuned.consumers.rendering import render
 from aio_tuned.reader import Source
 from unit.support.consumer_settings import drive, settings
 from unit.support.consumer_strategies import any_drives, caps

@@ -7,7 +7,7 @@ from hypothesis import given
 
 from aio_tuned.consumers.export import ExportOptions
 from aio_tuned.consumers.json_document import export
-from aio_tuned.consumers.merge.apply import render
+from aio_tuned.consumers.rendering import render
 from aio_tuned.reader import DriveSettings, Settings, Source
 from unit.support.consumer_settings import drive
 from unit.support.consumer_strategies import any_drives, caps

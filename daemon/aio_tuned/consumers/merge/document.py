@@ -27,12 +27,6 @@ def shown(path: Path) -> str:
     return words or "the document"
 
 
-def quoted(text: str) -> str:
-    """The text as a double-quoted string of TOML and of YAML alike."""
-    escaped = text.replace("\\", r"\\").replace('"', r"\"")
-    return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in escaped) + '"'
-
-
 def same(one: Any, other: Any) -> bool:  # noqa: ANN401 - whatever a parser gives
     """Whether two documents are equal, in types too: true is not 1, and 1 is not 1.0."""
     if type(one) is not type(other):

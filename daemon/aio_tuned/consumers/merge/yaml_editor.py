@@ -7,12 +7,12 @@ by the rules of YAML 1.1 (PyYAML, which most consumers use) and of YAML 1.2.
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Any
 
 from aio_tuned import extra
 from aio_tuned.consumers.merge import json_editor
-from aio_tuned.consumers.merge.document import Member, Node, descend, newline, place, put, quoted
+from aio_tuned.consumers.merge.document import Member, Node, descend, newline, place, put
+from aio_tuned.consumers.rendering import is_yaml_key, quoted, yaml_scalar
 from aio_tuned.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,13 +21,7 @@ if TYPE_CHECKING:
     from aio_tuned.consumers.export import Value
     from aio_tuned.consumers.merge.document import Path
 
-_PLAIN_KEY = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[a-z_][\w.-]*", re.ASCII | re.IGNORECASE)
 _TAG = "tag:yaml.org,2002:"
-
-
-def render(table: dict[str, Any]) -> str:
-    """A text with these values."""
-    return "".join(f"{line}\n" for line in _lines(table, ""))
 
 
 def load(text: str) -> Any:  # noqa: ANN401 - whatever the file holds
@@ -44,27 +38,19 @@ def set_value(text: str, path: Path, value: Value) -> str:
     composed = _read(text, "compose")
     if composed is None or composed.start_mark.index == composed.end_mark.index:  # nothing but comments
         end = newline(text)
-        return text + end * (not text.endswith("\n")) + render(put(None, path, value)).replace("\n", end)
+        return (
+            text + end * (not text.endswith("\n")) + "".join(line + end for line in _lines(put(None, path, value), ""))
+        )
     root = _node(text, composed, 0)
     chain, rest = descend(text, root, path)
     node = chain[-1]
     is_empty = node.kind == "value" and node.start == node.end
     if not rest or (node.kind == "value" and not is_empty) or (is_empty and len(chain) > 1 and chain[-2].flow):
-        new = json_editor.dumped(put(None, rest, value), json_editor.Style(scalar))
+        new = json_editor.dumped(put(None, rest, value), json_editor.Style(yaml_scalar))
         return text[: node.start] + " " * is_empty + new + text[node.end :]
     if node.flow and not is_empty:
-        return json_editor.insert(text, chain, rest, value, scalar)
+        return json_editor.insert(text, chain, rest, value, yaml_scalar)
     return _insert_block(text, chain, rest, value)
-
-
-def scalar(value: Value) -> str:
-    """The value as YAML writes it; strings always in quotes: no reader takes "on" for true."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return quoted(value)
-    word = repr(value)
-    return word if "." in word else word.replace("e", ".0e")  # 1e-05 is a string in YAML 1.1
 
 
 def _read(text: str, action: str) -> Any:  # noqa: ANN401 - a document or a node
@@ -159,9 +145,9 @@ def _lines(made: Any, pad: str, unit: str = "  ") -> Iterator[str]:  # noqa: ANN
             yield from others
         return
     for key, value in made.items():
-        name = key if _PLAIN_KEY.fullmatch(key) else quoted(key)
+        name = key if is_yaml_key(key) else quoted(key)
         if isinstance(value, (dict, list)):
             yield f"{pad}{name}:"
             yield from _lines(value, pad + unit, unit)
         else:
-            yield f"{pad}{name}: {scalar(value)}"
+            yield f"{pad}{name}: {yaml_scalar(value)}"

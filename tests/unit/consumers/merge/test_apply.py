@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -14,12 +14,8 @@ from ruamel.yaml.error import YAMLError
 from aio_tuned.consumers.export import Entry, Export
 from aio_tuned.consumers.merge import apply
 from aio_tuned.consumers.merge.document import put, same
+from aio_tuned.consumers.rendering import render
 from aio_tuned.errors import ConfigError, UsageError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,7 +23,7 @@ if TYPE_CHECKING:
     from aio_tuned.consumers.export import Format, Value
     from aio_tuned.consumers.merge.document import Path
 
-FORMATS: list[Format] = ["json", "toml", "yaml", "env", "fio"]
+FORMATS: list[Format] = ["json", "yaml", "env"]
 FS = Entry((("type", "fs"), ("root", '/kv "ü"\\')))
 VALUES: dict[Path, Value] = {
     ("aio", "block_size"): 1 << 20,
@@ -39,7 +35,6 @@ VALUES: dict[Path, Value] = {
 }
 FLAT: dict[str, dict[Path, Value]] = {
     "env": {("KVIKIO_NTHREADS",): 4, ("DIRECT",): True, ("ROOT",): "/mnt/kv-1"},
-    "fio": {("global", "bs"): 4096, ("global", "direct"): 1, ("job", "group_reporting"): True, ("job", "loops"): False},
 }
 
 
@@ -59,32 +54,7 @@ def load_yaml(text: str) -> object:
     return YAML(typ="safe", pure=True).load(text)
 
 
-LOAD: dict[str, Callable[[str], object]] = {"json": json.loads, "toml": tomllib.loads, "yaml": load_yaml}
-
-
-@pytest.mark.parametrize("name", ["json", "toml", "yaml"])
-def test_a_fresh_configuration_reads_back(name: Format) -> None:
-    text = apply.render(export(name, notes=("block_size: capped\nat 1 MiB", "queue_depth: none")))
-    assert same(
-        LOAD[name](text),
-        {
-            "aio": {"block_size": 1 << 20, "single_submit": False, "queue_depth": 16},
-            "ratio": 1e-05,
-            "tiers": [{"type": "fs", "root": '/kv "ü"\\', "threads": 4, "options": {"engine": "on"}}],
-        },
-    )
-    assert text.startswith("{" if name == "json" else "# block_size: capped\n# at 1 MiB\n# queue_depth: none\n")
-    assert apply.merge(export(name), text, "/x") == text
-
-
-def test_a_fresh_environment_file() -> None:
-    made = export("env", notes=("BS: none",))
-    assert apply.render(made) == "# BS: none\nKVIKIO_NTHREADS=4\nDIRECT=true\nROOT=/mnt/kv-1\n"
-
-
-def test_a_fresh_job_file() -> None:
-    made = export("fio", notes=("bs: capped",))
-    assert apply.render(made) == "# bs: capped\n[global]\nbs=4096\ndirect=1\n\n[job]\ngroup_reporting\nloops=0\n"
+LOAD: dict[str, Callable[[str], object]] = {"json": json.loads, "yaml": load_yaml}
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -92,14 +62,14 @@ def test_a_fresh_job_file() -> None:
 def test_an_empty_file_becomes_a_fresh_one(name: Format, text: str) -> None:
     made = export(name, notes=("queue_depth: none",))
     new = apply.merge(made, text, "/x")
-    assert new.removeprefix("\ufeff") == apply.render(made)
+    assert new.removeprefix("\ufeff") == render(made)
     assert new.startswith("\ufeff") == text.startswith("\ufeff")
     assert apply.merge(made, new, "/x") == new
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_line_ends_and_byte_order_mark_stay(name: Format) -> None:
-    given_text = {"json": '{\n"x": 1\n}\n', "toml": "x = 1\n[y]\nz = 1\n", "yaml": "x: 1\ny:\n  z: 1\n"}
+    given_text = {"json": '{\n"x": 1\n}\n', "yaml": "x: 1\ny:\n  z: 1\n"}
     text = "\ufeff" + given_text.get(name, "X=1\n").replace("\n", "\r\n")
     new = apply.merge(export(name), text, "/x")
     assert new.startswith("\ufeff")
@@ -112,7 +82,7 @@ def test_line_ends_and_byte_order_mark_stay(name: Format) -> None:
 def test_a_path_that_is_no_text_is_refused(name: Format, part: str) -> None:
     path: Path = ("l", Entry((("root", "/kv\udc80"),)), "n")
     values: dict[Path, Value] = {("root",): "/kv\udc80"} if part == "value" else {path: 1}
-    for make in (apply.render, lambda made: apply.merge(made, "x", "/x")):
+    for make in (render, lambda made: apply.merge(made, "x", "/x")):
         with pytest.raises(UsageError, match="not valid UTF-8: choose another path"):
             make(export(name, values))
 
@@ -155,63 +125,6 @@ def check(name: Format, document: object, text: str, path: Path, value: Value) -
     return new
 
 
-def in_order(old: str, new: str) -> int:
-    """How many of the old text's lines the new text lacks at most, the order being the same."""
-    rest, lost = new.split("\n"), 0
-    for line in old.split("\n"):
-        if line in rest:
-            rest = rest[rest.index(line) + 1 :]
-        else:
-            lost += 1
-    return lost
-
-
-@st.composite
-def toml_texts(draw: st.DrawFn) -> str:
-    """TOML with headers, dotted keys, lists of tables, long strings and comments."""
-    name = st.sampled_from(["a", "b", "c", '"d e"', "'x.y'", '"on"'])
-    dotted = st.lists(name, min_size=1, max_size=3).map(draw(st.sampled_from([".", " . "])).join)
-    value = st.sampled_from(
-        [
-            "1",
-            "0x10",
-            '"s # ="',
-            "'[x]'",
-            "true",
-            "1979-05-27",
-            "[1, # ]\n 2]",
-            '"""\n[a]\nb = 1"""',
-            "'''\n# '''",
-            "1e3",
-        ]
-    )
-    line = st.one_of(
-        st.builds("{} = {}".format, dotted, value),
-        st.builds("  {}={} # b = 1".format, dotted, value),
-        st.builds("[{}]".format, dotted),
-        st.builds("[[ {} ]] # [a]".format, dotted),
-        st.sampled_from(["", "# a = 1", "  # [b]"]),
-    )
-    text = draw(st.lists(line, max_size=8).map("\n".join)) + draw(st.sampled_from(["", "\n"]))
-    try:
-        tomllib.loads(text)
-    except ValueError:
-        assume(False)
-    return text
-
-
-@settings(derandomize=True, max_examples=300, deadline=None)
-@given(toml_texts(), PATHS, SCALARS)
-@example("[[a]]\nx = 1\n[b]\n", ("a", Entry((("x", 1),)), "c", "d"), 2)
-@example("[[a]]\nx = 1\n[b]\n", ("a", Entry((("x", 2),)), "c", "d"), 2)
-@example("[a.b]\n[c]\n", ("a", "d"), 2)
-def test_toml_of_any_kind(text: str, path: Path, value: Value) -> None:
-    document = tomllib.loads(text)
-    assume(text.strip())
-    new = check("toml", document, text, path, value)
-    assert in_order(text, new) <= 3  # those of the value that is replaced
-
-
 @settings(derandomize=True, max_examples=200, deadline=None)
 @given(TABLES, PATHS, SCALARS, st.sampled_from([False, None, True]), st.sampled_from([2, 4]))
 def test_yaml_of_any_kind(document: object, path: Path, value: Value, flow: bool | None, indent: int) -> None:
@@ -240,40 +153,6 @@ def test_any_text_is_merged_or_refused(name: Format, text: str) -> None:
 
 
 # --- where it goes ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "path", "new"),
-    [
-        pytest.param("[a]\nb = 0x10 # x\n", ("a", "b"), "[a]\nb = 8 # x\n", id="replaced"),
-        pytest.param(
-            "[a]\n  x = 1 # x\n\n# of c\n[c]\n", ("a", "b"), "[a]\n  x = 1 # x\n  b = 8\n\n# of c\n[c]\n", id="key"
-        ),
-        pytest.param("[a]\n[c]", ("a", "b"), "[a]\nb = 8\n[c]", id="empty table"),
-        pytest.param("[c]\nx = 1", ("a", "b"), "[c]\nx = 1\n\n[a]\nb = 8\n", id="table"),
-        pytest.param("[a.c]\nx = 1\n\n", ("a", "b"), "[a.c]\nx = 1\n\n[a]\nb = 8\n", id="table above another"),
-        pytest.param("a.x = 1\n[c]\n", ("a", "b"), "a.x = 1\na.b = 8\n[c]\n", id="dotted"),
-        pytest.param("[t]\na.x.y = 1\n", ("t", "a", "b"), "[t]\na.x.y = 1\na.b = 8\n", id="dotted in a table"),
-        pytest.param("x = [\n1]\n\n# of c\n[c]\n", ("b",), "x = [\n1]\nb = 8\n\n# of c\n[c]\n", id="first table's"),
-        pytest.param("# top\n\n# of c\n[c]\n", ("b",), "# top\n\nb = 8\n\n# of c\n[c]\n", id="first key"),
-        pytest.param("# top", ("b",), "# top\nb = 8\n", id="only a comment"),
-        pytest.param('["a"]\n', ("a", "b c"), '["a"]\n"b c" = 8\n', id="quoted"),
-        pytest.param(
-            "[[l]]\ni = 1\n[[l]]\ni = 2\n[z]\n",
-            ("l", Entry((("i", 1),)), "n"),
-            "[[l]]\ni = 1\nn = 8\n[[l]]\ni = 2\n[z]\n",
-            id="entry",
-        ),
-        pytest.param(
-            "[[l]]\ni = 1\n[l.x]\ny = 1\n[z]\n",
-            ("l", Entry((("i", 2),)), "n"),
-            "[[l]]\ni = 1\n[l.x]\ny = 1\n\n[[l]]\ni = 2\nn = 8\n[z]\n",
-            id="new entry",
-        ),
-    ],
-)
-def test_where_it_goes_in_toml(text: str, path: Path, new: str) -> None:
-    assert merged("toml", text, path) == new
 
 
 @pytest.mark.parametrize(
@@ -351,40 +230,9 @@ def test_where_it_goes_in_an_environment_file(text: str, new: str) -> None:
     "value", ["a b", "$HOME", '"a"', "it's", "a\nb", "a;b", "~/a", "`a`", "a\\b", "#a", "*", "(a)", "a\n"]
 )
 def test_words_that_would_need_quotes_are_refused(value: str) -> None:
-    for make in (apply.render, lambda made: apply.merge(made, "N=1\n", "/x")):
+    for make in (render, lambda made: apply.merge(made, "N=1\n", "/x")):
         with pytest.raises(UsageError, match=r"(?s)N=.*only in quotes.*choose a path"):
             make(export("env", {("N",): value}))
-
-
-@pytest.mark.parametrize(
-    ("text", "new"),
-    [
-        pytest.param("[j]\n", "[j]\nbs=8\n", id="empty section"),
-        pytest.param("[j]", "[j]\nbs=8", id="without a last line end"),
-        pytest.param("[x]\nbs=1", "[x]\nbs=1\n\n[j]\nbs=8\n", id="new section"),
-        pytest.param("[x]\nbs=1\n[j] ; c\nrw=read\n", "[x]\nbs=1\n[j] ; c\nrw=read\nbs=8\n", id="added"),
-        pytest.param(
-            "[j]\n  rw=read # c\n; bs=1\n\n; of x\n[x]\n",
-            "[j]\n  rw=read # c\n  bs=8\n; bs=1\n\n; of x\n[x]\n",
-            id="in the middle",
-        ),
-        pytest.param("[j]\n  bs = 4k ; c\nbsrange=1\n", "[j]\n  bs=8 ; c\nbsrange=1\n", id="replaced"),
-        pytest.param("[j]\nbs # c\n", "[j]\nbs=8 # c\n", id="replaced without a value"),
-        pytest.param("[j]\nbs=1\nbs=2\n[x]\nbs=3\n", "[j]\nbs=1\nbs=8\n[x]\nbs=3\n", id="the last one counts"),
-    ],
-)
-def test_where_it_goes_in_a_job_file(text: str, new: str) -> None:
-    assert merged("fio", text, ("j", "bs")) == new
-
-
-def test_an_option_without_a_value() -> None:
-    assert merged("fio", "[j]\ngroup_reporting=0\n", ("j", "group_reporting"), True) == "[j]\ngroup_reporting\n"
-
-
-@pytest.mark.parametrize("value", ["a#b", "a;b", "a\nb", "a ", " a"])
-def test_values_that_a_job_file_cannot_hold_are_refused(value: str) -> None:
-    with pytest.raises(UsageError, match="a fio job file cannot hold"):
-        apply.render(export("fio", {("j", "filename"): value}))
 
 
 # --- what cannot be --------------------------------------------------------------------------------------
@@ -395,11 +243,6 @@ def test_values_that_a_job_file_cannot_hold_are_refused(value: str) -> None:
     [
         ("json", "{", r"not valid JSON: .* \(line 1\): correct it first"),
         ("json", '{"a": 1}', r"a must be a table \(line 1\): rename or remove"),
-        ("toml", "x = 1\n[a\n", r"not valid TOML: .*line 2.*: correct it first"),
-        ("toml", "a = 1", r"a must be a table: rename or remove"),
-        ("toml", "x = 1\na = {b = 1}", r"a \(line 2\) is written inline: write it as a table with a \[header\]"),
-        ("toml", "[[a]]", r"a must be a table"),
-        ("toml", "[a.b]", r"a\.b must be a single value"),
         ("yaml", "a:\n\tb: 1\n", r"not valid YAML: .* \(line 2\): correct it first"),
         ("yaml", "a: \x01", r"not valid YAML: [^\n]*: correct it first"),
         ("yaml", "a: 1\n---\nb: 1", r"not valid YAML: .*single document.* \(line 2\)"),
@@ -450,12 +293,7 @@ def test_the_line_is_that_of_the_file_as_it_is() -> None:
         apply.merge(made, '{\n"a": {\n},\n"c": 1\n}', "/x/file")
 
 
-def test_a_section_that_is_there_twice_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"^/x/file: \[j\] is there 2 times \(line 3\): leave one"):
-        merged("fio", "[j]\nbs=1\n[j]\nbs=2\n", ("j", "bs"))
-
-
-@pytest.mark.parametrize(("name", "start"), [("yaml", "a: "), ("toml", "a = ")])
+@pytest.mark.parametrize(("name", "start"), [("yaml", "a: ")])
 def test_too_deep_for_a_parser(name: Format, start: str) -> None:
     with pytest.raises(ConfigError, match=r"^/x/file: too deeply nested: set the settings by hand"):
         merged(name, start + "[" * 1100 + "]" * 1100, ("b",))
@@ -464,6 +302,6 @@ def test_too_deep_for_a_parser(name: Format, start: str) -> None:
 def test_merging_into_yaml_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("ruamel.yaml", "ruamel.yaml.error"):
         monkeypatch.setitem(sys.modules, module, None)
-    assert apply.merge(export("yaml"), "", "/x") == apply.render(export("yaml"))
+    assert apply.merge(export("yaml"), "", "/x") == render(export("yaml"))
     with pytest.raises(ConfigError, match=r"^/x: .*apt-get install python3-ruamel\.yaml, or .* -m pip install ruamel"):
         apply.merge(export("yaml"), "a: 1\n", "/x")
