@@ -52,7 +52,7 @@ def _document(export: Export) -> Any:  # noqa: ANN401 - a plain document
     return made
 
 
-def quoted(text: str) -> str:
+def _quoted(text: str) -> str:
     """Return the text as a double-quoted string of TOML and of YAML alike."""
     escaped = text.replace("\\", r"\\").replace('"', r"\"")
     return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in escaped) + '"'
@@ -70,7 +70,7 @@ def _yaml_lines(made: Any, pad: str = "") -> Iterator[str]:  # noqa: ANN401 - a 
             yield from others
         return
     for key, value in made.items():
-        name = key if is_yaml_key(key) else quoted(key)
+        name = key if is_yaml_key(key) else _quoted(key)
         if isinstance(value, (dict, list)):
             yield f"{pad}{name}:"
             yield from _yaml_lines(value, pad + "  ")
@@ -88,7 +88,7 @@ def yaml_scalar(value: Value) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return quoted(value)
+        return _quoted(value)
     word = repr(value)
     return word if "." in word else word.replace("e", ".0e")  # 1e-05 is a string in YAML 1.1
 
@@ -119,13 +119,13 @@ def _toml_blocks(table: dict[str, Any], name: str, header: str) -> Iterator[list
 
 
 def _toml_key(name: str) -> str:
-    return name if _TOML_KEY.fullmatch(name) else quoted(name)
+    return name if _TOML_KEY.fullmatch(name) else _quoted(name)
 
 
 def _toml_scalar(value: Value) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return quoted(value) if isinstance(value, str) else repr(value)
+    return _quoted(value) if isinstance(value, str) else repr(value)
 
 
 # --- environment files and fio's job files ---------------------------------------------------------------

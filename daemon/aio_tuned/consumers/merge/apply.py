@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from aio_tuned.consumers.export import Export
 
 _EDITORS = {"json": json_editor.set_value, "yaml": yaml_editor.set_value, "env": env_editor.set_value}
-# Where there is another's parser for all of the format, it has the last word.
+# What is read line by line is changed line by line: there is nothing else to change.
 _LOAD = {"yaml": yaml_editor.load}
 _MARK = "\ufeff"
 

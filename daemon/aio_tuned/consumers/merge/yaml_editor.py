@@ -1,56 +1,61 @@
-"""Sets values in YAML texts, leaving the rest as it is: comments, order, quotes, blank lines, indentation.
+"""Sets values in YAML texts through ruamel.yaml's round trip, leaving all other lines as they are.
 
-ruamel.yaml says where everything is; it is needed for merging only, and loaded when it is. What is written reads alike
-by the rules of YAML 1.1 (PyYAML, which most consumers use) and of YAML 1.2.
+The round trip keeps comments, order and quotes, but not blanks inside a line, nor how some values are spelled (True).
+So only the part below one top-level key goes through it, and only the lines that the value changes come from it.
+ruamel.yaml is needed for merging only, and loaded when it is.
 """
 
 from __future__ import annotations
 
-import json
+import io
+import re
+import sys
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 
 from aio_tuned import extra
-from aio_tuned.consumers.merge import json_editor
-from aio_tuned.consumers.merge.document import Member, Node, descend, newline, place, put
-from aio_tuned.consumers.rendering import is_yaml_key, quoted, yaml_scalar
+from aio_tuned.consumers.export import Entry
+from aio_tuned.consumers.merge.document import matches, newline, place, put, shown
+from aio_tuned.consumers.rendering import is_yaml_key, yaml_scalar
 from aio_tuned.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from aio_tuned.consumers.export import Value
+    from aio_tuned.consumers.export import Key, Value
     from aio_tuned.consumers.merge.document import Path
 
-_TAG = "tag:yaml.org,2002:"
+_LINE_END = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")  # what ruamel.yaml counts
+_FLOAT = "tag:yaml.org,2002:float"
+# A key without a value, and how much further to the right the line below it begins: with a key, and with an item.
+_KEY_ALONE = r"^( *)[^\s#-][^#\n]*:(?:[ \t]*(?:#[^\n]*)?\n)+\1"
+_STEP = re.compile(_KEY_ALONE + r"( +)[^\s#-]", re.MULTILINE)
+_OFFSET = re.compile(_KEY_ALONE + r"( *)-[ \n]", re.MULTILINE)
 
 
 def load(text: str) -> Any:  # noqa: ANN401 - whatever the file holds
-    """The document; ValueError if it is not valid YAML."""
+    """Return the document; ValueError if it is not valid YAML, ConfigError if ruamel.yaml is not installed."""
     return _read(text, "load")
 
 
 def set_value(text: str, path: Path, value: Value) -> str:
-    """The text with that value set; missing keys, tables and entries are added at the end of their table or list.
+    """Return the text with that value set; keys and entries are added at the end of their table or list.
 
-    ValueError if the text is not valid YAML, or if something else than a single value, a table or a list of tables
-    stands in the way. ConfigError if ruamel.yaml is not installed.
+    ValueError if the text is not valid YAML, if something else than a single value, a table or a list of tables stands
+    in the way, or if lines would have to be rewritten. ConfigError if ruamel.yaml is not installed.
     """
-    composed = _read(text, "compose")
-    if composed is None or composed.start_mark.index == composed.end_mark.index:  # nothing but comments
-        end = newline(text)
-        return (
-            text + end * (not text.endswith("\n")) + "".join(line + end for line in _lines(put(None, path, value), ""))
-        )
-    root = _node(text, composed, 0)
-    chain, rest = descend(text, root, path)
-    node = chain[-1]
-    is_empty = node.kind == "value" and node.start == node.end
-    if not rest or (node.kind == "value" and not is_empty) or (is_empty and len(chain) > 1 and chain[-2].flow):
-        new = json_editor.dumped(put(None, rest, value), json_editor.Style(yaml_scalar))
-        return text[: node.start] + " " * is_empty + new + text[node.end :]
-    if node.flow and not is_empty:
-        return json_editor.insert(text, chain, rest, value, yaml_scalar)
-    return _insert_block(text, chain, rest, value)
+    plain, end = load(text), newline(text)
+    made = put(plain, path, value)
+    lines = text.split(end)
+    if len(_LINE_END.split(text)) != len(lines):
+        raise ValueError("some lines end in another way than the others: make them alike first")
+    start, stop = _find(text, lines, path[0])
+    if start == stop:
+        new: list[str] | None = _dumped(_editor("", text), _made({path[0]: made[path[0]]}))
+    else:
+        new = _rewritten(lines[start:stop], text, plain, path, value)
+    if new is None:
+        where = f"{shown(path[:1])} (line {start + 1})"
+        raise ValueError(f"{where} is written in a way that cannot be kept: set {shown(path)} there by hand")
+    return end.join([*lines[:start], *new, *lines[stop:]])
 
 
 def _read(text: str, action: str) -> Any:  # noqa: ANN401 - a document or a node
@@ -71,83 +76,112 @@ def _read(text: str, action: str) -> Any:  # noqa: ANN401 - a document or a node
         raise ValueError(f"not valid YAML: {str(error).partition(chr(10))[0]}: correct it first") from None
 
 
-def _node(text: str, found: Any, after: int) -> Node:  # noqa: ANN401 - ruamel's nodes have no common type
-    """The node with its exact end, which ruamel puts at the next token. What stands before its place is an alias."""
-    start, end = found.start_mark.index, found.end_mark.index
-    if start < after:
-        return Node("alias", after, after)
-    if found.id == "scalar":
-        if start == end:
-            start = end = text.find(":", after) + 1
-        elif found.style in ("|", ">"):
-            is_kept = "+" in text[start:end].partition("\n")[0]  # the blank lines below belong to it
-            end = end - text.endswith("\n", start, end) if is_kept else len(text[:end].rstrip())
-        return Node("value", start, end, _plain(found.tag, found.value))
-    node = Node("table" if found.id == "mapping" else "list", start, end, flow=bool(found.flow_style))
-    below = start
-    for item in found.value:
-        key, value = item if node.kind == "table" else (None, item)
-        stop = key.end_mark.index if key else below
-        part = _node(text, value, stop)
-        name = key.value if key and key.tag == f"{_TAG}str" else None
-        node.members.append(Member(name, key.start_mark.index if key else part.start, stop, part))
-        below = part.end
-    if not node.flow:
-        node.end = below
-    return node
+def _find(text: str, lines: list[str], key: Key) -> tuple[int, int]:
+    """Return the lines of the key at the top, from and to before; if it is not there, twice where it can be added."""
+    root = _read(text + "\n", "compose")
+    if root is None or root.id != "mapping":
+        if any(_has_content(line) and line.rstrip() != "---" for line in lines):
+            raise ValueError("the document must be a table: remove what is there")
+        return (len(lines) - (not lines[-1]),) * 2
+    if root.flow_style:
+        return root.start_mark.line, root.end_mark.line + 1
+    names = [name for name, _ in root.value]
+    ends = [*(name.start_mark.line for name in names[1:]), root.end_mark.line]
+    spans = {name.value: (name.start_mark.line, end) for name, end in zip(names, ends, strict=True)}
+    start, stop = spans.get(key, (ends[-1], ends[-1]))
+    while not _has_content(lines[stop - 1]):
+        stop -= 1
+    return min(start, stop), stop
 
 
-def _plain(tag: str, word: str) -> object:
-    """A scalar's value; text where it is neither a number nor true, false or null as JSON writes them."""
-    if tag == f"{_TAG}null":
-        return None
+def _has_content(line: str) -> bool:
+    return line.strip()[:1] not in ("", "#")
+
+
+def _rewritten(old: list[str], text: str, plain: Any, path: Path, value: Value) -> list[str] | None:  # noqa: ANN401
+    """Return the lines, a part of the text, with the value set; None if the round trip does not keep all of them."""
+    from ruamel.yaml.error import YAMLError
+
+    part = "".join(line + "\n" for line in old)
+    editor = _editor(part, text)
     try:
-        return word if tag == f"{_TAG}str" else json.loads(word.lower())
-    except ValueError:
-        return word
+        tree = editor.load(part)
+    except YAMLError:  # an alias of what is elsewhere
+        return None
+    before = _dumped(editor, tree)
+    if list(map(_spelled, before)) != list(map(_spelled, old)):
+        return None
+    _set(tree, plain, path, value)
+    after = _dumped(editor, tree)
+    new: list[str] = []
+    for tag, start, stop, first, last in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        at = len(new)
+        while at and tag == "insert" and not _has_content(new[at - 1]):  # comments stay with what is below them
+            at -= 1
+        new[at:at] = old[start:stop] if tag == "equal" else after[first:last]
+        if stop - start > last - first and any("#" in line for line in old[start:stop]):  # maybe comments
+            return None
+    return new
 
 
-def _insert_block(text: str, chain: list[Node], rest: Path, value: Value) -> str:
-    """The text with the rest of the path below the last line of a block, or of a key without a value."""
-    node, unit = chain[-1], _unit(text, chain[0])
-    made = put(None, rest, value)
-    if node.kind == "value":
-        pad = _column(text, chain[-2].members[0].start) + unit if len(chain) > 1 else ""
-    elif node.kind == "table":
-        pad = _column(text, node.members[0].start)
-    else:
-        pad = _column(text, text.rindex("-", node.start, node.members[0].start))
-    end = newline(text)
-    at = text.find("\n", node.end)
-    at = len(text) if at < 0 else at - (text[at - 1] == "\r")
-    return text[:at] + "".join(end + line for line in _lines(made, pad, unit)) + text[at:]
+def _spelled(line: str) -> str:
+    """Return the line but for what the round trip may change in it and the meaning stays: blanks inside, True."""
+    return re.sub(r"(?<=\S)\s+", "", line).casefold()
 
 
-def _column(text: str, at: int) -> str:
-    """As many blanks as there are characters before it on its line."""
-    return " " * (at - text.rfind("\n", 0, at) - 1)
+def _editor(part: str, text: str) -> Any:  # noqa: ANN401 - ruamel.yaml's YAML
+    """Return a round trip that indents as the part does, else as the text does, and writes floats for all readers."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.representer import RoundTripRepresenter
+
+    class Representer(RoundTripRepresenter):
+        pass
+
+    Representer.add_representer(float, lambda dumper, value: dumper.represent_scalar(_FLOAT, yaml_scalar(value)))
+    editor = YAML()
+    editor.Representer = Representer
+    editor.preserve_quotes = True
+    editor.width = sys.maxsize
+    step, offset = (pattern.search(part) or pattern.search(text) for pattern in (_STEP, _OFFSET))
+    dash = len(offset[2]) if offset else 2
+    editor.indent(mapping=len(step[2]) if step else 2, sequence=dash + 2, offset=dash)
+    return editor
 
 
-def _unit(text: str, root: Node) -> str:
-    """One step of the indentation in use: that of the first table in the document's."""
-    for member in root.members:
-        inner = member.node
-        if member.key and inner.kind == "table" and not inner.flow:
-            return _column(text, inner.members[0].start)[len(_column(text, member.start)) :]
-    return "  "
+def _dumped(editor: Any, tree: Any) -> list[str]:  # noqa: ANN401 - ruamel.yaml's
+    stream = io.StringIO()
+    editor.dump(tree, stream)
+    return stream.getvalue().removesuffix("\n").split("\n")
 
 
-def _lines(made: Any, pad: str, unit: str = "  ") -> Iterator[str]:  # noqa: ANN401 - a plain table or list
-    if isinstance(made, list):
-        for item in made:
-            first, *others = _lines(item, pad + "  ", unit)
-            yield f"{pad}- {first.lstrip()}"
-            yield from others
-        return
-    for key, value in made.items():
-        name = key if is_yaml_key(key) else quoted(key)
-        if isinstance(value, (dict, list)):
-            yield f"{pad}{name}:"
-            yield from _lines(value, pad + unit, unit)
+def _set(node: Any, plain: Any, path: Path, value: Value) -> None:  # noqa: ANN401 - ruamel.yaml's tables and lists
+    """Set the value in the tree; `plain` is the same document, without what the round trip keeps."""
+    head, rest = path[0], path[1:]
+    if isinstance(head, Entry):
+        index = next((i for i, item in enumerate(plain) if matches(item, head)), None)
+        if index is None:
+            node.append(_made(put(dict(head.match), rest, value)))
         else:
-            yield f"{pad}{name}: {yaml_scalar(value)}"
+            _set(node[index], plain[index], rest, value)
+    elif rest and plain.get(head) is not None:
+        _set(node[head], plain[head], rest, value)
+    else:
+        node[_key(head)] = _made(put(None, rest, value))
+
+
+def _key(name: str) -> str:
+    """Return the key as the round trip takes it: in quotes where it needs them."""
+    key: str = name if is_yaml_key(name) else _made(name)
+    return key
+
+
+def _made(made: Any) -> Any:  # noqa: ANN401 - a plain document
+    """Return the document as the round trip takes it; strings in quotes."""
+    from ruamel.yaml.comments import CommentedMap, CommentedSeq
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+    if isinstance(made, dict):
+        return CommentedMap((_key(key), _made(value)) for key, value in made.items())
+    if isinstance(made, list):
+        return CommentedSeq(map(_made, made))
+    return DoubleQuotedScalarString(made) if isinstance(made, str) else made
