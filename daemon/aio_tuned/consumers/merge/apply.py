@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _EDITORS = {"json": json_editor.set_value, "yaml": yaml_editor.set_value, "env": env_editor.set_value}
 # What is read line by line is changed line by line: there is nothing else to change.
-_LOAD = {"yaml": yaml_editor.load}
+_LOAD = {"json": json_editor.load, "yaml": yaml_editor.load}
 _MARK = "\ufeff"
 
 

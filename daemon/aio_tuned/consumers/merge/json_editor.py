@@ -88,6 +88,17 @@ def _descend(text: str, root: Node, path: Path) -> tuple[list[Node], Path]:
     return chain, ()
 
 
+def load(text: str) -> Any:  # noqa: ANN401 - whatever the file holds
+    """Return the document; ValueError if the text is no JSON."""
+    return _plain(parse(text))
+
+
+def _plain(node: Node) -> Any:  # noqa: ANN401 - whatever the file holds
+    if node.kind == "table":
+        return {member.key: _plain(member.node) for member in node.members}
+    return [_plain(member.node) for member in node.members] if node.kind == "list" else node.value
+
+
 def parse(text: str) -> Node:
     """The parts of the text, however deep they are nested."""
     open_nodes: list[Node] = []

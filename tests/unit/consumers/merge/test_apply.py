@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from aio_tuned.consumers.export import Entry, Export
 from aio_tuned.consumers.merge import apply
+from aio_tuned.consumers.merge.json_editor import load
 from aio_tuned.consumers.rendering import render
 from aio_tuned.errors import ConfigError, UsageError
 from unit.support.merging import merged
@@ -109,7 +110,11 @@ def test_the_line_is_that_of_the_file_as_it_is() -> None:
         apply.merge(made, '{\n"a": {\n},\n"c": 1\n}', "/x/file")
 
 
-@pytest.mark.parametrize(("name", "start"), [("yaml", "a: ")])
+def test_json_with_comments_is_read_back_before_it_is_written() -> None:
+    assert load('{"a": [1, {"b": null,},], # c\n}') == {"a": [1, {"b": None}]}
+
+
+@pytest.mark.parametrize(("name", "start"), [("yaml", "a: "), ("json", '{"a": ')])
 def test_too_deep_for_a_parser(name: Format, start: str) -> None:
     text = start + "[" * 1100 + "]" * 1100 + "}" * (name == "json")
     with pytest.raises(ConfigError, match=r"^/x/file: too deeply nested: set the settings by hand"):
