@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aio_tuned.consumers import cufile
-from aio_tuned.consumers.export import Wishes
-from aio_tuned.consumers.formats import merge, render
+from aio_tuned.consumers.export import ExportOptions
+from aio_tuned.consumers.merge.apply import merge
+from aio_tuned.consumers.rendering import render
 from consumers.packages import package_python
 from consumers.scripts import answer
 from consumers.stubs import library
-from unit.consumer_settings import drive, settings
+from unit.support.consumer_settings import drive, settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,7 +79,7 @@ def said_by_cufile(text: str, tmp_path: Path) -> dict[str, Any]:
 
 
 def text_for(best: Settings) -> str:
-    return merge(cufile.export(drive(combined=best), "/data", Wishes()), INSTALLED, "cufile.json")
+    return merge(cufile.export(drive(combined=best), "/data", ExportOptions()), INSTALLED, "cufile.json")
 
 
 def test_cufile_starts_with_our_values_in_a_file_with_comments(tmp_path: Path) -> None:
@@ -92,7 +93,7 @@ def test_cufile_starts_with_our_values_in_a_file_with_comments(tmp_path: Path) -
 
 
 def test_our_limits_are_the_librarys(tmp_path: Path) -> None:
-    said = said_by_cufile(render(cufile.export(drive(), "/data", Wishes())), tmp_path)
+    said = said_by_cufile(render(cufile.export(drive(), "/data", ExportOptions())), tmp_path)
     assert said["max_direct_io_size_kb"][1:] == [64, 16384]
     assert said["per_buffer_cache_size_kb"][1:] == [64, 16384]
     assert said["max_io_threads"][2] == 128

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aio_tuned.consumers import deepspeed
-from aio_tuned.consumers.export import Wishes
-from aio_tuned.consumers.formats import merge, render
+from aio_tuned.consumers.export import ExportOptions
+from aio_tuned.consumers.merge.apply import merge
+from aio_tuned.consumers.rendering import render
 from consumers.packages import PROJECT, folder, package_python
 from consumers.scripts import answer
-from unit.consumer_settings import drive, settings
+from unit.support.consumer_settings import drive, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,7 +108,7 @@ def operator() -> None:
 
 def config(path: Path, chosen: Settings, before: str = '{"train_batch_size": 1}') -> Path:
     """A configuration of DeepSpeed's with our section in it."""
-    path.write_text(merge(deepspeed.export(drive(combined=chosen), "/data", Wishes()), before, str(path)))
+    path.write_text(merge(deepspeed.export(drive(combined=chosen), "/data", ExportOptions()), before, str(path)))
     return path
 
 
@@ -134,7 +135,7 @@ def test_its_configuration_has_exactly_our_values_and_keeps_the_rest(tmp_path: P
 
 def test_the_export_alone_is_a_configuration_of_the_section(tmp_path: Path) -> None:
     file = tmp_path / "ds.json"
-    file.write_text(render(deepspeed.export(drive(), "/data", Wishes())))
+    file.write_text(render(deepspeed.export(drive(), "/data", ExportOptions())))
     assert list(json.loads(file.read_text())) == ["aio"]
 
 
@@ -217,7 +218,7 @@ def test_what_its_own_tuner_prints_is_not_what_its_handle_takes(tmp_path: Path) 
 
 
 def test_the_old_name_of_the_threads_is_dropped_by_this_release(tmp_path: Path) -> None:
-    old = deepspeed.export(drive(combined=settings(io_parallelism=8)), "/data", Wishes(for_version="0.16.3"))
+    old = deepspeed.export(drive(combined=settings(io_parallelism=8)), "/data", ExportOptions(for_version="0.16.3"))
     file = tmp_path / "old.json"
     file.write_text(merge(old, '{"train_batch_size": 1}', "old.json"))
     assert json.loads(file.read_text())["aio"]["thread_count"] == 8

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aio_tuned.consumers import fastsafetensors
-from aio_tuned.consumers.export import Wishes
-from aio_tuned.consumers.formats import render
+from aio_tuned.consumers.export import ExportOptions
+from aio_tuned.consumers.rendering import render
 from consumers.packages import package_python
 from consumers.scripts import answer
-from unit.consumer_settings import drive, settings
+from unit.support.consumer_settings import drive, settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +52,7 @@ def test_fastsafetensors_reads_our_blocks_with_our_threads(block: int, concurren
     python = package_python("fastsafetensors")
     file = tmp_path / "fastsafetensors.json"
     best = settings(block_size=block, queue_depth=3, io_parallelism=2, saturating_concurrency=concurrency)
-    file.write_text(render(fastsafetensors.export(drive(read=best), "/data", Wishes())))
+    file.write_text(render(fastsafetensors.export(drive(read=best), "/data", ExportOptions())))
     model = tmp_path / "model.safetensors"
     said: dict[str, Any] = answer(python, SCRIPT, model, FASTSAFETENSORS_CONFIG=str(file))
     assert said["threads"] == concurrency

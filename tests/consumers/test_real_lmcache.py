@@ -6,11 +6,11 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from aio_tuned.consumers import lmcache
-from aio_tuned.consumers.export import Wishes
-from aio_tuned.consumers.formats import render
+from aio_tuned.consumers.export import ExportOptions
+from aio_tuned.consumers.rendering import render
 from consumers.packages import package_python
 from consumers.scripts import answer
-from unit.consumer_settings import drive, settings
+from unit.support.consumer_settings import drive, settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +56,7 @@ os._exit(0)  # its threads have no end of their own
 def test_lmcache_runs_as_many_threads_as_we_export_and_goes_past_the_page_cache(tmp_path: Path) -> None:
     python = package_python("lmcache")
     folder, file = tmp_path / "cache", tmp_path / "lmcache.yaml"
-    ours = lmcache.export(drive(combined=settings(saturating_concurrency=7)), str(folder), Wishes())
+    ours = lmcache.export(drive(combined=settings(saturating_concurrency=7)), str(folder), ExportOptions())
     # As a person would: the export, and then what it says is theirs to choose.
     file.write_text(f"{render(ours)}\nlocal_disk: {folder}\nmax_local_disk_size: 1\nmax_local_cpu_size: 0.125\n")
     said: dict[str, Any] = answer(python, SCRIPT, file)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aio_tuned.consumers import mooncake
-from aio_tuned.consumers.export import Wishes
-from aio_tuned.consumers.formats import render
+from aio_tuned.consumers.export import ExportOptions
+from aio_tuned.consumers.rendering import render
 from consumers.packages import package_python
 from consumers.scripts import answer, sourced
-from unit.consumer_settings import drive, settings
+from unit.support.consumer_settings import drive, settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,7 +63,7 @@ def test_mooncake_offloads_to_our_folder_by_our_engine(concurrency: int, ring: b
     folder, file = tmp_path / "cache", tmp_path / "mooncake.env"
     folder.mkdir()
     best = settings(saturating_concurrency=concurrency)
-    file.write_text(render(mooncake.export(drive(combined=best), str(folder), Wishes())))
+    file.write_text(render(mooncake.export(drive(combined=best), str(folder), ExportOptions())))
     # One object makes a file, and soon.
     soon = {"MOONCAKE_OFFLOAD_BUCKET_KEYS_LIMIT": "1", "MOONCAKE_OFFLOAD_HEARTBEAT_INTERVAL_SECONDS": "1"}
     said: dict[str, Any] = answer(python, SCRIPT, folder, **sourced(file), **soon)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aio_tuned.consumers import nixl
-from aio_tuned.consumers.export import Wishes
-from aio_tuned.consumers.formats import merge, render
+from aio_tuned.consumers.export import ExportOptions
+from aio_tuned.consumers.rendering import render
 from consumers.packages import package_python
 from consumers.scripts import RINGS, answer
-from unit.consumer_settings import drive, settings
+from unit.support.consumer_settings import drive, settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,7 +78,7 @@ def test_transfers_go_through_a_queue_of_the_size_that_we_export(
     tmp_path: Path, depth: int, threads: int, queue: int
 ) -> None:
     python = package_python("nixl")
-    ours = nixl.export(drive(combined=settings(queue_depth=depth, io_parallelism=threads)), "/data", Wishes())
+    ours = nixl.export(drive(combined=settings(queue_depth=depth, io_parallelism=threads)), "/data", ExportOptions())
     file = tmp_path / "posix.toml"
     file.write_text(render(ours))
     said: dict[str, Any] = answer(python, SCRIPT, file, tmp_path / "data", str(queue), "256")
@@ -89,14 +89,13 @@ def test_transfers_go_through_a_queue_of_the_size_that_we_export(
     assert said["read"]
 
 
-def test_a_file_with_another_engine_changes_over(tmp_path: Path) -> None:
+def test_nixl_takes_one_engine_and_no_two(tmp_path: Path) -> None:
     python = package_python("nixl")
-    before = '[POSIX]\nuse_uring = "true"\n'
     file = tmp_path / "posix.toml"
-    file.write_text(merge(nixl.export(drive(), "/data", Wishes()), before, "posix.toml"))
+    file.write_text(render(nixl.export(drive(), "/data", ExportOptions())))
     assert answer(python, CREATE, file) == "taken"
-    file.write_text(before + 'use_aio = "true"\n')
-    assert answer(python, CREATE, file) == "nixlBackendError"  # two engines: why all three are exported
+    file.write_text('[POSIX]\nuse_uring = "true"\nuse_aio = "true"\n')
+    assert answer(python, CREATE, file) == "nixlBackendError"  # why all three are exported
 
 
 @pytest.mark.parametrize(("value", "error"), [('"deep"', "nixlBackendError"), ("32", "TypeError")])
@@ -104,7 +103,7 @@ def test_nixl_reads_the_parameter_and_takes_nothing_but_a_string_of_a_number(
     tmp_path: Path, value: str, error: str
 ) -> None:
     python = package_python("nixl")
-    good = render(nixl.export(drive(), "/data", Wishes()))
+    good = render(nixl.export(drive(), "/data", ExportOptions()))
     assert 'kernel_queue_size = "32"' in good
     file = tmp_path / "posix.toml"
     file.write_text(good.replace('kernel_queue_size = "32"', f"kernel_queue_size = {value}"))

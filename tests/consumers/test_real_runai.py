@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aio_tuned.consumers import runai
-from aio_tuned.consumers.export import Wishes
-from aio_tuned.consumers.formats import render
+from aio_tuned.consumers.export import ExportOptions
+from aio_tuned.consumers.rendering import render
 from consumers.packages import package_python
 from consumers.scripts import answer, sourced
-from unit.consumer_settings import drive, settings
+from unit.support.consumer_settings import drive, settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,7 @@ def test_the_streamer_reads_our_chunks_at_our_depth(block: int, concurrency: int
     python = package_python("runai")
     file, log = tmp_path / "runai.env", tmp_path / "log"
     best = settings(block_size=block, queue_depth=3, io_parallelism=2, saturating_concurrency=concurrency)
-    file.write_text(render(runai.export(drive(read=best), "/data", Wishes())))
+    file.write_text(render(runai.export(drive(read=best), "/data", ExportOptions())))
     logging = {"RUNAI_STREAMER_LOG_LEVEL": "DEBUG", "RUNAI_STREAMER_LOG_FILE": str(log)}
     same: list[bool] = answer(python, SCRIPT, tmp_path / "model.safetensors", **sourced(file), **logging)
     assert same == [True] * 4

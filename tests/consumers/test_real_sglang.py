@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aio_tuned.consumers import sglang
-from aio_tuned.consumers.export import Wishes
-from aio_tuned.consumers.formats import merge, render
+from aio_tuned.consumers.export import ExportOptions
+from aio_tuned.consumers.rendering import render
 from consumers.packages import package_python
 from consumers.scripts import RINGS, answer
-from unit.consumer_settings import drive, settings
+from unit.support.consumer_settings import drive, settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +71,7 @@ def test_sglang_makes_a_backend_with_our_queue_and_stores_pages(tmp_path: Path) 
     python = package_python("sglang")
     one = drive(combined=settings(queue_depth=64, io_parallelism=8))
     file, folder = tmp_path / "nixl.toml", tmp_path / "cache"
-    file.write_text(render(sglang.export(one, str(folder), Wishes())))
+    file.write_text(render(sglang.export(one, str(folder), ExportOptions())))
     # What the variables say is weaker than what the file says.
     said: dict[str, Any] = answer(
         python,
@@ -89,15 +89,4 @@ def test_sglang_makes_a_backend_with_our_queue_and_stores_pages(tmp_path: Path) 
     assert said["ring"] == said["rings"]["512"] != said["rings"]["256"]  # 256 is NIXL's own
     assert said["states"] == ["DONE", "DONE"]
     assert said["written"]
-    assert said["read"]
-
-
-def test_a_file_with_io_uring_changes_over(tmp_path: Path) -> None:
-    python = package_python("sglang")
-    before = 'l3_cleaner_enabled = false\n\n[plugin.posix]\nuse_uring = "true"\nactive = true\n'
-    file, folder = tmp_path / "nixl.toml", tmp_path / "cache"
-    file.write_text(merge(sglang.export(drive(), str(folder), Wishes()), before, "nixl.toml"))
-    said = answer(python, SCRIPT, file, "32", SGLANG_HICACHE_NIXL_BACKEND_STORAGE_DIR=str(folder))
-    assert said["ring"] == said["rings"]["32"]  # io_uring has no such queue
-    assert said["states"] == ["DONE", "DONE"]
     assert said["read"]

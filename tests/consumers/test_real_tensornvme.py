@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aio_tuned.consumers import tensornvme
-from aio_tuned.consumers.export import Wishes
-from aio_tuned.consumers.formats import render
+from aio_tuned.consumers.export import ExportOptions
+from aio_tuned.consumers.rendering import render
 from consumers.packages import package_python
 from consumers.scripts import RINGS, answer
-from unit.consumer_settings import drive, settings
+from unit.support.consumer_settings import drive, settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,7 +75,7 @@ print("done", flush=True)
 
 
 def arguments_file(path: Path, chosen: Settings) -> Path:
-    path.write_text(render(tensornvme.export(drive(combined=chosen), "/data", Wishes())))
+    path.write_text(render(tensornvme.export(drive(combined=chosen), "/data", ExportOptions())))
     return path
 
 

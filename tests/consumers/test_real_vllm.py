@@ -6,11 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from aio_tuned.consumers import vllm
-from aio_tuned.consumers.export import Wishes
-from aio_tuned.consumers.formats import merge, render
+from aio_tuned.consumers.export import ExportOptions
+from aio_tuned.consumers.merge.apply import merge
+from aio_tuned.consumers.rendering import render
 from consumers.packages import package_python
 from consumers.scripts import answer
-from unit.consumer_settings import drive, settings
+from unit.support.consumer_settings import drive, settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,7 +82,7 @@ def test_vllm_runs_as_many_readers_and_writers_as_we_export(tmp_path: Path) -> N
     python = package_python("vllm")
     folder = tmp_path / "cache"
     # As a person would: the export, and then what it says that vLLM needs besides.
-    config = json.loads(render(vllm.export(DRIVE, str(folder), Wishes())))
+    config = json.loads(render(vllm.export(DRIVE, str(folder), ExportOptions())))
     config["kv_connector_extra_config"]["cpu_bytes_to_use"] = 16 << 20
     file = tmp_path / "kv.json"
     file.write_text(json.dumps(config))
@@ -109,6 +110,6 @@ def test_a_configuration_that_has_the_tier_keeps_the_rest(tmp_path: Path) -> Non
         },
     }
     file = tmp_path / "kv.json"
-    file.write_text(merge(vllm.export(DRIVE, str(folder), Wishes()), json.dumps(before), "kv.json"))
+    file.write_text(merge(vllm.export(DRIVE, str(folder), ExportOptions()), json.dumps(before), "kv.json"))
     said = answer(python, SCRIPT, file)
     assert (said["readers"], said["writers"]) == (7, 3)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import configparser
 import json
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +13,11 @@ from aio_tuned import consumers
 from aio_tuned.model.profile import Skipped
 from daemon.publishing import publish
 from unit.support import builders
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +40,7 @@ AIO = {
     "single_submit": False,
     "overlap_events": True,
 }
+NOT_MERGED = ("nixl", "sglang", "fio")
 DS_CONFIG = """{
     // what the operator wrote stays
     "train_batch_size": 8,
@@ -48,11 +56,32 @@ def test_every_consumer_prints_its_own(cli: Cli, drive: storage.Filesystem, name
     assert out.endswith("\n")
     assert "Traceback" not in err
     assert all(line.startswith("aio-tuned: ") for line in err.splitlines())
-    # Whatever its format, a parser of that takes it: merged into itself nothing changes.
     file = cli.profiles.parent / "config"
     file.write_text(out)
-    assert cli.run("export", name, drive.path, "--merge", file) == f"{file}: nothing to change\n"
-    assert file.read_text() == out
+    # Whatever its format, a parser of that takes it: merged into itself nothing changes.
+    if name == "fio":
+        assert configparser.RawConfigParser().read(file) == [str(file)]
+    elif name in NOT_MERGED:
+        assert tomllib.loads(out)
+    else:
+        assert cli.run("export", name, drive.path, "--merge", file) == f"{file}: nothing to change\n"
+        assert file.read_text() == out
+
+
+@pytest.mark.parametrize("name", NOT_MERGED)
+def test_a_format_that_is_not_merged_into_is_printed_to_paste(cli: Cli, drive: storage.Filesystem, name: str) -> None:
+    fresh = cli.run("export", name, drive.path)
+    file = cli.profiles.parent / "config"
+    for text in (None, "", "[other]\nkey = 1\n"):
+        if text is not None:
+            file.write_text(text)
+        out, err = cli.both("export", name, drive.path, "--merge", file, code=64)
+        assert out == fresh
+        assert err.endswith(
+            f"aio-tuned: {file}: not changed, since --merge edits JSON, YAML and environment files only;"
+            " paste the settings on standard output into it\n"
+        )
+        assert (file.read_text() if file.exists() else None) == text
 
 
 def test_merge_keeps_all_else(cli: Cli, drive: storage.Filesystem) -> None:
@@ -71,7 +100,7 @@ def test_merge_keeps_all_else(cli: Cli, drive: storage.Filesystem) -> None:
     assert cli.run("export", "deepspeed", drive.path, "--merge", link) == f"{link}: nothing to change\n"
 
 
-def test_wishes(cli: Cli, drive: storage.Filesystem) -> None:
+def test_options(cli: Cli, drive: storage.Filesystem) -> None:
     assert json.loads(cli.run("export", "deepspeed", drive.path)) == {"aio": AIO}
     out, err = cli.both("export", "deepspeed", drive.path, "--for-version", "0.14.0", "--max-block-size", "300K")
     old = {**AIO, "block_size": 256 << 10, "thread_count": 1}

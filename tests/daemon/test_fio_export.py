@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aio_tuned.consumers import fio
-from aio_tuned.consumers.export import Wishes
-from aio_tuned.consumers.formats import render
-from unit.consumer_settings import drive, settings
+from aio_tuned.consumers.export import ExportOptions
+from aio_tuned.consumers.rendering import render
+from unit.support.consumer_settings import drive, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ ALL_PERCENT = 99.0  # the last queue of a read that ends by time is a shorter on
 
 def job_file(path: Path, directory: Path, read: Settings, write: Settings) -> Path:
     """What a user gets who asks for fio's job file."""
-    made = fio.export(drive(read=read, write=write), str(directory), Wishes())
+    made = fio.export(drive(read=read, write=write), str(directory), ExportOptions())
     path.write_text(render(made))
     return path
 

@@ -35,7 +35,8 @@ RULE: dict[str, frozenset[str]] = {
         "consumers": "reader",
         "sweep": "storage profiles devices search helper config",
         "report": "search profiles storage sweep helper",
-        "service": "config journald helper search devices profiles storage reader sweep consumers.export",
+        "service": "config journald helper search devices profiles storage reader sweep "
+        "consumers.export consumers.rendering",
         "integrations": "reader consumers",
         "launch": "reader consumers devices config",
         "fleet": "profiles config storage.atomic_file",

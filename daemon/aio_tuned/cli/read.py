@@ -77,11 +77,12 @@ def add_commands(commands: Any) -> None:  # noqa: ANN401 - argparse's class of s
         "export",
         help="the settings for a path, as a framework's own configuration",
         description="Print the settings for I/O on PATH in CONSUMER's own format, units and types, or put them into its"
-        f" configuration FILE and leave the rest of that as it is. Consumers: {', '.join(consumers.NAMES)}.",
+        " configuration FILE (JSON, YAML or environment) and leave the rest of that as it is."
+        f" Consumers: {', '.join(consumers.NAMES)}.",
     )
     export.add_argument("consumer", choices=consumers.NAMES, metavar="CONSUMER", help="the framework")
     export.add_argument("path", type=Path, metavar="PATH", help=_TARGET)
-    export.add_argument("--merge", type=Path, metavar="FILE", help="put them into that file instead")
+    export.add_argument("--merge", type=Path, metavar="FILE", help="put them into that JSON, YAML or environment file")
     export.add_argument(
         "--for-version", metavar="VERSION", help="the consumer's release, where its keys depend on it (default: newest)"
     )
@@ -229,22 +230,29 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from aio_tuned.consumers import formats
-    from aio_tuned.consumers.export import Wishes
+    from aio_tuned.consumers import rendering
+    from aio_tuned.consumers.export import ExportOptions
+    from aio_tuned.consumers.merge import apply
 
     missing: reader.Missing = "default" if arguments.default else "error"
     drive = reader.drive_settings_for(arguments.path, missing=missing, profiles=_profiles(arguments))
-    wishes = Wishes(max_block_size=arguments.max_block_size, for_version=arguments.for_version)
-    made: Export = consumers.load(arguments.consumer).export(drive, str(arguments.path.absolute()), wishes)
+    options = ExportOptions(max_block_size=arguments.max_block_size, for_version=arguments.for_version)
+    made: Export = consumers.load(arguments.consumer).export(drive, str(arguments.path.absolute()), options)
     for text in _about(drive):
         _say(text)
-    if arguments.merge is not None or made.format == "json":  # else they stand there as comments
+    is_merged = arguments.merge is not None and apply.is_mergeable(made)
+    if is_merged or made.format == "json":  # else they stand there as comments
         for note in made.notes:
             _say(note)
-    if arguments.merge is None:
-        print(formats.render(made), end="")
-    else:
+    if is_merged:
         _merge(made, arguments.merge)
+    else:
+        print(rendering.render(made), end="")
+    if arguments.merge is not None and not is_merged:
+        raise UsageError(
+            f"{arguments.merge}: not changed, since --merge edits JSON, YAML and environment files only;"
+            " paste the settings on standard output into it"
+        )
     return Exit.OK
 
 
@@ -260,7 +268,7 @@ def _about(drive: reader.DriveSettings) -> Iterator[str]:
 
 
 def _merge(made: Export, path: Path) -> None:
-    from aio_tuned.consumers import formats
+    from aio_tuned.consumers.merge import apply
     from aio_tuned.storage import atomic_file
 
     try:
@@ -270,7 +278,7 @@ def _merge(made: Export, path: Path) -> None:
         raise TargetError(f"{path} does not exist; to make it, leave out --merge and write the output to it") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
-    merged = formats.merge(made, text, str(path))
+    merged = apply.merge(made, text, str(path))
     if merged == text:
         print(f"{path}: nothing to change")
         return

@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
-    from aio_tuned.consumers.export import Export, Wishes
+    from aio_tuned.consumers.export import Export, ExportOptions
     from aio_tuned.reader import DriveSettings
 
 NAMES = (
@@ -26,14 +26,14 @@ NAMES = (
     "vllm",
 )
 # A module of the standard library's name, in the same folder, would be taken for it by scripts started there.
-_MODULES = {"json": "json_"}
+_MODULES = {"json": "json_document"}
 
 
 class Consumer(Protocol):
     """What each of the modules is."""
 
-    def export(self, drive: DriveSettings, path: str, wishes: Wishes) -> Export:
-        """The settings as the consumer's own; `path` is the one asked for. UsageError: a wish cannot be met."""
+    def export(self, drive: DriveSettings, path: str, options: ExportOptions) -> Export:
+        """Return the settings of `path` as the consumer's own. UsageError if an option does not fit."""
 
 
 def load(name: str) -> Consumer:

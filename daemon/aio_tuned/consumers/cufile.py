@@ -27,13 +27,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aio_tuned.consumers.block_cap import cap_note, capped
-from aio_tuned.consumers.export import Export
-from aio_tuned.consumers.release import ignored
+from aio_tuned.consumers.export import Export, cap_note, capped, release_ignored
 from aio_tuned.errors import UsageError
 
 if TYPE_CHECKING:
-    from aio_tuned.consumers.export import Wishes
+    from aio_tuned.consumers.export import ExportOptions
     from aio_tuned.reader import DriveSettings
 
 _STEP_KB = 64
@@ -48,13 +46,13 @@ _THREADS_NOTE = (
 )
 
 
-def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
+def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
     """The part of cufile.json for that drive. UsageError if the cap is below cuFile's smallest request, 64 KiB."""
     del path
-    cap = wishes.max_block_size
+    cap = options.max_block_size
     if cap is not None and cap < _STEP_KB << 10:
         raise UsageError(f"cuFile's smallest request is {_STEP_KB << 10} bytes: raise --max-block-size to that")
-    settings = capped(drive.combined, wishes)
+    settings = capped(drive.combined, options)
     notes = [*cap_note(f"properties.{_SIZE}", drive.combined, settings), _THREADS_NOTE]
     request = min(max((settings.block_size >> 10) // _STEP_KB * _STEP_KB, _STEP_KB), _MAX_KB)
     if request << 10 != settings.block_size:
@@ -74,5 +72,5 @@ def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
             ("execution", "max_io_threads"): threads,
             ("execution", "max_request_parallelism"): min(threads, _MAX_PARTS),
         },
-        notes=(*notes, *ignored(wishes, "cuFile")),
+        notes=(*notes, *release_ignored(options, "cuFile")),
     )

@@ -23,26 +23,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aio_tuned.consumers.block_cap import cap_note, capped
-from aio_tuned.consumers.export import Export
-from aio_tuned.consumers.release import is_older, need_release
+from aio_tuned.consumers.export import Export, cap_note, capped, is_older, need_release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aio_tuned.consumers.export import Wishes
+    from aio_tuned.consumers.export import ExportOptions
     from aio_tuned.reader import DriveSettings, Settings
 
 _SMALLEST_SWAPPED = 1 << 20
 _QUEUE_BYTES_LIMIT = 1 << 31
 
 
-def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
+def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
     """The section "aio" for the combined settings. UsageError for a release that has none, or that is no release."""
     del path  # one section for all of them
-    need_release(wishes, "DeepSpeed", "0.3.15", "section aio")
-    threads_key = "thread_count" if is_older(wishes, "DeepSpeed", "0.16.4") else "intra_op_parallelism"
-    settings = capped(drive.combined, wishes)
+    need_release(options, "DeepSpeed", "0.3.15", "section aio")
+    threads_key = "thread_count" if is_older(options, "DeepSpeed", "0.16.4") else "intra_op_parallelism"
+    settings = capped(drive.combined, options)
     depth = _queue_depth(settings)
     notes = [*cap_note("block_size", drive.combined, settings)]
     if depth < settings.queue_depth:

@@ -11,21 +11,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aio_tuned.consumers.block_cap import cap_note, capped_drive
-from aio_tuned.consumers.export import Export
-from aio_tuned.consumers.release import ignored
+from aio_tuned.consumers.export import Export, cap_note, capped_drive, release_ignored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aio_tuned.consumers.export import Key, Value, Wishes
+    from aio_tuned.consumers.export import ExportOptions, Key, Value
     from aio_tuned.reader import DriveSettings, Settings
 
 
-def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
+def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
     """All settings of the drive. UsageError for a cap below 4096 bytes."""
     del path  # the profile's file says which drive
-    given = capped_drive(drive, wishes)
+    given = capped_drive(drive, options)
     source = given.combined.source
     values: dict[tuple[Key, ...], Value] = {
         ("AIO_TUNED_STATE",): source.state,
@@ -37,7 +35,7 @@ def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
         prefix = f"AIO_TUNED_{name.upper()}_"
         values |= {(prefix + parameter,): value for parameter, value in _variables(settings)}
         notes += cap_note(prefix + "BLOCK_SIZE", getattr(drive, name), settings)
-    return Export(format="env", values=values, notes=(*notes, *ignored(wishes, "env")))
+    return Export(format="env", values=values, notes=(*notes, *release_ignored(options, "env")))
 
 
 def _variables(settings: Settings) -> Iterator[tuple[str, Value]]:

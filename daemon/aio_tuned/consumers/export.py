@@ -1,16 +1,26 @@
-"""What a consumer's module makes of a drive's settings: keys and values of that consumer's own configuration. Pure."""
+"""What a consumer's module makes of a drive's settings: keys and values of its own configuration. And its helpers."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+from aio_tuned.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aio_tuned.reader import DriveSettings, Settings
+
 Format = Literal["json", "toml", "yaml", "env", "fio"]
 # None is JSON's null, which no other format has.
 Value: TypeAlias = "bool | int | float | str | None"
+
+_SMALLEST = 4096  # a multiple of every drive's logical block: less cannot be read with O_DIRECT on some
+# "1.5", "0.5.10.post1", "0.33.0rc2", "0.22.1+cu129", with or without a "v".
+_RELEASE = re.compile(r"v?(\d+(?:\.\d+)+)(?:[.\-]?(?:a|b|rc|post|dev)\d*)*(?:\+[\w.]+)?")
 
 
 class Entry(NamedTuple):
@@ -23,8 +33,8 @@ Key: TypeAlias = "str | Entry"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
-    """What the caller asks for besides a path: a cap in bytes, and the consumer's release ("0.14.5")."""
+class ExportOptions:
+    """Options of an export: a cap on the block size in bytes, and the consumer's release ("0.14.5")."""
 
     max_block_size: int | None = None
     for_version: str | None = None
@@ -42,3 +52,85 @@ class Export:
     format: Format
     values: Mapping[tuple[Key, ...], Value]
     notes: tuple[str, ...] = ()
+
+
+# --- a cap on the block size ------------------------------------------------------------------------------------
+
+
+def capped(settings: Settings, options: ExportOptions) -> Settings:
+    """Return the settings with a block size of at most the cap; if that changes them, nobody measured their throughput.
+
+    A cap that is no power of two is rounded down to one: such blocks are aligned for every drive. UsageError for a cap
+    below 4096 bytes.
+    """
+    cap = options.max_block_size
+    if cap is not None and cap < _SMALLEST:
+        raise UsageError(f"no block size of at most {cap} bytes: the smallest for direct I/O is {_SMALLEST}")
+    if cap is None or settings.block_size <= cap:
+        return settings
+    return settings._replace(block_size=1 << (cap.bit_length() - 1), throughput_bytes_per_s=None)
+
+
+def capped_drive(drive: DriveSettings, options: ExportOptions) -> DriveSettings:
+    """Return the settings of every direction, each capped()."""
+    return type(drive)(*(capped(settings, options) for settings in drive))
+
+
+def cap_ignored(options: ExportOptions, why: str) -> tuple[str, ...]:
+    """Return the note on a cap for a consumer without a block size; nothing without a cap."""
+    return () if options.max_block_size is None else (f"max_block_size: ignored, for {why}.",)
+
+
+def cap_note(key: str, before: Settings, after: Settings) -> tuple[str, ...]:
+    """Return the note on what the cap changed, which begins with the consumer's key; nothing if it changed nothing."""
+    if after.block_size == before.block_size:
+        return ()
+    said = f"{key}: {after.block_size} bytes as you wished; this drive's best was {before.block_size},"
+    return (f"{said} and the other parameters were chosen for that.",)
+
+
+# --- the path ---------------------------------------------------------------------------------------------------
+
+
+def need_folder(path: str, consumer: str) -> None:
+    """UsageError if the path is that of a device: there is no looking here, but all of them are in /dev."""
+    if PurePosixPath(path).is_relative_to("/dev"):
+        raise UsageError(f"{path}: {consumer} needs a folder on the drive's filesystem, and not a device")
+
+
+# --- the consumer's release ------------------------------------------------------------------------------------
+
+
+def need_release(options: ExportOptions, consumer: str, first: str, lacking: str) -> None:
+    """UsageError if the release that the caller wants is older than `first`, or is none.
+
+    `lacking` says what those releases do not have. Without a release, the current one is meant.
+    """
+    if is_older(options, consumer, first):
+        raise UsageError(f"{consumer} {options.for_version} has no {lacking}: it came with {first}")
+
+
+def is_older(options: ExportOptions, consumer: str, than: str) -> bool:
+    """Whether the caller's release is older than that; UsageError if it is none. Without one, the current is meant."""
+    if options.for_version is None:
+        return False
+    return _numbers(options.for_version, consumer) < _numbers(than, consumer)
+
+
+def release_ignored(options: ExportOptions, consumer: str) -> tuple[str, ...]:
+    """Return the note that the release makes no difference; nothing if none is named. UsageError if it is none."""
+    if options.for_version is None:
+        return ()
+    _numbers(options.for_version, consumer)
+    return (f"for_version: makes no difference, since all releases of {consumer} that were looked at have these keys.",)
+
+
+def _numbers(text: str, consumer: str) -> tuple[int, ...]:
+    """Return the parts of the release; trailing zeros do not count: 1.0 is 1.0.0."""
+    found = _RELEASE.fullmatch(text)
+    if not found:
+        raise UsageError(f'"{text}" is no release of {consumer}: write it as in 1.2.3')
+    parts = [int(part) for part in found[1].split(".")]
+    while parts and not parts[-1]:
+        parts.pop()
+    return tuple(parts)

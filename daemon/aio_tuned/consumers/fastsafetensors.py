@@ -23,12 +23,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aio_tuned.consumers.block_cap import cap_note, capped
-from aio_tuned.consumers.export import Export
-from aio_tuned.consumers.release import is_older, need_release
+from aio_tuned.consumers.export import Export, cap_note, capped, is_older, need_release
 
 if TYPE_CHECKING:
-    from aio_tuned.consumers.export import Wishes
+    from aio_tuned.consumers.export import ExportOptions
     from aio_tuned.reader import DriveSettings
 
 _MAX_THREADS = 1024
@@ -45,13 +43,13 @@ _BEFORE_NOTE = (
 )
 
 
-def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
+def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
     """The part of fastsafetensors' file. UsageError for a release before 0.3.2, or a cap below 4096 bytes."""
     del path
-    need_release(wishes, "fastsafetensors", "0.3.2", "configuration file")
-    settings = capped(drive.read, wishes)
+    need_release(options, "fastsafetensors", "0.3.2", "configuration file")
+    settings = capped(drive.read, options)
     threads = min(settings.saturating_concurrency, _MAX_THREADS)
-    before = is_older(wishes, "fastsafetensors", "0.5")
+    before = is_older(options, "fastsafetensors", "0.5")
     buffers = threads if before else threads * 2
     note = (
         f"base.bbuf_size_kb: {buffers} buffers of {settings.block_size} bytes, for release "

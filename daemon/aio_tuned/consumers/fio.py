@@ -22,14 +22,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aio_tuned.consumers.block_cap import cap_note, capped
-from aio_tuned.consumers.export import Export
-from aio_tuned.consumers.folder import need_folder
-from aio_tuned.consumers.release import ignored
+from aio_tuned.consumers.export import Export, cap_note, capped, need_folder, release_ignored
 from aio_tuned.errors import UsageError
 
 if TYPE_CHECKING:
-    from aio_tuned.consumers.export import Key, Value, Wishes
+    from aio_tuned.consumers.export import ExportOptions, Key, Value
     from aio_tuned.reader import DriveSettings, Settings
 
 FILE_NAME = "aio-tuned-fio.tmp"
@@ -40,29 +37,29 @@ _WRITE_PASSES = 4
 _NOT_IN_A_JOB = "#;$\\"
 
 
-def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
+def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
     """A job file for the directory `path`. UsageError for a device, a name it cannot hold, or a cap below 4096."""
     directory = _directory(path)
-    read, write = capped(drive.read, wishes), capped(drive.write, wishes)
+    read, write = capped(drive.read, options), capped(drive.write, options)
     values: dict[tuple[Key, ...], Value] = {}
     notes: list[str] = []
     if _is_its_own(read):
-        options = _options(read, directory) | {"rw": "read", "time_based": 1, "runtime": _READ_SECONDS}
-        values |= {("aio-tuned-read", option): value for option, value in options.items()}
+        job = _options(read, directory) | {"rw": "read", "time_based": 1, "runtime": _READ_SECONDS}
+        values |= {("aio-tuned-read", option): value for option, value in job.items()}
         notes += cap_note("bs of aio-tuned-read", drive.read, read)
     else:
         notes.append("aio-tuned-read: left out, for reads were not measured.")
     if _is_its_own(write):
-        options = _options(write, directory)
-        options |= {"rw": "write", "overwrite": 1, "io_size": _part_bytes(write) * _WRITE_PASSES}
-        values |= {("aio-tuned-write", option): value for option, value in options.items()}
+        job = _options(write, directory)
+        job |= {"rw": "write", "overwrite": 1, "io_size": _part_bytes(write) * _WRITE_PASSES}
+        values |= {("aio-tuned-write", option): value for option, value in job.items()}
         notes += cap_note("bs of aio-tuned-write", drive.write, write)
         written = f"{_written_gib(write):.1f} GiB"
         notes.append(f"aio-tuned-write: writes {written}; fio --section=aio-tuned-read leaves that out.")
     else:
         notes.append("aio-tuned-write: left out, for writes were not measured.")
     memory = "mem: fio reuses bs x iodepth bytes a thread, which may be faster; mem=mmaphuge is closer to aio-tuned."
-    return Export(format="fio", values=values, notes=(*notes, memory, *ignored(wishes, "fio")))
+    return Export(format="fio", values=values, notes=(*notes, memory, *release_ignored(options, "fio")))
 
 
 def _is_its_own(settings: Settings) -> bool:

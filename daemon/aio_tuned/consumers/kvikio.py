@@ -25,12 +25,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aio_tuned.consumers.block_cap import cap_note, capped
-from aio_tuned.consumers.export import Export
-from aio_tuned.consumers.release import is_older, need_release
+from aio_tuned.consumers.export import Export, cap_note, capped, is_older, need_release
 
 if TYPE_CHECKING:
-    from aio_tuned.consumers.export import Key, Value, Wishes
+    from aio_tuned.consumers.export import ExportOptions, Key, Value
     from aio_tuned.reader import DriveSettings
 
 _USUAL_BOUNCE_BYTES = 16 << 20
@@ -44,11 +42,11 @@ _DIRECT_IO_NOTE = (
 )
 
 
-def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
+def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
     """KvikIO's environment for that drive. UsageError for a release before 24.10, or a cap below 4096 bytes."""
     del path
-    need_release(wishes, "KvikIO", "24.10", "KVIKIO_BOUNCE_BUFFER_SIZE")
-    settings = capped(drive.combined, wishes)
+    need_release(options, "KvikIO", "24.10", "KVIKIO_BOUNCE_BUFFER_SIZE")
+    settings = capped(drive.combined, options)
     values: dict[tuple[Key, ...], Value] = {
         ("KVIKIO_NTHREADS",): settings.saturating_concurrency,
         ("KVIKIO_TASK_SIZE",): settings.block_size,
@@ -56,7 +54,7 @@ def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
         ("KVIKIO_BOUNCE_BUFFER_SIZE",): max(settings.block_size, _USUAL_BOUNCE_BYTES),
     }
     notes = (*cap_note("KVIKIO_TASK_SIZE", drive.combined, settings), _THREADS_NOTE)
-    if is_older(wishes, "KvikIO", "25.12"):
+    if is_older(options, "KvikIO", "25.12"):
         return Export(format="env", values=values, notes=notes)
     direct: dict[tuple[Key, ...], Value] = {
         ("KVIKIO_AUTO_DIRECT_IO_READ",): 1,

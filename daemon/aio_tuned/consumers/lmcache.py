@@ -31,20 +31,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aio_tuned.consumers.block_cap import cap_ignored
-from aio_tuned.consumers.export import Export
-from aio_tuned.consumers.folder import need_folder
-from aio_tuned.consumers.release import need_release
+from aio_tuned.consumers.export import Export, cap_ignored, need_folder, need_release
 
 if TYPE_CHECKING:
-    from aio_tuned.consumers.export import Wishes
+    from aio_tuned.consumers.export import ExportOptions
     from aio_tuned.reader import DriveSettings
 
 
-def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
+def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
     """A part of LMCache's YAML. UsageError for a release without disk_io_threads."""
     need_folder(path, "LMCache's disk")
-    need_release(wishes, "LMCache", "0.5.1", "disk_io_threads")
+    need_release(options, "LMCache", "0.5.1", "disk_io_threads")
     settings = drive.combined
     notes = [
         f"local_disk: set it to {path} or a folder below, and max_local_disk_size above 0 GiB, or no disk is used.",
@@ -53,7 +50,7 @@ def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
         f"block_size: LMCache's files are chunks of chunk_size tokens; make them about {settings.block_size} bytes.",
         "nixl_backend_params: for LMCache's NIXL storage put there what the nixl export gives.",
     ]
-    notes += cap_ignored(wishes, "LMCache's files have the size of a chunk of tokens")
+    notes += cap_ignored(options, "LMCache's files have the size of a chunk of tokens")
     return Export(
         format="yaml",
         values={

@@ -22,13 +22,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aio_tuned.consumers.block_cap import cap_ignored
-from aio_tuned.consumers.export import Export
-from aio_tuned.consumers.folder import need_folder
-from aio_tuned.consumers.release import ignored
+from aio_tuned.consumers.export import Export, cap_ignored, need_folder, release_ignored
 
 if TYPE_CHECKING:
-    from aio_tuned.consumers.export import Wishes
+    from aio_tuned.consumers.export import ExportOptions
     from aio_tuned.reader import DriveSettings
 
 _URING = "MOONCAKE_OFFLOAD_USE_URING"
@@ -39,7 +36,7 @@ _MEMORY_NOTE = (
 )
 
 
-def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
+def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
     """The environment of a client that offloads to `path`, which has to be a folder."""
     need_folder(path, "Mooncake Store's client")
     concurrency = drive.combined.saturating_concurrency
@@ -48,12 +45,12 @@ def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
     notes = [f"{_URING}: that is all: {lacking}; {ring}."]
     if concurrency > 1:
         notes.append(_MEMORY_NOTE)
-    notes += cap_ignored(wishes, "Mooncake Store's requests are as large as its objects")
+    notes += cap_ignored(options, "Mooncake Store's requests are as large as its objects")
     return Export(
         format="env",
         values={
             ("MOONCAKE_OFFLOAD_FILE_STORAGE_PATH",): path,
             (_URING,): "true" if concurrency > 1 else "false",
         },
-        notes=(*notes, *ignored(wishes, "Mooncake Store")),
+        notes=(*notes, *release_ignored(options, "Mooncake Store")),
     )

@@ -33,21 +33,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aio_tuned.consumers.block_cap import cap_ignored
-from aio_tuned.consumers.export import Export, Key, Value
-from aio_tuned.consumers.release import need_release
+from aio_tuned.consumers.export import Export, Key, Value, cap_ignored, need_release
 
 if TYPE_CHECKING:
-    from aio_tuned.consumers.export import Wishes
+    from aio_tuned.consumers.export import ExportOptions
     from aio_tuned.reader import DriveSettings, Settings
 
 _SMALLEST_QUEUE = 16
 _LARGEST_QUEUE = 1024
 
 
-def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:  # noqa: ARG001 - each file is opened by the application
+def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:  # noqa: ARG001 - each file is opened by the application
     """The table "POSIX" of a TOML file. UsageError for a release without kernel_queue_size."""
-    need_release(wishes, "NIXL", "1.0.0", "kernel_queue_size")
+    need_release(options, "NIXL", "1.0.0", "kernel_queue_size")
     settings = drive.combined
     notes = [
         *queue_notes(settings),
@@ -55,7 +53,7 @@ def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:  # noqa: 
         f"block_size: NIXL has none, each descriptor is one request; give each about {settings.block_size} bytes.",
         "O_DIRECT: no parameter of NIXL; open the files with it, for the drive was measured so.",
     ]
-    notes += cap_ignored(wishes, "NIXL has no block size")
+    notes += cap_ignored(options, "NIXL has no block size")
     values: dict[tuple[Key, ...], Value] = {
         ("POSIX", name): value for name, value in posix_parameters(settings).items()
     }

@@ -27,13 +27,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aio_tuned.consumers.block_cap import cap_note, capped
-from aio_tuned.consumers.export import Export
-from aio_tuned.consumers.release import is_older, need_release
+from aio_tuned.consumers.export import Export, cap_note, capped, is_older, need_release
 from aio_tuned.errors import UsageError
 
 if TYPE_CHECKING:
-    from aio_tuned.consumers.export import Wishes
+    from aio_tuned.consumers.export import ExportOptions
     from aio_tuned.reader import DriveSettings, Settings
 
 _NAME = "runai-model-streamer"
@@ -54,16 +52,16 @@ _THREADS_NOTES = (
 )
 
 
-def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
+def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
     """The streamer's environment for that drive. UsageError if the release is not known or the cap cannot be met."""
     del path
-    need_release(wishes, _NAME, "0.15", "settings that are known here")
-    return _threads(drive.read, wishes) if is_older(wishes, _NAME, "0.17") else _asynchronous(drive.read, wishes)
+    need_release(options, _NAME, "0.15", "settings that are known here")
+    return _threads(drive.read, options) if is_older(options, _NAME, "0.17") else _asynchronous(drive.read, options)
 
 
-def _asynchronous(best: Settings, wishes: Wishes) -> Export:
+def _asynchronous(best: Settings, options: ExportOptions) -> Export:
     """For releases with asynchronous readers."""
-    settings = capped(best, wishes)
+    settings = capped(best, options)
     key = "RUNAI_STREAMER_FS_CHUNK_BYTESIZE"
     wanted = settings.saturating_concurrency
     depth = max(_MIN_IN_FLIGHT, min(wanted, _MAX_IN_FLIGHT))
@@ -78,13 +76,13 @@ def _asynchronous(best: Settings, wishes: Wishes) -> Export:
     )
 
 
-def _threads(best: Settings, wishes: Wishes) -> Export:
+def _threads(best: Settings, options: ExportOptions) -> Export:
     """For releases that have only threads, each of which waits for its request."""
-    cap = wishes.max_block_size
+    cap = options.max_block_size
     if cap is not None and cap < _MIN_THREAD_CHUNK:
-        reads = f"{_NAME} {wishes.for_version} reads at least {_MIN_THREAD_CHUNK} bytes at a time"
+        reads = f"{_NAME} {options.for_version} reads at least {_MIN_THREAD_CHUNK} bytes at a time"
         raise UsageError(f"{reads}: raise --max-block-size to that")
-    settings = capped(best, wishes)
+    settings = capped(best, options)
     key = "RUNAI_STREAMER_CHUNK_BYTESIZE"
     notes = cap_note(key, best, settings)
     if settings.block_size < _MIN_THREAD_CHUNK:

@@ -24,21 +24,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aio_tuned.consumers.block_cap import cap_ignored
-from aio_tuned.consumers.export import Export, Key, Value
-from aio_tuned.consumers.folder import need_folder
+from aio_tuned.consumers.export import Export, Key, Value, cap_ignored, need_folder, need_release
 from aio_tuned.consumers.nixl import posix_parameters, queue_notes
-from aio_tuned.consumers.release import need_release
 
 if TYPE_CHECKING:
-    from aio_tuned.consumers.export import Wishes
+    from aio_tuned.consumers.export import ExportOptions
     from aio_tuned.reader import DriveSettings
 
 
-def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
+def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
     """A part of the extra configuration's TOML. UsageError for a release without use_direct_io."""
     need_folder(path, "SGLang's cache")
-    need_release(wishes, "SGLang", "0.5.13", "use_direct_io")
+    need_release(options, "SGLang", "0.5.13", "use_direct_io")
     settings = drive.combined
     notes = [
         *queue_notes(settings),
@@ -47,7 +44,7 @@ def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
         "kernel_queue_size: for each rank; where several use the drive at once, divide by their number.",
         f"block_size: SGLang's requests are pages; choose a --page-size of about {settings.block_size} bytes.",
     ]
-    notes += cap_ignored(wishes, "SGLang's requests have the size of its cache's pages")
+    notes += cap_ignored(options, "SGLang's requests have the size of its cache's pages")
     values: dict[tuple[Key, ...], Value] = {("use_direct_io",): True, ("plugin", "posix", "active"): True}
     values |= {("plugin", "posix", name): value for name, value in posix_parameters(settings).items()}
     return Export(format="toml", values=values, notes=tuple(notes))

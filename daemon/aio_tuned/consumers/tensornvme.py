@@ -24,25 +24,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aio_tuned.consumers.export import Export
-from aio_tuned.consumers.release import ignored
+from aio_tuned.consumers.export import Export, release_ignored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aio_tuned.consumers.export import Wishes
+    from aio_tuned.consumers.export import ExportOptions
     from aio_tuned.reader import DriveSettings
 
 
-def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
+def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
     """Keyword arguments for DiskOffloader, for the combined settings; its directory is the caller's to name."""
     del path  # positional, and its file's name has nothing to do with settings
     entries = drive.combined.saturating_concurrency
-    return Export(format="json", values={("n_entries",): entries}, notes=tuple(_notes(entries, wishes)))
+    return Export(format="json", values={("n_entries",): entries}, notes=tuple(_notes(entries, options)))
 
 
-def _notes(entries: int, wishes: Wishes) -> Iterator[str]:
-    if wishes.max_block_size is not None:
+def _notes(entries: int, options: ExportOptions) -> Iterator[str]:
+    if options.max_block_size is not None:
         yield "max_block_size: not used: TensorNVMe moves a tensor in one request, and has no block size."
     yield (
         f"n_entries: with backend='aio', call synchronize() at the latest after {entries} tensors: what exceeds the"
@@ -52,4 +51,4 @@ def _notes(entries: int, wishes: Wishes) -> Iterator[str]:
         "n_entries: all that TensorNVMe can be told; it goes through the page cache, and block size, threads, overlap"
         " and submission have no parameter. ColossalAI's NVMeOptimizer always uses 8."
     )
-    yield from ignored(wishes, "TensorNVMe")
+    yield from release_ignored(options, "TensorNVMe")

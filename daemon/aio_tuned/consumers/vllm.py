@@ -27,22 +27,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aio_tuned.consumers.block_cap import cap_ignored
-from aio_tuned.consumers.export import Entry, Export
-from aio_tuned.consumers.folder import need_folder
-from aio_tuned.consumers.release import need_release
+from aio_tuned.consumers.export import Entry, Export, cap_ignored, need_folder, need_release
 
 if TYPE_CHECKING:
-    from aio_tuned.consumers.export import Wishes
+    from aio_tuned.consumers.export import ExportOptions
     from aio_tuned.reader import DriveSettings
 
 _EXTRA = "kv_connector_extra_config"
 
 
-def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
+def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
     """A part of --kv-transfer-config with `path` as the tier's folder. UsageError for a release without the tier."""
     need_folder(path, "vLLM's tier")
-    need_release(wishes, "vLLM", "0.22.0", '"fs" tier')
+    need_release(options, "vLLM", "0.22.0", '"fs" tier')
     tier = (_EXTRA, "secondary_tiers", Entry((("type", "fs"), ("root_dir", path))))
     notes = [
         "cpu_bytes_to_use: vLLM needs it beside spec_name: the bytes of host memory for its first tier.",
@@ -50,7 +47,7 @@ def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
         "queue_depth, overlap_events, single_submit: vLLM has none, its threads do one request each at a time.",
         f"block_size: vLLM's counts tokens; take a blocks_per_chunk that makes about {_block_sizes(drive)} bytes.",
     ]
-    notes += cap_ignored(wishes, "vLLM's files have the size of a chunk of KV blocks")
+    notes += cap_ignored(options, "vLLM's files have the size of a chunk of KV blocks")
     return Export(
         format="json",
         values={

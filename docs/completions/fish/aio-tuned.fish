@@ -106,7 +106,7 @@ complete -c aio-tuned -n '_shtab_aio_tuned_using explain' -l profiles -xka "(__f
 complete -c aio-tuned -n '_shtab_aio_tuned_using explain; and test $_shtab_aio_tuned_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'a directory, a file, or a block device'
 complete -c aio-tuned -n '_shtab_aio_tuned_using; and test $_shtab_aio_tuned_npos -eq 0' -a export -d 'the settings for a path, as a framework'"'"'s own configuration'
 complete -c aio-tuned -n '_shtab_aio_tuned_using export' -s h -l help -d 'show this help message and exit'
-complete -c aio-tuned -n '_shtab_aio_tuned_using export' -l merge -xka "(__fish_complete_path (commandline -ct))" -d 'put them into that file instead'
+complete -c aio-tuned -n '_shtab_aio_tuned_using export' -l merge -xka "(__fish_complete_path (commandline -ct))" -d 'put them into that JSON, YAML or environment file'
 complete -c aio-tuned -n '_shtab_aio_tuned_using export' -l for-version -x -d 'the consumer'"'"'s release, where its keys depend on it (default: newest)'
 complete -c aio-tuned -n '_shtab_aio_tuned_using export' -l max-block-size -x -d 'cap the block size, e.g. 1M: DeepSpeed does not swap tensors that are smaller than it'
 complete -c aio-tuned -n '_shtab_aio_tuned_using export' -l default -d 'DeepSpeed'"'"'s defaults where there is no sound profile'

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 
 from aio_tuned.consumers.env import export
-from aio_tuned.consumers.export import Wishes
-from aio_tuned.consumers.formats import render
+from aio_tuned.consumers.export import ExportOptions
+from aio_tuned.consumers.rendering import render
 from aio_tuned.reader import Source
-from unit.consumer_settings import drive, settings
-from unit.consumer_strategies import any_drives, caps
+from unit.support.consumer_settings import drive, settings
+from unit.support.consumer_strategies import any_drives, caps
 
 if TYPE_CHECKING:
     from aio_tuned.consumers.export import Export
@@ -32,7 +32,7 @@ def value_of(text: str, kind: type) -> object:
 
 @given(any_drives)
 def test_the_settings_can_be_read_back_from_the_variables(given_drive: DriveSettings) -> None:
-    found = variables(export(given_drive, "/mnt/models", Wishes()))
+    found = variables(export(given_drive, "/mnt/models", ExportOptions()))
     assert all(re.fullmatch(r"AIO_TUNED_[A-Z_]+", name) for name in found)
     for direction, wanted in given_drive._asdict().items():
         for parameter in (*PARAMETERS, "saturating_concurrency"):
@@ -43,13 +43,13 @@ def test_the_settings_can_be_read_back_from_the_variables(given_drive: DriveSett
 
 
 def test_a_throughput_is_there_where_it_was_measured() -> None:
-    found = variables(export(drive(), "/mnt/models", Wishes()))
+    found = variables(export(drive(), "/mnt/models", ExportOptions()))
     assert found["AIO_TUNED_READ_THROUGHPUT_BYTES_PER_S"] == "6500000000"
     assert found["AIO_TUNED_COMBINED_THROUGHPUT_BYTES_PER_S"] == ""
 
 
 def test_where_settings_come_from_is_told() -> None:
-    found = variables(export(drive(), "/mnt/models", Wishes()))
+    found = variables(export(drive(), "/mnt/models", ExportOptions()))
     assert found["AIO_TUNED_STATE"] == "measured"
     assert found["AIO_TUNED_SOURCE"] == "/etc/aio-tuned/nvme-A_1_1.toml"
     assert found["AIO_TUNED_DEVICE"] == "nvme-A_1_1"
@@ -57,7 +57,7 @@ def test_where_settings_come_from_is_told() -> None:
 
 def test_without_a_profile_there_is_a_state_and_empty_names() -> None:
     default = settings(source=Source("default"))
-    found = variables(export(drive(combined=default), "/mnt/models", Wishes()))
+    found = variables(export(drive(combined=default), "/mnt/models", ExportOptions()))
     assert found["AIO_TUNED_STATE"] == "default"
     assert found["AIO_TUNED_READ_STATE"] == "measured"
     assert (found["AIO_TUNED_SOURCE"], found["AIO_TUNED_DEVICE"]) == ("", "")
@@ -65,7 +65,7 @@ def test_without_a_profile_there_is_a_state_and_empty_names() -> None:
 
 @given(any_drives, caps)
 def test_a_cap_holds_and_is_told_for_each_direction(given_drive: DriveSettings, cap: int) -> None:
-    made = export(given_drive, "/mnt/models", Wishes(max_block_size=cap))
+    made = export(given_drive, "/mnt/models", ExportOptions(max_block_size=cap))
     found = variables(made)
     for direction, before in given_drive._asdict().items():
         name = f"AIO_TUNED_{direction.upper()}_BLOCK_SIZE"

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 
 from aio_tuned.consumers.deepspeed import export
-from aio_tuned.consumers.export import Wishes
+from aio_tuned.consumers.export import ExportOptions
 from aio_tuned.errors import UsageError
-from unit.consumer_settings import drive, settings
-from unit.consumer_strategies import any_drives, caps
+from unit.support.consumer_settings import drive, settings
+from unit.support.consumer_strategies import any_drives, caps
 
 if TYPE_CHECKING:
     from aio_tuned.consumers.export import Export
@@ -26,7 +26,7 @@ def section(made: Export) -> dict[str, Any]:
 
 @given(any_drives)
 def test_the_section_has_the_combined_settings_with_the_types_of_json(given_drive: DriveSettings) -> None:
-    made = export(given_drive, PATH, Wishes())
+    made = export(given_drive, PATH, ExportOptions())
     aio, wanted = section(made), given_drive.combined
     assert made.format == "json"
     assert aio == {
@@ -42,7 +42,7 @@ def test_the_section_has_the_combined_settings_with_the_types_of_json(given_driv
 
 @given(any_drives)
 def test_a_queue_in_sequential_mode_is_as_long_as_can_be_below_2_gib(given_drive: DriveSettings) -> None:
-    aio, wanted = section(export(given_drive, PATH, Wishes())), given_drive.combined
+    aio, wanted = section(export(given_drive, PATH, ExportOptions())), given_drive.combined
     if wanted.overlap_events:
         assert aio["queue_depth"] == wanted.queue_depth
     else:
@@ -52,14 +52,14 @@ def test_a_queue_in_sequential_mode_is_as_long_as_can_be_below_2_gib(given_drive
 
 def test_a_shortened_queue_is_told() -> None:
     long = settings(block_size=64 << 20, queue_depth=64, overlap_events=False)
-    made = export(drive(combined=long), PATH, Wishes())
+    made = export(drive(combined=long), PATH, ExportOptions())
     assert section(made)["queue_depth"] == 31
     assert any(note.startswith("queue_depth: 31 and not 64") for note in made.notes)
 
 
 @given(any_drives, caps)
 def test_a_cap_holds_and_is_told(given_drive: DriveSettings, cap: int) -> None:
-    made = export(given_drive, PATH, Wishes(max_block_size=cap))
+    made = export(given_drive, PATH, ExportOptions(max_block_size=cap))
     block = section(made)["block_size"]
     assert block <= cap
     told = any(note.startswith("block_size: ") and "as you wished" in note for note in made.notes)
@@ -81,24 +81,24 @@ def test_a_cap_holds_and_is_told(given_drive: DriveSettings, cap: int) -> None:
     ],
 )
 def test_each_release_gets_its_own_name_for_the_threads_and_no_other(version: str, key: str) -> None:
-    aio = section(export(drive(combined=settings(io_parallelism=5)), PATH, Wishes(for_version=version)))
+    aio = section(export(drive(combined=settings(io_parallelism=5)), PATH, ExportOptions(for_version=version)))
     assert {name: aio[name] for name in aio if name in ("thread_count", "intra_op_parallelism")} == {key: 5}
 
 
 @pytest.mark.parametrize("version", ["", "latest", "0", "0.", ".16", "-1.2", "0.16.x", "0,16", "0.16.4 or so"])
 def test_what_is_no_release_is_refused(version: str) -> None:
     with pytest.raises(UsageError, match="is no release"):
-        export(drive(), PATH, Wishes(for_version=version))
+        export(drive(), PATH, ExportOptions(for_version=version))
 
 
 def test_a_release_without_the_section_is_refused() -> None:
     with pytest.raises(UsageError, match=r"0\.3\.15"):
-        export(drive(), PATH, Wishes(for_version="0.3.14"))
+        export(drive(), PATH, ExportOptions(for_version="0.3.14"))
 
 
 def test_a_block_above_1_mib_is_told_as_the_size_below_which_nothing_is_swapped() -> None:
     def said(block: int) -> list[str]:
-        notes = export(drive(combined=settings(block_size=block)), PATH, Wishes()).notes
+        notes = export(drive(combined=settings(block_size=block)), PATH, ExportOptions()).notes
         return [note for note in notes if "does not swap" in note]
 
     assert said(1 << 20) == []
@@ -107,8 +107,8 @@ def test_a_block_above_1_mib_is_told_as_the_size_below_which_nothing_is_swapped(
 
 def test_the_warning_goes_by_the_capped_block() -> None:
     large = drive(combined=settings(block_size=8 << 20))
-    assert any("2097152" in note for note in export(large, PATH, Wishes(max_block_size=2 << 20)).notes)
-    assert not any("does not swap" in note for note in export(large, PATH, Wishes(max_block_size=1 << 20)).notes)
+    assert any("2097152" in note for note in export(large, PATH, ExportOptions(max_block_size=2 << 20)).notes)
+    assert not any("does not swap" in note for note in export(large, PATH, ExportOptions(max_block_size=1 << 20)).notes)
 
 
 @pytest.mark.parametrize("version", [None, "0.14.5"])
@@ -116,10 +116,10 @@ def test_the_warning_goes_by_the_capped_block() -> None:
 def test_threads_that_do_not_divide_usual_sizes_are_told_under_their_key(
     threads: int, told: bool, version: str
 ) -> None:
-    made = export(drive(combined=settings(io_parallelism=threads)), PATH, Wishes(for_version=version))
+    made = export(drive(combined=settings(io_parallelism=threads)), PATH, ExportOptions(for_version=version))
     key = "thread_count" if version else "intra_op_parallelism"
     assert any(note.startswith(f"{key}: ") and f"multiple of {threads} times" in note for note in made.notes) == told
 
 
 def test_that_there_is_one_section_for_all_drives_is_told() -> None:
-    assert any(note.startswith("aio: one section") for note in export(drive(), PATH, Wishes()).notes)
+    assert any(note.startswith("aio: one section") for note in export(drive(), PATH, ExportOptions()).notes)

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import given
 
-from aio_tuned.consumers.export import Wishes
-from aio_tuned.consumers.formats import render
-from aio_tuned.consumers.json_ import export
+from aio_tuned.consumers.export import ExportOptions
+from aio_tuned.consumers.json_document import export
+from aio_tuned.consumers.rendering import render
 from aio_tuned.reader import DriveSettings, Settings, Source
-from unit.consumer_settings import drive
-from unit.consumer_strategies import any_drives, caps
+from unit.support.consumer_settings import drive
+from unit.support.consumer_strategies import any_drives, caps
 
 if TYPE_CHECKING:
     from aio_tuned.consumers.export import Export
@@ -30,7 +30,7 @@ def settings_of(table: dict[str, Any]) -> Settings:
 
 @given(any_drives)
 def test_the_settings_come_back_from_the_document_with_their_types(given_drive: DriveSettings) -> None:
-    found = document(export(given_drive, "/mnt/models", Wishes()))
+    found = document(export(given_drive, "/mnt/models", ExportOptions()))
     assert found.pop("path") == "/mnt/models"
     back = DriveSettings(**{name: settings_of(table) for name, table in found.items()})
     assert back == given_drive
@@ -38,14 +38,14 @@ def test_the_settings_come_back_from_the_document_with_their_types(given_drive: 
 
 
 def test_what_was_not_measured_is_null() -> None:
-    found = document(export(drive(), "/mnt/models", Wishes()))
+    found = document(export(drive(), "/mnt/models", ExportOptions()))
     assert found["write"]["throughput_bytes_per_s"] == 4_000_000_000
     assert found["combined"]["throughput_bytes_per_s"] is None
 
 
 @given(any_drives, caps)
 def test_a_cap_holds_and_is_told_for_each_direction(given_drive: DriveSettings, cap: int) -> None:
-    made = export(given_drive, "/mnt/models", Wishes(max_block_size=cap))
+    made = export(given_drive, "/mnt/models", ExportOptions(max_block_size=cap))
     found = document(made)
     for direction, before in given_drive._asdict().items():
         block = found[direction]["block_size"]

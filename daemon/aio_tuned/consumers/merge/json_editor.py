@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 
-from aio_tuned.consumers.document import Member, Node, descend, newline, place, put
+from aio_tuned.consumers.export import Entry
+from aio_tuned.consumers.merge.document import clash, matches, newline, only, place, put
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from aio_tuned.consumers.document import Path
     from aio_tuned.consumers.export import Value
-
-# Makes the text of a key or a single value.
-Writer: TypeAlias = "Callable[[Value], str]"
+    from aio_tuned.consumers.merge.document import Path
 
 _BLANKS = " \t\r\n"
 _COMMENT = re.compile(r"//[^\n]*|#[^\n]*|/\*.*?\*/", re.DOTALL)
@@ -29,17 +26,77 @@ _CLOSING = {"table": "}", "list": "]"}
 _DECODER = json.JSONDecoder()
 
 
+@dataclass(slots=True)
+class Node:
+    """A part of a text: from `start` to before `end`. `value` is that of a scalar."""
+
+    kind: Literal["table", "list", "value"]
+    start: int
+    end: int
+    value: object = None
+    members: list[Member] = field(default_factory=list)
+
+
+class Member(NamedTuple):
+    """A table's key, which stands from `start` to before `stop`, with its value; or a list's item, without a key."""
+
+    key: str | None
+    start: int
+    stop: int
+    node: Node
+
+
 def set_value(text: str, path: Path, value: Value) -> str:
     """The text with that value set; missing keys, tables and entries are added at the end of their table or list.
 
     ValueError if the text is no JSON, or if something else than a single value, a table or a list of tables stands in
     the way.
     """
-    chain, rest = descend(text, parse(text), path)
+    chain, rest = _descend(text, parse(text), path)
     node = chain[-1]
     if not rest or node.kind == "value":
-        return text[: node.start] + dumped(put(None, rest, value), Style(json.dumps)) + text[node.end :]
-    return insert(text, chain, rest, value, json.dumps)
+        return text[: node.start] + dumped(put(None, rest, value), Style()) + text[node.end :]
+    return insert(text, chain, rest, value)
+
+
+def _descend(text: str, root: Node, path: Path) -> tuple[list[Node], Path]:
+    """The nodes from the root along the path as far as they are there, and the rest of the path.
+
+    Without a rest the last node is a single value. A null is where a way ends: what is beyond it is to be made.
+    """
+    chain = [root]
+    for depth, key in enumerate(path):
+        node, here = chain[-1], path[:depth]
+        if node.kind == "value" and node.value is None:
+            return chain, path[depth:]
+        if isinstance(key, Entry):
+            if node.kind != "list" or any(member.node.kind != "table" for member in node.members):
+                clash(here, "a list of tables", place(text, node.start))
+            tables = [{member.key: member.node.value for member in item.node.members} for item in node.members]
+            found = [i for i, table in enumerate(tables) if matches(table, key)]
+        else:
+            if node.kind != "table":
+                clash(here, "a table", place(text, node.start))
+            found = [i for i, member in enumerate(node.members) if member.key == key]
+        index = only(found, path[: depth + 1], place(text, node.members[found[-1]].start) if found else "")
+        if index is None:
+            return chain, path[depth:]
+        chain.append(node.members[index].node)
+    node = chain[-1]
+    if node.kind != "value":
+        clash(path, "a single value", place(text, node.start))
+    return chain, ()
+
+
+def load(text: str) -> Any:  # noqa: ANN401 - whatever the file holds
+    """Return the document; ValueError if the text is no JSON."""
+    return _plain(parse(text))
+
+
+def _plain(node: Node) -> Any:  # noqa: ANN401 - whatever the file holds
+    if node.kind == "table":
+        return {member.key: _plain(member.node) for member in node.members}
+    return [_plain(member.node) for member in node.members] if node.kind == "list" else node.value
 
 
 def parse(text: str) -> Node:
@@ -114,8 +171,8 @@ def _scalar(text: str, at: int) -> Node:
     return Node("value", at, end, value)
 
 
-def insert(text: str, chain: list[Node], rest: Path, value: Value, write: Writer) -> str:
-    """The text with the rest of a path made at the end of the chain's last node, a table or a list in brackets."""
+def insert(text: str, chain: list[Node], rest: Path, value: Value) -> str:
+    """The text with the rest of a path made at the end of the chain's last node, a table or a list."""
     node = chain[-1]
     close = node.end - 1
     end = node.members[-1].node.end if node.members else node.start + 1
@@ -128,7 +185,7 @@ def insert(text: str, chain: list[Node], rest: Path, value: Value, write: Writer
 
     blank = "" if _is_compact(text, node) else " "
     gap = "" if indent is None else newline(text) + indent
-    style = Style(write, "," if gap else f",{blank}", f":{blank}", unit)
+    style = Style("," if gap else f",{blank}", f":{blank}", unit)
     (new,) = _members(put(None, rest, value), style, gap)
     if has_comma:
         new += ","
@@ -140,9 +197,8 @@ def insert(text: str, chain: list[Node], rest: Path, value: Value, write: Writer
 
 
 class Style(NamedTuple):
-    """How tables and lists in brackets are written: `step` is one step of indentation."""
+    """How tables and lists are written: `step` is one step of indentation."""
 
-    write: Writer
     comma: str = ", "
     colon: str = ": "
     step: str = ""
@@ -151,7 +207,7 @@ class Style(NamedTuple):
 def dumped(made: Any, style: Style, gap: str = "") -> str:  # noqa: ANN401 - a plain document
     """The document's text; `gap` is the line end and the indentation around it, or empty for a text on one line."""
     if not isinstance(made, (dict, list)):
-        return style.write(made)
+        return json.dumps(made)
     inner = gap and gap + style.step
     start, end = "{}" if isinstance(made, dict) else "[]"
     return start + inner + (style.comma + inner).join(_members(made, style, inner)) + gap + end
@@ -159,7 +215,7 @@ def dumped(made: Any, style: Style, gap: str = "") -> str:  # noqa: ANN401 - a p
 
 def _members(made: Any, style: Style, gap: str) -> list[str]:  # noqa: ANN401 - a plain table or list
     if isinstance(made, dict):
-        return [style.write(key) + style.colon + dumped(value, style, gap) for key, value in made.items()]
+        return [json.dumps(key) + style.colon + dumped(value, style, gap) for key, value in made.items()]
     return [dumped(item, style, gap) for item in made]
 
 
@@ -193,7 +249,7 @@ def _member_indent(text: str, chain: list[Node]) -> str | None:
     own = _own_line(text, node)
     if own is not None or node.members:
         return own
-    if len(chain) > 1 and not (chain[-2].flow and _own_line(text, chain[-2]) is not None):
+    if len(chain) > 1 and _own_line(text, chain[-2]) is None:
         return None
     return _line_indent(text, node.start) + _unit(text, chain)
 

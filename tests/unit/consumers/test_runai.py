@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 
 from aio_tuned.consumers import runai
-from aio_tuned.consumers.export import Wishes
+from aio_tuned.consumers.export import ExportOptions
 from aio_tuned.errors import UsageError
-from unit.consumer_settings import drive, settings
-from unit.consumer_strategies import any_drives
+from unit.support.consumer_settings import drive, settings
+from unit.support.consumer_strategies import any_drives
 
 if TYPE_CHECKING:
     from aio_tuned.reader import DriveSettings
@@ -20,7 +20,7 @@ DRIVE = drive(
 
 
 def test_the_whole_environment() -> None:
-    exported = runai.export(DRIVE, "/data", Wishes())
+    exported = runai.export(DRIVE, "/data", ExportOptions())
     assert exported.format == "env"
     assert exported.values == {
         ("RUNAI_STREAMER_FS_QUEUE_DEPTH",): 24,
@@ -30,11 +30,13 @@ def test_the_whole_environment() -> None:
 
 @pytest.mark.parametrize("version", ["0.17.0", "0.17.1", "1.0"])
 def test_named_releases_since_the_asynchronous_readers_have_the_same(version: str) -> None:
-    assert runai.export(DRIVE, "/data", Wishes(for_version=version)) == runai.export(DRIVE, "/data", Wishes())
+    assert runai.export(DRIVE, "/data", ExportOptions(for_version=version)) == runai.export(
+        DRIVE, "/data", ExportOptions()
+    )
 
 
 def test_the_threads_of_earlier_releases_read_at_least_2_mib() -> None:
-    exported = runai.export(DRIVE, "/data", Wishes(for_version="0.16.1"))
+    exported = runai.export(DRIVE, "/data", ExportOptions(for_version="0.16.1"))
     assert exported.values == {("RUNAI_STREAMER_CONCURRENCY",): 24, ("RUNAI_STREAMER_CHUNK_BYTESIZE",): 2 << 20}
     assert exported.notes[0].startswith("RUNAI_STREAMER_CHUNK_BYTESIZE: 2097152 bytes")
     assert any("page cache" in note for note in exported.notes)
@@ -42,7 +44,7 @@ def test_the_threads_of_earlier_releases_read_at_least_2_mib() -> None:
 
 def test_larger_blocks_go_to_the_threads_as_they_are() -> None:
     large = drive(read=settings(block_size=8 << 20))
-    exported = runai.export(large, "/data", Wishes(for_version="0.16.1"))
+    exported = runai.export(large, "/data", ExportOptions(for_version="0.16.1"))
     assert exported.values["RUNAI_STREAMER_CHUNK_BYTESIZE",] == 8 << 20
     assert not any(note.startswith("RUNAI_STREAMER_CHUNK_BYTESIZE:") for note in exported.notes)
 
@@ -51,26 +53,26 @@ def test_larger_blocks_go_to_the_threads_as_they_are() -> None:
 def test_no_more_in_flight_than_the_streamer_takes(any_drive: DriveSettings) -> None:
     wanted = any_drive.read.saturating_concurrency
     depth = min(wanted, 1024)
-    made = runai.export(any_drive, "/data", Wishes())
+    made = runai.export(any_drive, "/data", ExportOptions())
     assert made.values["RUNAI_STREAMER_FS_QUEUE_DEPTH",] == max(3, depth)
     assert any("would be best: 3 to 1024" in note for note in made.notes) is not (3 <= wanted <= 1024)
-    before = runai.export(any_drive, "/data", Wishes(for_version="0.16.0"))
+    before = runai.export(any_drive, "/data", ExportOptions(for_version="0.16.0"))
     assert before.values["RUNAI_STREAMER_CONCURRENCY",] == depth
 
 
 def test_a_cap_is_kept_and_noted() -> None:
-    exported = runai.export(DRIVE, "/data", Wishes(max_block_size=300_000))
+    exported = runai.export(DRIVE, "/data", ExportOptions(max_block_size=300_000))
     assert exported.values["RUNAI_STREAMER_FS_CHUNK_BYTESIZE",] == 262144
     assert exported.notes[0].startswith("RUNAI_STREAMER_FS_CHUNK_BYTESIZE: 262144 bytes")
 
 
 def test_a_cap_that_the_threads_cannot_keep_is_refused() -> None:
     with pytest.raises(UsageError, match="2097152"):
-        runai.export(DRIVE, "/data", Wishes(max_block_size=(2 << 20) - 1, for_version="0.16.1"))
-    assert runai.export(DRIVE, "/data", Wishes(max_block_size=2 << 20, for_version="0.16.1")).values
+        runai.export(DRIVE, "/data", ExportOptions(max_block_size=(2 << 20) - 1, for_version="0.16.1"))
+    assert runai.export(DRIVE, "/data", ExportOptions(max_block_size=2 << 20, for_version="0.16.1")).values
 
 
 @pytest.mark.parametrize("version", ["0.14.0", "new"])
 def test_a_release_that_is_not_known_is_refused(version: str) -> None:
     with pytest.raises(UsageError, match="runai-model-streamer"):
-        runai.export(DRIVE, "/data", Wishes(for_version=version))
+        runai.export(DRIVE, "/data", ExportOptions(for_version=version))

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 
-from aio_tuned.consumers.export import Wishes
+from aio_tuned.consumers.export import ExportOptions
 from aio_tuned.consumers.fio import export
 from aio_tuned.errors import UsageError
-from unit.consumer_settings import drive, settings
-from unit.consumer_strategies import any_drives, caps
+from unit.support.consumer_settings import drive, settings
+from unit.support.consumer_strategies import any_drives, caps
 
 if TYPE_CHECKING:
     from aio_tuned.consumers.export import Export
@@ -27,8 +27,10 @@ def sections(made: Export) -> dict[str, dict[str, Any]]:
     return found
 
 
-def both(given_drive: DriveSettings, wishes: Wishes | None = None) -> tuple[tuple[dict[str, Any], Settings], ...]:
-    found = sections(export(given_drive, PATH, wishes or Wishes()))
+def both(
+    given_drive: DriveSettings, options: ExportOptions | None = None
+) -> tuple[tuple[dict[str, Any], Settings], ...]:
+    found = sections(export(given_drive, PATH, options or ExportOptions()))
     return (found["aio-tuned-read"], given_drive.read), (found["aio-tuned-write"], given_drive.write)
 
 
@@ -65,7 +67,7 @@ def test_reads_last_some_time_and_writes_are_counted() -> None:
     assert (write["rw"], write["overwrite"]) == ("write", 1)
     assert write["io_size"] * write["numjobs"] == 4 * GIB
     assert not {"time_based", "runtime", "loops"} & set(write)
-    assert any("writes 5.0 GiB" in note for note in export(drive(), PATH, Wishes()).notes)
+    assert any("writes 5.0 GiB" in note for note in export(drive(), PATH, ExportOptions()).notes)
 
 
 @given(any_drives)
@@ -75,42 +77,40 @@ def test_no_section_names_anything_but_a_file_of_its_own_that_goes_away(given_dr
 
 
 def test_a_colon_in_the_directory_is_escaped() -> None:
-    found = sections(export(drive(), "/mnt/a:b c", Wishes()))
+    found = sections(export(drive(), "/mnt/a:b c", ExportOptions()))
     assert {options["directory"] for options in found.values()} == {"/mnt/a\\:b c"}
 
 
 @pytest.mark.parametrize("path", ["/dev", "/dev/nvme0n1", "/dev/disk/by-id/nvme-A"])
 def test_a_device_is_refused(path: str) -> None:
     with pytest.raises(UsageError, match="needs a folder on the drive's filesystem"):
-        export(drive(), path, Wishes())
+        export(drive(), path, ExportOptions())
 
 
 @pytest.mark.parametrize("path", ["/mnt/a#b", "/mnt/a;b", "/mnt/$HOME", "/mnt/a\\b", "/mnt/a\nb", "/mnt/a "])
 def test_a_name_that_a_job_file_cannot_hold_is_refused(path: str) -> None:
     with pytest.raises(UsageError, match="cannot be named"):
-        export(drive(), path, Wishes())
+        export(drive(), path, ExportOptions())
 
 
 @given(any_drives, caps)
 def test_a_cap_holds_in_both_sections_and_is_told(given_drive: DriveSettings, cap: int) -> None:
-    wishes = Wishes(max_block_size=cap)
-    notes = export(given_drive, PATH, wishes).notes
-    for (options, wanted), section in zip(
-        both(given_drive, wishes), ("aio-tuned-read", "aio-tuned-write"), strict=True
-    ):
-        assert options["bs"] <= cap
-        assert options["size"] % options["bs"] == 0
-        assert any(note.startswith(f"bs of {section}: ") for note in notes) == (options["bs"] != wanted.block_size)
+    options = ExportOptions(max_block_size=cap)
+    notes = export(given_drive, PATH, options).notes
+    for (job, wanted), section in zip(both(given_drive, options), ("aio-tuned-read", "aio-tuned-write"), strict=True):
+        assert job["bs"] <= cap
+        assert job["size"] % job["bs"] == 0
+        assert any(note.startswith(f"bs of {section}: ") for note in notes) == (job["bs"] != wanted.block_size)
 
 
 def test_memory_is_told_to_differ() -> None:
     same = settings(block_size=4096, queue_depth=1)
-    assert any(note.startswith("mem: ") for note in export(drive(read=same), PATH, Wishes()).notes)
+    assert any(note.startswith("mem: ") for note in export(drive(read=same), PATH, ExportOptions()).notes)
 
 
 def test_a_direction_that_was_not_measured_is_left_out() -> None:
     read = settings(direction="read")
     borrowed = read._replace(direction="write", source=read.source._replace(note="[write] has none"))
-    made = export(drive(read=read, write=borrowed), PATH, Wishes())
+    made = export(drive(read=read, write=borrowed), PATH, ExportOptions())
     assert set(sections(made)) == {"aio-tuned-read"}
     assert any(note.startswith("aio-tuned-write: left out") for note in made.notes)

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 
 from aio_tuned.consumers import kvikio
-from aio_tuned.consumers.export import Wishes
+from aio_tuned.consumers.export import ExportOptions
 from aio_tuned.errors import UsageError
-from unit.consumer_settings import drive, settings
-from unit.consumer_strategies import any_drives
+from unit.support.consumer_settings import drive, settings
+from unit.support.consumer_strategies import any_drives
 
 if TYPE_CHECKING:
     from aio_tuned.reader import DriveSettings
@@ -18,7 +18,7 @@ DRIVE = drive(combined=settings(block_size=512 << 10, queue_depth=8, io_parallel
 
 
 def test_the_whole_environment() -> None:
-    exported = kvikio.export(DRIVE, "/data", Wishes())
+    exported = kvikio.export(DRIVE, "/data", ExportOptions())
     assert exported.format == "env"
     assert exported.values == {
         ("KVIKIO_NTHREADS",): 24,
@@ -31,19 +31,21 @@ def test_the_whole_environment() -> None:
 
 @given(any_drives)
 def test_a_task_fits_into_a_bounce_buffer(any_drive: DriveSettings) -> None:
-    values = kvikio.export(any_drive, "/data", Wishes()).values
+    values = kvikio.export(any_drive, "/data", ExportOptions()).values
     # What is not below the task's size may not be below the default either: unaligned reads need more than a task.
     assert values["KVIKIO_BOUNCE_BUFFER_SIZE",] == max(any_drive.combined.block_size, 16 << 20)
 
 
 def test_a_cap_is_kept_and_noted() -> None:
-    exported = kvikio.export(DRIVE, "/data", Wishes(max_block_size=300_000))
+    exported = kvikio.export(DRIVE, "/data", ExportOptions(max_block_size=300_000))
     assert exported.values["KVIKIO_TASK_SIZE",] == 262144
     assert exported.notes[0].startswith("KVIKIO_TASK_SIZE: 262144 bytes")
 
 
 def test_direct_io_is_only_set_where_the_release_reads_it() -> None:
-    names = {version: kvikio.export(DRIVE, "/data", Wishes(for_version=version)) for version in ("25.10.00", "25.12")}
+    names = {
+        version: kvikio.export(DRIVE, "/data", ExportOptions(for_version=version)) for version in ("25.10.00", "25.12")
+    }
     new = names["25.12"].values.keys() - names["25.10.00"].values.keys()
     assert new == {("KVIKIO_AUTO_DIRECT_IO_READ",), ("KVIKIO_AUTO_DIRECT_IO_WRITE",)}
     assert not any("DIRECT_IO" in note for note in names["25.10.00"].notes)
@@ -51,11 +53,13 @@ def test_direct_io_is_only_set_where_the_release_reads_it() -> None:
 
 
 def test_what_does_not_exist_is_said() -> None:
-    (note,) = (note for note in kvikio.export(DRIVE, "/data", Wishes()).notes if note.startswith("KVIKIO_NTHREADS"))
+    (note,) = (
+        note for note in kvikio.export(DRIVE, "/data", ExportOptions()).notes if note.startswith("KVIKIO_NTHREADS")
+    )
     assert "queue_depth, overlap_events and single_submit do not exist" in note
 
 
 @pytest.mark.parametrize("version", ["24.08.00", "new"])
 def test_a_release_that_is_not_known_is_refused(version: str) -> None:
     with pytest.raises(UsageError, match="KvikIO"):
-        kvikio.export(DRIVE, "/data", Wishes(for_version=version))
+        kvikio.export(DRIVE, "/data", ExportOptions(for_version=version))

@@ -10,18 +10,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aio_tuned.consumers.block_cap import cap_note, capped_drive
-from aio_tuned.consumers.export import Export
-from aio_tuned.consumers.release import ignored
+from aio_tuned.consumers.export import Export, cap_note, capped_drive, release_ignored
 
 if TYPE_CHECKING:
-    from aio_tuned.consumers.export import Key, Value, Wishes
+    from aio_tuned.consumers.export import ExportOptions, Key, Value
     from aio_tuned.reader import DriveSettings
 
 
-def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
+def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
     """All settings of the drive that `path` is on. UsageError for a cap below 4096 bytes."""
-    given = capped_drive(drive, wishes)
+    given = capped_drive(drive, options)
     values: dict[tuple[Key, ...], Value] = {("path",): path}
     notes: list[str] = []
     for name, settings in given._asdict().items():
@@ -31,4 +29,4 @@ def export(drive: DriveSettings, path: str, wishes: Wishes) -> Export:
             else:  # null too: merged into a file, an older figure must not stay beside newer settings
                 values[name, field] = value
         notes += cap_note(f"{name}.block_size", getattr(drive, name), settings)
-    return Export(format="json", values=values, notes=(*notes, *ignored(wishes, "json")))
+    return Export(format="json", values=values, notes=(*notes, *release_ignored(options, "json")))

@@ -1,0 +1,1 @@
+"""Puts exported settings into a configuration that exists."""

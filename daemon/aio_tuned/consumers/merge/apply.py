@@ -1,0 +1,64 @@
+"""Puts an export into the text of a configuration that exists. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aio_tuned.consumers.merge import env_editor, json_editor, yaml_editor
+from aio_tuned.consumers.merge.document import put, same
+from aio_tuned.consumers.rendering import check, render
+from aio_tuned.errors import ConfigError
+
+if TYPE_CHECKING:
+    from aio_tuned.consumers.export import Export
+
+_EDITORS = {"json": json_editor.set_value, "yaml": yaml_editor.set_value, "env": env_editor.set_value}
+# What is read line by line is changed line by line: there is nothing else to change.
+_LOAD = {"json": json_editor.load, "yaml": yaml_editor.load}
+_MARK = "\ufeff"
+
+
+def is_mergeable(export: Export) -> bool:
+    """Whether files of the export's format can be merged into."""
+    return export.format in _EDITORS
+
+
+def merge(export: Export, text: str, where: str) -> str:
+    """Return the text, the content of the file `where`, with the export's values set and all else as it was.
+
+    The export is_mergeable(). ConfigError, which names the file, if the values cannot be set; UsageError if a value
+    cannot be written in that format.
+    """
+    check(export)
+    mark = text[: text.startswith(_MARK)]
+    old = new = text[len(mark) :]
+    if not old.strip():
+        return mark + render(export)
+    set_value = _EDITORS[export.format]
+    try:
+        for path, value in export.values.items():
+            set_value(old, path, value)  # each for itself: messages name the lines of the file as it is
+        for path, value in export.values.items():
+            new = set_value(new, path, value)
+        _check_all_else(export, old, new)
+    except (ValueError, ConfigError) as error:
+        raise ConfigError(f"{where}: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{where}: too deeply nested: set the settings by hand") from None
+    return mark + new
+
+
+def _check_all_else(export: Export, old: str, new: str) -> None:
+    """ValueError unless the new text, parsed, is the old one with the values set."""
+    load = _LOAD.get(export.format)
+    if load is None:
+        return
+    document = load(old)
+    for path, value in export.values.items():
+        document = put(document, path, value)
+    try:
+        is_so = same(load(new), document)
+    except ValueError:
+        is_so = False
+    if not is_so:
+        raise ValueError("the settings cannot be set here without changing others: set them by hand")

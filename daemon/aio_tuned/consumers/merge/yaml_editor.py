@@ -1,0 +1,187 @@
+"""Sets values in YAML texts through ruamel.yaml's round trip, leaving all other lines as they are.
+
+The round trip keeps comments, order and quotes, but not blanks inside a line, nor how some values are spelled (True).
+So only the part below one top-level key goes through it, and only the lines that the value changes come from it.
+ruamel.yaml is needed for merging only, and loaded when it is.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Any
+
+from aio_tuned import extras
+from aio_tuned.consumers.export import Entry
+from aio_tuned.consumers.merge.document import matches, newline, place, put, shown
+from aio_tuned.consumers.rendering import is_yaml_key, yaml_scalar
+from aio_tuned.errors import ConfigError
+
+if TYPE_CHECKING:
+    from aio_tuned.consumers.export import Key, Value
+    from aio_tuned.consumers.merge.document import Path
+
+_LINE_END = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")  # what ruamel.yaml counts
+_FLOAT = "tag:yaml.org,2002:float"
+# A key without a value, and how much further to the right the line below it begins: with a key, and with an item.
+_KEY_ALONE = r"^( *)[^\s#-][^#\n]*:(?:[ \t]*(?:#[^\n]*)?\n)+\1"
+_STEP = re.compile(_KEY_ALONE + r"( +)[^\s#-]", re.MULTILINE)
+_OFFSET = re.compile(_KEY_ALONE + r"( *)-[ \n]", re.MULTILINE)
+
+
+def load(text: str) -> Any:  # noqa: ANN401 - whatever the file holds
+    """Return the document; ValueError if it is not valid YAML, ConfigError if ruamel.yaml is not installed."""
+    return _read(text, "load")
+
+
+def set_value(text: str, path: Path, value: Value) -> str:
+    """Return the text with that value set; keys and entries are added at the end of their table or list.
+
+    ValueError if the text is not valid YAML, if something else than a single value, a table or a list of tables stands
+    in the way, or if lines would have to be rewritten. ConfigError if ruamel.yaml is not installed.
+    """
+    plain, end = load(text), newline(text)
+    made = put(plain, path, value)
+    lines = text.split(end)
+    if len(_LINE_END.split(text)) != len(lines):
+        raise ValueError("some lines end in another way than the others: make them alike first")
+    start, stop = _find(text, lines, path[0])
+    if start == stop:
+        new: list[str] | None = _dumped(_editor("", text), _made({path[0]: made[path[0]]}))
+    else:
+        new = _rewritten(lines[start:stop], text, plain, path, value)
+    if new is None:
+        where = f"{shown(path[:1])} (line {start + 1})"
+        raise ValueError(f"{where} is written in a way that cannot be kept: set {shown(path)} there by hand")
+    return end.join([*lines[:start], *new, *lines[stop:]])
+
+
+def _read(text: str, action: str) -> Any:  # noqa: ANN401 - a document or a node
+    try:
+        from ruamel.yaml import YAML
+        from ruamel.yaml.error import MarkedYAMLError, YAMLError
+    except ImportError:
+        raise ConfigError(
+            f"changing a YAML file needs ruamel.yaml: {extras.get('python3-ruamel.yaml', 'ruamel.yaml')}"
+        ) from None
+    try:
+        return getattr(YAML(typ="safe", pure=True), action)(text)
+    except MarkedYAMLError as error:
+        where = place(text, error.problem_mark.index) if error.problem_mark else ""
+        what = ", ".join(filter(None, (error.context, error.problem)))
+        raise ValueError(f"not valid YAML: {what}{where}: correct it first") from None
+    except YAMLError as error:
+        raise ValueError(f"not valid YAML: {str(error).partition(chr(10))[0]}: correct it first") from None
+
+
+def _find(text: str, lines: list[str], key: Key) -> tuple[int, int]:
+    """Return the lines of the key at the top, from and to before; if it is not there, twice where it can be added."""
+    root = _read(text + "\n", "compose")
+    if root is None or root.id != "mapping":
+        if any(_has_content(line) and line.rstrip() != "---" for line in lines):
+            raise ValueError("the document must be a table: remove what is there")
+        return (len(lines) - (not lines[-1]),) * 2
+    if root.flow_style:
+        return root.start_mark.line, root.end_mark.line + 1
+    names = [name for name, _ in root.value]
+    ends = [*(name.start_mark.line for name in names[1:]), root.end_mark.line]
+    spans = {name.value: (name.start_mark.line, end) for name, end in zip(names, ends, strict=True)}
+    start, stop = spans.get(key, (ends[-1], ends[-1]))
+    while not _has_content(lines[stop - 1]):
+        stop -= 1
+    return min(start, stop), stop
+
+
+def _has_content(line: str) -> bool:
+    return line.strip()[:1] not in ("", "#")
+
+
+def _rewritten(old: list[str], text: str, plain: Any, path: Path, value: Value) -> list[str] | None:  # noqa: ANN401
+    """Return the lines, a part of the text, with the value set; None if the round trip does not keep all of them."""
+    from ruamel.yaml.error import YAMLError
+
+    part = "".join(line + "\n" for line in old)
+    editor = _editor(part, text)
+    try:
+        tree = editor.load(part)
+    except YAMLError:  # an alias of what is elsewhere
+        return None
+    before = _dumped(editor, tree)
+    if list(map(_spelled, before)) != list(map(_spelled, old)):
+        return None
+    _set(tree, plain, path, value)
+    after = _dumped(editor, tree)
+    new: list[str] = []
+    for tag, start, stop, first, last in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        at = len(new)
+        while at and tag == "insert" and not _has_content(new[at - 1]):  # comments stay with what is below them
+            at -= 1
+        new[at:at] = old[start:stop] if tag == "equal" else after[first:last]
+        if stop - start > last - first and any("#" in line for line in old[start:stop]):  # maybe comments
+            return None
+    return new
+
+
+def _spelled(line: str) -> str:
+    """Return the line but for what the round trip may change in it and the meaning stays: blanks inside, True."""
+    return re.sub(r"(?<=\S)\s+", "", line).casefold()
+
+
+def _editor(part: str, text: str) -> Any:  # noqa: ANN401 - ruamel.yaml's YAML
+    """Return a round trip that indents as the part does, else as the text does, and writes floats for all readers."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.representer import RoundTripRepresenter
+
+    class Representer(RoundTripRepresenter):
+        pass
+
+    Representer.add_representer(float, lambda dumper, value: dumper.represent_scalar(_FLOAT, yaml_scalar(value)))
+    editor = YAML()
+    editor.Representer = Representer
+    editor.preserve_quotes = True
+    editor.width = sys.maxsize
+    step, offset = (pattern.search(part) or pattern.search(text) for pattern in (_STEP, _OFFSET))
+    dash = len(offset[2]) if offset else 2
+    editor.indent(mapping=len(step[2]) if step else 2, sequence=dash + 2, offset=dash)
+    return editor
+
+
+def _dumped(editor: Any, tree: Any) -> list[str]:  # noqa: ANN401 - ruamel.yaml's
+    stream = io.StringIO()
+    editor.dump(tree, stream)
+    return stream.getvalue().removesuffix("\n").split("\n")
+
+
+def _set(node: Any, plain: Any, path: Path, value: Value) -> None:  # noqa: ANN401 - ruamel.yaml's tables and lists
+    """Set the value in the tree; `plain` is the same document, without what the round trip keeps."""
+    head, rest = path[0], path[1:]
+    if isinstance(head, Entry):
+        index = next((i for i, item in enumerate(plain) if matches(item, head)), None)
+        if index is None:
+            node.append(_made(put(dict(head.match), rest, value)))
+        else:
+            _set(node[index], plain[index], rest, value)
+    elif rest and plain.get(head) is not None:
+        _set(node[head], plain[head], rest, value)
+    else:
+        node[_key(head)] = _made(put(None, rest, value))
+
+
+def _key(name: str) -> str:
+    """Return the key as the round trip takes it: in quotes where it needs them."""
+    key: str = name if is_yaml_key(name) else _made(name)
+    return key
+
+
+def _made(made: Any) -> Any:  # noqa: ANN401 - a plain document
+    """Return the document as the round trip takes it; strings in quotes."""
+    from ruamel.yaml.comments import CommentedMap, CommentedSeq
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+    if isinstance(made, dict):
+        return CommentedMap((_key(key), _made(value)) for key, value in made.items())
+    if isinstance(made, list):
+        return CommentedSeq(map(_made, made))
+    return DoubleQuotedScalarString(made) if isinstance(made, str) else made

@@ -1,0 +1,20 @@
+"""Exports by hand, and what merging them makes of a text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aio_tuned.consumers.export import Export
+from aio_tuned.consumers.merge import apply
+
+if TYPE_CHECKING:
+    from aio_tuned.consumers.export import Format, Value
+    from aio_tuned.consumers.merge.document import Path
+
+
+def merged(name: Format, text: str, path: Path, value: Value = 8) -> str:
+    """The text with that value; merging again changes nothing."""
+    once = Export(format=name, values={path: value})
+    new = apply.merge(once, text, "/x/file")
+    assert apply.merge(once, new, "/x/file") == new
+    return new
