@@ -17,7 +17,7 @@ from daemon.processes import until
 from daemon.prometheus import GET, INSTANCE, Monitoring
 from needed import command
 from unit.support.builders import device, result
-from unit.support.snapshots import SWEEPING, known, life, seen, snapshot
+from unit.support.snapshots import SWEEPING, known, seen, snapshot, state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,7 +80,7 @@ def test_promtool_finds_nothing_wrong_with_the_metrics() -> None:
     named = device(name='x"\n\\ü', model='A "quoted" \\ back\nslash\r\tMüller \udcff\x00{}')
     drives = (
         seen(HEALTHY, siblings=(known("nvme-sibling"),)),
-        seen("nvme-sweeping", life=life("sweeping"), sweeping=SWEEPING, next_try="2025-11-23T12:01:00+00:00"),
+        seen("nvme-sweeping", state=state("sweeping"), sweeping=SWEEPING, next_try="2025-11-23T12:01:00+00:00"),
         seen(device=named),
     )
     assert promtool("check", "metrics", given=prometheus.render(snapshot(*drives), time.time())) == ""
@@ -159,7 +159,7 @@ def test_each_alert_fires_for_what_it_is_for_and_for_nothing_else(monitoring: Mo
     ill = [
         well[0],
         seen(STALE, shown=known(STALE, state="stale"), siblings=siblings),
-        replace(well[2], life=life("failed", failures=3)),
+        replace(well[2], state=state("failed", failures=3)),
         seen(SLOW, shown=known(SLOW, 5_000_000_000), siblings=siblings),
     ]
     show(monitoring, *well)
@@ -189,7 +189,7 @@ def test_every_panel_has_data_where_there_is_some(monitoring: Monitoring) -> Non
     siblings = (known("nvme-sibling"),)
     sustained = result(sustained_throughput_bytes_per_s=900_000_000)
     full = known(HEALTHY, read=sustained, write=sustained)
-    show(monitoring, seen(HEALTHY, shown=full, siblings=siblings, life=life("sweeping"), sweeping=SWEEPING))
+    show(monitoring, seen(HEALTHY, shown=full, siblings=siblings, state=state("sweeping"), sweeping=SWEEPING))
     monitoring.wait("aio_tuned_sweep_progress_ratio")
     monitoring.wait("rate(aio_tuned_sweep_written_bytes_total[1m])")
     assert [(name, text) for name, text in expressions() if not monitoring.query(text)] == []

@@ -46,6 +46,7 @@ RULE: dict[str, frozenset[str]] = {
 PROGRAMS = frozenset({"cli", "__main__", "__init__"})
 EMPTY = ("search", "devices", "profiles")
 NUMPY = ("search", "report", "sweep", "service.worker")
+LONGEST = 400
 TOP_LEVEL = {
     "pyproject.toml", "daemon", "native", "systemd", "etc", "tests", "README.md", "Makefile", "CHANGELOG.md", "LICENSE",
     "docs",
@@ -160,6 +161,50 @@ def test_the_rule_of_the_document_is_the_one_held_here() -> None:
     table = DOCUMENT[DOCUMENT.index("## The rule") : DOCUMENT.index("## One event")]
     rows = re.findall(r"^\| `(\w+)` \| (.*?) \|$", table, flags=re.MULTILINE)
     assert {package: frozenset(re.findall(r"`([\w.]+)`", allowed)) for package, allowed in rows} == RULE
+
+
+def test_no_file_is_two_nouns_long() -> None:
+    sources = [*MODULES, *(PROJECT / "native/src").rglob("*.[ch]")]
+    long = {
+        path.name: count for path in sources if (count := len(path.read_text(encoding="utf-8").splitlines())) > LONGEST
+    }
+    assert long == {}
+
+
+# What the daemon's parts must not import, so that an event goes one way through them.
+ONE_WAY = {
+    "service.inventory": ("service.publisher", "service.scheduler", "service.operator", "service.supervisor"),
+    "service.publisher": ("service.inventory", "service.scheduler", "service.operator", "service.supervisor"),
+    "service.scheduler": ("service.inventory", "service.operator", "service.supervisor"),
+    "service.operator": ("service.publisher", "service.supervisor"),
+}
+
+
+@pytest.mark.parametrize("name", ONE_WAY)
+def test_an_event_goes_one_way_through_the_daemon(name: str) -> None:
+    path = (ROOT / name.replace(".", "/")).with_suffix(".py")
+    # Of types alone too, but for what an annotation names.
+    runs = {module_of(each.name) for each in imports(path) if each.ours and each.runs}
+    assert runs.isdisjoint(ONE_WAY[name])
+
+
+def test_the_supervisor_alone_steps_the_state_machine() -> None:
+    callers = [
+        name_of(path)
+        for path in MODULES
+        if name_of(path) != "service.state_machine"
+        and re.search(r"\bstate_machine\.step\(|state_machine import .*\bstep\b", path.read_text(encoding="utf-8"))
+    ]
+    assert callers == ["service.supervisor"]
+
+
+def test_what_to_publish_is_decided_in_one_place() -> None:
+    callers = [
+        name_of(path)
+        for path in MODULES
+        if re.search(r"\bdecision\.decide\(|profiles\.decision import .*\bdecide\b", path.read_text(encoding="utf-8"))
+    ]
+    assert callers == ["service.publisher"]
 
 
 def test_the_top_level_holds_what_belongs_there() -> None:

@@ -52,12 +52,12 @@ from pathlib import Path
 from aio_tuned.config.load import Config
 from aio_tuned.devices import identity
 from aio_tuned.profiles import codec, siblings
-from aio_tuned.storage.profile_store import Shelf
+from aio_tuned.storage.profile_store import ProfileStore
 
 known = codec.parse(Path(sys.argv[1]).read_text())
-shelf = Shelf(Path("etc"), Path("var"))
-shelf.remember(known)
-shelf.put(known)
+store = ProfileStore(Path("etc"), Path("var"))
+store.save(known)
+store.publish(known)
 siblings.check_settings(known, Config().grid)
 print(json.dumps(list(sys.modules)))
 """

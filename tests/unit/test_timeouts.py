@@ -61,7 +61,7 @@ def test_a_thread_that_ends_after_the_loop_is_closed_says_nothing() -> None:
     """And one that never ends does not hold up the process: its exit is what the time limit is for."""
     program = """
 import asyncio, os, threading, time
-from aio_tuned.blocking import in_thread
+from aio_tuned.timeouts import in_thread
 
 late = threading.Event()
 reader, _ = os.pipe()

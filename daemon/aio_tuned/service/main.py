@@ -62,9 +62,9 @@ async def _run(config: Config, load_config: Callable[[], Config], helper: Path |
         source=source,
         mount_watch=mount_watch,
         notify=notify,
-        shelf=ProfileStore(config.profiles, config.state),
+        store=ProfileStore(config.profiles, config.state),
         ledger=Ledger.open(ledger_path(config.state)),
-        tally=SweepCounter.open(sweep_counts_path(config.state)),
+        sweep_counter=SweepCounter.open(sweep_counts_path(config.state)),
         helper=helper,
     )
     loop = asyncio.get_running_loop()

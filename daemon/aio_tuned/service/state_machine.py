@@ -1,13 +1,17 @@
-"""The life of a drive under the daemon: step(life, event) -> (life, effects). Pure."""
+"""The state machine of a drive: step(state, event) -> (state, effects)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from aio_tuned.model.profile import Profile
+
+_K = TypeVar("_K")
 
 SweepKind = Literal["check", "full"]
 SweepEnd = Literal["finished", "failed", "deferred"]
@@ -63,7 +67,7 @@ class DriveState:
 
     stage: Stage
     reason: str
-    want: SweepRequest | None = None
+    request: SweepRequest | None = None
     failures: int = 0
     resting: bool = False
     held: bool = False
@@ -101,7 +105,7 @@ class Satisfied:
 class SweepDue:
     """A sweep is due: after the drive has settled, or after a check that its sibling's profile did not survive."""
 
-    want: SweepRequest
+    request: SweepRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,16 +115,18 @@ class Dispatched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """The sweep's profile is published."""
+    """The sweep has given a profile, `measured`."""
 
     reason: str
+    measured: Profile | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """The drive could not be looked at, or its sweep went wrong."""
+    """The drive could not be looked at, or its sweep went wrong, with this exit code."""
 
     reason: str
+    exit_code: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +178,7 @@ class RetryIn:
 class StartSweep:
     """Start its sweep."""
 
-    want: SweepRequest
+    request: SweepRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,19 +195,19 @@ Effect = Settle | RetryIn | StartSweep | CancelSweep | Withdraw
 
 
 def step(  # noqa: C901 - a transition table, one case an event
-    life: DriveState | None, event: Event, backoff: Backoff
+    state: DriveState | None, event: Event, backoff: Backoff
 ) -> tuple[DriveState | None, tuple[Effect, ...]]:
     """The drive's next state, and what is to be done; None: there is no such drive (yet, or any more).
 
     An event that comes too late for the stage (the result of a sweep that was cancelled) changes nothing.
     """
-    stage = life.stage if life else None
-    failures = life.failures if life else 0
+    stage = state.stage if state else None
+    failures = state.failures if state else 0
     cancel: tuple[Effect, ...] = (CancelSweep(),) if stage is Stage.SWEEPING else ()
     match event:
         case Removed():
-            return None, (*cancel, Withdraw()) if life else ()
-        case Appeared(asked=False) if life and life.held:
+            return None, (*cancel, Withdraw()) if state else ()
+        case Appeared(asked=False) if state and state.held:
             pass
         case Appeared(reason=reason):
             return DriveState(stage=Stage.SETTLING, reason=reason, failures=failures), (*cancel, Settle())
@@ -209,29 +215,29 @@ def step(  # noqa: C901 - a transition table, one case an event
             return DriveState(stage=Stage.SKIPPED, reason=reason), ()
         case Satisfied(reason=reason) if stage is Stage.SETTLING:
             return DriveState(stage=Stage.PUBLISHED, reason=reason), ()
-        case SweepDue(want=want) if stage in (Stage.SETTLING, Stage.SWEEPING):
-            return DriveState(stage=Stage.QUEUED, reason=want.reason, want=want, failures=failures), ()
-        case Dispatched() if life and life.want and stage is Stage.QUEUED and not life.resting:
-            return replace(life, stage=Stage.SWEEPING), (StartSweep(want=life.want),)
+        case SweepDue(request=request) if stage in (Stage.SETTLING, Stage.SWEEPING):
+            return DriveState(stage=Stage.QUEUED, reason=request.reason, request=request, failures=failures), ()
+        case Dispatched() if state and state.request and stage is Stage.QUEUED and not state.resting:
+            return replace(state, stage=Stage.SWEEPING), (StartSweep(request=state.request),)
         case Finished(reason=reason) if stage is Stage.SWEEPING:
             return DriveState(stage=Stage.PUBLISHED, reason=reason), ()
         case Failed(reason=reason) if stage in (Stage.SETTLING, Stage.SWEEPING):
             waits = RetryIn(seconds=backoff.after(failures + 1))
             return DriveState(stage=Stage.FAILED, reason=reason, failures=failures + 1), (waits,)
-        case Deferred(reason=reason, seconds=seconds) if life and stage is Stage.SWEEPING:
-            return replace(life, stage=Stage.QUEUED, reason=reason, resting=True), (RetryIn(seconds=seconds),)
-        case Stopped(reason=reason) if life:
+        case Deferred(reason=reason, seconds=seconds) if state and stage is Stage.SWEEPING:
+            return replace(state, stage=Stage.QUEUED, reason=reason, resting=True), (RetryIn(seconds=seconds),)
+        case Stopped(reason=reason) if state:
             return DriveState(stage=Stage.SKIPPED, reason=reason, held=True), cancel
-        case Retry() if life and (stage is Stage.FAILED or life.resting):
-            return DriveState(stage=Stage.SETTLING, reason=f"again after: {life.reason}", failures=failures), (
+        case Retry() if state and (stage is Stage.FAILED or state.resting):
+            return DriveState(stage=Stage.SETTLING, reason=f"again after: {state.reason}", failures=failures), (
                 Settle(),
             )
-    return life, ()
+    return state, ()
 
 
-def sweep_end(life: DriveState, event: Event) -> SweepEnd | None:
+def sweep_end(state: DriveState, event: Event) -> SweepEnd | None:
     """How the event ends the drive's sweep; None if it does not, or if the sweep was called off from outside."""
-    if life.stage is not Stage.SWEEPING:
+    if state.stage is not Stage.SWEEPING:
         return None
     match event:
         case Finished():
@@ -243,11 +249,11 @@ def sweep_end(life: DriveState, event: Event) -> SweepEnd | None:
     return None
 
 
-def first_in_line(lives: Mapping[str, DriveState]) -> str | None:
-    """Whose turn it is: the queued drive that ranks first, among equals the one that comes first in `lives`."""
+def first_in_line(states: Mapping[_K, DriveState]) -> _K | None:
+    """Whose turn it is: the queued drive that ranks first, among equals the one that comes first in `states`."""
     queued = [
-        (life.want.rank, place, key)
-        for place, (key, life) in enumerate(lives.items())
-        if life.stage is Stage.QUEUED and not life.resting and life.want
+        (state.request.rank, place, key)
+        for place, (key, state) in enumerate(states.items())
+        if state.stage is Stage.QUEUED and not state.resting and state.request
     ]
     return min(queued)[2] if queued else None

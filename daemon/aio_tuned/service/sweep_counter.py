@@ -60,7 +60,7 @@ class SweepCounter:
         self._pending.append(entry)
         self._note()
 
-    def of(self, drive: str) -> Mapping[SweepEnd, int]:
+    def counts(self, drive: str) -> Mapping[SweepEnd, int]:
         """How often each outcome was that of the drive's sweeps."""
         if self._pending:
             self._note()

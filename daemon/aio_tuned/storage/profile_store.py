@@ -65,7 +65,7 @@ def apply_override(published: Profile, profiles: Path) -> Profile:
 
 
 class ProfileStore:
-    """`put` and `withdraw` say what readers shall find; what /etc refuses is tried again by `retry`.
+    """`publish` and `withdraw` say what readers shall find; what /etc refuses is tried again by `retry`.
 
     `troubles` says by name what is wrong.
 
@@ -100,20 +100,20 @@ class ProfileStore:
         name = shown.device.name
         return self._merged.get(name, shown) if self.shows(name) else None
 
-    def recall(self, name: str) -> Profile | None:
+    def load(self, name: str) -> Profile | None:
         """The last measured profile of the drive of that name."""
-        return self._unkept.get(name) or self._load(self._catalog / f"{name}.toml")
+        return self._unkept.get(name) or self._load_file(self._catalog / f"{name}.toml")
 
-    def recall_all(self) -> tuple[Profile, ...]:
+    def load_all(self) -> tuple[Profile, ...]:
         """The last measured profile of every drive."""
         try:
             paths = profile_files(self._catalog)
         except OSError:
             paths = []
-        kept = (self._load(path) for path in paths if path.stem not in self._unkept)
+        kept = (self._load_file(path) for path in paths if path.stem not in self._unkept)
         return (*self._unkept.values(), *(found for found in kept if found))
 
-    def _load(self, path: Path) -> Profile | None:
+    def _load_file(self, path: Path) -> Profile | None:
         """The profile in a file of the catalog, read once for each version of it; None if there is none."""
         try:
             status = path.stat()
@@ -130,13 +130,13 @@ class ProfileStore:
             self._read[path] = (version, found)
         return self._read[path][1]
 
-    def remember(self, measured: Profile) -> bool:
+    def save(self, measured: Profile) -> bool:
         """Keep a measured profile in the catalog; whether it is safe there (it is tried again if not)."""
         self._unkept[measured.device.name] = measured
         self.retry()
         return measured.device.name not in self._unkept
 
-    def put(self, shown: Profile) -> bool:
+    def publish(self, shown: Profile) -> bool:
         """Let readers find this profile; whether they do."""
         self._wanted[shown.device.name] = shown
         self.retry()
@@ -167,8 +167,8 @@ class ProfileStore:
                 continue
             # One with overrides is not what was measured.
             merged = any(isinstance(part, Unmeasured) for part in (found.read, found.write, found.combined))
-            if found.state == "measured" and not merged and self.recall(path.stem) is None:
-                self.remember(found)
+            if found.state == "measured" and not merged and self.load(path.stem) is None:
+                self.save(found)
             self.withdraw(path.stem)
 
     def retry(self) -> bool:

@@ -102,7 +102,7 @@ def tune(options: TuneOptions, watcher: ProgressObserver) -> Tuned:
         helper=find(options.helper),
         raw=options.raw,
         read_only=options.read_only,
-        others=profile_store.ProfileStore(options.config.profiles, options.config.state).recall_all(),
+        others=profile_store.ProfileStore(options.config.profiles, options.config.state).load_all(),
     )
     atomic_file.check_writable(options.profiles)
     atomic_file.check_writable(options.state)

@@ -643,9 +643,9 @@ def test_a_signal_ends_a_tune_and_leaves_nothing(
 SILENT_SWEEP = """
 import sys
 from pathlib import Path
-from aio_tuned.app import run_interruptibly
+from aio_tuned.sweep.one_shot import run_interruptibly
 from aio_tuned.errors import AioTunedError
-from aio_tuned.helper import Helper
+from aio_tuned.helper.process import Helper
 
 async def work():
     words = ("--scratch=/x", "--span-bytes=1", "--max-transfer-bytes=1", "--drop-caches=auto")

@@ -7,9 +7,7 @@ import re
 import pytest
 
 from aio_tuned.journald.events import EventId, fields, figures
-from aio_tuned.service import state_machine
 from aio_tuned.service.state_machine import SweepRequest
-from aio_tuned.service.supervisor import _event_of_step
 from unit.support.builders import PROJECT, device, profile, read_only_profile
 
 CATALOG = PROJECT / "systemd/aio-tuned.catalog"
@@ -96,22 +94,3 @@ def test_figures_are_those_of_what_was_measured() -> None:
         "written_bytes": both.evidence.bytes_written,
     }
     assert figures(read_only_profile())["write_bytes_per_s"] is None
-
-
-@pytest.mark.parametrize(
-    ("event", "event_id"),
-    [
-        (state_machine.Finished(reason="swept"), EventId.SWEEP_FINISHED),
-        (state_machine.Ineligible(reason="swap"), EventId.SWEEP_SKIPPED),
-        (state_machine.Failed(reason="EIO"), EventId.SWEEP_FAILED),
-        (state_machine.Deferred(reason="busy", seconds=60), EventId.SWEEP_DEFERRED),
-        (state_machine.Stopped(reason="asked for"), EventId.SWEEP_STOPPED),
-        (state_machine.Appeared(reason="new"), None),
-        (state_machine.Satisfied(reason="nothing has changed"), None),
-        (state_machine.SweepDue(want=WANT), None),
-        (state_machine.Dispatched(), None),
-        (state_machine.Retry(), None),
-    ],
-)
-def test_what_a_step_is_called(event: state_machine.Event, event_id: EventId | None) -> None:
-    assert _event_of_step(event) is event_id

@@ -38,12 +38,12 @@ WANT = SweepRequest(sweep="full", profiled=False, mounted=True, reason="it was n
 OTHER_WANT = SweepRequest(sweep="full", profiled=False, mounted=True, reason="the check disagreed")
 
 # Three failures lie behind each, so that it shows where they are forgotten.
-LIVES: dict[str, DriveState | None] = {
+STATES: dict[str, DriveState | None] = {
     "none": None,
     "settling": DriveState(stage=Stage.SETTLING, reason="old", failures=3),
-    "queued": DriveState(stage=Stage.QUEUED, reason="old", want=WANT, failures=3),
-    "resting": DriveState(stage=Stage.QUEUED, reason="old", want=WANT, failures=3, resting=True),
-    "sweeping": DriveState(stage=Stage.SWEEPING, reason="old", want=WANT, failures=3),
+    "queued": DriveState(stage=Stage.QUEUED, reason="old", request=WANT, failures=3),
+    "resting": DriveState(stage=Stage.QUEUED, reason="old", request=WANT, failures=3, resting=True),
+    "sweeping": DriveState(stage=Stage.SWEEPING, reason="old", request=WANT, failures=3),
     "published": DriveState(stage=Stage.PUBLISHED, reason="old"),
     "skipped": DriveState(stage=Stage.SKIPPED, reason="old"),
     "held": DriveState(stage=Stage.SKIPPED, reason="old", held=True),
@@ -54,7 +54,7 @@ EVENTS: dict[str, Event] = {
     "asked": Appeared(reason="new", asked=True),
     "unfit": Ineligible(reason="new"),
     "satisfied": Satisfied(reason="new"),
-    "wanted": SweepDue(want=OTHER_WANT),
+    "wanted": SweepDue(request=OTHER_WANT),
     "turn": Dispatched(),
     "finished": Finished(reason="new"),
     "failed": Failed(reason="new"),
@@ -66,13 +66,13 @@ EVENTS: dict[str, Event] = {
 
 NEW = DriveState(stage=Stage.SETTLING, reason="new", failures=3)
 AGAIN = DriveState(stage=Stage.SETTLING, reason="again after: old", failures=3)
-QUEUED = DriveState(stage=Stage.QUEUED, reason="the check disagreed", want=OTHER_WANT, failures=3)
+QUEUED = DriveState(stage=Stage.QUEUED, reason="the check disagreed", request=OTHER_WANT, failures=3)
 HELD = DriveState(stage=Stage.SKIPPED, reason="new", held=True)
 FAILED = DriveState(stage=Stage.FAILED, reason="new", failures=4)
 # 60 s, doubled for each of the three failures before.
 LATER = RetryIn(seconds=480.0)
 
-# (state, event) -> (life, effects). Whatever is not here changes nothing.
+# (state, event) -> (state, effects). Whatever is not here changes nothing.
 TABLE: dict[tuple[str, str], tuple[DriveState | None, tuple[Effect, ...]]] = {
     ("none", "appeared"): (replace(NEW, failures=0), (Settle(),)),
     ("none", "asked"): (replace(NEW, failures=0), (Settle(),)),
@@ -86,7 +86,7 @@ TABLE: dict[tuple[str, str], tuple[DriveState | None, tuple[Effect, ...]]] = {
     ("settling", "removed"): (None, (Withdraw(),)),
     ("queued", "appeared"): (NEW, (Settle(),)),
     ("queued", "asked"): (NEW, (Settle(),)),
-    ("queued", "turn"): (LIVES["sweeping"], (StartSweep(want=WANT),)),
+    ("queued", "turn"): (STATES["sweeping"], (StartSweep(request=WANT),)),
     ("queued", "stopped"): (HELD, ()),
     ("queued", "removed"): (None, (Withdraw(),)),
     ("resting", "appeared"): (NEW, (Settle(),)),
@@ -100,7 +100,7 @@ TABLE: dict[tuple[str, str], tuple[DriveState | None, tuple[Effect, ...]]] = {
     ("sweeping", "finished"): (DriveState(stage=Stage.PUBLISHED, reason="new"), ()),
     ("sweeping", "failed"): (FAILED, (LATER,)),
     ("sweeping", "deferred"): (
-        DriveState(stage=Stage.QUEUED, reason="new", want=WANT, failures=3, resting=True),
+        DriveState(stage=Stage.QUEUED, reason="new", request=WANT, failures=3, resting=True),
         (RetryIn(seconds=300.0),),
     ),
     ("sweeping", "stopped"): (HELD, (CancelSweep(),)),
@@ -128,20 +128,20 @@ TABLE: dict[tuple[str, str], tuple[DriveState | None, tuple[Effect, ...]]] = {
 
 
 @pytest.mark.parametrize("event", EVENTS)
-@pytest.mark.parametrize("state", LIVES)
-def test_every_event_in_every_stage(state: str, event: str) -> None:
-    life = LIVES[state]
-    found, effects = step(life, EVENTS[event], BACKOFF)
-    if (state, event) in TABLE:
-        assert (found, effects) == TABLE[state, event]
+@pytest.mark.parametrize("name", STATES)
+def test_every_event_in_every_stage(name: str, event: str) -> None:
+    state = STATES[name]
+    found, effects = step(state, EVENTS[event], BACKOFF)
+    if (name, event) in TABLE:
+        assert (found, effects) == TABLE[name, event]
     else:
-        # The very same object: the supervisor goes on waiting for whatever it waits for.
-        assert found is life
+        # The very same object: the supervisor keeps its timer.
+        assert found is state
         assert effects == ()
 
 
-def test_the_lives_cover_every_stage() -> None:
-    assert {life.stage for life in LIVES.values() if life} == set(Stage)
+def test_the_states_cover_every_stage() -> None:
+    assert {state.stage for state in STATES.values() if state} == set(Stage)
 
 
 # --- what no sequence of events can do -------------------------------------------------------------------
@@ -149,9 +149,9 @@ def test_the_lives_cover_every_stage() -> None:
 
 @dataclass
 class World:
-    """Does what the effects say, as the supervisor does: whenever a life changes, all waiting for it ends."""
+    """Does what the effects say, as the supervisor does: whenever a state changes, all waiting for it ends."""
 
-    life: DriveState | None = None
+    state: DriveState | None = None
     waits: str = ""
     seconds: float = 0.0
     swept: bool = False
@@ -159,14 +159,14 @@ class World:
 
     def feed(self, event: Event) -> None:
         ended = isinstance(event, SweepDue | Finished | Failed | Deferred)
-        if ended and self.life and self.life.stage is Stage.SWEEPING:
+        if ended and self.state and self.state.stage is Stage.SWEEPING:
             self.swept = False
-        life, effects = step(self.life, event, BACKOFF)
-        if life is self.life:
+        state, effects = step(self.state, event, BACKOFF)
+        if state is self.state:
             return
-        if self.life is None:
+        if self.state is None:
             self.published = True  # what is known of a drive is published as soon as it is there
-        self.life, self.waits = life, ""
+        self.state, self.waits = state, ""
         for effect in effects:
             match effect:
                 case Settle():
@@ -184,15 +184,15 @@ class World:
 
     def way_out(self) -> Event | None:
         """What happens next if nothing comes from outside and all goes well; None: it is where it was to go."""
-        if self.life is None or self.life.stage in (Stage.PUBLISHED, Stage.SKIPPED):
+        if self.state is None or self.state.stage in (Stage.PUBLISHED, Stage.SKIPPED):
             return None
         if self.swept:
             return Finished(reason="swept")
         if self.waits == "look":
-            return SweepDue(want=WANT)
+            return SweepDue(request=WANT)
         if self.waits == "retry":
             return Retry()
-        assert first_in_line({"it": self.life}) == "it", f"lost: {self.life}"
+        assert first_in_line({"it": self.state}) == "it", f"lost: {self.state}"
         return Dispatched()
 
 
@@ -208,7 +208,7 @@ ANY_EVENT: st.SearchStrategy[Event] = st.one_of(
     st.builds(Appeared, reason=REASONS, asked=st.booleans()),
     st.builds(Ineligible, reason=REASONS),
     st.builds(Satisfied, reason=REASONS),
-    st.builds(SweepDue, want=WANTS),
+    st.builds(SweepDue, request=WANTS),
     st.builds(Dispatched),
     st.builds(Finished, reason=REASONS),
     st.builds(Failed, reason=REASONS),
@@ -224,15 +224,15 @@ def test_no_drive_is_lost_whatever_happens_to_it(events: list[Event]) -> None:
     world = World()
     for event in events:
         world.feed(event)
-        assert world.swept == (world.life is not None and world.life.stage is Stage.SWEEPING)
-        assert world.published == (world.life is not None)
-        if world.life is None or world.life.stage in (Stage.PUBLISHED, Stage.SKIPPED):
+        assert world.swept == (world.state is not None and world.state.stage is Stage.SWEEPING)
+        assert world.published == (world.state is not None)
+        if world.state is None or world.state.stage in (Stage.PUBLISHED, Stage.SKIPPED):
             assert world.waits == ""
-        if world.life:
-            assert world.life.reason
-            assert (world.life.want is not None) == (world.life.stage in (Stage.QUEUED, Stage.SWEEPING))
-            assert world.life.stage is Stage.QUEUED or not world.life.resting
-            assert world.life.stage is Stage.SKIPPED or not world.life.held
+        if world.state:
+            assert world.state.reason
+            assert (world.state.request is not None) == (world.state.stage in (Stage.QUEUED, Stage.SWEEPING))
+            assert world.state.stage is Stage.QUEUED or not world.state.resting
+            assert world.state.stage is Stage.SKIPPED or not world.state.held
     # Left to itself it is published, or skipped for good, after a few steps.
     for _ in range(5):
         if (event_ := world.way_out()) is None:
@@ -249,7 +249,7 @@ def test_what_the_operator_has_stopped_only_he_or_unplugging_starts(before: list
     for event in after:
         let_go = isinstance(event, Removed) or (isinstance(event, Appeared) and event.asked)
         world.feed(event)
-        assert (world.life is not None and world.life.held) != let_go
+        assert (world.state is not None and world.state.held) != let_go
         if let_go:
             break
         assert not world.swept
@@ -260,7 +260,7 @@ def test_unplugging_always_ends_with_the_withdrawal(events: list[Event]) -> None
     world = World()
     for event in (*events, Appeared(reason="there")):
         world.feed(event)
-    found, effects = step(world.life, Removed(), BACKOFF)
+    found, effects = step(world.state, Removed(), BACKOFF)
     assert found is None
     assert effects[-1] == Withdraw()
     assert (CancelSweep() in effects) == world.swept
@@ -268,7 +268,7 @@ def test_unplugging_always_ends_with_the_withdrawal(events: list[Event]) -> None
 
 def test_a_result_that_comes_after_the_sweep_was_cancelled_changes_nothing() -> None:
     for gone in (Appeared(reason="mounted"), Stopped(reason="stopped"), Removed()):
-        cancelled, effects = step(LIVES["sweeping"], gone, BACKOFF)
+        cancelled, effects = step(STATES["sweeping"], gone, BACKOFF)
         assert effects[0] == CancelSweep()
         for late in (Finished(reason="late"), Deferred(reason="late", seconds=1.0), Dispatched()):
             assert step(cancelled, late, BACKOFF) == (cancelled, ())
@@ -290,9 +290,9 @@ def test_failures_in_a_row_are_waited_out_ever_longer() -> None:
 
 def test_a_sweep_that_ends_well_forgets_the_failures() -> None:
     world = World()
-    for event in (Appeared(reason="there"), Failed(reason="x"), Retry(), SweepDue(want=WANT), Dispatched()):
+    for event in (Appeared(reason="there"), Failed(reason="x"), Retry(), SweepDue(request=WANT), Dispatched()):
         world.feed(event)
-    assert world.life == DriveState(stage=Stage.SWEEPING, reason=WANT.reason, want=WANT, failures=1)
+    assert world.state == DriveState(stage=Stage.SWEEPING, reason=WANT.reason, request=WANT, failures=1)
     world.feed(Finished(reason="swept"))
     world.feed(Appeared(reason="changed"))
     world.feed(Failed(reason="x"))
@@ -310,35 +310,35 @@ def test_a_wait_is_never_longer_than_the_longest(first_s: float, max_s: float, f
 
 def queued(*, profiled: bool = False, mounted: bool = False, resting: bool = False) -> DriveState:
     want = SweepRequest(sweep="full", profiled=profiled, mounted=mounted, reason="due")
-    return DriveState(stage=Stage.QUEUED, reason="due", want=want, resting=resting)
+    return DriveState(stage=Stage.QUEUED, reason="due", request=want, resting=resting)
 
 
 def test_the_order_of_the_queue() -> None:
-    lives = {
+    states = {
         "stale raw": queued(profiled=True),
         "stale mounted": queued(profiled=True, mounted=True),
         "new raw": queued(),
         "new mounted": queued(mounted=True),
         "new mounted too": queued(mounted=True),
         "gave way": queued(mounted=True, resting=True),
-        **{state: life for state, life in LIVES.items() if life and life.stage is not Stage.QUEUED},
+        **{name: state for name, state in STATES.items() if state and state.stage is not Stage.QUEUED},
     }
     order = []
-    while key := first_in_line(lives):
+    while key := first_in_line(states):
         order.append(key)
-        del lives[key]
+        del states[key]
     assert order == ["new mounted", "new mounted too", "new raw", "stale mounted", "stale raw"]
     assert first_in_line({}) is None
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans())))
 def test_first_in_line_is_the_first_of_the_best(found: list[tuple[bool, bool, bool]]) -> None:
-    lives = {
+    states = {
         str(place): queued(profiled=profiled, mounted=mounted, resting=resting)
         for place, (profiled, mounted, resting) in enumerate(found)
     }
     ranks = [(profiled, not mounted) for profiled, mounted, resting in found if not resting]
-    first = first_in_line(lives)
+    first = first_in_line(states)
     if not ranks:
         assert first is None
         return
@@ -351,7 +351,7 @@ def test_first_in_line_is_the_first_of_the_best(found: list[tuple[bool, bool, bo
 
 
 def test_only_whoever_is_in_line_gets_a_turn() -> None:
-    for life in LIVES.values():
-        if life:
-            found, _ = step(life, Dispatched(), BACKOFF)
-            assert (found is not life) == (first_in_line({"it": life}) == "it")
+    for state in STATES.values():
+        if state:
+            found, _ = step(state, Dispatched(), BACKOFF)
+            assert (found is not state) == (first_in_line({"it": state}) == "it")

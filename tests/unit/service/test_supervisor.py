@@ -8,160 +8,34 @@ import logging
 import os
 import shutil
 import threading
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from aio_tuned.config.device_rules import MatchRule
 from aio_tuned.config.load import Config
 from aio_tuned.devices import identity, resolve
-from aio_tuned.devices.mount_monitor import MountWatch
 from aio_tuned.devices.udev_monitor import DeviceEvent
 from aio_tuned.errors import AioTunedError, TargetError, UsageError
 from aio_tuned.model.profile import Unmeasured
 from aio_tuned.profiles.files import load_profile
 from aio_tuned.service import state_machine
-from aio_tuned.service.monitoring.snapshot import status
-from aio_tuned.service.sd_notify import Notify
 from aio_tuned.service.state_machine import DriveState, Stage
-from aio_tuned.service.supervisor import Supervisor
 from aio_tuned.service.sweep_counter import SweepCounter, sweep_counts_path
 from aio_tuned.service.write_ledger import Ledger, ledger_path
 from aio_tuned.storage.profile_store import ProfileStore
 from unit.support.builders import evidence
 from unit.support.builders import profile as known_profile
-from unit.support.drives import Block, Host
+from unit.support.desk import FIRST, Bay, Desk, running
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from aio_tuned.model.profile import Profile
     from aio_tuned.service.state_machine import Event
-    from aio_tuned.service.status import DriveStatus
 
-# No machine has so many, so that a real drive is never looked at.
-FIRST = 9000
 # Of four drives each time; 10,000 events in the long form.
 TURNS = 1250 if os.environ.get("AIO_TUNED_LONG") else 100
-
-
-class Pipe:
-    """An EventSource whose events the test makes up."""
-
-    def __init__(self) -> None:
-        self._reads, self._writes = os.pipe()
-        self._waiting: list[DeviceEvent] = []
-        self.present: list[DeviceEvent] = []
-        self.overrun = False
-
-    def fileno(self) -> int:
-        return self._reads
-
-    def enumerate(self) -> list[DeviceEvent]:
-        return list(self.present)
-
-    def drain(self) -> list[DeviceEvent]:
-        os.read(self._reads, 1 << 16)
-        events, self._waiting = self._waiting, []
-        return events
-
-    def send(self, *events: DeviceEvent) -> None:
-        self._waiting += events
-        os.write(self._writes, b".")
-
-    def close(self) -> None:
-        os.close(self._reads)
-        os.close(self._writes)
-
-
-class Bay:
-    """A namespace of an NVMe drive as /sys shows it."""
-
-    def __init__(self, host: Host, number: int = FIRST, nsid: int = 1, name: str = "") -> None:
-        self._host = host
-        self.sys_name = name or f"nvme{number}n{nsid}"
-        self.number = f"259:{number * 10 + nsid + 5 * bool(name)}"
-        place = f"pci0000:00/{number}/nvme/nvme{number}"
-        self.controller = host.sys / "devices" / place
-        self.block: Block = host.block(f"{place}/{self.sys_name}", self.number)
-        self.block.device(self.controller)
-        for attribute, text in {
-            "model": "Model One",
-            "serial": f"S{number}",
-            "firmware_rev": "F1",
-            "transport": "pcie",
-        }.items():
-            (self.controller / attribute).write_text(f"{text}\n")
-        self.set(size=1 << 21, nsid=nsid, diskseq=1_000_000 + number, ro=0)
-        self.set(logical_block_size=512, max_sectors_kb=128, nr_requests=64, scheduler="[none] bfq", folder="queue")
-
-    def set(self, folder: str = "", **attributes: object) -> None:
-        for name, value in attributes.items():
-            (self.block.directory / folder / name).write_text(f"{value}\n")
-
-    def event(self, action: str = "add", **changes: Any) -> DeviceEvent:  # noqa: ANN401 - any field
-        return replace(DeviceEvent(action=action, sys_name=self.sys_name, device_number=self.number), **changes)
-
-    def vanish(self) -> None:
-        """Gone from /sys, before anybody is told."""
-        (self._host.sys / "dev/block" / self.number).unlink()
-        (self._host.sys / "class/block" / self.sys_name).unlink()
-        shutil.rmtree(self.block.directory)
-
-
-class Desk:
-    """A supervisor that runs, and what can be seen of it."""
-
-    def __init__(self, root: Path, config: Config) -> None:
-        self.host = Host(root)
-        (self.host.proc / "self").mkdir()
-        (self.host.proc / "self/mountinfo").write_text("")
-        folders = {"profiles": root / "etc", "state": root / "state", "runtime": root / "run"}
-        self.config = replace(config, **folders, metrics=root / "state/metrics.prom")  # type: ignore[arg-type]
-        self.config.runtime.mkdir()
-        self.source = Pipe()
-        self.mount_watch = MountWatch()
-        self.supervisor = Supervisor(
-            self.config,
-            load_config=lambda: self.config,
-            source=self.source,
-            mount_watch=self.mount_watch,
-            notify=Notify({}),
-            shelf=ProfileStore(self.config.profiles, self.config.state),
-            ledger=Ledger.open(ledger_path(self.config.state)),
-            tally=SweepCounter.open(sweep_counts_path(self.config.state)),
-            sys=self.host.sys,
-            proc=self.host.proc,
-        )
-
-    async def send(self, *events: DeviceEvent) -> None:
-        """Let the supervisor take in these events."""
-        self.source.send(*events)
-        for _ in range(3):
-            await asyncio.sleep(0)
-
-    def drives(self) -> dict[str, DriveStatus]:
-        return {Path(drive.node).name: drive for drive in status(self.supervisor._snapshot()).drives}
-
-    def published(self) -> list[str]:
-        return sorted(path.name for path in self.config.profiles.iterdir()) if self.config.profiles.exists() else []
-
-
-@asynccontextmanager
-async def running(desk: Desk) -> AsyncIterator[Desk]:
-    run = asyncio.ensure_future(desk.supervisor.run())
-    await asyncio.sleep(0)
-    try:
-        yield desk
-        assert not run.done(), "it has given up"
-    finally:
-        desk.supervisor.stop()
-        await run
-        desk.source.close()
-        desk.mount_watch.close()
 
 
 @pytest.fixture
@@ -533,7 +407,7 @@ def measured(desk: Desk, bay: Bay) -> Profile:
         evidence=evidence(kernel=os.uname().release),
         fingerprint=fingerprint,
     )
-    assert ProfileStore(desk.config.profiles, desk.config.state).remember(made)
+    assert ProfileStore(desk.config.profiles, desk.config.state).save(made)
     return made
 
 
@@ -561,7 +435,7 @@ def test_other_programs_get_what_readers_get(desk: Desk) -> None:
     bay = Bay(desk.host)
     made = measured(desk, bay)
     sibling = replace(made, device=replace(made.device, id="eui.1", name="nvme-sibling"))
-    assert ProfileStore(desk.config.profiles, desk.config.state).remember(sibling)
+    assert ProfileStore(desk.config.profiles, desk.config.state).save(sibling)
     device = f'{{device="{made.device.name}"'
     metrics = desk.config.state / "metrics.prom"
 
@@ -600,17 +474,17 @@ def test_how_sweeps_end_is_counted_and_kept(desk: Desk) -> None:
     async def scene() -> None:
         async with running(desk):
             await desk.send(bay.event())
-            drive = desk.supervisor._drives[bay.sys_name]
+            drive = desk.supervisor._inventory.drives[bay.sys_name]
             for end in ends:
-                drive.life = DriveState(stage=Stage.SWEEPING, reason="due")
-                desk.supervisor._feed(bay.sys_name, end)
-                desk.supervisor._feed(bay.sys_name, end)  # too late: it is not swept any more
-            (seen,) = desk.supervisor._snapshot().drives
+                drive.state = DriveState(stage=Stage.SWEEPING, reason="due")
+                desk.supervisor.emit(drive, end)
+                desk.supervisor.emit(drive, end)  # too late: it is not swept any more
+            (seen,) = desk.supervisor.snapshot().drives
             assert seen.sweeps == {"finished": 1, "failed": 1, "deferred": 1}
 
     asyncio.run(scene())
     drive = resolve.device_of(bay.number, desk.host.sys)
-    assert SweepCounter.open(sweep_counts_path(desk.config.state)).of(drive.id) == {
+    assert SweepCounter.open(sweep_counts_path(desk.config.state)).counts(drive.id) == {
         "finished": 1,
         "failed": 1,
         "deferred": 1,
@@ -624,20 +498,21 @@ def test_the_bytes_written_never_become_fewer(desk: Desk) -> None:
     async def scene() -> None:
         async with running(desk):
             await desk.send(bay.event())
-            drive = desk.supervisor._drives[bay.sys_name].device.id
+            managed = desk.supervisor._inventory.drives[bay.sys_name]
+            drive = managed.device.id
             worker = Ledger.open(ledger_path(desk.config.state))
 
             def written() -> int:
-                (seen,) = desk.supervisor._snapshot().drives
+                (seen,) = desk.supervisor.snapshot().drives
                 return seen.written_bytes
 
             worker.fill(drive, 1000)
             assert written() == 1000
-            desk.supervisor._swept = bay.sys_name
+            desk.supervisor._scheduler.current = managed
             worker.reserve(drive, 500)
             assert written() == 1000
             worker.settle(drive, 500, 100)
-            desk.supervisor._swept = ""
+            desk.supervisor._scheduler.current = None
             assert written() == 1100
 
     asyncio.run(scene())

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from aio_tuned.config.load import Config
+from aio_tuned.devices import identity
 from aio_tuned.journald.events import EventId
 from aio_tuned.profiles.codec import render
 from aio_tuned.service import state_machine
 from aio_tuned.service.state_machine import DriveState, Stage, SweepRequest
+from aio_tuned.service.supervisor import _EVENT_IDS
 from aio_tuned.service.worker import messages as wire
 from aio_tuned.service.worker.messages import Job
-from unit.service.test_supervisor import Bay, Desk, running
-from unit.support.builders import device_info, profile
+from unit.support.builders import profile
+from unit.support.desk import Bay, Desk, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from aio_tuned.service.supervisor import Supervisor, _Drive
+    from aio_tuned.service.drive import Drive
+    from aio_tuned.service.supervisor import Supervisor
 
-WANT = SweepRequest(sweep="full", profiled=False, mounted=False, reason="it has never been measured")
+REQUEST = SweepRequest(sweep="full", profiled=False, mounted=False, reason="it has never been measured")
 
 
 @pytest.fixture
@@ -41,15 +45,15 @@ def told(caplog: pytest.LogCaptureFixture, *event_ids: EventId) -> list[dict[str
     return [{key: value for key, value in each.items() if key.startswith("AIO_TUNED_")} for each in found]
 
 
-def of_sweep(desk: Desk, act: Callable[[Supervisor, _Drive, Job], None]) -> Bay:
+def of_sweep(desk: Desk, act: Callable[[Supervisor, Drive, Job], None]) -> Bay:
     """Let that happen to a drive while it is swept, and say which it was."""
     bay = Bay(desk.host)
 
     async def go() -> None:
         async with running(desk):
             await desk.send(bay.event())
-            drive = desk.supervisor._drives[bay.sys_name]
-            drive.life = DriveState(stage=Stage.SWEEPING, reason=WANT.reason, want=WANT)
+            drive = desk.supervisor._inventory.drives[bay.sys_name]
+            drive.state = DriveState(stage=Stage.SWEEPING, reason=REQUEST.reason, request=REQUEST)
             job = Job(
                 device=drive.device,
                 config=desk.config,
@@ -59,10 +63,16 @@ def of_sweep(desk: Desk, act: Callable[[Supervisor, _Drive, Job], None]) -> Bay:
                 ledger=desk.config.state / "ledger",
             )
             act(desk.supervisor, drive, job)
-            drive.life = DriveState(stage=Stage.PUBLISHED, reason="over")  # no worker is to be ended
+            drive.state = DriveState(stage=Stage.PUBLISHED, reason="over")  # no worker is to be ended
 
     asyncio.run(go())
     return bay
+
+
+def end_sweep(supervisor: Supervisor, drive: Drive, job: Job, final: wire.Final) -> None:
+    event = supervisor._scheduler.conclude(drive, job, final)
+    assert event is not None
+    supervisor.emit(drive, event)
 
 
 def test_a_drive_comes_and_goes(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
@@ -100,10 +110,10 @@ def test_a_drive_comes_and_goes(desk: Desk, caplog: pytest.LogCaptureFixture) ->
 def test_a_sweep_that_starts_pauses_and_goes_on(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
-    def act(supervisor: Supervisor, drive: _Drive, _: Job) -> None:
-        supervisor._hear(drive, wire.Started(where="raw device /dev/x, 1 GiB"))
-        supervisor._hear(drive, wire.Paused(reason="others use the drive"))
-        supervisor._hear(drive, wire.Paused(reason=""))
+    def act(supervisor: Supervisor, drive: Drive, _: Job) -> None:
+        supervisor._scheduler.hear(drive, wire.Started(where="raw device /dev/x, 1 GiB"))
+        supervisor._scheduler.hear(drive, wire.Paused(reason="others use the drive"))
+        supervisor._scheduler.hear(drive, wire.Paused(reason=""))
 
     bay = of_sweep(desk, act)
     started, paused, resumed = told(caplog, EventId.SWEEP_STARTED, EventId.SWEEP_PAUSED, EventId.SWEEP_RESUMED)
@@ -116,9 +126,10 @@ def test_a_sweep_that_starts_pauses_and_goes_on(desk: Desk, caplog: pytest.LogCa
 def test_a_finished_sweep_tells_its_figures(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
-    def act(supervisor: Supervisor, drive: _Drive, job: Job) -> None:
-        info = device_info(id=drive.device.id, name=drive.device.name)
-        supervisor._take(drive.device.sys_name, drive, job, wire.Done(text=render(profile(device=info))))
+    def act(supervisor: Supervisor, drive: Drive, job: Job) -> None:
+        info = identity.info(drive.device)
+        made = profile(device=info, fingerprint=identity.fingerprint(drive.device, "", os.uname().release))
+        end_sweep(supervisor, drive, job, wire.Done(text=render(made)))
 
     of_sweep(desk, act)
     (finished,) = told(caplog, EventId.SWEEP_FINISHED)
@@ -152,7 +163,7 @@ def test_a_sweep_without_a_result(
     desk: Desk, caplog: pytest.LogCaptureFixture, final: wire.Final, event_id: EventId, expected: dict[str, str]
 ) -> None:
     caplog.set_level(logging.INFO)
-    of_sweep(desk, lambda supervisor, drive, job: supervisor._take(drive.device.sys_name, drive, job, final))
+    of_sweep(desk, lambda supervisor, drive, job: end_sweep(supervisor, drive, job, final))
     (found,) = told(caplog, event_id)
     assert {f"AIO_TUNED_{key}": value for key, value in expected.items()}.items() <= found.items()
     failed = [record.levelno for record in caplog.records if getattr(record, "MESSAGE_ID", "") == event_id.value]
@@ -166,8 +177,9 @@ def test_a_drive_that_is_stopped_or_left_alone(desk: Desk, caplog: pytest.LogCap
     async def go() -> None:
         async with running(desk):
             await desk.send(bay.event())
-            desk.supervisor._feed(bay.sys_name, state_machine.Ineligible(reason="it is swap"))
-            name = desk.supervisor._drives[bay.sys_name].device.name
+            drive = desk.supervisor._inventory.drives[bay.sys_name]
+            desk.supervisor.emit(drive, state_machine.Ineligible(reason="it is swap"))
+            name = drive.device.name
             await desk.supervisor.answer({"do": "stop", "name": name})
 
     asyncio.run(go())
@@ -185,3 +197,22 @@ def test_what_has_no_id_names_its_drive_all_the_same(desk: Desk, caplog: pytest.
     assert not hasattr(settling, "MESSAGE_ID")
     assert vars(settling)["AIO_TUNED_STAGE"] == "settling"
     assert vars(settling)["AIO_TUNED_DEVICE"]
+
+
+@pytest.mark.parametrize(
+    ("event", "event_id"),
+    [
+        (state_machine.Finished(reason="swept"), EventId.SWEEP_FINISHED),
+        (state_machine.Ineligible(reason="swap"), EventId.SWEEP_SKIPPED),
+        (state_machine.Failed(reason="EIO"), EventId.SWEEP_FAILED),
+        (state_machine.Deferred(reason="busy", seconds=60), EventId.SWEEP_DEFERRED),
+        (state_machine.Stopped(reason="asked for"), EventId.SWEEP_STOPPED),
+        (state_machine.Appeared(reason="new"), None),
+        (state_machine.Satisfied(reason="nothing has changed"), None),
+        (state_machine.SweepDue(request=REQUEST), None),
+        (state_machine.Dispatched(), None),
+        (state_machine.Retry(), None),
+    ],
+)
+def test_which_steps_have_a_message_id(event: state_machine.Event, event_id: EventId | None) -> None:
+    assert _EVENT_IDS.get(type(event)) is event_id

@@ -25,7 +25,7 @@ def entries(path: Path) -> list[dict[str, object]]:
 
 
 def test_nothing_is_counted_at_first(path: Path) -> None:
-    assert SweepCounter.open(path).of(DRIVE) == {"finished": 0, "failed": 0, "deferred": 0}
+    assert SweepCounter.open(path).counts(DRIVE) == {"finished": 0, "failed": 0, "deferred": 0}
     assert not path.exists()
 
 
@@ -35,8 +35,8 @@ def test_each_drive_is_counted_for_itself_over_restarts(path: Path) -> None:
         tally.count(DRIVE, outcome)
     tally.count(OTHER, "deferred")
     for again in (tally, SweepCounter.open(path), SweepCounter.open(path)):
-        assert again.of(DRIVE) == {"finished": 1, "failed": 2, "deferred": 0}
-        assert again.of(OTHER) == {"finished": 0, "failed": 0, "deferred": 1}
+        assert again.counts(DRIVE) == {"finished": 1, "failed": 2, "deferred": 0}
+        assert again.counts(OTHER) == {"finished": 0, "failed": 0, "deferred": 1}
         assert again.trouble == ""
 
 
@@ -59,7 +59,7 @@ def test_of_a_torn_file_what_is_whole_counts(path: Path, torn: bytes) -> None:
     with path.open("ab") as file:
         file.write(torn)
     after = SweepCounter.open(path)
-    assert (after.of(DRIVE)["finished"], after.trouble) == (2, "")
+    assert (after.counts(DRIVE)["finished"], after.trouble) == (2, "")
 
 
 def test_entries_of_a_later_version_are_passed_over(path: Path) -> None:
@@ -76,7 +76,7 @@ def test_entries_of_a_later_version_are_passed_over(path: Path) -> None:
             {"id": DRIVE, "outcome": "failed", "count": 2, "colour": "red"},
         ],
     )
-    assert SweepCounter.open(path).of(DRIVE) == {"finished": 0, "failed": 2, "deferred": 0}
+    assert SweepCounter.open(path).counts(DRIVE) == {"finished": 0, "failed": 2, "deferred": 0}
 
 
 def test_what_cannot_be_noted_is_counted_and_noted_later(path: Path) -> None:
@@ -84,16 +84,16 @@ def test_what_cannot_be_noted_is_counted_and_noted_later(path: Path) -> None:
     path.mkdir(parents=True)
     tally.count(DRIVE, "failed")
     tally.count(DRIVE, "finished")
-    assert tally.of(DRIVE) == {"finished": 1, "failed": 1, "deferred": 0}
+    assert tally.counts(DRIVE) == {"finished": 1, "failed": 1, "deferred": 0}
     assert tally.trouble == f"{path}: how sweeps end cannot be noted there: Is a directory"
     path.rmdir()
-    assert tally.of(DRIVE)["failed"] == 1
+    assert tally.counts(DRIVE)["failed"] == 1
     assert tally.trouble == ""
-    assert SweepCounter.open(path).of(DRIVE) == {"finished": 1, "failed": 1, "deferred": 0}
+    assert SweepCounter.open(path).counts(DRIVE) == {"finished": 1, "failed": 1, "deferred": 0}
 
 
 def test_a_file_that_cannot_be_read_at_the_start_is_a_trouble(path: Path) -> None:
     path.mkdir(parents=True)
     tally = SweepCounter.open(path)
     assert "Is a directory" in tally.trouble
-    assert tally.of(DRIVE)["failed"] == 0
+    assert tally.counts(DRIVE)["failed"] == 0

@@ -35,7 +35,7 @@ def state(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def shelf(profiles: Path, state: Path) -> ProfileStore:
+def store(profiles: Path, state: Path) -> ProfileStore:
     return ProfileStore(profiles, state)
 
 
@@ -56,275 +56,275 @@ def override(profiles: Path, text: str, name: str = NAME) -> None:
 # --- what readers find -----------------------------------------------------------------------------------
 
 
-def test_put_and_withdraw(shelf: ProfileStore, profiles: Path) -> None:
-    assert shelf.put(a_profile())
+def test_put_and_withdraw(store: ProfileStore, profiles: Path) -> None:
+    assert store.publish(a_profile())
     assert names(profiles) == [f"{NAME}.toml"]
     assert load_profile(profiles / f"{NAME}.toml") == a_profile()
     newer = a_profile(read=result(throughput_bytes_per_s=6_500_000_000))
-    assert shelf.put(newer)
+    assert store.publish(newer)
     assert load_profile(profiles / f"{NAME}.toml") == newer
-    shelf.withdraw(NAME)
+    store.withdraw(NAME)
     assert names(profiles) == []
-    shelf.withdraw(NAME)
-    assert not shelf.pending
-    assert shelf.troubles == {}
+    store.withdraw(NAME)
+    assert not store.pending
+    assert store.troubles == {}
 
 
-def test_the_same_profile_is_not_written_again(shelf: ProfileStore, profiles: Path) -> None:
-    shelf.put(a_profile())
+def test_the_same_profile_is_not_written_again(store: ProfileStore, profiles: Path) -> None:
+    store.publish(a_profile())
     before = (profiles / f"{NAME}.toml").stat()
-    assert shelf.put(a_profile())
+    assert store.publish(a_profile())
     after = (profiles / f"{NAME}.toml").stat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
 
 
 @pytest.mark.parametrize("content", [b"half a profi", b"\xff\xfe", b""])
-def test_a_torn_file_is_replaced(shelf: ProfileStore, profiles: Path, content: bytes) -> None:
+def test_a_torn_file_is_replaced(store: ProfileStore, profiles: Path, content: bytes) -> None:
     profiles.mkdir()
     (profiles / f"{NAME}.toml").write_bytes(content)
-    assert shelf.put(a_profile())
+    assert store.publish(a_profile())
     assert load_profile(profiles / f"{NAME}.toml") == a_profile()
 
 
-def test_what_cannot_be_written_is_tried_again(shelf: ProfileStore, profiles: Path) -> None:
+def test_what_cannot_be_written_is_tried_again(store: ProfileStore, profiles: Path) -> None:
     profiles.write_text("a file where the folder should be")
-    assert not shelf.put(a_profile())
-    assert shelf.pending
-    assert "cannot be written" in shelf.troubles[NAME]
-    assert not shelf.retry()
+    assert not store.publish(a_profile())
+    assert store.pending
+    assert "cannot be written" in store.troubles[NAME]
+    assert not store.retry()
     # What is wanted last counts.
     newer = a_profile(read=result(throughput_bytes_per_s=6_500_000_000))
-    assert not shelf.put(newer)
-    assert not shelf.shows(NAME)
+    assert not store.publish(newer)
+    assert not store.shows(NAME)
     profiles.unlink()
-    assert shelf.retry()
-    assert shelf.shows(NAME)
+    assert store.retry()
+    assert store.shows(NAME)
     assert load_profile(profiles / f"{NAME}.toml") == newer
-    assert not shelf.pending
-    assert shelf.troubles == {}
+    assert not store.pending
+    assert store.troubles == {}
 
 
-def test_one_that_cannot_be_written_does_not_keep_the_others_back(shelf: ProfileStore, profiles: Path) -> None:
+def test_one_that_cannot_be_written_does_not_keep_the_others_back(store: ProfileStore, profiles: Path) -> None:
     (profiles / "a.toml").mkdir(parents=True)
-    assert not shelf.put(of_drive("a"))
-    assert shelf.put(of_drive("b"))
+    assert not store.publish(of_drive("a"))
+    assert store.publish(of_drive("b"))
     assert load_profile(profiles / "b.toml") == of_drive("b")
-    assert set(shelf.troubles) == {"a"}
+    assert set(store.troubles) == {"a"}
 
 
-def test_one_that_could_not_be_written_may_be_withdrawn_before_it_was(shelf: ProfileStore, profiles: Path) -> None:
+def test_one_that_could_not_be_written_may_be_withdrawn_before_it_was(store: ProfileStore, profiles: Path) -> None:
     profiles.write_text("")
-    shelf.put(a_profile())
+    store.publish(a_profile())
     profiles.unlink()
     profiles.mkdir()
-    shelf.withdraw(NAME)
+    store.withdraw(NAME)
     assert names(profiles) == []
-    assert not shelf.pending
-    assert shelf.troubles == {}
+    assert not store.pending
+    assert store.troubles == {}
 
 
-def test_what_cannot_be_removed_is_tried_again(shelf: ProfileStore, profiles: Path) -> None:
+def test_what_cannot_be_removed_is_tried_again(store: ProfileStore, profiles: Path) -> None:
     (profiles / f"{NAME}.toml").mkdir(parents=True)
-    shelf.withdraw(NAME)
-    assert shelf.pending
-    assert "cannot be removed" in shelf.troubles[NAME]
+    store.withdraw(NAME)
+    assert store.pending
+    assert "cannot be removed" in store.troubles[NAME]
     (profiles / f"{NAME}.toml").rmdir()
-    assert shelf.retry()
-    assert shelf.troubles == {}
+    assert store.retry()
+    assert store.troubles == {}
 
 
 # --- the catalog -----------------------------------------------------------------------------------------
 
 
-def test_what_is_remembered_is_recalled(shelf: ProfileStore, profiles: Path, state: Path) -> None:
-    assert shelf.recall(NAME) is None
-    assert shelf.recall_all() == ()
-    assert shelf.remember(a_profile())
+def test_what_is_remembered_is_recalled(store: ProfileStore, profiles: Path, state: Path) -> None:
+    assert store.load(NAME) is None
+    assert store.load_all() == ()
+    assert store.save(a_profile())
     assert names(catalog_folder(state)) == [f"{NAME}.toml"]
-    shelf.remember(of_drive("a"))
-    for again in (shelf, ProfileStore(profiles, state)):
-        assert again.recall(NAME) == a_profile()
-        assert again.recall_all() == (of_drive("a"), a_profile())
+    store.save(of_drive("a"))
+    for again in (store, ProfileStore(profiles, state)):
+        assert again.load(NAME) == a_profile()
+        assert again.load_all() == (of_drive("a"), a_profile())
     assert names(profiles) == []
 
 
-def test_a_withdrawn_profile_stays_in_the_catalog(shelf: ProfileStore) -> None:
-    shelf.remember(a_profile())
-    shelf.put(a_profile())
-    shelf.withdraw(NAME)
-    assert shelf.recall(NAME) == a_profile()
+def test_a_withdrawn_profile_stays_in_the_catalog(store: ProfileStore) -> None:
+    store.save(a_profile())
+    store.publish(a_profile())
+    store.withdraw(NAME)
+    assert store.load(NAME) == a_profile()
 
 
-def test_what_the_catalog_cannot_take_is_recalled_all_the_same(shelf: ProfileStore, state: Path) -> None:
-    shelf.remember(a_profile())
+def test_what_the_catalog_cannot_take_is_recalled_all_the_same(store: ProfileStore, state: Path) -> None:
+    store.save(a_profile())
     catalog_folder(state).rename(state / "moved")
     catalog_folder(state).write_text("")
     newer = a_profile(read=result(throughput_bytes_per_s=6_500_000_000))
-    assert not shelf.remember(newer)
-    assert shelf.pending
-    assert NAME in shelf.troubles
-    assert shelf.recall(NAME) == newer
-    assert shelf.recall_all() == (newer,)
+    assert not store.save(newer)
+    assert store.pending
+    assert NAME in store.troubles
+    assert store.load(NAME) == newer
+    assert store.load_all() == (newer,)
     catalog_folder(state).unlink()
     (state / "moved").rename(catalog_folder(state))
-    assert shelf.recall(NAME) == newer
-    assert shelf.recall_all() == (newer,)  # the older one in the catalog does not count beside it
-    assert shelf.retry()
+    assert store.load(NAME) == newer
+    assert store.load_all() == (newer,)  # the older one in the catalog does not count beside it
+    assert store.retry()
     assert load_profile(catalog_folder(state) / f"{NAME}.toml") == newer
-    assert not shelf.pending
-    assert shelf.troubles == {}
+    assert not store.pending
+    assert store.troubles == {}
 
 
-def test_readers_find_what_the_catalog_cannot_take(shelf: ProfileStore, profiles: Path, state: Path) -> None:
+def test_readers_find_what_the_catalog_cannot_take(store: ProfileStore, profiles: Path, state: Path) -> None:
     state.write_text("")
-    assert not shelf.remember(a_profile())
-    assert shelf.put(a_profile())
-    assert shelf.shows(NAME)
+    assert not store.save(a_profile())
+    assert store.publish(a_profile())
+    assert store.shows(NAME)
     assert load_profile(profiles / f"{NAME}.toml") == a_profile()
-    assert NAME in shelf.troubles
+    assert NAME in store.troubles
 
 
-def test_what_another_process_adds_to_the_catalog_is_seen(shelf: ProfileStore, profiles: Path, state: Path) -> None:
-    shelf.remember(a_profile())
-    assert shelf.recall(NAME) == a_profile()
+def test_what_another_process_adds_to_the_catalog_is_seen(store: ProfileStore, profiles: Path, state: Path) -> None:
+    store.save(a_profile())
+    assert store.load(NAME) == a_profile()
     newer = a_profile(read=result(throughput_bytes_per_s=6_500_000_000))
-    ProfileStore(profiles, state).remember(newer)
-    assert shelf.recall(NAME) == newer
+    ProfileStore(profiles, state).save(newer)
+    assert store.load(NAME) == newer
     (catalog_folder(state) / f"{NAME}.toml").unlink()
-    assert shelf.recall(NAME) is None
+    assert store.load(NAME) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"half a profi", b"\xff\xfe", b"schema = 99\n"])
 def test_a_broken_file_of_the_catalog_does_not_count_and_is_complained_of_once(
-    shelf: ProfileStore, state: Path, content: bytes, caplog: pytest.LogCaptureFixture
+    store: ProfileStore, state: Path, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shelf.remember(of_drive("a"))
+    store.save(of_drive("a"))
     broken = catalog_folder(state) / f"{NAME}.toml"
     broken.write_bytes(content)
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
-            assert shelf.recall(NAME) is None
-            assert shelf.recall_all() == (of_drive("a"),)
+            assert store.load(NAME) is None
+            assert store.load_all() == (of_drive("a"),)
     (message,) = [record.getMessage() for record in caplog.records]
     assert message.startswith(f"{broken}: ")
-    assert shelf.remember(a_profile())
-    assert shelf.recall(NAME) == a_profile()
+    assert store.save(a_profile())
+    assert store.load(NAME) == a_profile()
 
 
-def test_what_is_no_profile_is_left_out_of_the_catalog(shelf: ProfileStore, state: Path) -> None:
-    shelf.remember(a_profile())
+def test_what_is_no_profile_is_left_out_of_the_catalog(store: ProfileStore, state: Path) -> None:
+    store.save(a_profile())
     for name in (f".{NAME}.toml.abc", ".hidden.toml", "notes.txt"):
         (catalog_folder(state) / name).write_text(codec.render(of_drive("a")))
-    assert shelf.recall_all() == (a_profile(),)
+    assert store.load_all() == (a_profile(),)
 
 
 # --- drives that are not there ---------------------------------------------------------------------------
 
 
-def test_the_profiles_of_absent_drives_are_withdrawn(shelf: ProfileStore, profiles: Path, state: Path) -> None:
+def test_the_profiles_of_absent_drives_are_withdrawn(store: ProfileStore, profiles: Path, state: Path) -> None:
     for name in ("here", "gone", "gone-unmeasured"):
-        shelf.put(of_drive(name))
-    shelf.put(replace(never_measured_profile(), device=device_info(name="gone-unmeasured")))
+        store.publish(of_drive(name))
+    store.publish(replace(never_measured_profile(), device=device_info(name="gone-unmeasured")))
     others = {"aio-tuned.conf": "", ".gone.toml.x1": "half", "mine.toml": "x = 1\n", "README": "hello"}
     for name, text in others.items():
         (profiles / name).write_text(text)
     # A copy that somebody has made is his own.
     (profiles / "copy.toml").write_text(codec.render(of_drive("gone")))
-    shelf.withdraw_absent(["here", "here too"])
+    store.withdraw_absent(["here", "here too"])
     assert names(profiles) == sorted([*others, "copy.toml", "here.toml"])
     # A measured profile that the catalog lacked went there first.
     assert names(catalog_folder(state)) == ["gone.toml"]
-    assert shelf.recall("gone") == of_drive("gone")
+    assert store.load("gone") == of_drive("gone")
 
 
-def test_the_catalog_knows_better_than_a_file_that_was_left(shelf: ProfileStore, profiles: Path) -> None:
-    shelf.put(of_drive("gone"))
+def test_the_catalog_knows_better_than_a_file_that_was_left(store: ProfileStore, profiles: Path) -> None:
+    store.publish(of_drive("gone"))
     newer = replace(of_drive("gone"), read=result(throughput_bytes_per_s=6_500_000_000))
-    shelf.remember(newer)
-    shelf.withdraw_absent([])
+    store.save(newer)
+    store.withdraw_absent([])
     assert names(profiles) == []
-    assert shelf.recall("gone") == newer
+    assert store.load("gone") == newer
 
 
-def test_an_override_is_not_taken_for_what_was_measured(shelf: ProfileStore, profiles: Path) -> None:
+def test_an_override_is_not_taken_for_what_was_measured(store: ProfileStore, profiles: Path) -> None:
     override(profiles, OVERRIDE)
-    shelf.put(a_profile())
-    shelf.withdraw_absent([])
+    store.publish(a_profile())
+    store.withdraw_absent([])
     assert names(profiles) == ["override.d"]
-    assert shelf.recall(NAME) is None
+    assert store.load(NAME) is None
 
 
-def test_without_the_folder_nothing_is_to_be_withdrawn(shelf: ProfileStore, profiles: Path) -> None:
-    shelf.withdraw_absent([])
+def test_without_the_folder_nothing_is_to_be_withdrawn(store: ProfileStore, profiles: Path) -> None:
+    store.withdraw_absent([])
     assert not profiles.exists()
     profiles.write_text("")
-    shelf.withdraw_absent([])
-    assert not shelf.pending
+    store.withdraw_absent([])
+    assert not store.pending
 
 
 # --- overrides -------------------------------------------------------------------------------------------
 
 
-def test_an_override_is_laid_over_what_readers_get_only(shelf: ProfileStore, profiles: Path) -> None:
+def test_an_override_is_laid_over_what_readers_get_only(store: ProfileStore, profiles: Path) -> None:
     override(profiles, OVERRIDE)
-    shelf.remember(a_profile())
-    assert shelf.put(a_profile())
+    store.save(a_profile())
+    assert store.publish(a_profile())
     shown = load_profile(profiles / f"{NAME}.toml")
     assert shown.read == Unmeasured(setting=setting(depth=64, threads=2), overridden=("queue_depth",))
     assert shown == apply_override(a_profile(), profiles)
-    assert shelf.recall(NAME) == a_profile()
-    assert shelf.overridden == {NAME}
-    assert shelf.troubles == {}
+    assert store.load(NAME) == a_profile()
+    assert store.overridden == {NAME}
+    assert store.troubles == {}
 
 
-def test_an_override_that_has_gone_leaves_no_trace(shelf: ProfileStore, profiles: Path) -> None:
+def test_an_override_that_has_gone_leaves_no_trace(store: ProfileStore, profiles: Path) -> None:
     override(profiles, OVERRIDE)
-    shelf.put(a_profile())
+    store.publish(a_profile())
     (profiles / "override.d" / f"{NAME}.toml").unlink()
-    shelf.put(a_profile())
+    store.publish(a_profile())
     assert load_profile(profiles / f"{NAME}.toml") == a_profile()
-    assert shelf.overridden == set()
+    assert store.overridden == set()
 
 
-def test_a_withdrawn_profile_is_not_overridden(shelf: ProfileStore, profiles: Path) -> None:
+def test_a_withdrawn_profile_is_not_overridden(store: ProfileStore, profiles: Path) -> None:
     override(profiles, OVERRIDE)
-    shelf.put(a_profile())
-    shelf.withdraw(NAME)
-    assert shelf.overridden == set()
+    store.publish(a_profile())
+    store.withdraw(NAME)
+    assert store.overridden == set()
 
 
-def test_an_override_of_another_drive_or_of_nothing_changes_nothing(shelf: ProfileStore, profiles: Path) -> None:
+def test_an_override_of_another_drive_or_of_nothing_changes_nothing(store: ProfileStore, profiles: Path) -> None:
     override(profiles, OVERRIDE, name="another")
     override(profiles, "")
-    shelf.put(a_profile())
+    store.publish(a_profile())
     assert load_profile(profiles / f"{NAME}.toml") == a_profile()
-    assert shelf.overridden == set()
+    assert store.overridden == set()
 
 
 @pytest.mark.parametrize("text", ["[read]\nqueue_depth = 0\n", "[speed]\nx = 1\n", "half ["])
 def test_a_wrong_override_does_not_keep_the_profile_from_readers(
-    shelf: ProfileStore, profiles: Path, text: str
+    store: ProfileStore, profiles: Path, text: str
 ) -> None:
     override(profiles, text)
-    assert shelf.put(a_profile())
+    assert store.publish(a_profile())
     assert load_profile(profiles / f"{NAME}.toml") == a_profile()
-    assert not shelf.pending
-    assert shelf.shows(NAME)
-    assert shelf.overridden == set()
-    assert shelf.troubles[NAME].startswith(f"{profiles}/override.d/{NAME}.toml: ")
+    assert not store.pending
+    assert store.shows(NAME)
+    assert store.overridden == set()
+    assert store.troubles[NAME].startswith(f"{profiles}/override.d/{NAME}.toml: ")
     with pytest.raises(ConfigError):
         apply_override(a_profile(), profiles)
     override(profiles, OVERRIDE)
-    assert shelf.put(a_profile())
-    assert shelf.troubles == {}
-    assert shelf.overridden == {NAME}
+    assert store.publish(a_profile())
+    assert store.troubles == {}
+    assert store.overridden == {NAME}
 
 
-def test_an_override_that_cannot_be_read_is_a_trouble(shelf: ProfileStore, profiles: Path) -> None:
+def test_an_override_that_cannot_be_read_is_a_trouble(store: ProfileStore, profiles: Path) -> None:
     (profiles / "override.d" / f"{NAME}.toml").mkdir(parents=True)
-    assert shelf.put(a_profile())
+    assert store.publish(a_profile())
     assert load_profile(profiles / f"{NAME}.toml") == a_profile()
-    assert "cannot be read" in shelf.troubles[NAME]
+    assert "cannot be read" in store.troubles[NAME]
 
 
 # --- one file --------------------------------------------------------------------------------------------

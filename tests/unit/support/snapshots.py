@@ -20,7 +20,7 @@ SWEEPING = Sweeping(
 )
 
 
-def life(stage: str = "published", **changes: Any) -> DriveState:  # noqa: ANN401 - any field
+def state(stage: str = "published", **changes: Any) -> DriveState:  # noqa: ANN401 - any field
     return replace(DriveState(stage=Stage(stage), reason="nothing has changed"), **changes)
 
 
@@ -39,7 +39,7 @@ def seen(name: str = device().name, *, shown: Profile | None = None, **changes: 
     shown = shown or known(name)
     made = DriveSnapshot(
         device=device(name=name, id=name),
-        life=life(),
+        state=state(),
         since=SINCE,
         shown=shown,
         published=shown,

@@ -216,12 +216,13 @@ def test_a_tune_can_be_cancelled_while_it_waits(task: TuneRequest) -> None:
 STUCK = """
 import asyncio, sys
 from pathlib import Path
-from aio_tuned.config import Config
+from aio_tuned.config.load import Config
 from aio_tuned.errors import AioTunedError
-from aio_tuned.progress import Quiet
-from aio_tuned.tuner import Task, run
+from aio_tuned.report.terminal.progress import Quiet
+from aio_tuned.sweep.tune import TuneRequest, run
 
-task = Task(target=Path(sys.argv[2]), config=Config(), seed=1, helper=Path(sys.argv[1]), read_only=True, grace_s=0.6)
+helper, target = map(Path, sys.argv[1:])
+task = TuneRequest(target=target, config=Config(), seed=1, helper=helper, read_only=True, grace_s=0.6)
 try:
     asyncio.run(run(task, Quiet()))
 except AioTunedError as error:

@@ -205,13 +205,13 @@ OF_DRIVE: tuple[Metric[DriveSnapshot], ...] = (
         kind="gauge",
         text="1 for the stage that the drive is in, 0 for the others.",
         labels=("stage",),
-        values=_one_hot(lambda seen: seen.life.stage.value, [stage.value for stage in Stage]),
+        values=_one_hot(lambda seen: seen.state.stage.value, [stage.value for stage in Stage]),
     ),
     Metric(
         name="aio_tuned_drive_consecutive_failures",
         kind="gauge",
         text="How often in a row the drive could not be swept, or not even be looked at.",
-        values=_bare(lambda seen: seen.life.failures),
+        values=_bare(lambda seen: seen.state.failures),
     ),
     Metric(
         name="aio_tuned_drive_next_try_timestamp_seconds",

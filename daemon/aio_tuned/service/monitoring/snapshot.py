@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from aio_tuned import formatting
 from aio_tuned.model.profile import Result
+from aio_tuned.profiles.siblings import find_siblings
 from aio_tuned.service.state_machine import Stage
 from aio_tuned.service.status import DriveStatus, Status
 
@@ -16,8 +17,12 @@ if TYPE_CHECKING:
     from aio_tuned.config.load import Config
     from aio_tuned.model.device import Device
     from aio_tuned.model.profile import Profile
+    from aio_tuned.service.drive import Drive
     from aio_tuned.service.state_machine import DriveState, SweepEnd
     from aio_tuned.service.status import Sweeping
+    from aio_tuned.service.sweep_counter import SweepCounter
+    from aio_tuned.service.write_ledger import Ledger
+    from aio_tuned.storage.profile_store import ProfileStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +35,7 @@ class DriveSnapshot:
     """
 
     device: Device
-    life: DriveState
+    state: DriveState
     since: str
     next_try: str = ""
     shown: Profile | None = None
@@ -45,7 +50,7 @@ class DriveSnapshot:
     @property
     def progress(self) -> Sweeping | None:
         """How far its sweep is; None while there is none."""
-        return self.sweeping if self.life.stage is Stage.SWEEPING else None
+        return self.sweeping if self.state.stage is Stage.SWEEPING else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +64,37 @@ class Snapshot:
     swept: str = ""
     drives: tuple[DriveSnapshot, ...] = ()
     troubles: tuple[str, ...] = ()
+
+
+def of_drive(
+    drive: Drive,
+    catalog: tuple[Profile, ...],
+    store: ProfileStore,
+    ledger: Ledger,
+    sweep_counter: SweepCounter,
+    *,
+    is_swept: bool,
+) -> DriveSnapshot:
+    """Return what is known of one drive; `catalog` has the profiles of all drives that were ever measured here."""
+    device, shown = drive.device, drive.shown
+    if not is_swept or not drive.written_bytes:
+        # During a sweep the ledger counts what is about to be written, and takes back what then was not: a counter
+        # that goes down counts for Prometheus as one that began anew.
+        drive.written_bytes = ledger.total(device.id)
+    return DriveSnapshot(
+        device=device,
+        state=drive.state,
+        since=drive.since,
+        next_try=drive.next_try,
+        shown=shown,
+        published=store.as_read(shown) if shown else None,
+        overridden=device.name in store.overridden,
+        sweeping=drive.sweeping,
+        siblings=find_siblings(device, catalog),
+        written_today_bytes=ledger.written_today(device.id),
+        written_bytes=drive.written_bytes,
+        sweeps=sweep_counter.counts(device.id),
+    )
 
 
 def status(snapshot: Snapshot) -> Status:
@@ -81,8 +117,8 @@ def _drive(seen: DriveSnapshot, config: Config) -> DriveStatus:
         model=device.model,
         serial=device.serial,
         size_bytes=device.size_bytes,
-        stage=seen.life.stage.value,
-        reason=seen.life.reason,
+        stage=seen.state.stage.value,
+        reason=seen.state.reason,
         since=seen.since,
         published=published.state if published else "",
         profile=str(config.profiles / f"{device.name}.toml") if published else "",
@@ -102,7 +138,7 @@ def _rate(section: object) -> int:
 
 def headline(snapshot: Snapshot) -> str:
     """One line for `systemctl status`."""
-    stages = [seen.life.stage for seen in snapshot.drives]
+    stages = [seen.state.stage for seen in snapshot.drives]
     counts = ", ".join(f"{stages.count(stage)} {stage.value}" for stage in Stage if stage in stages)
     at = next((seen.sweeping for seen in snapshot.drives if seen.device.sys_name == snapshot.swept), None)
     if at:

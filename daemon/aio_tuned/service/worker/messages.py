@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Job:
     """One sweep. `settings` and `against` make it a check of a sibling's profile instead of a full one.
 
-    `others` are profiles of drives of the same kind. `checkpoint` is where it leaves what a later worker needs to go on;
-    `ledger` counts the bytes written.
+    `others` are profiles of drives of the same kind. `checkpoint` is where it leaves what a later worker continues
+    from; `ledger` counts the bytes written.
     """
 
     device: Device

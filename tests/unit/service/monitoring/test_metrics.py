@@ -15,7 +15,7 @@ from aio_tuned.model.profile import Skipped, Unmeasured
 from aio_tuned.service.monitoring import metrics, prometheus
 from aio_tuned.service.state_machine import Stage
 from unit.support.builders import PROJECT, device, evidence, never_measured_profile, read_only_profile, result, setting
-from unit.support.snapshots import SINCE, SWEEPING, known, life, seen, snapshot
+from unit.support.snapshots import SINCE, SWEEPING, known, seen, snapshot, state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,7 +99,7 @@ def test_what_a_drive_is() -> None:
 
 @pytest.mark.parametrize("stage", list(Stage))
 def test_one_stage_is_1(stage: Stage) -> None:
-    assert of(seen(life=life(stage.value)), "drive_stage") == {one.value: float(one is stage) for one in Stage}
+    assert of(seen(state=state(stage.value)), "drive_stage") == {one.value: float(one is stage) for one in Stage}
 
 
 @pytest.mark.parametrize("state", ["measured", "provisional", "stale"])
@@ -112,7 +112,7 @@ def test_one_state_is_1(state: str) -> None:
 
 
 def test_failures_and_the_next_try() -> None:
-    drive = seen(life=life("failed", failures=3), next_try="2025-11-23T12:01:00+00:00")
+    drive = seen(state=state("failed", failures=3), next_try="2025-11-23T12:01:00+00:00")
     assert of(drive, "drive_consecutive_failures") == {(): 3}
     assert of(drive, "drive_next_try_timestamp_seconds") == {(): datetime.fromisoformat(drive.next_try).timestamp()}
     assert of(seen(), "drive_consecutive_failures") == {(): 0}
@@ -120,13 +120,13 @@ def test_failures_and_the_next_try() -> None:
 
 
 def test_a_sweep_that_goes_on() -> None:
-    drive = seen(life=life("sweeping"), sweeping=SWEEPING)
+    drive = seen(state=state("sweeping"), sweeping=SWEEPING)
     assert of(drive, "sweep_progress_ratio") == {(): 0.25}
     assert of(drive, "sweep_paused") == {(): 0}
     paused = replace(drive, sweeping=replace(SWEEPING, share=0.0, paused="others use the drive"))
     assert of(paused, "sweep_progress_ratio") == {(): 0}
     assert of(paused, "sweep_paused") == {(): 1}
-    over = replace(drive, life=life())
+    over = replace(drive, state=state())
     assert of(over, "sweep_progress_ratio") == of(over, "sweep_paused") == {}
 
 
@@ -236,7 +236,7 @@ def test_each_drive_has_its_own() -> None:
 
 def test_of_two_that_say_they_are_the_same_the_first_counts() -> None:
     """node_exporter would give up the whole file for one series that is there twice."""
-    first, second = seen(A, life=life("sweeping")), seen(A, life=life("skipped"))
+    first, second = seen(A, state=state("sweeping")), seen(A, state=state("skipped"))
     found = series(prometheus.render(snapshot(first, second), NOW_S))
     assert found["aio_tuned_drive_stage"][("device", A), ("stage", "sweeping")] == 1
 
@@ -260,7 +260,7 @@ def test_the_names_follow_the_conventions() -> None:
 
 
 def test_importing_needs_no_prometheus_client() -> None:
-    code = "import sys; sys.modules['prometheus_client'] = None; import aio_tuned.service.monitoring.announcer"
+    code = "import sys; sys.modules['prometheus_client'] = None; import aio_tuned.service.monitoring.status_publisher"
     subprocess.run(
         [sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(PROJECT / "daemon"), "PATH": "/usr/bin:/bin"}
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from aio_tuned.config.load import Config
 from aio_tuned.service.monitoring.snapshot import headline, status
 from unit.support.builders import device, read_only_profile
-from unit.support.snapshots import SINCE, SWEEPING, known, life, seen, snapshot
+from unit.support.snapshots import SINCE, SWEEPING, known, seen, snapshot, state
 
 
 def test_without_drives() -> None:
@@ -17,12 +17,12 @@ def test_without_drives() -> None:
 
 
 def test_the_headline_counts_the_stages() -> None:
-    drives = (seen(life=life("failed")), seen(), seen(life=life("settling")), seen())
+    drives = (seen(state=state("failed")), seen(), seen(state=state("settling")), seen())
     assert headline(snapshot(*drives)) == "1 settling, 2 published, 1 failed"
 
 
 def test_the_headline_says_how_far_the_sweep_is() -> None:
-    drive = seen(life=life("sweeping"), sweeping=SWEEPING)
+    drive = seen(state=state("sweeping"), sweeping=SWEEPING)
     swept = snapshot(drive, swept=drive.device.sys_name)
     assert headline(swept) == "nvme0n1: read: 12/320 points, 25%, at most 1:35 left; 1 sweeping"
     no_end = replace(drive, sweeping=replace(SWEEPING, left_s=0.0))
@@ -61,7 +61,7 @@ def test_the_status_without_what_there_is_not() -> None:
 
 
 def test_only_a_drive_that_is_swept_says_how_far_it_is() -> None:
-    (told,) = status(snapshot(seen(life=life("sweeping"), sweeping=SWEEPING))).drives
+    (told,) = status(snapshot(seen(state=state("sweeping"), sweeping=SWEEPING))).drives
     assert told.sweeping == SWEEPING
     (over,) = status(snapshot(seen(shown=known(), sweeping=SWEEPING))).drives
     assert over.sweeping is None

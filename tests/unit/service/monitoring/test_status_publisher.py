@@ -15,7 +15,7 @@ from aio_tuned.config.load import Config
 from aio_tuned.service import status
 from aio_tuned.service.monitoring.status_publisher import StatusPublisher
 from aio_tuned.service.sd_notify import Notify
-from unit.support.snapshots import SWEEPING, known, life, seen, snapshot
+from unit.support.snapshots import SWEEPING, known, seen, snapshot, state
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -129,7 +129,7 @@ def test_a_sweep_that_comes_on_is_told_now_and_then(tmp_path: Path) -> None:
 
     async def scene() -> None:
         async with telling(desk):
-            desk.now = replace(desk.now, drives=(seen(life=life("sweeping"), sweeping=SWEEPING),))
+            desk.now = replace(desk.now, drives=(seen(state=state("sweeping"), sweeping=SWEEPING),))
             before = desk.metrics.stat().st_ino
             desk.bulletin.progressed()
             await asyncio.sleep(0.1)

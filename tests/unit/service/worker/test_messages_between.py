@@ -85,7 +85,7 @@ def test_a_job_arrives_in_another_process() -> None:
     wire.send(a_job(), pipe)
     code = (
         "import sys; from aio_tuned.service.worker import messages as job; sys.path.append(sys.argv[1]);"
-        " from unit.test_job import a_job; print(job.receive(sys.stdin.buffer) == a_job())"
+        " from unit.service.worker.test_messages_between import a_job; print(job.receive(sys.stdin.buffer) == a_job())"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, PROJECT / "tests"],
@@ -140,7 +140,7 @@ def test_a_message_is_one_line_and_is_read_as_it_was_said(message: Message) -> N
 
 def test_every_message_can_be_read() -> None:
     known = {name for name, kind in vars(wire).items() if kind in get_args(Message)}
-    assert known == {"Began", "Working", "Paused", "Zeroing", "Done", "Disagreed", "GaveWay", "WentWrong"}
+    assert known == {"Started", "Progress", "Paused", "Zeroing", "Done", "Disagreed", "Deferred", "Failed"}
     assert known == set(wire._TYPES)
     assert set(get_args(Final)) < set(get_args(Message))
 

@@ -344,8 +344,8 @@ def test_ending_one_that_has_gone_is_no_error() -> None:
 
 DYING_DAEMON = """
 import asyncio, os
-from aio_tuned.runner import Runner
-from unit.test_runner import JOB
+from aio_tuned.service.worker.process import Runner
+from unit.service.worker.test_worker_process import JOB
 
 async def main():
     worker = f"cd {sys.argv[1]}; : > there; cat > /dev/null; : > gone"

@@ -1,0 +1,74 @@
+"""One disk or volume that the daemon manages: its facts, its state, and what readers find of it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from aio_tuned.journald.events import fields
+from aio_tuned.service.state_machine import Stage
+
+if TYPE_CHECKING:
+    from aio_tuned.journald.events import EventId
+    from aio_tuned.model.device import Device
+    from aio_tuned.model.profile import Profile
+    from aio_tuned.model.target import Target
+    from aio_tuned.service.state_machine import DriveState
+    from aio_tuned.service.status import Sweeping
+
+# What of a drive is mounted: (device number, read-only, filesystem).
+Uses = frozenset[tuple[str, bool, str]]
+
+
+class Publication(Enum):
+    """Which profile of a drive readers may find."""
+
+    ANY = "the best that is known, measured on it or not"
+    MEASURED = "only one that was measured on this very drive"
+    NONE = "none"
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Drive:
+    """One drive. It is `gone` once its removal was handled: events for it that come later have no effect.
+
+    `shown` is the profile that readers are to find. `target` is where a sweep would do its I/O, None until the drive
+    was probed and found eligible. `full_sweep_reason` is why the next sweep must not be a mere check, or "".
+    `written_bytes` is what sweeps have written to it, over restarts.
+    """
+
+    device: Device
+    state: DriveState
+    since: str
+    uses: Uses = frozenset()
+    publication: Publication = Publication.ANY
+    target: Target | None = None
+    shown: Profile | None = None
+    full_sweep_reason: str = ""
+    timer: asyncio.TimerHandle | None = None
+    probing: asyncio.Task[None] | None = None
+    next_try: str = ""
+    sweeping: Sweeping | None = None
+    written_bytes: int = 0
+    gone: bool = False
+
+    @property
+    def is_swept(self) -> bool:
+        """Whether the drive is present, and its sweep still wanted."""
+        return not self.gone and self.state.stage is Stage.SWEEPING
+
+    def stop_waiting(self) -> None:
+        """Cancel the timer and the probe that would bring the drive's next event."""
+        if self.timer:
+            self.timer.cancel()
+            self.timer = None
+        if self.probing and self.probing is not asyncio.current_task():
+            self.probing.cancel()
+        self.probing = None
+        self.next_try = ""
+
+    def fields(self, event_id: EventId | None = None, **known: object) -> dict[str, str]:
+        """Return the `extra` of a log record about the drive."""
+        return fields(event_id, self.device.name, self.device.node, **known)

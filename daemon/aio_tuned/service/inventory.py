@@ -1,0 +1,274 @@
+"""Which drives are present and how they are used: kernel events, mounts and the configuration -> events of drives."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from datetime import datetime, timezone
+from functools import partial
+from typing import TYPE_CHECKING
+
+from aio_tuned.config import device_rules
+from aio_tuned.devices import mountinfo, resolve, sysfs
+from aio_tuned.devices.probe import PROBE_LIMIT_S, probe
+from aio_tuned.errors import AioTunedError, TargetError
+from aio_tuned.journald.events import EventId, fields
+from aio_tuned.model.target import Skip
+from aio_tuned.service.drive import Drive, Publication
+from aio_tuned.service.state_machine import Appeared, DriveState, Failed, Ineligible, Removed, Stage
+from aio_tuned.timeouts import TooLateError, in_thread, within
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from aio_tuned.config.load import Config
+    from aio_tuned.devices.probe import ProbeResult
+    from aio_tuned.devices.udev_monitor import DeviceEvent, EventSource
+    from aio_tuned.model.device import Device, Mount
+    from aio_tuned.service.drive import Uses
+    from aio_tuned.service.state_machine import Event
+
+    Change = tuple[Drive, Event]
+
+_log = logging.getLogger(__name__)
+
+
+class Inventory:
+    """The drives that are present, by the kernel's name.
+
+    What has happened is yielded as (drive, event), one change at a time: the caller handles each before the next is
+    worked out, so that a disk which takes the name of another appears after that one is gone.
+    """
+
+    def __init__(self, source: EventSource, config: Callable[[], Config], sys: Path, proc: Path) -> None:
+        self.drives: dict[str, Drive] = {}
+        self._source = source
+        self._config = config
+        self._sys = sys
+        self._proc = proc
+
+    def find(self, name: str) -> Drive | None:
+        """Return the drive whose profile has this name, if one has."""
+        return next((drive for drive in self.drives.values() if drive.device.name == name), None)
+
+    def names_present(self) -> set[str]:
+        """Return the profile names of all disks of this machine, managed or not."""
+        present = {drive.device.name for drive in self.drives.values()}
+        for number in (entry.name for entry in (self._sys / "dev/block").iterdir()):
+            with contextlib.suppress(TargetError, ValueError, OSError):
+                if sysfs.whole_disk(number, self._sys) == number:
+                    present.add(self._read_device(number).name)
+        return present
+
+    # --- what may have changed ---------------------------------------------------------------------------------
+
+    def scan(self) -> Iterator[Change]:
+        """Look at every disk that is present."""
+        table = mountinfo.read(self._proc)
+        for event in self._source.enumerate():
+            yield from self._take(event, table)
+
+    def take(self, events: Sequence[DeviceEvent]) -> Iterator[Change]:
+        """Take in events that the source has given."""
+        table = mountinfo.read(self._proc)
+        if self._source.overrun:
+            _log.warning("events of devices were lost: all are looked at again")
+            present = {event.sys_name for event in events}
+            for sys_name in [name for name in self.drives if name not in present]:
+                yield from self._remove(sys_name)
+        for event in events:
+            yield from self._take(event, table)
+
+    def compare_uses(self) -> Iterator[Change]:
+        """Compare what is mounted with what was."""
+        table = mountinfo.read(self._proc)
+        for drive in list(self.drives.values()):
+            try:
+                uses = self._uses(drive.device, table)
+            except TargetError:
+                continue  # it was removed, and its event is on the way
+            if uses != drive.uses:
+                drive.uses = uses
+                yield drive, Appeared(reason="mounted" if uses else "unmounted")
+
+    def compare_limits(self) -> Iterator[Change]:
+        """Compare what changes without an event: a scheduler written to /sys, a filesystem made read-only."""
+        yield from self.compare_uses()
+        for drive in list(self.drives.values()):
+            if drive.shown and not drive.is_swept:
+                with contextlib.suppress(TargetError, ValueError):
+                    device = self._read_device(drive.device.device_number)
+                    if _identity(device) == _identity(drive.device):  # else its removal is on the way
+                        yield from self._compare(drive, device)
+
+    def reconsider(self) -> Iterator[Change]:
+        """Look at every device as if for the first time; sweeps of drives that are still wanted go on."""
+        for drive in list(self.drives.values()):
+            if drive.state.stage is not Stage.SWEEPING or self._unwanted(drive):
+                yield drive, Appeared(reason="the configuration was read again")
+        yield from self.scan()
+
+    async def probe(self, drive: Drive) -> Ineligible | Failed | None:
+        """Find out without blocking what the drive is used for; None if it may be swept, at `drive.target`."""
+        ask = partial(probe, drive.device.node, self._config(), sys=self._sys, proc=self._proc)
+        try:
+            return self._conclude(drive, await within(PROBE_LIMIT_S, in_thread(ask)))
+        except TooLateError:
+            return Failed(reason=f"it has not answered for {PROBE_LIMIT_S:.0f} s; see the kernel log")
+        except AioTunedError as error:
+            return Failed(reason=str(error))
+        except OSError as error:
+            return Failed(reason=f"it cannot be looked at: {error}")
+
+    def _conclude(self, drive: Drive, found: ProbeResult) -> Ineligible | Failed | None:
+        if found.device.diskseq != drive.device.diskseq:
+            return Failed(reason="another disk has taken its name")
+        drive.device = found.device
+        unwanted = self._unwanted(drive)
+        decision = unwanted or found.decision
+        if not isinstance(decision, Skip):
+            drive.target, drive.publication = decision, Publication.ANY
+            return None
+        drive.target = None
+        # What was measured still holds on a drive that is full just now, but not on a volume's member.
+        drive.publication = Publication.NONE if unwanted or found.usage.holders else Publication.MEASURED
+        return Ineligible(reason=decision.reason)
+
+    # --- one event ---------------------------------------------------------------------------------------------
+
+    def _take(self, event: DeviceEvent, table: tuple[Mount, ...]) -> Iterator[Change]:
+        """Take in one event; an error with one device must not keep the others from being seen."""
+        try:
+            if event.is_partition:
+                yield from self._take_partition(event)
+            elif event.action == "remove":
+                yield from self._remove(event.sys_name)
+            elif event.initialized:
+                yield from self._take_disk(event, table)
+        except TargetError as error:
+            _log.debug("%s: %s", event.sys_name, error)  # it was removed already, and its event is on the way
+        except (AioTunedError, OSError, ValueError) as error:
+            _log.warning("%s: %s", event.sys_name, error)
+
+    def _take_partition(self, event: DeviceEvent) -> Iterator[Change]:
+        """What a disk is used for changes with its partitions; a sweep that has begun does not mind."""
+        if event.action not in ("add", "remove"):
+            return
+        drive = self.drives.get(_disk_of_partition(event.sys_name))
+        if drive and drive.state.stage is not Stage.SWEEPING:
+            yield drive, Appeared(reason=f"partition {event.sys_name}: {event.action}")
+
+    def _take_disk(self, event: DeviceEvent, table: tuple[Mount, ...]) -> Iterator[Change]:
+        device = self._read_device(event.device_number)
+        known = self.drives.get(device.sys_name)
+        # A size of 0: a volume that is not assembled yet, a card reader, a loop device without a file.
+        if known and (device.size_bytes == 0 or _identity(known.device) != _identity(device)):
+            yield from self._remove(device.sys_name)
+            known = None
+        if known:
+            yield from self._compare(known, device)
+        elif device.size_bytes:
+            yield from self._add(device, table)
+
+    def _add(self, device: Device, table: tuple[Mount, ...]) -> Iterator[Change]:
+        rules = self._config().match
+        members = resolve.members(device, self._sys)
+        unwanted = device_rules.wanted(device, members, rules)
+        # Its members are not swept while it uses them.
+        yield from self._look_again(device.members, f"{device.sys_name} has been built on it")
+        if device.hidden or (unwanted and not device_rules.of_interest(device, members, rules)):
+            return
+        extra = fields(EventId.DRIVE_APPEARED, device.name, device.node, size_bytes=device.size_bytes)
+        _log.info("%s: %s is there", device.sys_name, device.name, extra=extra)
+        reason = "it has just appeared"
+        drive = Drive(
+            device=device,
+            state=DriveState(stage=Stage.SETTLING, reason=reason),
+            since=now(),
+            uses=self._uses(device, table),
+        )
+        self.drives[device.sys_name] = drive
+        skip = self._unwanted(drive)
+        if skip:
+            drive.publication = Publication.NONE
+        yield drive, Appeared(reason=reason)
+        if skip:
+            yield drive, Ineligible(reason=skip.reason)
+
+    def _compare(self, drive: Drive, device: Device) -> Iterator[Change]:
+        """Compare the facts, few of which count: udev sends "change" whenever a process closes a device it wrote to."""
+        before, drive.device = drive.device, device
+        changed = [
+            what
+            for what, old, new in (
+                ("size", before.size_bytes, device.size_bytes),
+                ("block format", before.logical_block_bytes, device.logical_block_bytes),
+                ("read-only flag", before.read_only, device.read_only),
+                ("firmware", before.firmware, device.firmware),
+                ("members", before.members, device.members),
+                ("limits of the request queue", before.queue, device.queue),
+            )
+            if old != new
+        ]
+        if changed:
+            yield drive, Appeared(reason=f"changed: {', '.join(changed)}")
+        if before.members != device.members:
+            yield from self._look_again((*before.members, *device.members), f"{device.sys_name} has other members now")
+
+    def _remove(self, sys_name: str) -> Iterator[Change]:
+        drive = self.drives.pop(sys_name, None)
+        if drive is None:
+            return
+        _log.info("%s: %s has gone", sys_name, drive.device.name, extra=drive.fields(EventId.DRIVE_GONE))
+        yield drive, Removed()
+        yield from self._look_again(drive.device.members, f"{sys_name}, which was built on it, has gone")
+        if same := self.find(drive.device.name):
+            reason = f"{sys_name}, which said that it was the same drive, has gone"
+            yield from self._look_again((same.device.sys_name,), reason)
+
+    def _look_again(self, sys_names: Iterable[str], reason: str) -> Iterator[Change]:
+        for sys_name in sys_names:
+            if drive := self.drives.get(sys_name):
+                yield drive, Appeared(reason=reason)
+
+    # --- facts -------------------------------------------------------------------------------------------------
+
+    def _read_device(self, number: str) -> Device:
+        return resolve.device_of(number, self._sys)
+
+    def _unwanted(self, drive: Drive) -> Skip | None:
+        """Return why the drive is not managed, by the configuration or since another has its name."""
+        name = drive.device.name
+        same = self.find(name)
+        if same and same is not drive:
+            other = same.device.sys_name
+            return Skip(reason=f"{other} says that it is the same drive ({name}): only one can have the profile")
+        members = resolve.members(drive.device, self._sys)
+        return device_rules.wanted(drive.device, members, self._config().match)
+
+    def _uses(self, device: Device, table: tuple[Mount, ...]) -> Uses:
+        """Return what of the device is mounted. Binding a mount to another place changes nothing."""
+        numbers = {device.device_number, *sysfs.partitions(device.device_number, self._sys).values()}
+        return frozenset(
+            (number, mount.read_only, mount.filesystem)
+            for mount in table
+            if (number := resolve.number_of(mount, self._sys)) in numbers
+        )
+
+
+def now() -> str:
+    """Return the time as the status has it: ISO 8601 in UTC, to the second."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _identity(device: Device) -> tuple[str, str, int | None]:
+    """Return what another disk, or a volume of another name, would have differently."""
+    return device.id, device.name, device.diskseq
+
+
+def _disk_of_partition(partition: str) -> str:
+    """Return the name of the disk that a partition is on, by its own: it may be gone from /sys already."""
+    disk = partition.rstrip("0123456789")
+    # nvme0n1p1, md0p1, loop0p1; but sda1.
+    return disk[:-1] if disk[-1:] == "p" and disk[-2:-1].isdigit() else disk

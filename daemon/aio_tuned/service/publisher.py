@@ -1,0 +1,120 @@
+"""Which profile readers find of each drive: the one place that decides what to publish and what to sweep."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from aio_tuned import __version__
+from aio_tuned.devices import identity
+from aio_tuned.profiles import decision
+from aio_tuned.service.drive import Publication
+from aio_tuned.service.state_machine import Backoff, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from aio_tuned.config.load import Config
+    from aio_tuned.model.profile import Profile
+    from aio_tuned.profiles.decision import Decision
+    from aio_tuned.service.drive import Drive
+    from aio_tuned.storage.profile_store import ProfileStore
+
+
+class Publisher:
+    """Keeps what readers find up to date. `changed` is called after each change; what fails is tried again later."""
+
+    def __init__(self, store: ProfileStore, config: Callable[[], Config], changed: Callable[[], None]) -> None:
+        self._store = store
+        self._config = config
+        self._changed = changed
+        self._release = os.uname().release
+        self._retry_at: asyncio.TimerHandle | None = None
+        self._failures = 0
+
+    def close(self) -> None:
+        """Stop trying again."""
+        if self._retry_at:
+            self._retry_at.cancel()
+
+    def measured(self, drive: Drive) -> Profile | None:
+        """Return what was measured on this very drive; another volume may have had its name."""
+        own = self._store.load(drive.device.name)
+        return own if own and own.device.id == drive.device.id else None
+
+    def others(self) -> tuple[Profile, ...]:
+        """Return every profile that was measured on this host."""
+        return self._store.load_all()
+
+    def decide(self, drive: Drive) -> Decision:
+        """Decide what to publish and what to sweep, by all that is known now."""
+        mounted = {filesystem for _, _, filesystem in drive.uses}
+        filesystem = drive.target.filesystem if drive.target else mounted.pop() if len(mounted) == 1 else ""
+        config = self._config()
+        found = decision.decide(
+            drive.device,
+            identity.fingerprint(drive.device, filesystem, self._release),
+            self._release,
+            drive.target,
+            self.measured(drive),
+            self.others(),
+            siblings=config.siblings,
+            kernel_change=config.kernel_change,
+            made_by=__version__,
+        )
+        if drive.full_sweep_reason:
+            found = replace(found, sweep="full", reason=drive.full_sweep_reason, against=None)
+        return found
+
+    def refresh(self, drive: Drive) -> None:
+        """Let readers find what is decided now for the drive, or nothing."""
+        wanted = None
+        if drive.publication is Publication.ANY or (
+            drive.publication is Publication.MEASURED and self.measured(drive) is not None
+        ):
+            wanted = self.decide(drive).publish
+        if wanted:
+            self._store.publish(wanted)
+        elif drive.shown:
+            self._store.withdraw(drive.device.name)
+        drive.shown = wanted
+        self._retry_later()
+
+    def refresh_waiting(self, drives: Iterable[Drive]) -> None:
+        """Refresh those that wait for their first sweep: a sibling of theirs may have been measured."""
+        for drive in drives:
+            if drive.state.stage in (Stage.SETTLING, Stage.QUEUED) and self.measured(drive) is None:
+                self.refresh(drive)
+
+    def save(self, measured: Profile) -> bool:
+        """Keep a measured profile; return whether it is safe on the disk."""
+        saved = self._store.save(measured)
+        self._retry_later()
+        return saved
+
+    def withdraw(self, drive: Drive) -> None:
+        """Let readers find no profile under the drive's name."""
+        self._store.withdraw(drive.device.name)
+        self._retry_later()
+
+    def withdraw_absent(self, present: Iterable[str]) -> None:
+        """Withdraw the profiles of drives that were removed while no daemon ran."""
+        self._store.withdraw_absent(present)
+        self._retry_later()
+
+    def _retry_later(self) -> None:
+        if not self._store.pending:
+            self._failures = 0
+        elif self._retry_at is None:
+            self._failures += 1
+            config = self._config()
+            wait = Backoff(first_s=config.min_retry, max_s=config.max_retry).after(self._failures)
+            self._retry_at = asyncio.get_running_loop().call_later(wait, self._retry)
+        self._changed()
+
+    def _retry(self) -> None:
+        self._retry_at = None
+        self._store.retry()
+        self._retry_later()

@@ -1,0 +1,239 @@
+"""Which drive is swept when: one at a time, each in a worker process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import zlib
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from aio_tuned import formatting
+from aio_tuned.journald.events import EventId
+from aio_tuned.profiles import codec
+from aio_tuned.profiles.siblings import check_settings, find_siblings
+from aio_tuned.service.state_machine import (
+    Appeared,
+    Deferred,
+    Failed,
+    Finished,
+    Satisfied,
+    SweepDue,
+    SweepRequest,
+    first_in_line,
+)
+from aio_tuned.service.status import Sweeping
+from aio_tuned.service.worker import messages
+from aio_tuned.service.worker.messages import Job
+from aio_tuned.service.worker.process import Runner
+from aio_tuned.service.write_ledger import ledger_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from aio_tuned.config.load import Config
+    from aio_tuned.model.profile import Profile
+    from aio_tuned.profiles.decision import Decision
+    from aio_tuned.service.drive import Drive
+    from aio_tuned.service.publisher import Publisher
+    from aio_tuned.service.state_machine import Event
+    from aio_tuned.service.worker.messages import Final, Message
+
+_log = logging.getLogger(__name__)
+
+# A check of a sibling's settings has this part of a sweep's time.
+_CHECK_SHARE = 0.2
+
+
+class Scheduler:
+    """Runs the sweep of one drive at a time, `current`.
+
+    `ended` is called when a sweep is over, with the event that it means for its drive, or None if it was called off;
+    `progressed` when a sweep has advanced, `changed` when it has begun, paused or resumed.
+    """
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        config: Callable[[], Config],
+        helper: Path | None,
+        *,
+        ended: Callable[[Drive, Event | None], None],
+        progressed: Callable[[], None],
+        changed: Callable[[], None],
+    ) -> None:
+        self.current: Drive | None = None
+        self._publisher = publisher
+        self._config = config
+        self._helper = helper
+        self._ended = ended
+        self._progressed = progressed
+        self._changed = changed
+        self._worker: Runner | None = None
+        self._sweep: asyncio.Task[Final | None] | None = None
+
+    def assess(self, drive: Drive) -> Satisfied | SweepDue:
+        """Return whether a sweep of the drive, which was probed and is eligible, is due."""
+        decision = self._publisher.decide(drive)
+        if decision.sweep == "none":
+            return Satisfied(reason=decision.reason)
+        request = SweepRequest(
+            sweep=decision.sweep,
+            profiled=self._publisher.measured(drive) is not None,
+            mounted=drive.target is not None and drive.target.kind == "scratch",
+            reason=decision.reason,
+        )
+        return SweepDue(request=request)
+
+    def next(self, drives: Iterable[Drive]) -> Drive | None:
+        """Return the drive that is to be swept now; None while another is, or if none waits."""
+        if self.current:
+            return None
+        waiting = {drive: drive.state for drive in drives}
+        return first_in_line(waiting)
+
+    def start(self, drive: Drive) -> None:
+        """Start the sweep of the drive; no other may be running."""
+        self.current = drive
+        self._sweep = asyncio.ensure_future(self._run(drive))
+
+    def cancel(self, drive: Drive) -> None:
+        """End the drive's sweep, if it runs; what it has measured stays in its checkpoint."""
+        if self._worker and self.current is drive:
+            asyncio.ensure_future(self._worker.close())  # noqa: RUF006 - _run waits for its end
+
+    def sweep_of(self, drive: Drive) -> asyncio.Task[Final | None] | None:
+        """Return the running sweep of the drive, to wait for; its result is the worker's last message."""
+        return self._sweep if self.current is drive else None
+
+    def forget(self, drive: Drive) -> None:
+        """Remove the checkpoint from which a later sweep of the drive would continue."""
+        with contextlib.suppress(OSError):
+            self._checkpoint(drive).unlink(missing_ok=True)
+
+    async def close(self, extend: Callable[[float], None]) -> None:
+        """End the running sweep; `extend` is told how many more seconds that takes."""
+        if self._worker:
+            await self._worker.close(extend)
+        if self._sweep:
+            self._sweep.cancel()
+
+    # --- one sweep ---------------------------------------------------------------------------------------------
+
+    async def _run(self, drive: Drive) -> Final | None:
+        """Run one worker from its start to its end, whatever becomes of the drive; return its last message."""
+        final: Final | None = None
+        event: Event | None = None
+        try:
+            # Decided again: a sibling may have been measured since the sweep was queued, or `aio-tuned tune` have run.
+            decision = self._publisher.decide(drive)
+            if decision.sweep == "none":
+                event = Appeared(reason=decision.reason)
+            else:
+                final, event = await self._work(drive, self._job(drive, decision))
+        except Exception:  # noqa: BLE001 - whatever it is, the other drives must have their turn
+            _log.exception("%s: the sweep's end could not be handled", drive.device.sys_name, extra=drive.fields())
+            event = Failed(reason="an error of aio-tuned itself; see the journal")
+            if self._worker:
+                await self._worker.close()
+        finally:
+            self._worker = None
+            self.current = None
+        self._ended(drive, event)
+        return final
+
+    async def _work(self, drive: Drive, job: Job) -> tuple[Final | None, Event | None]:
+        try:
+            self._worker = await Runner.start(job, partial(self.hear, drive))
+        except OSError as error:
+            return None, Failed(reason=f"no worker could be started: {error.strerror}")
+        if not drive.is_swept:  # cancelled while it was starting
+            await self._worker.close()
+        final = await self._worker.result()
+        return final, self.conclude(drive, job, final)
+
+    def _checkpoint(self, drive: Drive) -> Path:
+        return self._config().state / "journals" / f"{drive.device.name}.journal"
+
+    def _job(self, drive: Drive, decision: Decision) -> Job:
+        config, settings = self._config(), None
+        if decision.sweep == "check" and decision.against:
+            settings = check_settings(decision.against, config.grid)
+            config = replace(config, time_budget=config.time_budget * _CHECK_SHARE)
+        own = self._publisher.measured(drive)
+        # The same over restarts, so that a sweep can be continued, and another one after each sweep.
+        seed = zlib.crc32(f"{drive.device.name} {own.evidence.measured_at if own else ''}".encode())
+        return Job(
+            device=drive.device,
+            config=config,
+            seed=seed,
+            helper=self._helper,
+            checkpoint=self._checkpoint(drive),
+            ledger=ledger_path(config.state),
+            settings=settings,
+            against=decision.against if settings else None,
+            others=find_siblings(drive.device, self._publisher.others()),
+        )
+
+    def hear(self, drive: Drive, message: Message) -> None:
+        """Take in what the worker says while it works."""
+        was = drive.sweeping or Sweeping(doing="starting", share=0.0, left_s=0.0, best_bytes_per_s=0.0, written_bytes=0)
+        match message:
+            case messages.Progress():
+                drive.sweeping = Sweeping(
+                    doing=message.doing,
+                    share=message.share,
+                    left_s=message.left_s,
+                    best_bytes_per_s=message.best_bytes_per_s,
+                    written_bytes=message.written_bytes,
+                )
+                self._progressed()
+            case messages.Paused(reason=reason):
+                drive.sweeping = replace(was, paused=reason)
+                extra = drive.fields(EventId.SWEEP_PAUSED if reason else EventId.SWEEP_RESUMED, reason=reason)
+                _log.info("%s: %s", drive.device.sys_name, f"paused: {reason}" if reason else "goes on", extra=extra)
+                self._changed()
+            case messages.Started(where=where):
+                drive.sweeping = replace(was, doing=where)
+                extra = drive.fields(EventId.SWEEP_STARTED, where=where)
+                _log.info("%s: sweeping: %s", drive.device.sys_name, where, extra=extra)
+                self._changed()
+
+    def conclude(self, drive: Drive, job: Job, final: Final) -> Event | None:
+        """Keep what a sweep has measured, and return what its end means for the drive.
+
+        Of a sweep that was called off only a measurement is kept: then it means nothing, None.
+        """
+        match final:
+            case messages.Done(text=text, trouble=trouble):
+                measured = codec.parse(text)
+                if trouble:
+                    _log.warning("%s: %s", drive.device.sys_name, trouble, extra=drive.fields())
+                if self._publisher.save(measured):
+                    self.forget(drive)
+                if drive.is_swept:
+                    drive.full_sweep_reason = ""
+                    return Finished(reason=_describe(measured, job), measured=measured)
+            case _ if not drive.is_swept:
+                _log.info("%s: its sweep has ended", drive.device.sys_name, extra=drive.fields())
+            case messages.Disagreed(reason=reason):
+                self.forget(drive)
+                drive.full_sweep_reason = reason
+                request = SweepRequest(sweep="full", profiled=False, mounted=bool(drive.uses), reason=reason)
+                return SweepDue(request=request)
+            case messages.Deferred(reason=reason, seconds=seconds):
+                return Deferred(reason=reason, seconds=seconds)
+            case messages.Failed(reason=reason, exit_code=code):
+                if drive.state.failures:
+                    # Twice in a row: what was recorded may be what makes it fail.
+                    self.forget(drive)
+                return Failed(reason=reason, exit_code=int(code))
+        return None
+
+
+def _describe(measured: Profile, job: Job) -> str:
+    how = f"checked against {job.against.device.name}" if job.against else "swept"
+    return f"{how}: {measured.evidence.points_measured} points in {formatting.duration(measured.evidence.seconds)}"

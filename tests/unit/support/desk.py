@@ -1,0 +1,146 @@
+"""A supervisor on drives of a folder of the test's own, without udev."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aio_tuned.devices.mount_monitor import MountWatch
+from aio_tuned.devices.udev_monitor import DeviceEvent
+from aio_tuned.service.monitoring.snapshot import status
+from aio_tuned.service.sd_notify import Notify
+from aio_tuned.service.supervisor import Supervisor
+from aio_tuned.service.sweep_counter import SweepCounter, sweep_counts_path
+from aio_tuned.service.write_ledger import Ledger, ledger_path
+from aio_tuned.storage.profile_store import ProfileStore
+from unit.support.drives import Block, Host
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aio_tuned.config.load import Config
+    from aio_tuned.service.status import DriveStatus
+
+# No machine has so many, so that a real drive is never looked at.
+FIRST = 9000
+
+
+class Pipe:
+    """An EventSource whose events the test makes up."""
+
+    def __init__(self) -> None:
+        self._reads, self._writes = os.pipe()
+        self._waiting: list[DeviceEvent] = []
+        self.present: list[DeviceEvent] = []
+        self.overrun = False
+
+    def fileno(self) -> int:
+        return self._reads
+
+    def enumerate(self) -> list[DeviceEvent]:
+        return list(self.present)
+
+    def drain(self) -> list[DeviceEvent]:
+        os.read(self._reads, 1 << 16)
+        events, self._waiting = self._waiting, []
+        return events
+
+    def send(self, *events: DeviceEvent) -> None:
+        self._waiting += events
+        os.write(self._writes, b".")
+
+    def close(self) -> None:
+        os.close(self._reads)
+        os.close(self._writes)
+
+
+class Bay:
+    """A namespace of an NVMe drive as /sys shows it."""
+
+    def __init__(self, host: Host, number: int = FIRST, nsid: int = 1, name: str = "") -> None:
+        self._host = host
+        self.sys_name = name or f"nvme{number}n{nsid}"
+        self.number = f"259:{number * 10 + nsid + 5 * bool(name)}"
+        place = f"pci0000:00/{number}/nvme/nvme{number}"
+        self.controller = host.sys / "devices" / place
+        self.block: Block = host.block(f"{place}/{self.sys_name}", self.number)
+        self.block.device(self.controller)
+        for attribute, text in {
+            "model": "Model One",
+            "serial": f"S{number}",
+            "firmware_rev": "F1",
+            "transport": "pcie",
+        }.items():
+            (self.controller / attribute).write_text(f"{text}\n")
+        self.set(size=1 << 21, nsid=nsid, diskseq=1_000_000 + number, ro=0)
+        self.set(logical_block_size=512, max_sectors_kb=128, nr_requests=64, scheduler="[none] bfq", folder="queue")
+
+    def set(self, folder: str = "", **attributes: object) -> None:
+        for name, value in attributes.items():
+            (self.block.directory / folder / name).write_text(f"{value}\n")
+
+    def event(self, action: str = "add", **changes: Any) -> DeviceEvent:  # noqa: ANN401 - any field
+        return replace(DeviceEvent(action=action, sys_name=self.sys_name, device_number=self.number), **changes)
+
+    def vanish(self) -> None:
+        """Gone from /sys, before anybody is told."""
+        (self._host.sys / "dev/block" / self.number).unlink()
+        (self._host.sys / "class/block" / self.sys_name).unlink()
+        shutil.rmtree(self.block.directory)
+
+
+class Desk:
+    """A supervisor that runs, and what can be seen of it."""
+
+    def __init__(self, root: Path, config: Config) -> None:
+        self.host = Host(root)
+        (self.host.proc / "self").mkdir()
+        (self.host.proc / "self/mountinfo").write_text("")
+        folders = {"profiles": root / "etc", "state": root / "state", "runtime": root / "run"}
+        self.config = replace(config, **folders, metrics=root / "state/metrics.prom")  # type: ignore[arg-type]
+        self.config.runtime.mkdir()
+        self.source = Pipe()
+        self.mount_watch = MountWatch()
+        self.supervisor = Supervisor(
+            self.config,
+            load_config=lambda: self.config,
+            source=self.source,
+            mount_watch=self.mount_watch,
+            notify=Notify({}),
+            store=ProfileStore(self.config.profiles, self.config.state),
+            ledger=Ledger.open(ledger_path(self.config.state)),
+            sweep_counter=SweepCounter.open(sweep_counts_path(self.config.state)),
+            sys=self.host.sys,
+            proc=self.host.proc,
+        )
+
+    async def send(self, *events: DeviceEvent) -> None:
+        """Let the supervisor take in these events."""
+        self.source.send(*events)
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    def drives(self) -> dict[str, DriveStatus]:
+        return {Path(drive.node).name: drive for drive in status(self.supervisor.snapshot()).drives}
+
+    def published(self) -> list[str]:
+        return sorted(path.name for path in self.config.profiles.iterdir()) if self.config.profiles.exists() else []
+
+
+@asynccontextmanager
+async def running(desk: Desk) -> AsyncIterator[Desk]:
+    run = asyncio.ensure_future(desk.supervisor.run())
+    await asyncio.sleep(0)
+    try:
+        yield desk
+        assert not run.done(), "it has given up"
+    finally:
+        desk.supervisor.stop()
+        await run
+        desk.source.close()
+        desk.mount_watch.close()
