@@ -11,6 +11,7 @@ from aio_tuned.consumers.export import Entry, Export
 from aio_tuned.consumers.merge.document import same
 from aio_tuned.consumers.rendering import render
 from aio_tuned.errors import UsageError
+from unit.support.consumer_values import VALUES
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -22,16 +23,6 @@ if TYPE_CHECKING:
 
     from aio_tuned.consumers.export import Format, Value
     from aio_tuned.consumers.merge.document import Path
-
-FS = Entry((("type", "fs"), ("root", '/kv "ü"\\')))
-VALUES: dict[Path, Value] = {
-    ("aio", "block_size"): 1 << 20,
-    ("aio", "single_submit"): False,
-    ("ratio",): 1e-05,
-    ("tiers", FS, "threads"): 4,
-    ("tiers", FS, "options", "engine"): "on",
-    ("aio", "queue_depth"): 16,
-}
 
 
 def export(name: Format, values: dict[Path, Value], *notes: str) -> Export:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import stat
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from hypothesis import strategies as st
 
 from aio_tuned.storage.append_log import AppendLog, rewrite
 from unit.support.builders import PROJECT
+from unit.support.limits import files_no_larger_than
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,16 +29,6 @@ VALUES = st.recursive(
 )
 ENTRIES = st.lists(st.dictionaries(st.text(), VALUES, max_size=4), max_size=6)
 LAST = {"after": "the accident"}
-
-
-@contextmanager
-def files_no_larger_than(count: int) -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (count, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @contextmanager

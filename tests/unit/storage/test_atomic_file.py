@@ -1,30 +1,19 @@
 from __future__ import annotations
 
 import os
-import resource
 import stat
 import subprocess
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from aio_tuned.errors import Exit, PublishError
 from aio_tuned.storage.atomic_file import check_writable, publish
+from unit.support.limits import files_no_larger_than
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-
-@contextmanager
-def files_no_larger_than(count: int) -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (count, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def names(folder: Path) -> list[str]:

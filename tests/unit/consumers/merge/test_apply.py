@@ -11,6 +11,7 @@ from aio_tuned.consumers.merge import apply
 from aio_tuned.consumers.merge.json_editor import load
 from aio_tuned.consumers.rendering import render
 from aio_tuned.errors import ConfigError, UsageError
+from unit.support.consumer_values import VALUES
 from unit.support.merging import merged
 
 if TYPE_CHECKING:
@@ -19,15 +20,6 @@ if TYPE_CHECKING:
 
 
 FORMATS: list[Format] = ["json", "yaml", "env"]
-FS = Entry((("type", "fs"), ("root", '/kv "ü"\\')))
-VALUES: dict[Path, Value] = {
-    ("aio", "block_size"): 1 << 20,
-    ("aio", "single_submit"): False,
-    ("ratio",): 1e-05,
-    ("tiers", FS, "threads"): 4,
-    ("tiers", FS, "options", "engine"): "on",
-    ("aio", "queue_depth"): 16,
-}
 FLAT: dict[Path, Value] = {("KVIKIO_NTHREADS",): 4, ("DIRECT",): True, ("ROOT",): "/mnt/kv-1"}
 
 

@@ -11,7 +11,7 @@ from aio_tuned.devices.sensors import Sensors
 from aio_tuned.errors import DeferredError
 from aio_tuned.model.temperature import Heat, Warned
 from aio_tuned.service.worker.throttle import Throttle
-from aio_tuned.service.worker.throttle_rules import ThrottleRules
+from unit.service.worker.test_throttle_rules import RULES
 from unit.support.builders import MIB, sample
 from unit.support.drives import Host, nvme
 
@@ -20,15 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aio_tuned.model.measurement import Sample
+    from aio_tuned.service.worker.throttle_rules import ThrottleRules
 
-MANNERS = ThrottleRules(
-    busy_bytes_per_s=16_000_000,
-    busy_pressure_percent=10.0,
-    min_pause_s=10.0,
-    max_hold_s=60.0,
-    quiet_hours=(),
-    max_celsius=None,
-)
 NOON = datetime(2026, 3, 9, 12, 0)  # noqa: DTZ001 - local time, as the gate's
 LOOK_S = 0.25
 TAINTED = sample(foreign_bytes=64 * MIB)
@@ -71,7 +64,7 @@ class World:
 
         return move
 
-    def gate(self, throttle: ThrottleRules = MANNERS) -> Throttle:
+    def gate(self, throttle: ThrottleRules = RULES) -> Throttle:
         return Throttle(
             throttle,
             Sensors("259:0", self.host.sys, self.host.proc),
@@ -207,7 +200,7 @@ class TestPauses:
 
     def test_it_gives_way_at_once_if_the_min_pause_is_longer_than_that(self, world: World) -> None:
         world.others = world.moves_at(120e6)
-        error = deferred(world.gate(replace(MANNERS, min_pause_s=90.0)))
+        error = deferred(world.gate(replace(RULES, min_pause_s=90.0)))
         assert world.slept == [LOOK_S]
         assert error.seconds == pytest.approx(2700)
 
@@ -216,17 +209,17 @@ class TestPauses:
         for _ in range(3):
             world.others = world.moves_for(22.0)
             before(gate, TAINTED)
-        assert gate.paused_s > MANNERS.max_hold_s
+        assert gate.paused_s > RULES.max_hold_s
 
     def test_a_cancelled_pause_counts_until_then(self, world: World) -> None:
         async def end(seconds: float) -> None:
             await world.sleep(seconds)
-            if seconds == MANNERS.min_pause_s:
+            if seconds == RULES.min_pause_s:
                 raise asyncio.CancelledError
 
         world.others = world.moves_at(120e6)
         gate = Throttle(
-            MANNERS,
+            RULES,
             Sensors("259:0", world.host.sys, world.host.proc),
             notice=world.notices.append,
             now=lambda: NOON,
@@ -276,7 +269,7 @@ class TestHeat:
     def test_a_pause_at_the_configured_limit_is_no_warning_of_the_drive(self, world: World) -> None:
         world.warm(60)
         world.others = lambda _: world.warm(40)
-        gate = world.gate(replace(MANNERS, max_celsius=55.0))
+        gate = world.gate(replace(RULES, max_celsius=55.0))
         before(gate)
         assert gate.heat == Heat(pauses=1)
 
@@ -293,7 +286,7 @@ class TestHeat:
 
     def test_a_drive_without_a_sensor_is_not_held_up(self, world: World) -> None:
         (world.drive.directory / "device/hwmon0/temp1_input").unlink()
-        gate = world.gate(replace(MANNERS, max_celsius=30.0))
+        gate = world.gate(replace(RULES, max_celsius=30.0))
         before(gate)
         assert gate.thermometer.peak_celsius is None
         assert world.notices == []
@@ -301,20 +294,20 @@ class TestHeat:
 
 class TestQuietHours:
     def test_it_gives_way_at_once_until_they_end(self, world: World) -> None:
-        error = deferred(world.gate(replace(MANNERS, quiet_hours=((time(8), time(20)),))))
+        error = deferred(world.gate(replace(RULES, quiet_hours=((time(8), time(20)),))))
         assert str(error) == "quiet hours until 20:00"
         assert error.seconds == pytest.approx(8 * 3600)
         assert world.slept == []
 
     def test_they_may_begin_during_a_pause(self, world: World) -> None:
         world.others = world.moves_at(120e6)
-        gate = world.gate(replace(MANNERS, quiet_hours=((time(12, 0, 20), time(13)),)))
+        gate = world.gate(replace(RULES, quiet_hours=((time(12, 0, 20), time(13)),)))
         assert str(deferred(gate)) == "quiet hours until 13:00"
         assert gate.paused_s == pytest.approx(20)
 
 
 def test_it_runs_on_the_real_clock(world: World) -> None:
-    gate = Throttle(MANNERS, Sensors("259:0", world.host.sys, world.host.proc), notice=world.notices.append)
+    gate = Throttle(RULES, Sensors("259:0", world.host.sys, world.host.proc), notice=world.notices.append)
     before(gate)
     assert world.notices == []
     assert gate.thermometer.peak_celsius == 40

@@ -11,7 +11,7 @@ from aio_tuned.devices.thermometer import worse
 from aio_tuned.model.temperature import Temperature, Warned
 from aio_tuned.service.worker.throttle_rules import ThrottleRules, busy, heat, quiet, quiet_until
 
-MANNERS = ThrottleRules(
+RULES = ThrottleRules(
     busy_bytes_per_s=16_000_000,
     busy_pressure_percent=10.0,
     min_pause_s=10.0,
@@ -73,7 +73,7 @@ class TestBusy:
         ],
     )
     def test_table(self, foreign: int | None, pressure: int | None, seconds: float, expected: str) -> None:
-        assert busy(foreign, pressure, seconds, MANNERS) == expected
+        assert busy(foreign, pressure, seconds, RULES) == expected
 
 
 def at(text: str, day: int = 9) -> datetime:
@@ -161,7 +161,7 @@ class TestHeat:
         ],
     )
     def test_it_cools_down_well_before_it_goes_on(self, celsius: float, was_hot: bool, expected: str) -> None:
-        assert heat([warm(celsius)], MANNERS, was_hot=was_hot) == expected
+        assert heat([warm(celsius)], RULES, was_hot=was_hot) == expected
 
     def test_the_configured_limit_comes_before_the_drives(self) -> None:
         throttle = ThrottleRules.from_config(Config(max_celsius=60.0))
@@ -170,12 +170,12 @@ class TestHeat:
         assert not heat([warm(85)], ThrottleRules.from_config(Config(max_celsius=90.0)), was_hot=False)
 
     def test_without_a_limit_or_a_sensor_nothing_is_hot(self) -> None:
-        assert not heat([warm(149, None)], MANNERS, was_hot=True)
-        assert not heat([], MANNERS, was_hot=True)
+        assert not heat([warm(149, None)], RULES, was_hot=True)
+        assert not heat([], RULES, was_hot=True)
 
     def test_the_member_farthest_over_its_limit_is_named(self) -> None:
         found = [warm(85, 90), warm(82, 80), warm(75, 70)]
-        assert heat(found, MANNERS, was_hot=False) == "it is 75 °C, its limit 70 °C"
+        assert heat(found, RULES, was_hot=False) == "it is 75 °C, its limit 70 °C"
 
 
 HOT = Warned(celsius=85.0, limit=80.0)
