@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daemon.processes import alive, descendants, until
-from message_page import listed, unlisted
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -94,11 +93,9 @@ class Daemon:
 
     def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
         """Another command of aio-tuned, to its end."""
-        done = subprocess.run(
+        return subprocess.run(
             self.command(*words), capture_output=True, text=True, check=False, env=self._environment(), timeout=60
         )
-        assert unlisted(done.stderr) == []
-        return done
 
     def start(self, *, ready: bool = True) -> None:
         """Start it, and wait until it watches."""
@@ -189,7 +186,6 @@ class Daemon:
             return found.get("stage") == stage and all(found[key] == value for key, value in also.items())
 
         assert until(there, seconds), f"it is not {stage}: {found}\n{self.log}"
-        assert listed(found["reason"])
         return found
 
     def path(self, drive: LoopDrive) -> Path:
