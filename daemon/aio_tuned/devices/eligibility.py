@@ -114,7 +114,7 @@ def _on_device(device: Device, usage: Usage, policy: Policy) -> Target | Skip:
         # A drive answers reads of blocks that were never written, or were trimmed, without touching its flash.
         provisional = (
             f"{usage.zero_share:.0%} of the blocks read hold only zeros: a drive may serve never-written blocks without"
-            " its flash, so reads may be slower once there is data"
+            " its flash, so reads may be slower once there is data; tune again then"
         )
     return Target(
         kind="device",

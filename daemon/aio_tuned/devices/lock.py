@@ -26,7 +26,7 @@ def check_same(device: Device) -> None:
     """TargetError if the kernel's number of the disk has changed: it was pulled, and another took its name."""
     if sysfs.diskseq(device.device_number) != device.diskseq:
         raise TargetError(
-            f"{device.node} is not the disk any more that it was when the sweep began: nothing is published"
+            f"{device.node} is not the disk any more that it was when the sweep began: nothing is published; try again"
         )
 
 

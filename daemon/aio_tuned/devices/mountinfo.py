@@ -138,7 +138,8 @@ def block_device_number(
     if mount.filesystem == "btrfs":
         return _btrfs_device_number(path, mount, sys), mount
     raise TargetError(
-        f"{path} is on {mount.filesystem} (device {mount.device_number}), which has no block device of its own"
+        f"{path} is on {mount.filesystem} (device {mount.device_number}), which has no block device of its own;"
+        " give a directory on the drive"
     )
 
 
@@ -171,7 +172,8 @@ def _btrfs_device_number(path: Path, mount: Mount, sys: Path) -> str:
         status = Path(mount.source).stat()
     except OSError as error:
         raise TargetError(
-            f"{path} is on btrfs from {mount.source}, which is not visible here: {error.strerror}"
+            f"{path} is on btrfs from {mount.source}, which is not visible here: {error.strerror};"
+            " give a drive with --raw, or run on the host"
         ) from None
     number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
     if len(members := btrfs_members(number, sys)) > 1:

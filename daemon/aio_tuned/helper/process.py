@@ -56,7 +56,9 @@ def find(explicit: Path | None = None) -> Path:
         # A bare name is looked up in PATH, as a shell would.
         found = shutil.which(str(explicit))
         if found is None:
-            raise HelperError(f"helper {explicit}: no such program, or not executable")
+            raise HelperError(
+                f"helper {explicit}: no such program, or not executable; correct --helper or AIO_TUNED_HELPER"
+            )
         return Path(found)
     installed = Path(sysconfig.get_path("scripts")) / "aio-sweep"
     if installed.exists():
@@ -148,7 +150,9 @@ class Helper:
         try:
             code = await within(END_S, self._process.wait())
         except TooLateError:
-            raise HelperError(f"the helper does not leave, {END_S:.0f} s after its end", Exit.IO) from None
+            raise HelperError(
+                f"the helper does not leave, {END_S:.0f} s after its end; see the kernel log", Exit.IO
+            ) from None
         if code != 0:
             raise HelperError(f"the helper left with exit code {code} after its end")
         written = message.get("bytes_written", 0)
@@ -204,7 +208,9 @@ class Helper:
         try:
             line = await within(_SILENCE_S, self._process.stdout.readline())
         except TooLateError:
-            raise HelperError(f"the helper has been silent for {_SILENCE_S:.0f} s", Exit.IO) from None
+            raise HelperError(
+                f"the helper has been silent for {_SILENCE_S:.0f} s; see the kernel log", Exit.IO
+            ) from None
         except ValueError:
             raise HelperError("the helper's line is over-long") from None
         if line:
@@ -212,7 +218,9 @@ class Helper:
         try:
             code = await within(self._grace_s, self._process.wait())
         except TooLateError:
-            raise HelperError("the helper has closed its standard output and does not leave", Exit.IO) from None
+            raise HelperError(
+                "the helper has closed its standard output and does not leave; see the kernel log", Exit.IO
+            ) from None
         ended = f"was killed by signal {-code}" if code < 0 else f"left with exit code {code}"
         await asyncio.wait({self._listening}, timeout=1)
         said = self._last_words.decode("utf-8", "replace").strip()
@@ -239,7 +247,7 @@ class Helper:
                 known = EXIT_OF_CODE.get(code, Exit.HELPER) if isinstance(code, int) else Exit.HELPER
                 raise HelperError(str(message.get("message", line)), known)
             elif kind == "end" and wanted != kind:
-                raise HelperError("the helper took its leave before its time: somebody else has ended it")
+                raise HelperError("the helper was terminated before the sweep was complete; run the sweep again")
             elif kind != wanted:
                 raise HelperError(f"the helper said {kind!r} where {wanted!r} was due")
             else:

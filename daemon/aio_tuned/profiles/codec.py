@@ -95,9 +95,15 @@ def render(profile: Profile) -> str:
     try:
         again = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ProfileError(f"the profile of {profile.device.name} would not be valid TOML: {error}") from None
+        raise ProfileError(
+            f"the profile of {profile.device.name} would not be valid TOML: {error};"
+            " report this as an error of aio-tuned"
+        ) from None
     if again != table or parse(text) != profile:
-        raise ProfileError(f"the profile of {profile.device.name} would not read back as it was written")
+        raise ProfileError(
+            f"the profile of {profile.device.name} would not read back as it was written; report this as an error of"
+            " aio-tuned"
+        )
     return text
 
 

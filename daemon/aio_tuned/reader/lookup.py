@@ -98,7 +98,10 @@ def find_of(disk: Disk, profiles: Path = PROFILES) -> FoundProfile:
     if others := [each for each in _others(profiles, own) if _is_of(each[1], disk)]:
         return FoundProfile(disk, *others[0])
     if known:
-        raise NoProfileError(f"{own} is of another drive ({known.device.id}) than {disk.node} ({disk.id})")
+        raise NoProfileError(
+            f"{own} is of another drive ({known.device.id}) than {disk.node} ({disk.id}); remove it and run aio-tuned"
+            " tune"
+        )
     raise NoProfileError(
         f"{disk.node} ({disk.name}) has no profile in {profiles}: see aio-tuned status, or run aio-tuned tune"
     )

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _LARGEST_FILE = 1 << 20
 
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+# What to do about a file that is no profile.
+_REPLACE = "remove it and run aio-tuned tune"
 
 
 def _trusted_owner(status: os.stat_result, folder: Path) -> bool:
@@ -83,7 +85,7 @@ def _load_from(descriptor: int, path: Path) -> Profile:
     """As _load(). OSError if it cannot be read."""
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST_FILE:
-        raise ProfileError(f"{path}: not a profile of aio-tuned: no file, or {status.st_size} bytes long")
+        raise ProfileError(f"{path}: not a profile of aio-tuned: no file, or {status.st_size} bytes long; {_REPLACE}")
     _check(status, path, path.parent)
     version = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     known = _cache.get(str(path))
@@ -100,6 +102,6 @@ def _parsed(content: bytes, path: Path) -> Profile:
     try:
         return codec.parse(content.decode("utf-8"))
     except UnicodeDecodeError:
-        raise ProfileError(f"{path}: not valid TOML: not UTF-8") from None
+        raise ProfileError(f"{path}: not valid TOML: not UTF-8; {_REPLACE}") from None
     except ProfileError as error:
-        raise ProfileError(f"{path}: {error}") from None
+        raise ProfileError(f"{path}: {error}; {_REPLACE}") from None

@@ -50,7 +50,9 @@ def surely(point: PointStats) -> float:
 def best(curve: Curve) -> PointStats:
     """The point that is surest to be high; MeasurementError if there is none."""
     if not curve.points:
-        raise MeasurementError(f"no point of the {curve.direction} phase could be measured")
+        raise MeasurementError(
+            f"no point of the {curve.direction} phase could be measured; try again when nothing else uses the drive"
+        )
     return max(curve.points, key=surely)
 
 

@@ -190,7 +190,9 @@ def _put(state: Path, measured: Profile, samples_text: str, written_ns: int) -> 
     for directory in (folder.parent, folder):
         # Root writes into the folders of others (tune --out), who must not lead it elsewhere.
         if directory.is_symlink():
-            raise PublishError(f"{directory}: is a symbolic link: sweeps are kept in a folder of its own")
+            raise PublishError(
+                f"{directory}: is a symbolic link: sweeps are kept in a folder of its own; remove the link"
+            )
         atomic_file.make_folder(directory)
     if _taken(folder / f"{name}.toml", measured):
         raise PublishError(f"{folder / name}.toml: is another sweep of the same second, and is kept")

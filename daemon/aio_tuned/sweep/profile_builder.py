@@ -99,7 +99,10 @@ def _doubts(target: Target, outcome: SweepOutcome, found: tuple[Curve, ...]) -> 
     """What makes the profile provisional."""
     doubts = [target.provisional] if target.provisional else []
     if not outcome.hello.counters_live:
-        doubts.append("the device keeps no I/O counters (queue/iostats is 0), so nothing proves that it did the I/O")
+        doubts.append(
+            "the device keeps no I/O counters (queue/iostats is 0), so nothing proves that it did the I/O; write 1 to"
+            " queue/iostats, and tune again"
+        )
     elif any(sample.cache_verdict != "device" for sample in clean_samples(outcome.samples)):
         doubts.append("the device's counters did not prove every visit")
     doubts += [

@@ -199,7 +199,9 @@ async def _measure(
         if helper.stuck:
             why = str(error) or "the sweep was ended"
             raise HelperError(
-                f"{why}; and the helper does not end: it is stuck in the kernel (D state)", Exit.IO
+                f"{why}; and the helper does not end: it is stuck in the kernel (D state) until the drive"
+                " answers or the machine restarts",
+                Exit.IO,
             ) from None
         raise
 

@@ -455,7 +455,7 @@ def test_an_error_line_has_its_own_exit_code(tmp_path: Path, code: object, exit_
         ("{}", "not of the protocol"),
         ("null", "not of the protocol"),
         ('{"type":"hello"', "not of the protocol"),
-        ('{"type":"end"}', r"(said 'end' where|took its leave)"),
+        ('{"type":"end"}', r"(said 'end' where|was terminated)"),
         ('{"type":"point"}', "said 'point' where 'hello' was due"),
         ('{"type":"news"}', "said 'news' where 'hello' was due"),
         ('{"type":["hello"]}', "was due"),

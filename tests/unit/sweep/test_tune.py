@@ -251,7 +251,7 @@ def test_a_helper_that_cannot_be_ended_is_named_so_and_left(task: TuneRequest) -
     if "exit code 77" in done.stdout:
         pytest.skip("tracing is not allowed here")
     assert "not of the protocol" in done.stdout
-    assert done.stdout.endswith("the helper does not end: it is stuck in the kernel (D state)\n")
+    assert done.stdout.endswith("stuck in the kernel (D state) until the drive answers or the machine restarts\n")
     assert done.returncode == 74
 
 
