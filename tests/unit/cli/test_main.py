@@ -23,7 +23,6 @@ from aio_tuned.service import control, status
 from aio_tuned.service import main as service_main
 from aio_tuned.service.status import DriveStatus, Status
 from aio_tuned.storage import sweep_archive
-from message_page import unlisted
 from unit.support.builders import FAKE_HELPER, PROJECT, read_only_profile
 from unit.support.builders import profile as a_profile
 
@@ -54,7 +53,7 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 def command(*words: str | Path, **changes: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-m", "aio_tuned", *words],
         capture_output=True,
         text=True,
@@ -62,8 +61,6 @@ def command(*words: str | Path, **changes: str) -> subprocess.CompletedProcess[s
         env=environment(**changes),
         timeout=60,
     )
-    assert unlisted(done.stderr) == []
-    return done
 
 
 def left_with(words: list[str]) -> object:
@@ -166,7 +163,6 @@ def test_the_codes_of_the_errors_a_user_can_meet(
         assert shown.err.startswith("aio-tuned: ")
         assert shown.err.count("\n") == 1
         assert text in shown.err, words
-        assert unlisted(shown.err) == [], "docs/messages.md lacks it"
 
 
 def test_the_codes_reach_the_shell(tmp_path: Path) -> None:
