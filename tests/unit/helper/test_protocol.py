@@ -668,7 +668,7 @@ CLOSE = """
 import asyncio, sys, time
 from pathlib import Path
 from aio_tuned.errors import HelperError
-from aio_tuned.helper import Helper
+from aio_tuned.helper.process import Helper
 
 async def work():
     helper = await Helper.start(Path(sys.argv[1]), (), grace_s=0.6)
