@@ -282,5 +282,5 @@ def _merge(made: Export, path: Path) -> None:
     if merged == text:
         print(f"{path}: nothing to change")
         return
-    atomic_file.rewrite(path, merged)
+    atomic_file.publish(path, merged, mode=None)
     print(f"{path}: changed")

@@ -154,7 +154,7 @@ def _write(page: str, path: Path) -> None:
     except OSError as error:
         raise PublishError(f"{path}: cannot be written: {error.strerror}") from None
     try:
-        atomic_file.rewrite(path, page)
+        atomic_file.publish(path, page, mode=None)
     except PublishError:
         if new:
             path.resolve().unlink(missing_ok=True)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import tempfile
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aio_tuned import formatting
 from aio_tuned.errors import BusyError, ProfileError
+from aio_tuned.storage import atomic_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SCHEMA = 1
 
@@ -81,16 +82,7 @@ def _is_there(pid: int) -> bool:
 
 def write(runtime: Path, status: Status) -> None:
     """Replace the file. It is news, not a record: no fsync. OSError if it cannot be written."""
-    descriptor, temporary = tempfile.mkstemp(dir=runtime, prefix=".status-")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), 0o644)
-            json.dump(asdict(status), file)
-        Path(temporary).rename(status_path(runtime))
-    except OSError:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise
+    atomic_file.write(status_path(runtime), json.dumps(asdict(status)), sync=False)
 
 
 def read(runtime: Path) -> Status:

@@ -1,4 +1,4 @@
-"""Adapter: append-only files of checksummed JSON lines.
+"""Append-only files of checksummed JSON lines.
 
 A line is the CRC-32 of its JSON as eight hex digits, a blank, the JSON, and a newline. What a crash or a power cut left
 of a line has no newline or a wrong checksum; nothing from there on is trusted.
@@ -6,11 +6,15 @@ of a line has no newline or a wrong checksum; nothing from there on is trusted.
 
 from __future__ import annotations
 
+import glob
 import json
 import os
+import time
 import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+from aio_tuned.storage import atomic_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,7 +43,7 @@ class AppendLog:
             os.fchmod(descriptor, _MODE)
             os.ftruncate(descriptor, end)
             if not end:
-                _sync_folder(path.parent)  # it may be new: an entry made durable needs a name that is
+                atomic_file.sync_folder(path.parent)  # it may be new: an entry made durable needs a name that is
         except BaseException:
             os.close(descriptor)
             raise
@@ -69,22 +73,9 @@ def rewrite(path: Path, entries: Iterable[Mapping[str, object]]) -> None:
 
     OSError leaves the old one.
     """
-    # One name for all time: what a crash leaves of it is gone with the next rewrite.
-    temporary = path.with_name(f".{path.name}.new")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _MODE)
-        try:
-            os.fchmod(descriptor, _MODE)
-            _write(descriptor, b"".join(map(_line, entries)), 0)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-    _sync_folder(path.parent)
+    # No other process writes it: what is there was left by a crash.
+    atomic_file.remove_leftovers(path.parent, time.time(), glob.escape(path.name), age_s=0)
+    atomic_file.write(path, b"".join(map(_line, entries)), mode=_MODE)
 
 
 def _line(entry: Mapping[str, object]) -> bytes:
@@ -123,11 +114,3 @@ def _write(descriptor: int, data: bytes, offset: int) -> None:
     done = 0
     while done < len(data):
         done += os.pwrite(descriptor, data[done:], offset + done)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

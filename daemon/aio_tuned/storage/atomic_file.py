@@ -1,4 +1,4 @@
-"""Adapter: writes files whole or not at all."""
+"""Files that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,12 +7,8 @@ import os
 import stat
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from aio_tuned.errors import PublishError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 # No write of a profile takes that long.
 _LEFT_S = 3600.0
@@ -29,15 +25,15 @@ def make_folder(directory: Path) -> None:
         raise PublishError(f"{directory}: profiles cannot be written there: {error.strerror}") from None
 
 
-def remove_leftovers(directory: Path, now: float, *names: str) -> None:
-    """Remove temporary files that a kill or a power cut has left: those of an hour ago and before.
+def remove_leftovers(directory: Path, now: float, *names: str, age_s: float = _LEFT_S) -> None:
+    """Remove temporary files that a kill or a power cut has left: those of `age_s` ago and before.
 
     `names` are patterns of the files that were to be written: of profiles and samples, if there are none.
     """
-    globs = [".aio-tuned-*", *(f".{name}.????????" for name in names or _OURS)]
+    globs = [f".{name}.????????" for name in names or _OURS] + ([] if names else [".aio-tuned-*"])
     for path in (path for glob in globs for path in directory.glob(glob)):
         with contextlib.suppress(OSError):
-            if now - path.lstat().st_mtime > _LEFT_S:
+            if now - path.lstat().st_mtime >= age_s:
                 path.unlink()
 
 
@@ -55,55 +51,52 @@ def check_writable(directory: Path) -> None:
         ) from None
 
 
-def publish(directory: Path, name: str, text: str | bytes) -> Path:
-    """Write `directory`/`name`, mode 0644: temporary dot-file in the same folder, fsync, rename, fsync of the folder.
+def write(path: Path, content: str | bytes, *, sync: bool = True, mode: int | None = 0o644) -> None:
+    """Replace the file: a reader sees the old content or the new one. OSError leaves the old file and nothing else.
 
-    A reader sees the old file or the new one. PublishError leaves the old one, and nothing besides.
+    A temporary file in the same folder is renamed over it. With `sync` the new content survives a power cut. `mode`
+    None keeps the owner and mode of the file that exists, and follows a symbolic link to it; any other mode replaces
+    the link. UnicodeEncodeError if the text has no UTF-8.
     """
-    path = directory / name
-    _replace(path, text, lambda descriptor: os.fchmod(descriptor, 0o644))
-    return path
-
-
-def post(path: Path, text: str) -> None:
-    """As publish(), but what is written is news, not a record: no fsync. PublishError."""
-    _replace(path, text, lambda descriptor: os.fchmod(descriptor, 0o644), sync=False)
-
-
-def rewrite(path: Path, text: str) -> None:
-    """Replace the content of a file that is there, as publish() does, and keep its owner and mode. PublishError."""
-
-    def keep(descriptor: int) -> None:
-        status = path.stat()
-        os.fchown(descriptor, status.st_uid, status.st_gid)
-        os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
-
-    _replace(Path(os.path.realpath(path)), text, keep)
-
-
-def _replace(path: Path, text: str | bytes, prepare: Callable[[int], None], *, sync: bool = True) -> None:
-    temporary = None
+    data = content.encode() if isinstance(content, str) else content
+    owner = None
+    if mode is None:
+        path = Path(os.path.realpath(path))
+        old = path.stat()
+        owner, mode = (old.st_uid, old.st_gid), stat.S_IMODE(old.st_mode)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
+    temporary = Path(name)
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
         with os.fdopen(descriptor, "wb") as file:
-            file.write(text.encode() if isinstance(text, str) else text)
+            file.write(data)
             file.flush()
-            prepare(file.fileno())
+            if owner:
+                os.fchown(file.fileno(), *owner)
+            os.fchmod(file.fileno(), mode)
             if sync:
                 os.fsync(file.fileno())
-        Path(temporary).rename(path)
-        temporary = None
-        if not sync:
-            return
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        temporary.rename(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    if sync:
+        sync_folder(path.parent)
+
+
+def publish(path: Path, content: str | bytes, *, sync: bool = True, mode: int | None = 0o644) -> None:
+    """Call write(), and raise PublishError if the file cannot be written."""
+    try:
+        write(path, content, sync=sync, mode=mode)
     except (OSError, UnicodeEncodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise PublishError(f"{path}: cannot be written: {reason}") from None
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in the folder durable. OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
     finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
+        os.close(descriptor)

@@ -178,7 +178,7 @@ class ProfileStore:
         for name, measured in list(self._unkept.items()):
             try:
                 atomic_file.make_folder(self._catalog)
-                atomic_file.publish(self._catalog, f"{name}.toml", codec.render(measured))
+                atomic_file.publish(self._catalog / f"{name}.toml", codec.render(measured))
                 del self._unkept[name]
             except AioTunedError as error:
                 self._complain(name, error)
@@ -221,6 +221,6 @@ class ProfileStore:
         except (OSError, UnicodeDecodeError):
             pass
         atomic_file.make_folder(self._profiles)
-        atomic_file.publish(self._profiles, path.name, text)
+        atomic_file.publish(path, text)
         extra = fields(EventId.PROFILE_PUBLISHED, name, state=shown.state, profile=path)
         _log.info("%s: its profile is published: %s", name, shown.state, extra=extra)

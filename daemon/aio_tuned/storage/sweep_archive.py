@@ -194,12 +194,13 @@ def _put(state: Path, measured: Profile, samples_text: str, written_ns: int) -> 
                 f"{directory}: is a symbolic link: sweeps are kept in a folder of its own; remove the link"
             )
         atomic_file.make_folder(directory)
-    if _taken(folder / f"{name}.toml", measured):
-        raise PublishError(f"{folder / name}.toml: is another sweep of the same second, and is kept")
+    path = folder / f"{name}.toml"
+    if _taken(path, measured):
+        raise PublishError(f"{path}: is another sweep of the same second, and is kept")
     if samples_text:
         # Without a time in it, the same samples make the same file.
-        atomic_file.publish(folder, f"{name}{_SAMPLES}.gz", gzip.compress(samples_text.encode(), mtime=0))
-    path = atomic_file.publish(folder, f"{name}.toml", codec.render(measured))
+        atomic_file.publish(folder / f"{name}{_SAMPLES}.gz", gzip.compress(samples_text.encode(), mtime=0))
+    atomic_file.publish(path, codec.render(measured))
     os.utime(path, ns=(written_ns, written_ns), follow_symlinks=False)
 
 

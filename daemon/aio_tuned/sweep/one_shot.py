@@ -114,10 +114,12 @@ def tune(options: TuneOptions, watcher: ProgressObserver) -> Tuned:
         sweep_archive.keep(options.state, found, measured.samples_text)
     except PublishError as error:
         trouble = str(error)  # it is all there, but for the archive
-    samples_path = atomic_file.publish(options.state, f"{name}.samples.jsonl", measured.samples_text)
+    samples_path = options.state / f"{name}.samples.jsonl"
+    atomic_file.publish(samples_path, measured.samples_text)
     if options.remember:
         catalog = profile_store.catalog_folder(options.state)
         atomic_file.check_writable(catalog)
-        atomic_file.publish(catalog, f"{name}.toml", codec.render(found))
-    path = atomic_file.publish(options.profiles, f"{name}.toml", text)
+        atomic_file.publish(catalog / f"{name}.toml", codec.render(found))
+    path = options.profiles / f"{name}.toml"
+    atomic_file.publish(path, text)
     return Tuned(report=measured.report, path=path, samples_path=samples_path, trouble=trouble)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from aio_tuned.cli import main
-from aio_tuned.errors import Exit, PublishError
+from aio_tuned.errors import Exit
 from aio_tuned.storage import sweep_archive
+from unit.support.limits import files_no_larger_than
 from unit.support.sweeps import stored
 
 
@@ -155,15 +156,10 @@ def test_a_page_goes_where_a_link_leads(config: Path, there: bool) -> None:
     assert "2025-11-25 16:00:00 UTC" in target.read_text()
 
 
-def test_a_page_that_cannot_be_written_leaves_nothing(
-    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def full(path: Path, _: str) -> None:
-        raise PublishError(f"{path}: cannot be written: No space left on device")
-
-    monkeypatch.setattr("aio_tuned.storage.atomic_file.rewrite", full)
-    assert report(config, "970-evo-plus", "-o", "page.html") == Exit.PUBLISH
-    assert "page.html: cannot be written: No space left" in capsys.readouterr().err
+def test_a_page_that_cannot_be_written_leaves_nothing(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with files_no_larger_than(4096):
+        assert report(config, "970-evo-plus", "-o", "page.html") == Exit.PUBLISH
+    assert "page.html: cannot be written: File too large" in capsys.readouterr().err
     assert list(config.parent.joinpath("here").iterdir()) == []
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aio_tuned.storage.append_log import AppendLog, rewrite
@@ -54,6 +54,7 @@ def line(text: bytes) -> bytes:
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
+@settings(deadline=None)
 @given(ENTRIES)
 def test_what_is_written_is_read(entries: list[dict[str, Any]]) -> None:
     with scratch() as path:
@@ -61,6 +62,7 @@ def test_what_is_written_is_read(entries: list[dict[str, Any]]) -> None:
         assert read(path) == entries
 
 
+@settings(deadline=None)
 @given(ENTRIES, st.data())
 def test_cut_anywhere_it_is_a_prefix_and_goes_on(entries: list[dict[str, Any]], data: st.DataObject) -> None:
     with scratch() as path:
@@ -74,6 +76,7 @@ def test_cut_anywhere_it_is_a_prefix_and_goes_on(entries: list[dict[str, Any]], 
         assert read(path) == [*found, LAST]
 
 
+@settings(deadline=None)
 @given(ENTRIES.filter(bool), st.data())
 def test_a_flipped_bit_ends_the_prefix_before_its_line(entries: list[dict[str, Any]], data: st.DataObject) -> None:
     with scratch() as path:
@@ -194,6 +197,7 @@ def test_no_descriptor_is_left(tmp_path: Path) -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
+@settings(deadline=None)
 @given(ENTRIES, ENTRIES)
 def test_a_rewritten_journal_has_the_new_entries_only(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> None:
     with scratch() as path:
@@ -223,7 +227,7 @@ def test_a_reader_of_the_old_journal_keeps_it(tmp_path: Path) -> None:
 
 
 def test_what_a_crashed_rewrite_left_is_gone_with_the_next(tmp_path: Path) -> None:
-    (tmp_path / ".journal.new").write_text("x" * 1000)
+    (tmp_path / ".journal.a2c4e6g8").write_text("x" * 1000)
     rewrite(tmp_path / "journal", [{"n": 1}])
     assert [entry.name for entry in tmp_path.iterdir()] == ["journal"]
     assert read(tmp_path / "journal") == [{"n": 1}]

@@ -68,7 +68,7 @@ class _ForeignFile:
             trouble = f"{path}: what is there is not ours, and stays: remove it, or change [publish] {self._key}"
         elif path:
             try:
-                atomic_file.post(path, text())
+                atomic_file.publish(path, text(), sync=False)
             except PublishError as error:
                 trouble = f"{error}: make the folder, and let the daemon write there, or change [publish] {self._key}"
         if trouble and trouble != self.trouble:

@@ -213,7 +213,7 @@ async def _sweep(job: Job) -> Final:
     try:
         atomic_file.make_folder(job.config.state)
         sweep_archive.keep(job.config.state, built, measured.samples_text)
-        atomic_file.publish(job.config.state, f"{built.device.name}.samples.jsonl", measured.samples_text)
+        atomic_file.publish(job.config.state / f"{built.device.name}.samples.jsonl", measured.samples_text)
     except PublishError as error:
         trouble = str(error)
     return wire.Done(text=codec.render(built), trouble=trouble)
