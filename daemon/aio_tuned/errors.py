@@ -103,6 +103,10 @@ class ProfileError(AioTunedError):
     exit_code = Exit.DATA
 
 
+class MissingProfileError(ProfileError):
+    """There is no file of that name."""
+
+
 class PublishError(AioTunedError):
     """A profile could not be written; what was there before is untouched."""
 

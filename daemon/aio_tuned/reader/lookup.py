@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from aio_tuned.devices import mountinfo, sysfs
 from aio_tuned.devices.names import clean_text, device_node, id_and_name
-from aio_tuned.errors import NoProfileError, ProfileError, TargetError
+from aio_tuned.errors import MissingProfileError, NoProfileError, ProfileError, TargetError
 from aio_tuned.profiles.files import profile_files
 from aio_tuned.reader.trusted_file import check_folder, load
 from aio_tuned.reader.types import Disk, FoundProfile
@@ -90,7 +90,7 @@ def find_of(disk: Disk, profiles: Path = PROFILES) -> FoundProfile:
     own = profiles / f"{disk.name}.toml"
     try:
         known = load(own)
-    except FileNotFoundError:
+    except MissingProfileError:
         known = None
     if known and _is_of(known, disk):
         return FoundProfile(disk, own, known)
@@ -117,5 +117,5 @@ def _others(profiles: Path, own: Path) -> Iterable[tuple[Path, Profile]]:
         if path != own:
             try:
                 yield path, load(path)
-            except (OSError, ProfileError):
+            except ProfileError:
                 continue

@@ -8,18 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aio_tuned.errors import NoProfileError, ProfileError
-from aio_tuned.profiles import codec
+from aio_tuned.profiles.files import load_profile
 
 if TYPE_CHECKING:
     from aio_tuned.model.profile import Profile
     from aio_tuned.reader.types import Disk
 
-# Ours have 4 KiB.
-_LARGEST_FILE = 1 << 20
-
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
-# What to do about a file that is no profile.
-_REPLACE = "remove it and run aio-tuned tune"
 
 
 def _trusted_owner(status: os.stat_result, folder: Path) -> bool:
@@ -61,47 +56,6 @@ def check_folder(folder: Path, disk: Disk) -> None:
         raise ProfileError(f"{folder}: {error.strerror}") from None
 
 
-# What a file held when it had that inode, size and times.
-_Version = tuple[int, int, int, int, int]
-
-_cache: dict[str, tuple[_Version, Profile]] = {}
-
-
 def load(path: Path) -> Profile:
-    """The profile in a file, parsed once for each version of it. FileNotFoundError, ProfileError."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-        try:
-            return _load_from(descriptor, path)
-        finally:
-            os.close(descriptor)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise ProfileError(f"{path}: {error.strerror}") from None
-
-
-def _load_from(descriptor: int, path: Path) -> Profile:
-    """As _load(). OSError if it cannot be read."""
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST_FILE:
-        raise ProfileError(f"{path}: not a profile of aio-tuned: no file, or {status.st_size} bytes long; {_REPLACE}")
-    _check(status, path, path.parent)
-    version = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-    known = _cache.get(str(path))
-    if known and known[0] == version:
-        return known[1]
-    content = os.read(descriptor, _LARGEST_FILE)
-    parsed = _parsed(content, path)
-    _cache[str(path)] = (version, parsed)
-    return parsed
-
-
-def _parsed(content: bytes, path: Path) -> Profile:
-
-    try:
-        return codec.parse(content.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise ProfileError(f"{path}: not valid TOML: not UTF-8; {_REPLACE}") from None
-    except ProfileError as error:
-        raise ProfileError(f"{path}: {error}; {_REPLACE}") from None
+    """Return the profile in a file that only root, or the reader, may write. MissingProfileError, ProfileError."""
+    return load_profile(path, lambda status: _check(status, path, path.parent))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aio_tuned.devices import resolve
-from aio_tuned.errors import AioTunedError, ConfigError, ProfileError, PublishError, TargetError
+from aio_tuned.errors import AioTunedError, ConfigError, MissingProfileError, ProfileError, PublishError, TargetError
 from aio_tuned.journald.events import EventId, fields
 from aio_tuned.model.profile import Profile, Unmeasured
 from aio_tuned.profiles import codec, override
@@ -77,7 +77,7 @@ class ProfileStore:
         self._catalog = catalog_folder(state)
         self._wanted: dict[str, Profile | None] = {}
         self._unkept: dict[str, Profile] = {}
-        self._read: dict[Path, tuple[tuple[int, int, int], Profile | None]] = {}
+        self._told: set[str] = set()
         self.troubles: dict[str, str] = {}
         self._merged: dict[str, Profile] = {}
 
@@ -114,21 +114,17 @@ class ProfileStore:
         return (*self._unkept.values(), *(found for found in kept if found))
 
     def _load_file(self, path: Path) -> Profile | None:
-        """The profile in a file of the catalog, read once for each version of it; None if there is none."""
+        """The profile in a file of the catalog; None if there is none, which is told once if the file is torn."""
         try:
-            status = path.stat()
-        except OSError:
-            self._read.pop(path, None)
+            found = load_profile(path)
+        except MissingProfileError:
             return None
-        version = (status.st_mtime_ns, status.st_size, status.st_ino)
-        if path not in self._read or self._read[path][0] != version:
-            try:
-                found = load_profile(path)
-            except ProfileError as error:
+        except ProfileError as error:
+            if str(error) not in self._told:
+                self._told.add(str(error))
                 _log.warning("%s: it does not count as measured", error)
-                found = None
-            self._read[path] = (version, found)
-        return self._read[path][1]
+            return None
+        return found
 
     def save(self, measured: Profile) -> bool:
         """Keep a measured profile in the catalog; whether it is safe there (it is tried again if not)."""

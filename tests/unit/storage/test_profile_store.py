@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from aio_tuned.errors import ConfigError, ProfileError
+from aio_tuned.errors import ConfigError
 from aio_tuned.model.profile import Unmeasured
 from aio_tuned.profiles import codec
 from aio_tuned.profiles.files import load_profile
@@ -325,21 +324,3 @@ def test_an_override_that_cannot_be_read_is_a_trouble(store: ProfileStore, profi
     assert store.publish(a_profile())
     assert load_profile(profiles / f"{NAME}.toml") == a_profile()
     assert "cannot be read" in store.troubles[NAME]
-
-
-# --- one file --------------------------------------------------------------------------------------------
-
-
-def test_load_names_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "x.toml"
-    with pytest.raises(ProfileError, match=r"x\.toml: cannot be read"):
-        load_profile(path)
-    path.write_bytes(b"\xff")
-    with pytest.raises(ProfileError, match=r"x\.toml: cannot be read"):
-        load_profile(path)
-    path.write_text("x = 1\n")
-    with pytest.raises(ProfileError, match=r"x\.toml: not a profile"):
-        load_profile(path)
-    os.truncate(path, 0)
-    with pytest.raises(ProfileError, match=r"x\.toml: "):
-        load_profile(path)
