@@ -17,15 +17,14 @@ from aio_tuned.cli import read, sweeps
 from aio_tuned.cli.arguments import argument, read_config
 from aio_tuned.config import parsing
 from aio_tuned.config.load import DEFAULT_PATH, GRID_KEYS, config_sources, describe_config, lay_grid, load_config
-from aio_tuned.devices import resolve
-from aio_tuned.errors import AioTunedError, Exit, ProfileError, TargetError
+from aio_tuned.errors import AioTunedError, Exit, ProfileError
 from aio_tuned.model.measurement import DropCaches
 from aio_tuned.model.profile import Effort
 from aio_tuned.profiles import codec
 from aio_tuned.profiles.files import load_profile
 from aio_tuned.report.terminal import progress, summary
 from aio_tuned.service import control, status
-from aio_tuned.storage import profile_store
+from aio_tuned.storage import profile_store, targets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -253,11 +252,8 @@ def _status(arguments: argparse.Namespace) -> int:
 def _name(target: str) -> str:
     """The name by which the daemon knows the target."""
     # Not Path.exists(), which raises where the current folder may not be searched.
-    if os.path.exists(target):  # noqa: PTH110
-        return resolve.device(resolve.resolve(Path(target))).name
-    if "/" in target:
-        raise TargetError(f"{target}: no such file or directory")
-    return target
+    missing = f"{target}: no such file or directory"
+    return targets.find_drive(target, lambda name: not os.path.exists(name), missing, profiles=False).name  # noqa: PTH110
 
 
 def _retune(arguments: argparse.Namespace) -> int:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aio_tuned.devices import resolve
 from aio_tuned.errors import AioTunedError, ConfigError, MissingProfileError, ProfileError, PublishError, TargetError
 from aio_tuned.journald.events import EventId, fields
 from aio_tuned.model.profile import Profile, Unmeasured
 from aio_tuned.profiles import codec, override
 from aio_tuned.profiles.files import load_profile, profile_files
-from aio_tuned.storage import atomic_file
+from aio_tuned.storage import atomic_file, targets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 _log = logging.getLogger(__name__)
 
@@ -36,19 +35,15 @@ def find_profiles(profiles: Path, target: str | None) -> list[Path]:
             return []
         except OSError as error:
             raise TargetError(f"{profiles}: {error.strerror}") from None
-    given = Path(target)
-    # Not Path's questions, which raise where a folder may not be searched.
-    if given.suffix == ".toml" and os.path.isfile(given):  # noqa: PTH113
-        return [given]
-    named = profiles / f"{target}.toml"
-    if "/" not in target and os.path.isfile(named):  # noqa: PTH113
-        return [named]
-    if not os.path.exists(given):  # noqa: PTH110
-        raise TargetError(f"{target} is neither a profile in {profiles} nor a path")
-    device = resolve.device(resolve.resolve(given))
-    path = profiles / f"{device.name}.toml"
+    # Not Path.is_file(), which raises where the folder may not be searched.
+    named = targets.find_drive(
+        target,
+        lambda name: os.path.isfile(profiles / f"{name}.toml"),  # noqa: PTH113
+        f"{target} is neither a profile in {profiles} nor a path",
+    )
+    path = named.file or profiles / f"{named.name}.toml"
     if not os.path.isfile(path):  # noqa: PTH113
-        raise TargetError(f"{target} is on {device.node}, which has no profile ({path}): run aio-tuned tune {target}")
+        raise TargetError(f"{target} is on {named.node}, which has no profile ({path}): run aio-tuned tune {target}")
     return [path]
 
 

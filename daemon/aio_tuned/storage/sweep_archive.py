@@ -19,18 +19,17 @@ import time
 import zlib
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aio_tuned.devices import resolve
 from aio_tuned.errors import AioTunedError, HelperError, NoProfileError, ProfileError, PublishError, TargetError
 from aio_tuned.helper import samples as helper_samples
 from aio_tuned.profiles import codec
 from aio_tuned.profiles.files import load_profile
-from aio_tuned.storage import atomic_file, profile_store
+from aio_tuned.storage import atomic_file, profile_store, targets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from aio_tuned.config.load import Config
     from aio_tuned.model.measurement import Sample
@@ -258,17 +257,13 @@ def drive(config: Config, target: str) -> ArchivedDrive:
 
     TargetError, ProfileError.
     """
-    given = Path(target)
-    if given.suffix == ".toml" and os.path.isfile(given):  # noqa: PTH113 - as in _catalogued()
-        name = load_profile(given).device.name
-        return ArchivedDrive(state=_find_state(given, name, config), name=name, file=given)
-    if "/" not in target and list_sweeps(config.state, target):
-        return ArchivedDrive(state=config.state, name=target)
-    if not os.path.exists(given):  # noqa: PTH110 - as in _catalogued()
-        raise TargetError(
-            f"{target} is neither a drive with a finished sweep in {config.state} nor a path: see aio-tuned history"
-        )
-    return ArchivedDrive(state=config.state, name=resolve.device(resolve.resolve(given)).name)
+    named = targets.find_drive(
+        target,
+        lambda name: bool(list_sweeps(config.state, name)),
+        f"{target} is neither a drive with a finished sweep in {config.state} nor a path: see aio-tuned history",
+    )
+    state = _find_state(named.file, named.name, config) if named.file else config.state
+    return ArchivedDrive(state=state, name=named.name, file=named.file)
 
 
 def sweeps(found: ArchivedDrive) -> tuple[Path, ...]:
