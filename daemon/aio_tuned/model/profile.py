@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from aio_tuned.model.setting import Setting  # noqa: TC001 - profiles/codec.py evaluates the types of the fields
+
+if TYPE_CHECKING:
+    from aio_tuned.model.setting import Direction
 
 Effort = Literal["quick", "default", "thorough"]
 
@@ -139,3 +142,7 @@ class Profile:
     combined: CombinedResult | Unmeasured | Skipped
     evidence: Evidence
     fingerprint: Fingerprint
+
+    def sections(self) -> tuple[tuple[Direction, Result | Unmeasured | Skipped], ...]:
+        """Return the sections that are measured by themselves, each with its name; `combined` follows from them."""
+        return ("read", self.read), ("write", self.write)

@@ -163,7 +163,7 @@ def _setting(table: Mapping[str, object], where: str) -> Setting:
 
 def _check_figures(found: Profile) -> None:
     """What readers calculate with must be a number of something."""
-    for name, part in (("read", found.read), ("write", found.write)):
+    for name, part in found.sections():
         if isinstance(part, Result):
             figures = (part.throughput_bytes_per_s, part.ties, part.transfer_bytes)
             concurrency = part.saturating_concurrency
@@ -217,7 +217,7 @@ def _parse(text: str) -> Profile:
     )
     _check_figures(found)
     if found.evidence.measured_at is None and (
-        found.state == "measured" or any(isinstance(part, Result) for part in (found.read, found.write))
+        found.state == "measured" or any(isinstance(part, Result) for _, part in found.sections())
     ):
         raise ProfileError("evidence lacks measured_at")
     return found

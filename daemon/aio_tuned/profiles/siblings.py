@@ -51,8 +51,7 @@ def check_settings(sibling: Profile, grid: Grid) -> Mapping[Direction, tuple[Set
     That is the sibling's setting for the direction, the combined one, and their neighbours in the grid.
     """
     found: dict[Direction, tuple[Setting, ...]] = {}
-    parts: tuple[tuple[Direction, object], ...] = (("read", sibling.read), ("write", sibling.write))
-    for direction, part in parts:
+    for direction, part in sibling.sections():
         if isinstance(part, Result):
             centres = [part.setting]
             if isinstance(sibling.combined, CombinedResult):
@@ -79,7 +78,7 @@ def check_agrees(sibling: Profile, checked: Profile, tolerance: float) -> str:
     counts is that its throughput is the sibling's, up to the intervals and a margin.
     """
     compared = False
-    for direction, there, here in (("read", sibling.read, checked.read), ("write", sibling.write, checked.write)):
+    for (direction, there), (_, here) in zip(sibling.sections(), checked.sections(), strict=True):
         if not (isinstance(there, Result) and isinstance(here, Result)):
             continue
         compared = True

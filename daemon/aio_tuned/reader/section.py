@@ -75,7 +75,7 @@ def _saturating(profile: Profile, part: Result | CombinedResult | Unmeasured) ->
     if measured or not hasattr(part, "read_share"):
         return measured or setting.concurrency
     needed = 0
-    for each in (profile.read, profile.write):
+    for _, each in profile.sections():
         of_each = getattr(each, "saturating_concurrency", None)
         if not of_each or each.setting.block_size > setting.block_size:  # type: ignore[union-attr]  # a Result
             return setting.concurrency

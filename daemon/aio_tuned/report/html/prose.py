@@ -91,7 +91,7 @@ def _skipped(name: str, reason: str) -> Markup:
 
 def verdicts(profile: Profile) -> Iterator[tuple[bool, Markup]]:
     """A sentence for each section, and whether it was measured."""
-    for name, part in (("read", profile.read), ("write", profile.write)):
+    for name, part in profile.sections():
         if isinstance(part, Result):
             yield True, _result(name, part)
         elif isinstance(part, Unmeasured):
@@ -103,7 +103,7 @@ def verdicts(profile: Profile) -> Iterator[tuple[bool, Markup]]:
         yield True, _both(both)
     elif isinstance(both, Unmeasured):
         yield False, _unmeasured("One setting for both", both)
-    elif not any(isinstance(part, Skipped) for part in (profile.read, profile.write)):
+    elif not any(isinstance(part, Skipped) for _, part in profile.sections()):
         yield False, _skipped("One setting for both", both.skipped)
 
 

@@ -98,7 +98,7 @@ def describe(way: Way, profile: Profile, file: str, changed: Sequence[str]) -> s
     first, *steps = _way(way)
     lines = [first, *(f"  {step}" for step in steps), f"  whose profile is {file}"]
     lines += ["", f"{profile.state}{when}: {_STATES[profile.state]}", ""]
-    for name, part in (("read", profile.read), ("write", profile.write), ("combined", profile.combined)):
+    for name, part in (*profile.sections(), ("combined", profile.combined)):
         lines += _section(name, part, points)
     if changed:
         lines += ["", *(f"! stale: {phrase}" for phrase in changed)]

@@ -77,7 +77,7 @@ def _unmeasured_row(name: str, part: Unmeasured) -> tuple[str, ...]:
 def rows(profile: Profile) -> list[tuple[str, ...]]:
     """The table of settings; sections that were skipped are not in it."""
     table = []
-    for name, part in (("read", profile.read), ("write", profile.write), ("combined", profile.combined)):
+    for name, part in (*profile.sections(), ("combined", profile.combined)):
         if isinstance(part, Result):
             table.append(_row(name, part))
         elif isinstance(part, CombinedResult):
@@ -132,7 +132,7 @@ def _notes(profile: Profile) -> list[str]:
     ):
         if noise is not None and drift is not None:
             notes.append(f"{name}: noise {noise:.1%} between visits, drift {drift:+.1%} over the phase")
-    for name, part in (("read", profile.read), ("write", profile.write)):
+    for name, part in profile.sections():
         if isinstance(part, Result) and part.within_percent is not None:
             moved = formatting.size(evidence.bytes_read if name == "read" else evidence.bytes_written)
             notes.append(
@@ -142,7 +142,7 @@ def _notes(profile: Profile) -> list[str]:
         if isinstance(part, Result) and part.sustained_throughput_bytes_per_s is not None:
             notes.append(f"{name}: {formatting.throughput(part.sustained_throughput_bytes_per_s)} sustained")
     notes += [f"! {finding}" for finding in evidence.findings]
-    for name, part in (("read", profile.read), ("write", profile.write)):
+    for name, part in profile.sections():
         if isinstance(part, Skipped):
             notes.append(f"{name}: skipped: {part.skipped}")
     return notes
