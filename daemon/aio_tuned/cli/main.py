@@ -171,7 +171,10 @@ def _add_daemon_commands(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 
 def _tune(arguments: argparse.Namespace) -> int:
-    from aio_tuned.sweep import one_shot  # numpy: the daemon does without
+    # numpy: the daemon does without
+    from aio_tuned.helper.process import find
+    from aio_tuned.sweep import one_shot
+    from aio_tuned.sweep.tune import TuneRequest
 
     settings = read_config(arguments)
     settings = replace(settings, grid=lay_grid(dict(arguments.grid), settings.grid))
@@ -184,20 +187,18 @@ def _tune(arguments: argparse.Namespace) -> int:
         settings = replace(settings, write_budget=arguments.write_budget, write_budget_floor=arguments.write_budget)
     if arguments.drop_caches is not None:
         settings = replace(settings, drop_caches=arguments.drop_caches)
-    options = one_shot.TuneOptions(
+    request = TuneRequest(
         target=arguments.target,
         config=settings,
         seed=secrets.randbelow(1 << 31) if arguments.seed is None else arguments.seed,
+        helper=find(arguments.helper),
         raw=arguments.raw,
         read_only=arguments.read_only,
-        helper=arguments.helper,
-        profiles=arguments.out or settings.profiles,
-        state=arguments.out or settings.state,
-        # A part of the grid is no full sweep: the daemon must not take it for one.
-        remember=arguments.out is None and not arguments.grid and settings.effort != "quick",
     )
+    # A part of the grid is no full sweep: the daemon must not take it for one.
+    remember = arguments.out is None and not arguments.grid and settings.effort != "quick"
     with progress.watcher(quiet=arguments.json) as watcher:
-        tuned = one_shot.tune(options, watcher)
+        tuned = one_shot.tune(request, watcher, arguments.out, remember=remember)
     if tuned.trouble:
         print(f"aio-tuned: {tuned.trouble}: the sweep is published, but not in its history", file=sys.stderr)
     if arguments.json:

@@ -1,14 +1,13 @@
-"""Composition root: builds the adapters, hands them to the movers, keeps what comes back."""
+"""One sweep for `aio-tuned tune`: run it, and keep and publish what comes of it."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aio_tuned.errors import AioTunedError, Exit, PublishError
-from aio_tuned.helper.process import find
 from aio_tuned.profiles import codec
 from aio_tuned.storage import atomic_file, profile_store, sweep_archive
 from aio_tuned.sweep import tune as sweep_tune
@@ -17,30 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from pathlib import Path
 
-    from aio_tuned.config.load import Config
     from aio_tuned.sweep.observer import ProgressObserver
     from aio_tuned.sweep.profile_builder import BuiltProfile
+    from aio_tuned.sweep.tune import TuneRequest
 
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TuneOptions:
-    """What `aio-tuned tune` was asked for; `config` has the command line's changes in it.
-
-    `remember` puts the profile into the catalog too, from which the daemon publishes it again.
-    """
-
-    target: Path
-    config: Config
-    seed: int
-    raw: bool = False
-    read_only: bool = False
-    helper: Path | None = None
-    profiles: Path
-    state: Path
-    remember: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,33 +74,31 @@ def run_interruptibly(work: Coroutine[Any, Any, _T]) -> _T:
     return asyncio.run(watched())
 
 
-def tune(options: TuneOptions, watcher: ProgressObserver) -> Tuned:
-    """Sweep one target and publish its profile, or raise and publish nothing."""
-    task = sweep_tune.TuneRequest(
-        target=options.target,
-        config=options.config,
-        seed=options.seed,
-        helper=find(options.helper),
-        raw=options.raw,
-        read_only=options.read_only,
-        others=profile_store.ProfileStore(options.config.profiles, options.config.state).load_all(),
-    )
-    atomic_file.check_writable(options.profiles)
-    atomic_file.check_writable(options.state)
-    measured = run_interruptibly(sweep_tune.run(task, watcher))
+def tune(request: TuneRequest, watcher: ProgressObserver, out: Path | None = None, *, remember: bool = False) -> Tuned:
+    """Sweep one target and publish its profile, or raise and publish nothing.
+
+    The profile and the samples go where the configuration says, or into the folder `out`. `remember` puts the profile
+    into the catalog too, from which the daemon publishes it again.
+    """
+    config = request.config
+    profiles, state = out or config.profiles, out or config.state
+    request = replace(request, others=profile_store.ProfileStore(config.profiles, config.state).load_all())
+    atomic_file.check_writable(profiles)
+    atomic_file.check_writable(state)
+    measured = run_interruptibly(sweep_tune.run(request, watcher))
     name, found = measured.device.name, measured.report.profile
-    text = codec.render(profile_store.apply_override(found, options.profiles))
+    text = codec.render(profile_store.apply_override(found, profiles))
     trouble = ""
     try:
-        sweep_archive.keep(options.state, found, measured.samples_text)
+        sweep_archive.keep(state, found, measured.samples_text)
     except PublishError as error:
         trouble = str(error)  # it is all there, but for the archive
-    samples_path = options.state / f"{name}.samples.jsonl"
+    samples_path = state / f"{name}.samples.jsonl"
     atomic_file.publish(samples_path, measured.samples_text)
-    if options.remember:
-        catalog = profile_store.catalog_folder(options.state)
+    if remember:
+        catalog = profile_store.catalog_folder(state)
         atomic_file.check_writable(catalog)
         atomic_file.publish(catalog / f"{name}.toml", codec.render(found))
-    path = options.profiles / f"{name}.toml"
+    path = profiles / f"{name}.toml"
     atomic_file.publish(path, text)
     return Tuned(report=measured.report, path=path, samples_path=samples_path, trouble=trouble)

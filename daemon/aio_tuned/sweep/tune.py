@@ -48,7 +48,7 @@ class TuneRequest:
 
     `settings` are measured instead of the whole grid, for a check of another drive's profile, `against`. `others` are
     the profiles that are known on this host. `write_budget_bytes` is what this run may write if that is less than the
-    configuration's. `diskseq` is the disk that is meant. A `resumable` task's observer keeps a record to go on from.
+    configuration's. `diskseq` is the disk that is meant. A `resumable` sweep's observer keeps a record to go on from.
     The helper has `grace_s` to end.
     """
 
@@ -82,20 +82,20 @@ def _silent(what: Path) -> MeasurementError:
     return MeasurementError(f"{what}: the drive has not answered for {PROBE_LIMIT_S:.0f} s; see the kernel log")
 
 
-async def _decide(task: TuneRequest) -> tuple[str, Device, Target]:
+async def _decide(request: TuneRequest) -> tuple[str, Device, Target]:
     """Read all facts afresh and decide: (number of the filesystem's or the raw device, whole device, target).
 
     TargetError if the device is not to be swept, or is another disk than the one that is meant.
     """
-    looking = in_thread(lambda: probe(task.target, task.config, raw=task.raw, read_only=task.read_only))
+    looking = in_thread(lambda: probe(request.target, request.config, raw=request.raw, read_only=request.read_only))
     try:
         found = await within(PROBE_LIMIT_S, looking)
     except TooLateError:
-        raise _silent(task.target) from None
-    if task.diskseq is not None and found.device.diskseq != task.diskseq:
+        raise _silent(request.target) from None
+    if request.diskseq is not None and found.device.diskseq != request.diskseq:
         raise TargetError(f"{found.device.node} is not the disk any more that it was when the sweep was decided on")
     if isinstance(found.decision, Skip):
-        raise TargetError(f"{task.target}: {found.decision.reason}")
+        raise TargetError(f"{request.target}: {found.decision.reason}")
     return found.number, found.device, found.decision
 
 
@@ -125,16 +125,18 @@ async def _locked(device: Device) -> AsyncIterator[None]:
                 given_up.set()
 
 
-def _settings(task: TuneRequest, target: Target) -> dict[Direction, tuple[Setting, ...]]:
+def _settings(request: TuneRequest, target: Target) -> dict[Direction, tuple[Setting, ...]]:
     """What is to be measured of each direction that the target allows; TargetError if that is nothing."""
-    whole = grid.settings(task.config.grid)
+    whole = grid.settings(request.config.grid)
     wanted: Mapping[Direction, tuple[Setting, ...]] = {"read": whole, "write": whole}
-    if task.settings is not None:
-        wanted = task.settings
+    if request.settings is not None:
+        wanted = request.settings
     allowed: tuple[Direction, ...] = ("read",) if target.no_write else ("read", "write")
     settings = {direction: wanted[direction] for direction in allowed if wanted.get(direction)}
     if not settings:
-        raise TargetError(f"{task.target}: there is nothing to measure: {target.no_write or 'no settings were given'}")
+        raise TargetError(
+            f"{request.target}: there is nothing to measure: {target.no_write or 'no settings were given'}"
+        )
     return settings
 
 
@@ -145,11 +147,11 @@ def _write_budget_bytes(extended: effort.Extent, config: Config, device: Device,
     return min(budget, prepared + int((budget - prepared) * extended.write_share)) if budget > prepared else budget
 
 
-def _order(task: TuneRequest, number: str, device: Device, target: Target) -> Order:
-    config = task.config
-    settings = _settings(task, target)
+def _order(request: TuneRequest, number: str, device: Device, target: Target) -> Order:
+    config = request.config
+    settings = _settings(request, target)
     # A check's few settings are all measured.
-    extended = effort.extent(config.effort if task.settings is None else "default", config.time_budget)
+    extended = effort.extent(config.effort if request.settings is None else "default", config.time_budget)
     fingerprint = identity.fingerprint(device, target.filesystem, os.uname().release)
     return Order(
         settings=settings,
@@ -157,13 +159,13 @@ def _order(task: TuneRequest, number: str, device: Device, target: Target) -> Or
         time_budget_ns=int(extended.time_budget_s * 1e9),
         write_budget_bytes=_write_budget_bytes(extended, config, device, target),
         tolerance=config.tolerance_percent / 100,
-        seed=task.seed,
-        write_cap_bytes=task.write_budget_bytes,
+        seed=request.seed,
+        write_cap_bytes=request.write_budget_bytes,
         # A raw device that is written is zeroed again, and that is written too.
         zeroed_bytes=target.span_bytes if target.kind == "device" and "write" in settings else 0,
         fraction=extended.fraction,
         sustain_share=extended.sustain_share,
-        resumable=task.resumable,
+        resumable=request.resumable,
         may_drop_caches=config.drop_caches != "never",
         device_number=number,
         about={
@@ -172,13 +174,18 @@ def _order(task: TuneRequest, number: str, device: Device, target: Target) -> Or
             "fingerprint": asdict(fingerprint),
             "target": [target.kind, target.filesystem, target.span_bytes, target.offset_bytes],
             "drop_caches": config.drop_caches,
-            "against": task.against.device.name if task.against else "",
+            "against": request.against.device.name if request.against else "",
         },
     )
 
 
 async def _measure(
-    task: TuneRequest, order: Order, device: Device, target: Target, watcher: ProgressObserver, observer: SweepObserver
+    request: TuneRequest,
+    order: Order,
+    device: Device,
+    target: Target,
+    watcher: ProgressObserver,
+    observer: SweepObserver,
 ) -> SweepOutcome:
     counters = tuple(path / "stat" for path in sysfs.counting(sysfs.directory(device.device_number)))
     words = arguments(
@@ -186,12 +193,12 @@ async def _measure(
         # A scratch file is filled before it is read, whether or not writes are then measured.
         allow_write=target.kind == "scratch" or "write" in order.directions,
         max_transfer_bytes=order.max_transfer_bytes,
-        drop_caches=task.config.drop_caches,
+        drop_caches=request.config.drop_caches,
         counters=counters,
     )
     if "write" in order.directions:
         check_write_budget(order, target.span_bytes, device.logical_block_bytes)
-    helper = await Helper.start(task.helper, words, watcher.tick, grace_s=task.grace_s)
+    helper = await Helper.start(request.helper, words, watcher.tick, grace_s=request.grace_s)
     try:
         async with helper:
             return await run_sweep(helper, order, watcher.update, observer)
@@ -206,46 +213,46 @@ async def _measure(
         raise
 
 
-async def run(task: TuneRequest, watcher: ProgressObserver, observer: SweepObserver | None = None) -> TuneResult:
+async def run(request: TuneRequest, watcher: ProgressObserver, observer: SweepObserver | None = None) -> TuneResult:
     """Sweep one target, or raise; nothing is published. Can be cancelled even where a drive does not answer.
 
     Without an observer the drive's temperature is read all the same.
     """
-    number, device, target = await _decide(task)
+    number, device, target = await _decide(request)
     started = time.monotonic()
     # The helper takes the lock itself on a device that it writes to.
-    helper_locks = target.kind == "device" and "write" in _settings(task, target)
+    helper_locks = target.kind == "device" and "write" in _settings(request, target)
     async with nullcontext() if helper_locks else _locked(device):
-        *again, fresh = await _decide(task)
+        *again, fresh = await _decide(request)
         # The free space, and with it the span, may have moved meanwhile.
         if [*again, replace(fresh, span_bytes=0)] != [number, device, replace(target, span_bytes=0)]:
             raise TargetError(f"{device.node} or its use has just changed; try again")
         target = fresh
         watcher.begin(device, target)
         observer = observer or NullObserver(Thermometer(Sensors(device.device_number)))
-        outcome = await _measure(task, _order(task, number, device, target), device, target, watcher, observer)
+        outcome = await _measure(request, _order(request, number, device, target), device, target, watcher, observer)
         check_same(device)
         built = profile_builder.build_profile(
             device,
             target,
-            task.config,
+            request.config,
             outcome,
             profile_builder.Circumstances(
                 measured_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 seconds=time.monotonic() - started,
                 kernel=os.uname().release,
                 tool_version=__version__,
-                seed=task.seed,
+                seed=request.seed,
                 temperature_peak_c=observer.peak_celsius,
                 paused_seconds=observer.paused_s,
-                checked_against=task.against,
+                checked_against=request.against,
                 facts=Facts(
                     attachment=sysfs.attachment(device.device_number),
-                    others=task.others,
+                    others=request.others,
                     heat=observer.heat,
                 ),
             ),
-            task.config.drop_caches,
+            request.config.drop_caches,
         )
     return TuneResult(
         device=device, target=target, report=built, outcome=outcome, samples_text=samples.to_lines(outcome.samples)
