@@ -65,7 +65,7 @@ class Round:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class RaceEnd:
     """Nothing more to measure; `reason` goes into the log."""
 
     reason: str
@@ -242,24 +242,24 @@ def _spread(visits: dict[Point, int], dice: random.Random) -> list[Point]:
     return [point for *_, point in sorted(placed, key=lambda each: each[:2])]
 
 
-def next_round(phase: Phase, samples: Sequence[Sample]) -> Round | Done:
+def next_round(phase: Phase, samples: Sequence[Sample]) -> Round | RaceEnd:
     """What to measure next, given all samples of the phase so far in the order in which they were taken."""
     first_id = max((sample.request.id for sample in samples), default=0) + 1
     cost = spent(samples)
     if reason := exhausted(phase, cost):
-        return _after(phase, samples, first_id, Done(reason=f"the {reason} is spent"))
+        return _after(phase, samples, first_id, RaceEnd(reason=f"the {reason} is spent"))
     if missing := _first_visits(phase, samples, first_id):
         return Round(requests=missing)
     curve = estimate.curve(phase, samples)
     if not curve.points:
-        return Done(reason="no point could be measured")
+        return RaceEnd(reason="no point could be measured")
     if curve.cliff is not None and curve.cliff.before_counts:
         reason = f"the drive fell over a cliff after {curve.cliff.after_bytes >> 20} MiB"
-        return _after(phase, samples, first_id, Done(reason=reason))
+        return _after(phase, samples, first_id, RaceEnd(reason=reason))
     open_still = doubts(curve, phase.tolerance)
     if not open_still:
         reason = "the best points are known to the tolerance"
-        return _after(phase, samples, first_id, Done(reason=reason, settled=True))
+        return _after(phase, samples, first_id, RaceEnd(reason=reason, settled=True))
     visits = sum(is_counted(sample, phase) for sample in samples)
     size = max(_MIN_ROUND, int(visits * _ROUND_SHARE))
     # A round that the time cannot pay for would be cut off somewhere.
@@ -275,7 +275,7 @@ def next_round(phase: Phase, samples: Sequence[Sample]) -> Round | Done:
     return Round(requests=tuple(requests.made[:size]))
 
 
-def _after(phase: Phase, samples: Sequence[Sample], first_id: int, done: Done) -> Round | Done:
+def _after(phase: Phase, samples: Sequence[Sample], first_id: int, done: RaceEnd) -> Round | RaceEnd:
     """The end of the race; in a thorough sweep the chosen setting then writes on until it is steady."""
     if not phase.sustain_bytes or not (points := estimate.curve(phase, samples)).points:
         return done

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from aio_tuned.model.measurement import Request, Sample
     from aio_tuned.model.setting import Direction
     from aio_tuned.model.target import Target
-    from aio_tuned.sweep.progress import Progress
+    from aio_tuned.sweep.progress import SweepProgress
 
 
 class SweepObserver(Protocol):
@@ -97,5 +97,5 @@ class ProgressObserver(Protocol):
     def tick(self, tick: Tick) -> None:
         """The helper is busy with something long."""
 
-    def update(self, progress: Progress) -> None:
+    def update(self, progress: SweepProgress) -> None:
         """One more visit is done."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class SweepProgress:
     """How far a phase is, after each visit. `left_ns` is the most that the sweep may still take."""
 
     direction: Direction

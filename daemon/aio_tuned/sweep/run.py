@@ -12,7 +12,7 @@ from aio_tuned.sweep import checkpoint
 from aio_tuned.sweep.budget import check_write_budget, min_write_bytes, write_budget
 from aio_tuned.sweep.observer import NullObserver, SweepObserver
 from aio_tuned.sweep.order import Budgets, Checkpoint, Order, PhaseOutcome, SweepOutcome
-from aio_tuned.sweep.progress import PhaseProgress, Progress
+from aio_tuned.sweep.progress import PhaseProgress, SweepProgress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ class _Run:
         order: Order,
         hello: Hello,
         earlier: Checkpoint,
-        report: Callable[[Progress], None],
+        report: Callable[[SweepProgress], None],
         observer: SweepObserver,
     ) -> None:
         self.helper = helper
@@ -138,8 +138,8 @@ class _Run:
             raise MeasurementError(f"{failed}; {step.reason}" if step.reason else failed)
         return PhaseOutcome(phase=phase, samples=tuple(samples), ended=step.reason, settled=step.settled)
 
-    def _progress(self, tally: PhaseProgress, request: Request) -> Progress:
-        return Progress(
+    def _progress(self, tally: PhaseProgress, request: Request) -> SweepProgress:
+        return SweepProgress(
             direction=request.direction,
             points_done=len(tally.done),
             points_planned=len(tally.planned),
@@ -166,7 +166,7 @@ def _check_place(order: Order, hello: Hello) -> None:
 async def run_sweep(
     helper: Helper,
     order: Order,
-    report: Callable[[Progress], None] = lambda _: None,
+    report: Callable[[SweepProgress], None] = lambda _: None,
     observer: SweepObserver = NullObserver(),  # noqa: B008 - without a thermometer it has no state
 ) -> SweepOutcome:
     """Run the whole experiment, or what is left of it.

@@ -30,7 +30,9 @@ FORTY = Grid(
 )
 
 
-def drive(made: Phase, model: Drive, most: int = 100_000) -> tuple[list[Sample], race.Done, list[tuple[Request, ...]]]:
+def drive(
+    made: Phase, model: Drive, most: int = 100_000
+) -> tuple[list[Sample], race.RaceEnd, list[tuple[Request, ...]]]:
     """Run the race to its end as sweep.py does."""
     samples: list[Sample] = []
     rounds: list[tuple[Request, ...]] = []
@@ -47,7 +49,7 @@ def drive(made: Phase, model: Drive, most: int = 100_000) -> tuple[list[Sample],
     return samples, step, rounds
 
 
-def requests_of(step: race.Round | race.Done) -> tuple[Request, ...]:
+def requests_of(step: race.Round | race.RaceEnd) -> tuple[Request, ...]:
     assert isinstance(step, race.Round)
     return step.requests
 
@@ -127,13 +129,13 @@ def test_a_point_is_given_up_after_the_last_try() -> None:
     made = phase()
     asked = race.next_round(made, answered(made, {3: "cache"}, race.MAX_TRIES))
     gone = made.points[3].setting
-    assert isinstance(asked, race.Done) or gone not in [request.setting for request in asked.requests]
+    assert isinstance(asked, race.RaceEnd) or gone not in [request.setting for request in asked.requests]
 
 
 def test_when_everything_is_tainted_it_ends() -> None:
     made = phase()
     everything = dict.fromkeys(range(len(made.points)), "foreign")
-    assert isinstance(race.next_round(made, answered(made, everything, race.MAX_TRIES)), race.Done)
+    assert isinstance(race.next_round(made, answered(made, everything, race.MAX_TRIES)), race.RaceEnd)
 
 
 def test_a_point_is_given_up_for_good() -> None:
@@ -328,7 +330,7 @@ def test_a_round_is_in_no_order_of_promise() -> None:
 def test_it_is_settled_when_nothing_is_in_doubt() -> None:
     made = phase(FORTY, tolerance=0.02, time_budget_ns=600_000_000_000)
     samples, done, _ = drive(made, Drive(noise=0.005, seed=1))
-    assert done == race.Done(reason="the best points are known to the tolerance", settled=True)
+    assert done == race.RaceEnd(reason="the best points are known to the tolerance", settled=True)
     found = estimate.curve(made, samples)
     assert not race.doubts(found, made.tolerance)
     assert choose.choose(found, made.tolerance).within <= race.GUARANTEE + 1e-9
@@ -381,7 +383,7 @@ def test_the_time_budget_ends_it_at_once() -> None:
     assert race.exhausted(made, race.Spent(ns=999_999_999)) == ""
     assert race.exhausted(made, race.Spent(ns=1_000_000_000)) == "time budget"
     done = race.next_round(made, [sample(wall_ns=1_000_000_000)])
-    assert done == race.Done(reason="the time budget is spent")
+    assert done == race.RaceEnd(reason="the time budget is spent")
 
 
 def test_the_write_budget_ends_it_before_a_transfer_that_would_exceed_it() -> None:
@@ -389,7 +391,7 @@ def test_the_write_budget_ends_it_before_a_transfer_that_would_exceed_it() -> No
     visit = sample(direction="write", wall_ns=1)
     assert race.exhausted(made, race.spent([visit] * 2)) == ""
     assert race.exhausted(made, race.spent([visit] * 3)) == "write budget"
-    assert race.next_round(made, [visit] * 3) == race.Done(reason="the write budget is spent")
+    assert race.next_round(made, [visit] * 3) == race.RaceEnd(reason="the write budget is spent")
     assert race.exhausted(replace(made, direction="read"), race.spent([visit] * 3)) == ""
 
 

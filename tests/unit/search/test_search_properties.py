@@ -100,7 +100,7 @@ def phases(draw: st.DrawFn) -> Phase:
 
 def raced(
     made: Phase, drive: Whim, most: int = 140
-) -> tuple[list[Sample], list[tuple[Request, ...]], race.Done | None]:
+) -> tuple[list[Sample], list[tuple[Request, ...]], race.RaceEnd | None]:
     """The race to its end, or to so many visits; all that next_round, curve and choose say must hold at each round."""
     samples: list[Sample] = []
     rounds: list[tuple[Request, ...]] = []
@@ -108,7 +108,7 @@ def raced(
     while len(samples) < most:
         step = race.next_round(made, samples)
         check_choice(made, samples)
-        if isinstance(step, race.Done):
+        if isinstance(step, race.RaceEnd):
             return samples, rounds, step
         assert step.requests
         rounds.append(step.requests)

@@ -169,7 +169,7 @@ def test_it_goes_on_with_what_it_began_with() -> None:
     assert asked.id == 9
 
 
-def raced(made: Phase) -> tuple[list[Sample], race.Done]:
+def raced(made: Phase) -> tuple[list[Sample], race.RaceEnd]:
     samples: list[Sample] = []
     drive = Drive(noise=0.003, seed=2)
     while isinstance(step := race.next_round(made, samples), race.Round):
@@ -193,7 +193,7 @@ def test_the_race_hands_over_to_it_and_keeps_its_own_end(budget_bytes: int, reas
     assert sum(made_.bytes for made_ in samples[:begin]) <= budget_bytes - 2 * GIB
     assert sum(made_.bytes for made_ in samples[begin:]) == 2 * GIB
     assert {made_.request.setting for made_ in samples[begin:]} <= {point.setting for point in made.points}
-    assert done == race.Done(reason=reason, settled=settled)
+    assert done == race.RaceEnd(reason=reason, settled=settled)
 
 
 def test_what_it_takes_is_nothing_to_the_race() -> None:

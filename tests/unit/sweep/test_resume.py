@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from aio_tuned.model.measurement import Phase, Request, Sample
     from aio_tuned.model.setting import Direction
     from aio_tuned.sweep.order import Budgets
-    from aio_tuned.sweep.progress import Progress
+    from aio_tuned.sweep.progress import SweepProgress
 
 FILL = 512 * MIB
 ORDER = Order(
@@ -109,10 +109,10 @@ class Sweeping:
         self.written_bytes = 0
         self.processes = 0
 
-    def go(self, visits: int | None = None) -> tuple[SweepOutcome | None, Recorder, list[Progress]]:
+    def go(self, visits: int | None = None) -> tuple[SweepOutcome | None, Recorder, list[SweepProgress]]:
         self.processes += 1
         stand, recorder = Stand(self.processes), Recorder(self.lines, visits)
-        reports: list[Progress] = []
+        reports: list[SweepProgress] = []
         outcome = None
         try:
             outcome = asyncio.run(run_sweep(cast("Helper", stand), self.order, reports.append, recorder))
@@ -177,7 +177,7 @@ def test_a_sweep_that_is_interrupted_anywhere_is_as_sound_as_one_that_is_not(ord
         check_progress(outcome, before, reports)
 
 
-def check_progress(outcome: SweepOutcome, before: Recorder, reports: list[Progress]) -> None:
+def check_progress(outcome: SweepOutcome, before: Recorder, reports: list[SweepProgress]) -> None:
     """The first report after a resuming counts what was there before, each later one a visit more."""
     for one in outcome.phases:
         direction = one.phase.direction

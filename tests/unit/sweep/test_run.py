@@ -27,7 +27,7 @@ from unit.support.builders import FAKE_HELPER, GIB, MIB, SMALL_GRID, scratch_tar
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from aio_tuned.sweep.progress import Progress
+    from aio_tuned.sweep.progress import SweepProgress
 
 
 def both(grid: Grid) -> dict[Direction, tuple[Setting, ...]]:
@@ -52,9 +52,9 @@ def swept(
     order: Order,
     helper: Path = FAKE_HELPER,
     **model: Any,  # noqa: ANN401
-) -> tuple[SweepOutcome, list[Progress]]:
+) -> tuple[SweepOutcome, list[SweepProgress]]:
     monkeypatch.setenv("FAKE_AIO_SWEEP", json.dumps(model))
-    reports: list[Progress] = []
+    reports: list[SweepProgress] = []
     words = arguments(
         scratch_target(),
         allow_write=True,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aio_tuned.helper.protocol import Tick
     from aio_tuned.model.device import Device
     from aio_tuned.model.target import Target
-    from aio_tuned.sweep.progress import Progress
+    from aio_tuned.sweep.progress import SweepProgress
 
 # A log should tell slow from stuck without filling a disk.
 _PLAIN_EVERY_S = 5.0
@@ -30,7 +30,7 @@ def _title(device: Device, target: Target) -> str:
     return f"{device.node}  {name}  {formatting.size(device.size_bytes)}\n{where}, {writes}"
 
 
-def _figures(progress: Progress) -> str:
+def _figures(progress: SweepProgress) -> str:
     return (
         f"best {formatting.throughput(progress.best_bytes_per_s)}, {formatting.size(progress.written_bytes)} written,"
         f" at most {formatting.duration(progress.left_ns / 1e9)} left"
@@ -54,7 +54,7 @@ class Quiet:
     def tick(self, tick: Tick) -> None:
         """The helper is busy with something long."""
 
-    def update(self, progress: Progress) -> None:
+    def update(self, progress: SweepProgress) -> None:
         """One more visit is done."""
 
 
@@ -80,7 +80,7 @@ class Plain(Quiet):
         if tick.phase != "point":
             self._say(tick.phase, f"{tick.phase}: {formatting.size(tick.bytes)} of {formatting.size(tick.total_bytes)}")
 
-    def update(self, progress: Progress) -> None:
+    def update(self, progress: SweepProgress) -> None:
         doing = "repeating the best" if progress.repeating else "every point once"
         self._say(
             (progress.direction, progress.repeating),
@@ -134,7 +134,7 @@ class Bar(Quiet):
         if tick.phase != "point":
             self._show(tick.phase, tick.bytes >> 20, tick.total_bytes >> 20, "MiB")
 
-    def update(self, progress: Progress) -> None:
+    def update(self, progress: SweepProgress) -> None:
         doing = f"{progress.visits} visits, " if progress.repeating else ""
         self._show(progress.direction, progress.points_done, progress.points_planned, doing + _figures(progress))
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from aio_tuned.model.temperature import Heat
     from aio_tuned.service.worker.messages import Final, Job, Message
     from aio_tuned.sweep.order import Budgets
-    from aio_tuned.sweep.progress import Progress
+    from aio_tuned.sweep.progress import SweepProgress
 
 # The daemon must be gone within 5 s of its SIGTERM; it gives us 4.5 s.
 _GRACE_S = 3.0
@@ -71,7 +71,7 @@ class _ProgressReporter:
             share = tick.bytes / tick.total_bytes if tick.total_bytes else 0.0
             _say(wire.Progress(doing=tick.phase, share=share, left_s=0, best_bytes_per_s=0, written_bytes=tick.bytes))
 
-    def update(self, progress: Progress) -> None:
+    def update(self, progress: SweepProgress) -> None:
         rest = "the best once more" if progress.repeating else "points"
         _say(
             wire.Progress(

@@ -8,14 +8,14 @@ import pytest
 
 from aio_tuned.helper.protocol import Tick
 from aio_tuned.report.terminal.progress import Bar, Plain, Quiet
-from aio_tuned.sweep.progress import Progress
+from aio_tuned.sweep.progress import SweepProgress
 from unit.support.builders import GIB, MIB, device, scratch_target
 
 if TYPE_CHECKING:
     from aio_tuned.model.target import Target
 
 
-def progress(**changes: object) -> Progress:
+def progress(**changes: object) -> SweepProgress:
     values: dict[str, object] = {
         "direction": "read",
         "points_done": 3,
@@ -27,7 +27,7 @@ def progress(**changes: object) -> Progress:
         "left_ns": 151_000_000_000,
         **changes,
     }
-    return Progress(**values)  # type: ignore[arg-type]
+    return SweepProgress(**values)  # type: ignore[arg-type]
 
 
 def run(watcher: Quiet, target: Target | None = None) -> None:
