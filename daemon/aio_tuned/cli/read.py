@@ -12,7 +12,7 @@ from aio_tuned import consumers, reader
 from aio_tuned.cli.arguments import argument, read_config
 from aio_tuned.config import parsing
 from aio_tuned.errors import AioTunedError, ConfigError, Exit, NoProfileError, TargetError, TimedOutError, UsageError
-from aio_tuned.reader.lookup import disk_of, find
+from aio_tuned.reader.lookup import find_disk, find_profile
 
 if TYPE_CHECKING:
     import argparse
@@ -162,7 +162,7 @@ def _daemon_says(settings: Config, path: Path) -> str:
     from aio_tuned.service import status
 
     try:
-        name = disk_of(path).name
+        name = find_disk(path).name
     except AioTunedError:
         return ""
     try:
@@ -204,8 +204,8 @@ def _explain(arguments: argparse.Namespace) -> int:
     from aio_tuned.report.terminal import explain as terminal_explain
 
     settings = read_config(arguments)
-    found = find(arguments.path, arguments.profiles or settings.profiles)
-    device = resolve.device_of(found.disk.number)
+    found = find_profile(arguments.path, arguments.profiles or settings.profiles)
+    device = resolve.read_device(found.disk.number)
     mount, number = None, found.disk.number
     try:
         if arguments.path.is_block_device():

@@ -89,6 +89,6 @@ def _volume_wanted(device: Device, members: Sequence[Device], rules: Sequence[Ma
     return None
 
 
-def of_interest(device: Device, members: Sequence[Device], rules: Sequence[MatchRule] = ()) -> bool:
+def is_of_interest(device: Device, members: Sequence[Device], rules: Sequence[MatchRule] = ()) -> bool:
     """Whether status shows the device even if it is skipped: NVMe, a volume with an NVMe member, named by a rule."""
     return any(_is_nvme(each) for each in (device, *members)) or _first(device, rules) is not None

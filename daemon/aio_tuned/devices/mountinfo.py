@@ -76,7 +76,7 @@ def read(proc: Path = Path("/proc")) -> tuple[Mount, ...]:
     return parse((proc / "self/mountinfo").read_bytes().decode("utf-8", "surrogateescape"))
 
 
-def of_path(path: Path, mounts: Sequence[Mount], proc: Path = Path("/proc")) -> Mount:
+def find_mount(path: Path, mounts: Sequence[Mount], proc: Path = Path("/proc")) -> Mount:
     """The mount that `path` is on, by the kernel's own mount id, which is exact where mounts are stacked or bound."""
     descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
@@ -117,7 +117,7 @@ def block_device_number(
     Overlayfs leads to its upper directory, btrfs (whose own number is anonymous) to its one device. TargetError says
     why there is none.
     """
-    mount = of_path(path, mounts, proc)
+    mount = find_mount(path, mounts, proc)
     for _ in range(8):  # overlays of overlays end
         if mount.filesystem != "overlay":
             break
@@ -127,7 +127,7 @@ def block_device_number(
                 f"{path} is on an overlay filesystem (a container's root?) whose upper directory"
                 f" {upper or ''} is not visible here: give a directory of a mounted volume, or run on the host"
             )
-        mount = of_path(upper, mounts, proc)
+        mount = find_mount(upper, mounts, proc)
     if (sys / "dev/block" / mount.device_number).exists():
         return mount.device_number, mount
     if mount.filesystem in _NO_DEVICE:

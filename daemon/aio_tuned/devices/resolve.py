@@ -35,7 +35,7 @@ class Location:
     directory: Path | None
 
 
-def number_of(mount: Mount, sys: Path) -> str:
+def find_device_number(mount: Mount, sys: Path) -> str:
     """The block device of a mount, or its anonymous number; btrfs has only the source to go by."""
     if not (sys / "dev/block" / mount.device_number).exists() and mount.source.startswith("/dev/"):
         try:
@@ -56,7 +56,7 @@ def _free_bytes(point: Path) -> int:
 def _leads_to(mount: Mount, table: Sequence[Mount], proc: Path) -> bool:
     """Whether the mount point is a directory of that mount, and not of one that has been mounted over it since."""
     try:
-        return mount.point.is_dir() and mountinfo.of_path(mount.point, table, proc).id == mount.id
+        return mount.point.is_dir() and mountinfo.find_mount(mount.point, table, proc).id == mount.id
     except (OSError, TargetError):
         return False
 
@@ -87,14 +87,16 @@ def resolve(target: Path, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> 
         numbers = {number}
         if number == disk:
             numbers.update(sysfs.partitions(disk, sys).values())
-        mounted = [mount for mount in table if number_of(mount, sys) in numbers and _leads_to(mount, table, proc)]
+        mounted = [
+            mount for mount in table if find_device_number(mount, sys) in numbers and _leads_to(mount, table, proc)
+        ]
         if _btrfs_over(numbers, sys):
             mounted = []
         mount = _roomiest(mounted)
         return Location(
             disk_number=disk,
             node_number=number,
-            mount_number=number_of(mount, sys) if mount else "",
+            mount_number=find_device_number(mount, sys) if mount else "",
             mount=mount,
             directory=None,
         )
@@ -114,10 +116,10 @@ def resolve(target: Path, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> 
 
 def device(location: Location, sys: Path = sysfs.SYS) -> Device:
     """Who the disk or volume is, read afresh."""
-    return device_of(location.disk_number, sys)
+    return read_device(location.disk_number, sys)
 
 
-def device_of(number: str, sys: Path = sysfs.SYS) -> Device:
+def read_device(number: str, sys: Path = sysfs.SYS) -> Device:
     """Who the disk or volume of that number is, read afresh. TargetError if it is not there."""
     found = identity.device(sysfs.facts(number, sys, sysfs.udev_properties(number)), sysfs.queue(number, sys))
     return replace(found, member_names=tuple(sorted(member.name for member in members(found, sys))))
@@ -128,7 +130,7 @@ def members(volume: Device, sys: Path = sysfs.SYS) -> tuple[Device, ...]:
     found = []
     for name in volume.members:
         with contextlib.suppress(TargetError, ValueError):
-            found.append(device_of(sysfs.attribute(sys / "class/block" / name, "dev"), sys))
+            found.append(read_device(sysfs.attribute(sys / "class/block" / name, "dev"), sys))
     return tuple(found)
 
 
@@ -144,7 +146,7 @@ def usage(
     """What the device is used for at this moment. The device's bytes are read only if it may be swept raw."""
     partitions = sysfs.partitions(location.disk_number, sys)
     numbers = {location.disk_number, location.node_number, *partitions.values()}
-    mounted_at = tuple(str(mount.point) for mount in mountinfo.read(proc) if number_of(mount, sys) in numbers)
+    mounted_at = tuple(str(mount.point) for mount in mountinfo.read(proc) if find_device_number(mount, sys) in numbers)
     # Of a partition that was named only its own use counts, of a disk that of all its partitions.
     named = numbers if location.node_number == location.disk_number else {location.node_number}
     holders = (

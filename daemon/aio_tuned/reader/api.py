@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aio_tuned.errors import AioTunedError
-from aio_tuned.reader.lookup import PROFILES, find
+from aio_tuned.reader.lookup import PROFILES, find_profile
 from aio_tuned.reader.section import make_settings, section
 from aio_tuned.reader.types import DIRECTIONS, Direction, DriveSettings, Missing, Settings, Source
 
@@ -59,7 +59,7 @@ def profile_for(
     """The whole profile, as nested dictionaries of docs/profile.schema.json. Errors as `settings_for`."""
     from aio_tuned.profiles.codec import to_table
 
-    return to_table(find(path, Path(profiles)).profile)
+    return to_table(find_profile(path, Path(profiles)).profile)
 
 
 def _settings(
@@ -68,7 +68,7 @@ def _settings(
     if missing not in ("error", "default"):
         raise ValueError(f'missing is {missing!r}, which is neither "error" nor "default"')
     try:
-        found = find(path, Path(profiles))
+        found = find_profile(path, Path(profiles))
         return [section(found, direction, lenient=len(directions) > 1) for direction in directions]
     except AioTunedError as error:
         if missing == "error":

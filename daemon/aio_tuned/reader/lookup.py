@@ -33,7 +33,7 @@ def _udev(number: str, run: Path) -> dict[str, str]:
     }
 
 
-def disk_of(
+def find_disk(
     path: str | os.PathLike[str], sys: Path = sysfs.SYS, proc: Path = Path("/proc"), run: Path = Path("/run")
 ) -> Disk:
     """The whole disk or volume below a directory, a file or a block device. TargetError if there is none."""
@@ -68,7 +68,7 @@ def disk_of(
     )
 
 
-def _is_of(profile: Profile, disk: Disk) -> bool:
+def _belongs_to(profile: Profile, disk: Disk) -> bool:
     """Whether it is the drive's own. There are models whose every drive has the same wwid.
 
     Of a virtual disk without any identity the kernel's name is the id: then its size must be the same, at least.
@@ -79,12 +79,12 @@ def _is_of(profile: Profile, disk: Disk) -> bool:
     return (device.id, device.model, device.serial) == (disk.id, disk.model, disk.serial)
 
 
-def find(path: str | os.PathLike[str], profiles: Path = PROFILES) -> FoundProfile:
+def find_profile(path: str | os.PathLike[str], profiles: Path = PROFILES) -> FoundProfile:
     """The profile of the drive that a path is on; errors as `settings_for`."""
-    return find_of(disk_of(path), profiles)
+    return find_disk_profile(find_disk(path), profiles)
 
 
-def find_of(disk: Disk, profiles: Path = PROFILES) -> FoundProfile:
+def find_disk_profile(disk: Disk, profiles: Path = PROFILES) -> FoundProfile:
     """The profile of that drive; NoProfileError, ProfileError."""
     check_folder(profiles, disk)
     own = profiles / f"{disk.name}.toml"
@@ -92,10 +92,10 @@ def find_of(disk: Disk, profiles: Path = PROFILES) -> FoundProfile:
         known = load(own)
     except MissingProfileError:
         known = None
-    if known and _is_of(known, disk):
+    if known and _belongs_to(known, disk):
         return FoundProfile(disk, own, known)
     # Its name may be another where less can be seen of the drive: a container has no udev.
-    if others := [each for each in _others(profiles, own) if _is_of(each[1], disk)]:
+    if others := [each for each in _others(profiles, own) if _belongs_to(each[1], disk)]:
         return FoundProfile(disk, *others[0])
     if known:
         raise NoProfileError(

@@ -47,7 +47,7 @@ def section(found: FoundProfile, direction: Direction, *, lenient: bool = False)
     if isinstance(part, str):
         raise NoProfileError(f"{found.path}: there are no settings for {direction}: {part}")
     note = f"the settings are those of [{taken}], since [{direction}] has none: {why}" if why else ""
-    return _of_part(found, part, direction, taken, note)
+    return _settings_from(found, part, direction, taken, note)
 
 
 def _part(profile: Profile, direction: Direction) -> Result | CombinedResult | Unmeasured | str:
@@ -57,7 +57,7 @@ def _part(profile: Profile, direction: Direction) -> Result | CombinedResult | U
     return part if skipped is None else skipped  # type: ignore[return-value]  # Skipped alone has that field
 
 
-def _of_part(
+def _settings_from(
     found: FoundProfile, part: Result | CombinedResult | Unmeasured, direction: Direction, taken: Direction, note: str
 ) -> Settings:
     if overridden := getattr(part, "overridden", ()):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from aio_tuned.devices.mount_monitor import MountWatch
 from aio_tuned.errors import AioTunedError, NoProfileError, ProfileError, TargetError, TimedOutError
-from aio_tuned.reader.lookup import disk_of, find
+from aio_tuned.reader.lookup import find_disk, find_profile
 from aio_tuned.reader.types import FoundProfile
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _look(path: Path, wanted: str, profiles: Path, folders: FolderWatch) -> Foun
     """The profile if it is what is wanted, else what is missing; the watch is on what could change that."""
     folders.add(profiles)
     try:
-        found = find(path, profiles)
+        found = find_profile(path, profiles)
     except ProfileError:
         raise
     except NoProfileError as error:
@@ -125,7 +125,7 @@ def _look(path: Path, wanted: str, profiles: Path, folders: FolderWatch) -> Foun
         folders.add(path)
         folders.add(Path(os.path.realpath(path)))  # a link to what is not there yet
         try:
-            disk_of(path)
+            find_disk(path)
         except TargetError:
             return str(error)
         return _look(path, wanted, profiles, folders)  # it has come just now

@@ -177,7 +177,7 @@ class Inventory:
         unwanted = device_rules.wanted(device, members, rules)
         # Its members are not swept while it uses them.
         yield from self._look_again(device.members, f"{device.sys_name} has been built on it")
-        if device.hidden or (unwanted and not device_rules.of_interest(device, members, rules)):
+        if device.hidden or (unwanted and not device_rules.is_of_interest(device, members, rules)):
             return
         extra = fields(EventId.DRIVE_APPEARED, device.name, device.node, size_bytes=device.size_bytes)
         _log.info("%s: %s is there", device.sys_name, device.name, extra=extra)
@@ -235,7 +235,7 @@ class Inventory:
     # --- facts -------------------------------------------------------------------------------------------------
 
     def _read_device(self, number: str) -> Device:
-        return resolve.device_of(number, self._sys)
+        return resolve.read_device(number, self._sys)
 
     def _unwanted(self, drive: Drive) -> Skip | None:
         """Return why the drive is not managed, by the configuration or since another has its name."""
@@ -253,7 +253,7 @@ class Inventory:
         return frozenset(
             (number, mount.read_only, mount.filesystem)
             for mount in table
-            if (number := resolve.number_of(mount, self._sys)) in numbers
+            if (number := resolve.find_device_number(mount, self._sys)) in numbers
         )
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aio_tuned.config.device_rules import MatchRule, of_interest, wanted
+from aio_tuned.config.device_rules import MatchRule, is_of_interest, wanted
 from unit.support.builders import device
 
 if TYPE_CHECKING:
@@ -99,4 +99,4 @@ def test_unwanted(drive: Device, members: Sequence[Device], rules: Sequence[Matc
     ],
 )
 def test_of_interest(drive: Device, members: Sequence[Device], rules: Sequence[MatchRule], shown: bool) -> None:
-    assert of_interest(drive, members, rules) is shown
+    assert is_of_interest(drive, members, rules) is shown

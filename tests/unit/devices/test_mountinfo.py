@@ -128,13 +128,13 @@ def test_no_text_raises(text: str) -> None:
 
 def test_the_mount_of_a_path_is_the_kernels() -> None:
     table = mountinfo.read()
-    found = mountinfo.of_path(Path("/proc"), table)
+    found = mountinfo.find_mount(Path("/proc"), table)
     assert (found.point, found.filesystem) == (Path("/proc"), "proc")
 
 
 def test_a_path_whose_mount_is_not_listed(tmp_path: Path) -> None:
     with pytest.raises(TargetError, match="is not in /proc/self/mountinfo"):
-        mountinfo.of_path(tmp_path, ())
+        mountinfo.find_mount(tmp_path, ())
 
 
 def test_mountinfo_that_is_not_utf8_is_read(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_carriage_return_in_a_mount_point_is_read_as_it_is(tmp_path: Path) -> 
 
 def table_of(path: Path, filesystem: str, number: str, source: str = "none", options: str = "rw") -> tuple[Mount, ...]:
     """The mount that `path` really is on, as if it were of that kind."""
-    real = mountinfo.of_path(path, mountinfo.read())
+    real = mountinfo.find_mount(path, mountinfo.read())
     return (
         Mount(
             id=real.id,

@@ -25,7 +25,7 @@ CONFIG = Config()
 @pytest.fixture
 def number(tmp_path: Path) -> str:
     """The device of the filesystem that the tests write to: real, unlike what /sys says of it here."""
-    mount = mountinfo.of_path(tmp_path, mountinfo.read())
+    mount = mountinfo.find_mount(tmp_path, mountinfo.read())
     if mount.filesystem == "overlay" or mount.read_only:
         pytest.skip(f"{tmp_path} is on {mount.filesystem}, {mount.options}")
     return mount.device_number

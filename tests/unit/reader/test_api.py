@@ -18,7 +18,7 @@ from aio_tuned.errors import AioTunedError, NoProfileError, ProfileError, Target
 from aio_tuned.model.profile import Profile, Skipped, Unmeasured
 from aio_tuned.model.setting import DEFAULT_SETTING
 from aio_tuned.profiles import codec
-from aio_tuned.reader.lookup import disk_of, find_of
+from aio_tuned.reader.lookup import find_disk, find_disk_profile
 from aio_tuned.reader.section import section
 from unit.support import builders
 from unit.support.drives import Host
@@ -74,10 +74,10 @@ class World:
         return path
 
     def disk(self, path: Path | None = None) -> Disk:
-        return disk_of(path or self.data, self.host.sys, self.host.proc, self.run)
+        return find_disk(path or self.data, self.host.sys, self.host.proc, self.run)
 
     def find(self, path: Path | None = None) -> FoundProfile:
-        return find_of(self.disk(path), self.profiles)
+        return find_disk_profile(self.disk(path), self.profiles)
 
     def settings(self, direction: reader.Direction = "read") -> reader.Settings:
         return section(self.find(), direction)
@@ -348,7 +348,7 @@ def test_a_folder_that_may_be_searched_and_not_read(world: World) -> None:
         os.seteuid(54321)
         try:
             with pytest.raises(NoProfileError, match="has no profile"):
-                find_of(disk, path)
+                find_disk_profile(disk, path)
         finally:
             os.seteuid(0)
         (path / f"{NAME}.toml").write_text(codec.render(builders.profile()))
@@ -356,7 +356,7 @@ def test_a_folder_that_may_be_searched_and_not_read(world: World) -> None:
         os.seteuid(54321)
         try:
             with pytest.raises(ProfileError, match="Permission denied"):
-                find_of(disk, path)
+                find_disk_profile(disk, path)
         finally:
             os.seteuid(0)
 

@@ -399,7 +399,7 @@ async def churn(root: Path) -> None:
 
 def measured(desk: Desk, bay: Bay) -> Profile:
     """Of that drive as it is now, in the catalog."""
-    drive = resolve.device_of(bay.number, desk.host.sys)
+    drive = resolve.read_device(bay.number, desk.host.sys)
     fingerprint = identity.fingerprint(drive, "", os.uname().release)
     made = replace(
         known_profile(),
@@ -483,7 +483,7 @@ def test_how_sweeps_end_is_counted_and_kept(desk: Desk) -> None:
             assert seen.sweeps == {"finished": 1, "failed": 1, "deferred": 1}
 
     asyncio.run(scene())
-    drive = resolve.device_of(bay.number, desk.host.sys)
+    drive = resolve.read_device(bay.number, desk.host.sys)
     assert SweepCounter.open(sweep_counts_path(desk.config.state)).counts(drive.id) == {
         "finished": 1,
         "failed": 1,
