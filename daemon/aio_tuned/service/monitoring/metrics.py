@@ -1,10 +1,12 @@
-"""The metrics for Prometheus, and what each is of what the daemon knows at one moment. Pure.
+"""Every metric for Prometheus as a row: its name, kind, labels and help, and how its values are read.
 
-docs/monitoring/README.md has them all too. Names follow Prometheus' conventions: base units, and the unit at the end.
+docs/monitoring/README.md lists the same metrics. Names follow Prometheus' conventions: base units, and the unit at the
+end of the name.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar, get_args
@@ -14,371 +16,229 @@ from aio_tuned.model.setting import Direction
 from aio_tuned.service.state_machine import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
-    from aio_tuned.model.profile import Profile
+    from aio_tuned.model.profile import Evidence, Profile
     from aio_tuned.model.setting import Setting
     from aio_tuned.service.monitoring.snapshot import DriveSnapshot, Snapshot
 
-# The values of the labels that its name has no room for, and the metric's own.
-Value = tuple[tuple[str, ...], float]
-_Of = TypeVar("_Of")
+_Subject = TypeVar("_Subject")
+# The number for each value of the label, or of all labels in their order.
+ByLabel = Mapping[str | tuple[str, ...], float | None]
 
 _DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 _SECTIONS = (*_DIRECTIONS, "combined")
 _STATES: tuple[str, ...] = (*get_args(State), "none")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metric(Generic[_Of]):
-    """One metric: `text` is its help, `values` what it is of its subject: the daemon, or a drive.
+@dataclass(frozen=True, slots=True)
+class Metric(Generic[_Subject]):
+    """One metric of a subject: the daemon, or a drive.
 
-    `labels` are those besides DEVICE, which each metric of a drive has.
+    `labels` are those besides DEVICE, which each metric of a drive has; `text` is the help. `read` returns the number
+    of a metric without labels, or the numbers by label; None stands for a number that the subject lacks.
     """
 
     name: str
     kind: Literal["gauge", "counter"]
+    labels: tuple[str, ...]
     text: str
-    labels: tuple[str, ...] = ()
-    values: Callable[[_Of], Iterable[Value]]
+    read: Callable[[_Subject], float | ByLabel | None]
 
-
-def _bare(read: Callable[[_Of], float | None]) -> Callable[[_Of], Iterable[Value]]:
-    """The only value, without labels; none where it is None."""
-
-    def values(of: _Of) -> Iterator[Value]:
-        if (found := read(of)) is not None:
-            yield (), float(found)
-
-    return values
-
-
-def _one_hot(read: Callable[[_Of], str], words: Iterable[str]) -> Callable[[_Of], Iterable[Value]]:
-    """A value for each word: 1 for the one that holds, 0 for the others."""
-    return lambda of: [((word,), float(word == read(of))) for word in words]
+    def values(self, subject: _Subject) -> Iterator[tuple[tuple[str, ...], float]]:
+        """Yield the values of the labels and the number of each series that the subject has."""
+        found = self.read(subject)
+        for labels, number in found.items() if isinstance(found, Mapping) else [((), found)]:
+            if number is not None:
+                yield (labels,) if isinstance(labels, str) else labels, float(number)
 
 
 def _timestamp(text: str) -> float | None:
-    """Seconds since the epoch of a time in ISO 8601; None if it is none."""
+    """Convert a time in ISO 8601 to seconds since the epoch; return None if the text is no such time."""
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:
         return None
 
 
-# --- of a drive's profile --------------------------------------------------------------------------------
+# --- a drive's profile -----------------------------------------------------------------------------------
 
 
-def _of_results(read: Callable[[Result], float | None]) -> Callable[[DriveSnapshot], Iterable[Value]]:
-    """A value for each direction that was measured and is as it was measured."""
-
-    def values(seen: DriveSnapshot) -> Iterator[Value]:
-        for direction in _DIRECTIONS:
-            if (result := _result(seen.published, direction)) and (found := read(result)) is not None:
-                yield (direction,), float(found)
-
-    return values
+def _results(profile: Profile | None) -> Iterator[tuple[Direction, Result]]:
+    """Yield each direction whose setting was measured and is published as it was measured."""
+    for direction in _DIRECTIONS:
+        if isinstance(section := getattr(profile, direction, None), Result):
+            yield direction, section
 
 
-def _result(profile: Profile | None, direction: Direction) -> Result | None:
-    part = getattr(profile, direction, None)
-    return part if isinstance(part, Result) else None
+def _settings(profile: Profile | None) -> Iterator[tuple[str, Setting]]:
+    """Yield each section that has a setting."""
+    for name in _SECTIONS:
+        section = getattr(profile, name, None)
+        if section is not None and not isinstance(section, Skipped):
+            yield name, section.setting
 
 
-def _of_settings(read: Callable[[Setting], float]) -> Callable[[DriveSnapshot], Iterable[Value]]:
-    """A value for each section that has a setting."""
-
-    def values(seen: DriveSnapshot) -> Iterator[Value]:
-        for section in _SECTIONS:
-            part = getattr(seen.published, section, None)
-            if part is not None and not isinstance(part, Skipped):
-                yield (section,), float(read(part.setting))
-
-    return values
+def _sweeps(profile: Profile | None) -> Iterator[tuple[tuple[()], Evidence]]:
+    """Yield the evidence of the sweep that the profile comes from, without labels; nothing if no sweep made it."""
+    if profile and _timestamp(profile.evidence.measured_at or "") is not None:
+        yield (), profile.evidence
 
 
-def _measured_at(seen: DriveSnapshot) -> float | None:
-    return _timestamp(seen.published.evidence.measured_at or "") if seen.published else None
+def _ratio(percent: float | None) -> float | None:
+    return None if percent is None else round(percent / 100, 9)
 
 
-def _of_sweep(read: Callable[[Profile], float | None]) -> Callable[[DriveSnapshot], Iterable[Value]]:
-    """The only value, if the profile comes from a sweep."""
-    return _bare(lambda seen: read(seen.published) if seen.published and _measured_at(seen) is not None else None)
+def _findings(profile: Profile | None) -> ByLabel:
+    """Count the findings by the direction that they begin with; all others are about the drive."""
+    if profile is None:
+        return {}
+    begins = [finding.partition(": ")[0] for finding in profile.evidence.findings]
+    others = [word for word in begins if word not in _DIRECTIONS]
+    return {**{direction: begins.count(direction) for direction in _DIRECTIONS}, "drive": len(others)}
 
 
-def _findings(seen: DriveSnapshot) -> Iterator[Value]:
-    """How many sentences begin with the direction that they are about, and how many are about the whole."""
-    if seen.published:
-        said = [finding.partition(": ")[0] for finding in seen.published.evidence.findings]
-        counts = {direction: said.count(direction) for direction in _DIRECTIONS}
-        yield from (((direction,), float(count)) for direction, count in counts.items())
-        yield ("drive",), float(len(said) - sum(counts.values()))
+def _siblings(seen: DriveSnapshot) -> Iterator[tuple[Direction, float, list[int]]]:
+    """Yield each direction with the drive's throughput and its siblings', in bytes/s.
 
-
-def _sibling_rates(seen: DriveSnapshot) -> Iterator[tuple[Direction, float, list[float]]]:
-    """Each direction with the drive's throughput and its siblings'; a stale one is of a drive that was another then."""
+    A stale profile has none: it was measured on a drive that has changed since.
+    """
     own = seen.published
     if own is None or own.state == "stale":
         return
-    alike = [sibling for sibling in seen.siblings if sibling.fingerprint.filesystem == own.fingerprint.filesystem]
-    for direction in _DIRECTIONS:
-        theirs = [float(found.throughput_bytes_per_s) for sibling in alike if (found := _result(sibling, direction))]
-        if (result := _result(own, direction)) and theirs:
-            yield direction, float(result.throughput_bytes_per_s), theirs
+    alike = [dict(_results(one)) for one in seen.siblings if one.fingerprint.filesystem == own.fingerprint.filesystem]
+    for direction, result in _results(own):
+        if theirs := [results[direction].throughput_bytes_per_s for results in alike if direction in results]:
+            yield direction, result.throughput_bytes_per_s, theirs
 
 
-def _sibling_ratio(seen: DriveSnapshot) -> Iterator[Value]:
-    for direction, own, theirs in _sibling_rates(seen):
-        if middle := _median(theirs):
-            yield (direction,), own / middle
-
-
-def _median(numbers: list[float]) -> float:
-    """Of one number at least. The module statistics, with decimals and random numbers, would stay in the daemon."""
+def _median(numbers: list[int]) -> float:
+    """Return the median of one number or more; importing `statistics` would cost the daemon memory."""
     ordered, half = sorted(numbers), len(numbers) // 2
     return (ordered[half] + ordered[-1 - half]) / 2
 
 
-def _siblings(seen: DriveSnapshot) -> Iterator[Value]:
-    for direction, _, theirs in _sibling_rates(seen):
-        yield (direction,), float(len(theirs))
-
-
-def _info(seen: DriveSnapshot) -> Iterator[Value]:
+def _info(seen: DriveSnapshot) -> ByLabel:
     device = seen.device
-    words = (str(device.node), device.model, device.serial, device.firmware, device.transport, device.pcie_link)
-    yield words, 1.0
+    labels = (str(device.node), device.model, device.serial, device.firmware, device.transport, device.pcie_link)
+    return {labels: 1}
 
 
 # --- the tables ------------------------------------------------------------------------------------------
 
-UP: Metric[bool] = Metric(
-    name="aio_tuned_up",
-    kind="gauge",
-    text="1 while the daemon runs; 0 is what it leaves behind when it is stopped.",
-    values=_bare(float),
-)
-WRITTEN: Metric[float] = Metric(
-    name="aio_tuned_metrics_write_timestamp_seconds",
-    kind="gauge",
-    text="When this file was written; a daemon that runs writes it every 5 minutes at least.",
-    values=_bare(float),
-)
-BUILD: Metric[str] = Metric(
-    name="aio_tuned_build_info",
-    kind="gauge",
-    text="Always 1; the version of aio-tuned is a label.",
-    labels=("version",),
-    values=lambda version: [((version,), 1.0)],
-)
-OF_DAEMON: tuple[Metric[Snapshot], ...] = (
-    Metric(
-        name="aio_tuned_start_time_seconds",
-        kind="gauge",
-        text="When the daemon was started.",
-        values=_bare(lambda snapshot: _timestamp(snapshot.since)),
-    ),
-    Metric(
-        name="aio_tuned_troubles",
-        kind="gauge",
-        text="Things that the administrator should look after; aio-tuned status says which.",
-        values=_bare(lambda snapshot: len(snapshot.troubles)),
-    ),
-)
 DEVICE = ("device",)
+_DIRECTION = ("direction",)
+_SECTION = ("section",)
+
+UP: Metric[bool] = Metric(
+    "aio_tuned_up", "gauge", (),
+    "1 while the daemon runs; 0 is what it leaves behind when it is stopped.",
+    lambda up: up,
+)  # fmt: skip
+WRITTEN: Metric[float] = Metric(
+    "aio_tuned_metrics_write_timestamp_seconds", "gauge", (),
+    "When this file was written; a daemon that runs writes it every 5 minutes at least.",
+    lambda now_s: now_s,
+)  # fmt: skip
+BUILD: Metric[str] = Metric(
+    "aio_tuned_build_info", "gauge", ("version",),
+    "Always 1; the version of aio-tuned is a label.",
+    lambda version: {version: 1},
+)  # fmt: skip
+OF_DAEMON: tuple[Metric[Snapshot], ...] = (
+    Metric("aio_tuned_start_time_seconds", "gauge", (),
+           "When the daemon was started.",
+           lambda snapshot: _timestamp(snapshot.since)),
+    Metric("aio_tuned_troubles", "gauge", (),
+           "Things that the administrator should look after; aio-tuned status says which.",
+           lambda snapshot: len(snapshot.troubles)),
+)  # fmt: skip
 OF_DRIVE: tuple[Metric[DriveSnapshot], ...] = (
-    Metric(
-        name="aio_tuned_drive_info",
-        kind="gauge",
-        text="Always 1; what the drive is.",
-        labels=("node", "model", "serial", "firmware", "transport", "pcie_link"),
-        values=_info,
-    ),
-    Metric(
-        name="aio_tuned_drive_size_bytes",
-        kind="gauge",
-        text="Size of the drive.",
-        values=_bare(lambda seen: seen.device.size_bytes),
-    ),
-    Metric(
-        name="aio_tuned_drive_stage",
-        kind="gauge",
-        text="1 for the stage that the drive is in, 0 for the others.",
-        labels=("stage",),
-        values=_one_hot(lambda seen: seen.state.stage.value, [stage.value for stage in Stage]),
-    ),
-    Metric(
-        name="aio_tuned_drive_consecutive_failures",
-        kind="gauge",
-        text="How often in a row the drive could not be swept, or not even be looked at.",
-        values=_bare(lambda seen: seen.state.failures),
-    ),
-    Metric(
-        name="aio_tuned_drive_next_try_timestamp_seconds",
-        kind="gauge",
-        text="When the drive is looked at again, if it has failed or has given way.",
-        values=_bare(lambda seen: _timestamp(seen.next_try)),
-    ),
-    Metric(
-        name="aio_tuned_sweep_progress_ratio",
-        kind="gauge",
-        text="How much of the sweep that goes on is done.",
-        values=_bare(lambda seen: seen.progress.share if seen.progress else None),
-    ),
-    Metric(
-        name="aio_tuned_sweep_paused",
-        kind="gauge",
-        text="1 while the sweep that goes on gives way to others, or waits for the drive to cool; else 0.",
-        values=_bare(lambda seen: bool(seen.progress.paused) if seen.progress else None),
-    ),
-    Metric(
-        name="aio_tuned_sweeps_total",
-        kind="counter",
-        text="Sweeps of the drive by how they ended; kept over restarts.",
-        labels=("outcome",),
-        values=lambda seen: [((outcome,), float(count)) for outcome, count in seen.sweeps.items()],
-    ),
-    Metric(
-        name="aio_tuned_sweep_written_bytes_total",
-        kind="counter",
-        text="Bytes that sweeps have written to the drive; kept over restarts.",
-        values=_bare(lambda seen: seen.written_bytes),
-    ),
-    Metric(
-        name="aio_tuned_profile_state",
-        kind="gauge",
-        text="1 for the state of the profile that readers find, 0 for the others; none: they find none.",
-        labels=("state",),
-        values=_one_hot(lambda seen: seen.published.state if seen.published else "none", _STATES),
-    ),
-    Metric(
-        name="aio_tuned_profile_overridden",
-        kind="gauge",
-        text="1 if the administrator has changed settings of the profile, else 0.",
-        values=_bare(lambda seen: seen.overridden if seen.published else None),
-    ),
-    Metric(
-        name="aio_tuned_profile_measured_timestamp_seconds",
-        kind="gauge",
-        text="When the sweep of the profile ended.",
-        values=_bare(_measured_at),
-    ),
-    Metric(
-        name="aio_tuned_profile_sweep_seconds",
-        kind="gauge",
-        text="How long the sweep of the profile took.",
-        values=_of_sweep(lambda profile: profile.evidence.seconds),
-    ),
-    Metric(
-        name="aio_tuned_profile_sweep_io_seconds",
-        kind="gauge",
-        text="How much of that was measured I/O.",
-        values=_of_sweep(lambda profile: profile.evidence.io_seconds),
-    ),
-    Metric(
-        name="aio_tuned_profile_temperature_peak_celsius",
-        kind="gauge",
-        text="The hottest that the drive was in the sweep, if it has a sensor.",
-        values=_of_sweep(lambda profile: profile.evidence.temperature_peak_c),
-    ),
-    Metric(
-        name="aio_tuned_profile_findings",
-        kind="gauge",
-        text="Findings of the profile by what they are about; aio-tuned show says which.",
-        labels=("about",),
-        values=_findings,
-    ),
-    Metric(
-        name="aio_tuned_profile_throughput_bytes_per_second",
-        kind="gauge",
-        text="What the settings gave in the sweep.",
-        labels=("direction",),
-        values=_of_results(lambda result: result.throughput_bytes_per_s),
-    ),
-    Metric(
-        name="aio_tuned_profile_throughput_low_bytes_per_second",
-        kind="gauge",
-        text="Lower end of the 95 % confidence interval of that.",
-        labels=("direction",),
-        values=_of_results(lambda result: result.throughput_ci95_bytes_per_s[0]),
-    ),
-    Metric(
-        name="aio_tuned_profile_throughput_high_bytes_per_second",
-        kind="gauge",
-        text="Upper end of the 95 % confidence interval of that.",
-        labels=("direction",),
-        values=_of_results(lambda result: result.throughput_ci95_bytes_per_s[1]),
-    ),
-    Metric(
-        name="aio_tuned_profile_default_throughput_bytes_per_second",
-        kind="gauge",
-        text="What DeepSpeed's default settings gave in the same sweep.",
-        labels=("direction",),
-        values=_of_results(lambda result: result.default_throughput_bytes_per_s or None),
-    ),
-    Metric(
-        name="aio_tuned_profile_sustained_throughput_bytes_per_second",
-        kind="gauge",
-        text="What the settings give when they go on and on; from thorough sweeps only.",
-        labels=("direction",),
-        values=_of_results(lambda result: result.sustained_throughput_bytes_per_s),
-    ),
-    Metric(
-        name="aio_tuned_profile_within_ratio",
-        kind="gauge",
-        text="How far below the best setting the chosen one can be, as a share of it, with 95 % confidence.",
-        labels=("direction",),
-        values=_of_results(
-            lambda result: None if result.within_percent is None else round(result.within_percent / 100, 9)
-        ),
-    ),
-    Metric(
-        name="aio_tuned_profile_sibling_ratio",
-        kind="gauge",
-        text="Throughput as a share of the median of the drive's siblings: the same model, firmware and filesystem.",
-        labels=("direction",),
-        values=_sibling_ratio,
-    ),
-    Metric(
-        name="aio_tuned_profile_siblings",
-        kind="gauge",
-        text="How many siblings that median is of.",
-        labels=("direction",),
-        values=_siblings,
-    ),
-    Metric(
-        name="aio_tuned_setting_block_size_bytes",
-        kind="gauge",
-        text="Bytes of one request, as readers of the profile get it.",
-        labels=("section",),
-        values=_of_settings(lambda setting: setting.block_size),
-    ),
-    Metric(
-        name="aio_tuned_setting_queue_depth",
-        kind="gauge",
-        text="Requests in flight per thread.",
-        labels=("section",),
-        values=_of_settings(lambda setting: setting.queue_depth),
-    ),
-    Metric(
-        name="aio_tuned_setting_io_parallelism",
-        kind="gauge",
-        text="Threads.",
-        labels=("section",),
-        values=_of_settings(lambda setting: setting.io_parallelism),
-    ),
-    Metric(
-        name="aio_tuned_setting_overlap_events",
-        kind="gauge",
-        text="1 if the queue is refilled as requests complete, 0 if each queue is waited for as a whole.",
-        labels=("section",),
-        values=_of_settings(lambda setting: setting.overlap_events),
-    ),
-    Metric(
-        name="aio_tuned_setting_single_submit",
-        kind="gauge",
-        text="1 if requests are submitted one by one, 0 if all that are ready go together.",
-        labels=("section",),
-        values=_of_settings(lambda setting: setting.single_submit),
-    ),
-)
+    Metric("aio_tuned_drive_info", "gauge", ("node", "model", "serial", "firmware", "transport", "pcie_link"),
+           "Always 1; what the drive is.",
+           _info),
+    Metric("aio_tuned_drive_size_bytes", "gauge", (),
+           "Size of the drive.",
+           lambda seen: seen.device.size_bytes),
+    Metric("aio_tuned_drive_stage", "gauge", ("stage",),
+           "1 for the stage that the drive is in, 0 for the others.",
+           lambda seen: {stage.value: stage is seen.state.stage for stage in Stage}),
+    Metric("aio_tuned_drive_consecutive_failures", "gauge", (),
+           "How often in a row the drive could not be swept, or not even be looked at.",
+           lambda seen: seen.state.failures),
+    Metric("aio_tuned_drive_next_try_timestamp_seconds", "gauge", (),
+           "When the drive is looked at again, if it has failed or has given way.",
+           lambda seen: _timestamp(seen.next_try)),
+    Metric("aio_tuned_sweep_progress_ratio", "gauge", (),
+           "How much of the sweep that goes on is done.",
+           lambda seen: seen.progress.share if seen.progress else None),
+    Metric("aio_tuned_sweep_paused", "gauge", (),
+           "1 while the sweep that goes on gives way to others, or waits for the drive to cool; else 0.",
+           lambda seen: bool(seen.progress.paused) if seen.progress else None),
+    Metric("aio_tuned_sweeps_total", "counter", ("outcome",),
+           "Sweeps of the drive by how they ended; kept over restarts.",
+           lambda seen: {(outcome,): count for outcome, count in seen.sweeps.items()}),
+    Metric("aio_tuned_sweep_written_bytes_total", "counter", (),
+           "Bytes that sweeps have written to the drive; kept over restarts.",
+           lambda seen: seen.written_bytes),
+    Metric("aio_tuned_profile_state", "gauge", ("state",),
+           "1 for the state of the profile that readers find, 0 for the others; none: they find none.",
+           lambda seen: {state: state == (seen.published.state if seen.published else "none") for state in _STATES}),
+    Metric("aio_tuned_profile_overridden", "gauge", (),
+           "1 if the administrator has changed settings of the profile, else 0.",
+           lambda seen: seen.overridden if seen.published else None),
+    Metric("aio_tuned_profile_measured_timestamp_seconds", "gauge", (),
+           "When the sweep of the profile ended.",
+           lambda seen: {key: _timestamp(sweep.measured_at or "") for key, sweep in _sweeps(seen.published)}),
+    Metric("aio_tuned_profile_sweep_seconds", "gauge", (),
+           "How long the sweep of the profile took.",
+           lambda seen: {key: sweep.seconds for key, sweep in _sweeps(seen.published)}),
+    Metric("aio_tuned_profile_sweep_io_seconds", "gauge", (),
+           "How much of that was measured I/O.",
+           lambda seen: {key: sweep.io_seconds for key, sweep in _sweeps(seen.published)}),
+    Metric("aio_tuned_profile_temperature_peak_celsius", "gauge", (),
+           "The hottest that the drive was in the sweep, if it has a sensor.",
+           lambda seen: {key: sweep.temperature_peak_c for key, sweep in _sweeps(seen.published)}),
+    Metric("aio_tuned_profile_findings", "gauge", ("about",),
+           "Findings of the profile by what they are about; aio-tuned show says which.",
+           lambda seen: _findings(seen.published)),
+    Metric("aio_tuned_profile_throughput_bytes_per_second", "gauge", _DIRECTION,
+           "What the settings gave in the sweep.",
+           lambda seen: {key: result.throughput_bytes_per_s for key, result in _results(seen.published)}),
+    Metric("aio_tuned_profile_throughput_low_bytes_per_second", "gauge", _DIRECTION,
+           "Lower end of the 95 % confidence interval of that.",
+           lambda seen: {key: result.throughput_ci95_bytes_per_s[0] for key, result in _results(seen.published)}),
+    Metric("aio_tuned_profile_throughput_high_bytes_per_second", "gauge", _DIRECTION,
+           "Upper end of the 95 % confidence interval of that.",
+           lambda seen: {key: result.throughput_ci95_bytes_per_s[1] for key, result in _results(seen.published)}),
+    Metric("aio_tuned_profile_default_throughput_bytes_per_second", "gauge", _DIRECTION,
+           "What DeepSpeed's default settings gave in the same sweep.",
+           lambda seen: {key: found.default_throughput_bytes_per_s or None for key, found in _results(seen.published)}),
+    Metric("aio_tuned_profile_sustained_throughput_bytes_per_second", "gauge", _DIRECTION,
+           "What the settings give when they go on and on; from thorough sweeps only.",
+           lambda seen: {key: result.sustained_throughput_bytes_per_s for key, result in _results(seen.published)}),
+    Metric("aio_tuned_profile_within_ratio", "gauge", _DIRECTION,
+           "How far below the best setting the chosen one can be, as a share of it, with 95 % confidence.",
+           lambda seen: {key: _ratio(result.within_percent) for key, result in _results(seen.published)}),
+    Metric("aio_tuned_profile_sibling_ratio", "gauge", _DIRECTION,
+           "Throughput as a share of the median of the drive's siblings: the same model, firmware and filesystem.",
+           lambda seen: {key: own / middle for key, own, theirs in _siblings(seen) if (middle := _median(theirs))}),
+    Metric("aio_tuned_profile_siblings", "gauge", _DIRECTION,
+           "How many siblings that median is of.",
+           lambda seen: {key: len(theirs) for key, _, theirs in _siblings(seen)}),
+    Metric("aio_tuned_setting_block_size_bytes", "gauge", _SECTION,
+           "Bytes of one request, as readers of the profile get it.",
+           lambda seen: {key: setting.block_size for key, setting in _settings(seen.published)}),
+    Metric("aio_tuned_setting_queue_depth", "gauge", _SECTION,
+           "Requests in flight per thread.",
+           lambda seen: {key: setting.queue_depth for key, setting in _settings(seen.published)}),
+    Metric("aio_tuned_setting_io_parallelism", "gauge", _SECTION,
+           "Threads.",
+           lambda seen: {key: setting.io_parallelism for key, setting in _settings(seen.published)}),
+    Metric("aio_tuned_setting_overlap_events", "gauge", _SECTION,
+           "1 if the queue is refilled as requests complete, 0 if each queue is waited for as a whole.",
+           lambda seen: {key: setting.overlap_events for key, setting in _settings(seen.published)}),
+    Metric("aio_tuned_setting_single_submit", "gauge", _SECTION,
+           "1 if requests are submitted one by one, 0 if all that are ready go together.",
+           lambda seen: {key: setting.single_submit for key, setting in _settings(seen.published)}),
+)  # fmt: skip
