@@ -1,1 +1,1 @@
-"""The search for the best setting: pure, and seeded."""
+"""The search for the best setting: pure functions whose random order comes from a seed."""

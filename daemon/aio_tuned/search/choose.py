@@ -1,9 +1,10 @@
-"""Curve -> Choice: the cheapest setting among those that are as good as the best. Pure.
+"""The choice of a setting from a curve: the cheapest of those that are as good as the best.
 
-Choosing the highest figure is a coin toss among dozens that are alike. Two things make two sweeps agree. What decides
-is the likely throughput, in which neighbours have a say, and the best is the one with the highest lower bound, so that
-luck wins nothing. And the cost goes by coarse steps: a cost that counts every byte puts many settings of nearly equal
-throughput next to each other, and the tolerance's edge then falls between two of them.
+The point with the highest figure is a matter of chance among dozens that are alike. Two rules make two sweeps agree.
+The likely throughput decides, to which neighbouring points contribute, and the best point is the one with the highest
+lower bound, so that a lucky measurement wins nothing. The cost is compared in coarse steps: a cost that counts every
+byte puts many settings of nearly equal throughput next to each other, and the edge of the tolerance then falls between
+two of them.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ _PLATEAU_PART = 50
 
 
 def cost(setting: Setting) -> tuple[int, int, int, int, bool, bool]:
-    """What a setting takes from the workload, the dearest first: docs/choosing.md.
+    """Return what a setting takes from the workload, as a sort key with the dearest part first (docs/choosing.md).
 
-    Threads, then memory in flight by steps of eight, then the processor's time for a gigabyte: it goes down with
-    larger blocks, with a queue that is refilled before it is empty, and with batches. Within a step of memory the
-    deeper queue is preferred, which no latency leaves idle.
+    The parts are threads, then bytes in flight in steps of a factor of eight, then the CPU time per gigabyte: larger
+    blocks, a queue that is refilled before it is empty, and batches lower it. Within a step of memory the deeper queue
+    is preferred: it leaves no latency unused.
     """
     return (
         setting.io_parallelism,
@@ -43,12 +44,12 @@ def cost(setting: Setting) -> tuple[int, int, int, int, bool, bool]:
 
 
 def surely(point: PointStats) -> float:
-    """The likely throughput less its standard error."""
+    """Return the likely throughput less its standard error, in bytes/s."""
     return point.likely_bytes_per_s * math.exp(-point.likely_error)
 
 
 def best(curve: Curve) -> PointStats:
-    """The point that is surest to be high; MeasurementError if there is none."""
+    """Return the point with the highest lower bound; raise MeasurementError if the curve has no points."""
     if not curve.points:
         raise MeasurementError(
             f"no point of the {curve.direction} phase could be measured; try again when nothing else uses the drive"
@@ -57,9 +58,10 @@ def best(curve: Curve) -> PointStats:
 
 
 def plateau(curve: Curve) -> float:
-    """How high the best points are, in bytes per second: the mean of the highest fiftieth of the likely throughputs.
+    """Return the mean of the highest fiftieth of the likely throughputs, in bytes/s.
 
-    The highest of many is partly luck, and what is within a tolerance of it then changes from sweep to sweep.
+    The single highest of many is partly luck, and the set of points within a tolerance of it would change from sweep to
+    sweep.
     """
     highest = sorted((point.likely_bytes_per_s for point in curve.points), reverse=True)
     count = max(1, len(highest) // _PLATEAU_PART)
@@ -67,18 +69,18 @@ def plateau(curve: Curve) -> float:
 
 
 def ties(curve: Curve, tolerance: float) -> list[PointStats]:
-    """The points within `tolerance` (0.01: one percent) of the plateau, by a standard error too; the best always.
+    """Return the best point, and those within `tolerance` (0.01: 1 %) of the plateau even less a standard error.
 
-    Among many that are poorly known the cheapest that seems good enough is one that was lucky.
+    Without the standard error, the cheapest of many poorly known points that seem good enough would be a lucky one.
     """
     top, floor = best(curve), plateau(curve) * (1 - tolerance)
     return [point for point in curve.points if point is top or surely(point) >= floor]
 
 
 def choose(curve: Curve, tolerance: float, preferred: Setting | None = None) -> Choice:
-    """The cheapest point within `tolerance` of the best, or the preferred one if it is within.
+    """Return the cheapest point within `tolerance` (a share) of the best, or the preferred one if it is within.
 
-    A sibling's setting is preferred: drives that are alike shall have the same settings.
+    A sibling's setting is preferred, so that drives of the same model get the same settings.
     """
     tied = ties(curve, tolerance)
     chosen = min(tied, key=lambda point: (preferred not in point.point.aliases, cost(point.point.setting)))
@@ -96,10 +98,10 @@ def choose(curve: Curve, tolerance: float, preferred: Setting | None = None) -> 
 
 
 def shortfall(curve: Curve, chosen: PointStats) -> float:
-    """The most that the chosen point is below the true best, as a share, with 95 % over all points together."""
+    """Return the most that the chosen point is below the true best, as a share, with 95 % over all points together."""
     bounds = estimate.simultaneous(curve)
     low = bounds[curve.points.index(chosen)][0]
-    # Against itself it cannot be short.
+    # The chosen point is not compared with itself.
     above = max(
         (high for point, (_, high) in zip(curve.points, bounds, strict=True) if point is not chosen), default=low
     )
@@ -109,10 +111,11 @@ def shortfall(curve: Curve, chosen: PointStats) -> float:
 def combine(
     read: Curve, write: Curve, read_weight: float, tolerance: float, preferred: Setting | None = None
 ) -> CombinedChoice:
-    """The setting with the best weighted geometric mean of its shares of the read and the write optimum.
+    """Return the setting with the best weighted geometric mean of its shares of the read and the write optimum.
 
-    `read_weight` from 0 (only writes count) to 1. Ties within `tolerance` go to the preferred one, else the cheapest.
-    Only settings measured in both directions take part; MeasurementError if there is none.
+    `read_weight` ranges from 0 (only writes count) to 1 (only reads). Ties within `tolerance` go to the preferred
+    setting, else to the cheapest. Only settings measured in both directions take part; raise MeasurementError if there
+    is none.
     """
     read_best, write_best = best(read).likely_bytes_per_s, best(write).likely_bytes_per_s
     read_of = {setting: point for point in read.points for setting in point.point.aliases}

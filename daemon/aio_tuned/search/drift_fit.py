@@ -1,11 +1,11 @@
-"""Visits -> what each point gives and how the drive drifted meanwhile: a robust two-way fit. Pure; numpy.
+"""A robust fit of each point's throughput and of the drive's drift over time.
 
-The logarithm of a visit's throughput is its point's, plus the drift at its time, plus noise. Points and drift are
-fitted together, so that a point is compared with those that were visited around it: the blocks of a randomised block
-design (Fisher 1935), with a curve in place of the blocks. Noise has tails and second modes (a stall, garbage
-collection, a neighbour): visits far from their point's others lose their weight (Tukey's biweight; Beaton & Tukey
-1974), by a scale that half of the visits cannot move (the median absolute deviation). What is fitted is therefore
-the usual throughput; what stalls take from the mean is not in it.
+The logarithm of a measured throughput is the level of its point, plus the drift at its time, plus noise. Levels and
+drift are fitted together, so that a point is compared with those that were measured around it: the blocks of a
+randomised block design (Fisher 1935), with a curve in place of the blocks. Noise has tails and second modes (a stall,
+garbage collection, other I/O): measurements far from the others of their point lose their weight (Tukey's biweight;
+Beaton & Tukey 1974), by a scale that half of the measurements cannot move (the median absolute deviation). The fitted
+level is therefore the usual throughput; it does not contain what stalls take from the mean.
 """
 
 from __future__ import annotations
@@ -24,38 +24,40 @@ if TYPE_CHECKING:
 
 # Median absolute deviation to standard deviation, for normal noise.
 _MAD_TO_SD = 1.4826
-# What a sample is worth to the median absolute deviation, against its worth to the standard deviation.
+# Efficiency of the median absolute deviation, against that of the standard deviation.
 _MAD_EFFICIENCY = 0.37
-# 95 % as good as the mean where noise is normal; the weighted squares are then this much too small.
+# Tukey's constant for 95 % efficiency under normal noise; the weighted squares must then be scaled by _LOST_SQUARES.
 _BIWEIGHT = 4.685
 _LOST_SQUARES = 1.2
-# A point that leaves a part of the drive unused sees less of its drift than others do: so much of it is error.
+# A point that leaves a part of the drive unused sees less of the drift: this share of the drift counts as error.
 _SHARE_OF_DRIFT = 0.05
-# Of two visits that lie far apart neither is known to be the odd one: both count a little, and the error says so.
+# Of two visits that lie far apart either may be the outlier: both count a little, which raises the error.
 _MIN_WEIGHT_OF_TWO = 0.05
 _MIN_WEIGHT = 0.01
-# Where no point has been visited twice, the noise between visits is guessed, as if from two degrees of freedom.
+# Where no point has been visited twice, the noise between visits is assumed, with two degrees of freedom.
 GUESSED_NOISE = 0.05
 GUESSED_FREEDOM = 2
-# Device noise below this is not to be believed of some dozens of visits.
+# Some dozens of visits cannot show that the noise of a drive is below this.
 MIN_NOISE = 1e-4
 _ROUNDS = 4
-# The drift's curve bends this often a second, and at most at so many places. Shorter swings are noise.
+# Seconds between the knots of the drift's curve, and the most knots. Shorter swings are noise.
 _KNOT_S = 1.2
 _MAX_KNOTS = 64
-# Standard deviation of the drift from knot to knot that is tried; cross-validation chooses.
+# Standard deviations of the drift from knot to knot to try; cross-validation chooses one.
 _WANDER = (0.0003, 0.002, 0.008, 0.03)
 _MIN_REPEATS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
-    """Per point: log throughput at the drive's usual level, visits' worth of weight, own squared deviations.
+    """The fitted levels, the drift and the noise.
 
-    `noise` is the standard deviation between visits to one point, as of `freedom` degrees of freedom. `drift` is the
-    log of the drive's level at each visit, relative to the median; `tail` the log that the worst twentieth of the
-    visits lie below their points; `memory` how far a visit's deviation is the one before it's (correlation).
-    `level_error` is the standard error of the usual level itself: all points have it in common.
+    Each point has a `level` (the log throughput at the drive's usual level), a `weight` in measurements, and `squares`
+    (its own squared deviations). `noise` is the standard deviation between measurements of one point, with `freedom`
+    degrees of freedom. `drift` is the log of the drive's level at each measurement, relative to the median. `tail` is
+    how far, in logs, the worst twentieth of the measurements lie below their points. `memory` is the correlation of
+    successive deviations. `level_error` is the standard error of the usual level itself, which all points have in
+    common.
     """
 
     level: Floats
@@ -71,7 +73,7 @@ class Fit:
 
 
 def _sums(place: Places, values: Floats, count: int) -> Floats:
-    """The values' sum at each of so many places."""
+    """Sum the values by place, for places from 0 to `count`."""
     return np.bincount(place, values, count).astype(np.float64)
 
 
@@ -85,7 +87,7 @@ def _medians(point: Places, rate: Floats, visits: Places) -> Floats:
 
 
 class _Drift:
-    """The drift's curve: straight lines between knots, whose heights wander as little as the visits allow."""
+    """The curve of the drift: straight lines between knots, whose heights vary as little as the measurements allow."""
 
     def __init__(self, point: Places, time_s: Floats, points: int) -> None:
         span_s = float(time_s.max() - time_s.min())
@@ -100,14 +102,17 @@ class _Drift:
         self._steps = steps.T @ steps
 
     def _shared(self, values: Floats, row: Places, rows: int) -> Floats:
-        """Sums by row and knot of values that the two knots around each visit share."""
+        """Sum the values by row and knot, each value shared by the two knots around its measurement."""
         flat = row * self._count + self._left
         size = rows * self._count
         found = _sums(flat, values * (1 - self._share), size) + _sums(flat + 1, values * self._share, size)
         return found.reshape(rows, self._count)
 
     def at_visits(self, rate: Floats, weight: Floats, noise: float, *, choose: bool) -> Floats:
-        """The drift at each visit. The points' own levels are eliminated, so a point visited once says nothing."""
+        """Return the drift at each measurement.
+
+        The levels of the points are eliminated, so a point that was measured once contributes nothing.
+        """
         total = np.maximum(_sums(self._point, weight, self._points), 1e-12)
         mean = _sums(self._point, weight * rate, self._points) / total
         hats = self._shared(weight, self._point, self._points)
@@ -132,16 +137,16 @@ class _Drift:
         return found
 
     def _solve(self, normal: Floats, wanted: Floats, penalty: float) -> tuple[Floats, float]:
-        """Heights of the knots, and how many of them were really free (Craven & Wahba 1978)."""
+        """Return the heights of the knots and their effective degrees of freedom (Craven & Wahba 1978)."""
         whole = normal + penalty * self._steps + 1e-6 * np.eye(self._count)
         solved = np.linalg.solve(whole, np.column_stack((wanted, normal))).astype(np.float64)
         return solved[:, 0], float(np.trace(solved[:, 1:]))
 
 
 def fit(point: Places, time_s: Floats, rate: Floats, points: int) -> Fit:
-    """Fit visits in the order of their times: each one's point (from 0 to `points`), time and log throughput.
+    """Fit measurements in the order of their times, each with its point (from 0 to `points`), time and log throughput.
 
-    A point without a visit has the level nan and no weight.
+    A point without a measurement has the level nan and no weight.
     """
     visits = np.bincount(point, minlength=points)
     seen = visits > 0
@@ -165,7 +170,7 @@ def fit(point: Places, time_s: Floats, rate: Floats, points: int) -> Fit:
         away = rate - drift - level[point]
     level[~seen] = np.nan
     tail, memory = 0.0, 0.0
-    if repeats >= 20:  # noqa: PLR2004 - a twentieth of fewer is nobody
+    if repeats >= 20:  # noqa: PLR2004 - a twentieth of fewer is less than one
         tail = max(0.0, -float(np.quantile((away * widened)[several], 0.05)))
         memory = _memory(away[several])
     return Fit(
@@ -186,7 +191,7 @@ def fit(point: Places, time_s: Floats, rate: Floats, points: int) -> Fit:
 
 
 def _memory(away: Floats) -> float:
-    """Correlation of successive deviations, by their ranks: a few that stall must not make it."""
+    """Return the correlation of successive deviations by their ranks, so that a few stalls cannot cause it."""
     ranks = np.argsort(np.argsort(away)).astype(np.float64)
     if len(ranks) < 3 or np.ptp(away) == 0:  # noqa: PLR2004 - two are one pair
         return 0.0

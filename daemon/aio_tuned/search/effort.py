@@ -1,4 +1,4 @@
-"""How thoroughly a drive is swept: an effort's name -> what it comes to. Pure."""
+"""How thoroughly a drive is swept: the budgets of each effort."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ _SUSTAIN_SHARE = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extent:
-    """Measuring time, the share of the write budget, one point of how many, and what writing on has of the budget."""
+    """The time for measuring in seconds, and the parts of the budgets.
+
+    `write_share` is the share of the write budget. One of `fraction` points is measured. `sustain_share` is the share
+    of the bytes for sustained writes.
+    """
 
     time_budget_s: float
     write_share: float = 1.0
@@ -27,10 +31,10 @@ class Extent:
 
 
 def extent(effort: Effort, time_budget_s: float) -> Extent:
-    """What the effort makes of the configured measuring time.
+    """Return the budgets of the effort, given the configured time for measuring in seconds.
 
     Quick is for a provisional profile: 20 s at most, an eighth of the bytes, a fifth of the points and the neighbours
-    of the best. Thorough has four times the time, and half of the bytes for writing on until the drive is steady.
+    of the best. Thorough has four times the time, and half of the bytes for sustained writes until the drive is steady.
     """
     if effort == "quick":
         return Extent(

@@ -1,4 +1,4 @@
-"""Samples -> Curve: what each point gives, and how sure that is. Pure."""
+"""The estimate of a curve from samples: the throughput of each point and its confidence interval."""
 
 from __future__ import annotations
 
@@ -24,38 +24,39 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 
-# Visits' worth of evidence that the pooled noise brings to a point's own.
+# The most visits that the pooled noise counts for, beside a point's own.
 _MAX_PRIOR = 8
 
 _MAX_MEMORY = 0.8
 
-# Points this far below the best, and noise beyond it, are no part of the surface: a slope says little of a plateau.
+# Points further below the best than this share and the noise are not smoothed: a slope says little of a plateau.
 _PLATEAU = 0.05
 
 _PLATEAU_NOISES = 3.0
 
-# A point that has been visited so often is not taken for odd because its neighbours differ.
+# A point with more visits than this is not an outlier because its neighbours differ.
 _FEW_VISITS = 2
 
-# The reference falls to this part of what it gave, and stays there: no heat does that, but a cache that is full.
+# The share to which the reference falls, and below which it stays: a full cache causes that, heat does not.
 _CLIFF = 0.65
 
 _STAYS_BELOW = 0.75
 
-# A slow mode lasts for seconds too.
+# A shorter fall may be a slow mode, which lasts for seconds too.
 _CLIFF_REFERENCES = 4
 
 _CLIFF_S = 4.0
 
-# The most often that a race looks at its intervals (see race.py): each look may err.
+# The most times that a race looks at its intervals (see race.py): each look may be wrong.
 LOOKS = 32
 
 
 def student_t(confidence: float, freedom: float) -> float:
-    """Two-sided quantile of Student's t, by the Cornish-Fisher expansion (Abramowitz & Stegun 26.7.5).
+    """Return the two-sided quantile of Student's t, by the Cornish-Fisher expansion (Abramowitz & Stegun 26.7.5).
 
-    Exact for 1 and 2 degrees of freedom; elsewhere within 0.6 % for 95 % and 2 % for 99 %. For the guarantee's
-    confidence its tail is too large by 10 % at 7 degrees of freedom and by 31 % at 5. scipy would be exact, and 40 MB.
+    It is exact for 1 and 2 degrees of freedom, and elsewhere within 0.6 % for 95 % and 2 % for 99 %. For the
+    guarantee's confidence its tail is too large by 10 % at 7 degrees of freedom and by 31 % at 5. scipy would be exact,
+    but takes 40 MB.
     """
     upper = 0.5 + confidence / 2
     if freedom <= 1:
@@ -75,7 +76,10 @@ def student_t(confidence: float, freedom: float) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Visits:
-    """The visits that count, in the order of their times; places are of the phase's points, the last the reference."""
+    """The measurements that count, in the order of their times.
+
+    `place` holds the index of each in the phase's points; the index after the last point is the reference's.
+    """
 
     samples: list[Sample]
     place: NDArray[np.intp]
@@ -88,9 +92,9 @@ class _Visits:
 
 
 def places(phase: Phase) -> tuple[dict[Setting, int], int]:
-    """Each setting's point, as its place in the phase's, and the reference's place.
+    """Return the index of each setting's point in the phase's points, and the index of the reference.
 
-    That is the place of the point that is the same program, or the one after the last.
+    The reference's index is that of the point that is the same program, or the one after the last point.
     """
     found = {setting: place for place, point in enumerate(phase.points) for setting in point.aliases}
     setting = phase.reference.setting
@@ -101,7 +105,7 @@ def places(phase: Phase) -> tuple[dict[Setting, int], int]:
 
 
 def _visits(phase: Phase, samples: Sequence[Sample]) -> tuple[_Visits, int]:
-    """The visits, and the place of the reference."""
+    """Return the measurements that count, and the index of the reference."""
     of_setting, reference = places(phase)
     kept: list[Sample] = []
     place: list[int] = []
@@ -125,9 +129,10 @@ def _visits(phase: Phase, samples: Sequence[Sample]) -> tuple[_Visits, int]:
 
 
 def _cliff(phase: Phase, visits: _Visits, reference: int) -> tuple[_Visits, _Visits, Cliff] | None:
-    """(visits before it, visits behind it, what fell) if the reference fell and stayed down.
+    """Split the measurements where the reference fell and stayed down; return None if it did not.
 
-    The fall lies between two reference visits, and nobody knows on which side of it those between them are.
+    The result has the measurements before and after the fall, and its figures. The fall lies between two measurements
+    of the reference; those between the two are left out, as they may lie on either side.
     """
     at = np.flatnonzero(visits.place == reference)
     rates = visits.rate[at]
@@ -156,20 +161,20 @@ def _cliff(phase: Phase, visits: _Visits, reference: int) -> tuple[_Visits, _Vis
 
 
 def _errors(found: Fit) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Each point's standard error of the logarithm and its degrees of freedom, by a moderated t (Smyth 2004).
+    """Return each point's standard error of the logarithm and its degrees of freedom (a moderated t, Smyth 2004).
 
-    A point visited once or twice says little of its own noise, so the pooled variance stands in as some visits' worth
-    of evidence; what the point itself shows takes over as its visits grow. Where successive visits deviate alike, fewer
-    are worth as much: those of a first-order autoregression.
+    A point measured once or twice says little about its own noise, so the pooled variance stands in for some
+    measurements; the point's own deviations take over as their number grows. Where successive measurements deviate
+    alike, they are worth fewer: those of a first-order autoregression.
     """
     memory = min(max(found.memory, 0.0), _MAX_MEMORY)
     own = np.maximum(found.visits - 1, 0)
-    # Its own visits are in the pool too, and must not count twice.
+    # A point's own visits are in the pool too, and must not count twice.
     prior = np.clip(found.freedom - own, 0, _MAX_PRIOR)
     freedom = (prior + own).astype(np.float64)
     variance = (prior * found.noise**2 + found.squares) / np.maximum(freedom, 1)
     guessed = max(found.noise**2, GUESSED_NOISE**2)
-    # Visits that agree to the last byte are few, not exact.
+    # Visits that agree to the last byte are few; they are not exact.
     variance = np.maximum(np.where(freedom == 0, guessed, variance), MIN_NOISE**2)
     freedom = np.where(freedom == 0, GUESSED_FREEDOM, freedom)
     worth = np.maximum(found.weight, 1e-12) * (1 - memory) / (1 + memory)
@@ -179,7 +184,7 @@ def _errors(found: Fit) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def _likely(
     phase: Phase, found: Fit, errors: NDArray[np.float64], seen: NDArray[np.intp]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Logarithms and their errors as the points of the plateau and their neighbours together have them."""
+    """Return log throughputs and their errors, those on the plateau smoothed with their neighbours."""
     level, error = found.level.copy(), errors.copy()
     noise = found.noise or GUESSED_NOISE
     # One high visit must not raise the floor, so the fifth highest stands for the top.
@@ -192,18 +197,18 @@ def _likely(
 
 
 def _middle(values: Iterable[int]) -> float:
-    """The median; numpy's takes a hundred times as long for a few."""
+    """Return the median; numpy's takes a hundred times as long for a few values."""
     ordered = sorted(values)
     return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
 
 
 def curve(phase: Phase, samples: Sequence[Sample], *, smooth: bool = True) -> Curve:
-    """All that `samples` (of this phase, in the order in which they were taken) say of its points.
+    """Estimate the curve of the phase from its samples, in the order in which they were taken.
 
-    Tainted samples and calibration visits do not count. A point without a sample is not in the curve. Throughputs are
-    positive: the helper adapter refuses anything else. Where the drive fell over a cliff, what was measured on one
-    side of it makes the curve: before it, if half of the points have been visited there. Without `smooth`, which takes
-    most of the time, neighbours have no say: likely throughputs are the measured ones.
+    Tainted samples and calibration do not count, and a point without a sample is not in the curve. Throughputs are
+    positive: the client of the helper refuses any other. Where the drive fell over a cliff, the curve is made of the
+    measurements on one side: before it, if half of the points have been measured there. Without `smooth`, which takes
+    most of the time, neighbours contribute nothing: likely throughputs are the measured ones.
     """
     visits, reference = _visits(phase, samples)
     cliff = None
@@ -264,11 +269,11 @@ def curve(phase: Phase, samples: Sequence[Sample], *, smooth: bool = True) -> Cu
 
 
 def simultaneous(curve: Curve) -> list[tuple[float, float]]:
-    """Each point's bounds of log throughput such that all of them hold together, at all looks, with 95 %.
+    """Return bounds of each point's log throughput that hold for all points, at all looks, with 95 % together.
 
-    By Bonferroni's inequality over points and looks: it needs no assumption on how points depend on each other.
-    A point seen once or twice may have met the drive's slow mode, so its upper bound is raised by what the worst
-    twentieth of the visits lose.
+    By Bonferroni's inequality over points and looks, which needs no assumption on how points depend on each other. A
+    point measured once or twice may have met a slow mode of the drive, so its upper bound is raised by what the worst
+    twentieth of the measurements lose.
     """
     confidence = 1 - (1 - CONFIDENCE) / max(len(curve.points) * LOOKS, 1)
     quantile: dict[float, float] = {}

@@ -1,4 +1,4 @@
-"""The settings of a grid, and the points that they are at a transfer size."""
+"""The settings of a grid, and the distinct points that they make at a transfer size."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from aio_tuned.model.setting import Grid, Setting
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-# One for each parameter, none a multiple of a small fraction, so that no value is left out.
+# A weight for each parameter, none a multiple of a small fraction, so that no value is left out.
 _FRACTION_WEIGHTS = (1, 2, 3, 1, 2)
 
 _Program = tuple[int, int, int, bool, bool]
 
 
 def settings(grid: Grid) -> tuple[Setting, ...]:
-    """Every setting of the grid, in a fixed order."""
+    """Return every setting of the grid, in a fixed order."""
     return tuple(
         Setting(
             block_size=block,
@@ -37,10 +37,10 @@ def settings(grid: Grid) -> tuple[Setting, ...]:
 
 
 def program(setting: Setting, transfer_bytes: int) -> _Program:
-    """What the helper will really do: settings with the same program make the same system calls.
+    """Return what the helper really does for a setting: the same program makes the same system calls.
 
-    A block larger than a thread's share is one block of the share; a queue deeper than the share has blocks never
-    fills; with one request in flight there is nothing to overlap or to batch.
+    A block larger than a thread's share of the transfer is one block of the share. A queue deeper than the share has
+    blocks never fills. With one request in flight there is nothing to overlap or to batch.
     """
     share = transfer_bytes // setting.io_parallelism
     block = min(setting.block_size, share)
@@ -50,12 +50,12 @@ def program(setting: Setting, transfer_bytes: int) -> _Program:
 
 
 def _cost(setting: Setting) -> tuple[int, int, bool, bool]:
-    """Order of preference among settings that are the same program: least memory, then DeepSpeed's defaults."""
+    """Return the order of preference among settings of one program: least memory, then DeepSpeed's defaults."""
     return (setting.in_flight_bytes, setting.queue_depth, not setting.overlap_events, setting.single_submit)
 
 
 def points(chosen: Iterable[Setting], transfer_bytes: int) -> tuple[Point, ...]:
-    """The distinct programs of the settings at that transfer size, each with all settings that amount to it."""
+    """Return the distinct programs of the settings at that transfer size, each with all settings that amount to it."""
     groups: dict[_Program, list[Setting]] = {}
     for setting in chosen:
         groups.setdefault(program(setting, transfer_bytes), []).append(setting)
@@ -63,16 +63,16 @@ def points(chosen: Iterable[Setting], transfer_bytes: int) -> tuple[Point, ...]:
 
 
 def _spanned(planned: Iterable[Point]) -> Grid:
-    """The values that the points' settings have of each parameter, in rising order."""
+    """Return the values of each parameter in the points' settings, in rising order."""
     every = [setting for point in planned for setting in point.aliases]
     return Grid(**{item.name: tuple(sorted({getattr(each, item.name) for each in every})) for item in fields(Grid)})
 
 
 def designed(planned: Sequence[Point], fraction: int) -> list[Point]:
-    """One point in so many, such that every value of every parameter, and nearly every pair of values, is among them.
+    """Return one of `fraction` points such that every value, and nearly every pair of values, is among them.
 
-    A regular fraction of the factorial (Box & Hunter 1961): those whose values' places in their lists, with weights,
-    add up to a multiple of the fraction.
+    They are a regular fraction of the factorial (Box & Hunter 1961): the points whose indices in the lists of values,
+    with weights, add up to a multiple of the fraction.
     """
     grid = _spanned(planned)
 
@@ -86,7 +86,7 @@ def designed(planned: Sequence[Point], fraction: int) -> list[Point]:
 
 
 def beside(centre: Setting, grid: Grid) -> Iterator[Setting]:
-    """What is one step away from the setting in one parameter; its own values need not be in the grid."""
+    """Yield the settings one step from `centre` in one parameter; its own values need not be in the grid."""
     for item in fields(grid):
         here = getattr(centre, item.name)
         values = sorted({*getattr(grid, item.name), here})
@@ -96,14 +96,14 @@ def beside(centre: Setting, grid: Grid) -> Iterator[Setting]:
 
 
 def neighbours(planned: Sequence[Point], leaders: Sequence[Point]) -> list[Point]:
-    """The points that differ from a leader by one step of one parameter, in the plan's order."""
+    """Return the points that differ from a leader by one step of one parameter, in the plan's order."""
     grid = _spanned(planned)
     near = {setting for leader in leaders for centre in leader.aliases for setting in beside(centre, grid)}
     return [point for point in planned if not near.isdisjoint(point.aliases)]
 
 
 def check_grid(chosen: Iterable[Setting], alignment_bytes: int) -> None:
-    """ConfigError if a block size of the settings cannot be used on a target with that I/O alignment."""
+    """Raise ConfigError if a block size of the settings cannot be used on a target with that I/O alignment."""
     for block in dict.fromkeys(setting.block_size for setting in chosen):
         if block % alignment_bytes:
             raise ConfigError(

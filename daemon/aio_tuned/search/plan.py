@@ -1,7 +1,4 @@
-"""Settings and budgets -> Phase: which points there are, which are the same program, in which order.
-
-Pure and seeded. The settings are those of a whole grid, or a few of them.
-"""
+"""The plan of a phase: its points, their order, and the sizes that fit its budgets."""
 
 from __future__ import annotations
 
@@ -18,37 +15,40 @@ if TYPE_CHECKING:
 
     from aio_tuned.model.setting import Direction, Setting
 
-# A transfer shorter than this is mostly the start and the end of itself: 16 MiB at 7 GB/s take 2.4 ms, against
-# some 0.1 ms to release and join eight threads.
+# In a shorter transfer, starting and joining threads would dominate: 16 MiB at 7 GB/s take 2.4 ms, against 0.1 ms to
+# release and join eight threads.
 MIN_TRANSFER_BYTES = 16 << 20
 
-# Shares of the budgets that measuring every point once may take; the rest buys certainty about the contenders.
+# Shares of the budgets for measuring every point once; the rest is for repeating the contenders.
 _PASS_TIME_SHARE = 0.3
 
 _PASS_WRITE_SHARE = 0.35
 
-# A visit is at least so many times as long as what it costs besides, and within these.
+# A visit takes at least this many times its overhead, and from 10 to 200 ms.
 _OVERHEADS = 20
 
 _MIN_VISIT_NS = 10_000_000
 
 _MAX_VISIT_NS = 200_000_000
 
-# Volumes that are limited by a token bucket (in a cloud, in a guest) let through at once what has gathered since the
-# visit before: in an emulated guest, visits of 0.2 s were 10 % above the limit. Limits beyond a gigabyte per second
-# are rare.
+# A volume with a token-bucket limit (in a cloud, in a guest) transfers the tokens saved since the previous visit at
+# once: in an emulated guest, visits of 0.2 s were 10 % above the limit. Limits above 1 GB/s are rare, so only slower
+# devices get the longer visit.
 _SLOW_NS_PER_BYTE = 1.0
 
 _SLOW_VISIT_NS = 1_000_000_000
 
-# Visits to the reference are this much of the pass (one in every REFERENCE_EVERY + 1).
+# The reference is measured once before every so many points of a pass.
 REFERENCE_EVERY = 16
 
 CALIBRATION_VISITS = 4
 
 
 def largest_transfer(chosen: Sequence[Setting], alignment_bytes: int, max_bytes: int) -> int:
-    """The largest usable transfer of at most `max_bytes`; ConfigError if the thread counts have none in common."""
+    """Return the largest usable transfer of at most `max_bytes`, in bytes.
+
+    Raise ConfigError if no transfer of that size splits evenly for all thread counts.
+    """
     quantum = transfer_quantum(chosen, alignment_bytes)
     if quantum > max_bytes:
         threads = ", ".join(dict.fromkeys(str(setting.io_parallelism) for setting in chosen))
@@ -60,15 +60,15 @@ def largest_transfer(chosen: Sequence[Setting], alignment_bytes: int, max_bytes:
 
 
 def min_transfer(chosen: Sequence[Setting], alignment_bytes: int, max_bytes: int) -> int:
-    """The smallest transfer worth timing, as calibration uses it."""
+    """Return the smallest transfer worth timing, in bytes; calibration uses it."""
     least = max(transfer_quantum(chosen, alignment_bytes), MIN_TRANSFER_BYTES)
     return largest_transfer(chosen, alignment_bytes, min(max_bytes, least))
 
 
 def min_write_bytes(chosen: Sequence[Setting], alignment_bytes: int, max_bytes: int, fraction: int = 1) -> int:
-    """What a write phase costs at the very least: calibration, and one visit to each point with the least transfer.
+    """Return the least bytes that a write phase costs: calibration, and each point once with the least transfer.
 
-    With a `fraction` it is one to one point in so many.
+    With a `fraction`, one of so many points is measured.
     """
     transfer = min_transfer(chosen, alignment_bytes, max_bytes)
     visited = math.ceil(len(points(chosen, transfer)) / fraction)
@@ -76,17 +76,17 @@ def min_write_bytes(chosen: Sequence[Setting], alignment_bytes: int, max_bytes: 
 
 
 def _visits(count: int) -> int:
-    """Visits of a pass over that many points, the reference between them included."""
+    """Return how many measurements a pass over that many points takes, the reference between them included."""
     return math.ceil(count * (1 + 1 / REFERENCE_EVERY)) + 1
 
 
 def transfer_quantum(chosen: Iterable[Setting], alignment_bytes: int) -> int:
-    """Every transfer must be a multiple of this: each thread's share must be whole aligned blocks."""
+    """Return the bytes that every transfer must be a multiple of: each thread's share is whole aligned blocks."""
     return math.lcm(*(setting.io_parallelism for setting in chosen), 1) * max(alignment_bytes, 4096)
 
 
 def _lightest(chosen: Iterable[Setting]) -> Setting:
-    """The setting that asks least of the device at a time, likely the slowest."""
+    """Return the setting with the least in flight, likely the slowest."""
     return min(
         chosen,
         key=lambda setting: (setting.in_flight_bytes, setting.overlap_events, not setting.single_submit),
@@ -96,10 +96,10 @@ def _lightest(chosen: Iterable[Setting]) -> Setting:
 def calibration(
     direction: Direction, chosen: Iterable[Setting], reference: Setting, transfer_bytes: int, first_id: int
 ) -> tuple[Request, ...]:
-    """The first visits of a phase, to learn roughly how fast the device is: the reference, then the lightest setting.
+    """Return the first requests of a phase, to estimate the device's speed: the reference, then the lightest.
 
-    On a volume that is limited in requests the lightest may be ten times slower, and a plan fitted to the reference
-    alone would not end within its time.
+    On a volume with a limit on requests the lightest may be ten times slower, and a plan fitted to the reference alone
+    would overrun its time.
     """
     visits = (*(reference for _ in range(CALIBRATION_VISITS - 1)), _lightest(chosen))
     return tuple(
@@ -118,7 +118,7 @@ def calibration(
 
 
 def _ns_per_byte(calibrated: Sequence[Sample]) -> float:
-    """What a byte takes on average over the settings: midway between the settings that calibration visited."""
+    """Return the nanoseconds per byte, midway between the settings that calibration measured."""
     of_setting: dict[Setting, list[float]] = {}
     for sample in calibrated:
         of_setting.setdefault(sample.request.setting, []).append(sample.elapsed_ns / sample.bytes)
@@ -127,7 +127,7 @@ def _ns_per_byte(calibrated: Sequence[Sample]) -> float:
 
 
 def _visit_ns(calibrated: Sequence[Sample], ns_per_byte: float, max_ns: int) -> int:
-    """How long a visit should be at least, so that starting and ending it is a small part of it; at most `max_ns`."""
+    """Return the least nanoseconds of a measurement that keep its overhead a small part of it; at most `max_ns`."""
     besides = sorted(sample.wall_ns - sample.elapsed_ns for sample in calibrated)
     usual_ns = min(max(_OVERHEADS * besides[len(besides) // 2], _MIN_VISIT_NS), _MAX_VISIT_NS)
     return min(_SLOW_VISIT_NS if ns_per_byte > _SLOW_NS_PER_BYTE else usual_ns, max_ns)
@@ -149,12 +149,12 @@ def phase(  # noqa: PLR0913 - the facts of one direction
     fraction: int = 1,
     sustain_bytes: int = 0,
 ) -> Phase:
-    """The plan of one direction, fitted to the device's speed as the calibration visits saw it.
+    """Return the plan of one direction, fitted to the device's speed in the calibration samples.
 
-    The transfer is the largest power-of-two part of `max_transfer_bytes` with which visiting every point once is
+    The transfer is the largest power-of-two part of `max_transfer_bytes` with which measuring every point once is
     expected to take a third of the time budget and, for writes, of the bytes. `sustain_bytes` of the write budget are
-    kept for writing on. One of `fraction` points is visited. MeasurementError if the write budget does not even pay
-    for one pass with the smallest transfer.
+    kept for sustained writes. One of `fraction` points is measured. Raise MeasurementError if calibration has no
+    sample, or if the write budget does not pay for one pass with the smallest transfer.
     """
     if not calibrated:
         raise MeasurementError(f"no calibration visit of the {direction} phase succeeded")
@@ -188,7 +188,7 @@ def phase(  # noqa: PLR0913 - the facts of one direction
         reference=Point(setting=reference, aliases=(reference,)),
         transfer_bytes=transfer,
         visit_ns=_visit_ns(calibrated, ns_per_byte, int(_PASS_TIME_SHARE * time_budget_ns / visits)),
-        # Two visits tell more than one of twice the length: no more than the pass can do without.
+        # Two visits tell more than one of twice the length, so a visit writes no more than the pass can pay for.
         visit_bytes=max(transfer, int(_PASS_WRITE_SHARE * race_bytes / visits)) if direction == "write" else 0,
         time_budget_ns=time_budget_ns,
         write_budget_bytes=write_budget_bytes,

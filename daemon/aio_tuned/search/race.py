@@ -1,19 +1,21 @@
-"""Samples so far -> what to measure next, or why nothing more. Pure: the same samples give the same answer.
+"""The race: what to measure next, given the samples so far, or why to stop.
 
-First every point is visited once, in the plan's order, with the reference in between. Then, round by round, those are
-visited again of which the choice depends, in blocks of random order, until three questions are answered or a budget is
-spent. Which point is the best? Is any that is cheaper than the chosen one good enough as well? And could any point at
-all be more than 2 % better than the chosen one?
+The same samples give the same answer. First every point is measured once, in the plan's order, with the reference in
+between. Then, round by round, the points on which the choice depends are measured again, in blocks of random order,
+until three questions are answered or a budget is spent. Which point is the best? Is any that is cheaper than the chosen
+one good enough as well? And could any point be more than 2 % better than the chosen one?
 
-The guarantee: where a race settles, the chosen point is within 2 % of the true best with a probability of 95 % and
-more. It rests on the third question: the bounds of stats.simultaneous hold together for all points and all looks (at
-most 32), by Bonferroni's inequality and whatever the order of the visits, as in Hoeffding races (Maron & Moore 1994)
-and successive elimination (Even-Dar, Mannor & Mansour 2006), with Student's t in place of Hoeffding's bound, which
-needs to know the range of the noise. It presumes that visits to a point deviate independently once the drift is out.
+The guarantee: where a race settles, the chosen point is within 2 % of the true best with a probability of at least 95
+%. It rests on the third question: the bounds of estimate.simultaneous hold together for all points and all looks (at
+most 32), by Bonferroni's inequality and whatever the order of the measurements, as in Hoeffding races (Maron & Moore
+1994) and successive elimination (Even-Dar, Mannor & Mansour 2006), with Student's t in place of Hoeffding's bound,
+which needs the range of the noise. It presumes that measurements of a point deviate independently once the drift is
+removed.
 
-Which points to visit is LUCB's rule (Kalyanakrishnan et al. 2012): the leader, and those whose upper bounds reach
-farthest. Successive halving (Karnin, Koren & Somekh 2013; Jamieson & Talwalkar 2016) spends a budget that is fixed and
-drops halves whatever the differences are; a race stops where they are clear, which most are after a single visit.
+Which points to measure is LUCB's rule (Kalyanakrishnan et al. 2012): the leader, and those with the highest upper
+bounds. Successive halving (Karnin, Koren & Somekh 2013; Jamieson & Talwalkar 2016) spends a fixed budget and drops
+halves whatever the differences are; a race stops where the differences are clear, which most are after a single
+measurement.
 """
 
 from __future__ import annotations
@@ -40,33 +42,33 @@ MAX_TRIES = 4
 _NO_RACE = ("calibrate", "sustain")
 # The chosen point is at most this far below the best.
 GUARANTEE = 0.02
-# Between the tolerance's edge and a point there is doubt up to so many standard errors ...
+# A point closer to the tolerance's edge than this many standard errors is in doubt.
 _DOUBT = 2.5
-# ... unless both are known to this part of the tolerance.
+# It is not in doubt if it and the best are known to this share of the tolerance.
 _FINE = 0.1
-# Who may be the best, in standard errors of its own.
+# A point this many of its standard errors below the best is a rival.
 _RIVAL = 2.0
-# A round is this part of the visits so far, so that there are never many looks, and no fewer visits than this.
+# A round is this share of the visits so far, which limits the looks, and at least _MIN_ROUND visits.
 _ROUND_SHARE = 0.2
 _MIN_ROUND = 16
-# Shares of a round: cheaper ones in doubt, rivals of the best; the rest goes to what the guarantee lacks.
+# Shares of a round: cheaper points in doubt, rivals of the best; the rest is for points that the guarantee lacks.
 _CHEAPER_SHARE = 0.5
 _RIVALS_SHARE = 0.25
 _RIVALS = 8
-# Quick: the neighbours of so many leaders are visited.
+# A quick sweep visits the neighbours of this many leaders.
 _LEADERS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """Visits to make, in this order, before asking again."""
+    """Measurements to make, in this order, before asking again."""
 
     requests: tuple[Request, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RaceEnd:
-    """Nothing more to measure; `reason` goes into the log."""
+    """The end of the race; `reason` goes into the log, `settled` says whether the guarantee holds."""
 
     reason: str
     settled: bool = False
@@ -74,7 +76,7 @@ class RaceEnd:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """What the race has cost so far; calibration was paid for before, and writing on has a budget of its own."""
+    """What the race has cost so far; calibration and sustained writes are not part of it."""
 
     ns: int = 0
     written_bytes: int = 0
@@ -86,7 +88,7 @@ class Spent:
 
 
 def spent(samples: Iterable[Sample]) -> Spent:
-    """The sum over the samples."""
+    """Return the sum over the samples."""
     cost = Spent()
     for sample in samples:
         cost = cost.plus(sample)
@@ -94,7 +96,7 @@ def spent(samples: Iterable[Sample]) -> Spent:
 
 
 def _race_bytes(phase: Phase) -> int:
-    """What the race may write: the budget without what is kept for writing on."""
+    """Return the bytes that the race may write: the budget without the part for sustained writes."""
     return phase.write_budget_bytes - phase.sustain_bytes
 
 
@@ -103,7 +105,10 @@ def _race_ns(phase: Phase) -> int:
 
 
 def exhausted(phase: Phase, cost: Spent) -> str:
-    """Which budget is spent ("" if none): asked between any two visits, since a visit may take longer than planned."""
+    """Return the name of the budget that is spent, or "" if none is.
+
+    Ask between any two measurements, since one may take longer than planned.
+    """
     if cost.ns >= _race_ns(phase):
         return "time budget"
     if phase.direction == "write" and cost.written_bytes + phase.transfer_bytes > _race_bytes(phase):
@@ -112,7 +117,7 @@ def exhausted(phase: Phase, cost: Spent) -> str:
 
 
 class _Requests:
-    """Numbers the visits of a round and puts the reference between them."""
+    """The requests of a round, numbered, with the reference between them."""
 
     def __init__(self, phase: Phase, first_id: int) -> None:
         self.phase = phase
@@ -138,7 +143,7 @@ class _Requests:
 
 
 def _first_visits(phase: Phase, samples: Sequence[Sample], first_id: int) -> tuple[Request, ...]:
-    """Visits to every point that is to have a clean sample, has none, and is not given up."""
+    """Return requests for every point that needs a clean sample, has none, and is not given up."""
     places, _ = estimate.places(phase)
     tries: dict[int | None, int] = {}
     cached: set[int | None] = set()
@@ -169,9 +174,9 @@ def _first_visits(phase: Phase, samples: Sequence[Sample], first_id: int) -> tup
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubts:
-    """The points of which the choice depends: cheaper ones, rivals of the best, and what the guarantee lacks.
+    """The points on which the choice depends: cheaper ones, rivals of the best, and those the guarantee lacks.
 
-    `ends` are the chosen point and the best, whose difference they decide; they are no doubts themselves.
+    `ends` are the chosen point and the best, whose difference the doubts decide; they are no doubts themselves.
     """
 
     ends: tuple[PointStats, PointStats]
@@ -184,7 +189,7 @@ class Doubts:
 
 
 def doubts(curve: Curve, tolerance: float) -> Doubts:
-    """What is still open, the most promising first."""
+    """Return the points that are still open, the most promising first."""
     choice = choose.choose(curve, tolerance)
     chosen, top = choice.stats, choice.best
     most, price = math.log(choose.plateau(curve)), choose.cost(chosen.point.setting)
@@ -212,10 +217,10 @@ def _promising(found: list[tuple[float, PointStats]]) -> list[PointStats]:
 
 
 def _shares(open_still: Doubts, size: int) -> dict[Point, int]:
-    """How often each point is visited in a round of that size.
+    """Return how often each point is measured in a round of `size` measurements.
 
-    Each kind of doubt has its share, and what one leaves the others have. Within a kind all are visited alike, but
-    the rivals: the few that reach highest decide how high the best is.
+    Each kind of doubt has its share, and the others have what one leaves. Within a kind all points are measured equally
+    often, but of the rivals only the highest few, which decide how high the best is.
     """
     kinds = (
         (open_still.cheaper, _CHEAPER_SHARE),
@@ -233,7 +238,7 @@ def _shares(open_still: Doubts, size: int) -> dict[Point, int]:
 
 
 def _spread(visits: dict[Point, int], dice: random.Random) -> list[Point]:
-    """The visits in random order, those to one point evenly over the round: a drift must not favour any."""
+    """Return the points in random order, repeats of one spread evenly over the round: a drift must not favour any."""
     placed = [
         ((number + dice.random()) / count, place, point)
         for place, (point, count) in enumerate(visits.items())
@@ -243,7 +248,7 @@ def _spread(visits: dict[Point, int], dice: random.Random) -> list[Point]:
 
 
 def next_round(phase: Phase, samples: Sequence[Sample]) -> Round | RaceEnd:
-    """What to measure next, given all samples of the phase so far in the order in which they were taken."""
+    """Return what to measure next, given all samples of the phase so far in the order in which they were taken."""
     first_id = max((sample.request.id for sample in samples), default=0) + 1
     cost = spent(samples)
     if reason := exhausted(phase, cost):
@@ -262,7 +267,7 @@ def next_round(phase: Phase, samples: Sequence[Sample]) -> Round | RaceEnd:
         return _after(phase, samples, first_id, RaceEnd(reason=reason, settled=True))
     visits = sum(is_counted(sample, phase) for sample in samples)
     size = max(_MIN_ROUND, int(visits * _ROUND_SHARE))
-    # A round that the time cannot pay for would be cut off somewhere.
+    # A longer round would be cut off when the time is spent.
     size = min(size, max(1, (_race_ns(phase) - cost.ns) // max(phase.visit_ns, 1)))
     if phase.direction == "write":
         size = min(size, max(1, (_race_bytes(phase) - cost.written_bytes) // phase.transfer_bytes))
@@ -270,13 +275,13 @@ def next_round(phase: Phase, samples: Sequence[Sample]) -> Round | RaceEnd:
     dice = random.Random(f"{phase.seed}/{phase.direction}/{first_id}")  # noqa: S311 - no secret
     for point in _spread(_shares(open_still, size), dice):
         requests.visit(point, "repeat")
-    if size == 1:  # no reference would be worth the last visit
+    if size == 1:  # the last visit is for a point, not for the reference
         return Round(requests=(replace(requests.made[1], id=first_id),))
     return Round(requests=tuple(requests.made[:size]))
 
 
 def _after(phase: Phase, samples: Sequence[Sample], first_id: int, done: RaceEnd) -> Round | RaceEnd:
-    """The end of the race; in a thorough sweep the chosen setting then writes on until it is steady."""
+    """Return the end of the race or, in a thorough sweep, the next sustained write with the chosen setting."""
     if not phase.sustain_bytes or not (points := estimate.curve(phase, samples)).points:
         return done
     setting = choose.choose(points, phase.tolerance).stats.point.setting
@@ -285,7 +290,7 @@ def _after(phase: Phase, samples: Sequence[Sample], first_id: int, done: RaceEnd
 
 
 def fit(phase: Phase, cost: Spent, request: Request) -> Request:
-    """The visit with its bytes cut to what the write budget still has; asked again just before it is made."""
+    """Return the request with its bytes cut to the rest of the write budget; call it just before measuring."""
     if phase.direction == "read" or request.purpose == "sustain":
         return request
     transfers_left = (_race_bytes(phase) - cost.written_bytes) // phase.transfer_bytes

@@ -1,9 +1,9 @@
-"""Points with errors -> what their neighbours in the grid make of them: Gaussian-process regression. Pure; numpy.
+"""Gaussian-process regression of throughputs over the grid.
 
-Throughput changes smoothly with the logarithms of block size, depth and threads, so a point's neighbours say something
-of it (Rasmussen & Williams 2006, chapter 2). How smooth the surface is, and how far single points stick out of it for
-good, is what the points themselves make most likely (chapter 5): where neighbours say nothing, nothing is taken
-from them. What comes out decides where to measure on and what to choose; it is never published as measured.
+Throughput changes smoothly with the logarithms of block size, depth and threads, so a point's neighbours carry
+information about it (Rasmussen & Williams 2006, chapter 2). The smoothness of the surface, and how far single points
+deviate from it, are those that make the measured points most likely (chapter 5): where neighbours carry no information,
+none is used. The result decides where to measure next and what to choose; it is never published as measured.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-# How far a neighbour speaks for a point: in doublings of a size or a count, in a switch of overlap, of submission.
+# Length scales to try: doublings of a size or a count, a switch of overlap_events, of single_submit.
 _REACHES = ((1.5, 1.0, 1.0), (3.0, 2.0, 2.0), (3.0, 2.0, 8.0))
-# Standard deviation of what is a point's own, as logarithms.
+# Standard deviations to try for a point's own deviation from the surface, as logarithms.
 _OWN = (0.0003, 0.001, 0.003, 0.01, 0.03)
 _MIN_SWING = 0.001
 _FEWEST = 6
-# A point that lies so far from what the others say of it, in standard deviations, was hit by something.
+# A point further than this from the others' prediction, in standard deviations, is an outlier.
 _ODD = 3.0
 
 
@@ -56,7 +56,7 @@ def _likeness(places: Floats, reach: tuple[float, float, float]) -> Floats:
 
 
 def _weights(whole: Floats, values: Floats) -> tuple[float, float, Floats]:
-    """Minus the log likelihood, the mean by generalised least squares, and the weights of the prediction."""
+    """Return minus the log likelihood, the mean by generalised least squares, and the weights of the prediction."""
     half = np.log(np.diag(np.linalg.cholesky(whole))).sum()
     solved = np.linalg.solve(whole, np.column_stack((values, np.ones(len(values)))))
     mean = float(solved[:, 0].sum() / solved[:, 1].sum())
@@ -67,9 +67,9 @@ def _weights(whole: Floats, values: Floats) -> tuple[float, float, Floats]:
 def smooth(
     settings: Sequence[Setting], values: Floats, errors: Floats, odd: NDArray[np.bool_]
 ) -> tuple[Floats, Floats]:
-    """Values and their standard errors, of logarithms, as the points and their neighbours together have them.
+    """Return log values and their standard errors, estimated from the points and their neighbours together.
 
-    Points that are `odd` by suspicion (visited once or twice) lose their say if their neighbours contradict them.
+    Points that are `odd` by suspicion (measured once or twice) lose their weight if their neighbours contradict them.
     """
     if len(values) < _FEWEST:
         return values, errors
@@ -84,7 +84,7 @@ def smooth(
     tries = ((*_weights(prior + np.diag(variances), values), prior) for prior in priors)
     _, mean, weights, prior = min(tries, key=lambda each: each[0])
     inverse = np.linalg.inv(prior + np.diag(variances))
-    # What all others say of a point, leaving it out: R&W, equations 5.10 to 5.12.
+    # The prediction for each point from all others: Rasmussen & Williams, equations 5.10 to 5.12.
     apart = weights / np.diag(inverse)
     contradicted = odd & (np.abs(apart) > _ODD / np.sqrt(np.diag(inverse)))
     if contradicted.any():

@@ -1,9 +1,9 @@
-"""Writing on and on with one setting -> what it gives when it is steady, and where it fell. Pure.
+"""Sustained writes with one setting: whether they are steady, at which throughput, and where they fell.
 
-A drive that is written for long becomes slower: the cache of cheap cells is full, blocks must be erased first. SNIA's
-Solid State Storage Performance Test Specification (2.0.1, section 2.1.24) calls a drive steady when, of five windows,
-the highest and the lowest differ by no more than 20 % of their average, and the line of least squares through them by
-no more than 10 %.
+A drive that is written for long becomes slower: its cache of fast cells is full, and blocks must be erased first.
+SNIA's Solid State Storage Performance Test Specification (2.0.1, section 2.1.24) calls a drive steady when, of five
+windows, the highest and the lowest differ by no more than 20 % of their average, and the line of least squares through
+them by no more than 10 %.
 """
 
 from __future__ import annotations
@@ -23,16 +23,15 @@ if TYPE_CHECKING:
 _WINDOWS = 5
 _MAX_RANGE = 0.2
 _MAX_SLOPE = 0.1
-# Of the bytes that are kept for it each window has this part: a cache that holds less than all but the last five of
-# them is found.
+# Each window writes 1/32 of the reserved bytes, so a write cache smaller than 27 windows is detected.
 _WINDOW_SHARE = 1 / 32
 _TIME_PART = 4
-# Below this part of what the first window gave the drive has fallen.
+# The drive has fallen if it stays below this share of the first window's throughput.
 _FALL = 0.75
 
 
 def time_ns(phase: Phase) -> int:
-    """What of the phase's time is for writing on."""
+    """Return the part of the phase's time budget for sustained writes, in nanoseconds."""
     return phase.time_budget_ns // _TIME_PART if phase.sustain_bytes else 0
 
 
@@ -50,9 +49,9 @@ def _is_steady(speeds: Sequence[float]) -> bool:
 
 
 def next_request(phase: Phase, samples: Sequence[Sample], setting: Setting, first_id: int) -> Request | None:
-    """The next window to write; None if the bytes or the time that are kept for it are spent.
+    """Return the request for the next window; None if the bytes or the time for sustained writes are spent.
 
-    That it is steady for five windows does not end it: a cache that is not yet full is as steady.
+    Five steady windows do not end them: a write cache that is not yet full is as steady.
     """
     windows = _windows(samples)
     size = max(phase.transfer_bytes, int(phase.sustain_bytes * _WINDOW_SHARE))
@@ -64,7 +63,7 @@ def next_request(phase: Phase, samples: Sequence[Sample], setting: Setting, firs
     if sum(sample.wall_ns for sample in windows) >= time_ns(phase):
         return None
     if windows:
-        setting = windows[0].request.setting  # what it began with, whatever the samples say since
+        setting = windows[0].request.setting  # the setting of the first window, even if the choice has changed
     if (fell := found(samples)) is not None and fell.fell_after_bytes is not None and fell.steady:
         return None
     return Request(
@@ -79,7 +78,7 @@ def next_request(phase: Phase, samples: Sequence[Sample], setting: Setting, firs
 
 
 def found(samples: Sequence[Sample]) -> Steady | None:
-    """What the windows say; None if there are fewer than five."""
+    """Return the steady state that the windows show; None if there are fewer than five windows."""
     windows = _windows(samples)
     if len(windows) < _WINDOWS:
         return None

@@ -9,13 +9,13 @@ if TYPE_CHECKING:
 
     from aio_tuned.model.measurement import Phase, Sample
 
-# More foreign I/O than this on the device during a visit taints it: 5 % is what a log daemon on a root drive may do
-# without moving a throughput of GB/s; a paying workload does far more.
+# More I/O of other processes than this share taints a visit: a log daemon on a root drive causes up to 5 % without
+# changing a throughput of GB/s; a production workload causes far more.
 FOREIGN_SHARE = 0.05
 
 
 def taint_reason(sample: Sample) -> str:
-    """Why the visit must be thrown away and made again; "" if it is good."""
+    """Return why the measurement must be discarded and repeated; "" if it is good."""
     if sample.cache_verdict == "cache":
         return "served from a cache"
     foreign = sample.device_read_bytes + sample.device_write_bytes - sample.bytes
@@ -25,7 +25,7 @@ def taint_reason(sample: Sample) -> str:
 
 
 def is_counted(sample: Sample, phase: Phase) -> bool:
-    """Whether the visit is one of the phase's plan.
+    """Return whether the sample belongs to the phase's plan.
 
     Calibration only warms up, and may use another transfer size; sustained writes are another experiment.
     """
@@ -35,10 +35,10 @@ def is_counted(sample: Sample, phase: Phase) -> bool:
 
 
 def clean_samples(samples: Iterable[Sample]) -> list[Sample]:
-    """The samples that count."""
+    """Return the samples that are not tainted."""
     return [sample for sample in samples if not taint_reason(sample)]
 
 
 def moved_bytes(samples: Iterable[Sample]) -> int:
-    """What the visits have taken of the phase's bytes; calibration was paid for before there was a budget."""
+    """Return the bytes of the phase's budget that the samples took; calibration precedes the budget."""
     return sum(sample.bytes for sample in samples if sample.request.purpose != "calibrate")
