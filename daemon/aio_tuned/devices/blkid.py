@@ -1,4 +1,4 @@
-"""Adapter: what a block device holds, by blkid's probes and by samples of its bytes. Reads only."""
+"""The content of a block device, by blkid's probes and by samples of its bytes; nothing is written."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ _BLKID_NOTHING = 2
 
 
 def signatures(node: Path) -> tuple[str, ...]:
-    """What blkid recognises on the device (never from its cache), e.g. ("ext4 filesystem",); () if nothing.
+    """Return what blkid recognises on the device, e.g. ("ext4 filesystem",); () if nothing.
 
-    A probe that fails or is ambivalent counts as a signature: only certainty makes a drive blank.
+    blkid's cache is not used. A probe that fails or is ambivalent counts as a signature: a drive is blank only if that
+    is certain.
     """
     program = shutil.which("blkid", path="/usr/sbin:/sbin:/usr/bin:/bin")
     if program is None:
@@ -44,10 +45,11 @@ def signatures(node: Path) -> tuple[str, ...]:
 
 
 def sample(node: Path, size_bytes: int, span_bytes: int) -> tuple[int, float, bool]:
-    """(offset, zero_share, all_zero): where a span holds the most data, how much of it is zeros, and if all is zero.
+    """Return (offset, zero_share, all_zero): the span with the most data, its share of zeros, and if all is zero.
 
-    Eight places over the device are sampled with 32 blocks of 4 KiB each; `all_zero` also takes in the first and the
-    last MiB, and then the span is in the middle. The kernel is told to forget what was read.
+    Eight places over the device are sampled with 32 blocks of 4 KiB each; `all_zero` also covers the first and the last
+    MiB. If all is zero, the span is in the middle. What was read is dropped from the page cache. Raise OSError if the
+    device cannot be read.
     """
     span = min(span_bytes, size_bytes)
     steps = max(1, _CANDIDATES - 1)
@@ -71,7 +73,7 @@ def sample(node: Path, size_bytes: int, span_bytes: int) -> tuple[int, float, bo
     finally:
         os.close(descriptor)
     if all(share == 1.0 for share in shares.values()) and not any(ends):
-        # The middle: should a sweep that may write there be killed, no signature's place holds its random bytes.
+        # The middle: if a sweep that writes there is killed, its random bytes are not where signatures are.
         return offsets[len(offsets) // 2], 1.0, True
     offset = min(shares, key=lambda place: (shares[place], place))
     return offset, shares[offset], False

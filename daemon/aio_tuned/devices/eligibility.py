@@ -1,4 +1,4 @@
-"""Device + Usage + Policy -> Target | Skip: where a sweep may write, and where never. Pure; README has the table."""
+"""Where a sweep may do its I/O on a device, and what it never writes; README has the table."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ if TYPE_CHECKING:
     from aio_tuned.model.device import Device, Mount, Usage
     from aio_tuned.model.target import Policy
 
-# The scratch file takes at most this part of what is free, so that the workload is never the one that runs out.
+# The scratch file takes at most one part in so many of the free space, so that the workload does not run out of it.
 _FREE_SHARE = 4
 _MIB = 1 << 20
-# A drive answers for never-written blocks without its flash. A tenth of them makes reads some 10 % too fast; a few zero
-# blocks are in any data.
+# A drive answers reads of never-written blocks without its flash: a tenth of them makes reads some 10 % too fast. A few
+# zero blocks are in any data.
 _ZERO_SHARE = 0.1
 
 
 def on_filesystem(mount: Mount | None, directory: Path | None, *, raw: bool) -> bool:
-    """Whether the sweep is to go to a scratch file in the mount rather than to the device itself.
+    """Return whether the sweep goes to a scratch file in the mount rather than to the device itself.
 
-    A device whose filesystem is mounted read-only is read raw; a directory in one was asked for by name.
+    A device whose filesystem is mounted read-only is read raw, unless a directory in it was named.
     """
     return mount is not None and not raw and not (mount.read_only and directory is None)
 
 
 def decide(device: Device, usage: Usage, policy: Policy, directory: Path | None = None) -> Target | Skip:
-    """Where to sweep the device, or why not to.
+    """Decide where to sweep the device, or why not to.
 
-    `directory` is where in `usage.mount` the scratch file goes (default: the mount point). With `policy.raw` the
-    device itself is read even where a filesystem of it is mounted.
+    `directory` is where in `usage.mount` the scratch file goes (default: the mount point). With `policy.raw` the device
+    itself is read even where a filesystem of it is mounted.
     """
     if device.hidden:
         return Skip(
@@ -77,7 +77,7 @@ def _on_filesystem(usage: Usage, policy: Policy, directory: Path | None) -> Targ
 
 
 def _no_raw_write(device: Device, usage: Usage, policy: Policy) -> str:
-    """Why the raw device is not written; "" only for a blank whole disk that the operator gave leave to write."""
+    """Return why the raw device is not written; "" only for a blank whole disk that the operator allows to write."""
     if policy.read_only:
         return "asked for reads only (--read-only)"
     if usage.mounted_at or usage.mount is not None:
@@ -111,7 +111,7 @@ def _on_device(device: Device, usage: Usage, policy: Policy) -> Target | Skip:
     no_write = _no_raw_write(device, usage, policy)
     provisional = ""
     if no_write and usage.zero_share > _ZERO_SHARE:
-        # A drive answers reads of blocks that were never written, or were trimmed, without touching its flash.
+        # Trimmed blocks are answered without the flash too.
         provisional = (
             f"{usage.zero_share:.0%} of the blocks read hold only zeros: a drive may serve never-written blocks without"
             " its flash, so reads may be slower once there is data; tune again then"

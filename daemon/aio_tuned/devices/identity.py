@@ -1,4 +1,4 @@
-"""Facts -> Device: who a drive is, by what stays with it over reboots, slots and kernel names. Pure."""
+"""The identity of a drive: its Device, and what profiles store about it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def device(facts: Mapping[str, str], queue: Queue) -> Device:
-    """The device that the facts of sysfs.facts() describe."""
+    """Return the device that the facts of sysfs.facts() describe."""
     identifier, name = id_and_name(facts)
     numa = facts.get("numa_node", "")
     return Device(
@@ -33,7 +33,7 @@ def device(facts: Mapping[str, str], queue: Queue) -> Device:
         nsid=int(facts["nsid"]) if facts.get("nsid", "").isdigit() else None,
         transport=facts.get("transport", ""),
         pcie_link=facts.get("pcie_link", ""),
-        # -1: the platform does not say
+        # -1: the platform does not report it
         numa_node=int(numa) if numa.isdigit() else None,
         members=tuple(facts.get("members", "").split()),
         queue=queue,
@@ -41,7 +41,7 @@ def device(facts: Mapping[str, str], queue: Queue) -> Device:
 
 
 def info(device: Device) -> DeviceInfo:
-    """The drive as its profile names it."""
+    """Return the drive as its profile names it."""
     return DeviceInfo(
         id=device.id,
         name=device.name,
@@ -59,7 +59,7 @@ def info(device: Device) -> DeviceInfo:
 
 
 def fingerprint(device: Device, filesystem: str, kernel_release: str) -> Fingerprint:
-    """What the numbers of a sweep depend on; `filesystem` is "" for the raw device, and where it is not known."""
+    """Return what the figures of a sweep depend on; `filesystem` is "" for the raw device and if unknown."""
     return Fingerprint(
         firmware=device.firmware,
         pcie_link=device.pcie_link,

@@ -1,4 +1,4 @@
-"""Adapter: a lock on the whole device for as long as a sweep lasts."""
+"""The lock on a whole device for the duration of a sweep."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PAUSE_S = 0.1
 
 
 def check_same(device: Device) -> None:
-    """TargetError if the kernel's number of the disk has changed: it was pulled, and another took its name."""
+    """Raise TargetError if the kernel's number of the disk has changed: another disk has its name now."""
     if sysfs.diskseq(device.device_number) != device.diskseq:
         raise TargetError(
             f"{device.node} is not the disk any more that it was when the sweep began: nothing is published; try again"
@@ -32,10 +32,11 @@ def check_same(device: Device) -> None:
 
 @contextmanager
 def lock_device(device: Device) -> Iterator[None]:
-    """Hold flock(LOCK_EX) on the device node, as systemd's BLOCK_DEVICE_LOCKING asks of whoever is busy with a disk.
+    """Hold flock(LOCK_EX) on the device node, as systemd's BLOCK_DEVICE_LOCKING asks for.
 
-    It keeps a second sweep and partitioning tools away, and udev from probing; it goes with the process. The members
-    of a volume are held too: two volumes on one drive would disturb each other. BusyError if somebody holds one.
+    The lock keeps other sweeps and partitioning tools away, and udev from probing; it ends with the process. The
+    members of a volume are locked too, as two volumes on one drive would disturb each other. Raise BusyError if another
+    process holds one of the locks, TargetError if the device was replaced.
     """
     with ExitStack() as held:
         for node in (device.node, *(device.node.parent / name for name in device.members)):
@@ -46,7 +47,10 @@ def lock_device(device: Device) -> Iterator[None]:
 
 @contextmanager
 def _lock(node: Path) -> Iterator[None]:
-    """One node's lock. Where it may not be opened or is not there (no root, a container) the sweep goes on without."""
+    """Hold the lock of one node.
+
+    Where the node may not be opened or does not exist (no root, a container) the sweep continues without it.
+    """
     try:
         descriptor = os.open(node, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (PermissionError, FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Adapter: tells when something is mounted, unmounted or mounted differently."""
+"""Notification of changes to the mounts."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 class MountWatch:
-    """Follows the mounts of this process's namespace from its construction on: make it first, then read the mounts.
+    """A watch on the mounts of this process's namespace from its construction on: make it, then read the mounts.
 
-    OSError if mountinfo cannot be followed.
+    The constructor raises OSError if mountinfo cannot be watched.
     """
 
     def __init__(self, proc: Path = Path("/proc")) -> None:
@@ -25,18 +25,18 @@ class MountWatch:
             raise
 
     def fileno(self) -> int:
-        """Readable once after each change."""
+        """Return the descriptor that is readable once after each change."""
         return self._epoll.fileno()
 
     def changed(self) -> bool:
-        """Whether the mounts are others than when this was last called."""
-        # The event is no answer: whoever polls it consumes it, and the caller's wait for fileno() was such a poll.
+        """Return whether the mounts have changed since the previous call."""
+        # The event itself proves nothing: a poll consumes it, and the caller's wait for fileno() was such a poll.
         self._epoll.poll(0)
         before, self._text = self._text, self._read()
         return self._text != before
 
     def close(self) -> None:
-        """Let go of both descriptors."""
+        """Close both descriptors."""
         self._epoll.close()
         self._file.close()
 

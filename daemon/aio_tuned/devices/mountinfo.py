@@ -1,4 +1,4 @@
-"""Adapter: /proc/self/mountinfo, and which filesystem a path is on."""
+"""The mounts of /proc/self/mountinfo, and the filesystem of a path."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 _NUMBER = re.compile(r"[0-9]+:[0-9]+", re.ASCII)
-# linux/btrfs.h: the ioctl that anybody may use on a directory, the size of its answer, and where the uuid stands there.
+# linux/btrfs.h: the ioctl, which needs no privilege, the size of its answer, and the uuid's place in it.
 _BTRFS_IOC_FS_INFO = 0x8400941F
 _BTRFS_INFO_BYTES = 1024
 _BTRFS_UUID = slice(16, 32)
-# Filesystems that are not on a block device of this machine; the rest of them have device number 0:N too, and are
-# refused all the same.
+# Filesystems that are not on a block device of this machine, with the reason; others with a device number 0:N are
+# refused without one.
 _NO_DEVICE = {
     "tmpfs": "lives in memory",
     "ramfs": "lives in memory",
@@ -43,8 +43,8 @@ def unescape(text: str) -> str:
 
 
 def parse(text: str) -> tuple[Mount, ...]:
-    """The mounts of a mountinfo text (proc(5)); lines that are not of its format are left out."""
-    from aio_tuned.model.device import Mount  # the reader does without most often, and loads in a moment
+    """Return the mounts of a mountinfo text (proc(5)); lines of another format are left out."""
+    from aio_tuned.model.device import Mount  # deferred: the reader rarely needs it, and must load fast
 
     mounts = []
     for line in text.split("\n"):  # not splitlines(): a name may hold any other line end
@@ -71,13 +71,16 @@ def parse(text: str) -> tuple[Mount, ...]:
 
 
 def read(proc: Path = Path("/proc")) -> tuple[Mount, ...]:
-    """The mounts of this process's namespace."""
+    """Return the mounts of this process's namespace; raise OSError if they cannot be read."""
     # As bytes: reading as text would turn a carriage return in a name into a newline.
     return parse((proc / "self/mountinfo").read_bytes().decode("utf-8", "surrogateescape"))
 
 
 def find_mount(path: Path, mounts: Sequence[Mount], proc: Path = Path("/proc")) -> Mount:
-    """The mount that `path` is on, by the kernel's own mount id, which is exact where mounts are stacked or bound."""
+    """Return the mount that `path` is on, by the kernel's mount id, which is exact where mounts are stacked or bound.
+
+    Raise OSError if the path cannot be opened, TargetError if its mount is not among `mounts`.
+    """
     descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         info = (proc / f"self/fdinfo/{descriptor}").read_text(encoding="ascii")
@@ -98,10 +101,10 @@ def _overlay_upper(mount: Mount) -> Path | None:
 
 
 def _is_upper(upper: Path, path: Path) -> bool:
-    """Whether that directory, by the name that the mount's options have for it, can be the overlay's upper one.
+    """Return whether that directory, named in the mount's options, can be the overlay's upper one.
 
-    They were written in another namespace, perhaps, where that name was another directory's. Overlayfs answers
-    statfs(2) with what its upper filesystem answers.
+    The options may have been written in another namespace, where the name was another directory's. Overlayfs answers
+    statfs(2) with the figures of its upper filesystem.
     """
     if not upper.is_dir():
         return False
@@ -112,13 +115,13 @@ def _is_upper(upper: Path, path: Path) -> bool:
 def block_device_number(
     path: Path, mounts: Sequence[Mount], sys: Path, proc: Path = Path("/proc")
 ) -> tuple[str, Mount]:
-    """The device number ("259:1") of the block device that `path`'s filesystem is on, and the mount that it is.
+    """Return the device number ("259:1") of the block device that `path`'s filesystem is on, and its mount.
 
-    Overlayfs leads to its upper directory, btrfs (whose own number is anonymous) to its one device. TargetError says
-    why there is none.
+    Overlayfs leads to its upper directory, btrfs (whose own number is anonymous) to its one device. Raise TargetError
+    with the reason if there is no such device.
     """
     mount = find_mount(path, mounts, proc)
-    for _ in range(8):  # overlays of overlays end
+    for _ in range(8):  # overlays may be nested, but not for ever
         if mount.filesystem != "overlay":
             break
         upper = _overlay_upper(mount)
@@ -144,7 +147,7 @@ def block_device_number(
 
 
 def _btrfs_uuid(path: Path) -> str:
-    """The uuid of the btrfs that a path is on; "" if it cannot be asked (no right to open, or no btrfs)."""
+    """Return the uuid of the btrfs that a path is on; "" if it may not be opened or is no btrfs."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
@@ -161,7 +164,10 @@ def _btrfs_uuid(path: Path) -> str:
 
 
 def _btrfs_device_number(path: Path, mount: Mount, sys: Path) -> str:
-    """The one device of a btrfs; on several, no device's counters would prove the I/O."""
+    """Return the number of the one device of a btrfs.
+
+    Raise TargetError if it has several: no device's counters would prove the I/O.
+    """
     # The mount's source is a name in /dev, which a container does not have.
     devices = tuple((sys / "fs/btrfs" / (_btrfs_uuid(path) or "unknown") / "devices").glob("*"))
     if len(devices) == 1:
@@ -189,7 +195,7 @@ def _several(path: Path, members: Sequence[str]) -> TargetError:
 
 
 def btrfs_members(number: str, sys: Path) -> tuple[str, ...]:
-    """Names of all devices of the mounted btrfs that a device is part of; () if it is of none."""
+    """Return the names of all devices of the mounted btrfs that a device is part of; () if it is of none."""
     name = (sys / "dev/block" / number).resolve().name
     for devices in (sys / "fs/btrfs").glob("*/devices"):
         members = tuple(sorted(entry.name for entry in devices.iterdir()))

@@ -1,6 +1,6 @@
-"""What a drive is called: its id and its by-id style name, by what stays with it over reboots and slots. Pure.
+"""The id and the by-id style name of a drive, which it keeps over reboots and slots.
 
-Loads in a moment, for the reader: identity.py makes a whole Device.
+This module imports little, for the reader: identity.py makes a whole Device.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _LONGEST_NAME = 200
 
 
 def escape(text: str) -> str:
-    """A by-id style name part: trailing padding goes, and each character that udev would not keep is an underscore."""
+    """Return a part of a by-id style name: no trailing padding, an underscore for each character that udev replaces."""
     return "".join(
         char if char in _KEPT or char.isalnum() or (char > "\x7f" and char.isprintable()) else "_"
         for char in text.rstrip(" \t\r\n\0")
@@ -25,16 +25,19 @@ def escape(text: str) -> str:
 
 
 def clean_text(text: str) -> str:
-    """A vendor's string without padding; NULs and other control bytes become spaces, broken UTF-8 the mark for it."""
+    """Return a vendor's string without padding.
+
+    Control bytes become spaces, and broken UTF-8 the replacement character.
+    """
     repaired = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return "".join(char if char.isprintable() else " " for char in repaired).strip()
 
 
 def file_name(name: str) -> str:
-    """The name as a file's: never a slash, a leading dot, empty, or longer than file systems take."""
+    """Return the name as a file's: never empty, with a slash or a leading dot, or longer than filesystems allow."""
     safe = escape(name).lstrip(".") or "unnamed"
     if len(safe.encode()) > _LONGEST_NAME:
-        import hashlib  # and with it OpenSSL
+        import hashlib  # deferred: it loads OpenSSL
 
         digest = hashlib.sha256(safe.encode()).hexdigest()[:16]
         safe = safe.encode()[: _LONGEST_NAME - 17].decode("utf-8", "ignore") + "-" + digest
@@ -42,17 +45,20 @@ def file_name(name: str) -> str:
 
 
 def device_node(sys_name: str) -> Path:
-    """The device's node. The kernel writes "!" for a slash in a name (cciss!c0d0)."""
+    """Return the path of the device's node; the kernel writes "!" for a slash in a name (cciss!c0d0)."""
     return Path("/dev") / sys_name.replace("!", "/")
 
 
 def _means_something(wwid: str) -> bool:
-    """Consumer drives report wwids of zeros."""
+    """Return whether the wwid identifies a drive: consumer drives report wwids of zeros."""
     return bool(wwid) and any(char not in "0.-" for char in wwid.partition(".")[2] or wwid)
 
 
 def _mdadm_uuid(kernel_uuid: str) -> str:
-    """The kernel writes an array's uuid with dashes as any other; mdadm, and so udev, as four words with colons."""
+    """Return an array's uuid as mdadm and udev write it: four words with colons.
+
+    The kernel writes it with dashes.
+    """
     digits = kernel_uuid.replace("-", "")
     if len(digits) != 32:  # noqa: PLR2004 - hexadecimal digits of a uuid
         return kernel_uuid
@@ -65,7 +71,7 @@ def _names(facts: Mapping[str, str]) -> tuple[str, str]:
     model, serial = clean_text(get("model", "")), clean_text(get("serial", ""))
     wwid = clean_text(get("wwid", ""))
     if sys_name.startswith("nvme"):
-        # Not the cleaned strings: udev makes an underscore of each blank, those at the beginning too.
+        # Not the cleaned strings: udev replaces each blank by an underscore, leading ones too.
         parts = [escape(get("model", "")), escape(get("serial", ""))]
         if not any(parts):
             parts = [escape(wwid) if _means_something(wwid) else escape(sys_name)]
@@ -83,14 +89,14 @@ def _names(facts: Mapping[str, str]) -> tuple[str, str]:
     if serial:
         name = f"disk-{escape('_'.join(part for part in (model, serial) if part))}"
         return (wwid if _means_something(wwid) else name), name
-    if _means_something(wwid):  # a container does not see what udev makes the names of
+    if _means_something(wwid):  # a container lacks the properties from which udev makes names
         return wwid, f"disk-{escape(wwid)}"
-    # Nothing but the kernel's name, which holds for this boot.
+    # Only the kernel's name is known, which holds for this boot.
     return f"block:{sys_name}", f"block-{escape(sys_name)}"
 
 
 def id_and_name(facts: Mapping[str, str]) -> tuple[str, str]:
-    """(id, by-id style name) of the whole disk or volume that the facts of sysfs.who() describe.
+    """Return the id and the by-id style name of the whole disk or volume that the facts of sysfs.who() describe.
 
     The name is safe as a file's.
     """

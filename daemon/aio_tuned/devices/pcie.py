@@ -1,4 +1,4 @@
-"""What a PCIe link can carry, and what a drive and its slot could do. Pure; sysfs.attachment() reads the facts."""
+"""The throughput of a PCIe link, and what a drive and its slot are capable of; sysfs.attachment() reads the facts."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 # Generations by the transfers of one lane, in 10^9 a second (PCIe Base Specification 6.0, section 1.2).
 _GENERATIONS = {2.5: "1.0", 5.0: "2.0", 8.0: "3.0", 16.0: "4.0", 32.0: "5.0", 64.0: "6.0"}
-# Of the bits on the line, those that are packets'.
+# The share of the bits on the line that packets get.
 _SHARES = {2.5: 8 / 10, 5.0: 8 / 10, 8.0: 128 / 130, 16.0: 128 / 130, 32.0: 128 / 130, 64.0: 236 / 256}
 _LANES = (1, 2, 4, 8, 12, 16, 32)
 _FLIT_GT_PER_S = 64.0
-# Of the packet that carries data to memory: header with a 64-bit address 16 bytes, framing with sequence number 4,
-# link CRC 4. In flits there is only the header.
+# Overhead of a packet with data: header with a 64-bit address 16 bytes, framing with sequence number 4, link CRC 4. In
+# flits there is only the header.
 _PACKET_BYTES = 24
 _FLIT_PACKET_BYTES = 16
-# Of data in one: what most hosts set (Max_Payload_Size). A process needs CAP_SYS_ADMIN to ask for it, which the daemon
-# has not. 128 bytes would carry 8 % less, 512 bytes 4 % more.
+# Data in one packet, as most hosts set it (Max_Payload_Size). Reading the actual value needs CAP_SYS_ADMIN, which the
+# daemon lacks. 128 bytes would carry 8 % less, 512 bytes 4 % more.
 _PAYLOAD_BYTES = 256
 # PCI vendors whose NVMe drives are a hypervisor's or a cloud's: QEMU, virtio, Amazon, Google, Microsoft, VMware,
 # VirtualBox.
@@ -24,7 +24,7 @@ _EMULATED = frozenset({0x1B36, 0x1AF4, 0x1D0F, 0x1AE0, 0x1414, 0x15AD, 0x80EE})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """A link as it is trained, or the best that one of its ends can do."""
+    """A link as it is trained, or the best that one of its ends is capable of."""
 
     gt_per_s: float
     lanes: int
@@ -34,7 +34,7 @@ class Link:
 
     @property
     def max_bytes_per_s(self) -> float:
-        """What passes one way after line encoding: no packet of any size gets more.
+        """Return the bytes/s one way after line encoding, which packets of any size cannot exceed.
 
         8b/10b for the first two generations, 128b/130b from 8 GT/s on. At 64 GT/s there is no line encoding, but of
         each flit of 256 bytes 236 are packets' (PCIe Base Specification 6.0, section 4.2.3).
@@ -43,10 +43,10 @@ class Link:
 
     @property
     def data_bytes_per_s(self) -> float:
-        """About what is left for data, in packets of 256 bytes.
+        """Return about how many bytes/s are left for data, in packets of 256 bytes.
 
-        A packet's header, framing and CRC come to 24 bytes (Intel, "Understanding PCI Express Throughput": five to
-        seven double words). Acknowledgements and flow control, some per cent more, are left out.
+        A packet's header, framing and CRC take 24 bytes (Intel, "Understanding PCI Express Throughput": five to seven
+        double words). Acknowledgements and flow control, some per cent more, are left out.
         """
         packet = _FLIT_PACKET_BYTES if self.gt_per_s >= _FLIT_GT_PER_S else _PACKET_BYTES
         return self.max_bytes_per_s * _PAYLOAD_BYTES / (_PAYLOAD_BYTES + packet)
@@ -54,9 +54,9 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """How a drive is attached: its link as it is now, and the best that the drive and its slot can do (None: unknown).
+    """A drive's link as it is now, and the best that the drive and its slot are capable of (None: unknown).
 
-    `real` is false where the link may be fiction: a virtual machine shows "2.5 GT/s x1" for what moves GB/s.
+    `real` is false where the link may not be real: a virtual machine shows "2.5 GT/s x1" for what moves GB/s.
     """
 
     link: Link
@@ -66,7 +66,7 @@ class Attachment:
 
 
 def parse(speed: str, lanes: str) -> Link | None:
-    """The link of sysfs's two texts, "16.0 GT/s PCIe" and "4"; None if they name none, as of one that is down."""
+    """Return the link of sysfs's two texts, "16.0 GT/s PCIe" and "4"; None if they name none, as when it is down."""
     try:
         made = Link(gt_per_s=float(speed.partition(" ")[0]), lanes=int(lanes))
     except ValueError:
@@ -75,13 +75,13 @@ def parse(speed: str, lanes: str) -> Link | None:
 
 
 def named(text: str) -> Link | None:
-    """The link that a device or a profile names, "16.0 GT/s x4"; None if that is none."""
+    """Return the link that a device or a profile names, "16.0 GT/s x4"; None if the text names none."""
     speed, _, lanes = text.rpartition(" x")
     return parse(speed, lanes)
 
 
 def emulated(vendor: str) -> bool:
-    """Whether the drive of that PCI vendor ("0x144d") is known to be somebody's software; so is what it says."""
+    """Return whether drives of that PCI vendor ("0x144d") are software, as in a virtual machine."""
     try:
         return int(vendor, 16) in _EMULATED
     except ValueError:
@@ -89,7 +89,7 @@ def emulated(vendor: str) -> bool:
 
 
 def below(attachment: Attachment) -> str:
-    """A sentence if the link is less than what the drive and its slot can do; "" if not, or if that is not known."""
+    """Return a sentence if the link is less than the drive and its slot are capable of; "" if not, or if unknown."""
     link, drive, slot = attachment.link, attachment.drive, attachment.slot
     if drive is None:
         return ""
@@ -109,5 +109,5 @@ def below(attachment: Attachment) -> str:
 
 
 def _least(one: Link, other: Link) -> Link:
-    """What comes about between two ends: the lower speed over the fewer lanes."""
+    """Return the link between two ends: the lower speed over the fewer lanes."""
     return Link(gt_per_s=min(one.gt_per_s, other.gt_per_s), lanes=min(one.lanes, other.lanes))

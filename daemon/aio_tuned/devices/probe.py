@@ -1,4 +1,4 @@
-"""Adapter: all facts of a target, read afresh, and the decision that they lead to."""
+"""All facts of a target, read at one moment, and the decision that follows from them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from aio_tuned.model.device import Device, Mount, Usage
     from aio_tuned.model.target import Skip
 
-# A survey reads some 3 MiB of the drive; one that takes longer than this does not answer.
+# A probe reads some 3 MiB of the drive; if it takes longer than this, the drive does not answer.
 PROBE_LIMIT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeResult:
-    """A target at one moment. `number` is the device of the filesystem, or of the raw node, that is to be swept."""
+    """A target at one moment; `number` is the device of the filesystem, or of the raw node, to be swept."""
 
     device: Device
     usage: Usage
@@ -38,11 +38,15 @@ def probe(
     sys: Path = sysfs.SYS,
     proc: Path = Path("/proc"),
 ) -> ProbeResult:
-    """Read all facts and decide. TargetError if there is no such target. A drive that does not answer may block it."""
+    """Read all facts of the target and decide where to sweep it.
+
+    Raise TargetError if there is no such target, MeasurementError if the drive cannot be read. The call blocks for as
+    long as the drive does not answer.
+    """
     place = resolve.resolve(target, sys, proc)
     device = resolve.device(place, sys)
     policy = Policy(raw=raw, read_only=read_only, raw_write=config.raw_write)
-    # Filling the scratch file is written too: an eighth of the budget at most.
+    # Filling the scratch file counts as writes too, so it takes an eighth of the budget at most.
     max_span = config.write_budget_bytes(device.size_bytes) // 8
     span = max(policy.min_span_bytes, min(config.span_bytes, max_span))
     policy = replace(policy, span_bytes=span)

@@ -1,4 +1,4 @@
-"""Adapter: the TARGET a user names -> which device that is, and what it is used for."""
+"""The device that a user's TARGET names, and what it is used for."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
-    """Where a target is: the whole disk or volume, the node that was named, and the mount and folder for scratch.
+    """The whole disk or volume of a target, the node that was named, and the mount and folder for scratch files.
 
-    `mount_number` is the device of that mount ("" without one): a partition of the disk that was named, perhaps.
+    `mount_number` is the device of that mount ("" without one), which may be a partition of the disk that was named.
     """
 
     disk_number: str
@@ -36,7 +36,10 @@ class Location:
 
 
 def find_device_number(mount: Mount, sys: Path) -> str:
-    """The block device of a mount, or its anonymous number; btrfs has only the source to go by."""
+    """Return the number of a mount's block device, or its anonymous number.
+
+    For btrfs, which has only anonymous numbers, the mount's source is used.
+    """
     if not (sys / "dev/block" / mount.device_number).exists() and mount.source.startswith("/dev/"):
         try:
             return sysfs.device_number(Path(mount.source))
@@ -54,7 +57,7 @@ def _free_bytes(point: Path) -> int:
 
 
 def _leads_to(mount: Mount, table: Sequence[Mount], proc: Path) -> bool:
-    """Whether the mount point is a directory of that mount, and not of one that has been mounted over it since."""
+    """Return whether the mount point is a directory of that mount, not of one that is mounted over it."""
     try:
         return mount.point.is_dir() and mountinfo.find_mount(mount.point, table, proc).id == mount.id
     except (OSError, TargetError):
@@ -62,7 +65,7 @@ def _leads_to(mount: Mount, table: Sequence[Mount], proc: Path) -> bool:
 
 
 def _btrfs_over(numbers: Iterable[str], sys: Path) -> tuple[str, ...]:
-    """The btrfs over several devices that one of these is part of, as a holder: no one of them stands for it."""
+    """Return, as a holder, the btrfs over several devices that one of these is part of; () if there is none."""
     for number in sorted(numbers):
         if len(members := mountinfo.btrfs_members(number, sys)) > 1:
             return (f"a btrfs over {len(members)} devices ({', '.join(members)})",)
@@ -70,12 +73,15 @@ def _btrfs_over(numbers: Iterable[str], sys: Path) -> tuple[str, ...]:
 
 
 def _roomiest(candidates: Sequence[Mount]) -> Mount | None:
-    """The mount to write a scratch file to: a writable one before a read-only one, then the one with most room."""
+    """Return the mount for a scratch file: a writable one before a read-only one, then the one with most space."""
     return max(candidates, key=lambda mount: (not mount.read_only, _free_bytes(mount.point)), default=None)
 
 
 def resolve(target: Path, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> Location:
-    """Find the device of a directory, a file or a block device node. TargetError says what is wrong with it."""
+    """Find the device of a directory, a file or a block device node.
+
+    Raise TargetError if the path does not exist, is none of these, or has no block device.
+    """
     try:
         status = target.stat()
     except OSError as error:
@@ -101,7 +107,7 @@ def resolve(target: Path, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> 
             directory=None,
         )
     if stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode):
-        found = target.resolve()  # a link to a file is where the file is
+        found = target.resolve()  # the directory of the file, not of a link to it
         directory = found if stat.S_ISDIR(status.st_mode) else found.parent
         number, mount = mountinfo.block_device_number(directory, table, sys, proc)
         return Location(
@@ -115,18 +121,18 @@ def resolve(target: Path, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> 
 
 
 def device(location: Location, sys: Path = sysfs.SYS) -> Device:
-    """Who the disk or volume is, read afresh."""
+    """Read the facts of the disk or volume and return it; raise TargetError if it was removed."""
     return read_device(location.disk_number, sys)
 
 
 def read_device(number: str, sys: Path = sysfs.SYS) -> Device:
-    """Who the disk or volume of that number is, read afresh. TargetError if it is not there."""
+    """Read the facts of the disk or volume of that number and return it; raise TargetError if there is none."""
     found = identity.device(sysfs.facts(number, sys, sysfs.udev_properties(number)), sysfs.queue(number, sys))
     return replace(found, member_names=tuple(sorted(member.name for member in members(found, sys))))
 
 
 def members(volume: Device, sys: Path = sysfs.SYS) -> tuple[Device, ...]:
-    """The disks below a volume that are there; () for a disk."""
+    """Return the disks below a volume that are present; () for a disk."""
     found = []
     for name in volume.members:
         with contextlib.suppress(TargetError, ValueError):
@@ -143,11 +149,15 @@ def usage(
     sys: Path = sysfs.SYS,
     proc: Path = Path("/proc"),
 ) -> Usage:
-    """What the device is used for at this moment. The device's bytes are read only if it may be swept raw."""
+    """Return what the device is used for at this moment.
+
+    The device's bytes are read only if it may be swept raw. Raise TargetError without permission to read it,
+    MeasurementError if reading fails.
+    """
     partitions = sysfs.partitions(location.disk_number, sys)
     numbers = {location.disk_number, location.node_number, *partitions.values()}
     mounted_at = tuple(str(mount.point) for mount in mountinfo.read(proc) if find_device_number(mount, sys) in numbers)
-    # Of a partition that was named only its own use counts, of a disk that of all its partitions.
+    # For a partition that was named only its own use counts, for a disk that of all its partitions.
     named = numbers if location.node_number == location.disk_number else {location.node_number}
     holders = (
         *dict.fromkeys(name for number in sorted(named) for name in sysfs.holders(number, sys)),

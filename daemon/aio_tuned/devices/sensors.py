@@ -1,4 +1,4 @@
-"""Adapter: what a drive is doing and how warm it is, from /sys and /proc. It only reads; what is not known is None."""
+"""The I/O counters and temperatures of a drive, from /sys and /proc; what is unknown is None."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from aio_tuned.model.temperature import Temperature
 _SECTOR = 512
 # Fields of /sys/block/X/stat: sectors read, written and (from Linux 4.18) discarded.
 _SECTORS = (2, 6, 13)
-# From the block device's "device": the NVMe controller's own since Linux 5.12, or a SCSI disk's; before, that of the
-# controller's PCI function.
+# Patterns below the block device's "device": the hwmon of the NVMe controller since Linux 5.12, or of a SCSI disk;
+# before, that of the controller's PCI function.
 _HWMON = ("hwmon[0-9]*", "hwmon/hwmon[0-9]*", "device/hwmon/hwmon[0-9]*")
 # Drives without a sensor report 0 K, and without a threshold 65535 K.
 _HOTTEST_CELSIUS = 150.0
 
 
 class Sensors:
-    """One drive's, or for a volume those of all the disks below it. They are looked up each time: disks come and go.
+    """The sensors of one drive or, for a volume, of all disks below it, looked up at each call: disks come and go.
 
-    A volume's own counters would not show who uses a member beside it, and show nothing that its members' do not. So
-    only the members count; what a mirror writes twice then counts twice, as it does keep two drives busy.
+    A volume's own counters would not show other I/O to its members, and show nothing that the members' do not. So only
+    the members count; what a mirror writes twice counts twice, as it keeps two drives busy.
     """
 
     def __init__(self, device_number: str, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> None:
@@ -31,13 +31,16 @@ class Sensors:
         self._proc = proc
 
     def moved_bytes(self) -> int | None:
-        """Bytes read, written and discarded since the drive appeared, whoever did it; None where nobody counts."""
+        """Return the bytes read, written and discarded since the drive appeared, by all processes.
+
+        Return None if a disk does not count them.
+        """
         moved = [_moved_bytes(disk) for disk in self._disks()]
         known = [count for count in moved if count is not None]
         return sum(known) if known and len(known) == len(moved) else None
 
     def in_flight(self) -> int:
-        """Requests that the drive has not answered yet; 0 if that is not known."""
+        """Return the number of requests that the drive has not answered yet; 0 if unknown."""
         return sum(
             int(word)
             for disk in self._disks()
@@ -46,7 +49,10 @@ class Sensors:
         )
 
     def pressure_us(self) -> int | None:
-        """Microseconds since boot in which some task of the host waited for I/O; None where the kernel has no PSI."""
+        """Return the microseconds since boot in which a task of the host waited for I/O.
+
+        Return None if the kernel has no PSI.
+        """
         for line in sysfs.attribute(self._proc, "pressure/io").splitlines():
             kind, *words = line.split()
             total = next((word for word in words if word.startswith("total=")), "").removeprefix("total=")
@@ -55,7 +61,10 @@ class Sensors:
         return None
 
     def temperatures(self) -> tuple[Temperature, ...]:
-        """One of each sensor found. The driver asks the drive for it, so this may block as long as the drive does."""
+        """Return the reading of each sensor found.
+
+        The driver asks the drive for it, so this may block for as long as the drive does.
+        """
         return tuple(
             Temperature(celsius=celsius, warning_celsius=_celsius(hwmon, "temp1_max"))
             for disk in self._disks()
@@ -65,7 +74,7 @@ class Sensors:
         )
 
     def _disks(self) -> tuple[Path, ...]:
-        """The /sys directories whose counters are the drive's; () once it is gone."""
+        """Return the /sys directories with the drive's counters; () once it is removed."""
         try:
             found = sysfs.directory(self._number, self._sys)
             members = sysfs.members(self._number, self._sys)
@@ -85,6 +94,6 @@ def _moved_bytes(disk: Path) -> int | None:
 def _celsius(hwmon: Path, name: str) -> float | None:
     try:
         celsius = int(sysfs.attribute(hwmon, name)) / 1000
-    except ValueError:  # there is none, or the drive did not answer
+    except ValueError:  # no such file, or the drive did not answer
         return None
     return celsius if 0 < celsius < _HOTTEST_CELSIUS else None

@@ -1,4 +1,4 @@
-"""Adapter: what /sys, /proc/swaps and udev's database say of a block device. Roots are parameters; it only reads."""
+"""Block devices as /sys, /proc/swaps and udev's database describe them; nothing is written."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 
 SYS = Path("/sys")
 _SECTOR = 512
-# Who is the maker of a virtual machine, where the processor has no flag for it: as systemd-detect-virt(1) has them.
+# Vendors of virtual machines, where the processor has no flag for one, as in systemd-detect-virt(1).
 _HYPERVISORS = ("QEMU", "KVM", "Amazon EC2", "Google", "Microsoft Corporation", "VMware", "Xen", "OpenStack", "Oracle")
 
 
 def attribute(directory: Path, name: str) -> str:
-    """One attribute's text without its line end; "" if there is none. Bytes that are not UTF-8 become surrogates."""
+    """Return one attribute's text without its line end; "" if there is none.
+
+    Bytes that are not UTF-8 become surrogates.
+    """
     try:
         return (directory / name).read_bytes().decode("utf-8", "surrogateescape").rstrip("\n")
     except OSError:
@@ -31,7 +34,7 @@ def attribute(directory: Path, name: str) -> str:
 
 
 def device_number(path: Path) -> str:
-    """The number ("259:0") of a block device node, through symbolic links. TargetError if it is not one."""
+    """Return the number ("259:0") of a block device node, through symbolic links; raise TargetError if it is none."""
     try:
         status = path.stat()
     except OSError as error:
@@ -42,7 +45,7 @@ def device_number(path: Path) -> str:
 
 
 def directory(number: str, sys: Path = SYS) -> Path:
-    """The /sys directory of a block device. TargetError if the kernel does not know it (any more)."""
+    """Return the /sys directory of a block device; raise TargetError if the kernel does not know the device."""
     link = sys / "dev/block" / number
     if not link.exists():
         raise TargetError(f"no block device {number}: {link} does not exist; has it been removed?")
@@ -50,7 +53,7 @@ def directory(number: str, sys: Path = SYS) -> Path:
 
 
 def whole_disk(number: str, sys: Path = SYS) -> str:
-    """The number of the disk that a partition is on; of anything else, its own."""
+    """Return the number of the disk that a partition is on; for anything else, its own."""
     found = directory(number, sys)
     return attribute(found.parent, "dev") if (found / "partition").exists() else number
 
@@ -63,18 +66,18 @@ def _names(path: Path) -> tuple[str, ...]:
 
 
 def partitions(number: str, sys: Path = SYS) -> Mapping[str, str]:
-    """Names and numbers of a disk's partitions."""
+    """Return the names and numbers of a disk's partitions."""
     found = directory(number, sys)
     return {name: attribute(found / name, "dev") for name in _names(found) if (found / name / "partition").exists()}
 
 
 def holders(number: str, sys: Path = SYS) -> tuple[str, ...]:
-    """Names of the devices (md, dm) that are built on this one."""
+    """Return the names of the devices (md, dm) that are built on this one."""
     return _names(directory(number, sys) / "holders")
 
 
 def members(number: str, sys: Path = SYS) -> tuple[str, ...]:
-    """Names of the whole disks below a volume, down to the leaves; () for a disk."""
+    """Return the names of the whole disks below a volume, down to the leaves; () for a disk."""
 
     def leaves(found: Path) -> Iterator[str]:
         below = _names(found / "slaves")
@@ -89,9 +92,9 @@ def members(number: str, sys: Path = SYS) -> tuple[str, ...]:
 
 
 def counting(disk: Path) -> tuple[Path, ...]:
-    """The /sys directories whose I/O counters are the disk's: itself, or the hidden paths of an NVMe multipath head.
+    """Return the /sys directories with the disk's I/O counters: itself, or a multipath head's hidden paths.
 
-    Before Linux 6.4 a head counts nothing itself.
+    Before Linux 6.4 the head of an NVMe multipath counts nothing itself.
     """
     subsystem = (disk / "device").resolve()
     if not subsystem.name.startswith("nvme-subsys"):
@@ -105,8 +108,8 @@ def counting(disk: Path) -> tuple[Path, ...]:
 
 
 def queue(number: str, sys: Path = SYS) -> Queue:
-    """The request queue's limits; the scheduler is the one in brackets."""
-    from aio_tuned.model.device import Queue  # as pyudev below: the reader does without, and loads in a moment
+    """Return the request queue's limits; the scheduler is the one in brackets."""
+    from aio_tuned.model.device import Queue  # deferred, as pyudev below: the reader needs neither, and must load fast
 
     found = directory(number, sys) / "queue"
     scheduler = attribute(found, "scheduler")
@@ -120,18 +123,18 @@ def queue(number: str, sys: Path = SYS) -> Queue:
 
 
 def size_bytes(number: str, sys: Path = SYS) -> int:
-    """Size of a disk or partition."""
+    """Return the size of a disk or partition in bytes."""
     return int(attribute(directory(number, sys), "size") or 0) * _SECTOR
 
 
 def diskseq(number: str, sys: Path = SYS) -> int | None:
-    """The kernel's number for this very disk, never given twice; None on kernels before 5.15."""
+    """Return the kernel's sequence number of this disk, which is never reused; None on kernels before 5.15."""
     text = attribute(directory(number, sys), "diskseq")
     return int(text) if text.isdigit() else None
 
 
 def in_swap(numbers: set[str], proc: Path = Path("/proc")) -> bool:
-    """Whether one of the devices holds a swap area in use."""
+    """Return whether one of the devices holds a swap area in use."""
     try:
         lines = (proc / "swaps").read_text(encoding="utf-8", errors="surrogateescape").splitlines()[1:]
     except OSError:
@@ -146,19 +149,19 @@ def in_swap(numbers: set[str], proc: Path = Path("/proc")) -> bool:
 
 
 def udev_properties(number: str) -> dict[str, str]:
-    """What udev's database knows of the device; {} where udev does not run or knows nothing."""
+    """Return the device's properties in udev's database; {} if udev does not run or has none."""
     import pyudev
 
     try:
         major, minor = (int(part) for part in number.split(":"))
         device = pyudev.Devices.from_device_number(pyudev.Context(), "block", os.makedev(major, minor))
         return dict(device.properties)
-    except (pyudev.DeviceNotFoundError, ImportError, OSError, ValueError):  # ImportError: there is no libudev
+    except (pyudev.DeviceNotFoundError, ImportError, OSError, ValueError):  # ImportError: libudev is missing
         return {}
 
 
 def _link(controller: Path) -> str:
-    """PCIe link of a controller as "16.0 GT/s x4"; "" if it is not on PCIe."""
+    """Return the PCIe link of a controller as "16.0 GT/s x4"; "" if it is not on PCIe."""
     speed = attribute(controller, "current_link_speed").removesuffix(" PCIe")
     width = attribute(controller, "current_link_width")
     return f"{speed} x{width}" if speed and width else ""
@@ -169,16 +172,19 @@ def _parent(found: Path) -> Path:
 
 
 def _controllers(found: Path) -> list[Path]:
-    """The NVMe controllers of a disk: more than one only with native multipath."""
+    """Return the NVMe controllers of a disk: more than one only with native multipath."""
     parent = _parent(found)
-    # Then the parent is the subsystem; its controllers are symbolic links in it.
+    # With multipath the parent is the subsystem; its controllers are symbolic links in it.
     entries = sorted(parent.glob("nvme[0-9]*")) if parent.name.startswith("nvme-subsys") else [parent]
     return [entry.resolve() for entry in entries if (entry / "transport").exists()]
 
 
 def attachment(number: str, sys: Path = SYS, proc: Path = Path("/proc")) -> Attachment | None:
-    """How an NVMe drive is attached to PCIe; None where it is not, or by several links, whose sum nobody can tell."""
-    from aio_tuned.devices import pcie  # the reader does without
+    """Return how an NVMe drive is attached to PCIe.
+
+    Return None if it is not, or by several links, whose combined throughput is unknown.
+    """
+    from aio_tuned.devices import pcie  # deferred: the reader does not need it
 
     controllers = _controllers(directory(number, sys))
     if len(controllers) != 1:
@@ -200,7 +206,7 @@ def attachment(number: str, sys: Path = SYS, proc: Path = Path("/proc")) -> Atta
 
 
 def _virtual(sys: Path, proc: Path) -> bool:
-    """Whether this is a virtual machine, by the processor's flag (x86) or by who made it (others)."""
+    """Return whether this is a virtual machine, by the processor's flag (x86) or by the system's vendor (others)."""
     for line in attribute(proc, "cpuinfo").splitlines():
         if line.startswith("flags"):
             return "hypervisor" in line.split()
@@ -208,7 +214,7 @@ def _virtual(sys: Path, proc: Path) -> bool:
 
 
 def who(number: str, sys: Path = SYS) -> dict[str, str]:
-    """What naming.names() needs of a whole disk or volume, as text; what is empty is left out."""
+    """Return the facts of a whole disk or volume for names.id_and_name(), as text; empty ones are left out."""
     found = directory(number, sys)
     parent = _parent(found)
     texts = {
@@ -227,7 +233,7 @@ def who(number: str, sys: Path = SYS) -> dict[str, str]:
 
 
 def facts(number: str, sys: Path = SYS, udev: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Everything that is known of a whole disk or volume, as text, for identity.device()."""
+    """Return all facts of a whole disk or volume for identity.device(), as text; empty ones are left out."""
     found = directory(number, sys)
     parent = _parent(found)
     controller = next(iter(_controllers(found)), parent)

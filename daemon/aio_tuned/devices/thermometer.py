@@ -1,4 +1,4 @@
-"""Adapter: how warm a drive gets during a sweep, without waiting for ever for one that does not say."""
+"""The temperatures of a drive during a sweep, read with a time limit."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from aio_tuned.devices.sensors import Sensors
     from aio_tuned.model.temperature import Temperature
 
-# The driver asks the drive itself for its temperature, so not before each of many short visits.
+# A reading is a request to the drive, so it is not made before each of many short visits.
 _EVERY_S = 1.0
 _MAX_S = 10.0
 
 
 class Thermometer:
-    """One drive's. All is None until it is read, and where there is no sensor.
+    """The temperatures of one drive; all are None until the first reading, and without a sensor.
 
-    `celsius` is what the hottest sensor said last, `peak_celsius` the most that any has said, `warned` the reading
-    furthest above the drive's own warning threshold. A reading may take `max_s`.
+    `celsius` is the latest reading of the hottest sensor, `peak_celsius` the highest of all readings, `warned` the
+    reading furthest above the drive's own warning threshold. A reading may take `max_s` seconds.
     """
 
     def __init__(
@@ -38,13 +38,13 @@ class Thermometer:
         self._read_at: float | None = None
 
     async def read(self) -> tuple[Temperature, ...] | None:
-        """One reading of each sensor; None if the last ones are not a second old."""
+        """Return one reading of each sensor; None if the last reading is less than a second old."""
         if self._read_at is not None and self._monotonic() - self._read_at < _EVERY_S:
             return None
         try:
             found = await within(self._max_s, in_thread(self._sensors.temperatures))
         except TooLateError:
-            found = ()  # whoever does not tell its temperature will not do its I/O either, and that is seen
+            found = ()  # a drive that does not answer this request fails the sweep's I/O too, which is reported
         self._read_at = self._monotonic()
         self.celsius = max((each.celsius for each in found), default=None)
         self.peak_celsius = max((one for one in (self.celsius, self.peak_celsius) if one is not None), default=None)
@@ -53,7 +53,7 @@ class Thermometer:
 
 
 def worse(known: Warned | None, temperatures: Sequence[Temperature]) -> Warned | None:
-    """The reading that is furthest above its drive's own threshold, the one known before included."""
+    """Return the reading furthest above its drive's own threshold, the known one included; None if there is none."""
     over = [
         Warned(celsius=each.celsius, limit=each.warning_celsius)
         for each in temperatures

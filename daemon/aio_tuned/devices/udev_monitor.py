@@ -1,4 +1,4 @@
-"""Adapter: which block devices come, change and go, by udev where it runs, else by the kernel."""
+"""Events of block devices that are added, changed and removed, from udev where it runs, else from the kernel."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import pyudev
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# The kernel drops what does not fit, and eight drives with their partitions at once make hundreds of events.
+# The kernel drops events that do not fit; eight drives with their partitions make hundreds at once.
 _BUFFER_BYTES = 8 << 20
 _MAX_FAILURES = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceEvent:
-    """What happened to a block device; `initialized` once udev has processed it, or where there is no udev."""
+    """What happened to a block device; `initialized` is true once udev has processed it, or without udev."""
 
     action: str
     sys_name: str
@@ -32,30 +32,33 @@ class DeviceEvent:
 
 
 class EventSource(Protocol):
-    """Where events come from; `fileno()` is readable while some are waiting."""
+    """The source of events; `fileno()` is readable while some are waiting."""
 
     @property
     def overrun(self) -> bool:
-        """Whether events were lost before the last drain(): it gave all whole disks there are, and no others are."""
+        """Whether events were lost before the last drain().
+
+        That call then returned all whole disks that are present, and there are no others.
+        """
 
     def fileno(self) -> int:
-        """The descriptor to wait for."""
+        """Return the descriptor to wait for."""
 
     def enumerate(self) -> list[DeviceEvent]:
-        """Every whole disk that is present, as action "add"."""
+        """Return every whole disk that is present, with the action "add"."""
 
     def drain(self) -> list[DeviceEvent]:
-        """All events that are waiting, without ever waiting for one; after a loss, what enumerate() gives."""
+        """Return all waiting events without blocking; after a loss, the result of enumerate()."""
 
     def close(self) -> None:
-        """Let go of the descriptor."""
+        """Close the descriptor."""
 
 
 class UdevSource:
     """The EventSource of a real machine; `source` is "udev" or "kernel".
 
-    It listens from its construction on: what comes while enumerate() is looking is in the next drain(). No object of
-    pyudev outlives a call but the monitor.
+    It listens from its construction on: events during enumerate() are in the next drain(). No object of pyudev outlives
+    a call but the monitor.
     """
 
     def __init__(self, control: Path = Path("/run/udev/control"), buffer_bytes: int = _BUFFER_BYTES) -> None:
@@ -63,36 +66,36 @@ class UdevSource:
         self.overrun = False
         self._context = pyudev.Context()
         self._monitor = pyudev.Monitor.from_netlink(self._context, self.source)
-        # Partitions too: that a disk's partition table has changed is seen by theirs.
+        # Partitions too: their events show that a disk's partition table has changed.
         self._monitor.filter_by("block")
-        with suppress(OSError):  # EPERM without CAP_NET_ADMIN: then the usual size must do
+        with suppress(OSError):  # EPERM without CAP_NET_ADMIN: the default size is kept
             self._monitor.set_receive_buffer_size(buffer_bytes)
         self._monitor.start()
 
     def fileno(self) -> int:
-        """The netlink socket."""
+        """Return the descriptor of the netlink socket."""
         number: int = self._monitor.fileno()
         return number
 
     def enumerate(self) -> list[DeviceEvent]:
-        """Every whole disk that is present, as action "add"."""
+        """Return every whole disk that is present, with the action "add"."""
         found = self._context.list_devices(subsystem="block", DEVTYPE="disk")
-        # One that goes away under libudev's eyes has no number.
+        # A device that is removed during the enumeration has no number.
         return [self._event(device, "add") for device in found if device.device_number]
 
     def drain(self) -> list[DeviceEvent]:
-        """All events that are waiting; after a loss, what enumerate() gives.
+        """Return all waiting events; after a loss, the result of enumerate().
 
-        OSError if the socket is of no use any more.
+        Raise OSError if the socket keeps failing.
         """
         self.overrun = False
         events = list(self._waiting())
-        # Only now: until its queue was emptied once, the kernel went on dropping.
+        # Not earlier: the kernel drops events until its queue has been emptied once.
         return self.enumerate() if self.overrun else events
 
     def close(self) -> None:
-        """Let go of the socket; nothing else may be called any more."""
-        del self._monitor  # its last reference, with which pyudev closes it
+        """Close the socket; no other method may be called afterwards."""
+        del self._monitor  # pyudev closes it with its last reference
 
     def _waiting(self) -> Iterator[DeviceEvent]:
         failures = 0
@@ -111,7 +114,10 @@ class UdevSource:
             yield self._event(device, device.action)
 
     def _clear_error(self) -> None:
-        """Take the socket's error. pyudev stops at POLLERR without reading, so that it would find the same for ever."""
+        """Take the socket's error.
+
+        pyudev stops at POLLERR without reading, so it would find the same error for ever.
+        """
         with socket.socket(fileno=os.dup(self.fileno())) as same:
             same.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
