@@ -1,1 +1,1 @@
-"""The configuration: its keys, their parsers, and which drives are tuned."""
+"""The configuration: its keys, their parsers, and the rules for which drives are tuned."""

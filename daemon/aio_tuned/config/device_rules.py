@@ -1,4 +1,4 @@
-"""Which devices the daemon tunes by itself: the operator's [[match]] rules, then the default. Pure."""
+"""The rules for which devices the daemon tunes: the operator's [[match]] tables, then the default."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ PATTERN_KEYS = ("transport", "model", "serial", "name")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatchRule:
-    """One [[match]] table: globs that must all fit ("" fits anything), and whether what they fit is tuned.
+    """One [[match]] table: globs that must all match ("" matches anything), and whether such devices are tuned.
 
-    `name` fits the by-id style name or the kernel's ("vd*").
+    `name` matches the by-id style name or the kernel's ("vd*").
     """
 
     tune: bool
@@ -34,7 +34,7 @@ class MatchRule:
         return ", ".join([*words, f"tune = {str(self.tune).lower()}"])
 
     def fits(self, device: Device) -> bool:
-        """Whether the rule speaks of this device."""
+        """Return whether the rule applies to this device."""
         texts = {
             "transport": (device.transport,),
             "model": (device.model,),
@@ -55,9 +55,9 @@ def _first(device: Device, rules: Sequence[MatchRule]) -> MatchRule | None:
 
 
 def wanted(device: Device, members: Sequence[Device], rules: Sequence[MatchRule]) -> Skip | None:
-    """None if the daemon tunes this device, else why not. The first rule that fits decides.
+    """Return None if the daemon tunes this device, else why not; the first rule that fits decides.
 
-    Where none fits, NVMe drives on PCIe are tuned, and volumes whose `members` (the disks below them) all are.
+    Without such a rule, NVMe drives on PCIe are tuned, and volumes whose `members` (the disks below them) all are.
     """
     if device.hidden:
         return Skip(
@@ -90,5 +90,8 @@ def _volume_wanted(device: Device, members: Sequence[Device], rules: Sequence[Ma
 
 
 def is_of_interest(device: Device, members: Sequence[Device], rules: Sequence[MatchRule] = ()) -> bool:
-    """Whether status shows the device even if it is skipped: NVMe, a volume with an NVMe member, named by a rule."""
+    """Return whether status shows the device even if it is skipped.
+
+    It does for NVMe drives, volumes with an NVMe member, and devices that a rule names.
+    """
     return any(_is_nvme(each) for each in (device, *members)) or _first(device, rules) is not None

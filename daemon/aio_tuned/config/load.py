@@ -1,4 +1,4 @@
-"""The configuration: /etc/aio-tuned/aio-tuned.conf and its drop-ins -> Config. Unknown keys are errors."""
+"""The configuration of /etc/aio-tuned/aio-tuned.conf and its drop-ins, with its defaults."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ GRID_KEYS: Mapping[str, Callable[[object], tuple[Any, ...]]] = {
     key: several(parse_config) for key, parse_config in SETTING_KEYS.items()
 }
 _RULE_KEYS: Mapping[str, Callable[[object], Any]] = {**dict.fromkeys(PATTERN_KEYS, pattern), "tune": flag}
-# Names of earlier builds: refused with the new one named, so that no key is silently without effect.
+# Former names are refused, and the message gives the new one, so that no key is silently without effect.
 _RENAMED_SECTIONS = {"manners": "throttle"}
 _RENAMED_KEYS = {
     "least_pause": "min_pause",
@@ -77,7 +77,7 @@ _DEFAULT_GRID = Grid(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """Every setting of the configuration file, parsed; etc/aio-tuned.conf documents each.
+    """Every key of the configuration file, parsed; etc/aio-tuned.conf documents each.
 
     Each field's metadata names its section in the file, the function that parses it (ValueError if it cannot) and the
     word that stands for None there.
@@ -126,11 +126,11 @@ class Config:
 
     @property
     def metrics_file(self) -> Path | None:
-        """Where the metrics go; one that has no folder goes into `state`."""
+        """Return the path of the metrics file, or None; a name without a folder is placed in `state`."""
         return self.metrics and self.state / self.metrics
 
     def write_budget_bytes(self, device_bytes: int) -> int:
-        """Bytes that one sweep may write to a device of that size.
+        """Return the bytes that one sweep may write to a device of that size.
 
         One percent of a small drive would not pay for measuring every point once (300 points of 16 MiB are 5 GiB),
         hence the floor: 8 GiB are 3 % of one overwrite of a 250 GB drive, which is rated for hundreds.
@@ -140,7 +140,7 @@ class Config:
 
 
 def _sections() -> dict[str, dict[str, Callable[[object], Any]]]:
-    """The parser of every key, by section and key."""
+    """Return the parser of every key, by section and key."""
     known: dict[str, dict[str, Callable[[object], Any]]] = {}
     for item in fields(Config):
         if "section" in item.metadata:
@@ -149,12 +149,15 @@ def _sections() -> dict[str, dict[str, Callable[[object], Any]]]:
 
 
 def lay_grid(given: Mapping[str, object], base: Grid) -> Grid:
-    """The grid with the parameters that `given` names replaced; ValueError names the key."""
+    """Return the grid with the parameters in `given` replaced.
+
+    Raise ValueError, which names the key, if one is unknown or wrong.
+    """
     return replace(base, **table(given, GRID_KEYS))
 
 
 def _rules(given: object) -> tuple[MatchRule, ...]:
-    """The [[match]] tables of one file; ValueError names the key, or what a rule lacks."""
+    """Return the rules of one file's [[match]] tables; raise ValueError with the key, or with what a rule lacks."""
     if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
         raise ValueError("each rule is a table of its own: write [[match]], with two brackets")
     return tuple(_rule(item, place) for place, item in enumerate(given, start=1))
@@ -173,14 +176,15 @@ def _rule(given: Mapping[str, object], place: int) -> MatchRule:
 
 
 def parse_config(text: str, origin: str, base: Config | None = None) -> Config:
-    """The configuration of one file's text laid over `base`; ConfigError names the origin, the key and the mend.
+    """Return `base` with the keys of one file's text replaced.
 
-    Values replace those of `base`; [[match]] rules come after its rules.
+    [[match]] rules are appended to those of `base`. Raise ConfigError, with the origin, the key and the remedy, if the
+    text is not TOML, or if a section, key or value is unknown or wrong.
     """
     config = base or Config()
     try:
         document = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # numbers of 5,000 digits and 1,000 brackets are no TOMLDecodeError
+    except (ValueError, RecursionError) as error:  # 5,000 digits raise ValueError, 1,000 brackets RecursionError
         raise ConfigError(f"{origin}: not valid TOML: {error}") from None
     known = _sections()
     changes: dict[str, Any] = {}
@@ -207,14 +211,18 @@ def parse_config(text: str, origin: str, base: Config | None = None) -> Config:
 
 
 def config_sources(path: Path) -> tuple[Path, ...]:
-    """The files that make up the configuration at `path`, in the order in which they are laid over each other."""
-    # Editors leave hidden files and links there.
+    """Return the files of the configuration at `path`; later files override earlier ones."""
+    # Editors leave hidden files and links in the folder.
     drop_ins = sorted(found for found in Path(f"{path}.d").glob("*.conf") if not found.name.startswith("."))
     return (*((path,) if path.exists() else ()), *drop_ins)
 
 
 def load_config(path: Path = DEFAULT_PATH, *, must_exist: bool = False) -> Config:
-    """The configuration at `path` with its drop-ins (`path`.d/*.conf, in name order); defaults where there is none."""
+    """Return the configuration at `path` with its drop-ins (`path`.d/*.conf, in the order of their names).
+
+    Without a file the defaults hold. Raise ConfigError if a file cannot be read or is wrong, or if `must_exist` and
+    there is no file at `path`.
+    """
     try:
         if must_exist and not path.exists():
             raise ConfigError(f"{path}: no such file")
@@ -232,7 +240,7 @@ def load_config(path: Path = DEFAULT_PATH, *, must_exist: bool = False) -> Confi
 
 
 def _shown(value: object, none: str) -> str:
-    """A value as its file would have it; `none` stands for None."""
+    """Return a value as its file would have it; `none` stands for None."""
     if value is None:
         return none
     if isinstance(value, tuple):  # quiet_hours
@@ -241,7 +249,10 @@ def _shown(value: object, none: str) -> str:
 
 
 def describe_config(config: Config) -> str:
-    """The configuration as it takes effect, one `section.key = value` a line; match rules by number, first to last."""
+    """Return the configuration in effect, one `section.key = value` a line.
+
+    Match rules are numbered from first to last.
+    """
     lines = [
         f"grid.{item.name} = {', '.join(str(value).lower() for value in getattr(config.grid, item.name))}"
         for item in fields(config.grid)

@@ -1,4 +1,4 @@
-"""Values as people write them: a parser for each kind. Pure; ValueError says what would be right."""
+"""Parsers for the values of the configuration and the command line, one for each kind."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-# ASCII: \d knows the digits of all scripts, and IGNORECASE takes the Kelvin sign for a K. 15 digits are a petabyte.
+# ASCII, since \d matches the digits of all scripts, and IGNORECASE the Kelvin sign as a K. 15 digits are a petabyte.
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([KMGT]?)(?:iB|B)?", re.IGNORECASE | re.ASCII)
 _DAY_SPAN = re.compile(r"([01]\d|2[0-3]):([0-5]\d)\s*-\s*([01]\d|2[0-3]):([0-5]\d)", re.ASCII)
 _DURATION = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*(s|m|h)?", re.ASCII)
 _LARGEST_BYTES = (1 << 63) - 1
 _LONGEST_S = 7 * 86400
 _LONGEST_MOMENT_S = 60
-# The daemon looks after what must not grow old once a minute.
+# The daemon rewrites files that must not become stale once a minute.
 _SHORTEST_INTERVAL_S = 300.0
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 
 
 def size_bytes(value: object) -> int:
-    """Bytes of 4096, "128K", "1.5GiB" (binary units); ValueError says what would be right."""
+    """Return the bytes of 4096, "128K", "1.5GiB" (binary units); raise ValueError, which gives the format."""
     if isinstance(value, int) and not isinstance(value, bool):
         number = value
     elif isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
@@ -45,7 +45,7 @@ def _seconds(value: object) -> float:
 
 
 def duration_s(value: object) -> float:
-    """Seconds of 150, 2.5, "90s", "3m", "1h"; ValueError says what would be right."""
+    """Return the seconds of 150, 2.5, "90s", "3m", "1h"; raise ValueError, which gives the format."""
     number = _seconds(value)
     if not 0 < number <= _LONGEST_S:
         raise ValueError(f"{value!r} is not a usable time: it must be more than 0 and at most a week")
@@ -53,7 +53,7 @@ def duration_s(value: object) -> float:
 
 
 def moment_s(value: object) -> float:
-    """Seconds as of duration_s(), but up to a minute, and 0 is fine."""
+    """Return seconds as duration_s() does, but from 0 to 60."""
     number = _seconds(value)
     if not 0 <= number <= _LONGEST_MOMENT_S:
         raise ValueError(f"{value!r} is not a usable time: it must be from 0 to {_LONGEST_MOMENT_S} seconds")
@@ -61,7 +61,10 @@ def moment_s(value: object) -> float:
 
 
 def day_spans(value: object) -> tuple[tuple[time, time], ...]:
-    """Spans of the day, ["22:00-06:00", ...]: from the first minute until before the second, over midnight at need."""
+    """Return spans of the day, as in ["22:00-06:00"]; raise ValueError, which gives the format.
+
+    A span begins with its first minute and ends before its second, after midnight if that is earlier.
+    """
     if not isinstance(value, list):
         raise ValueError(f'{value!r} is not a list of hours: write ["22:00-06:00"], or [] for none')  # noqa: TRY004 - one error type for the caller
     return tuple(dict.fromkeys(_day_span(item) for item in value))
@@ -78,7 +81,7 @@ def _day_span(value: object) -> tuple[time, time]:
 
 
 def celsius(value: object) -> float | None:
-    """A temperature; None for "drive", the threshold that the drive itself reports."""
+    """Return a temperature in degrees Celsius; None for "drive", the threshold that the drive itself reports."""
     if value == "drive":
         return None
     try:
@@ -88,7 +91,7 @@ def celsius(value: object) -> float | None:
 
 
 def whole(low: int, high: int) -> Callable[[object], int]:
-    """A parser of whole numbers from `low` to `high`."""
+    """Return a parser of whole numbers from `low` to `high`."""
 
     def parse(value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
@@ -99,7 +102,7 @@ def whole(low: int, high: int) -> Callable[[object], int]:
 
 
 def block_size(value: object) -> int:
-    """The size of one request: a multiple of 512 bytes up to 64M."""
+    """Return the bytes of one request: a multiple of 512 up to 64M."""
     number = size_bytes(value)
     if number % 512 or number > 64 << 20:
         raise ValueError(f"{value!r} is not a multiple of 512 bytes up to 64M")
@@ -107,14 +110,14 @@ def block_size(value: object) -> int:
 
 
 def flag(value: object) -> bool:
-    """True or false, as TOML has them."""
+    """Return a boolean of TOML; raise ValueError for any other type."""
     if not isinstance(value, bool):
         raise ValueError(f"{value!r} is not true or false")  # noqa: TRY004 - one error type for the caller
     return value
 
 
 def number(low: float, high: float) -> Callable[[object], float]:
-    """A parser of numbers from `low` to `high`."""
+    """Return a parser of numbers from `low` to `high`."""
 
     def parse(value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
@@ -125,7 +128,7 @@ def number(low: float, high: float) -> Callable[[object], float]:
 
 
 def word(*allowed: str) -> Callable[[object], str]:
-    """A parser of one of these words."""
+    """Return a parser of one of these words."""
 
     def parse(value: object) -> str:
         if value not in allowed:
@@ -136,21 +139,21 @@ def word(*allowed: str) -> Callable[[object], str]:
 
 
 def pattern(value: object) -> str:
-    """A glob: any text but none at all."""
+    """Return a glob, which may be any text that is not empty."""
     if not isinstance(value, str) or not value:
         raise ValueError(f"{value!r} is not a pattern: write text with *, ? and [...] for what varies")
     return value
 
 
 def absolute_path(value: object) -> Path:
-    """An absolute path."""
+    """Return an absolute path; raise ValueError if it is relative or has a NUL."""
     if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
         raise ValueError(f"{value!r} is not an absolute path")
     return Path(value)
 
 
 def path_or_none(value: object) -> Path | None:
-    """An absolute path; None for ""."""
+    """Return an absolute path; None for ""."""
     if value == "":
         return None
     try:
@@ -160,7 +163,7 @@ def path_or_none(value: object) -> Path | None:
 
 
 def name_or_path(value: object) -> Path | None:
-    """The name of a file, as a path without folder, or an absolute path; None for ""."""
+    """Return the name of a file, as a path without folder, or an absolute path; None for ""."""
     if isinstance(value, str) and value not in ("", ".", "..") and not {"/", "\0"} & {*value}:
         return Path(value)
     try:
@@ -170,7 +173,7 @@ def name_or_path(value: object) -> Path | None:
 
 
 def minutes_s(value: object) -> float:
-    """Seconds as of duration_s(), from five minutes on: for what is done now and then."""
+    """Return seconds as duration_s() does, but at least five minutes: for intervals of periodic work."""
     number = duration_s(value)
     if number < _SHORTEST_INTERVAL_S:
         raise ValueError(f"{value!r} is too short: it must be at least {_SHORTEST_INTERVAL_S // 60:.0f} minutes")
@@ -178,7 +181,7 @@ def minutes_s(value: object) -> float:
 
 
 def several(parse_one: Callable[[object], Any]) -> Callable[[object], tuple[Any, ...]]:
-    """A parser of a list of values that `parse_one` parses, or of a single one; duplicates count once."""
+    """Return a parser of a list of values that `parse_one` parses, or of a single one; duplicates count once."""
 
     def parse(value: object) -> tuple[Any, ...]:
         items = value if isinstance(value, list) else [value]
@@ -191,7 +194,7 @@ def several(parse_one: Callable[[object], Any]) -> Callable[[object], tuple[Any,
 
 
 def table(given: Mapping[str, object], parsers: Mapping[str, Callable[[object], Any]]) -> dict[str, Any]:
-    """The parsed values of one table's keys; ValueError names the key that is unknown or wrong."""
+    """Return the parsed values of one table's keys; raise ValueError with the key that is unknown or wrong."""
     parsed = {}
     for key, value in given.items():
         if key not in parsers:
@@ -203,7 +206,7 @@ def table(given: Mapping[str, object], parsers: Mapping[str, Callable[[object], 
     return parsed
 
 
-# One value each of the five parameters.
+# The parser of one value for each of the five parameters.
 SETTING_KEYS: Mapping[str, Callable[[object], Any]] = {
     "block_size": block_size,
     "queue_depth": whole(1, 4096),
