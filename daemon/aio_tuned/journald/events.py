@@ -1,4 +1,4 @@
-"""What happens to drives, as the journal knows it: a fixed MESSAGE_ID each, and the fields of its record. Pure.
+"""The kinds of messages about drives, each with a fixed MESSAGE_ID, and the fields of their records.
 
 docs/journal.md says what they mean, systemd/aio-tuned.catalog what to do about them.
 """
@@ -17,7 +17,7 @@ PREFIX = "AIO_TUNED_"
 
 
 class EventId(Enum):
-    """One kind of message, by its MESSAGE_ID. The ids are for good: filters and alerts of others rely on them."""
+    """One kind of message, by its MESSAGE_ID. The ids never change: users' filters and alerts rely on them."""
 
     DRIVE_APPEARED = "9033f7e6d7ff4391bcdf5091b2312562"
     DRIVE_GONE = "334b3f954da7429e96c9a4229434f3dd"
@@ -34,14 +34,17 @@ class EventId(Enum):
 
 
 def fields(event_id: EventId | None, name: str, node: Path | None = None, **known: object) -> dict[str, str]:
-    """The `extra` of a record about the drive of that name: what is known as AIO_TUNED_ fields, but for None and ""."""
+    """Return the `extra` of a record about the drive of that name.
+
+    It has what is known as AIO_TUNED_ fields; values that are None or "" are left out.
+    """
     words = {"event": event_id and event_id.name.lower().replace("_", "-"), "device": name, "node": node, **known}
     found = {f"{PREFIX}{key.upper()}": str(value) for key, value in words.items() if value not in (None, "")}
     return found | ({"MESSAGE_ID": event_id.value} if event_id else {})
 
 
 def figures(measured: Profile) -> dict[str, object]:
-    """What SWEEP_FINISHED tells of the profile; a direction that was not measured is left out."""
+    """Return the profile's figures for SWEEP_FINISHED; a direction that was not measured is None."""
 
     def rate(part: object) -> int | None:
         return part.throughput_bytes_per_s if isinstance(part, Result) else None

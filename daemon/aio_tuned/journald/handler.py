@@ -1,7 +1,7 @@
-"""Adapter: where log records go. systemd's journal with their fields, or standard error.
+"""The destination of log records: systemd's journal with their fields, or standard error.
 
-The fields are those that events.py makes. They need the extra `journal` (Debian: python3-systemd); without it, as
-outside of systemd, all the words are there, and only the fields are missing.
+The fields are those of events.py. They need the extra `journal` (Debian: python3-systemd); without it, as outside of
+systemd, the messages are complete, and only the fields are missing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _STDERR = 2
 
 
 class _Formatter(logging.Formatter):
-    """With the level as the journal reads it (sd-daemon(3)), where standard error goes there."""
+    """A formatter that adds the level as the journal reads it (sd-daemon(3)) from standard error."""
 
     def format(self, record: logging.LogRecord) -> str:
         prefix = f"<{_LEVELS.get(record.levelno, 6)}>"
@@ -30,9 +30,9 @@ class _Formatter(logging.Formatter):
 
 
 def is_journal(stream: str, descriptor: int = _STDERR) -> bool:
-    """Whether the descriptor is the connection to the journal that JOURNAL_STREAM (systemd.exec(5)) names.
+    """Return whether the descriptor is the connection to the journal that JOURNAL_STREAM names (systemd.exec(5)).
 
-    The variable is inherited by programs whose output goes elsewhere.
+    Programs whose output goes elsewhere inherit the variable too.
     """
     try:
         found = os.fstat(descriptor)
@@ -42,20 +42,20 @@ def is_journal(stream: str, descriptor: int = _STDERR) -> bool:
 
 
 def _with_fields() -> logging.Handler | None:
-    """A handler that hands the records' fields on to the journal; None if python3-systemd is not there."""
+    """Return a handler that passes the records' fields to the journal; None if python3-systemd is not installed."""
     try:
         from systemd.journal import JournalHandler
     except ImportError:
         return None
     found: logging.Handler = JournalHandler(SYSLOG_IDENTIFIER=IDENTIFIER)
-    # Without one, logging.basicConfig() gives it one of its own, which says the level and the module once more.
+    # Without a formatter, logging.basicConfig() adds one that repeats the level and the module.
     found.setFormatter(logging.Formatter("%(message)s"))
     found.addFilter(_sendable)
     return found
 
 
 def _sendable(record: logging.LogRecord) -> bool:
-    """Make all of it UTF-8, which the journal takes only: paths are bytes."""
+    """Convert all texts of the record to UTF-8, the only encoding that the journal takes: paths are bytes."""
     record.msg, record.args = _utf8(record.getMessage()), ()
     for name, value in vars(record).items():
         if name.startswith(PREFIX):
@@ -68,17 +68,17 @@ def _utf8(text: str) -> str:
 
 
 def handler(environment: Mapping[str, str], descriptor: int = _STDERR) -> logging.Handler:
-    """The best there is for this environment, with `descriptor` for standard error."""
+    """Return the best handler for this environment, with `descriptor` as standard error."""
     stream = environment.get("JOURNAL_STREAM")
     if stream is not None and is_journal(stream, descriptor) and (found := _with_fields()):
         return found
     found = logging.StreamHandler(sys.stderr)
-    # systemd says where its journal is; a person wants the time instead.
+    # The journal records the time itself; a person needs it in the line.
     found.setFormatter(_Formatter("%(message)s") if stream else logging.Formatter("%(asctime)s %(message)s"))
     return found
 
 
 def log() -> None:
-    """Let all that is logged from now on, from information upwards, go there."""
+    """Send all records from now on, from level INFO upwards, to that handler."""
     logging.basicConfig(level=logging.INFO, handlers=[handler(os.environ)])
     logging.getLogger("asyncio").setLevel(logging.WARNING)
