@@ -1,4 +1,4 @@
-"""The process `aio-sweep`, or a stand-in."""
+"""The process of the helper `aio-sweep`, or of a stand-in for it."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from aio_tuned.model.measurement import Request, Sample
 
-# The helper ticks once a second whatever it does: a minute without is a helper that does not run. Ticks that get
-# nowhere for five are a device that does not answer (a queue without paths, a suspended volume); no sync is that slow.
+# The helper ticks once a second: after a minute without a tick it does not run. If the ticks show no progress for five
+# minutes, the device does not answer (a queue without paths, a suspended volume); no sync takes that long.
 _SILENCE_S = 60.0
 
 _STUCK_S = 300.0
@@ -49,7 +49,10 @@ _LINE_LIMIT = 4 << 20
 
 
 def find(explicit: Path | None = None) -> Path:
-    """The helper to run: `explicit`, else $AIO_TUNED_HELPER, else the one installed with this package."""
+    """Return the helper to run: `explicit`, else $AIO_TUNED_HELPER, else the one installed with this package.
+
+    Raise HelperError if there is none.
+    """
     if explicit is None and (named := os.environ.get("AIO_TUNED_HELPER")):
         explicit = Path(named)
     if explicit is not None:
@@ -71,9 +74,9 @@ def find(explicit: Path | None = None) -> Path:
 
 
 class Helper:
-    """One running helper process. Use as `async with await Helper.start(…) as helper`.
+    """One running helper process; use it as `async with await Helper.start(…) as helper`.
 
-    `stuck` is true if close() could not end the process: it is in the kernel's hands (D state).
+    `stuck` is true if close() could not end the process, which then hangs in the kernel (D state).
     """
 
     def __init__(self, process: asyncio.subprocess.Process, on_tick: Callable[[Tick], None], grace_s: float) -> None:
@@ -94,9 +97,9 @@ class Helper:
         *,
         grace_s: float = END_S,
     ) -> Helper:
-        """Start the process; it prepares the target before it says hello.
+        """Start the process, which prepares the target before its hello; raise HelperError if it cannot be run.
 
-        close() gives it `grace_s` to end, and a third of that more once it has been killed.
+        close() gives it `grace_s` seconds to end, and a third of that more once it has been killed.
         """
         try:
             process = await asyncio.create_subprocess_exec(
@@ -106,7 +109,7 @@ class Helper:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 limit=_LINE_LIMIT,
-                # Ctrl-C reaches the whole foreground process group; we end the helper ourselves, in order.
+                # Ctrl-C reaches the whole foreground process group; close() ends the helper in order instead.
                 start_new_session=True,
             )
         except OSError as error:
@@ -120,28 +123,32 @@ class Helper:
         await self.close()
 
     async def _listen(self) -> None:
-        """Keep the end of what the helper says on standard error; its errors come on standard output as well."""
+        """Keep the last bytes of the helper's standard error; its errors come on standard output as well."""
         assert self._process.stderr is not None  # noqa: S101 - we asked for the pipe
         while words := await self._process.stderr.read(_LAST_WORDS):
             self._last_words = (self._last_words + words)[-_LAST_WORDS:]
 
     async def hello(self) -> Hello:
-        """Wait until the target is ready."""
+        """Wait until the target is ready; raise HelperError if the helper fails."""
         return parse_hello(await self._next("hello"))
 
     async def measure(self, request: Request) -> Sample:
-        """Visit one point; the sample says when its answer came."""
+        """Measure one point and return the sample, with the time when its answer came.
+
+        Raise HelperError if the helper fails, or answers what the protocol does not allow.
+        """
         assert self._process.stdin is not None  # noqa: S101 - we asked for the pipe
-        # A helper that has just died says why on its standard output, which _next reads.
+        # The reason of a helper that has just died is on its standard output, which _next reads.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._process.stdin.write(request_line(request).encode() + b"\n")
             await self._process.stdin.drain()
         return replace(parse_point(await self._next("point"), request), at_s=round(time.time(), 3))
 
     async def finish(self) -> int:
-        """End a good run and return the bytes written in all, as the helper counts them (0 if it does not).
+        """End a complete run and return the bytes written in all, as the helper counts them (0 if it does not).
 
-        The helper must take its leave, or what it said is not to be trusted.
+        Raise HelperError if the helper does not announce its end and exit with code 0: what it reported is not to be
+        trusted then.
         """
         assert self._process.stdin is not None  # noqa: S101 - we asked for the pipe
         self._process.stdin.close()
@@ -172,16 +179,16 @@ class Helper:
                 self._process.kill()
             with contextlib.suppress(TooLateError):
                 await self._drained(self._grace_s / 3)
-        # Whoever has inherited its pipes may hold them open for longer than it lives.
+        # A process that inherited the pipes may hold them open after the helper has ended.
         self.stuck = self._process.returncode is None
-        # There is no public way to let go of our ends of them.
+        # asyncio has no public way to close our ends of the pipes.
         self._process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
 
     async def _drained(self, seconds: float) -> None:
-        """Read on until the process has gone, so that a helper with a full pipe can leave.
+        """Read on until the process has ended, so that a helper with a full pipe can exit.
 
-        TooLateError after `seconds`, which begin anew while it zeroes what it has written on a raw device: that must
-        not stay half done.
+        Raise TooLateError after `seconds`. They begin again while the helper zeroes what it has written on a raw
+        device, which must not stay half done.
         """
         assert self._process.stdout is not None  # noqa: S101 - we asked for the pipe
         loop = asyncio.get_running_loop()
@@ -203,7 +210,7 @@ class Helper:
         await within(end - loop.time(), self._process.wait())
 
     async def _line(self) -> bytes:
-        """The next line, HelperError if there is none."""
+        """Return the next line; raise HelperError if there is none."""
         assert self._process.stdout is not None  # noqa: S101 - we asked for the pipe
         try:
             line = await within(_SILENCE_S, self._process.stdout.readline())
@@ -227,7 +234,7 @@ class Helper:
         raise HelperError(f"the helper {ended} without saying why" + (f": {said}" if said else ""))
 
     async def _next(self, wanted: str) -> dict[str, Any]:
-        """The next message that is no tick; HelperError if it is not of the type that is due."""
+        """Return the next message that is no tick; raise HelperError if it is not of the wanted type."""
         loop = asyncio.get_running_loop()
         moved_at, before = loop.time(), Tick(phase="", bytes=-1, total_bytes=0)
         while True:

@@ -29,7 +29,7 @@ EXIT_OF_CODE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello:
-    """What the helper says of the target when it is ready."""
+    """The helper's description of the target when it is ready."""
 
     version: str
     device_number: str
@@ -43,7 +43,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
-    """A sign of life during something long; `total_bytes` is 0 if it is open-ended."""
+    """A sign of life during long work; `total_bytes` is 0 if its end is unknown."""
 
     phase: str
     bytes: int
@@ -58,7 +58,10 @@ def arguments(
     drop_caches: DropCaches,
     counters: Sequence[Path],
 ) -> tuple[str, ...]:
-    """The helper's command line for a target; the `counters` are stat files, summed, or left for it to find."""
+    """Return the helper's command line for a target.
+
+    The `counters` are stat files, which the helper sums; without any it finds them itself.
+    """
     words = [
         f"--{target.kind}={target.path}",
         f"--span-bytes={target.span_bytes}",
@@ -75,7 +78,7 @@ def arguments(
 
 
 def request_line(request: Request) -> str:
-    """The protocol's line for a request."""
+    """Return the protocol's line for a request."""
     setting = request.setting
     words = {
         "id": request.id,
@@ -96,7 +99,10 @@ def request_line(request: Request) -> str:
 
 
 def parse_hello(message: dict[str, Any]) -> Hello:
-    """The parts of `hello` that we use; HelperError if it is of another protocol or lacks one."""
+    """Return the parts of `hello` that are used here.
+
+    Raise HelperError if it is of another protocol, or lacks or garbles one of them.
+    """
     if message.get("protocol") != PROTOCOL:
         spoken = message.get("protocol")
         raise HelperError(f"the helper speaks protocol {spoken!r}, not {PROTOCOL}: reinstall aio-tuned")
@@ -122,7 +128,7 @@ def parse_hello(message: dict[str, Any]) -> Hello:
 
 
 def parse_point(message: dict[str, Any], request: Request) -> Sample:
-    """The sample that answers `request`; HelperError if it does not, or if its numbers cannot be."""
+    """Return the sample that answers `request`; raise HelperError if the message does not, or contradicts itself."""
     try:
         cpu_ns = [int(message.get(key, 0)) for key in ("cpu_user_ns", "cpu_system_ns")]
         sample = Sample(
@@ -161,7 +167,10 @@ def parse_point(message: dict[str, Any], request: Request) -> Sample:
 
 
 def parse_message(line: bytes) -> tuple[str, dict[str, Any] | Tick]:
-    """One message and its type; any of json's and int's errors if it is none."""
+    """Return the type of one message, and the message.
+
+    Raise ValueError, KeyError, TypeError, OverflowError or RecursionError if the line is none.
+    """
     message = json.loads(line)
     kind = message["type"]
     if kind != "tick":
@@ -175,8 +184,8 @@ def parse_message(line: bytes) -> tuple[str, dict[str, Any] | Tick]:
 
 
 def parse_zeroing(line: bytes) -> Tick | None:
-    """The tick of a helper that zeroes what it has written; None if the line is anything else."""
-    if b'"zero"' not in line:  # megabytes of nonsense must not hold us up
+    """Return the tick of a helper that zeroes what it has written; None if the line is anything else."""
+    if b'"zero"' not in line:  # fast, even for megabytes of nonsense
         return None
     try:
         _, message = parse_message(line)

@@ -1,4 +1,4 @@
-"""Samples as they are stored: in a checkpoint and in an archived sweep.
+"""Samples as they are stored in a checkpoint and in an archived sweep.
 
 The keys of a file are in the tables below, so that renaming a field of a dataclass does not change the format.
 """
@@ -98,7 +98,7 @@ def _request(table: Mapping[str, Any]) -> Request:
 
 
 def _optional(number: object) -> float | None:
-    """A figure that older records lack; ValueError if it is none."""
+    """Return a figure that older files lack; raise ValueError if it is no finite number."""
     if number is not None and not (isinstance(number, float) and math.isfinite(number)):
         raise ValueError(number)
     return number
