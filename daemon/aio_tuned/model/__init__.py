@@ -1,1 +1,1 @@
-"""The facts and decisions that travel between the packages; imports nothing of ours, units are in the names."""
+"""The data types that the packages exchange; they import no other package, and units are in the names."""

@@ -1,4 +1,4 @@
-"""All measured points of one direction, and the one that was chosen."""
+"""The measured points of one direction, and the point that was chosen."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointStats:
-    """What is known of one point; `bytes_per_s` lies within `low` and `high` with 95 % confidence.
+    """The figures of one point; `bytes_per_s` lies within `low` and `high` with 95 % confidence.
 
-    `cpu_s_per_gb` is the processor time for 10^9 bytes, over all threads; 0 if unknown.
-    `error` is the standard error of its logarithm, as of `freedom` degrees of freedom. `likely_bytes_per_s` and
-    `likely_error` are the same with what the neighbours say of it (see surface.py).
+    `cpu_s_per_gb` is the processor time for 10^9 bytes, over all threads; 0 if unknown. `error` is the standard error
+    of the throughput's logarithm, with `freedom` degrees of freedom. `likely_bytes_per_s` and `likely_error` are the
+    same, smoothed with the neighbouring points (search/smoothing.py).
     """
 
     point: Point
@@ -34,9 +34,9 @@ class PointStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cliff:
-    """A fall of the reference's throughput that lasted: a write cache was full, or credits were spent.
+    """A lasting fall of the reference's throughput: a write cache was full, or I/O credits were spent.
 
-    `before_counts` says which side of it makes the curve.
+    The curve is made of the measurements before it if `before_counts`, else of those behind it.
     """
 
     before_counts: bool
@@ -47,9 +47,10 @@ class Cliff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steady:
-    """What one setting gave when it wrote on and on: at the end, and after how many bytes it fell (None: it did not).
+    """The result of sustained writes with one setting.
 
-    `steady` says whether the end was steady.
+    `bytes_per_s` is the throughput at the end, and `steady` whether that was steady. `fell_after_bytes` is None if the
+    throughput did not fall.
     """
 
     bytes_per_s: float
@@ -63,10 +64,10 @@ class Steady:
 class Curve:
     """All measured points of one direction, in the plan's order.
 
-    Throughputs are of the drive's usual level in the phase, the median over its visits. `noise` is the relative
-    standard deviation between visits to one point; `drift` how the level has changed from the first visit to the last;
-    `tail` the logarithm that the worst twentieth of the visits lose; `memory` the correlation between what successive
-    visits deviate by: what the removal of the drift has left.
+    Throughputs are those at the drive's usual level in the phase, the median over its measurements. `noise` is the
+    relative standard deviation between measurements of one point; `drift` the change of the level from the first
+    measurement to the last; `tail` the logarithm that the worst twentieth of the measurements lose; `memory` the
+    correlation between the deviations of successive measurements that is left once the drift is removed.
     """
 
     direction: Direction
@@ -85,9 +86,9 @@ class Curve:
 class Choice:
     """The setting for one direction: the cheapest of `ties` points within the tolerance of the best.
 
-    `saturating_concurrency` is the least number of requests in flight, over all threads, among those of them whose
-    blocks are no larger. `within` is the most that the setting's throughput is below that of the best point, as a
-    share, with 95 % confidence over all points.
+    `saturating_concurrency` is the least number of requests in flight, over all threads, among the ties whose blocks
+    are no larger. `within` is the most that the setting's throughput is below that of the best point, as a share, with
+    95 % confidence over all points.
     """
 
     stats: PointStats

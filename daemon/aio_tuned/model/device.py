@@ -20,10 +20,10 @@ class Queue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """A whole disk or a volume, by what stays with it.
+    """A whole disk or a volume, identified by what stays with it over reboots.
 
-    `sys_name`, `device_number` and `members` (the kernel's names of the disks below a volume, whose lasting ones are
-    the `member_names`) hold for this boot only.
+    `sys_name`, `device_number` and `members` (the kernel's names of the disks below a volume) hold for this boot only;
+    `member_names` are the lasting names of the members.
     """
 
     id: str
@@ -64,7 +64,7 @@ class Mount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What a device is used for at this moment; the facts that decide where a sweep may write.
+    """The current use of a device: the facts that decide where a sweep may write.
 
     `zero_share` is the share of sampled blocks in the span to be read that hold only zeros: 1.0 on a blank drive.
     `blank` is true only if neither the kernel nor blkid knows any use and every sampled byte is zero.

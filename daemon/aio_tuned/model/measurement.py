@@ -23,10 +23,10 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """The plan of one direction. Times are the helper's nanoseconds, `wall` ones: all that a point costs.
+    """The plan of one direction; times are the helper's wall-clock nanoseconds, with all overhead of a measurement.
 
-    The first `sure_points` are visited whatever comes, the others only where they are neighbours of the best.
-    `sustain_bytes` of the write budget are kept for writing on and on with the setting that was found.
+    The first `sure_points` are always measured, the others only where they are neighbours of the best. `sustain_bytes`
+    of the write budget are kept for sustained writes with the chosen setting.
     """
 
     direction: Direction
@@ -46,7 +46,7 @@ class Phase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One visit to one point: what the helper is asked to do."""
+    """One measurement of one point, as the helper is asked for it."""
 
     id: int
     direction: Direction
@@ -61,10 +61,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One visit as the helper reported it; `cpu_ns` is its processor time over all threads, 0 if unknown.
+    """One measurement as the helper reported it; `cpu_ns` is its processor time over all threads, 0 if unknown.
 
-    `at_s` is the Unix time when its report came, and `celsius` what the drive's hottest sensor said last before that;
-    None in files that were written before there were such keys, and where there is no sensor.
+    `at_s` is the Unix time when the report came, and `celsius` the last reading before that of the drive's hottest
+    sensor; both are None in files that lack the keys, the latter without a sensor too.
     """
 
     request: Request
@@ -84,5 +84,5 @@ class Sample:
 
     @property
     def bytes_per_s(self) -> float:
-        """Throughput of the visit as a consumer gets it: all bytes over all time."""
+        """Return the throughput as a consumer gets it: all bytes over all time."""
         return self.bytes * 1e9 / self.elapsed_ns

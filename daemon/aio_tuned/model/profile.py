@@ -17,11 +17,11 @@ State = Literal["provisional", "measured", "stale"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One direction's section: the five parameters, then what they gave.
+    """One direction's section: the five parameters, then their figures.
 
-    With 95 % confidence, over all points together, it is no more than `within_percent` below the best. `sustained_…` is
-    what the setting gives when it goes on and on, measured by a thorough sweep. Keys that may be None are missing in
-    files that were written before there were such keys.
+    With 95 % confidence, over all points together, the setting is no more than `within_percent` below the best.
+    `sustained_throughput_bytes_per_s` is its throughput in sustained writes, measured by a thorough sweep. Keys that
+    may be None are missing in older files.
     """
 
     setting: Setting
@@ -38,7 +38,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unmeasured:
-    """A section with a setting that was not measured as it is; `overridden` names what the administrator has set."""
+    """A section with a setting that was not measured; `overridden` names what the administrator has set."""
 
     setting: Setting
     overridden: tuple[str, ...] = ()
@@ -65,7 +65,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """How the numbers came about; `measured_at` is missing where nothing was measured."""
+    """How the figures were measured; `measured_at` is None if nothing was measured."""
 
     measured_at: str | None = None
     tool_version: str
@@ -100,7 +100,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fingerprint:
-    """What the numbers depend on; a change makes the profile stale."""
+    """The facts on which the figures depend; a change makes the profile stale."""
 
     firmware: str
     pcie_link: str

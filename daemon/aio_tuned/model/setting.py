@@ -10,7 +10,7 @@ Direction = Literal["read", "write"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """The five parameters of DeepSpeed's `aio_handle`, which every other consumer's derive from."""
+    """The five parameters of DeepSpeed's `aio_handle`, from which those of other consumers derive."""
 
     block_size: int
     queue_depth: int
@@ -20,17 +20,17 @@ class Setting:
 
     @property
     def concurrency(self) -> int:
-        """Requests that are in flight at once, over all threads."""
+        """Return the number of requests in flight at once, over all threads."""
         return self.queue_depth * self.io_parallelism
 
     @property
     def in_flight_bytes(self) -> int:
-        """Memory that is in flight at once, over all threads."""
+        """Return the bytes in flight at once, over all threads."""
         return self.block_size * self.concurrency
 
 
-# DeepSpeed's own defaults (deepspeed/runtime/swap_tensor/constants.py): what an untuned reader gets, hence the
-# reference that every sweep repeats.
+# DeepSpeed's own defaults (deepspeed/runtime/swap_tensor/constants.py), which an untuned reader gets: every sweep
+# repeats them as its reference.
 DEFAULT_SETTING = Setting(block_size=1 << 20, queue_depth=8, io_parallelism=1, overlap_events=True, single_submit=False)
 
 

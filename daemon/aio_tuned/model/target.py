@@ -24,7 +24,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Where the sweep does its I/O, and whether it may write there (`no_write` says why not)."""
+    """Where the sweep does its I/O; `no_write` is why it may not write there, or ""."""
 
     kind: Literal["scratch", "device"]
     path: Path
@@ -37,6 +37,6 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skip:
-    """An expected outcome, not an error: this device is not swept, and why."""
+    """The reason why a device is not swept: an expected outcome, not an error."""
 
     reason: str

@@ -1,4 +1,4 @@
-"""Temperatures of a drive, and what a sweep saw of them."""
+"""Temperatures of a drive, and the heat observed during a sweep."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Temperature:
-    """What a drive's sensor says, and from when on the drive itself calls that too hot."""
+    """A reading of a drive's sensor, and the drive's own warning threshold."""
 
     celsius: float
     warning_celsius: float | None
@@ -23,7 +23,7 @@ class Warned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heat:
-    """What was seen of a drive's heat during a sweep: the reading furthest above a threshold, and pauses to cool."""
+    """A drive's heat during a sweep: the reading furthest above a threshold, and the number of pauses to cool."""
 
     warned: Warned | None = None
     pauses: int = 0
