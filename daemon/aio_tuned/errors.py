@@ -1,4 +1,4 @@
-"""The errors a user can meet. Each knows its exit code; its text says what, where and what to do."""
+"""The errors that are reported to users; each has an exit code, and its text says what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Exit(IntEnum):
 
 
 class AioTunedError(Exception):
-    """Root of every error that is reported to the user rather than traced."""
+    """The base of every error that is reported to the user without a traceback."""
 
     exit_code: Exit = Exit.SYSTEM
 
 
 class UsageError(AioTunedError):
-    """The command line, or a budget, asks for something that cannot be."""
+    """The command line, or a budget, asks for something impossible."""
 
     exit_code = Exit.USAGE
 
@@ -54,19 +54,19 @@ class NoProfileError(TargetError):
 
 
 class TimedOutError(AioTunedError):
-    """What was waited for did not come in time."""
+    """A wait exceeded its time limit."""
 
     exit_code = Exit.TIMEOUT
 
 
 class PrivilegeError(AioTunedError):
-    """Only root may do that."""
+    """The command needs root."""
 
     exit_code = Exit.PRIVILEGE
 
 
 class BusyError(AioTunedError):
-    """Somebody else holds the device, or the daemon is there already, or not there."""
+    """Another process holds the device, or the daemon is already running, or not running."""
 
     exit_code = Exit.BUSY
 
@@ -82,7 +82,10 @@ class HelperError(AioTunedError):
 
 
 class DeferredError(AioTunedError):
-    """The sweep gives way (others need the drive, quiet hours, heat, the day's writes): nothing is lost, try later."""
+    """The sweep is deferred (I/O of other processes, quiet hours, heat, the day's writes); try again later.
+
+    Nothing measured is lost; `seconds` is how long to wait.
+    """
 
     exit_code = Exit.BUSY
 
@@ -98,7 +101,7 @@ class MeasurementError(AioTunedError):
 
 
 class ProfileError(AioTunedError):
-    """A profile is not one (torn, foreign, of a schema that is not known), or others may have written it."""
+    """A profile is invalid (torn, foreign, of an unknown schema), or others may have written it."""
 
     exit_code = Exit.DATA
 
@@ -108,6 +111,6 @@ class MissingProfileError(ProfileError):
 
 
 class PublishError(AioTunedError):
-    """A profile could not be written; what was there before is untouched."""
+    """A profile could not be written; the previous one is untouched."""
 
     exit_code = Exit.PUBLISH

@@ -1,4 +1,4 @@
-"""A package that only some of what aio-tuned does needs, and how whoever lacks it gets it."""
+"""How to install the Python packages that only some commands need."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import sys
 
 
 def get(debian: str, package: str) -> str:
-    """What to type: for Debian's own interpreter the first, for that of a virtual environment the second."""
+    """Return the commands that install a package: apt for Debian's interpreter, pip for a virtual environment."""
     return f"apt-get install {debian}, or {sys.executable} -m pip install {package}"

@@ -1,4 +1,4 @@
-"""Adapter: calls that may block for ever, out of the event loop's way; and waits that end."""
+"""Calls that may block for ever, run outside the event loop, and waits with a time limit."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ T = TypeVar("T")
 
 
 async def in_thread(function: Callable[[], T]) -> T:
-    """What the function returns or raises, from a thread of its own.
+    """Run the function in a thread of its own, and return or raise its result.
 
-    When cancelled it returns at once, and the thread is left to end by itself, unheard: in a call on a dead drive that
-    may be never. It is a daemon thread, as asyncio.to_thread's are not: those the interpreter waits for at its exit.
+    When cancelled it returns at once, and the thread's result is discarded: a call on a dead drive may never end. The
+    thread is a daemon thread, unlike those of asyncio.to_thread, for which the interpreter waits at its exit.
     """
     outcome: Future[T] = Future()
-    outcome.set_running_or_notify_cancel()  # from here on, cancelling the wait does not cancel the outcome
+    outcome.set_running_or_notify_cancel()  # cancelling the wait must not cancel the outcome
 
     def run() -> None:
         try:
             result = function()
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is raised where the outcome is awaited
+        except BaseException as error:  # noqa: BLE001 - raised again where the outcome is awaited
             outcome.set_exception(error)
         else:
             outcome.set_result(result)
@@ -35,11 +35,11 @@ async def in_thread(function: Callable[[], T]) -> T:
 
 
 class TooLateError(Exception):
-    """What was waited for did not come in time."""
+    """A wait exceeded its time limit."""
 
 
 async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, or TooLateError.
+    """Return the result of `work`; raise TooLateError if it takes longer than `seconds`.
 
     Before Python 3.12 asyncio.wait_for() loses a cancellation that comes together with the result: Ctrl-C would do
     nothing.
