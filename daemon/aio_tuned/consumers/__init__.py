@@ -1,4 +1,4 @@
-"""Consumers of the settings, a module each: its export() makes them that consumer's own configuration."""
+"""The consumers of the settings, one module each: its export() returns that consumer's own configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a consumer's module makes of a drive's settings: keys and values of its own configuration. And its helpers."""
+"""The exported keys and values of a consumer's configuration, and the functions that several consumers share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An export as a text of its own: a new configuration, or the fragment to paste into one that exists."""
+"""An export as text: a new configuration, or the fragment to paste into an existing one."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Puts exported settings into a configuration that exists."""
+"""Editors that put exported settings into an existing configuration."""

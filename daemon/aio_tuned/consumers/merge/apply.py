@@ -1,4 +1,4 @@
-"""Puts an export into the text of a configuration that exists. Pure."""
+"""The change of an existing configuration's text by an export."""
 
 from __future__ import annotations
 

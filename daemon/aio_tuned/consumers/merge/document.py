@@ -1,6 +1,6 @@
-"""Values by path in a plain document, of dicts and lists, and what messages say of paths and places. Pure.
+"""Values by path in a plain document of dicts and lists, and how messages name paths and places.
 
-Whatever cannot be is a ValueError that says what, on which line, and what to do.
+Every problem is a ValueError that says what is wrong, on which line, and what to do.
 """
 
 from __future__ import annotations

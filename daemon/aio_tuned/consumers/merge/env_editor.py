@@ -1,6 +1,6 @@
-"""Sets variables in environment files (of systemd, docker, shells) and leaves the rest as it is. Pure.
+"""An editor of environment files (of systemd, docker, shells) that leaves all other lines as they are.
 
-Where a name stands more than once, the last one is the one that counts with all of them, and the one that is changed.
+Where a name occurs more than once, systemd, docker and shells take the last one, so that one is changed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sets values in JSON texts, leaving the rest as it is: comments, order, blank lines, indentation. Pure.
+"""An editor of JSON texts that keeps comments, order, blank lines and indentation.
 
 Besides JSON these texts may have what consumers' own parsers take: comments (// and /* */ in NVIDIA's cufile.json; # in
 DeepSpeed's configuration, which is read as Hjson) and trailing commas. Hjson's unquoted words are refused.

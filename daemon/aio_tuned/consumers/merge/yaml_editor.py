@@ -1,8 +1,8 @@
-"""Sets values in YAML texts through ruamel.yaml's round trip, leaving all other lines as they are.
+"""An editor of YAML texts, through ruamel.yaml's round trip, that leaves all other lines as they are.
 
 The round trip keeps comments, order and quotes, but not blanks inside a line, nor how some values are spelled (True).
-So only the part below one top-level key goes through it, and only the lines that the value changes come from it.
-ruamel.yaml is needed for merging only, and loaded when it is.
+So only the part below one top-level key is passed through it, and only the lines that the value changes come from it.
+ruamel.yaml is loaded only for merging.
 """
 
 from __future__ import annotations
