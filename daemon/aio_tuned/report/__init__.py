@@ -1,1 +1,1 @@
-"""Sweeps and profiles for people."""
+"""Sweeps and profiles presented to people, on a terminal and as an HTML page."""

@@ -1,4 +1,4 @@
-"""A phase's samples -> how the drive went while it was measured: each visit against its point, and the drift. Pure."""
+"""The measurements of a phase over time, each relative to its point, with the drift and the pauses."""
 
 from __future__ import annotations
 
@@ -21,26 +21,25 @@ if TYPE_CHECKING:
     from aio_tuned.model.profile import Evidence
     from aio_tuned.report.replay import Replay
 
-# Between two visits the helper is asked, the record written and the neighbours looked at: some milliseconds.
+# Shorter gaps are overhead: requests, the checkpoint and the check for other I/O take milliseconds between visits.
 _PAUSE_S = 1.0
 
 
 def _longest_s(evidence: Evidence) -> float:
-    """How long a pause can have been; what is longer is a step of the wall's clock.
+    """Return the longest plausible pause in seconds; a longer one is a step of the wall clock.
 
-    Only the daemon pauses (None is a sweep by hand), and says how long it did in all. Before a sweep is resumed there
-    is any time, which it does not count.
+    Only the daemon pauses (None is a sweep by hand), and it records the total. The time before a sweep is resumed is
+    not in that total and has no limit.
     """
     return math.inf if evidence.resumed else (evidence.paused_seconds or 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """One visit: the middle of it in seconds of the phase's own I/O clock, and its throughput over its point's.
+    """One measurement: its middle in seconds of the phase's own I/O clock, and its throughput relative to its point.
 
-    `relative` is None for visits that have nothing to be held against: calibration, what was thrown away, and the only
-    visit to a point.
-    `written_bytes` have been moved by the phase when it ends.
+    `relative` is None for measurements without a comparison: calibration, discarded ones, and the only one of a point.
+    `written_bytes` counts what the phase has moved when it ends.
     """
 
     sample: Sample
@@ -53,7 +52,7 @@ class Visit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
-    """Time without I/O, which the phase's clock does not count: when on that clock, and how long by the wall's."""
+    """Time without I/O: where on the phase's clock, which does not count it, and its seconds by the wall clock."""
 
     time_s: float
     seconds: float
@@ -61,7 +60,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasurementTimeline:
-    """All visits of a phase, and the drift that the fit took out of them, as (seconds, part of the usual level)."""
+    """All measurements of a phase, and the fitted drift, as (seconds, share of the usual level)."""
 
     visits: tuple[Visit, ...]
     drift: tuple[tuple[float, float], ...]
@@ -74,14 +73,17 @@ def _pauses(samples: Sequence[Sample], ends_s: Sequence[float], longest_s: float
     for before, after, end_s in zip(samples, samples[1:], ends_s, strict=False):
         if before.at_s is not None and after.at_s is not None:
             idle_s = after.at_s - after.wall_ns / 1e9 - before.at_s
-            # Such a pause has the milliseconds of every visit besides.
+            # A pause contains the overhead between two visits too.
             if _PAUSE_S < idle_s <= longest_s + _PAUSE_S:
                 found.append(Pause(time_s=end_s, seconds=idle_s))
     return tuple(found)
 
 
 def _kept(curve: Curve, counted: Sequence[Visit], reference: int) -> tuple[Sequence[Visit], float | None]:
-    """The visits on the side of the cliff that makes the curve, and when the fall was; all of them without a cliff."""
+    """Return the measurements on the side of the cliff that makes the curve, and when the fall was.
+
+    Without a cliff, return all of them and None.
+    """
     if curve.cliff is None:
         return counted, None
     moved = accumulate(visit.sample.bytes for visit in counted)
@@ -92,7 +94,7 @@ def _kept(curve: Curve, counted: Sequence[Visit], reference: int) -> tuple[Seque
 
 
 def build_timeline(replay: Replay, evidence: Evidence) -> MeasurementTimeline:
-    """The course of one direction of the sweep that has that evidence."""
+    """Return the timeline of one direction of the sweep that has that evidence."""
     phase, curve = replay.phase, replay.curve
     places, reference = estimate.places(phase)
     level = {places[point.point.setting]: point.bytes_per_s for point in curve.points if point.visits > 1}

@@ -1,6 +1,6 @@
-"""A stored sweep's samples -> its phases and curves again. Pure.
+"""The phases and curves of a stored sweep, computed again from its samples.
 
-A plan is not stored. Its points follow from the settings that were visited, as plan.points makes them; its budgets and
+A plan is not stored. Its points follow from the settings that were measured, as grid.points makes them; its budgets and
 its tolerance do not, and are 0 here: no curve depends on them.
 """
 
@@ -32,7 +32,7 @@ class Replay:
 
     @property
     def direction(self) -> Direction:
-        """The direction."""
+        """Return the direction."""
         return self.phase.direction
 
 
@@ -41,7 +41,10 @@ def _reference(samples: Iterable[Sample]) -> Setting:
 
 
 def _visited(samples: Iterable[Sample], reference: Setting) -> list[Setting]:
-    """The settings that were visited for their own sake, first visits first; the reference need not be of the grid."""
+    """Return the settings that were measured for their own sake, in the order of their first measurements.
+
+    The reference is left out, as it need not be in the grid.
+    """
     return list(
         dict.fromkeys(
             sample.request.setting
@@ -57,7 +60,7 @@ def _grid(visited: Sequence[Setting]) -> Grid:
 
 
 def _points(chosen: Iterable[Setting], visited: Sequence[Setting], transfer_bytes: int) -> tuple[Point, ...]:
-    """The plan's points in the order of their first visits, which is the plan's; those without any come last."""
+    """Return the plan's points in the order of their first measurements, which is the plan's; others come last."""
     when = {grid.program(each, transfer_bytes): number for number, each in reversed(list(enumerate(visited)))}
     return tuple(
         sorted(
@@ -68,9 +71,9 @@ def _points(chosen: Iterable[Setting], visited: Sequence[Setting], transfer_byte
 
 
 def replays(samples: Sequence[Sample], evidence: Evidence) -> tuple[Replay, ...]:
-    """Each direction that was measured, read before write.
+    """Return a replay of each direction that was measured, read before write.
 
-    A check of another drive's settings has those alone for its points, any other sweep a whole grid.
+    A check of another drive's settings has only those as its points, any other sweep a whole grid.
     """
     reference = _reference(samples)
     every = _visited(samples, reference)

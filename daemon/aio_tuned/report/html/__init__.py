@@ -1,4 +1,4 @@
-"""Stored sweeps as one HTML page that needs nothing else: no script, no font, no network.
+"""Stored sweeps as one HTML page without scripts, fonts or network access.
 
-Charts are matplotlib's SVG, loaded only where they are drawn; all else is text.
+Charts are SVG by matplotlib, which is loaded only when they are drawn; all else is text.
 """

@@ -1,4 +1,4 @@
-"""Two stored sweeps -> a page that has them side by side."""
+"""The page that compares two stored sweeps side by side."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _name(stored: StoredSweep) -> str:
 
 
 def verdict(direction: str, first: object, second: object) -> str:
-    """What has become of one direction, in a sentence."""
+    """Return a sentence on how one direction has changed."""
     name = f"{direction.capitalize()}s"
     if not (isinstance(first, Result) and isinstance(second, Result)):
         missing = [letter for letter, part in (("A", first), ("B", second)) if not isinstance(part, Result)]
@@ -120,7 +120,7 @@ def _facts(first: StoredSweep, second: StoredSweep) -> Iterator[str]:
 
 
 def render(first: StoredSweep, second: StoredSweep) -> str:
-    """The page. To be called within figure.drawing()."""
+    """Return the page; call it within figure.drawing()."""
     pair = {"A": first, "B": second}
     replayed: dict[str, tuple[StoredSweep, dict[Direction, Replay]]] = {
         letter: (

@@ -1,4 +1,4 @@
-"""What a profile says of the drive, the run and what they depend on, as rows for a person. Pure."""
+"""The facts of a profile about the drive, the run and the fingerprint, as rows of tables."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
     from aio_tuned.model.profile import DeviceInfo, Evidence, Fingerprint, Profile
 
-# What stands elsewhere on the page, or says nothing to a person.
+# Fields that are elsewhere on the page.
 _ELSEWHERE = frozenset({"findings"})
 
 
 def _words(key: str, value: object) -> str:
-    """The value with its unit; "" if there is none."""
+    """Return the value with its unit; "" if there is none."""
     if value is None or value in {"", ()}:
         return ""
     if isinstance(value, tuple):
@@ -44,7 +44,7 @@ def _rows(table: DeviceInfo | Evidence | Fingerprint) -> Iterator[tuple[str, str
 
 
 def sections(profile: Profile) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Each table: its heading, and its keys with their values ("" where unknown)."""
+    """Yield each table: its heading, and its keys with their values ("" where unknown)."""
     yield "The drive", list(_rows(profile.device))
     yield "The run", list(_rows(profile.evidence))
     yield "What the figures depend on: a change makes the profile stale", list(_rows(profile.fingerprint))

@@ -1,7 +1,7 @@
-"""Adapter: matplotlib, as a sheet of pixels on which axes are laid, to SVG that lies within a page.
+"""Charts by matplotlib, placed in pixels on a sheet, as SVG inside a page.
 
-What is ink, ground and so on follows the reader's theme: it is drawn in a colour that nothing else has, which becomes
-the style sheet's variable. Text stays text, in the page's font.
+Colours of the theme, such as ink and ground, follow the reader's light or dark mode: each is drawn in a colour that
+nothing else has, which then becomes the style sheet's variable. Text stays text, in the page's font.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-# Name -> the colour that stands for it.
+# The placeholder colour of each name.
 THEME = {name: f"#0101{number:02x}" for number, name in enumerate(COLOURS)}
 INK, SOFT, LINE, GROUND = THEME["ink"], THEME["soft"], THEME["line"], THEME["ground"]
 FONT_PX = 12.0
@@ -40,7 +40,7 @@ def _writable(folder: Path) -> bool:
 
 
 def _own_folders() -> list[Path]:
-    """Where matplotlib keeps its configuration and its list of fonts, unless it is told."""
+    """Return the folders of matplotlib's configuration and its list of fonts, by default."""
     home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() raises where there is none
     config, cache = os.environ.get("XDG_CONFIG_HOME"), os.environ.get("XDG_CACHE_HOME")
     return [Path(config) if config else home / ".config", Path(cache) if cache else home / ".cache"]
@@ -48,7 +48,10 @@ def _own_folders() -> list[Path]:
 
 @contextlib.contextmanager
 def drawing() -> Iterator[None]:
-    """Where charts are drawn: matplotlib is there, and has a folder that it can write. ConfigError if it is missing."""
+    """Set up matplotlib for drawing, with a folder that it can write.
+
+    Raise ConfigError if matplotlib is not installed.
+    """
     with contextlib.ExitStack() as stack:
         if "MPLCONFIGDIR" not in os.environ and not all(map(_writable, _own_folders())):
             os.environ["MPLCONFIGDIR"] = stack.enter_context(tempfile.TemporaryDirectory(prefix="aio-tuned-"))
@@ -81,7 +84,7 @@ def drawing() -> Iterator[None]:
 
 
 class Sheet:
-    """A chart of that many pixels; places are pixels from its left and its top."""
+    """A chart of that many pixels; positions are pixels from its left and its top."""
 
     def __init__(self, width: float, height: float) -> None:
         from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -94,7 +97,7 @@ class Sheet:
         self._titles: dict[str, str] = {}
 
     def axes(self, left: float, top: float, width: float, height: float) -> Axes:
-        """Axes in that place; lines at their left and their bottom alone."""
+        """Add axes at that position, with lines at their left and their bottom only."""
         axes = self._figure.add_axes(
             (left / self.width, 1 - (top + height) / self.height, width / self.width, height / self.height)
         )
@@ -104,7 +107,7 @@ class Sheet:
         return axes
 
     def canvas(self) -> Axes:
-        """Axes whose units are the sheet's pixels, from its left and its top."""
+        """Add axes whose units are the sheet's pixels, from its left and its top."""
         axes = self.axes(0, 0, self.width, self.height)
         axes.set_axis_off()
         axes.set_xlim(0, self.width)
@@ -112,7 +115,7 @@ class Sheet:
         return axes
 
     def write(self, left: float, top: float, words: str, **how: object) -> None:
-        """Text, its middle at that height."""
+        """Write text, with its middle at that height."""
         self._figure.text(
             left / self.width,
             1 - top / self.height,
@@ -121,20 +124,20 @@ class Sheet:
         )
 
     def tip(self, words: str) -> str:
-        """A name for something drawn, which then shows these words under the pointer."""
+        """Return a name for a drawn object, which then shows these words under the pointer."""
         name = f"tip{len(self._titles)}"
         self._titles[name] = words
         return name
 
     def markup(self, name: str, label: str) -> Markup:
-        """The chart as an element. No other on the page may have its name; the label says what it shows."""
+        """Return the chart as an element; its name is unique on the page, and the label says what it shows."""
         made = io.StringIO()
         self._figure.savefig(made, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
         return _inline(made.getvalue(), name, label, self.width, self.height, self._titles)
 
 
 def dots(axes: Axes, places: Iterable[tuple[float, float]], colour: str, size: float, *, square: bool = False) -> None:
-    """Markers as one path of lines without length, whose ends are round or square: 30 bytes each in place of 150."""
+    """Draw markers as one path of lines without length, whose ends are round or square: 30 bytes each, not 150."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path as Outline
 
@@ -146,7 +149,7 @@ def dots(axes: Axes, places: Iterable[tuple[float, float]], colour: str, size: f
 
 
 def legend(sheet: Sheet, left: float, top: float, entries: Sequence[tuple[str, str, bool]]) -> None:
-    """Markers and their words in a row: (words, colour, whether it is a square)."""
+    """Draw markers and their words in a row: (words, colour, whether it is a square)."""
     axes = sheet.canvas()
     for words, colour, square in entries:
         dots(axes, [(left + 5, top)], colour, 7, square=square)
@@ -155,7 +158,7 @@ def legend(sheet: Sheet, left: float, top: float, entries: Sequence[tuple[str, s
 
 
 def wide(words: str, size: float = FONT_PX) -> float:
-    """About how wide a text is, in pixels: system fonts differ by a tenth."""
+    """Estimate the width of a text in pixels; system fonts differ by a tenth."""
     return 0.56 * size * len(words)
 
 
@@ -168,7 +171,7 @@ def _path(found: re.Match[str]) -> str:
 
 
 def _style(found: re.Match[str]) -> str:
-    """A style without its font's family and without blanks, which a thousand of them have."""
+    """Return a style without its font's family and without blanks, to keep the page small."""
     kept = re.sub(r"font: ?((?:\w+ )*?)([0-9.]+)px[^;]*", _font, found[1])
     return f'style="{kept.replace("; ", ";").replace(": ", ":")}"'
 
@@ -179,7 +182,7 @@ def _font(found: re.Match[str]) -> str:
 
 
 def _inline(svg: str, name: str, label: str, width: float, height: float, titles: dict[str, str]) -> Markup:
-    """The file without its head, its style sheet and its fonts; ids are the chart's own, and few."""
+    """Return the chart without its head, style sheet and fonts, with few ids, each unique on the page."""
     body = svg[svg.index(">", svg.index("<svg")) + 1 : svg.rindex("</svg>")]
     body = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", "", body, flags=re.DOTALL)
     body = re.sub(r'\b(d|transform)="([^"]*)"', _path, body)

@@ -1,4 +1,4 @@
-"""Points -> heat maps of block size by queue depth, a small one for each thread count and each way of submitting."""
+"""Heat maps of block size by queue depth, a small one for each thread count and each way of submitting."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
 _CELL_W, _CELL_H, _GAP, _LEFT, _TOP = 44, 24, 14, 78, 92
 _MIN_W = 700
-# Room for the words at its side.
+# Room for the words beside a panel.
 _MIN_PANEL_H = 68
 _BAR_STEPS = 48
-# Perceptually uniform, and alike to the colour-blind: viridis; for ratios its like with a middle.
+# viridis is perceptually uniform and safe for colour-blind readers; ratios need a diverging map.
 _VIRIDIS, _AROUND_ONE = "viridis", "PuOr"
 _MIN_SWING = 0.02
-# Of the ratios this part lies within the scale: single points that were hit by something must not take it all.
+# This share of the ratios lies within the scale, so that single outliers do not stretch it.
 _SHOWN = 0.95
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One setting: its value, the words in it and under the pointer, and whether another is the same program."""
+    """One setting: its value, its text and its tip, and whether another setting is the same program."""
 
     value: float
     words: str
@@ -46,7 +46,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Map:
-    """What is known of each setting; settings that were planned, and of which nothing is known, are not in `cells`."""
+    """The cells of the settings; settings that were planned but not measured are not in `cells`."""
 
     cells: dict[Setting, Cell]
     chosen: Setting | None
@@ -55,7 +55,7 @@ class Map:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """The range of the colours, its ends' words, and the map of colours."""
+    """The range of the colours, the words at its ends, and the colour map."""
 
     low: float
     high: float
@@ -64,13 +64,13 @@ class Scale:
     colours: str = _VIRIDIS
 
     def share(self, value: float) -> float:
-        """Where the value lies between the ends."""
+        """Return the value's position between the ends, from 0 to 1."""
         return min(max((value - self.low) / max(self.high - self.low, 1e-12), 0.0), 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """One small map: its upper left corner, its axes' values, and a setting with what all of its cells have alike."""
+    """One small map: its upper left corner, its axes' values, and a setting with what all of its cells share."""
 
     left: float
     top: float
@@ -84,7 +84,10 @@ def _figure(bytes_per_s: float, top: float) -> str:
 
 
 def scale(replays: Iterable[Replay]) -> Scale:
-    """One scale for all points of these; the slowest tenth has one colour, or little would be left for the others."""
+    """Return one scale for all points of the replays.
+
+    The slowest tenth has one colour, which leaves more of the range for the others.
+    """
     rates = sorted(point.bytes_per_s for each in replays for point in each.curve.points)
     low, high = rates[len(rates) // 10], rates[-1]
     below = " and below" if low > rates[0] else ""
@@ -94,7 +97,7 @@ def scale(replays: Iterable[Replay]) -> Scale:
 
 
 def chosen(profile: Profile, direction: str) -> Setting | None:
-    """The setting that the profile has for the direction; None if it has none that was measured."""
+    """Return the profile's setting for the direction; None if none was measured."""
     part = getattr(profile, direction)
     return part.setting if isinstance(part, Result) else None
 
@@ -111,7 +114,7 @@ def _tip(setting: Setting, point: PointStats) -> str:
 
 
 def throughput(replay: Replay, profile: Profile, top: float) -> Map:
-    """The figures of a direction; `top` is the scale's upper end, which says the unit."""
+    """Return the map of a direction's throughputs; the scale's upper end, `top`, decides on the unit."""
     cells = {
         setting: Cell(
             value=point.bytes_per_s,
@@ -126,7 +129,7 @@ def throughput(replay: Replay, profile: Profile, top: float) -> Map:
 
 
 def ratio(first: Replay, second: Replay) -> tuple[Map, Scale]:
-    """What the second gives over what the first gives, where both were measured."""
+    """Return the map of the second's throughputs over the first's, where both were measured, and its scale."""
     before = {setting: point for point in first.curve.points for setting in point.point.aliases}
     cells = {}
     for point in second.curve.points:
@@ -155,19 +158,19 @@ def ratio(first: Replay, second: Replay) -> tuple[Map, Scale]:
 
 
 def settings(replays: Iterable[Replay]) -> list[Setting]:
-    """All settings of these plans."""
+    """Return all settings of these plans."""
     return list(dict.fromkeys(each for one in replays for point in one.phase.points for each in point.aliases))
 
 
 def _readable(colour: tuple[float, float, float, float]) -> str:
-    """Black or white, whichever has the larger contrast (WCAG's relative luminance)."""
+    """Return black or white, whichever has the larger contrast (WCAG's relative luminance)."""
     linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in colour[:3]]  # noqa: PLR2004
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return "#000000" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "#ffffff"
 
 
 class _Painter:
-    """Draws on one sheet."""
+    """The drawing functions for one sheet."""
 
     def __init__(self, sheet: Sheet, ends: Scale) -> None:
         import matplotlib as mpl
@@ -195,14 +198,14 @@ class _Painter:
             self.axes.text(*place, cell.words, color=over, ha="center", size=11).set_gid(self.sheet.tip(cell.tip))
 
     def mark(self, left: float, top: float, *, dashed: bool) -> None:
-        """A frame around a cell: of the ground's colour below, so that it is seen on every colour."""
+        """Draw a frame around a cell, edged in the ground's colour, so that it is visible on every colour."""
         size = (_CELL_W, _CELL_H)
         self.box(left, top, size, fill=False, edgecolor=GROUND, linewidth=5)
         style: dict[str, object] = {"linestyle": (0, (3, 2)), "linewidth": 2} if dashed else {"linewidth": 3}
         self.box(left, top, size, fill=False, edgecolor=INK, **style)
 
     def key(self, marks: Map, every: Sequence[Setting]) -> None:
-        """The scale of the colours, and what the frames and hatches mean."""
+        """Draw the scale of the colours, and the meaning of the frames and hatches."""
         left = float(_LEFT)
         self.sheet.write(left, 14, self.ends.low_words)
         left += wide(self.ends.low_words) + 14
@@ -216,7 +219,7 @@ class _Painter:
             left += 34 + wide(said) + 20
 
     def panel(self, drawn: Map, panel: Panel) -> None:
-        """One small map, and its frames over it."""
+        """Draw one small map, and its frames over it."""
         marked = []
         for (line, block), (place, depth) in product(enumerate(panel.blocks), enumerate(panel.depths)):
             setting = replace(panel.of, block_size=block, queue_depth=depth)
@@ -228,17 +231,17 @@ class _Painter:
             self.mark(*corner, dashed=not is_chosen)
 
     def beside(self, panel: Panel, height: float) -> None:
-        """What its rows are: the block sizes, and the way of submitting."""
+        """Write the labels of the rows: the block sizes, and the way of submitting."""
         for line, block in enumerate(panel.blocks):
             place = panel.top + (line + 0.5) * _CELL_H
             self.sheet.write(panel.left - 8, place, formatting.size(block), ha="right", color=SOFT)
-        # A text of several lines is not one text in every version of matplotlib.
+        # Some versions of matplotlib split a text of several lines into several elements.
         for part, said in enumerate(prose.mode(panel.of).split(", ")):
             self.sheet.write(8 + 15 * part, panel.top + height / 2, said, rotation=90, ha="center", va="center")
 
 
 def _entries(marks: Map, every: Sequence[Setting]) -> Iterator[tuple[str, dict[str, object]]]:
-    """What frames and hatches are on the map: their words, and how they look."""
+    """Yield the frames and hatches on the map: their words, and how they look."""
     if marks.chosen in every:
         said = "chosen, the default" if marks.chosen == marks.reference else "chosen"
         yield said, {"fill": False, "edgecolor": INK, "linewidth": 3}
@@ -251,7 +254,7 @@ def _entries(marks: Map, every: Sequence[Setting]) -> Iterator[tuple[str, dict[s
 
 
 def draw(drawn: Map, every: Sequence[Setting], ends: Scale, name: str, label: str) -> Markup:
-    """The chart of a map, over the values that these settings have."""
+    """Return the chart of a map, over all values of the settings `every`."""
     blocks = tuple(sorted({each.block_size for each in every}))
     depths = tuple(sorted({each.queue_depth for each in every}))
     threads = sorted({each.io_parallelism for each in every})

@@ -1,4 +1,4 @@
-"""The settings that are as good as the best, and those that come next -> a forest plot of their intervals."""
+"""The forest plot of the intervals of the settings that are as good as the best, and of the next ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ _WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 1000, 290, 220, 24, 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """The ties, the cheapest first, of which `hidden` are left out; those next to them, the best first."""
+    """The settings of the plot: the ties, the cheapest first, then those `behind` them, the best first.
+
+    `hidden` of the ties are left out.
+    """
 
     chosen: PointStats | None
     ties: tuple[PointStats, ...]
@@ -33,11 +36,11 @@ class Field:
 
 
 def field(replay: Replay, result: Result) -> Field:
-    """The ties are the points that are surest to be high, as many as the profile says (see choose.ties)."""
+    """Select the settings; the ties are the points with the highest lower bounds, as many as the profile says."""
     ranked = sorted(replay.curve.points, key=choose.surely, reverse=True)
     tied = sorted(ranked[: result.ties], key=lambda point: choose.cost(point.point.setting))
     chosen = next((point for point in tied if result.setting in point.point.aliases), None)
-    if chosen is not None:  # first even where a sibling's setting was preferred to a cheaper one
+    if chosen is not None:  # listed first, even if a sibling's setting was preferred to a cheaper one
         tied = [chosen, *(point for point in tied if point is not chosen)]
     shown = {setting for point in (*tied, *ranked[result.ties :][:_NEXT]) for setting in point.point.aliases}
     reference = replay.curve.reference
@@ -51,7 +54,7 @@ def field(replay: Replay, result: Result) -> Field:
 
 
 def draw(drawn: Field, name: str, label: str) -> Markup:
-    """A row for each setting."""
+    """Return the plot, with a row for each setting."""
     gap = 30
     rows: list[tuple[float, PointStats, Setting, str]] = []
     notes: list[tuple[float, str]] = []

@@ -1,4 +1,4 @@
-"""Text and elements -> HTML. Pure. What is not markup is escaped: names of drives and findings are foreign input."""
+"""HTML elements. Text that is not Markup is escaped: names of drives and findings are foreign input."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ class Markup(str):
 
 
 def text(content: str) -> Markup:
-    """The content as HTML; what is HTML already stays as it is. Control characters, which HTML forbids, are shown."""
+    """Return the content as HTML; Markup stays as it is.
+
+    Control characters, which HTML forbids, become the replacement character.
+    """
     if isinstance(content, Markup):
         return content
     return Markup(_escaped(content))
@@ -31,12 +34,12 @@ def _escaped(content: str) -> str:
 
 
 def join(parts: Iterable[str], between: str = "\n") -> Markup:
-    """The parts one after the other."""
+    """Return the parts as HTML, one after the other."""
     return Markup(between.join(text(part) for part in parts))
 
 
 def tag(name: str, /, *inside: str, **attributes: str | int) -> Markup:
-    """An element. Attributes are keywords with "_" for "-", and one at the end where Python has the word: `class_`."""
+    """Return an element; attributes are keywords with "_" for "-", and with a "_" at the end as in `class_`."""
     words = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{_escaped(str(value))}"' for key, value in attributes.items()
     )
@@ -46,12 +49,12 @@ def tag(name: str, /, *inside: str, **attributes: str | int) -> Markup:
 
 
 def items(lines: Iterable[str], **attributes: str | int) -> Markup:
-    """An unordered list."""
+    """Return an unordered list."""
     return tag("ul", *(tag("li", line) for line in lines), **attributes)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str, class_: str = "facts") -> Markup:
-    """A table that scrolls in a box of its own; the first cell of a row is its heading."""
+    """Return a table in a box that scrolls; the first cell of a row is its heading."""
     top = tag("tr", *(tag("th", cell, scope="col") for cell in head)) if any(head) else Markup("")
     body = (tag("tr", tag("th", row[0], scope="row"), *(tag("td", cell) for cell in row[1:])) for row in rows)
     inner = tag("table", tag("caption", caption), tag("thead", top) if top else "", tag("tbody", *body), class_=class_)
@@ -59,17 +62,17 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str, clas
 
 
 def box(inside: str, label: str) -> Markup:
-    """Room for what may be wider than the page; with the keyboard it can be scrolled too."""
+    """Return a box that scrolls, with the keyboard too, for what may be wider than the page."""
     return tag("div", inside, class_="box", tabindex=0, role="region", aria_label=label)
 
 
 def section(name: str, heading: str, how: str, *inside: str) -> Markup:
-    """A part of the page that links can name, with the line that says how to read it."""
+    """Return a section of the page that links can name, with the line that says how to read it."""
     return tag("section", tag("h2", heading), tag("p", how, class_="how") if how else "", *inside, id=name)
 
 
 def document(title: str, style: str, *inside: str) -> str:
-    """The page. The policy forbids whatever would not be in it."""
+    """Return the page; its security policy forbids to load anything."""
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     head = tag(
         "head",

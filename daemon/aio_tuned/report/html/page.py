@@ -1,4 +1,4 @@
-"""One stored sweep -> its page."""
+"""The page of one stored sweep."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ neighbour's.""",
 
 
 def head(profile: Profile, level: str = "h1") -> Markup:
-    """The drive, its state, the verdicts and all findings."""
+    """Return the drive, its state, the verdicts and all findings."""
     evidence = profile.evidence
     findings: tuple[str, ...] = evidence.findings
     return markup.join(
@@ -86,7 +86,7 @@ def head(profile: Profile, level: str = "h1") -> Markup:
 
 
 def contents(sections: Iterable[tuple[str, str, str]]) -> Markup:
-    """Links to the sections, with what each is for: (name, heading, what)."""
+    """Return links to the sections, with the purpose of each: (name, heading, purpose)."""
     lines = (markup.join((tag("a", heading, href=f"#{name}"), f": {what}"), "") for name, heading, what in sections)
     return tag("nav", markup.items(lines, class_="contents"), aria_label="Sections")
 
@@ -113,7 +113,7 @@ def _figures(profile: Profile) -> Markup:
 
 
 def figure(chart: Markup, caption: str) -> Markup:
-    """A chart in a box of its own, with what it is above it."""
+    """Return a chart in a box of its own, with its caption above it."""
     return tag("figure", tag("figcaption", tag("h3", caption)), markup.box(chart, caption))
 
 
@@ -147,7 +147,7 @@ def _forests(every: tuple[Replay, ...], profile: Profile) -> Iterator[str]:
 
 
 def _courses(every: tuple[Replay, ...], profile: Profile) -> Iterator[tuple[str, str]]:
-    """For each direction: the path of the race, and throughput over time."""
+    """Yield, for each direction, the path of the race, and throughput over time."""
     for replay in every:
         name = replay.direction
         course = report_measurement_timeline.build_timeline(replay, profile.evidence)
@@ -189,7 +189,7 @@ def _section(name: str, *inside: str) -> Markup:
 
 
 def render(stored: StoredSweep) -> str:
-    """The page. To be called within figure.drawing()."""
+    """Return the page; call it within figure.drawing()."""
     profile = stored.profile
     parts = [
         _figures(profile),
@@ -208,7 +208,7 @@ def render(stored: StoredSweep) -> str:
 
 
 def footer(*of: Profile) -> Markup:
-    """Which versions have measured."""
+    """Return the versions that made the measurements."""
     versions = ", ".join(
         dict.fromkeys(f"aio-tuned {each.evidence.tool_version} (seed {each.evidence.seed})" for each in of)
     )

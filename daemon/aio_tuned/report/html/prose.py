@@ -1,4 +1,4 @@
-"""A profile in sentences for those who read only these. Pure."""
+"""A profile in sentences, for readers who skip the charts."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _NAMES = {"read": "Reads", "write": "Writes"}
 
 
 def setting(each: Setting) -> str:
-    """The five parameters as short as they are still understood: "1M x 64, 1 thread, overlap, batch"."""
+    """Return the five parameters in short: "1M x 64, 1 thread, overlap, batch"."""
     threads = "1 thread" if each.io_parallelism == 1 else f"{each.io_parallelism} threads"
     return f"{formatting.size(each.block_size)} \N{MULTIPLICATION SIGN} {each.queue_depth}, {threads}, {mode(each)}"
 
 
 def mode(each: Setting) -> str:
-    """How completions and submissions go."""
+    """Return how completions and submissions are handled."""
     events = "overlap" if each.overlap_events else "sequential"
     return f"{events}, {'single' if each.single_submit else 'batch'}"
 
@@ -36,14 +36,14 @@ def _long(each: Setting) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    """Both ends in the unit of the upper."""
+    """Return both ends in the unit of the upper one."""
     if high >= 1e9:  # noqa: PLR2004 - a unit
         return f"{low / 1e9:.2f} to {high / 1e9:.2f} GB/s"
     return f"{low / 1e6:.0f} to {high / 1e6:.0f} MB/s"
 
 
 def change(ratio: float) -> str:
-    """A ratio as a person says it: "5 % above", "the same as"."""
+    """Return a ratio in words: "5 % above", "the same as"."""
     percent = (ratio - 1) * 100
     if abs(percent) < 0.5:  # noqa: PLR2004 - would be shown as 0 %
         return "the same as"
@@ -52,7 +52,7 @@ def change(ratio: float) -> str:
 
 
 def percent(share: float) -> str:
-    """As `history` prints it, but with the blank that text has."""
+    """Return a share as `history` prints it, but with a blank before the sign."""
     return formatting.percent(share).replace("%", "\N{NO-BREAK SPACE}%")
 
 
@@ -90,8 +90,8 @@ def _skipped(name: str, reason: str) -> Markup:
 
 
 def verdicts(profile: Profile) -> Iterator[tuple[bool, Markup]]:
-    """A sentence for each section, and whether it was measured."""
-    for name, part in profile.sections():
+    """Yield whether each section was measured, and a sentence about it."""
+    for name, part in (("read", profile.read), ("write", profile.write)):
         if isinstance(part, Result):
             yield True, _result(name, part)
         elif isinstance(part, Unmeasured):
@@ -115,7 +115,7 @@ def _unmeasured(name: str, part: Unmeasured) -> Markup:
 
 
 def drive(profile: Profile) -> str:
-    """What kind of drive it is."""
+    """Return the facts about the drive in one line."""
     device = profile.device
     words = (
         f"serial {device.serial}" if device.serial else "",
@@ -128,7 +128,7 @@ def drive(profile: Profile) -> str:
 
 
 def state(profile: Profile) -> str:
-    """What the state says of the figures."""
+    """Return what the state says about the figures."""
     if profile.evidence.measured_at is None:
         return "Nothing has been measured on this drive yet: these are settings to begin with."
     return {

@@ -1,4 +1,4 @@
-"""A phase's samples -> which points were visited when, and how what was not known became less."""
+"""The chart of which points were measured when, and how the uncertainty shrank."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _WIDTH, _LEFT, _RIGHT = 1000, 78, 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What was known at a time: points that could still be the best, and the chosen one's figures if it had any."""
+    """The knowledge at a time: how many points could still be the best, and the chosen one's figures, if any."""
 
     time_s: float
     candidates: int
@@ -41,9 +41,9 @@ class Step:
 
 
 def steps(replay: Replay, course: MeasurementTimeline, chosen: Setting | None) -> list[Step]:
-    """The curve again and again, from ever more of the samples.
+    """Return the knowledge at some thirty times, each from the curve of the samples so far.
 
-    A point could still be the best if it has not been measured, or if its interval reaches into that of the leader.
+    A point could still be the best if it has not been measured, or if its interval overlaps that of the leader.
     """
     raced = [number for number, visit in enumerate(course.visits, start=1) if is_counted(visit.sample, replay.phase)]
     if not raced:
@@ -66,7 +66,7 @@ def steps(replay: Replay, course: MeasurementTimeline, chosen: Setting | None) -
 
 
 def ranks(replay: Replay) -> dict[Setting, int]:
-    """The place of each setting's point among all, the fastest first."""
+    """Return the rank of each setting's point among all, the fastest first."""
     ordered = sorted(replay.curve.points, key=lambda point: -point.bytes_per_s)
     return {setting: place for place, point in enumerate(ordered, start=1) for setting in point.point.aliases}
 
@@ -76,7 +76,7 @@ def _log_ticks(most: int) -> list[int]:
 
 
 def draw(replay: Replay, course: MeasurementTimeline, known: Sequence[Step], name: str, label: str) -> Markup:
-    """Three panels over one time: the points visited, the candidates left, the chosen point's estimate."""
+    """Return three panels over one time: the measured points, the candidates left, the chosen point's estimate."""
     sheet = Sheet(_WIDTH, 520)
     wide = _WIDTH - _LEFT - _RIGHT
     rank = ranks(replay)
@@ -123,7 +123,7 @@ def draw(replay: Replay, course: MeasurementTimeline, known: Sequence[Step], nam
         middle = [point.bytes_per_s / 1e9 for _, point in seen]
         estimate.fill_between(times, low, high, color=THEME["repeat"], alpha=0.25, linewidth=0)
         estimate.plot(times, middle, color=THEME["repeat"], linewidth=2)
-        # The first guesses of the noise are wide; the later ones are what is to be seen.
+        # Early estimates have wide intervals; the scale fits the later ones.
         late = max(1, len(seen) // 2)
         span = max(max(high[-late:]) - min(low[-late:]), middle[-1] * 0.02)
         estimate.set_ylim(middle[-1] - 1.5 * span, middle[-1] + 1.5 * span)

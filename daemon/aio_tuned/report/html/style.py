@@ -1,7 +1,7 @@
-"""How the page looks: colours for a light and a dark ground, and the style sheet.
+"""The colours for a light and a dark ground, and the style sheet of the page.
 
-Categorical colours are Okabe and Ito's (2008), which the colour-blind tell apart, darkened and lightened so that each
-has a contrast of 4.5 and more on its ground (WCAG 2.1).
+Categorical colours are Okabe and Ito's (2008), which are safe for colour-blind readers, darkened and lightened so that
+each has a contrast of at least 4.5 on its ground (WCAG 2.1).
 """
 
 from __future__ import annotations

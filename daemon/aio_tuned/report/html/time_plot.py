@@ -1,4 +1,4 @@
-"""A phase's course -> throughput over time, as a part of each point's own; below it the drive's temperature."""
+"""The chart of throughput over time, relative to each point's own, and of the drive's temperature below it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from aio_tuned.report.measurement_timeline import MeasurementTimeline
 
 _WIDTH, _LEFT, _RIGHT = 1000, 78, 16
-# Of the visits this part lies within the panel; what stalls take lies at its edge.
+# This share of the visits lies within the panel; stalled ones lie at its edge.
 _SHOWN = 0.985
 _MIN_PERCENT = 3.0
 _MAX_PERCENT = 100.0
 
 
 def _reach(course: MeasurementTimeline) -> float:
-    """How many percent the panel goes up and down."""
+    """Return how many percent the panel extends up and down."""
     away = sorted(abs(visit.relative - 1) * 100 for visit in course.visits if visit.relative is not None)
     swing = [abs(part - 1) * 100 for _, part in course.drift]
     if not away:
@@ -32,7 +32,7 @@ def _reach(course: MeasurementTimeline) -> float:
 
 
 def _bytes_above(axes: Axes, course: MeasurementTimeline, end_s: float) -> None:
-    """How much had been written by then, at the upper edge."""
+    """Write at the upper edge how many bytes had been written by then."""
     written = [(visit.end_s, visit.written_bytes) for visit in course.visits]
     total = written[-1][1]
     upper = axes.twiny()
@@ -44,14 +44,14 @@ def _bytes_above(axes: Axes, course: MeasurementTimeline, end_s: float) -> None:
             shown.append(mark)
     upper.set_xticks([time_s for time_s, _ in shown], [formatting.size(count) for _, count in shown])
     upper.tick_params(colors=SOFT, length=3)
-    for each in (axes, upper):  # whichever is below fills its ground for both
+    for each in (axes, upper):  # the lower axes would paint over the upper
         each.patch.set_visible(False)
     for side in ("left", "right", "bottom", "top"):
         upper.spines[side].set_visible(False)
 
 
 def draw(course: MeasurementTimeline, name: str, label: str, *, written: bool) -> Markup:
-    """The panels; bytes written stand at the upper edge of a write phase."""
+    """Return the panels; those of a write phase have the bytes written at the upper edge."""
     warm = [(visit.end_s, visit.sample.celsius) for visit in course.visits if visit.sample.celsius is not None]
     head = 60 if written else 40
     sheet = Sheet(_WIDTH, head + 280 + (110 if warm else 0))
@@ -111,7 +111,7 @@ def draw(course: MeasurementTimeline, name: str, label: str, *, written: bool) -
 
 
 def _label(axes: Axes, time_s: float, reach: float, words: str) -> None:
-    """Words beside a line, on a ground of their own: dots lie everywhere."""
+    """Write words beside a line, on a ground of their own, as there may be dots."""
     ground = {"facecolor": GROUND, "edgecolor": "none", "pad": 2}
     late = time_s > axes.get_xlim()[1] * 0.8
     axes.text(
@@ -127,7 +127,7 @@ def _label(axes: Axes, time_s: float, reach: float, words: str) -> None:
 
 
 def _events(axes: Axes, course: MeasurementTimeline, reach: float) -> None:
-    """Lines where the sweep paused and where the drive fell."""
+    """Draw lines where the sweep paused and where the drive fell."""
     for pause in course.pauses:
         axes.axvline(pause.time_s, color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
         _label(axes, pause.time_s, reach, f"paused {formatting.duration(pause.seconds)}")

@@ -1,4 +1,4 @@
-"""Why a path has the settings that it has: how its drive was found, what was chosen, and what is stale. Pure."""
+"""The explanation of a path's settings: how its drive was found, what was chosen, and what is stale."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STATES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """How the path led to the device; `mount` is missing for a block device's node, `node_name` the kernel's name."""
+    """How the path leads to the device; `mount` is None for a device node, `node_name` is the kernel's name."""
 
     path: str
     device: Device
@@ -34,7 +34,7 @@ class Way:
 
 
 def setting_text(setting: Setting) -> str:
-    """The five parameters in a few words."""
+    """Return the five parameters in a few words."""
     block, depth, threads, events, submit = setting_words(setting)
     plural = "" if setting.io_parallelism == 1 else "s"
     return f"blocks of {block}, depth {depth}, {threads} thread{plural}, {events}, {submit} submit"
@@ -91,7 +91,7 @@ def _section(name: str, part: Result | CombinedResult | Unmeasured | Skipped, po
 
 
 def describe(way: Way, profile: Profile, file: str, changed: Sequence[str]) -> str:
-    """The whole story for a person. `changed` are the phrases of prior.differences()."""
+    """Return the whole explanation as text; `changed` are the phrases of decision.differences()."""
     evidence = profile.evidence
     points = f", of {evidence.points_measured} points measured in all" if evidence.points_measured else ""
     when = f" (swept at {evidence.measured_at})" if evidence.measured_at else ""

@@ -1,4 +1,4 @@
-"""The sweeps of a drive, one after the other, and what changed from each to the next. Pure but for printing."""
+"""The sweeps of a drive in their order, and what changed from each to the next."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from aio_tuned.model.setting import Setting
 
-# Findings tell of the same thing whatever the figures in them.
+# Findings that differ only in figures are the same.
 _FIGURE = re.compile(r"[+-]?\d+(?:\.\d+)?(?:%| ?(?:[KMGT]i?B/s|[KMGT]i?B|[KMGT]|°C|ms|s)\b)?")
 
 _HEAD = ("sweep", "state", "effort", "kernel", "firmware", "read", "", "setting", "write", "", "setting")
@@ -31,9 +31,10 @@ _LEGEND = "* beyond both 95 % intervals: no accident of measuring"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gave:
-    """What one direction gave. `change` is its share more than in the sweep before; None if that did not measure it.
+    """The figures of one direction.
 
-    A change is `certain` if the 95 % intervals of the two do not overlap.
+    `change` is the throughput's change since the previous sweep, as a share; None if that did not measure it. A change
+    is `certain` if the 95 % intervals of the two do not overlap.
     """
 
     setting: Setting
@@ -45,7 +46,7 @@ class Gave:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """Something that was otherwise in the sweep before: a setting, or a field of the fingerprint."""
+    """Something that differs from the previous sweep: a setting, or a field of the fingerprint."""
 
     what: str
     before: str
@@ -54,7 +55,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One sweep, and in what it differs from the one before: of the first that is nothing.
+    """One sweep, and its differences from the previous one; the first has none.
 
     `sweep` is its stamp; `effort` is "check" where a sibling's settings were checked.
     """
@@ -116,7 +117,7 @@ def _fingerprint(now: Fingerprint, before: Fingerprint) -> list[Change]:
 
 
 def _unlike(findings: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
-    """The findings that `others` do not have, whatever the figures."""
+    """Return the findings that `others` lack, whatever the figures in them."""
     known = {_FIGURE.sub("#", other) for other in others}
     return tuple(finding for finding in findings if _FIGURE.sub("#", finding) not in known)
 
@@ -141,7 +142,7 @@ def _row(sweep: str, now: Profile, before: Profile | None) -> Row:
 
 
 def rows(sweeps: Mapping[str, Profile]) -> tuple[Row, ...]:
-    """A row for each sweep of a drive: profiles by stamp, oldest first."""
+    """Return a row for each sweep of a drive, given its profiles by stamp, oldest first."""
     pairs = [(None, None), *sweeps.items()]
     return tuple(_row(sweep, now, before) for (_, before), (sweep, now) in pairwise(pairs) if sweep and now)
 
@@ -169,7 +170,7 @@ def _differences(row: Row) -> list[str]:
 
 
 def _notes(found: Sequence[Row]) -> list[str]:
-    """What stands below the table: a block for each sweep that differs from the one before."""
+    """Return the lines below the table: a block for each sweep that differs from the previous one."""
     notes = []
     if any(gave and gave.certain for row in found for gave in (row.read, row.write)):
         notes += ["", _LEGEND]
@@ -180,7 +181,7 @@ def _notes(found: Sequence[Row]) -> list[str]:
 
 
 def plain(name: str, found: Sequence[Row]) -> str:
-    """The history of a drive as text of one colour."""
+    """Return the history of a drive as text without colours."""
     return "\n".join([name, "", *summary.plain_table(_HEAD, [_cells(row) for row in found]), *_notes(found)])
 
 
@@ -191,7 +192,7 @@ def _drive(name: str, found: Sequence[Row]) -> tuple[str, ...]:
 
 
 def plain_drives(histories: Mapping[str, Sequence[Row]]) -> str:
-    """The last sweep of each drive, a line each."""
+    """Return the last sweep of each drive, a line each."""
     return "\n".join(summary.plain_table(_DRIVES_HEAD, [_drive(name, found) for name, found in histories.items()]))
 
 
@@ -208,7 +209,7 @@ def _print_rich(console: Console, head: Sequence[str], table: Sequence[Sequence[
 
 
 def _style(cell: str) -> str:
-    """Green for what has certainly become better, red for worse."""
+    """Return the style of a cell: green for a certain improvement, red for a certain decline."""
     return {"+": "green", "-": "red"}.get(cell[:1], "") if cell.endswith("*") else ""
 
 
@@ -226,7 +227,7 @@ def show(name: str, found: Sequence[Row]) -> None:
 
 
 def show_drives(histories: Mapping[str, Sequence[Row]]) -> None:
-    """Print the last sweep of each drive, as show() prints."""
+    """Print the last sweep of each drive, in colour as show() does."""
     if console := summary.terminal():
         _print_rich(console, _DRIVES_HEAD, [_drive(name, found) for name, found in histories.items()])
     else:

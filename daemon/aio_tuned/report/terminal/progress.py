@@ -1,4 +1,4 @@
-"""What `aio-tuned tune` shows while it runs: a bar on a terminal (with rich), plain lines elsewhere, or nothing."""
+"""The progress of `aio-tuned tune`: a bar on a terminal (with rich), plain lines elsewhere, or nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from aio_tuned.model.target import Target
     from aio_tuned.sweep.progress import SweepProgress
 
-# A log should tell slow from stuck without filling a disk.
+# Often enough to tell slow from stuck, without filling a log.
 _PLAIN_EVERY_S = 5.0
 
 
@@ -38,7 +38,7 @@ def _figures(progress: SweepProgress) -> str:
 
 
 class Quiet:
-    """Shows nothing."""
+    """A watcher of the sweep that shows nothing."""
 
     def __enter__(self) -> Self:
         return self
@@ -49,17 +49,17 @@ class Quiet:
         pass
 
     def begin(self, device: Device, target: Target) -> None:
-        """The target is decided on."""
+        """Show the target, once it is decided."""
 
     def tick(self, tick: Tick) -> None:
-        """The helper is busy with something long."""
+        """Show the helper's progress in long work."""
 
     def update(self, progress: SweepProgress) -> None:
-        """One more visit is done."""
+        """Show the sweep's progress, after each measurement."""
 
 
 class Plain(Quiet):
-    """A line now and then."""
+    """A watcher that prints a line every few seconds."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -90,7 +90,7 @@ class Plain(Quiet):
 
 
 class Bar(Quiet):
-    """A progress bar by rich."""
+    """A watcher with a progress bar by rich."""
 
     def __init__(self, stream: TextIO) -> None:
         from rich.console import Console
@@ -120,7 +120,7 @@ class Bar(Quiet):
 
     def _show(self, name: str, done: int, total: int, figures: str) -> None:
         if self._task is None or name != self._name:
-            if self._task is not None:  # its last tick came before its end
+            if self._task is not None:  # the last tick precedes the end
                 self._bars.update(self._task, completed=self._total, figures="")
             self._task = self._bars.add_task(name, total=total, figures="")
             self._name = name
@@ -140,7 +140,7 @@ class Bar(Quiet):
 
 
 def watcher(*, quiet: bool) -> Quiet:
-    """The right one for standard error as it is."""
+    """Return the watcher that suits standard error."""
     if quiet:
         return Quiet()
     if sys.stderr.isatty():

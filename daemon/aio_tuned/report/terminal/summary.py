@@ -1,4 +1,4 @@
-"""A profile, and the curves that it was chosen from, as a person wants to see them. Pure but for printing."""
+"""The summary of a profile, and of the curves from which it was chosen."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HEAD = (
 
 
 def setting_words(setting: Setting) -> tuple[str, ...]:
-    """Block size, depth, threads, events and submission."""
+    """Return words for block size, depth, threads, events and submission."""
     return (
         formatting.size(setting.block_size),
         str(setting.queue_depth),
@@ -75,7 +75,7 @@ def _unmeasured_row(name: str, part: Unmeasured) -> tuple[str, ...]:
 
 
 def rows(profile: Profile) -> list[tuple[str, ...]]:
-    """The table of settings; sections that were skipped are not in it."""
+    """Return the rows of the table of settings; skipped sections have none."""
     table = []
     for name, part in (*profile.sections(), ("combined", profile.combined)):
         if isinstance(part, Result):
@@ -88,7 +88,7 @@ def rows(profile: Profile) -> list[tuple[str, ...]]:
 
 
 def heat_map(curve: Curve) -> tuple[list[int], list[int], dict[tuple[int, int], float]]:
-    """(block sizes, queue depths, best bytes/s over threads and modes of each pair that was measured)."""
+    """Return (block sizes, queue depths, best bytes/s over threads and modes of each measured pair)."""
     cells: dict[tuple[int, int], float] = {}
     for stats in curve.points:
         for setting in stats.point.aliases:
@@ -98,7 +98,7 @@ def heat_map(curve: Curve) -> tuple[list[int], list[int], dict[tuple[int, int], 
 
 
 def _course(evidence: Evidence) -> list[str]:
-    """How the sweep went; nothing where there was none."""
+    """Return lines about how the sweep was made; none where there was no sweep."""
     if evidence.measured_at is None:
         return []
     measured = evidence.io_seconds / max(evidence.seconds, 0.1)
@@ -155,7 +155,7 @@ def _title(profile: Profile) -> str:
 
 
 def plain_table(head: Sequence[str], table: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table, its columns as wide as their widest cells."""
+    """Return the lines of a table, each column as wide as its widest cell."""
     widths = [max(len(row[column]) for row in (head, *table)) for column in range(len(head))]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (head, *table)
@@ -163,7 +163,7 @@ def plain_table(head: Sequence[str], table: Sequence[Sequence[str]]) -> list[str
 
 
 def plain(profile: Profile, curves: Sequence[Curve]) -> str:
-    """The summary as text of one colour."""
+    """Return the summary as text without colours."""
     lines = [_title(profile), "", *plain_table(HEAD, rows(profile))]
     for curve in curves:
         blocks, depths, cells = heat_map(curve)
@@ -182,7 +182,7 @@ def plain(profile: Profile, curves: Sequence[Curve]) -> str:
 
 
 def _colour(share: float) -> str:
-    """Background from red (half of the best and less) over yellow to green (the best)."""
+    """Return a background from red (half of the best, and less) over yellow to green (the best)."""
     warmth = min(1.0, max(0.0, (share - 0.5) * 2))
     red, green = (200, int(40 + 280 * warmth)) if warmth < 0.5 else (int(200 - 340 * (warmth - 0.5)), 180)  # noqa: PLR2004 - a colour
     return f"black on rgb({red},{green},70)"
@@ -244,7 +244,7 @@ def _print_rich(console: Console, profile: Profile, curves: Sequence[Curve]) -> 
 
 
 def terminal() -> Console | None:
-    """Standard output for colours; None if it is no terminal, or rich is not installed."""
+    """Return standard output for colours; None if it is no terminal, or rich is not installed."""
     try:
         from rich.console import Console
     except ImportError:
