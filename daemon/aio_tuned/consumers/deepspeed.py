@@ -1,17 +1,17 @@
 """DeepSpeed: the section "aio" of its JSON configuration (ZeRO-Infinity, ZeRO-Inference, DeepNVMe, FastPersist).
 
-All five parameters exist with the meaning that ours have: block_size in bytes, queue_depth in requests a thread,
+All five parameters have the same meaning as here: block_size in bytes, queue_depth in requests a thread,
 intra_op_parallelism in threads, single_submit and overlap_events as JSON booleans (a string is refused when the handle
-is made). They are those for consumers that take one setting: DeepSpeed reads and writes with the same.
+is made). They are the combined settings: DeepSpeed reads and writes with the same ones.
 
 - 0.3.15 is the first release that reads the section; before 0.16.4 the threads were called thread_count. A release
-  drops a key that it does not know without a word, so each is given its own key only.
+  ignores an unknown key silently, so each is given its own key only.
 - One section serves the whole process, whatever the number of drives that it offloads to.
-- use_gds is not ours to decide. With it, cuFile's configuration decides on parallelism.
+- use_gds is not set: it is the user's choice. With it, cuFile's configuration decides on parallelism.
 - Tensors of less than max(1 MiB, block_size) are not swapped to the drive.
-- A handle refuses a transfer whose bytes cannot be divided by the threads (it says so and returns -1), and takes one
-  whose parts are no multiple of the drive's logical block for done though the kernel refused it. The swappers pad to
-  1024 bytes a thread, whatever that block is; whoever uses a handle directly has to see to it.
+- A handle refuses a transfer whose bytes cannot be divided by the threads (with a message and -1), but reports
+  one whose parts are no multiple of the drive's logical block as done though the kernel refused it. The swappers pad
+  to 1024 bytes a thread, whatever that block is; programs that use a handle directly must pad to the block themselves.
 - In sequential mode a queue's bytes (queue_depth * block_size) are computed in 32 bits. From 2 GiB on it moves more
   or less than it was given, at 4 GiB it waits for ever. So the queue is kept below that there.
 

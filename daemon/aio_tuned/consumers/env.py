@@ -1,4 +1,4 @@
-"""Environment variables for programs and scripts of one's own: NAME=VALUE, for every direction and parameter.
+"""Environment variables for the user's own programs and scripts: NAME=VALUE, for every direction and parameter.
 
 AIO_TUNED_READ_…, AIO_TUNED_WRITE_… and AIO_TUNED_COMBINED_… with BLOCK_SIZE (bytes), QUEUE_DEPTH (requests a thread),
 IO_PARALLELISM (threads), OVERLAP_EVENTS and SINGLE_SUBMIT (true or false), SATURATING_CONCURRENCY (requests over

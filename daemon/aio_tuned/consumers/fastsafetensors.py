@@ -11,7 +11,7 @@ A request is as large as one bounce buffer. Each thread has two since release 0.
 the size of them all. The file is read only through AutoLoader, which came with 0.3.2.
 
 Only the copier "nogds" has bounce buffers, which the copier "gds" (the default of base.copier_type) falls back to where
-GPUDirect Storage is not there. With GPUDirect Storage max_threads holds, while requests are of 16 MiB, and cuFile
+GPUDirect Storage is missing. With GPUDirect Storage max_threads holds, while requests are of 16 MiB, and cuFile
 splits them by its own file: see the consumer cufile. Up to 0.4 the copier "nogds" reads one file with one thread,
 through the page cache; since 0.5 with all threads and O_DIRECT, unless the file system is a network's.
 

@@ -9,8 +9,8 @@ thread, so the thread count is the requests in flight that it takes to get all o
 - extra_config.use_odirect: a boolean, false by default. The drive was measured with O_DIRECT. LMCache uses it for
   files whose size is a multiple of the filesystem's block, and the page cache for others.
 
-local_disk, a list of folders parted by commas, and max_local_disk_size, in GiB, are not given: where the cache is and
-how large it may grow is the person's to say. Without both there is no such cache, and nothing but gds_path reads
+local_disk, a list of folders parted by commas, and max_local_disk_size, in GiB, are not given: the user decides where
+the cache is and how large it may grow. Without both there is no such cache, and nothing but gds_path reads
 these keys.
 
 What LMCache does not have for files:

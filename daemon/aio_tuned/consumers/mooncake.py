@@ -1,4 +1,4 @@
-"""Mooncake Store's offload of KV cache to a drive: environment variables of its client. They are hardly any.
+"""Mooncake Store's offload of KV cache to a drive: environment variables of its client.
 
     MOONCAKE_OFFLOAD_FILE_STORAGE_PATH   the folder, absolute; a text           /data/file_storage by default
     MOONCAKE_OFFLOAD_USE_URING           "true": io_uring and O_DIRECT;         "false"

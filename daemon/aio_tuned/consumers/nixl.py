@@ -1,7 +1,7 @@
 """NIXL's POSIX plugin: the parameters that an application gives to create_backend("POSIX", parameters).
 
 NIXL has a configuration file of its own (NIXL_CONFIG_FILE, ~/.nixl.cfg, /etc/nixl.cfg), but no plugin takes its
-backend's parameters from it. So this is a TOML file with a table that an application reads and hands on:
+backend's parameters from it. So this is a TOML file with a table that an application reads and passes to NIXL:
 
     agent.create_backend("POSIX", tomllib.loads(text)["POSIX"])
 
@@ -10,8 +10,7 @@ All parameters are strings, numbers and booleans too: NIXL refuses a table with 
 - use_aio, use_uring, use_posix_aio: the engine. The settings were measured with Linux AIO. All three are given since
   NIXL refuses two that are "true": a file that had another engine changes over as a whole.
 - kernel_queue_size: the requests in flight of one agent, queue_depth times io_parallelism, for an agent has one queue
-  for all its threads. NIXL brings what lies outside 16 to 1024 to the nearer end without a word; so does this module,
-  with a note.
+  for all its threads. NIXL silently limits it to 16 to 1024; so does this module, with a note.
 
 What NIXL does not have:
 

@@ -1,6 +1,6 @@
 """SGLang's hierarchical cache on a drive through NIXL: the TOML of --hicache-storage-backend-extra-config @FILE.toml.
 
-For --hicache-storage-backend nixl. SGLang hands the table of the plugin on to NIXL, each value made a string:
+For --hicache-storage-backend nixl. SGLang passes the table of the plugin to NIXL, each value as a string:
 
 - plugin.posix.active: a boolean. SGLang takes the file's first plugin that is active, and fails if none is.
 - plugin.posix.use_aio, use_uring, use_posix_aio, kernel_queue_size: NIXL's, see nixl.py; strings, as in SGLang's

@@ -6,8 +6,8 @@ It has no configuration file; these two are all the arguments there are besides 
 
 - n_entries (default 16) is the size of its one queue, in requests. An offloader is one thread that has all requests in
   flight, so it gets what saturates the drive over all threads. It is an upper bound only: a tensor is one request.
-- backend ("uring" by default, "aio", and "pthread" in the sources after 0.1.0) is not ours to decide: it depends on
-  what the package was built with.
+- backend ("uring" by default, "aio", and "pthread" in the sources after 0.1.0) is not set: it depends on how the
+  package was built.
 
 There is no block size (a request is a whole tensor), no overlap_events, no single_submit (each request is submitted
 alone), no number of threads but "pthread"'s, which is n_entries too, and no O_DIRECT: the page cache is between it and

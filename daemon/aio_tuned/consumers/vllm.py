@@ -9,8 +9,8 @@ flight that it takes to get all of the drive: saturating_concurrency, of reads a
 - kv_connector_extra_config.secondary_tiers: a list; the tier of type "fs" whose root_dir is the path. n_read_threads
   (16 by default) prefer loads to stores, n_write_threads (16) stores to loads: whole numbers of threads for each
   engine.
-- cpu_bytes_to_use, in bytes, is not given: how much host memory the first tier has is the person's to say. vLLM does
-  not start without it.
+- cpu_bytes_to_use, in bytes, is not given: the user decides how much host memory the first tier has. vLLM does not
+  start without it.
 
 What vLLM does not have:
 
