@@ -46,7 +46,7 @@ RULE: dict[str, frozenset[str]] = {
 PROGRAMS = frozenset({"cli", "__main__", "__init__"})
 EMPTY = ("search", "devices", "profiles")
 NUMPY = ("search", "report", "sweep", "service.worker")
-LONGEST = 400
+LONGEST = 350
 TOP_LEVEL = {
     "pyproject.toml", "daemon", "native", "systemd", "etc", "tests", "README.md", "Makefile", "CHANGELOG.md", "LICENSE",
     "docs",
