@@ -7,11 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from daemon.processes import PATIENCE_S
 from message_page import unlisted
 
 DAEMON = Path(__file__).resolve().parents[2] / "daemon"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(DAEMON)}
-START_S = 20.0
 
 
 class Cli:
@@ -35,16 +35,17 @@ class Cli:
     def both(self, *words: str | Path, code: int = 0) -> tuple[str, str]:
         """Standard output and standard error."""
         done = subprocess.run(
-            self.command(*words), capture_output=True, text=True, check=False, timeout=60, env=ENVIRONMENT
+            self.command(*words), capture_output=True, text=True, check=False, timeout=2 * PATIENCE_S, env=ENVIRONMENT
         )
         assert done.returncode == code, done.stderr
         assert "Traceback" not in done.stderr
         assert unlisted(done.stderr) == []
         return done.stdout, done.stderr
 
-    def start(self, *words: str | Path) -> subprocess.Popen[str]:
-        """The command, once it has said that it waits."""
-        process = subprocess.Popen(self.command(*words), stderr=subprocess.PIPE, stdout=-1, text=True, env=ENVIRONMENT)
+    def start(self, *words: str | Path, under: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+        """Start the command, `under` another one such as unshare; return it once it has said that it waits."""
+        command = [*under, *self.command(*words)]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=-1, text=True, env=ENVIRONMENT)
         self._started.append(process)
         assert process.stderr
         assert "waiting: " in process.stderr.readline()

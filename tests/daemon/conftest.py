@@ -21,7 +21,7 @@ import pytest
 import storage
 from aio_tuned.helper import find
 from daemon.cli_process import Cli
-from daemon.daemon_process import FAKE, Daemon
+from daemon.daemon_process import ENDLESS, FAKE, Daemon
 from daemon.loop_drive import LoopDrive
 from daemon.processes import alive, children, until
 from message_page import listed, unlisted
@@ -62,15 +62,6 @@ single_submit = false
 time_budget = 1
 drop_caches = "never"
 """
-# No interval is ever that narrow: the sweep lasts until it is ended.
-ENDLESS = """
-[sweep]
-time_budget = 60
-write_budget = "64G"
-write_budget_floor = "64G"
-[choose]
-tolerance_percent = 0.1
-"""
 
 
 # --- the tuner ---------------------------------------------------------------------------------------------
@@ -102,19 +93,20 @@ class Running:
     def reach(self, text: str) -> None:
         """Wait until it has said this on standard error, and keep in mind its helper."""
         until(lambda: self.process.poll() is not None or text in self.stderr.read_text())
-        assert text in self.stderr.read_text()
+        said = self.stderr.read_text()
+        assert text in said, f"it has not said {text}: {said}"
         self.helpers |= children(self.process.pid)
 
     def end(self, number: signal.Signals | None = None) -> Done:
-        """Send the signal, if there is one, and wait for the end; no helper may be left 3 s later."""
+        """Send the signal, if there is one, and wait for the end; no helper may be left then."""
         started = time.monotonic()
         if number is not None:
             self.process.send_signal(number)
-        code = self.process.wait(120)
+        code = self.process.wait(240)
         waited = time.monotonic() - started
         # After 10 s the tuner kills its helper: then nothing is cleaned up.
         assert number is None or waited < 9, f"the helper did not heed SIGTERM: the end took {waited:.1f} s"
-        assert until(lambda: not any(alive(helper) for helper in self.helpers), 3), "the helper is still there"
+        assert until(lambda: not any(alive(helper) for helper in self.helpers)), "the helper is still there"
         done = Done(code=code, stdout=self.stdout.read_text(), stderr=self.stderr.read_text())
         assert unlisted(done.stderr) == []
         return done
@@ -378,7 +370,7 @@ def partition(disk: Callable[..., Disk]) -> Iterator[Callable[[int], tuple[Disk,
                 pytest.skip(f"no partitions here: {error}")
             stack.callback(storage.run, "delpart", whole.node, "1")
             part = Path(f"{whole.node}p1")
-            if not until(part.exists, 5):
+            if not until(part.exists):
                 pytest.skip(f"partitions get no nodes here: {part}")
             return whole, part
 

@@ -9,12 +9,15 @@ import tempfile
 import time
 from pathlib import Path
 
+from daemon.processes import until
 from storage import MAKE, run
 
 _GET_FREE = 0x4C82
 _CONFIGURE = 0x4C0A
 _AUTOCLEAR_AND_DIRECT = 4 | 16
 MIB = 1 << 20
+# What is read of a raw device: it looks for the place with the most data.
+_FILLED_BYTES = 64 * MIB
 
 
 class LoopDrive:
@@ -28,9 +31,11 @@ class LoopDrive:
         memory = Path("/dev/shm")
         with tempfile.NamedTemporaryFile(dir=memory if memory.is_dir() else folder, prefix="aio-tuned-test-") as file:
             self._backing = os.dup(file.fileno())
+            self._file_name = Path(file.name).name
             self.name = f"loop-{file.name.strip('/').replace('/', '_')}"
+        os.truncate(self._backing, size_bytes)
         data = os.urandom(MIB)
-        for offset in range(0, size_bytes, MIB):
+        for offset in range(0, _FILLED_BYTES, MIB):
             os.pwrite(self._backing, data, offset)
         self._devices: list[int] = []
         self.node = Path()
@@ -43,7 +48,7 @@ class LoopDrive:
     def plug(self) -> Path:
         """Plug it in; its node is perhaps another one each time. Twice: as two drives that say they are the same."""
         information = struct.pack("=5Q4I160x2Q", *(0,) * 8, _AUTOCLEAR_AND_DIRECT, 0, 0)
-        for _ in range(50):
+        for _ in range(1000):
             control = os.open("/dev/loop-control", os.O_RDWR)
             try:
                 self.node = Path(f"/dev/loop{fcntl.ioctl(control, _GET_FREE)}")
@@ -54,7 +59,7 @@ class LoopDrive:
                 fcntl.ioctl(device, _CONFIGURE, struct.pack("=2I", self._backing, 4096) + information + bytes(64))
             except OSError:  # somebody else was quicker
                 os.close(device)
-                time.sleep(0.05)
+                time.sleep(0.01)
                 continue
             # Closed only by pull(); not open for writing, which mkfs would have to share.
             self._devices.append(os.open(self.node, os.O_RDONLY))
@@ -62,10 +67,21 @@ class LoopDrive:
             return self.node
         raise OSError("no loop device can be had")
 
-    def pull(self) -> None:
-        """Pull it out; it goes when nothing else holds it."""
+    def pull(self, *, held: bool = False) -> None:
+        """Pull it out. It goes when nobody else holds it: at once or soon, unless `held` says that somebody does."""
         while self._devices:
             os.close(self._devices.pop())
+        if not held:
+            # udevd, where it runs, may be looking at it.
+            assert until(lambda: not self._is_there()), f"somebody holds {self.node}"
+
+    def _is_there(self) -> bool:
+        """Whether the node is that of this drive's file."""
+        try:
+            name = (self.queue.parent / "loop/backing_file").read_text()
+        except OSError:
+            return False
+        return Path(name.strip().removesuffix(" (deleted)")).name == self._file_name
 
     def format(self) -> None:
         """Put a filesystem on it."""
@@ -73,5 +89,5 @@ class LoopDrive:
 
     def close(self) -> None:
         """Throw it away."""
-        self.pull()
+        self.pull(held=True)
         os.close(self._backing)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -55,7 +53,7 @@ def measured(quick_daemon: Daemon, loop_drive: Callable[..., LoopDrive]) -> Loop
 
 def test_a_profile_is_stale_when_a_limit_has_changed(quick_daemon: Daemon, measured: LoopDrive) -> None:
     first = quick_daemon.profile(measured)
-    quick_daemon.configure("[daemon]\nsettle = 60", "90-never")
+    quick_daemon.configure("[daemon]\nsettle = 3600", "90-never")
     for limit in ("scheduler", "max_sectors_kb", "nr_requests"):
         attribute = measured.queue / limit
         quick_daemon.stop()
@@ -66,11 +64,12 @@ def test_a_profile_is_stale_when_a_limit_has_changed(quick_daemon: Daemon, measu
             assert stale["read"] == first["read"], "stale numbers are better than none"
             assert any(limit in finding for finding in stale["evidence"]["findings"])
     # And it is measured again, as soon as the drive has settled.
-    quick_daemon.configure("", "90-never")
     attribute = measured.queue / "max_sectors_kb"
     with changed(attribute, another(attribute)):
-        os.kill(quick_daemon.pid, signal.SIGHUP)
-        assert until(lambda: quick_daemon.profile(measured)["state"] == "stale", 5), quick_daemon.log
+        quick_daemon.reload()
+        assert until(lambda: quick_daemon.profile(measured)["state"] == "stale"), quick_daemon.log
+        quick_daemon.configure("", "90-never")
+        quick_daemon.reload()
         assert until(lambda: quick_daemon.profile(measured)["state"] == "measured"), quick_daemon.log
         again = quick_daemon.profile(measured)
         assert again["fingerprint"]["max_sectors_kb"] == first["fingerprint"]["max_sectors_kb"] // 2
@@ -86,12 +85,12 @@ def test_sighup_takes_a_new_configuration(quick_daemon: Daemon, loop_drive: Call
     quick_daemon.wait(first, "published", published="measured")
     assert quick_daemon.drive(second) == {}
     quick_daemon.watch(second)
-    os.kill(quick_daemon.pid, signal.SIGHUP)
+    quick_daemon.reload()
     quick_daemon.wait(second, "published", published="measured")
     assert quick_daemon.sweeps() == 2, "the first has not changed"
     # And now it is not wanted any more; the first rule that fits decides.
     quick_daemon.configure(f'[[match]]\nname = "{second.name}"\ntune = false\n', "00-before-all")
-    os.kill(quick_daemon.pid, signal.SIGHUP)
+    quick_daemon.reload()
     assert "a [[match]] rule says so" in quick_daemon.wait(second, "skipped")["reason"]
     assert not quick_daemon.path(second).exists()
     assert quick_daemon.path(first).exists()
@@ -99,20 +98,20 @@ def test_sighup_takes_a_new_configuration(quick_daemon: Daemon, loop_drive: Call
 
 def test_a_wrong_configuration_changes_nothing(quick_daemon: Daemon, measured: LoopDrive) -> None:
     quick_daemon.configure("[daemon]\nsettel = 1", "90-wrong")
-    os.kill(quick_daemon.pid, signal.SIGHUP)
-    assert until(lambda: quick_daemon.status()["troubles"], 5), quick_daemon.log
+    quick_daemon.reload()
+    assert until(lambda: quick_daemon.status()["troubles"]), quick_daemon.log
     (trouble,) = quick_daemon.status()["troubles"]
     assert "the old configuration is still in use" in trouble
     assert "90-wrong.conf" in trouble
     assert "settel" in trouble
     quick_daemon.wait(measured, "published", published="measured")
     quick_daemon.configure("", "90-wrong")
-    os.kill(quick_daemon.pid, signal.SIGHUP)
-    assert until(lambda: not quick_daemon.status()["troubles"], 5)
+    quick_daemon.reload()
+    assert until(lambda: not quick_daemon.status()["troubles"])
     # Folders cannot move under a running daemon.
     quick_daemon.configure(f'[paths]\nstate = "{quick_daemon.folder}/elsewhere"', "95-moved")
-    os.kill(quick_daemon.pid, signal.SIGHUP)
-    assert until(lambda: "need a restart" in str(quick_daemon.status()["troubles"]), 5)
+    quick_daemon.reload()
+    assert until(lambda: "need a restart" in str(quick_daemon.status()["troubles"]))
     assert quick_daemon.sweeps() == 1
 
 
@@ -129,21 +128,21 @@ def test_overrides_are_what_readers_get(quick_daemon: Daemon, measured: LoopDriv
     override = quick_daemon.profiles / "override.d" / f"{measured.name}.toml"
     override.parent.mkdir()
     override.write_text("[read]\nqueue_depth = 7\n")
-    os.kill(quick_daemon.pid, signal.SIGHUP)
-    assert until(lambda: quick_daemon.profile(measured)["read"]["queue_depth"] == 7, 5), quick_daemon.log
+    quick_daemon.reload()
+    assert until(lambda: quick_daemon.profile(measured)["read"]["queue_depth"] == 7), quick_daemon.log
     quick_daemon.wait(measured, "published", overridden=True)
     assert "with the administrator's overrides" in quick_daemon.run("status").stdout
     assert override.read_text() == "[read]\nqueue_depth = 7\n"
     # A wrong one is no reason to have no profile at all.
     override.write_text("[read]\nqueue_depht = 7\n")
-    os.kill(quick_daemon.pid, signal.SIGHUP)
-    assert until(lambda: "queue_depht" in str(quick_daemon.status()["troubles"]), 5), quick_daemon.log
+    quick_daemon.reload()
+    assert until(lambda: "queue_depht" in str(quick_daemon.status()["troubles"])), quick_daemon.log
     assert quick_daemon.profile(measured) == before
     found = quick_daemon.wait(measured, "published")
     assert found["published"] == "measured", "its profile can be read, without the override"
     override.unlink()
-    os.kill(quick_daemon.pid, signal.SIGHUP)
+    quick_daemon.reload()
     quick_daemon.wait(measured, "published", overridden=False)
-    assert until(lambda: quick_daemon.status()["troubles"] == [], 5)
+    assert until(lambda: quick_daemon.status()["troubles"] == [])
     assert quick_daemon.profile(measured) == before
     assert quick_daemon.sweeps() == 1

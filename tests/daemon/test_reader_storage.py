@@ -153,7 +153,7 @@ def in_container(volume: Path, profiles: Path, root: Path, mode: str = "ro") -> 
 
 
 def answer(*command: str | Path) -> list[str]:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     found: list[str] = json.loads(done.stdout)
     return found

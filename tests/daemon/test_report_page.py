@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import time
 import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aio_tuned.page import figure, pair, single
+from daemon.processes import PATIENCE_S, until
 from needed import command
 from unit.sweeps import stored
 
@@ -81,7 +81,7 @@ class Browser:
     def _ask(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - any JSON
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self._url + path, data=data, method=method)  # noqa: S310 - our own address
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - our own address
+        with urllib.request.urlopen(request, timeout=2 * PATIENCE_S) as answer:  # noqa: S310 - our own address
             return json.load(answer)["value"]
 
     def do(self, path: str, **body: object) -> Any:  # noqa: ANN401 - any JSON
@@ -120,19 +120,18 @@ def browser(log: Path) -> Iterator[Browser]:
     with log.open("wb") as file:
         process = subprocess.Popen([driver, "--port=0"], stdout=file, stderr=file)
     try:
-        deadline = time.monotonic() + 30
-        while not (started := re.search(r"started successfully on port (\d+)", said := log.read_text())):
-            assert process.poll() is None, said
-            assert time.monotonic() < deadline, said
-            time.sleep(0.05)
-        found = Browser(f"http://127.0.0.1:{started[1]}")
+        started = re.compile(r"started successfully on port (\d+)")
+        until(lambda: started.search(log.read_text()) or process.poll() is not None)
+        port = started.search(log.read_text())
+        assert port, log.read_text()
+        found = Browser(f"http://127.0.0.1:{port[1]}")
         try:
             yield found
         finally:
             found.close()
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE_S)
 
 
 def test_a_browser_shows_the_pages_whole(tmp_path: Path) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import pty
 import subprocess
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from daemon.processes import PATIENCE_S, until
 from needed import command
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ cd "$1"
 shift
 exec "$@"
 """
-PATIENCE_S = 30.0
 
 
 def shelled(folder: Path, *words: str | Path) -> list[str]:
@@ -117,10 +116,8 @@ def in_zsh(folder: Path, *typed: str) -> set[str]:
 
 
 def wait_for(path: Path, line: str) -> None:
-    until = time.monotonic() + PATIENCE_S
-    while not path.exists() or line not in path.read_text().split("\n"):
-        assert time.monotonic() < until, f"zsh has not come to {line}"
-        time.sleep(0.02)
+    reached = until(lambda: path.exists() and line in path.read_text().split("\n"))
+    assert reached, f"zsh has not come to {line}"
 
 
 SHELLS = {"bash": in_bash, "zsh": in_zsh, "fish": in_fish}

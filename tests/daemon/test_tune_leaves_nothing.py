@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 import storage
+from daemon.processes import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,21 +34,14 @@ def assert_left(path: Path, used: int) -> None:
     A helper that was only just starting when its tuner was killed is nobody's known child: it may hold the folder
     for a moment with no space used.
     """
-    end = time.monotonic() + 3
-    while abs(used_bytes(path) - used) >= 8 * MIB and time.monotonic() < end:
-        time.sleep(0.05)
-    assert abs(used_bytes(path) - used) < 8 * MIB
+    assert until(lambda: abs(used_bytes(path) - used) < 8 * MIB), "the scratch file is still there"
     assert {entry.name for entry in path.iterdir()} <= {"lost+found"}
-    # With less patience than storage.unmount.
-    while True:
-        try:
-            storage.run("umount", path)
-        except OSError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.05)
-        else:
-            return
+    assert until(lambda: unmounts(path)), "somebody is still in there"
+
+
+def unmounts(path: Path) -> bool:
+    """Whether the filesystem could be unmounted."""
+    return subprocess.run(["umount", path], capture_output=True, check=False).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import time
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ import storage
 from aio_tuned import archive, sysfs
 from aio_tuned.config import Config
 from aio_tuned.location import device, resolve
+from daemon.processes import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -293,12 +293,11 @@ def test_where_udevd_runs_and_where_it_does_not(
     udevd = subprocess.Popen([program], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     request.addfinalizer(udevd.wait)
     request.addfinalizer(udevd.terminate)
-    while not Path("/run/udev/control").exists():
-        assert udevd.poll() is None
-        time.sleep(0.01)
+    assert until(lambda: Path("/run/udev/control").exists() or udevd.poll() is not None)
+    assert udevd.poll() is None
     made = filesystem()
     assert made.device is not None
-    storage.run("udevadm", "settle", "--timeout=10")
+    storage.run("udevadm", "settle", "--timeout=60")
     assert_measured(quick.profile(made.path), made.device)
-    storage.run("udevadm", "settle", "--timeout=10")
+    storage.run("udevadm", "settle", "--timeout=60")
     assert udevd.poll() is None
