@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daemon.processes import PATIENCE_S, alive, descendants, until
+from daemon.processes import PATIENCE_S, aio_tuned, alive, descendants, environment_with, until
 from message_page import listed, unlisted
 
 if sys.version_info >= (3, 11):
@@ -38,7 +38,7 @@ single_submit = false
 [sweep]
 transfer_bytes = "16M"
 span_bytes = "32M"
-time_budget = 1
+time_budget = 2
 write_budget = "4G"
 drop_caches = "never"
 [choose]
@@ -102,7 +102,7 @@ class Daemon:
 
     def command(self, *words: str | Path) -> list[str | Path]:
         """The command line of aio-tuned with these words."""
-        return [sys.executable, "-m", "aio_tuned", "--config", self.config, *words]
+        return aio_tuned(self.config, *words)
 
     def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
         """Another command of aio-tuned, to its end."""
@@ -111,7 +111,7 @@ class Daemon:
             capture_output=True,
             text=True,
             check=False,
-            env=self._environment(),
+            env=environment_with(self.environment),
             timeout=2 * PATIENCE_S,
         )
         assert unlisted(done.stderr) == []
@@ -126,7 +126,7 @@ class Daemon:
                 stdin=subprocess.DEVNULL,
                 stdout=stderr,
                 stderr=stderr,
-                env=self._environment(),
+                env=environment_with(self.environment),
             )
         self._logs.append(log)
         if ready:
@@ -189,9 +189,6 @@ class Daemon:
                 with suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
         self.process.wait()
-
-    def _environment(self) -> dict[str, str]:
-        return {**os.environ, "PYTHONPATH": str(ROOT / "daemon"), **self.environment}
 
     # --- what it says ----------------------------------------------------------------------------------------
 

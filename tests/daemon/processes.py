@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+ROOT = Path(__file__).resolve().parents[2]
 # Enough for whatever comes at all, on a machine with much other work.
 PATIENCE_S = 60.0
 
@@ -22,6 +25,16 @@ def until(condition: Callable[[], object], seconds: float = PATIENCE_S) -> bool:
             return False
         time.sleep(0.01)
     return True
+
+
+def aio_tuned(config: Path, *words: str | Path) -> list[str | Path]:
+    """Return the command line of aio-tuned with that configuration."""
+    return [sys.executable, "-m", "aio_tuned", "--config", config, *words]
+
+
+def environment_with(more: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment and `more`, with the sources of aio-tuned in Python's path."""
+    return {**os.environ, "PYTHONPATH": str(ROOT / "daemon"), **more}
 
 
 def state(process: int) -> str:

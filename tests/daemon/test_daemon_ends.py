@@ -40,7 +40,7 @@ time_budget = 3
 [choose]
 tolerance_percent = 1
 """
-_MOMENTS = 4
+_MOMENTS = 3
 # The daemon waits for so long until it kills its worker.
 _KILLED_S = 4.5
 

@@ -18,6 +18,7 @@ import pytest
 
 from aio_tuned.mount_watch import MountWatch
 from aio_tuned.udev_source import UdevSource
+from daemon.daemon_process import ENDLESS
 from daemon.processes import PATIENCE_S, sleeps, until
 
 if TYPE_CHECKING:
@@ -141,8 +142,8 @@ def test_the_service_manager_is_told(
     quick_daemon: Daemon, manager: Manager, loop_drive: Callable[..., LoopDrive]
 ) -> None:
     drive = loop_drive()
-    quick_daemon.environment |= {"WATCHDOG_USEC": "2000000"}
-    quick_daemon.environment["FAKE_AIO_SWEEP"] = '{"misbehave": {"at": 4, "do": "silent"}}'
+    quick_daemon.environment |= {"WATCHDOG_USEC": "2000000", "FAKE_AIO_SWEEP": '{"pause_s": 0.2}'}
+    quick_daemon.configure(ENDLESS)
     quick_daemon.watch(drive)
     drive.plug()
     quick_daemon.start(ready=False)

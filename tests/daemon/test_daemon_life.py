@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from daemon.daemon_process import Daemon
     from daemon.loop_drive import LoopDrive
 
-NEVER_SETTLED = "[daemon]\nsettle = 3600"
+NEVER_SETTLED = "[daemon]\nsettle = 60"
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def measured(quick_daemon: Daemon, loop_drive: Callable[..., LoopDrive]) -> Loop
 
 def test_a_profile_is_stale_when_a_limit_has_changed(quick_daemon: Daemon, measured: LoopDrive) -> None:
     first = quick_daemon.profile(measured)
-    quick_daemon.configure("[daemon]\nsettle = 3600", "90-never")
+    quick_daemon.configure("[daemon]\nsettle = 60", "90-never")
     for limit in ("scheduler", "max_sectors_kb", "nr_requests"):
         attribute = measured.queue / limit
         quick_daemon.stop()

@@ -1,5 +1,7 @@
 """docs/man in the two programs that show man pages. tests/unit/test_man_pages.py sees to what they say."""
 
+# It shares nothing with other tests: it may run beside any of them.
+
 from __future__ import annotations
 
 import subprocess

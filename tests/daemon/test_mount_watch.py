@@ -1,5 +1,7 @@
 """Real mounts, in a namespace of their own: nobody else's are heard there."""
 
+# It shares nothing with other tests: it may run beside any of them.
+
 from __future__ import annotations
 
 import asyncio

@@ -1,5 +1,7 @@
 """The reader on real filesystems, and in a root that has no more than a container has."""
 
+# It has storage of its own and minds no other: it may run beside any other file.
+
 from __future__ import annotations
 
 import json
@@ -22,7 +24,7 @@ from unit import builders
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from daemon.conftest import Disk
+    from daemon.loop_drive import LoopDrive
 
 DAEMON = Path(__file__).resolve().parents[2] / "daemon"
 MIB = 1 << 20
@@ -81,7 +83,7 @@ def test_an_overlay_is_where_its_upper_folder_is(
 
 
 def test_a_partition_is_on_its_disk(
-    partition: Callable[..., tuple[Disk, Path]], mount: Callable[..., Path], profiles: Path
+    partition: Callable[..., tuple[LoopDrive, Path]], mount: Callable[..., Path], profiles: Path
 ) -> None:
     _, part = partition(size_bytes=97 * MIB)
     storage.run(*storage.MAKE["ext4"], part)
@@ -91,7 +93,7 @@ def test_a_partition_is_on_its_disk(
 
 
 def test_a_volume_has_its_own(
-    disk: Callable[..., Disk], mount: Callable[..., Path], profiles: Path, request: pytest.FixtureRequest
+    disk: Callable[..., LoopDrive], mount: Callable[..., Path], profiles: Path, request: pytest.FixtureRequest
 ) -> None:
     made = disk()
     name = f"aio-tuned-reader-{os.getpid()}"

@@ -1,5 +1,7 @@
 """The pages of `aio-tuned report` in a browser: nothing asked of the network, nothing sticks out, all can be read."""
 
+# It shares nothing with other tests: it may run beside any of them.
+
 from __future__ import annotations
 
 import json

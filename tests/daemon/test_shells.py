@@ -1,5 +1,7 @@
 """docs/completions in the shells themselves."""
 
+# It shares nothing with other tests: it may run beside any of them.
+
 from __future__ import annotations
 
 import os

@@ -1,5 +1,7 @@
 """The fixtures that other tests stand on: what they give, and that nothing of it stays behind."""
 
+# It has storage of its own and minds no other: it may run beside any other file.
+
 from __future__ import annotations
 
 import os

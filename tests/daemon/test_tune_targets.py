@@ -1,10 +1,10 @@
 """Every kind of target ends in a valid profile of the right drive, proved by that drive's own counters."""
 
+# It has storage of its own and minds no other: it may run beside any other file.
+
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,12 @@ import storage
 from aio_tuned import archive, sysfs
 from aio_tuned.config import Config
 from aio_tuned.location import device, resolve
-from daemon.processes import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from daemon.conftest import Disk, Tuner
+    from daemon.conftest import Tuner
+    from daemon.loop_drive import LoopDrive
 
 MIB = 1 << 20
 
@@ -76,7 +76,7 @@ def test_what_the_profile_says_was_written_was_written(
         words = (Path("/sys/block") / made.device.name / "stat").read_text().split()  # type: ignore[union-attr]
         return int(words[2]) * 512, int(words[6]) * 512
 
-    os.sync()
+    storage.run("sync", "--file-system", made.path)
     before = sectors()
     evidence = quick.profile(made.path)["evidence"]
     after = sectors()
@@ -179,7 +179,7 @@ def test_an_overlay_leads_to_its_upper_directory(
     assert_measured(quick.profile(overlay), made.device)
 
 
-def test_a_raw_device_with_data(tuner: Tuner, disk: Callable[..., Disk]) -> None:
+def test_a_raw_device_with_data(tuner: Tuner, disk: Callable[..., LoopDrive]) -> None:
     made = disk()
     for offset in range(0, made.size_bytes, 16 * MIB):
         made.write(offset, os.urandom(16 * MIB))
@@ -195,7 +195,7 @@ def test_a_raw_device_with_data(tuner: Tuner, disk: Callable[..., Disk]) -> None
 
 @pytest.mark.parametrize("sector_bytes", [512, 4096])
 def test_both_sizes_of_logical_blocks(
-    quick: Tuner, disk: Callable[..., Disk], mount: Callable[..., Path], sector_bytes: int
+    quick: Tuner, disk: Callable[..., LoopDrive], mount: Callable[..., Path], sector_bytes: int
 ) -> None:
     made = disk(size_bytes=512 * MIB, sector_bytes=sector_bytes)
     storage.run(*storage.MAKE["ext4"], made.node)
@@ -206,7 +206,7 @@ def test_both_sizes_of_logical_blocks(
     assert profile["fingerprint"]["logical_block_bytes"] == sector_bytes
 
 
-def test_blocks_of_512_bytes_where_they_can_be(quick: Tuner, disk: Callable[..., Disk]) -> None:
+def test_blocks_of_512_bytes_where_they_can_be(quick: Tuner, disk: Callable[..., LoopDrive]) -> None:
     made = disk(sector_bytes=512)
     made.write(0, os.urandom(made.size_bytes))
     profile = quick.profile(made.node, "--raw", "--grid", "block_size=512,4096")
@@ -215,7 +215,7 @@ def test_blocks_of_512_bytes_where_they_can_be(quick: Tuner, disk: Callable[...,
 
 @pytest.mark.parametrize("raw", [False, True])
 def test_blocks_of_512_bytes_where_they_cannot_be(
-    quick: Tuner, disk: Callable[..., Disk], mount: Callable[..., Path], *, raw: bool
+    quick: Tuner, disk: Callable[..., LoopDrive], mount: Callable[..., Path], *, raw: bool
 ) -> None:
     made = disk(size_bytes=512 * MIB, sector_bytes=4096)
     storage.run(*storage.MAKE["ext4"], made.node)
@@ -228,7 +228,7 @@ def test_blocks_of_512_bytes_where_they_cannot_be(
 
 
 def test_a_partition_leads_to_its_whole_disk(
-    quick: Tuner, partition: Callable[..., tuple[Disk, Path]], mount: Callable[..., Path]
+    quick: Tuner, partition: Callable[..., tuple[LoopDrive, Path]], mount: Callable[..., Path]
 ) -> None:
     whole, part = partition(512 * MIB)
     storage.run(*storage.MAKE["ext4"], part)
@@ -239,7 +239,7 @@ def test_a_partition_leads_to_its_whole_disk(
 
 @pytest.mark.parametrize("raid", ["md", "dm"])
 def test_a_volume_is_tuned_under_its_own_name_and_names_its_members(
-    quick: Tuner, disk: Callable[..., Disk], request: pytest.FixtureRequest, mount: Callable[..., Path], raid: str
+    quick: Tuner, disk: Callable[..., LoopDrive], request: pytest.FixtureRequest, mount: Callable[..., Path], raid: str
 ) -> None:
     first, second = disk(size_bytes=300 * MIB), disk(size_bytes=300 * MIB)
     name = f"aio-tuned-test-{os.getpid()}"
@@ -278,26 +278,3 @@ def test_a_volume_is_tuned_under_its_own_name_and_names_its_members(
     assert member.code == 66
     assert "is a member of" in member.last
     stop()
-
-
-def test_where_udevd_runs_and_where_it_does_not(
-    quick: Tuner, filesystem: Callable[..., storage.Filesystem], request: pytest.FixtureRequest
-) -> None:
-    if any("udevd" in comm.read_text() for comm in Path("/proc").glob("[0-9]*/comm")):
-        pytest.skip("udevd runs here, so all tests show that it may; where it does not, both are shown")
-    program = Path("/lib/systemd/systemd-udevd")
-    if not program.exists():
-        pytest.skip(f"there is no {program} here that could be started")
-    if not Path("/run/udev").exists():
-        request.addfinalizer(lambda: shutil.rmtree("/run/udev"))
-    udevd = subprocess.Popen([program], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    request.addfinalizer(udevd.wait)
-    request.addfinalizer(udevd.terminate)
-    assert until(lambda: Path("/run/udev/control").exists() or udevd.poll() is not None)
-    assert udevd.poll() is None
-    made = filesystem()
-    assert made.device is not None
-    storage.run("udevadm", "settle", "--timeout=60")
-    assert_measured(quick.profile(made.path), made.device)
-    storage.run("udevadm", "settle", "--timeout=60")
-    assert udevd.poll() is None
