@@ -137,6 +137,20 @@ def test_every_way_to_name_a_filesystem(
     assert {path.name for path in file.parent.iterdir()} == {"file"}
 
 
+def test_the_grid_of_defaults_in_part(tuner: Tuner, filesystem: Callable[..., storage.Filesystem]) -> None:
+    """A quick sweep of it touches every value of every parameter."""
+    made = filesystem(size_bytes=2048 * MIB)
+    tuner.config.write_text((Path(__file__).parents[2] / "etc/aio-tuned.conf").read_text())
+    profile = tuner.profile(made.path, "--effort", "quick", "--time-budget", "10s")
+    evidence = profile["evidence"]
+    assert evidence["grid_points"] == 320
+    assert evidence["points_measured"] > 100
+    for direction in ("read", "write"):
+        low, high = profile[direction]["throughput_ci95_bytes_per_s"]
+        assert low <= profile[direction]["throughput_bytes_per_s"] <= high
+
+
+@pytest.mark.long
 def test_a_whole_grid_of_defaults(tuner: Tuner, filesystem: Callable[..., storage.Filesystem]) -> None:
     """320 settings a direction, as somebody gets them who types nothing but the command; less time than by default."""
     made = filesystem(size_bytes=2048 * MIB)
