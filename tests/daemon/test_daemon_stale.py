@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from daemon.daemon_process import FAKE, Daemon
+from daemon.loop_drive import LoopDrive
 from daemon.processes import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from daemon.daemon_process import Daemon
-    from daemon.loop_drive import LoopDrive
 
 
 @contextmanager
@@ -40,18 +39,25 @@ def another(path: Path) -> str:
     return str(int(path.read_text()) // 2)
 
 
-@pytest.fixture
-def measured(quick_daemon: Daemon, loop_drive: Callable[..., LoopDrive]) -> LoopDrive:
-    """A drive that the running daemon has measured."""
-    drive = loop_drive()
-    quick_daemon.watch(drive)
-    drive.plug()
-    quick_daemon.start()
-    quick_daemon.wait(drive, "published", published="measured")
-    return drive
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, LoopDrive]]:
+    """A running daemon and the drive that it has measured; a test leaves both as they were."""
+    daemon = Daemon(tmp_path_factory.mktemp("daemon"))
+    daemon.helper = FAKE
+    drive = LoopDrive(daemon.folder, 384 << 20)
+    try:
+        daemon.watch(drive)
+        drive.plug()
+        daemon.start()
+        daemon.wait(drive, "published", published="measured")
+        yield daemon, drive
+    finally:
+        daemon.kill()
+        drive.close()
 
 
-def test_a_profile_is_stale_when_a_limit_has_changed(quick_daemon: Daemon, measured: LoopDrive) -> None:
+def test_a_profile_is_stale_when_a_limit_has_changed(shared: tuple[Daemon, LoopDrive]) -> None:
+    quick_daemon, measured = shared
     first = quick_daemon.profile(measured)
     quick_daemon.configure("[daemon]\nsettle = 60", "90-never")
     for limit in ("scheduler", "max_sectors_kb", "nr_requests"):
@@ -74,6 +80,9 @@ def test_a_profile_is_stale_when_a_limit_has_changed(quick_daemon: Daemon, measu
         again = quick_daemon.profile(measured)
         assert again["fingerprint"]["max_sectors_kb"] == first["fingerprint"]["max_sectors_kb"] // 2
         assert quick_daemon.sweeps() == 1
+    quick_daemon.reload()
+    assert until(lambda: quick_daemon.profile(measured)["fingerprint"] == first["fingerprint"]), quick_daemon.log
+    quick_daemon.wait(measured, "published", published="measured")
 
 
 def test_sighup_takes_a_new_configuration(quick_daemon: Daemon, loop_drive: Callable[..., LoopDrive]) -> None:
@@ -96,7 +105,9 @@ def test_sighup_takes_a_new_configuration(quick_daemon: Daemon, loop_drive: Call
     assert quick_daemon.path(first).exists()
 
 
-def test_a_wrong_configuration_changes_nothing(quick_daemon: Daemon, measured: LoopDrive) -> None:
+def test_a_wrong_configuration_changes_nothing(shared: tuple[Daemon, LoopDrive]) -> None:
+    quick_daemon, measured = shared
+    sweeps = quick_daemon.sweeps()
     quick_daemon.configure("[daemon]\nsettel = 1", "90-wrong")
     quick_daemon.reload()
     assert until(lambda: quick_daemon.status()["troubles"]), quick_daemon.log
@@ -112,7 +123,11 @@ def test_a_wrong_configuration_changes_nothing(quick_daemon: Daemon, measured: L
     quick_daemon.configure(f'[paths]\nstate = "{quick_daemon.folder}/elsewhere"', "95-moved")
     quick_daemon.reload()
     assert until(lambda: "need a restart" in str(quick_daemon.status()["troubles"]))
-    assert quick_daemon.sweeps() == 1
+    quick_daemon.configure("", "95-moved")
+    quick_daemon.reload()
+    assert until(lambda: not quick_daemon.status()["troubles"])
+    quick_daemon.wait(measured, "published", published="measured")
+    assert quick_daemon.sweeps() == sweeps
 
 
 def test_a_wrong_configuration_at_the_start_is_the_end(quick_daemon: Daemon) -> None:
@@ -123,7 +138,9 @@ def test_a_wrong_configuration_at_the_start_is_the_end(quick_daemon: Daemon) -> 
     assert "Traceback" not in done.stderr
 
 
-def test_overrides_are_what_readers_get(quick_daemon: Daemon, measured: LoopDrive) -> None:
+def test_overrides_are_what_readers_get(shared: tuple[Daemon, LoopDrive]) -> None:
+    quick_daemon, measured = shared
+    sweeps = quick_daemon.sweeps()
     before = quick_daemon.profile(measured)
     override = quick_daemon.profiles / "override.d" / f"{measured.name}.toml"
     override.parent.mkdir()
@@ -145,4 +162,4 @@ def test_overrides_are_what_readers_get(quick_daemon: Daemon, measured: LoopDriv
     quick_daemon.wait(measured, "published", overridden=False)
     assert until(lambda: quick_daemon.status()["troubles"] == [])
     assert quick_daemon.profile(measured) == before
-    assert quick_daemon.sweeps() == 1
+    assert quick_daemon.sweeps() == sweeps
