@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 MIB = 1 << 20
 
-# 32 points a direction, and soon content: what is tested here is not the choice.
+# 32 points a direction, and soon content: what is tested here is not the choice. The host's page cache stays, but where
+# a test asks for it: without one each program that is started next is read from the disk again.
 CONFIG = """
 [grid]
 block_size = ["128K", "1M"]
@@ -47,6 +48,7 @@ transfer_bytes = "16M"
 span_bytes = "64M"
 time_budget = 4
 write_budget = "4G"
+drop_caches = "never"
 [choose]
 tolerance_percent = 20
 """
@@ -60,7 +62,6 @@ single_submit = false
 [sweep]
 transfer_bytes = "4M"
 time_budget = 2
-drop_caches = "never"
 """
 
 

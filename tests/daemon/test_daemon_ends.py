@@ -101,6 +101,7 @@ def sweeping(daemon: Daemon, loop_drive: Callable[..., LoopDrive]) -> LoopDrive:
     return drive
 
 
+@pytest.mark.timeout(900)
 def test_sigterm_at_any_moment(daemon: Daemon, loop_drive: Callable[..., LoopDrive], tmp_path: Path) -> None:
     drive = loop_drive()
     daemon.configure(_MANY_VISITS)
