@@ -44,6 +44,7 @@ def cached(request: pytest.FixtureRequest, disk: Callable[..., LoopDrive], mount
     return target
 
 
+@pytest.mark.timeout(900)  # a drop waits until all that others have written is on their disks
 @pytest.mark.parametrize("policy", ["auto", "always", "never"])
 def test_drop_caches(quick: Tuner, cached: Path, policy: str) -> None:
     # Each drop writes back all that the machine has not written yet, and that is time too.
