@@ -13,6 +13,7 @@ import threading
 import time
 import tracemalloc
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,8 +51,16 @@ def drive() -> Iterator[Path]:
     try:
         yield Path("/sys/block") / NAME
     finally:
-        with suppress(OSError):
-            control(LOOP_CTL_REMOVE)
+        assert until(removed), f"somebody holds {NAME}"
+
+
+def removed() -> bool:
+    """Whether the drive could be removed: udevd, where it runs, may be looking at it."""
+    try:
+        control(LOOP_CTL_REMOVE)
+    except OSError:
+        return not (Path("/sys/block") / NAME).exists()
+    return True
 
 
 def poke(folder: Path, action: str = "change") -> None:
@@ -68,6 +77,11 @@ def source(tmp_path: Path) -> Iterator[UdevSource]:
 
 def ours(events: list[DeviceEvent], name: str = NAME) -> list[DeviceEvent]:
     return [event for event in events if event.sys_name == name]
+
+
+def come_and_go(events: list[DeviceEvent]) -> list[DeviceEvent]:
+    """Return those of the events that nobody else makes: `udevadm trigger` makes changes, of our drive too."""
+    return [event for event in events if event.action != "change"]
 
 
 def collect(source: EventSource, count: int, name: str = NAME) -> list[DeviceEvent]:
@@ -95,10 +109,19 @@ def test_a_drive_comes_changes_and_goes(source: UdevSource) -> None:
         poke(folder)
     with drive() as folder:
         again = int((folder / "diskseq").read_text())
-    expected = [("add", diskseq), ("change", diskseq), ("remove", diskseq), ("add", again), ("remove", again)]
-    assert collect(source, 5) == [
-        DeviceEvent(action=action, sys_name=NAME, device_number=number, diskseq=which) for action, which in expected
+    expected = [
+        DeviceEvent(action=action, sys_name=NAME, device_number=number, diskseq=which)
+        for action, which in (("add", diskseq), ("remove", diskseq), ("add", again), ("remove", again))
     ]
+    found: list[DeviceEvent] = []
+
+    def all_heard() -> bool:
+        found.extend(ours(source.drain()))
+        return len(come_and_go(found)) >= len(expected)
+
+    until(all_heard)
+    assert come_and_go(found) == expected
+    assert replace(expected[0], action="change") in found[1 : found.index(expected[1])]
     assert again > diskseq
     assert not source.overrun
 
@@ -137,7 +160,7 @@ def test_all_disks_present_are_enumerated(source: UdevSource) -> None:
 def test_what_comes_before_the_first_look_is_not_missed(source: UdevSource) -> None:
     with drive():
         assert len(ours(source.enumerate())) == 1
-        assert [event.action for event in collect(source, 1)] == ["add"]
+        assert collect(source, 1)[0].action == "add"
 
 
 def test_drives_that_go_while_they_are_enumerated_do_no_harm(source: UdevSource) -> None:
@@ -206,7 +229,7 @@ def test_the_event_loop_sleeps_until_something_happens(source: UdevSource) -> No
             nonlocal wakes
             wakes += 1
             found.extend(source.drain())
-            if len(ours(found)) >= 2:
+            if len(come_and_go(ours(found))) >= 2:
                 both.set()
 
         loop.add_reader(source.fileno(), wake)
@@ -218,7 +241,7 @@ def test_the_event_loop_sleeps_until_something_happens(source: UdevSource) -> No
         return wakes, found
 
     wakes, found = asyncio.run(main())
-    assert [event.action for event in ours(found)] == ["add", "remove"]
+    assert [event.action for event in come_and_go(ours(found))] == ["add", "remove"]
     assert wakes <= 2 * len(found) + 10  # others have events too; a loop that never sleeps wakes up thousands of times
 
 
@@ -273,7 +296,7 @@ def test_churn_leaks_neither_descriptors_nor_memory(source: UdevSource, tmp_path
 
     attach_and_churn(10, 10, 98)
     opened, resident = descriptors(), resident_bytes()
-    assert attach_and_churn(50, 50, 98) == 5000
+    assert attach_and_churn(50, 50, 98) >= 5000
     assert descriptors() == opened
     assert resident_bytes() - resident < 2 * MIB  # libudev's memory; a single KiB lost per event would be 5 MiB
     tracemalloc.start()
