@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-DAEMON = Path(__file__).resolve().parents[2] / "daemon"
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(DAEMON)}
-START_S = 20.0
+from daemon.processes import PATIENCE_S, aio_tuned, environment_with
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Cli:
@@ -22,9 +21,6 @@ class Cli:
         self.config.write_text(f'[paths]\nprofiles = "{self.profiles}"\nruntime = "{root}/run"\n')
         self._started: list[subprocess.Popen[str]] = []
 
-    def command(self, *words: str | Path) -> list[str]:
-        return [sys.executable, "-m", "aio_tuned", "--config", str(self.config), *map(str, words)]
-
     def run(self, *words: str | Path, code: int = 0) -> str:
         """Standard output; of a failure, standard error."""
         out, err = self.both(*words, code=code)
@@ -33,15 +29,21 @@ class Cli:
     def both(self, *words: str | Path, code: int = 0) -> tuple[str, str]:
         """Standard output and standard error."""
         done = subprocess.run(
-            self.command(*words), capture_output=True, text=True, check=False, timeout=60, env=ENVIRONMENT
+            aio_tuned(self.config, *words),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=2 * PATIENCE_S,
+            env=environment_with({}),
         )
         assert done.returncode == code, done.stderr
         assert "Traceback" not in done.stderr
         return done.stdout, done.stderr
 
-    def start(self, *words: str | Path) -> subprocess.Popen[str]:
-        """The command, once it has said that it waits."""
-        process = subprocess.Popen(self.command(*words), stderr=subprocess.PIPE, stdout=-1, text=True, env=ENVIRONMENT)
+    def start(self, *words: str | Path, under: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+        """Start the command, `under` another one such as unshare; return it once it has said that it waits."""
+        command = [*under, *aio_tuned(self.config, *words)]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=-1, text=True, env=environment_with({}))
         self._started.append(process)
         assert process.stderr
         assert "waiting: " in process.stderr.readline()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import signal
@@ -10,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,9 +20,9 @@ import pytest
 import storage
 from aio_tuned.helper.process import find
 from daemon.cli_process import Cli
-from daemon.daemon_process import FAKE, Daemon
+from daemon.daemon_process import ENDLESS, FAKE, Daemon
 from daemon.loop_drive import LoopDrive
-from daemon.processes import alive, children, until
+from daemon.processes import aio_tuned, alive, children, environment_with, until
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -36,7 +35,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 MIB = 1 << 20
 
-# 32 points a direction, and soon content: what is tested here is not the choice.
+# 32 points a direction, and soon content: what is tested here is not the choice. The host's page cache stays, but where
+# a test asks for it: without one each program that is started next is read from the disk again.
 CONFIG = """
 [grid]
 block_size = ["128K", "1M"]
@@ -47,6 +47,7 @@ transfer_bytes = "16M"
 span_bytes = "64M"
 time_budget = 4
 write_budget = "4G"
+drop_caches = "never"
 [choose]
 tolerance_percent = 20
 """
@@ -58,17 +59,8 @@ io_parallelism = 1
 overlap_events = true
 single_submit = false
 [sweep]
-time_budget = 1
-drop_caches = "never"
-"""
-# No interval is ever that narrow: the sweep lasts until it is ended.
-ENDLESS = """
-[sweep]
-time_budget = 60
-write_budget = "64G"
-write_budget_floor = "64G"
-[choose]
-tolerance_percent = 0.1
+transfer_bytes = "4M"
+time_budget = 2
 """
 
 
@@ -101,19 +93,20 @@ class Running:
     def reach(self, text: str) -> None:
         """Wait until it has said this on standard error, and keep in mind its helper."""
         until(lambda: self.process.poll() is not None or text in self.stderr.read_text())
-        assert text in self.stderr.read_text()
+        said = self.stderr.read_text()
+        assert text in said, f"it has not said {text}: {said}"
         self.helpers |= children(self.process.pid)
 
     def end(self, number: signal.Signals | None = None) -> Done:
-        """Send the signal, if there is one, and wait for the end; no helper may be left 3 s later."""
+        """Send the signal, if there is one, and wait for the end; no helper may be left then."""
         started = time.monotonic()
         if number is not None:
             self.process.send_signal(number)
-        code = self.process.wait(120)
+        code = self.process.wait(240)
         waited = time.monotonic() - started
         # After 10 s the tuner kills its helper: then nothing is cleaned up.
         assert number is None or waited < 9, f"the helper did not heed SIGTERM: the end took {waited:.1f} s"
-        assert until(lambda: not any(alive(helper) for helper in self.helpers), 3), "the helper is still there"
+        assert until(lambda: not any(alive(helper) for helper in self.helpers)), "the helper is still there"
         return Done(code=code, stdout=self.stdout.read_text(), stderr=self.stderr.read_text())
 
     def kill(self) -> None:
@@ -153,11 +146,7 @@ class Tuner:
 
     def command(self, *words: str | Path) -> list[str | Path]:
         """The command line of aio-tuned with these words."""
-        return [sys.executable, "-m", "aio_tuned", "--config", self.config, *words]
-
-    def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
-        """That of this process, with the sources of aio-tuned in Python's path."""
-        return {**os.environ, "PYTHONPATH": str(ROOT / "daemon"), **(more or {})}
+        return aio_tuned(self.config, *words)
 
     def start(
         self,
@@ -176,7 +165,7 @@ class Tuner:
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
-                env=self.environment(environment),
+                env=environment_with(environment or {}),
             )
         self.runs.append(Running(process=process, stdout=place / "out", stderr=place / "err"))
         return self.runs[-1]
@@ -193,8 +182,14 @@ class Tuner:
         return self.start(target, *arguments, out=out, under=under, environment=environment).end()
 
     def profile(self, target: Path, *arguments: str | Path) -> dict[str, Any]:
-        """The profile of a run that must succeed: valid, the same in the file, proved by the device's counters."""
+        """The profile of a run that must succeed: valid, the same in the file, proved by the device's counters.
+
+        Where others are so busy that the reads take the time of the writes, it has more time when it is run again.
+        """
         done = self.run(target, "--json", *arguments)
+        for time_budget in ("20s", "100s"):
+            if done.last.endswith("the time budget is spent"):
+                done = self.run(target, "--json", *arguments, "--time-budget", time_budget)
         assert done.code == 0, done.stderr
         document = json.loads(done.stdout)
         path = Path(document["file"])
@@ -214,7 +209,7 @@ class Tuner:
     def history(self, target: Path) -> list[dict[str, Any]]:
         """The sweeps of the target's drive, as `aio-tuned history` lists them."""
         words = self.command("history", target, "--out", self.out, "--json")
-        done = subprocess.run(words, capture_output=True, check=True, env=self.environment())
+        done = subprocess.run(words, capture_output=True, check=True, env=environment_with({}))
         (found,) = json.loads(done.stdout)
         sweeps: list[dict[str, Any]] = found["sweeps"]
         return sweeps
@@ -273,99 +268,40 @@ def cli(tmp_path: Path) -> Iterator[Cli]:
     made.close()
 
 
+# --- disks -------------------------------------------------------------------------------------------------
+
+
 @pytest.fixture
 def loop_drive(cleared_last: ExitStack, tmp_path: Path) -> Callable[..., LoopDrive]:
-    """`loop_drive(size_bytes=384 MiB)` is a drive that is not plugged in yet, until the test ends."""
+    """`loop_drive()` is a drive of 384 MiB with data on it that is not plugged in yet, until the test ends."""
 
-    def make(size_bytes: int = 384 * MIB) -> LoopDrive:
-        drive = LoopDrive(tmp_path, size_bytes)
+    def make() -> LoopDrive:
+        drive = LoopDrive(tmp_path, 384 * MIB)
         cleared_last.callback(drive.close)
         return drive
 
     return make
 
 
-# --- disks -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disk:
-    """A loop device, and the file under it."""
-
-    node: Path
-    descriptor: int
-    backing: int
-
-    @property
-    def size_bytes(self) -> int:
-        """Size of the file and the device."""
-        return os.fstat(self.backing).st_size
-
-    def write(self, offset: int, data: bytes) -> None:
-        """Put the bytes there, past every cache."""
-        with self.node.open("r+b", buffering=0) as device:
-            device.seek(offset)
-            device.write(data)
-            os.fsync(device.fileno())
-
-    def digest(self) -> str:
-        """Of every byte of the file; a hole and written zeros are the same."""
-        os.fsync(self.descriptor)
-        found = hashlib.sha256()
-        zeros = bytes(MIB)
-        offset = 0
-        while offset < self.size_bytes:
-            try:
-                offset = os.lseek(self.backing, offset, os.SEEK_DATA) // MIB * MIB
-            except OSError:  # ENXIO: nothing but a hole up to the end
-                break
-            data = os.pread(self.backing, MIB, offset)
-            if data != zeros[: len(data)]:
-                found.update(offset.to_bytes(8, "little") + data)
-            offset += MIB
-        return found.hexdigest()
-
-    def blank(self) -> bool:
-        """Whether every byte is zero."""
-        return self.digest() == hashlib.sha256().hexdigest()
-
-
-@contextmanager
-def open_disk(folder: Path, size_bytes: int, sector_bytes: int) -> Iterator[Disk]:
-    """A blank disk; as storage.open_loop_device it is gone at the latest when this process is."""
-    memory = Path("/dev/shm")
-    with tempfile.NamedTemporaryFile(dir=memory if memory.is_dir() else folder, prefix="aio-tuned-test-") as file:
-        file.truncate(size_bytes)
-        node = Path(storage.run("losetup", "-f", "--show", "-P", f"--sector-size={sector_bytes}", file.name))
-        backing = os.open(file.name, os.O_RDONLY)
-    try:
-        descriptor = os.open(node, os.O_RDONLY)
-    finally:
-        storage.run("losetup", "--detach", node)  # when the last one closes it
-    try:
-        yield Disk(node=node, descriptor=descriptor, backing=backing)
-    finally:
-        os.close(descriptor)
-        os.close(backing)
-
-
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Callable[..., Disk]]:
+def disk(cleared_last: ExitStack, tmp_path: Path) -> Callable[..., LoopDrive]:
     """`disk(size_bytes=96 MiB, sector_bytes=4096)` is a blank disk until the test ends."""
-    with ExitStack() as stack:
 
-        def make(size_bytes: int = 96 * MIB, sector_bytes: int = 4096) -> Disk:
-            return stack.enter_context(open_disk(tmp_path, size_bytes, sector_bytes))
+    def make(size_bytes: int = 96 * MIB, sector_bytes: int = 4096) -> LoopDrive:
+        drive = LoopDrive(tmp_path, size_bytes, sector_bytes=sector_bytes, blank=True)
+        cleared_last.callback(drive.close)
+        drive.plug()
+        return drive
 
-        yield make
+    return make
 
 
 @pytest.fixture
-def partition(disk: Callable[..., Disk]) -> Iterator[Callable[[int], tuple[Disk, Path]]]:
+def partition(disk: Callable[..., LoopDrive]) -> Iterator[Callable[[int], tuple[LoopDrive, Path]]]:
     """`partition(size_bytes)` is a disk with one partition, from 1 MiB to its end, and the partition's node."""
     with ExitStack() as stack:
 
-        def make(size_bytes: int = 97 * MIB) -> tuple[Disk, Path]:
+        def make(size_bytes: int = 97 * MIB) -> tuple[LoopDrive, Path]:
             whole = disk(size_bytes=size_bytes)
             try:
                 # The kernel need not know any partition table for this.
@@ -374,7 +310,7 @@ def partition(disk: Callable[..., Disk]) -> Iterator[Callable[[int], tuple[Disk,
                 pytest.skip(f"no partitions here: {error}")
             stack.callback(storage.run, "delpart", whole.node, "1")
             part = Path(f"{whole.node}p1")
-            if not until(part.exists, 5):
+            if not until(part.exists):
                 pytest.skip(f"partitions get no nodes here: {part}")
             return whole, part
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daemon.processes import alive, descendants, until
+from daemon.processes import PATIENCE_S, aio_tuned, alive, descendants, environment_with, until
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -36,7 +37,7 @@ single_submit = false
 [sweep]
 transfer_bytes = "16M"
 span_bytes = "32M"
-time_budget = 1
+time_budget = 2
 write_budget = "4G"
 drop_caches = "never"
 [choose]
@@ -57,6 +58,17 @@ metrics = "{folder}/state/metrics.prom"
 profiles = "{folder}/etc"
 state = "{folder}/state"
 runtime = "{folder}/run"
+"""
+# No interval is ever that narrow: the sweep lasts until it is ended.
+ENDLESS = """
+[sweep]
+time_budget = 120
+write_budget = "64G"
+write_budget_floor = "64G"
+[choose]
+tolerance_percent = 0.1
+[throttle]
+write_budget_per_day = "1T"
 """
 
 
@@ -89,12 +101,17 @@ class Daemon:
 
     def command(self, *words: str | Path) -> list[str | Path]:
         """The command line of aio-tuned with these words."""
-        return [sys.executable, "-m", "aio_tuned", "--config", self.config, *words]
+        return aio_tuned(self.config, *words)
 
     def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
         """Another command of aio-tuned, to its end."""
         return subprocess.run(
-            self.command(*words), capture_output=True, text=True, check=False, env=self._environment(), timeout=60
+            self.command(*words),
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment_with(self.environment),
+            timeout=2 * PATIENCE_S,
         )
 
     def start(self, *, ready: bool = True) -> None:
@@ -106,7 +123,7 @@ class Daemon:
                 stdin=subprocess.DEVNULL,
                 stdout=stderr,
                 stderr=stderr,
-                env=self._environment(),
+                env=environment_with(self.environment),
             )
         self._logs.append(log)
         if ready:
@@ -123,12 +140,23 @@ class Daemon:
         """What the daemon that was started last has said."""
         return self._logs[-1].read_text()
 
-    def reach(self, text: str, seconds: float = 20.0) -> None:
-        """Wait until it has said this."""
+    def reach(self, *texts: str) -> None:
+        """Wait until it has said these, one after the other."""
         assert self.process
-        until(lambda: text in self.log or (self.process and self.process.poll() is not None), seconds)
+        pattern = re.compile(".*".join(map(re.escape, texts)), re.DOTALL)
+        until(lambda: pattern.search(self.log) or (self.process and self.process.poll() is not None))
         self._started |= descendants(self.process.pid)
-        assert text in self.log, self.log
+        assert pattern.search(self.log), f"it has not said {texts}\n{self.log}"
+
+    def reload(self) -> None:
+        """Let it read its configuration again, and wait until it has, or has refused it."""
+
+        def answers() -> int:
+            return self.log.count("the configuration was read again\n") + self.log.count("the old configuration is")
+
+        before = answers()
+        os.kill(self.pid, signal.SIGHUP)
+        assert until(lambda: answers() > before), self.log
 
     def workers(self) -> set[int]:
         """What it has started, and what that has started."""
@@ -142,7 +170,7 @@ class Daemon:
         started = self.workers()
         began = time.monotonic()
         self.process.send_signal(number)
-        code = self.process.wait(30)
+        code = self.process.wait(PATIENCE_S)
         took = time.monotonic() - began
         if number == signal.SIGTERM:
             assert code == 0, self.log
@@ -159,9 +187,6 @@ class Daemon:
                     os.kill(process, signal.SIGKILL)
         self.process.wait()
 
-    def _environment(self) -> dict[str, str]:
-        return {**os.environ, "PYTHONPATH": str(ROOT / "daemon"), **self.environment}
-
     # --- what it says ----------------------------------------------------------------------------------------
 
     def status(self) -> dict[str, Any]:
@@ -176,7 +201,7 @@ class Daemon:
         found = (each for each in self.status()["drives"] if each["name"] == drive.name)
         return next(found, {})
 
-    def wait(self, drive: LoopDrive, stage: str, seconds: float = 20.0, **also: object) -> dict[str, Any]:
+    def wait(self, drive: LoopDrive, stage: str, **also: object) -> dict[str, Any]:
         """Wait until the drive is in that stage, and has `also`; what it says of it then."""
         found: dict[str, Any] = {}
 
@@ -185,7 +210,7 @@ class Daemon:
             found = self.drive(drive)
             return found.get("stage") == stage and all(found[key] == value for key, value in also.items())
 
-        assert until(there, seconds), f"it is not {stage}: {found}\n{self.log}"
+        assert until(there), f"it is not {stage}: {found}\n{self.log}"
         return found
 
     def path(self, drive: LoopDrive) -> Path:

@@ -3,35 +3,43 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import struct
 import tempfile
 import time
 from pathlib import Path
 
+from daemon.processes import until
 from storage import MAKE, run
 
 _GET_FREE = 0x4C82
 _CONFIGURE = 0x4C0A
-_AUTOCLEAR_AND_DIRECT = 4 | 16
+_AUTOCLEAR, _PARTITIONS, _DIRECT = 4, 8, 16
 MIB = 1 << 20
+# What is read of a raw device: it looks for the place with the most data.
+_FILLED_BYTES = 64 * MIB
 
 
 class LoopDrive:
-    """One with 4 KiB sectors that holds data of no kind that anybody knows; `name` is its profile's.
+    """One that holds data of no kind that anybody knows, or is blank; `name` is its profile's.
 
     Its file is in memory and has no name any more, and the kernel detaches the device when the last one closes it: at
     the latest when this process dies, however that happens.
     """
 
-    def __init__(self, folder: Path, size_bytes: int = 384 * MIB) -> None:
+    def __init__(self, folder: Path, size_bytes: int, *, sector_bytes: int = 4096, blank: bool = False) -> None:
         memory = Path("/dev/shm")
         with tempfile.NamedTemporaryFile(dir=memory if memory.is_dir() else folder, prefix="aio-tuned-test-") as file:
-            self._backing = os.dup(file.fileno())
+            self.backing = os.dup(file.fileno())
+            self._file_name = Path(file.name).name
             self.name = f"loop-{file.name.strip('/').replace('/', '_')}"
+        os.truncate(self.backing, size_bytes)
         data = os.urandom(MIB)
-        for offset in range(0, size_bytes, MIB):
-            os.pwrite(self._backing, data, offset)
+        for offset in range(0, 0 if blank else min(size_bytes, _FILLED_BYTES), MIB):
+            os.pwrite(self.backing, data, offset)
+        self.size_bytes = size_bytes
+        self._sector_bytes = sector_bytes
         self._devices: list[int] = []
         self.node = Path()
 
@@ -42,8 +50,8 @@ class LoopDrive:
 
     def plug(self) -> Path:
         """Plug it in; its node is perhaps another one each time. Twice: as two drives that say they are the same."""
-        information = struct.pack("=5Q4I160x2Q", *(0,) * 8, _AUTOCLEAR_AND_DIRECT, 0, 0)
-        for _ in range(50):
+        information = struct.pack("=5Q4I160x2Q", *(0,) * 8, _AUTOCLEAR | _PARTITIONS | _DIRECT, 0, 0)
+        for _ in range(1000):
             control = os.open("/dev/loop-control", os.O_RDWR)
             try:
                 self.node = Path(f"/dev/loop{fcntl.ioctl(control, _GET_FREE)}")
@@ -51,10 +59,11 @@ class LoopDrive:
                 os.close(control)
             device = os.open(self.node, os.O_RDWR)
             try:
-                fcntl.ioctl(device, _CONFIGURE, struct.pack("=2I", self._backing, 4096) + information + bytes(64))
+                configuration = struct.pack("=2I", self.backing, self._sector_bytes) + information + bytes(64)
+                fcntl.ioctl(device, _CONFIGURE, configuration)
             except OSError:  # somebody else was quicker
                 os.close(device)
-                time.sleep(0.05)
+                time.sleep(0.01)
                 continue
             # Closed only by pull(); not open for writing, which mkfs would have to share.
             self._devices.append(os.open(self.node, os.O_RDONLY))
@@ -62,10 +71,21 @@ class LoopDrive:
             return self.node
         raise OSError("no loop device can be had")
 
-    def pull(self) -> None:
-        """Pull it out; it goes when nothing else holds it."""
+    def pull(self, *, held: bool = False) -> None:
+        """Pull it out. It goes when nobody else holds it: at once or soon, unless `held` says that somebody does."""
         while self._devices:
             os.close(self._devices.pop())
+        if not held:
+            # udevd, where it runs, may be looking at it.
+            assert until(lambda: not self._is_there()), f"somebody holds {self.node}"
+
+    def _is_there(self) -> bool:
+        """Whether the node is that of this drive's file."""
+        try:
+            name = (self.queue.parent / "loop/backing_file").read_text()
+        except OSError:
+            return False
+        return Path(name.strip().removesuffix(" (deleted)")).name == self._file_name
 
     def format(self) -> None:
         """Put a filesystem on it."""
@@ -73,5 +93,39 @@ class LoopDrive:
 
     def close(self) -> None:
         """Throw it away."""
-        self.pull()
-        os.close(self._backing)
+        self.pull(held=True)
+        os.close(self.backing)
+
+    # --- its bytes -------------------------------------------------------------------------------------------
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Put the bytes there, past every cache."""
+        with self.node.open("r+b", buffering=0) as device:
+            device.seek(offset)
+            device.write(data)
+            os.fsync(device.fileno())
+
+    def digest(self) -> str:
+        """Digest every byte that it has."""
+        os.fsync(self._devices[-1])
+        return digest(self.backing)
+
+    def blank(self) -> bool:
+        """Whether every byte is zero."""
+        return self.digest() == hashlib.sha256().hexdigest()
+
+
+def digest(file: int) -> str:
+    """Digest every byte of the file; a hole and written zeros are the same."""
+    found = hashlib.sha256()
+    size_bytes, offset, zeros = os.fstat(file).st_size, 0, bytes(MIB)
+    while offset < size_bytes:
+        try:
+            offset = os.lseek(file, offset, os.SEEK_DATA) // MIB * MIB
+        except OSError:  # ENXIO: nothing but a hole up to the end
+            break
+        data = os.pread(file, MIB, offset)
+        if data != zeros[: len(data)]:
+            found.update(offset.to_bytes(8, "little") + data)
+        offset += MIB
+    return found.hexdigest()

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+ROOT = Path(__file__).resolve().parents[2]
+# Enough for whatever comes at all, on a machine with much other work.
+PATIENCE_S = 60.0
 
 
-def until(condition: Callable[[], object], seconds: float = 30.0) -> bool:
-    """Whether the condition becomes true in that time."""
+def until(condition: Callable[[], object], seconds: float = PATIENCE_S) -> bool:
+    """Wait until the condition holds; whether it does within that time."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -21,28 +27,58 @@ def until(condition: Callable[[], object], seconds: float = 30.0) -> bool:
     return True
 
 
+def aio_tuned(config: Path, *words: str | Path) -> list[str | Path]:
+    """Return the command line of aio-tuned with that configuration."""
+    return [sys.executable, "-m", "aio_tuned", "--config", config, *words]
+
+
+def environment_with(more: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment and `more`, with the sources of aio-tuned in Python's path."""
+    return {**os.environ, "PYTHONPATH": str(ROOT / "daemon"), **more}
+
+
+def state(process: int) -> str:
+    """Return the process's state as ps shows it, "" if there is none; D is a wait in the kernel that no signal ends."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2][:1]
+    except OSError:
+        return ""
+
+
 def alive(process: int) -> bool:
     """Whether the process runs: it exists and is no zombie."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2][0] != "Z"
-    except (OSError, IndexError):
-        return False
+    return state(process) not in ("", "Z")
 
 
-def children(process: int) -> set[int]:
-    """The process's children."""
-    found = set()
+def _by_parent() -> dict[int, set[int]]:
+    """Read which children each process has."""
+    found: dict[int, set[int]] = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
-            if int(status.read_text().rpartition(") ")[2].split()[1]) == process:
-                found.add(int(status.parent.name))
+            parent = int(status.read_text().rpartition(") ")[2].split()[1])
+            found.setdefault(parent, set()).add(int(status.parent.name))
     return found
 
 
+def children(process: int) -> set[int]:
+    """Return the process's children."""
+    return _by_parent().get(process, set())
+
+
 def descendants(process: int) -> set[int]:
-    """The process's children, theirs, and so on."""
+    """Return the process's children, theirs, and so on."""
+    by_parent = _by_parent()
     found: set[int] = set()
     new = {process}
-    while new := {child for parent in new for child in children(parent)} - found:
+    while new := {child for parent in new for child in by_parent.get(parent, ())} - found:
         found |= new
+    return found
+
+
+def sleeps(process: int) -> int:
+    """Count how often the process's threads have gone to sleep: before each they must have been woken up."""
+    found = 0
+    for task in Path(f"/proc/{process}/task").iterdir():
+        lines = (task / "status").read_text().splitlines()
+        found += sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
     return found

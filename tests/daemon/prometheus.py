@@ -72,7 +72,7 @@ class Monitoring:
             process.wait()
 
     def _get(self, path: str, **words: str) -> Any:  # noqa: ANN401 - whatever JSON it is
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
         try:
             connection.request("GET", f"/api/v1/{path}?{urlencode(words)}")
             answer = json.loads(connection.getresponse().read())
@@ -90,7 +90,17 @@ class Monitoring:
         found = self._get("alerts")["alerts"]
         return {(alert["labels"]["alertname"], alert["labels"]["device"]): alert["state"] for alert in found}
 
-    def wait(self, expression: str, seconds: float = 15.0) -> None:
+    def evaluate(self) -> None:
+        """Wait until the rules have been evaluated twice: once at least by what is shown now."""
+        for _ in range(2):
+            before = self._evaluated()
+            assert until(lambda: self._evaluated() != before)  # noqa: B023 - called at once
+
+    def _evaluated(self) -> list[str]:
+        """When each group of rules was evaluated last."""
+        return [group["lastEvaluation"] for group in self._get("rules")["groups"]]
+
+    def wait(self, expression: str) -> None:
         """Wait until the expression has a value."""
 
         def there() -> bool:
@@ -99,4 +109,4 @@ class Monitoring:
             except (OSError, http.client.HTTPException, ValueError):  # it does not answer yet
                 return False
 
-        assert until(there, seconds), f"{expression} has no value\n{self.log.read_text()[-4000:]}"
+        assert until(there), f"{expression} has no value\n{self.log.read_text()[-4000:]}"

@@ -1,5 +1,7 @@
 """export as a user runs it, on a real filesystem; tests/unit and tests/consumers see to what each consumer gets."""
 
+# It has storage of its own and minds no other: it may run beside any other file.
+
 from __future__ import annotations
 
 import configparser

@@ -9,12 +9,14 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 import pytest
 
 import storage
-from daemon.processes import alive, children, until
+from daemon.daemon_process import ENDLESS
+from daemon.processes import PATIENCE_S, alive, children, state, until
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -38,13 +40,9 @@ time_budget = 3
 [choose]
 tolerance_percent = 1
 """
-_ENDLESS = """
-[sweep]
-time_budget = 60
-[choose]
-tolerance_percent = 0.1
-"""
-_MOMENTS = 12
+_MOMENTS = 3
+# The daemon waits for so long until it kills its worker.
+_KILLED_S = 4.5
 
 
 def whole(daemon: Daemon) -> None:
@@ -67,12 +65,12 @@ def named(processes: set[int], word: str) -> list[int]:
     return found
 
 
-def state(process: int) -> str:
-    """Its state as ps shows it; D is a wait in the kernel that no signal ends."""
+def samples(journal: Path) -> int:
+    """Count the visits that a sweep which has not ended has recorded."""
     try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2][0]
+        return journal.read_bytes().count(b'"sample"')
     except OSError:
-        return ""
+        return 0
 
 
 def worker_and_helper(daemon: Daemon) -> tuple[int, int]:
@@ -86,7 +84,7 @@ def worker_and_helper(daemon: Daemon) -> tuple[int, int]:
                 found = worker, helper
         return found is not None
 
-    assert until(both), daemon.log
+    assert until(both), f"there are no worker and helper\n{daemon.log}"
     assert found is not None
     return found
 
@@ -95,7 +93,7 @@ def worker_and_helper(daemon: Daemon) -> tuple[int, int]:
 def sweeping(daemon: Daemon, loop_drive: Callable[..., LoopDrive]) -> LoopDrive:
     """A drive in a sweep that lasts."""
     drive = loop_drive()
-    daemon.configure(_ENDLESS)
+    daemon.configure(ENDLESS)
     daemon.watch(drive)
     drive.plug()
     daemon.start()
@@ -103,22 +101,37 @@ def sweeping(daemon: Daemon, loop_drive: Callable[..., LoopDrive]) -> LoopDrive:
     return drive
 
 
+@pytest.mark.timeout(900)
 def test_sigterm_at_any_moment(daemon: Daemon, loop_drive: Callable[..., LoopDrive], tmp_path: Path) -> None:
     drive = loop_drive()
     daemon.configure(_MANY_VISITS)
     daemon.watch(drive)
     drive.plug()
     drive.format()
+    journal = daemon.state / "journals" / f"{drive.name}.journal"
     dice = random.Random(3)
+    before = 0
+
+    def visited() -> bool:
+        return samples(journal) > before or daemon.drive(drive).get("published") == "measured"
+
     with storage.mount_in(tmp_path, drive.node) as point:
         free = os.statvfs(point).f_bfree
-        for _ in range(_MOMENTS):
+        took = []
+        # A while after the daemon's start, after the sweep's, and after a visit.
+        for begun in ("watching;", ": sweeping: scratch file", "visit") * _MOMENTS:
+            before = samples(journal)
             daemon.start()
-            time.sleep(dice.uniform(0, 1.5))
-            assert daemon.stop() < 5.0
-            assert until(lambda: os.statvfs(point).f_bfree == free, 1.0), "the scratch file is still there"
+            if begun == "visit":
+                assert until(visited), daemon.log
+            else:
+                daemon.reach(begun)
+            time.sleep(dice.uniform(0, 0.4))
+            took.append(daemon.stop())
+            assert until(lambda: os.statvfs(point).f_bfree == free), "the scratch file is still there"
             whole(daemon)
             assert "Traceback" not in daemon.log
+        assert median(took) < _KILLED_S, took
         daemon.start()
         daemon.wait(drive, "published", published="measured")
         evidence = daemon.profile(drive)["evidence"]
@@ -131,14 +144,15 @@ def test_the_worker_and_the_helper_follow_a_killed_daemon(
     quick_daemon: Daemon, loop_drive: Callable[..., LoopDrive]
 ) -> None:
     drive = loop_drive()
-    quick_daemon.environment["FAKE_AIO_SWEEP"] = '{"pause_s": 0.3}'
+    quick_daemon.environment["FAKE_AIO_SWEEP"] = '{"misbehave": {"at": 3, "do": "silent"}}'
     quick_daemon.watch(drive)
     drive.plug()
     quick_daemon.start()
     both = worker_and_helper(quick_daemon)
-    assert until(lambda: "read:" in str(quick_daemon.drive(drive).get("sweeping"))), quick_daemon.log
+    journal = quick_daemon.state / "journals" / f"{drive.name}.journal"
+    assert until(lambda: samples(journal) == 2), quick_daemon.log
     quick_daemon.stop(signal.SIGKILL)
-    assert until(lambda: not any(alive(process) for process in both), 6.0)
+    assert until(lambda: not any(alive(process) for process in both)), "they outlive the daemon"
     whole(quick_daemon)
     assert quick_daemon.run("status").returncode == 69, "what is left of its status is not taken for one"
     quick_daemon.environment["FAKE_AIO_SWEEP"] = "{}"
@@ -151,13 +165,13 @@ def test_a_killed_process_is_a_failure_that_is_tried_again(daemon: Daemon, sweep
     for times, which in enumerate(("worker", "helper"), start=1):
         worker, helper = worker_and_helper(daemon)
         os.kill(worker if which == "worker" else helper, signal.SIGKILL)
-        assert until(lambda: daemon.log.count("failed: ") == times, 5), daemon.log  # noqa: B023 - called at once
+        assert until(lambda: daemon.log.count("failed: ") == times), daemon.log  # noqa: B023 - called at once
         reason = daemon.log.rpartition("failed: ")[2].partition("\n")[0]
         assert which in reason
         assert "killed by signal 9" in reason
-        assert until(lambda: not alive(helper), 3)  # noqa: B023 - called at once
+        assert until(lambda: not alive(helper))  # noqa: B023 - called at once
         assert until(lambda: daemon.sweeps() == times + 1), daemon.log  # noqa: B023 - called at once
-    assert daemon.stop() < 5.0
+    daemon.stop()
     assert daemon.profile(sweeping)["state"] == "provisional"
 
 
@@ -181,14 +195,14 @@ def test_a_failure_is_shown_with_its_next_try(quick_daemon: Daemon, loop_drive: 
 def test_a_torn_journal_is_cut(quick_daemon: Daemon, loop_drive: Callable[..., LoopDrive]) -> None:
     drive = loop_drive()
     quick_daemon.configure("[daemon]\nsettle = 0")
-    quick_daemon.environment["FAKE_AIO_SWEEP"] = '{"pause_s": 0.05}'
+    quick_daemon.environment["FAKE_AIO_SWEEP"] = '{"misbehave": {"at": 4, "do": "silent"}}'
     quick_daemon.watch(drive)
     drive.plug()
     journal = quick_daemon.state / "journals" / f"{drive.name}.journal"
     dice = random.Random(5)
     for _ in range(3):
         quick_daemon.start()
-        assert until(lambda: journal.exists() and journal.read_bytes().count(b'"sample"') >= 3, 10), quick_daemon.log
+        assert until(lambda: samples(journal) >= 3), quick_daemon.log
         quick_daemon.stop()
         assert "Traceback" not in quick_daemon.log
         os.truncate(journal, dice.randrange(journal.stat().st_size + 1))
@@ -215,7 +229,7 @@ def test_a_second_copy_leaves(quick_daemon: Daemon, loop_drive: Callable[..., Lo
     assert quick_daemon.run("retune", "nothing").returncode == 66, "the first has lost its socket"
     drive.plug()
     quick_daemon.wait(drive, "published", published="measured")
-    assert quick_daemon.stop() < 5.0
+    quick_daemon.stop()
     assert not (quick_daemon.runtime / "status.json").exists()
 
 
@@ -234,7 +248,7 @@ def test_a_helper_that_is_stuck_in_the_kernel_holds_up_nobody(
     daemon: Daemon, loop_drive: Callable[..., LoopDrive], tmp_path: Path, how: str
 ) -> None:
     drive, other = loop_drive(), loop_drive()
-    daemon.configure(_ENDLESS)
+    daemon.configure(ENDLESS)
     daemon.watch(drive, other)
     drive.plug()
     drive.format()
@@ -242,20 +256,18 @@ def test_a_helper_that_is_stuck_in_the_kernel_holds_up_nobody(
         with frozen(point):
             daemon.start()
             _, helper = worker_and_helper(daemon)
-            assert until(lambda: state(helper) == "D", 10), "it does not make its scratch file"
-            began = time.monotonic()
+            assert until(lambda: state(helper) == "D"), "it does not make its scratch file"
+            # The helper is stuck for as long as the filesystem is frozen: who waited for it would wait for ever.
             if how == "sigterm":
                 assert daemon.process
                 daemon.process.send_signal(signal.SIGTERM)
-                assert daemon.process.wait(10) == 0, daemon.log
-                assert time.monotonic() - began < 5.0
+                assert daemon.process.wait(PATIENCE_S) == 0, daemon.log
             else:
                 stopped = daemon.run("stop", drive.name)
                 assert (stopped.returncode, "D state" in stopped.stderr) == (69, True), "its scratch file is still open"
-                assert time.monotonic() - began < 6.5
                 assert daemon.drive(drive)["stage"] == "skipped"
                 other.plug()
-                daemon.reach(f"{other.node.name}: sweeping: raw device", 5)
+                daemon.reach(f"{other.node.name}: sweeping: raw device")
             assert alive(helper)
-        assert until(lambda: not alive(helper), 5)
+        assert until(lambda: not alive(helper))
         assert "Traceback" not in daemon.log

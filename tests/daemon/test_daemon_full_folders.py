@@ -58,9 +58,9 @@ def test_profiles_are_published_once_there_is_room(
             data.unlink()
         else:
             storage.run("mount", "-o", "remount,rw", quick_daemon.profiles)
-        assert until(lambda: quick_daemon.profile(drive).get("state") == "measured", 5), quick_daemon.log
+        assert until(lambda: quick_daemon.profile(drive).get("state") == "measured"), quick_daemon.log
         quick_daemon.wait(drive, "published", published="measured")
-        assert until(lambda: quick_daemon.status()["troubles"] == [], 3)
+        assert until(lambda: quick_daemon.status()["troubles"] == [])
         assert quick_daemon.sweeps() == 1
         assert [path.name for path in quick_daemon.profiles.iterdir()] == [f"{drive.name}.toml"]
         quick_daemon.stop()
@@ -82,8 +82,8 @@ def test_a_full_state_folder_loses_no_measurement(quick_daemon: Daemon, loop_dri
         assert str(quick_daemon.state) in str(quick_daemon.status()["troubles"])
         data.unlink()
         kept = quick_daemon.state / "profiles" / f"{drive.name}.toml"
-        assert until(kept.exists, 5), quick_daemon.log
-        assert until(lambda: quick_daemon.status()["troubles"] == [], 5), quick_daemon.status()
+        assert until(kept.exists), quick_daemon.log
+        assert until(lambda: quick_daemon.status()["troubles"] == []), quick_daemon.status()
         quick_daemon.stop()
         quick_daemon.start()
         quick_daemon.wait(drive, "published", published="measured")

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
 
 import storage
-from daemon.daemon_process import ROOT
+from daemon.daemon_process import ENDLESS, FAKE, ROOT
 from daemon.processes import until
 
 if TYPE_CHECKING:
@@ -22,17 +20,7 @@ if TYPE_CHECKING:
     from daemon.daemon_process import Daemon
     from daemon.loop_drive import LoopDrive
 
-# No interval is ever that narrow: the sweep lasts until it is ended.
-ENDLESS = """
-[sweep]
-time_budget = 60
-write_budget = "64G"
-write_budget_floor = "64G"
-[choose]
-tolerance_percent = 0.1
-[throttle]
-write_budget_per_day = "1T"
-"""
+NEVER_SETTLED = "[daemon]\nsettle = 60"
 
 
 @contextmanager
@@ -51,14 +39,17 @@ def test_a_drive_appears_and_is_measured_raw(daemon: Daemon, loop_drive: Callabl
     """With the real helper; the daemon starts with no drive, and that is fine."""
     drive = loop_drive()
     daemon.watch(drive)
+    daemon.configure(NEVER_SETTLED, "90-never")
     daemon.start()
     assert daemon.status()["drives"] == []
     drive.plug()
-    assert until(lambda: daemon.profile(drive), 1.0), f"nothing is published at once\n{daemon.log}"
+    assert until(lambda: daemon.profile(drive)), f"nothing is published at once\n{daemon.log}"
     first = daemon.profile(drive)
     sound(first)
     assert first["state"] == "provisional"
     assert first["read"]["block_size"] == 1 << 20
+    daemon.configure("", "90-never")
+    daemon.reload()
     drive_status = daemon.wait(drive, "published", published="measured")
     profile = daemon.profile(drive)
     sound(profile)
@@ -98,9 +89,8 @@ def test_a_drive_that_is_mounted_is_measured_for_writes_too(
         assert (raw["write"], mounted_sweep["write"]["change"]) == (None, None)
         assert "filesystem" in {change["what"] for change in mounted_sweep["changes"]}
     # Unmounted, it has not lost what was measured.
-    daemon.wait(drive, "published")
-    time.sleep(0.5)
-    assert daemon.drive(drive)["stage"] == "published"
+    daemon.reach("settling: unmounted", ": published: ")
+    daemon.wait(drive, "published", published="measured")
     assert daemon.profile(drive) == profile
     assert daemon.sweeps() == 2
 
@@ -120,7 +110,7 @@ def test_taking_the_filesystem_away_ends_the_sweep(
         started = daemon.workers()
         storage.run("umount", "--lazy", point)
         daemon.reach("settling: unmounted")
-        assert until(lambda: not (started & daemon.workers()), 5), "the sweep goes on in a filesystem that is gone"
+        assert until(lambda: not (started & daemon.workers())), "the sweep goes on in a filesystem that is gone"
         daemon.reach("sweeping: raw device")
         assert daemon.drive(drive)["stage"] in ("queued", "sweeping")
         assert "Traceback" not in daemon.log
@@ -146,8 +136,11 @@ def test_the_operator_stops_a_sweep_to_unmount(
     held = daemon.wait(drive, "skipped")
     assert "stopped by the operator; to go on: aio-tuned retune" in held["reason"]
     with mounted(drive, tmp_path):
-        time.sleep(0.7)
-        assert daemon.drive(drive)["stage"] == "skipped", "mounting it again must not start it"
+        # It hears of the mount before it is asked for anything else.
+        daemon.reload()
+        after = daemon.log.rpartition("skipped: stopped by the operator")[2]
+        assert ": settling: " not in after, "mounting it again must not start it"
+        assert daemon.drive(drive)["stage"] == "skipped"
         assert daemon.run("retune", drive.node).returncode == 0
         daemon.wait(drive, "sweeping")
         assert "is being swept" in daemon.run("retune", drive.name).stdout
@@ -182,11 +175,11 @@ def test_a_profile_goes_and_comes_with_its_drive(quick_daemon: Daemon, loop_driv
     quick_daemon.wait(drive, "published", published="measured")
     profile = quick_daemon.path(drive).read_bytes()
     drive.pull()
-    assert until(lambda: not quick_daemon.path(drive).exists(), 1.0), quick_daemon.log
+    assert until(lambda: not quick_daemon.path(drive).exists()), quick_daemon.log
     assert list(quick_daemon.profiles.iterdir()) == []
-    assert until(lambda: not quick_daemon.status()["drives"], 1.0)
+    assert until(lambda: not quick_daemon.status()["drives"])
     drive.plug()
-    assert until(quick_daemon.path(drive).exists, 1.0), quick_daemon.log
+    assert until(quick_daemon.path(drive).exists), quick_daemon.log
     assert quick_daemon.path(drive).read_bytes() == profile
     quick_daemon.wait(drive, "published")
     assert quick_daemon.sweeps() == 1
@@ -217,7 +210,7 @@ def test_a_restart_sweeps_nothing_again(quick_daemon: Daemon, loop_drive: Callab
     assert not quick_daemon.path(drive).exists()
     assert others.exists()
     drive.plug()
-    assert until(quick_daemon.path(drive).exists, 1.0), quick_daemon.log
+    assert until(quick_daemon.path(drive).exists), quick_daemon.log
     assert quick_daemon.path(drive).read_bytes() == profile
 
 
@@ -231,10 +224,9 @@ def test_a_drive_pulled_in_its_sweep_leaves_nothing_published(
     drive.plug()
     daemon.start()
     daemon.reach("sweeping: raw device")
-    with suppress(OSError):
-        drive.pull()
+    drive.pull(held=True)
     assert daemon.run("stop", drive.name).returncode == 0
-    assert until(lambda: not daemon.status()["drives"], 3.0), daemon.log
+    assert until(lambda: not daemon.status()["drives"]), daemon.log
     assert list(daemon.profiles.iterdir()) == []
     assert "Traceback" not in daemon.log
 
@@ -254,13 +246,14 @@ def test_of_two_that_say_they_are_the_same_one_is_tuned(
         assert until(lambda: sorted(stages().values()) == ["published", "skipped"]), quick_daemon.log
         assert set(stages()) == set(nodes)
         before = stages()
-        os.kill(quick_daemon.pid, signal.SIGHUP)
-        quick_daemon.reach("the configuration was read again")
-        time.sleep(1.0)
-        assert stages() == before
+        quick_daemon.reload()
+        # Both are looked at again, in any order.
+        quick_daemon.reach("the configuration was read again", ": published: ")
+        quick_daemon.reach("the configuration was read again", ": skipped: ")
+        assert until(lambda: stages() == before), quick_daemon.log
         assert quick_daemon.sweeps() == 1
     finally:
-        drive.pull()
+        drive.pull(held=True)
 
 
 def test_the_most_valuable_sweep_comes_first(
@@ -275,15 +268,21 @@ def test_the_most_valuable_sweep_comes_first(
     quick_daemon.stop()
     was = (stale.queue / "max_sectors_kb").read_text()
     (stale.queue / "max_sectors_kb").write_text("64")
+    # Whoever has been looked at first need not wait, so its sweep waits here until all have been looked at.
+    go, helper = tmp_path / "go", tmp_path / "helper"
+    helper.write_text(f'#!/bin/sh\nuntil [ -e {go} ]; do sleep 0.02; done\nexec {FAKE} "$@"\n')
+    helper.chmod(0o755)
+    quick_daemon.helper = helper
     try:
         raw.plug()
         used.plug()
         used.format()
         quick_daemon.watch(raw, used)
-        # They wait for one another from the first: it cannot begin before all have been looked at.
-        quick_daemon.configure("[daemon]\nsettle = 0.4")
         with mounted(used, tmp_path):
             quick_daemon.start()
+            for drive in (stale, raw, used):
+                quick_daemon.reach(f"{drive.node.name}: queued: ")
+            go.touch()
             for drive in (stale, raw, used):
                 quick_daemon.wait(drive, "published", published="measured")
             ends = [line.split()[2] for line in quick_daemon.log.splitlines() if ": published: swept" in line]
@@ -291,7 +290,6 @@ def test_the_most_valuable_sweep_comes_first(
     finally:
         (stale.queue / "max_sectors_kb").write_text(was)
     order = [f"{drive.node.name}:" for drive in (used, raw, stale)]
-    # Whoever has been looked at first need not wait.
     assert sorted(ends) == sorted(order)
     assert ends[1:] == [name for name in order if name != ends[0]]
 
@@ -309,4 +307,4 @@ def test_a_drive_that_is_not_tuned_any_more_takes_its_profile_with_it(
     quick_daemon.start()
     assert "a [[match]] rule says so" in quick_daemon.wait(drive, "skipped")["reason"]
     drive.pull()
-    assert until(lambda: not quick_daemon.path(drive).exists(), 1.0), quick_daemon.log
+    assert until(lambda: not quick_daemon.path(drive).exists()), quick_daemon.log

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import time
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from threading import Event, Thread
@@ -23,21 +22,21 @@ if TYPE_CHECKING:
 MIB = 1 << 20
 POLITE = """
 [throttle]
-busy_bytes_per_s = "16M"
+busy_bytes_per_s = "1M"
 min_pause = 0.3
 """
 
 
 @contextmanager
 def busy(drive: LoopDrive) -> Iterator[None]:
-    """Somebody reads the drive meanwhile, past the page cache: some 100 MB/s."""
+    """Somebody reads the drive meanwhile, past the page cache: more than is allowed, on a loaded machine too."""
     over = Event()
 
     def read() -> None:
         descriptor = os.open(drive.node, os.O_RDONLY | os.O_DIRECT)
         try:
             with mmap.mmap(-1, MIB) as buffer:
-                while not over.wait(0.01):
+                while not over.wait(0.005):
                     os.preadv(descriptor, [buffer], 0)
         finally:
             os.close(descriptor)
@@ -62,7 +61,7 @@ def test_a_sweep_waits_while_others_use_the_drive(quick_daemon: Daemon, loop_dri
         said = quick_daemon.run("status").stdout
         assert "paused: others move " in said
         assert "on the drive" in said
-        time.sleep(0.5)
+        assert until(lambda: quick_daemon.log.count(": paused: ") >= 3), quick_daemon.log
         assert quick_daemon.sweeps() == 0, "no helper is started while it waits"
     quick_daemon.wait(drive, "published", published="measured")
     assert ": goes on" in quick_daemon.log
@@ -71,7 +70,7 @@ def test_a_sweep_waits_while_others_use_the_drive(quick_daemon: Daemon, loop_dri
 
 def test_who_waits_for_too_long_gives_way(quick_daemon: Daemon, loop_drive: Callable[..., LoopDrive]) -> None:
     drive, other = loop_drive(), loop_drive()
-    quick_daemon.configure(POLITE.replace("0.3", "0.05") + "max_hold = 0.4")
+    quick_daemon.configure(POLITE.replace("0.3", "0.05") + "most_hold = 0.4")
     quick_daemon.watch(drive, other)
     drive.plug()
     with busy(drive):
@@ -94,7 +93,7 @@ def test_no_sweep_begins_in_quiet_hours(quick_daemon: Daemon, loop_drive: Callab
     quick_daemon.start()
     found = quick_daemon.wait(drive, "queued", reason=f"quiet hours until {last:%H:%M}")
     next_try = datetime.fromisoformat(found["next_try"]).astimezone()
-    assert abs(next_try - last.replace(second=0, microsecond=0)) < timedelta(seconds=5)
+    assert abs(next_try - last.replace(second=0, microsecond=0)) < timedelta(minutes=1)
     assert quick_daemon.profile(drive)["state"] == "provisional"
     assert quick_daemon.sweeps() == 0
 

@@ -1,5 +1,7 @@
 """`make deb`: what is in the package. tests/vm/test_package.py installs it."""
 
+# It shares nothing with other tests: it may run beside any of them.
+
 from __future__ import annotations
 
 import gzip

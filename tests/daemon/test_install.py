@@ -1,5 +1,7 @@
 """`make install` and `make uninstall`, into a folder that stands for /."""
 
+# It shares nothing with other tests: it may run beside any of them.
+
 from __future__ import annotations
 
 import os

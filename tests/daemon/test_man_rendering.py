@@ -1,5 +1,7 @@
 """docs/man in the two programs that show man pages. tests/unit/test_man_pages.py sees to what they say."""
 
+# It shares nothing with other tests: it may run beside any of them.
+
 from __future__ import annotations
 
 import subprocess
@@ -15,7 +17,7 @@ COLUMNS = 80
 
 def run(*words: str | Path) -> str:
     """Standard output of a program that has nothing to complain of."""
-    done = subprocess.run(words, capture_output=True, encoding="utf-8", check=False, timeout=60)
+    done = subprocess.run(words, capture_output=True, encoding="utf-8", check=False, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     return done.stdout

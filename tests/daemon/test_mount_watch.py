@@ -1,5 +1,7 @@
 """Real mounts, in a namespace of their own: nobody else's are heard there."""
 
+# It shares nothing with other tests: it may run beside any of them.
+
 from __future__ import annotations
 
 import asyncio
@@ -14,6 +16,7 @@ import pytest
 
 import storage
 from aio_tuned.devices.mount_monitor import MountWatch
+from daemon.processes import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,10 +32,8 @@ class Namespace:
         (self.proc / "self").symlink_to(f"/proc/{self.process.pid}")
         self.point = folder / "point"
         self.point.mkdir()
-        end = time.monotonic() + 10
-        while (self.proc / "self/comm").read_text() != "sleep\n":  # until then the namespace is not its own
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        # Until then the namespace is not its own.
+        assert until(lambda: (self.proc / "self/comm").read_text() == "sleep\n")
 
     def run(self, *command: str | Path) -> None:
         storage.run("nsenter", f"--target={self.process.pid}", "--mount", *command)
@@ -56,7 +57,7 @@ def watch(namespace: Namespace) -> Iterator[MountWatch]:
     made.close()
 
 
-def wakes(watch: MountWatch, seconds: float = 5.0) -> bool:
+def wakes(watch: MountWatch, seconds: float = PATIENCE_S) -> bool:
     return bool(select.select([watch.fileno()], [], [], seconds)[0])
 
 
@@ -117,10 +118,18 @@ def test_the_event_loop_wakes_once_a_change_and_sleeps(namespace: Namespace, wat
     async def main() -> list[bool]:
         loop = asyncio.get_running_loop()
         found: list[bool] = []
-        loop.add_reader(watch.fileno(), lambda: found.append(watch.changed()))
+        changed = asyncio.Event()
+
+        def wake() -> None:
+            found.append(watch.changed())
+            if found[-1]:
+                changed.set()
+
+        loop.add_reader(watch.fileno(), wake)
         for words in (("mount", "-t", "tmpfs", "tmpfs"), ("umount",)):
+            changed.clear()
             await asyncio.to_thread(namespace.run, *words, namespace.point)
-            await asyncio.sleep(0.2)
+            await asyncio.wait_for(changed.wait(), PATIENCE_S)
         began = time.process_time()
         await asyncio.sleep(0.5)
         assert time.process_time() - began < 0.25

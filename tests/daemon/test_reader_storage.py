@@ -1,5 +1,7 @@
 """The reader on real filesystems, and in a root that has no more than a container has."""
 
+# It has storage of its own and minds no other: it may run beside any other file.
+
 from __future__ import annotations
 
 import json
@@ -23,7 +25,7 @@ from unit.support import builders
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from daemon.conftest import Disk
+    from daemon.loop_drive import LoopDrive
 
 DAEMON = Path(__file__).resolve().parents[2] / "daemon"
 MIB = 1 << 20
@@ -82,7 +84,7 @@ def test_an_overlay_is_where_its_upper_folder_is(
 
 
 def test_a_partition_is_on_its_disk(
-    partition: Callable[..., tuple[Disk, Path]], mount: Callable[..., Path], profiles: Path
+    partition: Callable[..., tuple[LoopDrive, Path]], mount: Callable[..., Path], profiles: Path
 ) -> None:
     _, part = partition(size_bytes=97 * MIB)
     storage.run(*storage.MAKE["ext4"], part)
@@ -92,7 +94,7 @@ def test_a_partition_is_on_its_disk(
 
 
 def test_a_volume_has_its_own(
-    disk: Callable[..., Disk], mount: Callable[..., Path], profiles: Path, request: pytest.FixtureRequest
+    disk: Callable[..., LoopDrive], mount: Callable[..., Path], profiles: Path, request: pytest.FixtureRequest
 ) -> None:
     made = disk()
     name = f"aio-tuned-reader-{os.getpid()}"
@@ -154,7 +156,7 @@ def in_container(volume: Path, profiles: Path, root: Path, mode: str = "ro") -> 
 
 
 def answer(*command: str | Path) -> list[str]:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     found: list[str] = json.loads(done.stdout)
     return found

@@ -1,11 +1,12 @@
 """The pages of `aio-tuned report` in a browser: nothing asked of the network, nothing sticks out, all can be read."""
 
+# It shares nothing with other tests: it may run beside any of them.
+
 from __future__ import annotations
 
 import json
 import re
 import subprocess
-import time
 import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import pytest
 
 from aio_tuned.report.html import comparison, figure
 from aio_tuned.report.html import page as html_page
+from daemon.processes import PATIENCE_S, until
 from needed import command
 from unit.support.sweeps import stored
 
@@ -82,7 +84,7 @@ class Browser:
     def _ask(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - any JSON
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self._url + path, data=data, method=method)  # noqa: S310 - our own address
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - our own address
+        with urllib.request.urlopen(request, timeout=2 * PATIENCE_S) as answer:  # noqa: S310 - our own address
             return json.load(answer)["value"]
 
     def do(self, path: str, **body: object) -> Any:  # noqa: ANN401 - any JSON
@@ -121,19 +123,18 @@ def browser(log: Path) -> Iterator[Browser]:
     with log.open("wb") as file:
         process = subprocess.Popen([driver, "--port=0"], stdout=file, stderr=file)
     try:
-        deadline = time.monotonic() + 30
-        while not (started := re.search(r"started successfully on port (\d+)", said := log.read_text())):
-            assert process.poll() is None, said
-            assert time.monotonic() < deadline, said
-            time.sleep(0.05)
-        found = Browser(f"http://127.0.0.1:{started[1]}")
+        started = re.compile(r"started successfully on port (\d+)")
+        until(lambda: started.search(log.read_text()) or process.poll() is not None)
+        port = started.search(log.read_text())
+        assert port, log.read_text()
+        found = Browser(f"http://127.0.0.1:{port[1]}")
         try:
             yield found
         finally:
             found.close()
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE_S)
 
 
 def test_a_browser_shows_the_pages_whole(tmp_path: Path) -> None:

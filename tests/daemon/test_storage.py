@@ -1,12 +1,13 @@
 """The fixtures that other tests stand on: what they give, and that nothing of it stays behind."""
 
+# It has storage of its own and minds no other: it may run beside any other file.
+
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import storage
+from daemon.processes import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,18 +23,18 @@ if TYPE_CHECKING:
 MIB = 1 << 20
 
 
-def gone(condition: Callable[[], bool]) -> bool:
-    """Whether the condition ends within two seconds: the kernel may detach a little after the last close."""
-    for _ in range(40):
-        if not condition():
-            return True
-        time.sleep(0.05)
-    return False
-
-
-def attached(device: Path | None) -> bool:
+def backing(device: Path | None) -> str:
+    """Return the file that is under the loop device, "" if there is none: the next one is another's."""
     assert device is not None
-    return (Path("/sys/block") / device.name / "loop").exists()
+    try:
+        return (Path("/sys/block") / device.name / "loop/backing_file").read_text().strip()
+    except OSError:
+        return ""
+
+
+def gone(device: Path | None, file: str) -> bool:
+    """Wait until the file is under the device no more: the kernel may take a moment, and udevd may look at it."""
+    return until(lambda: backing(device) != file)
 
 
 def test_a_loop_device_is_blank_and_has_4_kib_sectors(loop_device: Callable[[int], Path]) -> None:
@@ -68,15 +70,20 @@ def test_two_loop_devices_are_two(loop_device: Callable[[int], Path]) -> None:
     assert loop_device(8 * MIB) != loop_device(8 * MIB)
 
 
-def fail() -> None:
+def fail(device: Path | None, files: list[str]) -> None:
+    """Keep in mind what is under the device, and fail."""
+    files.append(backing(device))
     raise ZeroDivisionError
 
 
 def test_the_loop_device_is_detached_after_a_failure(tmp_path: Path) -> None:
+    files: list[str] = []
     with pytest.raises(ZeroDivisionError), storage.open_loop_device(8 * MIB, tmp_path) as device:
-        fail()
-    assert gone(lambda: attached(device))
-    assert not list(Path("/dev/shm").glob("aio-tuned-test-*"))
+        fail(device, files)
+    (file,) = files
+    assert gone(device, file)
+    assert file.endswith(" (deleted)")
+    assert not Path(file.removesuffix(" (deleted)")).exists()
 
 
 def test_the_loop_device_is_detached_even_when_the_process_is_killed(tmp_path: Path) -> None:
@@ -84,15 +91,15 @@ def test_the_loop_device_is_detached_even_when_the_process_is_killed(tmp_path: P
 import os, signal, storage
 from pathlib import Path
 with storage.open_loop_device({8 * MIB}, Path({str(tmp_path)!r})) as device:
-    print(device, flush=True)
+    print(device, Path("/sys/block", device.name, "loop/backing_file").read_text(), flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
     environment = {**os.environ, "PYTHONPATH": str(Path(storage.__file__).parent)}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == -signal.SIGKILL
-    device = Path(done.stdout.strip())
-    assert device.name.startswith("loop")
-    assert gone(lambda: attached(device))
+    device, _, file = done.stdout.strip().partition(" ")
+    assert device.startswith("/dev/loop")
+    assert gone(Path(device), file)
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs"])
@@ -107,18 +114,20 @@ def test_a_filesystem_is_mounted_and_writable(
 
 
 def test_a_filesystem_is_unmounted_and_its_device_detached_after_a_failure(tmp_path: Path) -> None:
+    files: list[str] = []
     with pytest.raises(ZeroDivisionError), storage.mounted_filesystem("ext4", 64 * MIB, tmp_path) as made:
-        fail()
+        fail(made.device, files)
     assert not made.path.is_mount()
-    assert gone(lambda: attached(made.device))
+    assert gone(made.device, *files)
 
 
 def test_a_filesystem_still_in_use_is_taken_out_of_the_tree_and_reported(tmp_path: Path) -> None:
     with ExitStack() as stack:
         made = stack.enter_context(storage.mounted_filesystem("ext4", 64 * MIB, tmp_path))
+        file = backing(made.device)
         with (made.path / "file").open("w"):
             with pytest.raises(OSError, match="busy"):
                 stack.close()
             assert not made.path.is_mount()
-            assert attached(made.device)
-    assert gone(lambda: attached(made.device))
+            assert backing(made.device) == file != ""
+    assert gone(made.device, file)

@@ -1,5 +1,7 @@
 """drop_caches by its three policies, where the target's pages are cached: every read is still the device's."""
 
+# It has storage of its own and minds no other: it may run beside any other file.
+
 from __future__ import annotations
 
 import os
@@ -13,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from daemon.conftest import Disk, Tuner
+    from daemon.conftest import Tuner
+    from daemon.loop_drive import LoopDrive
 
 MIB = 1 << 20
 
@@ -26,7 +29,7 @@ def cache(path: Path, size_bytes: int) -> None:
 
 
 @pytest.fixture(params=["file", "node"])
-def cached(request: pytest.FixtureRequest, disk: Callable[..., Disk], mount: Callable[..., Path]) -> Path:
+def cached(request: pytest.FixtureRequest, disk: Callable[..., LoopDrive], mount: Callable[..., Path]) -> Path:
     """A target with pages in the cache: a file on ext4 or a disk that holds data."""
     made = disk(size_bytes=512 * MIB if request.param == "file" else 96 * MIB)
     if request.param == "node":
@@ -36,10 +39,12 @@ def cached(request: pytest.FixtureRequest, disk: Callable[..., Disk], mount: Cal
         storage.run(*storage.MAKE["ext4"], made.node)
         target = mount(made.node) / "file"
         target.write_bytes(os.urandom(32 * MIB))
+        storage.run("sync", target)  # what is written back later is foreign to the sweep
     cache(target, made.size_bytes)
     return target
 
 
+@pytest.mark.timeout(900)  # a drop waits until all that others have written is on their disks
 @pytest.mark.parametrize("policy", ["auto", "always", "never"])
 def test_drop_caches(quick: Tuner, cached: Path, policy: str) -> None:
     # Each drop writes back all that the machine has not written yet, and that is time too.
@@ -55,7 +60,7 @@ def test_drop_caches(quick: Tuner, cached: Path, policy: str) -> None:
         assert evidence["caches_dropped"] == (evidence["visits"] if policy == "always" else 0)
 
 
-def test_pages_that_come_back_in_the_sweep_are_dropped_again(quick: Tuner, disk: Callable[..., Disk]) -> None:
+def test_pages_that_come_back_in_the_sweep_are_dropped_again(quick: Tuner, disk: Callable[..., LoopDrive]) -> None:
     made = disk()
     made.write(0, os.urandom(made.size_bytes))
     run = quick.start(made.node, "--json", "--drop-caches", "auto", "--time-budget", "2s")

@@ -1,5 +1,7 @@
 """What cannot be tuned is refused by its reason, with the documented exit code, and nothing is published."""
 
+# It has storage of its own and minds no other: it may run beside any other file.
+
 from __future__ import annotations
 
 import os
@@ -13,7 +15,8 @@ import storage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from daemon.conftest import Disk, Done, Tuner
+    from daemon.conftest import Done, Tuner
+    from daemon.loop_drive import LoopDrive
 
 MIB = 1 << 20
 
@@ -62,7 +65,7 @@ def test_a_filesystem_without_room(quick: Tuner, filesystem: Callable[..., stora
         assert_refused(quick, quick.run(target), 66, f"{made.path} has {free} MiB free", "needs 64 MiB")
 
 
-def test_a_mount_that_is_read_only(quick: Tuner, disk: Callable[..., Disk], mount: Callable[..., Path]) -> None:
+def test_a_mount_that_is_read_only(quick: Tuner, disk: Callable[..., LoopDrive], mount: Callable[..., Path]) -> None:
     made = disk(size_bytes=512 * MIB)
     storage.run(*storage.MAKE["ext4"], made.node)
     path = mount("-o", "ro", made.node)
@@ -82,8 +85,8 @@ def test_a_bind_mount_that_is_read_only(
 @pytest.mark.parametrize("arguments", [(), ("--raw",)])
 def test_a_swap_area_in_use(
     quick: Tuner,
-    partition: Callable[..., tuple[Disk, Path]],
-    disk: Callable[..., Disk],
+    partition: Callable[..., tuple[LoopDrive, Path]],
+    disk: Callable[..., LoopDrive],
     request: pytest.FixtureRequest,
     what: str,
     arguments: tuple[str, ...],
@@ -105,7 +108,7 @@ def test_a_swap_area_in_use(
 
 @pytest.mark.parametrize("way", ["mount", "first device", "second device"])
 def test_a_btrfs_over_two_devices(
-    quick: Tuner, disk: Callable[..., Disk], mount: Callable[..., Path], way: str
+    quick: Tuner, disk: Callable[..., LoopDrive], mount: Callable[..., Path], way: str
 ) -> None:
     if not storage.supports("btrfs"):
         pytest.skip("this kernel has no btrfs")
@@ -124,7 +127,7 @@ def test_what_is_no_target(quick: Tuner, target: str, word: str) -> None:
     assert_refused(quick, quick.run(Path(target)), 66, target, word)
 
 
-def test_a_device_that_is_too_small(quick: Tuner, disk: Callable[..., Disk]) -> None:
+def test_a_device_that_is_too_small(quick: Tuner, disk: Callable[..., LoopDrive]) -> None:
     made = disk(size_bytes=32 * MIB)
     assert_refused(quick, quick.run(made.node), 66, f"{made.node} is too small", "32 MiB", "64 MiB")
 

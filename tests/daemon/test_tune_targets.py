@@ -1,11 +1,10 @@
 """Every kind of target ends in a valid profile of the right drive, proved by that drive's own counters."""
 
+# It has storage of its own and minds no other: it may run beside any other file.
+
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import time
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,8 @@ from aio_tuned.storage import sweep_archive
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from daemon.conftest import Disk, Tuner
+    from daemon.conftest import Tuner
+    from daemon.loop_drive import LoopDrive
 
 MIB = 1 << 20
 
@@ -55,13 +55,14 @@ def test_a_filesystem(
     made = filesystem(kind=kind, size_bytes=size_mib * MIB)
     assert made.device is not None
     before = set(made.path.iterdir())
-    if kind == "btrfs":  # checksums, and two copies of all that is about the data
-        tuner.configure("[sweep]\ntime_budget = 7")
+    few = kind == "btrfs"  # checksums, and two copies of all that is about the data: it takes its time
+    if few:
+        tuner.configure('[grid]\nblock_size = "1M"\nio_parallelism = 1\n[sweep]\ntime_budget = 7')
     profile = tuner.profile(made.path)
     assert_measured(profile, made.device)
     evidence = profile["evidence"]
     assert evidence["target"] == f"scratch file on {kind}"
-    assert evidence["points_planned"] > 32
+    assert evidence["points_planned"] > (8 if few else 32)
     assert evidence["visits"] > evidence["points_planned"]
     assert profile["fingerprint"]["filesystem"] == kind
     assert set(made.path.iterdir()) == before
@@ -77,7 +78,7 @@ def test_what_the_profile_says_was_written_was_written(
         words = (Path("/sys/block") / made.device.name / "stat").read_text().split()  # type: ignore[union-attr]
         return int(words[2]) * 512, int(words[6]) * 512
 
-    os.sync()
+    storage.run("sync", "--file-system", made.path)
     before = sectors()
     evidence = quick.profile(made.path)["evidence"]
     after = sectors()
@@ -138,6 +139,20 @@ def test_every_way_to_name_a_filesystem(
     assert {path.name for path in file.parent.iterdir()} == {"file"}
 
 
+def test_the_grid_of_defaults_in_part(tuner: Tuner, filesystem: Callable[..., storage.Filesystem]) -> None:
+    """A quick sweep of it touches every value of every parameter."""
+    made = filesystem(size_bytes=2048 * MIB)
+    tuner.config.write_text((Path(__file__).parents[2] / "etc/aio-tuned.conf").read_text())
+    profile = tuner.profile(made.path, "--effort", "quick", "--time-budget", "10s")
+    evidence = profile["evidence"]
+    assert evidence["grid_points"] == 320
+    assert evidence["points_measured"] > 100
+    for direction in ("read", "write"):
+        low, high = profile[direction]["throughput_ci95_bytes_per_s"]
+        assert low <= profile[direction]["throughput_bytes_per_s"] <= high
+
+
+@pytest.mark.long
 def test_a_whole_grid_of_defaults(tuner: Tuner, filesystem: Callable[..., storage.Filesystem]) -> None:
     """320 settings a direction, as somebody gets them who types nothing but the command; less time than by default."""
     made = filesystem(size_bytes=2048 * MIB)
@@ -145,7 +160,7 @@ def test_a_whole_grid_of_defaults(tuner: Tuner, filesystem: Callable[..., storag
     profile = tuner.profile(made.path, "--time-budget", "80s", "--write-budget", "24G")
     evidence = profile["evidence"]
     assert (profile["state"], evidence["grid_points"]) == ("measured", 320), evidence["findings"]
-    assert evidence["points_measured"] == evidence["points_planned"] > 500
+    assert evidence["points_measured"] == evidence["points_planned"] > 400  # fewer where the drive is slow
     assert evidence["bytes_written"] <= 24 << 30
     for direction in ("read", "write"):
         low, high = profile[direction]["throughput_ci95_bytes_per_s"]
@@ -180,7 +195,7 @@ def test_an_overlay_leads_to_its_upper_directory(
     assert_measured(quick.profile(overlay), made.device)
 
 
-def test_a_raw_device_with_data(tuner: Tuner, disk: Callable[..., Disk]) -> None:
+def test_a_raw_device_with_data(tuner: Tuner, disk: Callable[..., LoopDrive]) -> None:
     made = disk()
     for offset in range(0, made.size_bytes, 16 * MIB):
         made.write(offset, os.urandom(16 * MIB))
@@ -196,7 +211,7 @@ def test_a_raw_device_with_data(tuner: Tuner, disk: Callable[..., Disk]) -> None
 
 @pytest.mark.parametrize("sector_bytes", [512, 4096])
 def test_both_sizes_of_logical_blocks(
-    quick: Tuner, disk: Callable[..., Disk], mount: Callable[..., Path], sector_bytes: int
+    quick: Tuner, disk: Callable[..., LoopDrive], mount: Callable[..., Path], sector_bytes: int
 ) -> None:
     made = disk(size_bytes=512 * MIB, sector_bytes=sector_bytes)
     storage.run(*storage.MAKE["ext4"], made.node)
@@ -207,7 +222,7 @@ def test_both_sizes_of_logical_blocks(
     assert profile["fingerprint"]["logical_block_bytes"] == sector_bytes
 
 
-def test_blocks_of_512_bytes_where_they_can_be(quick: Tuner, disk: Callable[..., Disk]) -> None:
+def test_blocks_of_512_bytes_where_they_can_be(quick: Tuner, disk: Callable[..., LoopDrive]) -> None:
     made = disk(sector_bytes=512)
     made.write(0, os.urandom(made.size_bytes))
     profile = quick.profile(made.node, "--raw", "--grid", "block_size=512,4096")
@@ -216,7 +231,7 @@ def test_blocks_of_512_bytes_where_they_can_be(quick: Tuner, disk: Callable[...,
 
 @pytest.mark.parametrize("raw", [False, True])
 def test_blocks_of_512_bytes_where_they_cannot_be(
-    quick: Tuner, disk: Callable[..., Disk], mount: Callable[..., Path], *, raw: bool
+    quick: Tuner, disk: Callable[..., LoopDrive], mount: Callable[..., Path], *, raw: bool
 ) -> None:
     made = disk(size_bytes=512 * MIB, sector_bytes=4096)
     storage.run(*storage.MAKE["ext4"], made.node)
@@ -229,7 +244,7 @@ def test_blocks_of_512_bytes_where_they_cannot_be(
 
 
 def test_a_partition_leads_to_its_whole_disk(
-    quick: Tuner, partition: Callable[..., tuple[Disk, Path]], mount: Callable[..., Path]
+    quick: Tuner, partition: Callable[..., tuple[LoopDrive, Path]], mount: Callable[..., Path]
 ) -> None:
     whole, part = partition(512 * MIB)
     storage.run(*storage.MAKE["ext4"], part)
@@ -240,7 +255,7 @@ def test_a_partition_leads_to_its_whole_disk(
 
 @pytest.mark.parametrize("raid", ["md", "dm"])
 def test_a_volume_is_tuned_under_its_own_name_and_names_its_members(
-    quick: Tuner, disk: Callable[..., Disk], request: pytest.FixtureRequest, mount: Callable[..., Path], raid: str
+    quick: Tuner, disk: Callable[..., LoopDrive], request: pytest.FixtureRequest, mount: Callable[..., Path], raid: str
 ) -> None:
     first, second = disk(size_bytes=300 * MIB), disk(size_bytes=300 * MIB)
     name = f"aio-tuned-test-{os.getpid()}"
@@ -279,27 +294,3 @@ def test_a_volume_is_tuned_under_its_own_name_and_names_its_members(
     assert member.code == 66
     assert "is a member of" in member.last
     stop()
-
-
-def test_where_udevd_runs_and_where_it_does_not(
-    quick: Tuner, filesystem: Callable[..., storage.Filesystem], request: pytest.FixtureRequest
-) -> None:
-    if any("udevd" in comm.read_text() for comm in Path("/proc").glob("[0-9]*/comm")):
-        pytest.skip("udevd runs here, so all tests show that it may; where it does not, both are shown")
-    program = Path("/lib/systemd/systemd-udevd")
-    if not program.exists():
-        pytest.skip(f"there is no {program} here that could be started")
-    if not Path("/run/udev").exists():
-        request.addfinalizer(lambda: shutil.rmtree("/run/udev"))
-    udevd = subprocess.Popen([program], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    request.addfinalizer(udevd.wait)
-    request.addfinalizer(udevd.terminate)
-    while not Path("/run/udev/control").exists():
-        assert udevd.poll() is None
-        time.sleep(0.01)
-    made = filesystem()
-    assert made.device is not None
-    storage.run("udevadm", "settle", "--timeout=10")
-    assert_measured(quick.profile(made.path), made.device)
-    storage.run("udevadm", "settle", "--timeout=10")
-    assert udevd.poll() is None

