@@ -60,7 +60,9 @@ def _to_table(value: object, keys: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _from_table(table: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
-    """Return the fields that the table has; KeyError for a key that is not of the format."""
+    """Return the fields that the table has. KeyError for a key that is not of the format, TypeError for no table."""
+    if not isinstance(table, dict):
+        raise TypeError(table)
     return {keys[key]: value for key, value in table.items()}
 
 

@@ -53,7 +53,7 @@ def test_the_link_that_a_profile_names(text: str, link: Link | None) -> None:
 
 # The sums of "drivers/pci/pci.h": PCIE_SPEED2MBS_ENC, in MB/s of one lane's 1000, but for flits.
 @pytest.mark.parametrize(
-    ("link", "most_mb_per_s"),
+    ("link", "max_mb_per_s"),
     [
         (Link(gt_per_s=2.5, lanes=1), 250),
         (Link(gt_per_s=5.0, lanes=4), 2000),
