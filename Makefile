@@ -2,13 +2,14 @@
 # is under .venv/ and build/.
 
 .DEFAULT_GOAL := help
-.PHONY: help tune report test test-consumers test-vm lint bench completions install uninstall deb clean
+.PHONY: help tune report test test-consumers test-long lint bench completions install uninstall deb clean
 MAKEFLAGS += --no-builtin-rules
 
 DIR = .
 ARGS =
 BENCH = vs_fio
 TIER =
+WORKERS = 3
 PYTHON =
 DESTDIR =
 PURGE =
@@ -32,6 +33,7 @@ export RUFF_CACHE_DIR := $(cache)/ruff
 unexport PYTHONDONTWRITEBYTECODE
 
 bin = .venv/bin
+pytest = $(bin)/python -m pytest -o cache_dir="$(cache)/pytest"
 sources = daemon tests .ci/completions.py
 
 help: ## this list
@@ -47,19 +49,19 @@ report: ## sudo make report [DIR=.]: the last sweep of DIR's drive as a page, bu
 	@sh .ci/bootstrap report
 	@$(bin)/aio-tuned report "$$DIR" -o build/report.html
 
-test: ## sudo make test [TIER="unit native daemon vm…"]: lint, then all tests
+test: ## sudo make test [TIER="unit native daemon vm…"] [WORKERS=3]: lint, then all tests but the long ones
 	@sh .ci/bootstrap test $(TIER)
 	@$(MAKE) --no-print-directory lint
-	@$(bin)/python -m pytest -o cache_dir="$(cache)/pytest" $(addprefix --tier=,$(TIER)) $(ARGS)
+	@$(pytest) -n $(WORKERS) --durations=20 $(addprefix --tier=,$(TIER)) $(ARGS)
 
-test-vm: ## sudo make test-vm: the tests in a guest, those that take many minutes too
-	@sh .ci/bootstrap test vm
-	@AIO_TUNED_LONG=1 $(bin)/python -m pytest -o cache_dir="$(cache)/pytest" --tier=vm $(ARGS)
+test-long: ## sudo make test-long: the tests that take minutes each, which make test leaves out
+	@sh .ci/bootstrap test unit daemon vm
+	@$(pytest) --long --durations=20 --tier=unit --tier=daemon --tier=vm $(ARGS)
 
 test-consumers: ## sudo make test-consumers: exports, against the consumers' own packages (10 GB into build/)
 	@sh .ci/bootstrap test consumers
 	@$(bin)/python tests/consumers/packages.py
-	@$(bin)/python -m pytest -o cache_dir="$(cache)/pytest" --tier=consumers $(ARGS)
+	@$(pytest) --tier=consumers $(ARGS)
 
 lint: ## ruff and mypy
 	@sh .ci/bootstrap dev

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--tier", action="append", choices=TIERS, default=[], help="run this tier only (repeatable)")
+    parser.addoption("--long", action="store_true", help="run the tests that take minutes, and only those")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,7 +28,14 @@ def pytest_configure(config: pytest.Config) -> None:
     places = [(here / argument.partition("::")[0]).resolve() for argument in config.getoption("file_or_dir", [])]
     selected = selected_tiers(config.getoption("tier"), places, config.rootpath)
     ci = os.environ.get("CI", "").lower() in ("1", "true")
-    config.pluginmanager.register(Tiers(config.rootpath, selected, ci), "tiers")
+    tiers = Tiers(
+        root=config.rootpath,
+        selected=selected,
+        ci=ci,
+        long=config.getoption("long"),
+        is_worker=hasattr(config, "workerinput"),
+    )
+    config.pluginmanager.register(tiers, "tiers")
 
 
 @pytest.fixture(autouse=True)

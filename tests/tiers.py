@@ -17,7 +17,17 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadScopeScheduling
+
 TIERS = ("repo", "unit", "native", "daemon", "consumers", "vm")
+# What tests of a tier have only one of. With several workers (pytest-xdist) one worker runs all tests of a group, one
+# after the other; of the other tiers each file is a group. A group takes minutes: these are begun first, in this order.
+GROUPS = {
+    "vm": "guest",  # the guests, each of which has the processors of two
+    "daemon": "host",  # udevd, loop devices, and the page cache, which drop_caches empties for everyone
+    "native": "host",
+}
 # The consumers' own packages are 10 GB and more: make test-consumers installs them, make test says that it did not.
 REQUIRED = frozenset(TIERS) - {"consumers"}
 CONSUMERS = os.environ.get("AIO_TUNED_CONSUMERS") or str(Path(__file__).resolve().parents[1] / "build/consumers")
@@ -106,6 +116,18 @@ def tier_of(path: str) -> str | None:
     return None
 
 
+def group_of(node_id: str) -> str:
+    """The group of tests that run one after the other, in one worker."""
+    return GROUPS.get(tier_of(node_id) or "") or node_id.partition("::")[0]
+
+
+def turn_of(node_id: str) -> int:
+    """The place of a test's group in a run with several workers: the one that takes longest is begun first."""
+    groups = list(dict.fromkeys(GROUPS.values()))
+    group = group_of(node_id)
+    return groups.index(group) if group in groups else len(groups)
+
+
 def selected_tiers(named: Iterable[str], places: Collection[Path], root: Path) -> tuple[str, ...]:
     """The tiers of a run: those named, else those that the places on the command line touch, else all."""
     wanted = set(named)
@@ -155,6 +177,8 @@ class Tiers:
     root: Path
     selected: tuple[str, ...]
     ci: bool
+    long: bool  # those that take minutes, and only those
+    is_worker: bool  # of pytest-xdist: it runs tests, and the controller counts and judges
     lacking: dict[str, str] = field(init=False)
     empty: frozenset[str] = field(init=False)
     outcomes: dict[str, str] = field(init=False, default_factory=dict)
@@ -177,16 +201,35 @@ class Tiers:
         return True if tier and tier not in self.selected else None
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Mark each test with its tier, skip what cannot run here, and keep the tiers in their order."""
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Mark each test with its tier, skip what cannot or need not run here, and put the tiers in their order."""
+        if self.long:
+            config.hook.pytest_deselected(items=[item for item in items if not item.get_closest_marker("long")])
+            items[:] = [item for item in items if item.get_closest_marker("long")]
         for item in items:
             tier = tier_of(self.relative(item.path))
             if tier:
                 item.add_marker(tier)
             if tier in self.lacking:
                 item.add_marker(pytest.mark.skip(reason=f"tier {tier} {self.lacking[tier]}"))
+            if not self.long and item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="takes minutes: make test-long"))
         order = {tier: place for place, tier in enumerate(TIERS)}
         items.sort(key=lambda item: order.get(tier_of(self.relative(item.path)) or "", len(order)))
+        if self.is_worker:
+            items.sort(key=lambda item: turn_of(item.nodeid))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+        """Give the workers whole groups of tests, in the order in which they were collected."""
+        from xdist.scheduler import LoadScopeScheduling
+
+        class ByGroup(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+            def _split_scope(self, nodeid: str) -> str:
+                return group_of(nodeid)
+
+        config.option.loadscopereorder = False
+        return ByGroup(config, log)
 
     def note(self, node_id: str, outcome: str) -> None:
         """Keep the worst of what a test's phases came to."""
@@ -206,7 +249,7 @@ class Tiers:
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Fail a good run in CI if a tier was left out; call a run good that had nothing to do."""
-        self.ran = not session.config.option.collectonly
+        self.ran = not session.config.option.collectonly and not self.is_worker
         if not self.ran:
             return
         if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self.empty.issuperset(self.selected):

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from vm.guest import Guest
-from vm.product import wheels
+from vm.product import package
 from vm.rig.errors import CommandError, RigError
 from vm.rig.machine import build_image
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 BENCH = Path(__file__).resolve().parent
-PYTHON = "/opt/aio-tuned/bin/python"
 # A scratch file takes a quarter of it at most, and an eighth of the write budget; it is filled at the drive's speed.
 SIZE = "2G"
 
@@ -68,7 +67,7 @@ def run(guest: Guest, name: str, options: Sequence[str], timeout_s: float) -> st
     # Of several values for one option, and for one parameter of the grid, the last holds: those given come after.
     grid = [f"--grid={values}" for values in DRIVES[name].grid]
     try:
-        return guest.sh([PYTHON, "/root/tests/bench/repeat.py", point, f"--tune={TUNE}", *grid, *options], timeout_s)
+        return guest.sh(["python3", "/root/tests/bench/repeat.py", point, f"--tune={TUNE}", *grid, *options], timeout_s)
     finally:
         guest.sh(f"umount {point}")
         guest.unplug(drive.serial)
@@ -82,10 +81,7 @@ def main() -> None:
     parser.add_argument("--timeout-s", type=float, default=7200, help="of one drive")
     arguments, options = parser.parse_known_args()
     try:
-        with Guest(build_image(), hotplug="pciehp") as guest:
-            guest.install(wheels())
-            if trouble := guest.foreign_helper():
-                sys.exit(f"repeat_guest.py: the helper as built here does not run on the guest's Debian 12: {trouble}")
+        with Guest(build_image(), package()) as guest:
             guest.push(BENCH, "/root/tests/bench")
             for name in arguments.drive or DRIVES:
                 started = time.monotonic()

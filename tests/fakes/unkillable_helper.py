@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """A stand-in for aio-sweep that cannot be ended: after its hello it answers nonsense, and outlasts SIGKILL.
 
-Its own child traces it. Killed, it stays in the process table until the tracer takes notice, which this one never does:
-as near to a process in D state as one gets without a broken drive. The child's process id is in the file that
-$TRACER_FILE names; when that is killed, the helper goes as well. Leaves with 77 where tracing is not allowed.
+Its own child traces it, and asked to be told before it exits. Killed, it stops there until the tracer lets it go on,
+which this one never does: as near to a process in D state as one gets without a broken drive. (One that has exited
+already, and that its tracer has not waited for, is another thing: a pidfd says that it has ended, and waiting for it
+blocks.) The child's process id is in the file that $TRACER_FILE names; when that is killed, the helper goes as well.
+Leaves with 77 where tracing is not allowed.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from pathlib import Path
 
 PR_SET_PTRACER, ANY = 0x59616D61, ctypes.c_ulong(-1).value
 PTRACE_SEIZE = 0x4206
+PTRACE_O_TRACEEXIT = ctypes.c_ulong(0x40)
 HELLO = {
     "type": "hello",
     "protocol": 1,
@@ -37,7 +40,7 @@ def main() -> int:
     ready, ready_in = os.pipe()
     if os.fork() == 0:
         os.setsid()
-        failed = libc.ptrace(PTRACE_SEIZE, helper, None, None)
+        failed = libc.ptrace(PTRACE_SEIZE, helper, None, PTRACE_O_TRACEEXIT)
         Path(os.environ["TRACER_FILE"]).write_text(str(os.getpid()))
         os.write(ready_in, b"0" if failed else b"1")
         os.closerange(0, 100)  # it must not hold the helper's pipes open

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
 import pytest
 
 from vm.daemon_guest import DaemonGuest
 from vm.guest import Guest
-from vm.product import package, wheels
+from vm.product import ForeignPackageError, package
 from vm.rig.errors import CommandError, RigError
 from vm.rig.machine import build_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# The first one waits for the image (a minute), the saved state (half a minute) and the wheels.
+# The first one waits for the image (a minute), the package and the saved states (a minute).
 TIMEOUT_S = 900
-
-_G = TypeVar("_G", bound=Guest)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,8 +29,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(TIMEOUT_S))
         # QEMU itself dies now and then of a drive that is pulled with its I/O in flight.
         item.add_marker(pytest.mark.flaky(reruns=1, only_rerun=["control channel closed"]))
-        if item.get_closest_marker("long") and not os.environ.get("AIO_TUNED_LONG"):
-            item.add_marker(pytest.mark.skip(reason="takes minutes: make test-vm, or AIO_TUNED_LONG=1"))
 
 
 @pytest.fixture(scope="session")
@@ -45,28 +40,26 @@ def image() -> Path:
         pytest.skip(f"no image of the guest: it is built from Debian's archive, which must be reachable: {error}")
 
 
-@pytest.fixture(scope="session")
-def product() -> Path:
-    """The wheels of this tree."""
-    return wheels()
-
-
-class Rack(Generic[_G]):
+class Rack:
     """Keeps one guest running: a QEMU that a test has crashed is replaced for the next."""
 
-    def __init__(self, kind: type[_G], image: Path, product: Path) -> None:
-        self.kind, self.image, self.product = kind, image, product
-        self.running: _G | None = None
+    def __init__(self, image: Path) -> None:
+        self.image = image
+        self.running: DaemonGuest | None = None
+        self.foreign = ""
 
-    def guest(self) -> _G:
+    def guest(self) -> DaemonGuest:
         if self.running is None or not self.running.alive:
             self.stop()
-            self.running = self.kind(self.image, hotplug="pciehp")
-            self.running.start()
+            if self.foreign:
+                pytest.skip(self.foreign)
+            self.running = DaemonGuest(self.image, package())
+            try:
+                self.running.start()
+            except ForeignPackageError as error:
+                self.foreign = str(error)
+                pytest.skip(self.foreign)
             self.running.wait_ready()
-            self.running.install(self.product)
-        if trouble := self.running.foreign_helper():
-            pytest.skip(f"the helper as built on this machine does not run on the guest's Debian 12: {trouble}")
         return self.running
 
     def stop(self) -> None:
@@ -76,8 +69,8 @@ class Rack(Generic[_G]):
 
 
 @pytest.fixture(scope="session")
-def rack(image: Path, product: Path) -> Iterator[Rack[Guest]]:
-    rack = Rack(Guest, image, product)
+def rack(image: Path) -> Iterator[Rack]:
+    rack = Rack(image)
     try:
         yield rack
     finally:
@@ -85,7 +78,7 @@ def rack(image: Path, product: Path) -> Iterator[Rack[Guest]]:
 
 
 @pytest.fixture(scope="module")
-def guest_of_module(rack: Rack[Guest]) -> Iterator[Guest]:
+def guest_of_module(rack: Rack) -> Iterator[Guest]:
     """For tests that look at one drive together."""
     guest = rack.guest()
     yield guest
@@ -93,31 +86,31 @@ def guest_of_module(rack: Rack[Guest]) -> Iterator[Guest]:
 
 
 @pytest.fixture
-def guest(rack: Rack[Guest]) -> Iterator[Guest]:
-    """A guest without drives, with aio-tuned installed."""
+def guest(rack: Rack) -> Iterator[Guest]:
+    """A guest without drives, with aio-tuned installed and its daemon stopped."""
     guest = rack.guest()
     yield guest
     leave(rack, guest)
 
 
-@pytest.fixture(scope="session")
-def daemon_rack(image: Path) -> Iterator[Rack[DaemonGuest]]:
-    rack = Rack(DaemonGuest, image, package())
-    try:
-        yield rack
-    finally:
-        rack.stop()
+@pytest.fixture
+def host(rack: Rack) -> Iterator[DaemonGuest]:
+    """The same guest, for tests that start the daemon."""
+    host = rack.guest()
+    yield host
+    leave(rack, host)
 
 
 @pytest.fixture
-def host(daemon_rack: Rack[DaemonGuest]) -> Iterator[DaemonGuest]:
-    """A guest without drives on which the daemon runs, as the package installs it."""
-    host = daemon_rack.guest()
-    yield host
-    leave(daemon_rack, host)
+def bare(image: Path) -> Iterator[Guest]:
+    """A guest that knows nothing of us yet."""
+    with Guest(image) as guest:
+        if guest.run("test -e /lib/x86_64-linux-gnu/libaio.so.1").status:
+            pytest.skip("the guest's libaio is another than that of the package, which is for this machine's system")
+        yield guest
 
 
-def leave(rack: Rack[_G], guest: _G) -> None:
+def leave(rack: Rack, guest: Guest) -> None:
     """Clean up; a guest that cannot be is not used again."""
     try:
         guest.clean_up()

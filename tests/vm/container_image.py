@@ -88,6 +88,6 @@ def disk_image() -> Path:
     deb = package()
     words = ["dpkg-deb", "--field", str(deb), "Depends", "Pre-Depends"]
     needs = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    base = kept(f"wheels-root-{_key(repr(stage), needs)}", lambda folder: _build(stage, deb, folder)) / "root.tar"
+    base = kept(f"product-root-{_key(repr(stage), needs)}", lambda folder: _build(stage, deb, folder)) / "root.tar"
     key = _key(base.parent.name, deb.parent.name)
-    return kept(f"wheels-container-{key}", lambda folder: _lay(base, deb, folder)) / "root.img"
+    return kept(f"product-container-{key}", lambda folder: _lay(base, deb, folder)) / "root.img"

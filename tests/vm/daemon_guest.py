@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -9,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from vm.guest import PROFILES, TOLERANT, Guest, validated
 from vm.rig.errors import RigError
+from vm.rig.guest_shell import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
-    from pathlib import Path
 
     from aio_tuned.journald.events import EventId
     from vm.rig.bays import Drive
 
-STATE = "/var/lib/aio-tuned"
 STATUS = "/run/aio-tuned/status.json"
 DROP_INS = f"{PROFILES}/aio-tuned.conf.d"
 # As guest.QUICK: two points that differ in what an emulated drive can be seen to differ in, and budgets to match.
@@ -55,12 +55,6 @@ class DaemonGuest(Guest):
 
     cursor = ""  # where in the guest's journal the test began
 
-    def install(self, package: Path) -> None:
-        """Install the package; its daemon starts."""
-        self.configure(SMALL)
-        self.push(package, "/root/aio-tuned.deb")
-        self.sh("dpkg -i /root/aio-tuned.deb && rm /root/aio-tuned.deb", 240)
-
     def configure(self, text: str) -> None:
         """The tests' part of the configuration, for when the daemon next reads it."""
         self.sh(f"mkdir -p {DROP_INS}")
@@ -80,18 +74,15 @@ class DaemonGuest(Guest):
 
     def until(self, condition: Callable[[], object], timeout_s: float, what: str) -> None:
         """Wait; an assertion with the daemon's own words if it does not come to that."""
-        end = time.monotonic() + timeout_s
+        end = time.monotonic() + timeout_s * PATIENCE
         while True:
-            try:
+            with contextlib.suppress(RigError):  # no status file yet
                 if condition():
                     return
-            except RigError as error:  # no status file yet
-                last: object = error
-            else:
-                last = self.read(STATUS).decode()
             if time.monotonic() > end:
-                raise AssertionError(f"{what}: not within {timeout_s:.0f} s\n{last}\n{self.words()}")
-            time.sleep(0.1)
+                status = self.run(["cat", STATUS]).out
+                raise AssertionError(f"{what}: not within {timeout_s * PATIENCE:.0f} s\n{status}\n{self.words()}")
+            time.sleep(0.2)  # the guest has better things to do than to answer
 
     def until_stage(self, name: str, *stages: str, reason: str = "", timeout_s: float = SWEEP_S) -> Entry:
         """The drive's entry once it is in one of these stages, with that in its reason."""
@@ -179,23 +170,10 @@ class DaemonGuest(Guest):
     # --- from test to test -------------------------------------------------------------------------------------
 
     def begin(self, config: str = SMALL) -> None:
-        """Forget what was measured and said, and start the daemon."""
-        self.sh("systemctl stop aio-tuned")
+        """Start the daemon with that configuration; what it says from now on is the test's."""
         self.configure(config)
-        self.sh(f"dmesg -C; rm -rf {STATE}/* {PROFILES}/*.toml; systemctl reset-failed aio-tuned")
         self.cursor = self.sh("journalctl -n 1 -o cat --show-cursor").split("-- cursor: ")[1].strip()
         self.sh("systemctl start aio-tuned")
-
-    def clean_up(self) -> None:
-        """Leave a guest without mounts, volumes, drives and a daemon to the next test."""
-        self.run(
-            "systemctl stop aio-tuned; umount -l /mnt/*; [ ! -e /dev/md0 ] || mdadm --stop /dev/md0;"
-            " [ ! -e /dev/dm-0 ] || vgchange -an"
-        )
-        for drive in list(self.drives.values()):
-            self.unplug(drive.serial, surprise=True, settle=False)
-        for path in self.data.glob("*.raw"):
-            path.unlink()
 
 
 def name_of(drive: Drive) -> str:

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vm.product import installation
 from vm.rig.machine import VM
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ MIB = 1 << 20
 RAW_SIZE = 128 * MIB
 SCHEMA = Path(__file__).resolve().parents[2] / "docs/profile.schema.json"
 PROFILES = "/etc/aio-tuned"
+STATE = "/var/lib/aio-tuned"
+# With -mindepth 1 or -type f; its drop-in is the tests' own.
+_NOT_CONFIGURATION = f"-not -path '{PROFILES}/aio-tuned.conf*'"
 # Emulated drives are not steady to 1 %.
 TOLERANT = "[choose]\ntolerance_percent = 5.0\n"
 # Two points that differ in what an emulated drive can be seen to differ in, and budgets to match.
@@ -40,6 +44,27 @@ QUICK = (
 READ_BYTES_PER_S = 200e6
 WRITE_BYTES_PER_S = 120e6
 
+# What a container has: programs, one volume, /proc, and /sys and /etc/aio-tuned read-only; no /dev, no /run.
+_CONTAINER = """
+set -e
+mount --make-rprivate /
+mkdir -p /run/box; mount -t tmpfs box /run/box; cd /run/box
+for folder in /usr /bin /lib /lib64; do
+    if [ -L $folder ]; then cp -P $folder .$folder; else mkdir -p .$folder; mount --bind $folder .$folder; fi
+done
+mkdir -p proc sys data etc/aio-tuned
+mount --rbind /proc proc
+mount --bind /sys sys; mount -o remount,bind,ro sys
+mount --bind /etc/aio-tuned etc/aio-tuned; mount -o remount,bind,ro etc/aio-tuned
+mount --bind /mnt/x data
+exec chroot . /usr/bin/python3 -c '
+import json, os
+from aio_tuned import reader
+assert not os.path.exists("/dev") and not os.path.exists("/run")
+print(json.dumps(reader.settings_for("/data").source._asdict()))
+'
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuned:
@@ -49,6 +74,14 @@ class Tuned:
     profile: dict[str, Any]
     file: str
     samples: tuple[dict[str, Any], ...]
+
+
+def is_limit(found: float, limit: float, let_through: float) -> bool:
+    """Whether a figure shows a drive's limit.
+
+    More is what QEMU lets through at once after a pause, as a share of the limit; less is what a busy host makes of it.
+    """
+    return limit / 2 < found < limit * (1 + let_through)
 
 
 @cache
@@ -67,22 +100,10 @@ def validated(text: str) -> dict[str, Any]:
 
 
 class Guest(VM):
-    """One Debian 12 machine with NVMe bays and aio-tuned in /opt/aio-tuned."""
+    """One Debian 12 machine with NVMe bays; with a package, it is installed and its daemon is stopped."""
 
-    def install(self, wheels: Path) -> None:
-        """Install the product offline, as a user without network would."""
-        self.push(wheels, "/root/wheels")
-        self.sh(
-            "python3 -m pip --python /opt/aio-tuned/bin/python install --no-index --find-links /root/wheels"
-            " --root-user-action ignore --disable-pip-version-check aio-tuned"
-            " && ln -s /opt/aio-tuned/bin/aio-tuned /opt/aio-tuned/bin/aio-sweep /usr/local/bin/",
-            240,
-        )
-
-    def foreign_helper(self) -> str:
-        """Why the helper, built on the host, cannot be started on Debian 12; "" if it can."""
-        job = self.run("aio-sweep --version")
-        return job.err.strip() if "GLIBC" in job.err or "shared librar" in job.err else ""
+    def __init__(self, image: Path, package: Path | None = None) -> None:
+        super().__init__(image, hotplug="pciehp", set_up=installation(package) if package else None)
 
     def mount(self, node: str, point: str = "/mnt/x") -> str:
         """Make an ext4 there and mount it."""
@@ -92,7 +113,7 @@ class Guest(VM):
 
     def tune_words(self, target: str, words: Sequence[str], config: str) -> str:
         """The command line of a tune under that configuration; no profiles are there before."""
-        self.sh(f"rm -rf {PROFILES} /var/lib/aio-tuned")
+        self.forget()
         self.write("/root/tier.conf", TOLERANT + config)
         return shlex.join(["aio-tuned", "--config", "/root/tier.conf", "tune", target, *words])
 
@@ -111,9 +132,19 @@ class Guest(VM):
         """A tune in the background; its output() is what it says on the way."""
         return self.spawn(self.tune_words(target, words, config) + " 2>&1", 180)
 
+    def read_in_container(self) -> dict[str, str]:
+        """Where a container that is given the folder /mnt/x finds that folder's settings."""
+        self.write("/run/container.sh", _CONTAINER)
+        found: dict[str, str] = json.loads(self.sh("unshare --mount sh /run/container.sh", 60))
+        return found
+
     def published(self) -> list[str]:
         """Every file, hidden ones too, where profiles and samples go."""
-        return self.sh(f"find {PROFILES} /var/lib/aio-tuned -type f 2>/dev/null || true").split()
+        return self.sh(f"find {PROFILES} {STATE} {_NOT_CONFIGURATION} -type f -print").split()
+
+    def forget(self) -> None:
+        """Remove all profiles and what was measured; the configuration stays."""
+        self.sh(f"find {PROFILES} {STATE} -mindepth 1 {_NOT_CONFIGURATION} -delete")
 
     def helper_runs(self) -> bool:
         """Whether an aio-sweep is left."""
@@ -127,7 +158,7 @@ class Guest(VM):
         """The name that aio-tuned would give its profile."""
         program = "import sys; from pathlib import Path; from aio_tuned.devices.resolve import device, resolve"
         program += "; print(device(resolve(Path(sys.argv[1]))).name)"
-        return self.sh(["/opt/aio-tuned/bin/python", "-c", program, node]).strip()
+        return self.sh(["python3", "-c", program, node]).strip()
 
     def attribute(self, drive: Drive, name: str) -> str:
         """One of the drive's attributes in /sys/block, without padding."""
@@ -138,11 +169,13 @@ class Guest(VM):
         return self.run("dmesg | grep -E 'BUG|Oops|Call Trace|blocked for more than|general protection'").out
 
     def clean_up(self) -> None:
-        """Leave a guest without mounts, volumes and drives to the next test."""
+        """Leave a guest without a daemon, mounts, volumes, drives and profiles to the next test."""
         self.run(
-            "pkill -x aio-tuned; pkill -x aio-sweep; umount -l /mnt/*; [ ! -e /dev/md0 ] || mdadm --stop /dev/md0;"
-            f" [ ! -e /dev/dm-0 ] || vgchange -an; rm -rf {PROFILES} /var/lib/aio-tuned"
+            "systemctl stop aio-tuned; pkill -x aio-tuned; pkill -x aio-sweep; umount -l /mnt/*;"
+            " [ ! -e /dev/md0 ] || mdadm --stop /dev/md0; [ ! -e /dev/dm-0 ] || vgchange -an;"
+            " systemctl reset-failed; dmesg -C"
         )
+        self.forget()
         for drive in list(self.drives.values()):
             self.unplug(drive.serial, surprise=True, settle=False)
         for path in self.data.glob("*.raw"):

@@ -1,27 +1,29 @@
-"""The product as a user gets it, a wheel or a Debian package: made on this machine, kept until the sources change."""
+"""The Debian package of this tree: made on this machine, kept until the sources change."""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import inspect
 import os
 import platform
 import shutil
 import subprocess
-import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vm.rig.errors import RigError
-from vm.rig.machine import cache
+from vm.rig.errors import CommandError, RigError
+from vm.rig.machine import SetUp, cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from vm.rig.guest_shell import GuestShell
+
 PROJECT = Path(__file__).resolve().parents[2]
 _SOURCES = ("pyproject.toml", "README.md", "daemon/aio_tuned", "native/CMakeLists.txt", "native/src")
-_OF_WHEEL = (*_SOURCES, "LICENSE")
 _OF_PACKAGE = (*_SOURCES, "CHANGELOG.md", ".deb", "docs", "etc", "native/PROTOCOL.md", "systemd")
 
 
@@ -42,8 +44,7 @@ def _key(made_from: Iterable[str]) -> str:
 def run(words: Iterable[str | Path], folder: Path) -> None:
     """Run a command; RigError with the end of what it said if it fails."""
     command = [str(word) for word in words]
-    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     if done.returncode:
         raise RigError(f"{' '.join(command)}: exit {done.returncode}:\n{done.stderr[-4000:]}")
 
@@ -51,12 +52,13 @@ def run(words: Iterable[str | Path], folder: Path) -> None:
 def kept(name: str, make: Callable[[Path], None]) -> Path:
     """The folder of that name in the cache, filled by `make` if it is not there."""
     folder = cache() / name
-    with (cache() / ".wheels.lock").open("w") as lock:
+    cache().mkdir(parents=True, exist_ok=True)
+    with (cache() / f".{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if folder.exists():
             os.utime(folder)  # build-image.sh removes what is not used
             return folder
-        making = Path(tempfile.mkdtemp(prefix=".wheels-", dir=cache()))
+        making = Path(tempfile.mkdtemp(prefix=".product-", dir=cache()))
         try:
             make(making)
             making.rename(folder)
@@ -65,35 +67,37 @@ def kept(name: str, make: Callable[[Path], None]) -> Path:
     return folder
 
 
-def _make_wheel(folder: Path) -> None:
-    # Out of tree: the build folder of an editable install is in use.
-    build = folder / "build"
-    words: list[str | Path] = [
-        "--quiet",
-        "--no-deps",
-        "--wheel-dir",
-        folder,
-        "--config-settings",
-        f"build-dir={build}",
-        PROJECT,
-    ]
-    run([sys.executable, "-m", "pip", "wheel", *words], folder)
-    shutil.rmtree(build)
-
-
-def wheels() -> Path:
-    """A folder with the wheel of this tree; the image has what it depends on."""
-    return kept(f"wheels-{_key(_OF_WHEEL)}", _make_wheel)
-
-
 def _make_package(folder: Path) -> None:
     run([PROJECT / ".deb/build", folder], folder)
 
 
 def package() -> Path:
     """The Debian package of this tree."""
-    (found,) = kept(f"wheels-deb-{_key(_OF_PACKAGE)}", _make_package).glob("*.deb")
+    (found,) = kept(f"product-deb-{_key(_OF_PACKAGE)}", _make_package).glob("*.deb")
     return found
+
+
+class ForeignPackageError(RigError):
+    """The package, built on this machine, is for another system than the guest's Debian 12."""
+
+
+def _install(package: Path, guest: GuestShell) -> None:
+    """Install the package, and leave its daemon stopped."""
+    guest.push(package, "/root/aio-tuned.deb")
+    job = guest.run("dpkg -i /root/aio-tuned.deb", 240)
+    if "dependency problems" in job.err:
+        raise ForeignPackageError(f"the package built here is not for the guest's Debian 12: {job.err.strip()}")
+    if job.status:
+        raise CommandError("dpkg -i", job.status, job.out + job.err)
+    # Whatever a command has to read from disk is in the saved memory.
+    guest.sh("rm /root/aio-tuned.deb; aio-tuned status >/dev/null; aio-sweep --version; systemctl stop aio-tuned", 120)
+
+
+def installation(package: Path) -> SetUp:
+    """A guest with the package installed and its daemon stopped."""
+    # The package's folder is named after what it is made from.
+    how = hashlib.sha256(inspect.getsource(_install).encode()).hexdigest()
+    return SetUp(f"{package.parent.name} {how}", partial(_install, package))
 
 
 def repacked(deb: Path, folder: Path, change: Callable[[Path], None]) -> Path:

@@ -11,12 +11,11 @@ import pytest
 
 from needed import command
 from vm.daemon_guest import name_of
-from vm.guest import READ_BYTES_PER_S, WRITE_BYTES_PER_S, Guest
+from vm.guest import READ_BYTES_PER_S, WRITE_BYTES_PER_S
 from vm.product import PROJECT, package
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from vm.guest import Guest
 
 ANSIBLE = PROJECT / "docs/ansible"
 FACT = "/etc/ansible/facts.d/aio_tuned.fact"
@@ -53,23 +52,6 @@ def test_the_linters_find_nothing(words: list[str]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.fixture
-def bare(image: Path) -> Iterator[Guest]:
-    """A guest with Ansible, the role and the package, which is not installed."""
-    guest = Guest(image, hotplug="pciehp")
-    try:
-        guest.start()
-        guest.wait_ready()
-        if guest.run("test -e /lib/x86_64-linux-gnu/libaio.so.1").status:
-            pytest.skip("the guest's libaio is another than that of the package, which is for this machine's system")
-        guest.push(ANSIBLE, "/root/ansible")
-        guest.write("/root/ansible/hosts", INVENTORY)
-        guest.push(package(), f"/root/ansible/{package().name}")
-        yield guest
-    finally:
-        guest.stop()
-
-
 def play(guest: Guest, settings: dict[str, Any], words: str = "") -> tuple[bool, set[str]]:
     """Play site.yml: whether all went well, and the names of the tasks that changed something."""
     variables = {
@@ -89,6 +71,9 @@ def play(guest: Guest, settings: dict[str, Any], words: str = "") -> tuple[bool,
 @pytest.mark.long
 @pytest.mark.timeout(1800)  # five plays, twenty times as slow as elsewhere
 def test_a_host_from_nothing_to_measured_settings(bare: Guest) -> None:
+    bare.push(ANSIBLE, "/root/ansible")
+    bare.write("/root/ansible/hosts", INVENTORY)
+    bare.push(package(), f"/root/ansible/{package().name}")
     drive = bare.hotplug("ANS1", "512M", read_bps=READ_BYTES_PER_S, write_bps=WRITE_BYTES_PER_S)
     bare.mount(drive.dev)
     assert bare.sh("/root/ansible/roles/aio_tuned/files/aio_tuned.fact").strip() == "[]"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SIZE = 512 * MIB
 FIRST_PARTITION_END = 400 * MIB
+CUTS = 20
 NAME = "nvme-QEMU_NVMe_Ctrl_POWER1_1"
 
 
@@ -51,9 +52,8 @@ def used(host: DaemonGuest) -> str:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("cuts", [3, 20])
 @pytest.mark.timeout(1800)
-def test_power_cuts(host: DaemonGuest, cuts: int) -> None:
+def test_power_cuts(host: DaemonGuest) -> None:
     host.begin()
     host.sh("systemctl stop aio-tuned")
     drive = prepared_drive(host)
@@ -62,8 +62,8 @@ def test_power_cuts(host: DaemonGuest, cuts: int) -> None:
     try:
         known, rest, before = host.sh("sha256sum /mnt/x/known"), rest_of(path), used(host)
         host.sh("systemctl start aio-tuned")
-        chance = random.Random(cuts)
-        for number in range(cuts):
+        chance = random.Random(20)
+        for number in range(CUTS):
             if number % 3 == 2:
                 # About when the last is measured and the profile is published.
                 host.until_sweeping(NAME, "write: ")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vm.daemon_guest import SMALL, name_of
-from vm.guest import QUICK, RAW_SIZE, READ_BYTES_PER_S, file_with_data
+from vm.guest import QUICK, RAW_SIZE, READ_BYTES_PER_S, file_with_data, is_limit
 from vm.rig import nvmet
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 OTHERS_TOO = SMALL.replace("time_budget = 7", "time_budget = 15") + '[[match]]\ntransport = "tcp"\ntune = true\n'
 
 
-@pytest.mark.parametrize("count", [4, pytest.param(8, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [3, pytest.param(8, marks=pytest.mark.long)])
 def test_drives_plugged_in_at_once(host: DaemonGuest, count: int) -> None:
     host.begin(OTHERS_TOO)
     serials = [f"TWIN{number}" for number in range(count)]
@@ -48,10 +48,10 @@ def test_drives_plugged_in_at_once(host: DaemonGuest, count: int) -> None:
     for profile in profiles:
         assert profile["evidence"]["measured_at"]
         # A check of 1.4 s leaves time for visits of one transfer, and QEMU lets through what has gathered before each.
-        assert profile["read"]["throughput_bytes_per_s"] == pytest.approx(READ_BYTES_PER_S, rel=0.25)
+        assert is_limit(profile["read"]["throughput_bytes_per_s"], READ_BYTES_PER_S, 0.5)
     assert stranger["evidence"]["measured_at"]
     # Twice through an emulated network.
-    assert stranger["read"]["throughput_bytes_per_s"] == pytest.approx(100e6, rel=0.3)
+    assert is_limit(stranger["read"]["throughput_bytes_per_s"], 100e6, 0.5)
     assert "checked_against" not in stranger["evidence"]
     assert stranger["device"]["model"] == "Another Model"
     # One sweep each, and one at a time.

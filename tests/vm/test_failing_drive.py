@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from vm.guest import MIB, QUICK, RAW_SIZE, READ_BYTES_PER_S, WRITE_BYTES_PER_S, file_with_data
+from vm.rig.guest_shell import PATIENCE
 
 if TYPE_CHECKING:
     from vm.guest import Guest
@@ -17,7 +18,7 @@ NO_TARGET = 66
 
 def wait_for(job: Job, words: str) -> None:
     """Until the command says so."""
-    end = time.monotonic() + 90
+    end = time.monotonic() + 90 * PATIENCE
     while words not in job.output():
         assert job.poll() is None, job.out
         assert time.monotonic() < end, job.output()
@@ -39,7 +40,7 @@ def test_a_raw_drive_pulled_while_it_is_read(guest: Guest) -> None:
     job = guest.start_tune(drive.dev, [*QUICK, "--time-budget", "20s"])
     wait_for(job, "read: 1/")
     guest.unplug("PULL1", surprise=True)
-    assert job.wait(60) in (IO_ERROR, NO_TARGET), job.out
+    assert job.wait(60 * PATIENCE) in (IO_ERROR, NO_TARGET), job.out
     last = job.out.splitlines()[-1]
     assert last.startswith("aio-tuned: ")
     assert "EIO" in last or "removed" in last or "gone" in last
@@ -53,7 +54,7 @@ def test_a_mounted_drive_pulled_while_it_is_written(guest: Guest) -> None:
     job = guest.start_tune(point)
     wait_for(job, "write: 1/")
     guest.unplug("PULL2", surprise=True)
-    assert job.wait(60) in (IO_ERROR, NO_TARGET), job.out
+    assert job.wait(60 * PATIENCE) in (IO_ERROR, NO_TARGET), job.out
     assert job.out.splitlines()[-1].startswith("aio-tuned: ")
     assert "Traceback" not in job.out
     guest.sh(f"umount -l {point}")
@@ -65,7 +66,7 @@ def test_a_media_error_is_named(guest: Guest) -> None:
     # A place that only the sweep reads: the looks before it take a block every 4 MiB, and both ends.
     guest.inject_errors("MEDIA1", "read", sector=(4 * 3 + 2) * MIB // 512)
     job = guest.start_tune(drive.dev)
-    assert job.wait(90) == IO_ERROR, job.out
+    assert job.wait(90 * PATIENCE) == IO_ERROR, job.out
     last = job.out.splitlines()[-1]
     assert last.startswith("aio-tuned: ")
     assert "ENODATA" in last

@@ -39,10 +39,7 @@ class Box:
 
     def __init__(self, guest: Guest) -> None:
         self.guest = guest
-        guest.push(package(), "/root/aio-tuned.deb")
-        guest.sh("dpkg -i /root/aio-tuned.deb", 120)
-        guest.sh("systemctl stop aio-tuned; systemctl reset-failed aio-tuned || true; mkfifo /root/ask /root/answer")
-        guest.sh("rm -f /run/aio-tuned/control.sock")  # the daemon's, if it came so far: the next one replaces it
+        guest.sh("mkfifo /root/ask /root/answer")
         guest.write("/root/servant", SERVANT)
         guest.write("/root/drop-in", DROP_IN)
         guest.sh("install -D -m 644 /root/drop-in /run/systemd/system/aio-tuned.service.d/servant.conf")
@@ -76,15 +73,8 @@ class Box:
 
 @pytest.fixture(scope="module")
 def box(image: Path) -> Iterator[Box]:
-    guest = Guest(image, hotplug="pciehp")
-    try:
-        guest.start()
-        guest.wait_ready()
-        if guest.run("test -e /lib/x86_64-linux-gnu/libaio.so.1").status:
-            pytest.skip("the guest's libaio is another than that of the package, which is for this machine's system")
+    with Guest(image, package()) as guest:
         yield Box(guest)
-    finally:
-        guest.stop()
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +83,7 @@ def bays(box: Box) -> Iterator[None]:
     yield
     if box.guest.drives:
         box.guest.clean_up()
-        # It has removed the unit's folders, which are mounts in there.
+        # It has stopped the unit.
         box.guest.sh("systemctl restart aio-tuned")
 
 

@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any, Literal
 
 from vm.rig.errors import RigError
-from vm.rig.guest_shell import GuestShell
+from vm.rig.guest_shell import PATIENCE, GuestShell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -178,7 +178,7 @@ class Bays(GuestShell):
     def find(self, drive: Drive, timeout_s: float) -> None:
         """Wait until the guest has the drive's block device and udev has handled it; note their names."""
         script = f"""
-            for round in $(seq {int(timeout_s * 20)}); do
+            for round in $(seq {int(timeout_s * PATIENCE * 20)}); do
                 for block in /sys/block/nvme*n*; do
                     name=${{block##*/}}
                     [ -e $block/device/serial ] && [ -b "/dev/$name" ] || continue
@@ -214,7 +214,7 @@ class Bays(GuestShell):
             self._yank(drive)
         else:
             self.qmp.command("device_del", id=drive.ident)
-        self.qmp.wait_event("DEVICE_DELETED", timeout_s, since, device=drive.ident)
+        self.qmp.wait_event("DEVICE_DELETED", timeout_s * PATIENCE, since, device=drive.ident)
         self._forget(drive)
         if not settle:
             return

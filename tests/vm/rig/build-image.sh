@@ -27,8 +27,8 @@ disk_size=${VMRIG_DISK_SIZE:-4G}
 # What the guest has beyond Debian's "minbase".
 packages=(
   systemd-sysv udev dbus kmod procps util-linux iproute2      # a booting system
-  python3 python3-venv python3-pip                            # the agent, the program under test
-  python3-numpy python3-pyudev python3-sdnotify python3-toml  # what it depends on: wheels take minutes to unpack here
+  python3                                                     # the agent, the program under test
+  python3-numpy python3-pyudev python3-sdnotify python3-toml  # what it depends on
   python3-systemd                                             # what its package recommends
   ansible-core python3-apt                                    # docs/ansible plays here, and its module apt
   gcc libc6-dev libaio1 libudev1                              # init.c; libraries of the program under test
@@ -134,9 +134,6 @@ if [ ! -s "$img/manifest.json" ]; then
   chroot "$root" python3 -I -c 'import compileall, sys
 compileall.compile_dir(sys.prefix + "/lib/python3.11", quiet=2, maxlevels=1)' || true
 
-  # Where the program under test goes. Debian's own pip installs into it: one in the venv would be slow to start.
-  [ -n "${VMRIG_FRESH:-}" ] || chroot "$root" python3 -I -m venv --system-site-packages --without-pip /opt/aio-tuned
-
   # initramfs: a static init and the modules between the kernel and /dev/vda
   into=(chroot "$root"); init=/tmp/init
   [ -z "${VMRIG_FRESH:-}" ] || { into=(env); init=$root/tmp/init; }  # no compiler there
@@ -180,6 +177,6 @@ PY
   rm -rf "$img"; mv "$work/img" "$img"
 fi
 touch "$img"
-find "$cache" -maxdepth 1 \( -name 'image-*' -o -name 'state-*' -o -name 'wheels-*' -o -name 'base-*' -o -name 'kernel-*' \) \
+find "$cache" -maxdepth 1 \( -name 'image-*' -o -name 'state-*' -o -name 'product-*' -o -name 'base-*' -o -name 'kernel-*' \) \
   -mtime +14 ! -path "$img" ! -path "$base" ! -path "$kdir" -exec rm -rf {} + # of older versions of the tests
 echo "$img"

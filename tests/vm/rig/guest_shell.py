@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from vm.rig.agent import Agent
 
+# Time limits are written for a quiet host. They end what would never end, so a busy host has this many times as long.
+PATIENCE = 4.0
 _CHUNK = 1 << 20
 
 
@@ -41,9 +43,10 @@ class GuestShell:
         return Job(self.agent, self.agent.send("exec", stdin, argv=words, timeout=timeout_s, env=env), command)
 
     def run(self, command: str | Sequence[str | Path], timeout_s: float = 60) -> Job:
-        """The ended command. One that took longer was killed with its children: its status is -9."""
-        job = self.spawn(command, timeout_s)
-        job.wait(timeout_s + 30)
+        """The ended command. One that took PATIENCE times as long was killed with its children: its status is -9."""
+        limit_s = timeout_s * PATIENCE
+        job = self.spawn(command, limit_s)
+        job.wait(limit_s + 30)
         return job
 
     def sh(self, command: str | Sequence[str | Path], timeout_s: float = 60) -> str:
@@ -85,7 +88,7 @@ class GuestShell:
         """A job whose output() is what udev announces from now on."""
         matches = [f"--subsystem-match={name}" for name in subsystems or ("block",)]
         job = self.spawn(["udevadm", "monitor", "--udev", "--property", *matches])
-        end = time.monotonic() + 20
+        end = time.monotonic() + 20 * PATIENCE
         while "UDEV - " not in job.output():
             if job.poll() is not None or time.monotonic() > end:
                 raise RigError(f"udevadm monitor: {job.out} {job.err}")

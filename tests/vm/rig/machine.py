@@ -7,7 +7,8 @@
 
 Root disk: virtio-blk, an overlay on a shared read-only image, so that /dev/nvme* is exactly what the test plugged in,
 and so that the machine can be saved (QEMU cannot migrate a machine that has an NVMe device). Saved state: the first
-start() boots (about 10 s), saves RAM and disk, and later ones resume from that. KVM is not used: everything runs
+start() boots (about 10 s), saves RAM and disk, and later ones resume from that. A machine with something set up on it
+(SetUp) has a saved state of its own, made from that of the bare one. KVM is not used: everything runs
 under software emulation, so that it runs anywhere; only throttled drives have a meaningful speed.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import dataclasses
 import fcntl
 import hashlib
 import json
@@ -30,6 +32,7 @@ from typing import TYPE_CHECKING, Literal
 from vm.rig.agent import Agent
 from vm.rig.bays import Bays
 from vm.rig.errors import RigError
+from vm.rig.guest_shell import PATIENCE
 from vm.rig.qmp import Qmp
 
 if TYPE_CHECKING:
@@ -66,6 +69,14 @@ def _folder_for_drives() -> Path:
     return Path(tempfile.mkdtemp(prefix="vmrig-", dir=memory if roomy else None))
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class SetUp:
+    """What is done once to a guest, before its state is saved; equal keys do the same."""
+
+    key: str
+    do: Callable[[VM], None]
+
+
 class VM(Bays):
     """One guest.
 
@@ -74,6 +85,7 @@ class VM(Bays):
     ports: number of hot-pluggable slots
     drives: (from new_drive) present from power-on; implies boot, since a saved state cannot have NVMe drives
     boot: boot afresh; else resume the saved state, which is made if there is none
+    set_up: what the saved state has beyond a booted Debian
     """
 
     def __init__(
@@ -82,6 +94,7 @@ class VM(Bays):
         *,
         hotplug: Literal["acpi", "pciehp"] = "acpi",
         boot: bool = False,
+        set_up: SetUp | None = None,
         drives: Sequence[Drive] = (),
         ports: int = 8,
         mem_mib: int = 2048,
@@ -91,7 +104,7 @@ class VM(Bays):
         super().__init__()
         self.image, self.hotplug_mode, self.ports, self.mem_mib = image, hotplug, ports, mem_mib
         self.qemu_args = list(qemu_args)
-        self.boot, self.cold = boot or bool(drives), list(drives)
+        self.boot, self.set_up, self.cold = boot or bool(drives), set_up, list(drives)
         self.dir = folder or Path(tempfile.mkdtemp(prefix="vmrig-"))
         self.dir.mkdir(parents=True, exist_ok=True)
         self.data = _folder_for_drives()  # and sockets, whose paths must be short
@@ -121,7 +134,7 @@ class VM(Bays):
     def _machine(self) -> list[str]:
         """QEMU arguments that decide what a saved state can be resumed into."""
         words = ["-nodefaults", "-no-user-config", "-name", "vmrig", "-display", "none"]
-        words += ["-accel", "tcg,thread=multi,tb-size=512", "-M", "q35,hpet=off", "-cpu", "max,la57=off"]
+        words += ["-accel", "tcg,thread=multi,tb-size=512", "-M", "q35,hpet=off", "-cpu", "max,la57=off,erms=off"]
         words += ["-m", str(self.mem_mib), "-smp", "2"]
         words += ["-device", "virtio-serial-pci,id=vs"]
         words += ["-device", "virtserialport,chardev=agent,name=rig.agent"]
@@ -140,11 +153,13 @@ class VM(Bays):
         return (
             "console=ttyS0 panic=-1 quiet mitigations=off no_timer_check random.trust_cpu=on"
             " tsc=reliable systemd.show_status=no"
+            " clearcpuid=rep_good,erms"  # emulated, "rep movsb" copies byte by byte
         )
 
-    def _state_dir(self) -> Path:
+    def _state_dir(self, set_up: SetUp | None) -> Path:
         version = subprocess.run([QEMU, "--version"], capture_output=True, text=True, check=True).stdout
-        what = json.dumps([self.image.name, version, self._machine(), self._kernel_words()])
+        done = [set_up.key] if set_up else []
+        what = json.dumps([self.image.name, version, self._machine(), self._kernel_words(), *done])
         return cache() / ("state-" + hashlib.sha256(what.encode()).hexdigest()[:12])
 
     def start(self) -> None:
@@ -153,12 +168,20 @@ class VM(Bays):
             self._overlay(self.image / "rootfs.img", "raw")
             self._launch()
             return
-        state = self._state_dir()
-        if not (state / "ram").exists():
-            self._save_state(state)
-        os.utime(state)  # build-image.sh removes what is not used
+        state = self.saved()
         self._overlay(state / "root.qcow2", "qcow2")
         self._launch(state / "ram")
+
+    def saved(self) -> Path:
+        """The folder with the saved state of such a machine, made if there is none."""
+        state = self._state_dir(self.set_up)
+        with (cache() / (state.name + ".lock")).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (state / "ram").exists():
+                self._save_state(state)
+        for used in {state, self._state_dir(None)}:  # a disk is an overlay on the bare machine's
+            os.utime(used)  # build-image.sh removes what is not used
+        return state
 
     def _overlay(self, backing: Path, form: str) -> None:
         words = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", form, "-b", str(backing), str(self.disk)]
@@ -205,7 +228,7 @@ class VM(Bays):
             self.qmp.command("cont")
 
     def _wait_for(self, condition: Callable[[], object], timeout_s: float, what: str) -> None:
-        end = time.monotonic() + timeout_s
+        end = time.monotonic() + timeout_s * PATIENCE
         while not condition():
             if not self.alive:
                 raise RigError(f"QEMU has ended while waiting for {what}:\n{self._log_tail()}")
@@ -226,7 +249,7 @@ class VM(Bays):
 
     def _connect(self, timeout_s: float) -> None:
         """Retries: before the guest opens its port, QEMU discards what is sent."""
-        end = time.monotonic() + timeout_s
+        end = time.monotonic() + timeout_s * PATIENCE
         while True:
             agent = Agent(self.data / "agent.sock")
             with contextlib.suppress(RigError):
@@ -241,32 +264,30 @@ class VM(Bays):
             time.sleep(0.05)
 
     def _save_state(self, state: Path) -> None:
-        """Boot a sibling of this machine once and keep its RAM and disk."""
-        with (cache() / (state.name + ".lock")).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if (state / "ram").exists():
-                return
-            kept = Path(tempfile.mkdtemp(prefix=".state-", dir=cache()))
-            sibling = VM(
-                self.image,
-                hotplug=self.hotplug_mode,
-                boot=True,
-                ports=self.ports,
-                mem_mib=self.mem_mib,
-                qemu_args=self.qemu_args,
-                folder=kept / "work",
-            )
-            try:
-                sibling.start()
-                sibling.wait_ready()
-                sibling.save(kept)
-            except BaseException:
-                sibling.stop()
-                shutil.rmtree(kept, ignore_errors=True)
-                raise
-            sibling.stop()
-            shutil.rmtree(state, ignore_errors=True)
-            kept.rename(state)
+        """Boot another machine like this, or resume a bare one and set it up; keep its RAM and disk."""
+        kept = Path(tempfile.mkdtemp(prefix=".state-", dir=cache()))
+        model = VM(
+            self.image,
+            hotplug=self.hotplug_mode,
+            boot=self.set_up is None,
+            ports=self.ports,
+            mem_mib=self.mem_mib,
+            qemu_args=self.qemu_args,
+            folder=kept / "work",
+        )
+        try:
+            model.start()
+            model.wait_ready()
+            if self.set_up:
+                self.set_up.do(model)
+            model.save(kept)
+        except BaseException:
+            model.stop()
+            shutil.rmtree(kept, ignore_errors=True)
+            raise
+        model.stop()
+        shutil.rmtree(state, ignore_errors=True)
+        kept.rename(state)
 
     def save(self, folder: Path) -> None:
         """End the guest, leaving its RAM and disk in `folder`. It may not have NVMe drives."""
@@ -317,7 +338,7 @@ class VM(Bays):
         """Have the guest reboot in an orderly way; as power_cut() otherwise."""
         assert self.process is not None
         self.spawn("systemctl reboot")
-        self.process.wait(timeout_s)  # -no-reboot: QEMU ends
+        self.process.wait(timeout_s * PATIENCE)  # -no-reboot: QEMU ends
         self._boot_again()
 
     def _boot_again(self) -> None:
