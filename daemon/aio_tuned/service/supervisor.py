@@ -144,6 +144,7 @@ class Supervisor:
         self._apply(self._inventory.reconsider())
         for drive in self._inventory.drives.values():
             self._publisher.refresh(drive)  # an override may have changed
+        self._status.changed()
         self._notify.ready()
 
     async def answer(self, request: Mapping[str, Any]) -> str:
@@ -212,7 +213,6 @@ class Supervisor:
                 _log.warning("%s: %s", drive.device.sys_name, error)
         if not self._stopped.is_set() and (waiting := self._scheduler.next(self._inventory.drives.values())):
             self._step(waiting, state_machine.Dispatched())
-        self._status.changed()
 
     def _step(self, drive: Drive, event: Event) -> None:
         """Let the event happen to the drive, and carry out what follows."""
@@ -235,6 +235,7 @@ class Supervisor:
             _log_step(drive, event, state, effects)
         for effect in effects:
             self._carry_out(drive, effect)
+        self._status.changed()
 
     def _carry_out(self, drive: Drive, effect: Effect) -> None:
         loop = asyncio.get_running_loop()
