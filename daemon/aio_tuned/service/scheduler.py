@@ -136,9 +136,10 @@ class Scheduler:
                 final, event = await self._work(drive, self._job(drive, decision))
         except Exception:  # noqa: BLE001 - whatever it is, the other drives must have their turn
             _log.exception("%s: the sweep's end could not be handled", drive.device.sys_name, extra=drive.fields())
-            event = Failed(reason="an error of aio-tuned itself; see the journal")
             if self._worker:
                 await self._worker.close()
+            if drive.is_swept:
+                event = Failed(reason="an error of aio-tuned itself; see the journal")
         finally:
             self._worker = None
             self.current = None
