@@ -1,1 +1,1 @@
-"""Profiles: their text, what the administrator changes, and what to publish."""
+"""One profile: its text and files, the administrator's overrides, siblings, and what to publish and sweep."""

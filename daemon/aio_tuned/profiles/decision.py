@@ -1,4 +1,4 @@
-"""What is known of a drive before it is swept: what to publish at once, and whether a sweep is due. Pure."""
+"""The decision on a drive from stored profiles: which profile to publish now, and whether to sweep."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DEFAULT: Unmeasured | Skipped = Unmeasured(setting=DEFAULT_SETTING)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What to publish now and what to sweep, and why. `against` is the profile that a check is to confirm."""
+    """What to publish now and what to sweep, with the reason; `against` is the profile that a check is to confirm."""
 
     publish: Profile
     sweep: Literal["none", "check", "full"]
@@ -37,9 +37,9 @@ class Decision:
 
 
 def differences(was: Profile, now: Fingerprint, kernel_release: str, kernel_change: str) -> tuple[str, ...]:
-    """What the profile's numbers depend on and is otherwise now, a phrase each.
+    """Return a phrase for each part of the fingerprint that has changed since the profile was measured.
 
-    The filesystem counts only if both are known: a drive that is not mounted now was not reformatted.
+    The filesystem is compared only if both are known: a drive that is not mounted now was not reformatted.
     """
     found = []
     for item in fields(now):
@@ -81,12 +81,12 @@ def decide(  # noqa: PLR0913 - the facts, the history and the policy
     kernel_change: str,
     made_by: str,
 ) -> Decision:
-    """What is to be done about the drive. `own` is its last profile, `others` are all that are known on this host.
+    """Decide what to publish for the drive and what to sweep.
 
-    `target` is None, and the filesystem of `now` "", while nobody has looked yet what the drive is used for: then the
-    verdict on the sweep is preliminary.
+    `own` is the drive's last profile, and `others` are all profiles that are known on this host. Before the drive's use
+    has been probed, `target` is None and the filesystem of `now` is ""; the decision on the sweep is then preliminary.
     """
-    # Another volume may have the name now, and another drive the serial number.
+    # A profile of this name may be another volume's, or another drive's with the same serial number.
     if own and own.device.id == device.id and own.evidence.measured_at is not None:
         changed = differences(own, now, kernel_release, kernel_change)
         if own.device.members != device.member_names:
@@ -99,7 +99,7 @@ def decide(  # noqa: PLR0913 - the facts, the history and the policy
         return not differences(other, now, kernel_release, kernel_change) and _has_numbers(other, now, target)
 
     def worth(other: Profile) -> tuple[bool, bool, datetime, str]:
-        """What can be checked before what cannot; what a full sweep found before what a check confirmed; the newest."""
+        """Return a sort key: checkable siblings rank highest, then those with a full sweep, then the newest."""
         return checkable(other), other.evidence.checked_against is None, _when(other), other.device.name
 
     best = max((other for other in others if is_sibling(device, other, target)), key=worth, default=None)
@@ -119,9 +119,9 @@ def decide(  # noqa: PLR0913 - the facts, the history and the policy
 
 
 def _decide_by_own(own: Profile, changed: tuple[str, ...], target: Target | None) -> Decision:
-    """The verdict on a drive that was measured before."""
+    """Decide on a drive that was measured before; `changed` are its differences since then."""
     if changed:
-        findings = dict.fromkeys((*own.evidence.findings, *changed))  # never the same twice
+        findings = dict.fromkeys((*own.evidence.findings, *changed))  # without duplicates
         stale = replace(own, state="stale", evidence=replace(own.evidence, findings=tuple(findings)))
         return Decision(publish=stale, sweep="full", stale=True, reason=", ".join(changed))
     if own.state == "stale":
@@ -134,7 +134,7 @@ def _decide_by_own(own: Profile, changed: tuple[str, ...], target: Target | None
 
 
 def _has_numbers(sibling: Profile, now: Fingerprint, target: Target | None) -> bool:
-    """Whether the sibling was measured in the same place, and in all directions that can be measured here."""
+    """Return whether the sibling was measured on the same filesystem, and in all directions that this drive allows."""
     if target is None:
         return isinstance(sibling.read, Result)
     parts = (sibling.read,) if target.no_write else (sibling.read, sibling.write)
@@ -148,7 +148,7 @@ def _borrowed(part: Result | CombinedResult | Unmeasured | Skipped) -> Unmeasure
 def _provisional(
     device: Device, now: Fingerprint, made_by: str, finding: str, parts: Mapping[str, Unmeasured | Skipped]
 ) -> Profile:
-    """A profile of a drive that was never measured."""
+    """Return a profile for a drive that was never measured."""
     return Profile(
         schema=SCHEMA,
         state="provisional",

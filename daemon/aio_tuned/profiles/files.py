@@ -1,4 +1,4 @@
-"""The files of profiles."""
+"""Profiles read from their files, with a cache."""
 
 from __future__ import annotations
 
@@ -14,30 +14,34 @@ if TYPE_CHECKING:
 
     from aio_tuned.model.profile import Profile
 
-# Ours have 4 KiB.
+# Profiles that aio-tuned writes have about 4 KiB.
 _MAX_BYTES = 1 << 20
-# What to do about a file that is no profile.
+# The advice of messages about files that are not profiles.
 _REPLACE = "remove it and run aio-tuned tune"
 
-# What a file held when it had that device, inode, size and times.
+# A file's device, inode, size, and times of modification and status change, in ns: they change with its content.
 _Version = tuple[int, int, int, int, int]
 
 _cache: dict[str, tuple[_Version, Profile]] = {}
 
 
 def profile_files(folder: Path) -> list[Path]:
-    """The files of profiles in the folder; half-written ones have a dot. OSError if it cannot be read."""
+    """Return the files of profiles in the folder, sorted, without temporary files, whose names begin with a dot.
+
+    Raise OSError if the folder cannot be read.
+    """
     return sorted(path for path in folder.iterdir() if path.suffix == ".toml" and path.name[0] != ".")
 
 
 def load_profile(path: Path, check: Callable[[os.stat_result], None] | None = None) -> Profile:
     """Return the profile in a file, which is parsed once for each version of it.
 
-    `check` may refuse the open file by a ProfileError, each time. ProfileError names the file, and is a
-    MissingProfileError if there is none.
+    `check` is called with the open file's status at each call, and may refuse the file by a ProfileError. Raise
+    ProfileError, which names the file, if it cannot be read or is not a profile; MissingProfileError if it does not
+    exist.
     """
     try:
-        # Opening a named pipe must not wait for its writer, nor a terminal become ours.
+        # Opening must not wait for the writer of a named pipe, nor make a terminal the controlling one.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         try:
             return _load_from(descriptor, path, check)
@@ -51,7 +55,7 @@ def load_profile(path: Path, check: Callable[[os.stat_result], None] | None = No
 
 
 def _load_from(descriptor: int, path: Path, check: Callable[[os.stat_result], None] | None) -> Profile:
-    """As load_profile(). OSError if it cannot be read."""
+    """Do the work of load_profile() on an open file; raise OSError if it cannot be read."""
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BYTES:
         raise ProfileError(f"{path}: not a profile of aio-tuned: no file, or {status.st_size} bytes long; {_REPLACE}")
@@ -67,7 +71,7 @@ def _load_from(descriptor: int, path: Path, check: Callable[[os.stat_result], No
 
 
 def _parse(content: bytes, path: Path) -> Profile:
-    # With its dataclasses and its TOML parser it takes longer to import than all else that the reader loads.
+    # Imported only when needed: the codec takes longer to import than everything else that the reader loads.
     from aio_tuned.profiles import codec
 
     try:

@@ -1,6 +1,6 @@
-"""Overrides: settings that the administrator wants readers to get, whatever was measured. Pure.
+"""Overrides: settings of the administrator that readers get in place of the measured ones.
 
-They stand in override.d/NAME.toml, NAME being the profile's; aio-tuned never writes them.
+The override of the profile NAME.toml is in override.d/NAME.toml; aio-tuned never writes these files.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _SECTIONS = ("read", "write", "combined")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Override:
-    """One file's parameters, by section and name; `origin` is the file, as messages and findings name it."""
+    """The parameters in one file, by section and name; `origin` is the file, as messages and findings name it."""
 
     origin: str
     sections: Mapping[str, Mapping[str, int | bool]] = field(default_factory=dict)
 
 
 def parse(text: str, origin: str) -> Override:
-    """The override in a file's text; ConfigError names the origin, the section, the key and the mend."""
+    """Return the override in a file's text; raise ConfigError, with the origin, section and key, if it is invalid."""
     try:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # numbers of 5,000 digits and 1,000 brackets are no TOMLDecodeError
@@ -59,7 +59,7 @@ def _shown(key: str, value: int | bool) -> str:
 
 
 def _finding(section: str, part: object, wanted: Mapping[str, int | bool], origin: str) -> str:
-    """What readers get in place of what: the file keeps no other trace of the measured best."""
+    """Return the finding on an overridden section; it is all that the profile keeps of the measured best setting."""
     words = []
     for key, value in wanted.items():
         best = (
@@ -72,17 +72,17 @@ def _finding(section: str, part: object, wanted: Mapping[str, int | bool], origi
 
 
 def merge(profile: Profile, override: Override) -> Profile:
-    """The profile as readers get it: with the override's parameters, and a finding that says so.
+    """Return the profile with the override's parameters, and a finding for each section that it changes.
 
-    A section that differs from what was measured loses its figures, which were another setting's. Parameters that the
-    override leaves out stay as they are; in a skipped section they are the defaults.
+    A section that differs from what was measured loses its figures, which belong to another setting. Parameters that
+    the override omits keep their values; in a skipped section they get the defaults.
     """
     changes: dict[str, Any] = {}
     findings = []
     for section, wanted in override.sections.items():
         part: Result | CombinedResult | Unmeasured | Skipped = getattr(profile, section)
         base = DEFAULT_SETTING if isinstance(part, Skipped) else part.setting
-        setting = replace(base, **wanted)  # type: ignore[arg-type]  # parse() has seen to the types
+        setting = replace(base, **wanted)  # type: ignore[arg-type]  # parse() has checked the types
         if not wanted or (setting == base and isinstance(part, (Result, CombinedResult))):
             continue
         changes[section] = Unmeasured(setting=setting, overridden=tuple(wanted))

@@ -1,4 +1,4 @@
-"""Drives of the same model and firmware: which they are, and whether they agree."""
+"""Siblings, which are drives of the same model and firmware, and whether their results agree."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ if TYPE_CHECKING:
     from aio_tuned.model.setting import Direction, Grid, Setting
     from aio_tuned.model.target import Target
 
-# Two drives of one model are no nearer to each other than this, whatever the confidence in each.
+# Two drives of one model may differ by this share even where each interval is narrower.
 _MIN_MARGIN = 0.03
 
-# An interval wider than this part of the figure agrees with a drive of half the speed.
+# An interval wider than this share of the figure would agree with a drive of half the speed.
 _MAX_WIDTH = 0.4
 
 
 def find_siblings(device: Device, others: Iterable[Profile]) -> tuple[Profile, ...]:
-    """The drives of the same model and firmware among the others that were measured in full."""
+    """Return the profiles of the drive's siblings that were measured completely."""
     return tuple(other for other in others if is_sibling(device, other, None))
 
 
 def is_sibling(device: Device, other: Profile, target: Target | None) -> bool:
-    """Whether the other drive is of the same kind, and was measured as soundly as this one can be.
+    """Return whether the other drive is a sibling, measured as reliably as this one can be.
 
-    New drives hold only zeros, and what is measured on them stays provisional: they are each other's siblings.
+    New drives hold only zeros, so their profiles stay provisional; a provisional profile counts only if this drive's
+    own would be provisional too.
     """
     evidence = other.evidence
     complete = evidence.measured_at is not None and evidence.points_measured == evidence.points_planned
@@ -46,9 +47,9 @@ def is_sibling(device: Device, other: Profile, target: Target | None) -> bool:
 
 
 def check_settings(sibling: Profile, grid: Grid) -> Mapping[Direction, tuple[Setting, ...]]:
-    """What a check measures in each direction that the sibling has numbers for.
+    """Return the settings that a check measures, for each direction in which the sibling was measured.
 
-    That is the sibling's setting for the direction, the combined one, and their neighbours in the grid.
+    They are the sibling's setting for the direction, the combined one, and the neighbours of both in the grid.
     """
     found: dict[Direction, tuple[Setting, ...]] = {}
     for direction, part in sibling.sections():
@@ -63,7 +64,7 @@ def check_settings(sibling: Profile, grid: Grid) -> Mapping[Direction, tuple[Set
 
 
 def apart(here: Result, there: Sequence[Result], tolerance: float) -> bool:
-    """Whether a result lies outside the range of all the others, by more than the intervals and a margin."""
+    """Return whether a result is outside the range of all the others, by more than the intervals and a margin."""
     margin = max(tolerance, _MIN_MARGIN)
     here_low, here_high = here.throughput_ci95_bytes_per_s
     there_low = min(one.throughput_ci95_bytes_per_s[0] for one in there)
@@ -72,10 +73,10 @@ def apart(here: Result, there: Sequence[Result], tolerance: float) -> bool:
 
 
 def check_agrees(sibling: Profile, checked: Profile, tolerance: float) -> str:
-    """A sentence that says where the checked drive does not give what the sibling gave; "" if it does.
+    """Compare a check's throughput with the sibling's; return "" if they agree, else a sentence on the difference.
 
-    The best of the check may be another setting than the sibling's: the check has chosen among neighbours, and what
-    counts is that its throughput is the sibling's, up to the intervals and a margin.
+    The throughputs may differ by the intervals and a margin. The best setting of the check may differ from the
+    sibling's, because the check measures neighbours too.
     """
     compared = False
     for (direction, there), (_, here) in zip(sibling.sections(), checked.sections(), strict=True):
