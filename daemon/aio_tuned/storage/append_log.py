@@ -1,7 +1,7 @@
 """Append-only files of checksummed JSON lines.
 
-A line is the CRC-32 of its JSON as eight hex digits, a blank, the JSON, and a newline. What a crash or a power cut left
-of a line has no newline or a wrong checksum; nothing from there on is trusted.
+A line is the CRC-32 of its JSON as eight hex digits, a space, the JSON, and a newline. A line that a crash or a power
+cut has torn has no newline or a wrong checksum; that line and all after it are discarded.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MODE = 0o600
 
 
 class AppendLog:
-    """An append-only log; one process at a time may have it open."""
+    """An open append-only log; only one process at a time may have the file open."""
 
     def __init__(self, descriptor: int, end: int) -> None:
         self._descriptor = descriptor
@@ -33,9 +33,10 @@ class AppendLog:
 
     @classmethod
     def open(cls, path: Path) -> tuple[list[dict[str, Any]], AppendLog]:
-        """The entries of the file, which is made if it is missing, and the log to append to.
+        """Open the file, and return its entries and the log to append to.
 
-        The file is cut behind the last good line. OSError if it cannot be read, written or made.
+        A missing file is created, and everything after the last valid line is cut off. Raise OSError if the file cannot
+        be read, written or created.
         """
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
         try:
@@ -43,37 +44,40 @@ class AppendLog:
             os.fchmod(descriptor, _MODE)
             os.ftruncate(descriptor, end)
             if not end:
-                atomic_file.sync_folder(path.parent)  # it may be new: an entry made durable needs a name that is
+                atomic_file.sync_folder(path.parent)  # a new file's name must be durable before its entries are
         except BaseException:
             os.close(descriptor)
             raise
         return entries, cls(descriptor, end)
 
     def append(self, entry: Mapping[str, object], *, sync: bool = False) -> None:
-        """Add the entry, on return for good if `sync`. OSError (no space, mostly) leaves the log as it was."""
+        """Append the entry; with `sync` it is durable on return.
+
+        Raise OSError, mostly for lack of space, and leave the log as it was.
+        """
         line = _line(entry)
         try:
             _write(self._descriptor, line, self._end)
             if sync:
                 os.fdatasync(self._descriptor)
         except OSError:
-            # Else the next entry would stand behind a torn line. Should this fail too, it is written over that line.
+            # A torn line would make the next entry unreadable. If this fails too, the next entry overwrites the line.
             with suppress(OSError):
                 os.ftruncate(self._descriptor, self._end)
             raise
         self._end += len(line)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         os.close(self._descriptor)
 
 
 def rewrite(path: Path, entries: Iterable[Mapping[str, object]]) -> None:
-    """Write the log again with these entries; a crash leaves the old one or the new one. It must not be open.
+    """Replace the log's entries with these; the log must not be open.
 
-    OSError leaves the old one.
+    A crash leaves the old file or the new one. Raise OSError and leave the old file if it cannot be written.
     """
-    # No other process writes it: what is there was left by a crash.
+    # No other process writes the log, so any temporary file was left by a crash.
     atomic_file.remove_leftovers(path.parent, time.time(), glob.escape(path.name), age_s=0)
     atomic_file.write(path, b"".join(map(_line, entries)), mode=_MODE)
 
@@ -84,7 +88,7 @@ def _line(entry: Mapping[str, object]) -> bytes:
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:
-    """The entry of a line, or None if it is not one of ours, whole and unchanged."""
+    """Return the entry in a line, or None if the line is incomplete, altered, or not an entry."""
     text = line[_PREFIX:-1]
     if line != b"%08x %s\n" % (zlib.crc32(text), text):
         return None
@@ -96,7 +100,7 @@ def _entry(line: bytes) -> dict[str, Any] | None:
 
 
 def _read(descriptor: int) -> tuple[list[dict[str, Any]], int]:
-    """The entries up to the first bad line, and where that begins."""
+    """Return the entries before the first bad line, and the offset of that line in bytes."""
     entries = []
     end = 0
     with open(descriptor, "rb", closefd=False) as file:
@@ -110,7 +114,10 @@ def _read(descriptor: int) -> tuple[list[dict[str, Any]], int]:
 
 
 def _write(descriptor: int, data: bytes, offset: int) -> None:
-    """All of it; a write may end early, and the next one says why."""
+    """Write all the data at the offset; raise OSError.
+
+    A write may be short; the next one then raises the error.
+    """
     done = 0
     while done < len(data):
         done += os.pwrite(descriptor, data[done:], offset + done)

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from aio_tuned.errors import PublishError
 
-# No write of a profile takes that long.
+# No write of a profile takes this long.
 _LEFT_S = 3600.0
 _OURS = ("*.toml", "*.samples.jsonl", "*.samples.jsonl.gz")
 
 
 def make_folder(directory: Path) -> None:
-    """Make the folder if it is missing. PublishError if that cannot be."""
+    """Create the folder if it is missing; raise PublishError if that fails."""
     try:
         if not directory.is_dir():
             directory.mkdir(parents=True)
@@ -26,9 +26,9 @@ def make_folder(directory: Path) -> None:
 
 
 def remove_leftovers(directory: Path, now: float, *names: str, age_s: float = _LEFT_S) -> None:
-    """Remove temporary files that a kill or a power cut has left: those of `age_s` ago and before.
+    """Remove temporary files that were left by a kill or a power cut, at least `age_s` seconds before `now`.
 
-    `names` are patterns of the files that were to be written: of profiles and samples, if there are none.
+    `names` are patterns of the files that were to be written; without any, they are those of profiles and samples.
     """
     globs = [f".{name}.????????" for name in names or _OURS] + ([] if names else [".aio-tuned-*"])
     for path in (path for glob in globs for path in directory.glob(glob)):
@@ -38,7 +38,7 @@ def remove_leftovers(directory: Path, now: float, *names: str, age_s: float = _L
 
 
 def check_writable(directory: Path) -> None:
-    """PublishError if a file could not be published in `directory`; asked before a sweep, not after it."""
+    """Raise PublishError if a file could not be published in the directory; call this before a sweep."""
     try:
         make_folder(directory)
         with tempfile.NamedTemporaryFile(dir=directory, prefix=".aio-tuned-"):
@@ -52,11 +52,11 @@ def check_writable(directory: Path) -> None:
 
 
 def write(path: Path, content: str | bytes, *, sync: bool = True, mode: int | None = 0o644) -> None:
-    """Replace the file: a reader sees the old content or the new one. OSError leaves the old file and nothing else.
+    """Replace the file by renaming a temporary file over it, so that readers see the old content or the new one.
 
-    A temporary file in the same folder is renamed over it. With `sync` the new content survives a power cut. `mode`
-    None keeps the owner and mode of the file that exists, and follows a symbolic link to it; any other mode replaces
-    the link. UnicodeEncodeError if the text has no UTF-8.
+    With `sync` the new content survives a power cut. `mode` None keeps the owner and mode of the existing file, and
+    follows a symbolic link to it; any other mode replaces the link. Raise OSError, or UnicodeEncodeError if the text
+    cannot be encoded as UTF-8; the old file is then left as it was, and no temporary file.
     """
     data = content.encode() if isinstance(content, str) else content
     owner = None
@@ -94,7 +94,7 @@ def publish(path: Path, content: str | bytes, *, sync: bool = True, mode: int | 
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in the folder durable. OSError."""
+    """Make the names in the folder durable; raise OSError if that fails."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

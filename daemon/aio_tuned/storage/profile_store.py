@@ -1,4 +1,4 @@
-"""Adapter: the profiles that readers find, and the catalog of all that were ever measured here."""
+"""The published profiles, which readers find, and the catalog of the last measured profile of every drive."""
 
 from __future__ import annotations
 
@@ -22,12 +22,16 @@ _log = logging.getLogger(__name__)
 
 
 def catalog_folder(state: Path) -> Path:
-    """Where the last measured profile of every drive is kept, present or not."""
+    """Return the catalog's folder, which has the last measured profile of every drive, present or not."""
     return state / "profiles"
 
 
 def find_profiles(profiles: Path, target: str | None) -> list[Path]:
-    """The files of all profiles, or of the one that `target` names: a file, a profile's name, or any TARGET of tune."""
+    """Return the files of all profiles, or of the one that `target` names.
+
+    `target` is a profile's file, a profile's name, or any TARGET of `aio-tuned tune`. Raise TargetError if it names no
+    profile, or if the folder cannot be read.
+    """
     if target is None:
         try:
             return profile_files(profiles)
@@ -35,7 +39,7 @@ def find_profiles(profiles: Path, target: str | None) -> list[Path]:
             return []
         except OSError as error:
             raise TargetError(f"{profiles}: {error.strerror}") from None
-    # Not Path.is_file(), which raises where the folder may not be searched.
+    # os.path.isfile() is used because Path.is_file() raises if the folder may not be searched.
     named = targets.find_drive(
         target,
         lambda name: os.path.isfile(profiles / f"{name}.toml"),  # noqa: PTH113
@@ -48,7 +52,10 @@ def find_profiles(profiles: Path, target: str | None) -> list[Path]:
 
 
 def apply_override(published: Profile, profiles: Path) -> Profile:
-    """The profile as readers get it: with what the administrator set in override.d laid over it. ConfigError."""
+    """Return the profile with the administrator's override from override.d applied, as readers get it.
+
+    Raise ConfigError if the override cannot be read or is invalid.
+    """
     path = profiles / "override.d" / f"{published.device.name}.toml"
     try:
         text = path.read_text(encoding="utf-8")
@@ -60,11 +67,10 @@ def apply_override(published: Profile, profiles: Path) -> Profile:
 
 
 class ProfileStore:
-    """`publish` and `withdraw` say what readers shall find; what /etc refuses is tried again by `retry`.
+    """The folder of published profiles and the catalog, with the writes that are still pending.
 
-    `troubles` says by name what is wrong.
-
-    The catalog is on the disk alone: a run of `aio-tuned tune` adds to it too.
+    A write that fails stays pending until `retry` succeeds; `troubles` has the error of each such profile, by name. The
+    catalog is read from disk each time, because `aio-tuned tune` adds to it too.
     """
 
     def __init__(self, profiles: Path, state: Path) -> None:
@@ -78,29 +84,29 @@ class ProfileStore:
 
     @property
     def pending(self) -> bool:
-        """Whether something could not be written yet."""
+        """Whether a write has failed and must be tried again."""
         return bool(self._wanted or self._unkept)
 
     def shows(self, name: str) -> bool:
-        """Whether readers find what was wanted last for that name."""
+        """Return whether the last publish or withdrawal of that name has been carried out."""
         return name not in self._wanted
 
     @property
     def overridden(self) -> set[str]:
-        """The names of the profiles that the administrator has changed."""
+        """The names of the profiles that an override changes."""
         return set(self._merged)
 
     def as_read(self, shown: Profile) -> Profile | None:
-        """What readers find of a profile that was put here: with the administrator's changes; None if nothing yet."""
+        """Return a published profile as readers find it, with its override; None if its write is pending."""
         name = shown.device.name
         return self._merged.get(name, shown) if self.shows(name) else None
 
     def load(self, name: str) -> Profile | None:
-        """The last measured profile of the drive of that name."""
+        """Return the last measured profile of the drive of that name; None if there is none."""
         return self._unkept.get(name) or self._load_file(self._catalog / f"{name}.toml")
 
     def load_all(self) -> tuple[Profile, ...]:
-        """The last measured profile of every drive."""
+        """Return the last measured profile of every drive."""
         try:
             paths = profile_files(self._catalog)
         except OSError:
@@ -109,7 +115,10 @@ class ProfileStore:
         return (*self._unkept.values(), *(found for found in kept if found))
 
     def _load_file(self, path: Path) -> Profile | None:
-        """The profile in a file of the catalog; None if there is none, which is told once if the file is torn."""
+        """Return the profile in a file of the catalog; None if it is missing or damaged.
+
+        The log has one warning for each error of a damaged file.
+        """
         try:
             found = load_profile(path)
         except MissingProfileError:
@@ -122,24 +131,24 @@ class ProfileStore:
         return found
 
     def save(self, measured: Profile) -> bool:
-        """Keep a measured profile in the catalog; whether it is safe there (it is tried again if not)."""
+        """Save a measured profile in the catalog; return whether it was written (else the write is pending)."""
         self._unkept[measured.device.name] = measured
         self.retry()
         return measured.device.name not in self._unkept
 
     def publish(self, shown: Profile) -> bool:
-        """Let readers find this profile; whether they do."""
+        """Publish this profile to readers; return whether it was written (else the write is pending)."""
         self._wanted[shown.device.name] = shown
         self.retry()
         return shown.device.name not in self._wanted
 
     def withdraw(self, name: str) -> None:
-        """Let readers find no profile of that name any more."""
+        """Remove the published profile of that name."""
         self._wanted[name] = None
         self.retry()
 
     def withdraw_absent(self, present: Iterable[str]) -> None:
-        """Withdraw every profile whose drive is not there; one that the catalog lacks goes there first."""
+        """Withdraw every profile whose drive is not among `present`; first save those that the catalog lacks."""
         names = set(present)
         for folder in (self._profiles, self._catalog):
             atomic_file.remove_leftovers(folder, time.time())
@@ -153,17 +162,17 @@ class ProfileStore:
             try:
                 found = load_profile(path)
             except ProfileError:
-                continue  # somebody else's file
+                continue  # not a file of aio-tuned
             if found.device.name != path.stem:
                 continue
-            # One with overrides is not what was measured.
+            # A profile with overrides is not what was measured, so it is not saved in the catalog.
             merged = any(isinstance(part, Unmeasured) for part in (found.read, found.write, found.combined))
             if found.state == "measured" and not merged and self.load(path.stem) is None:
                 self.save(found)
             self.withdraw(path.stem)
 
     def retry(self) -> bool:
-        """Write what could not be written yet; whether nothing is left to write."""
+        """Carry out the pending writes; return whether all have succeeded."""
         for name in {*self._unkept, *self._wanted}:
             self.troubles.pop(name, None)
         for name, measured in list(self._unkept.items()):
@@ -203,7 +212,7 @@ class ProfileStore:
                 self._merged[name] = merged
             shown = merged
         except ConfigError as error:
-            # Without the override rather than not at all: the administrator sees why in the journal and the status.
+            # The profile is published without the override; the log and the status give the administrator the reason.
             self._complain(name, error)
         text = codec.render(shown)
         try:

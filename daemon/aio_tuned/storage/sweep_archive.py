@@ -1,11 +1,11 @@
-"""Adapter: the finished sweeps of every drive, below `<state>/history/<drive's name>/`.
+"""The archive of finished sweeps, in `<state>/history/<drive's name>/`.
 
-Of each there are `<stamp>.toml`, its profile as it was measured, and `<stamp>.samples.jsonl.gz`, every visit; the stamp
-is when it was measured, in UTC: 20260131T235959Z. The catalog's profile counts as one of them: it may be older than the
-archive.
+Each sweep has two files: `<stamp>.toml` is its profile as it was measured, and `<stamp>.samples.jsonl.gz` has every
+measurement. The stamp is the time of the sweep in UTC, such as 20260131T235959Z. The catalog's profile counts as a
+sweep too, because it may be older than the archive.
 
-Sweeps come in the order in which they were written, which the times of the profiles' files tell: a clock that was wrong
-once puts no sweep before those that it came after.
+Sweeps are ordered by the modification times of their profiles' files, and a new file's time is always after the last
+one's, so that a clock that was wrong once does not change the order.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ if TYPE_CHECKING:
     from aio_tuned.model.measurement import Sample
     from aio_tuned.model.profile import Profile
 
-# The samples of a full sweep, 2544 visits to a simulated drive, take 100 KB compressed: 2 MB a drive.
+# The samples of a full sweep, 2544 measurements of a simulated drive, take 100 KB compressed: 2 MB a drive.
 MAX_KEPT = 20
 _STAMP = re.compile(r"\d{8}T\d{6}Z")
 _SAMPLES = ".samples.jsonl"
-# As exact as times are kept everywhere: tar has seconds, vfat every other one.
+# Times must differ by 2 s to stay ordered everywhere: tar keeps whole seconds, and vfat only even ones.
 _NEXT_NS = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSweep:
-    """A finished sweep; `samples` are () where they are missing, or are another sweep's.
+    """A finished sweep; `samples` are () if they are missing or belong to another sweep.
 
-    `torn` says what is wrong with files that came after it, and are no profiles, where the last sweep was asked for.
+    `torn` has the errors of later files that could not be read, if this is the last sweep that can be.
     """
 
     profile: Profile
@@ -58,9 +58,9 @@ class StoredSweep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchivedDrive:
-    """Whose sweeps are meant, and below which state folder they are; `file` is the profile that was named, if one was.
+    """A drive whose sweeps are in the archive, and the state folder that has them; the drive need not be present.
 
-    The drive need not be there.
+    `file` is the profile's file if a TARGET has named it by that.
     """
 
     state: Path
@@ -69,7 +69,7 @@ class ArchivedDrive:
 
 
 def stamp(measured: Profile) -> str:
-    """When the profile was measured, as its file's name has it. ProfileError if it was not, or does not say when."""
+    """Return the time at which the profile was measured, as a stamp; raise ProfileError if it has none."""
     at = measured.evidence.measured_at
     try:
         when = datetime.fromisoformat(at or "").astimezone(timezone.utc)
@@ -83,14 +83,14 @@ def _folder(state: Path, name: str) -> Path:
 
 
 def _read_stamp(path: Path) -> str:
-    """The stamp of a listed file: the catalog's has the drive's name instead. ProfileError."""
+    """Return the stamp of a profile's file: its name, or in the catalog the time in it; raise ProfileError."""
     return path.stem if _STAMP.fullmatch(path.stem) else stamp(load_profile(path))
 
 
 def _inside(folder: Path) -> list[Path]:
-    """What is in a folder: nothing if there is none, or cannot be one of that name. TargetError if it is not readable.
+    """Return the paths in a folder; none if it does not exist. Raise TargetError, with the reason, if it is unreadable.
 
-    Path.glob() raises too where the folder may not be searched, and says less.
+    Path.glob() would raise too, with less detail.
     """
     try:
         return list(folder.iterdir())
@@ -101,7 +101,7 @@ def _inside(folder: Path) -> list[Path]:
 
 
 def _written_ns(path: Path) -> int:
-    """When the file was written; 0 if it is not there any more."""
+    """Return the file's time of modification in ns; 0 if it does not exist."""
     try:
         return path.stat().st_mtime_ns
     except OSError:
@@ -109,7 +109,7 @@ def _written_ns(path: Path) -> int:
 
 
 def _ordered(paths: Iterable[Path]) -> list[Path]:
-    """As they were written; of one time, as when a copy has lost it, by their stamps."""
+    """Sort the files by time of modification, and by stamp if a copy has lost the times and they are equal."""
     return sorted(paths, key=lambda path: (_written_ns(path), _read_stamp(path)))
 
 
@@ -119,18 +119,18 @@ def _archived(state: Path, name: str) -> list[Path]:
 
 
 def _catalogued(state: Path, name: str) -> Path | None:
-    """The catalog's profile, if it is a sweep that the archive does not have."""
+    """Return the file of the catalog's profile if its sweep is not in the archive, else None."""
     path = profile_store.catalog_folder(state) / f"{name}.toml"
     try:
         known = _folder(state, name) / f"{_read_stamp(path)}.toml"
     except ProfileError:
         return None
-    # Path.is_file() raises where the folder may not be searched: here, and below.
+    # os.path is used here and below because Path.is_file() raises if the folder may not be searched.
     return None if os.path.isfile(known) else path  # noqa: PTH113
 
 
 def list_sweeps(state: Path, name: str) -> tuple[Path, ...]:
-    """The profiles' files of a drive's sweeps, the one that was written first first. TargetError if unreadable."""
+    """Return the profiles' files of a drive's sweeps, oldest first; raise TargetError if they cannot be read."""
     found = _archived(state, name)
     if catalogued := _catalogued(state, name):
         found.append(catalogued)
@@ -138,14 +138,14 @@ def list_sweeps(state: Path, name: str) -> tuple[Path, ...]:
 
 
 def names(state: Path) -> tuple[str, ...]:
-    """The drives that have sweeps, sorted. TargetError if they cannot be read."""
+    """Return the names of the drives that have sweeps, sorted; raise TargetError if they cannot be read."""
     folders = {path.name for path in _inside(state / "history")}
     catalogued = {path.stem for path in _inside(profile_store.catalog_folder(state)) if path.suffix == ".toml"}
     return tuple(sorted(name for name in folders | catalogued if list_sweeps(state, name)))
 
 
 def _read_samples(path: Path) -> tuple[Sample, ...]:
-    """OSError, or ValueError if they are not samples."""
+    """Read a file of samples; raise OSError if it cannot be read, ValueError if it does not have samples."""
     try:
         data = path.read_bytes()
         text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
@@ -155,7 +155,10 @@ def _read_samples(path: Path) -> tuple[Sample, ...]:
 
 
 def _samples(path: Path, measured: Profile) -> tuple[Sample, ...]:
-    """The visits of the sweep whose profile is there, from the archive, beside it, or where the catalog has them."""
+    """Return the samples of the sweep whose profile is in `path`; () if there are none.
+
+    They are beside the profile, compressed in the archive, or in the folder above the catalog.
+    """
     beside = path.with_name(path.stem + _SAMPLES)
     for candidate in (beside.with_name(beside.name + ".gz"), beside, path.parent.parent / beside.name):
         try:
@@ -163,31 +166,31 @@ def _samples(path: Path, measured: Profile) -> tuple[Sample, ...]:
         except (OSError, ValueError):
             continue
         moved_bytes = sum(sample.bytes for sample in found if sample.request.direction == "read")
-        # The last sweep's samples replace those before, whether or not the catalog took its profile.
+        # Each sweep replaces the samples of the one before even if its profile could not be saved in the catalog.
         if (len(found), moved_bytes) == (measured.evidence.visits, measured.evidence.bytes_read):
             return found
     return ()
 
 
 def load(path: Path) -> StoredSweep:
-    """The sweep whose profile is in that file. ProfileError."""
+    """Return the sweep whose profile is in that file; raise ProfileError if the file is not a profile."""
     found = load_profile(path)
     return StoredSweep(profile=found, samples=_samples(path, found), path=path)
 
 
 def _taken(path: Path, measured: Profile) -> bool:
-    """Whether another sweep has that file: one of the same second, as after a clock was set back."""
+    """Return whether the file is another sweep's of the same second, as after a clock was set back."""
     try:
         return path.is_file() and load_profile(path) != measured
     except ProfileError:
-        return False  # a torn one
+        return False  # a damaged file may be replaced
 
 
 def _put(state: Path, measured: Profile, samples_text: str, written_ns: int) -> None:
-    """PublishError, ProfileError, OSError."""
+    """Write a sweep's files to the archive; raise PublishError, ProfileError or OSError."""
     folder, name = _folder(state, measured.device.name), stamp(measured)
     for directory in (folder.parent, folder):
-        # Root writes into the folders of others (tune --out), who must not lead it elsewhere.
+        # With tune --out root writes into folders of other users, who must not redirect it by a symbolic link.
         if directory.is_symlink():
             raise PublishError(
                 f"{directory}: is a symbolic link: sweeps are kept in a folder of its own; remove the link"
@@ -197,14 +200,14 @@ def _put(state: Path, measured: Profile, samples_text: str, written_ns: int) -> 
     if _taken(path, measured):
         raise PublishError(f"{path}: is another sweep of the same second, and is kept")
     if samples_text:
-        # Without a time in it, the same samples make the same file.
+        # Without a time in the gzip header, the same samples make the same file.
         atomic_file.publish(folder / f"{name}{_SAMPLES}.gz", gzip.compress(samples_text.encode(), mtime=0))
     atomic_file.publish(path, codec.render(measured))
     os.utime(path, ns=(written_ns, written_ns), follow_symlinks=False)
 
 
 def _forget_oldest(state: Path, name: str, newest: str) -> None:
-    """All but the last twenty, and never the one with that stamp, whatever has become of the files' times."""
+    """Remove all but the last twenty sweeps; keep the one with the stamp `newest` whatever the files' times are."""
     kept = {newest, *(path.stem for path in _archived(state, name)[-MAX_KEPT:])}
     folder = _folder(state, name)
     atomic_file.remove_leftovers(folder, time.time())
@@ -218,22 +221,22 @@ def _forget_oldest(state: Path, name: str, newest: str) -> None:
 
 
 def _add(state: Path, measured: Profile, samples_text: str) -> None:
-    """AioTunedError, OSError."""
+    """Add a finished sweep, and before it the catalog's if the archive lacks that; raise AioTunedError or OSError."""
     name = measured.device.name
     if catalogued := _catalogued(state, name):
         earlier = load(catalogued)
         _put(state, earlier.profile, helper_samples.to_lines(earlier.samples), _written_ns(catalogued))
-    # After all the others, even if the clock has been set back since they were written: they would outlive it.
+    # The new sweep is dated after all others even if the clock was set back: else it would be removed before them.
     last_ns = max(map(_written_ns, _archived(state, name)), default=0)
     _put(state, measured, samples_text, max(time.time_ns(), last_ns + _NEXT_NS))
     _forget_oldest(state, name, stamp(measured))
 
 
 def keep(state: Path, measured: Profile, samples_text: str) -> None:
-    """Add a finished sweep to its drive's, of which the last twenty are kept. PublishError, and no other.
+    """Add a finished sweep to the drive's archive, which keeps the last twenty; raise PublishError if that fails.
 
-    `samples_text` is what the file of its samples has, or is to have: to be called before that replaces what a sweep
-    from before the archive has left, which is taken in first.
+    `samples_text` is the content of the sweep's file of samples. Call this before that file is written: it may still
+    have the samples of the catalog's sweep, which is archived first.
     """
     try:
         _add(state, measured, samples_text)
@@ -245,7 +248,7 @@ def keep(state: Path, measured: Profile, samples_text: str) -> None:
 
 
 def _find_state(file: Path, name: str, config: Config) -> Path:
-    """The state folder whose history speaks of a profile's file: that of the file itself, or the configured one."""
+    """Return the state folder that has the history of a profile's file, near the file or else the configured one."""
     for state in (file.parent, *file.absolute().parents[2:3]):
         if os.path.isdir(_folder(state, name)):  # noqa: PTH112 - as in _catalogued()
             return state
@@ -253,9 +256,10 @@ def _find_state(file: Path, name: str, config: Config) -> Path:
 
 
 def drive(config: Config, target: str) -> ArchivedDrive:
-    """Whose sweeps a TARGET names: the file of a profile, a drive's name, a directory, a file, or a block device.
+    """Return the drive that a TARGET names.
 
-    TargetError, ProfileError.
+    TARGET is a profile's file, a drive's name, a directory, a file, or a block device. Raise TargetError if it names no
+    drive, ProfileError if it is a damaged profile.
     """
     named = targets.find_drive(
         target,
@@ -267,14 +271,14 @@ def drive(config: Config, target: str) -> ArchivedDrive:
 
 
 def sweeps(found: ArchivedDrive) -> tuple[Path, ...]:
-    """As list_of, but NoProfileError if there are none."""
+    """Return the profiles' files as list_sweeps() does; raise NoProfileError if there are none."""
     if paths := list_sweeps(found.state, found.name):
         return paths
     raise NoProfileError(f"{found.name} has no finished sweep in {found.state}: run aio-tuned tune TARGET")
 
 
 def split(config: Config, target: str) -> tuple[str, str]:
-    """TARGET and TIME, "" without one; names and paths may have an @ of their own."""
+    """Split TARGET[@TIME] into TARGET and TIME, "" without one; names and paths may contain an @ too."""
     head, mark, at = target.rpartition("@")
     if not mark or os.path.exists(target) or list_sweeps(config.state, target):  # noqa: PTH110 - as in _catalogued()
         return target, ""
@@ -282,21 +286,21 @@ def split(config: Config, target: str) -> tuple[str, str]:
 
 
 def _beginning(at: str) -> str:
-    """The beginning of a stamp that TIME means: 2026-01-31T23:59 is 20260131T2359; times are in UTC."""
+    """Return the beginning of a stamp for a TIME in UTC: 20260131T2359 for 2026-01-31T23:59."""
     return at.removesuffix("+00:00").replace("-", "").replace(":", "").replace(" ", "T")
 
 
 def _load_named(found: ArchivedDrive, file: Path) -> StoredSweep:
-    """The sweep of a profile's file, from the archive: without what was overridden, and with its samples."""
+    """Return the sweep of a profile's file, from the archive if possible: without overrides, and with samples."""
     try:
         when = _read_stamp(file)
     except ProfileError:
-        return load(file)  # nothing was measured, or it says what is wrong with the file
+        return load(file)  # nothing was measured; for a damaged file this raises the error
     return load(next((path for path in list_sweeps(found.state, found.name) if _read_stamp(path) == when), file))
 
 
 def _last(paths: Sequence[Path]) -> StoredSweep:
-    """The last sweep of these whose file is not torn. ProfileError if all are."""
+    """Return the last of the sweeps whose file can be read; raise ProfileError if none can."""
     torn: list[str] = []
     for path in reversed(paths[1:]):
         try:
@@ -307,9 +311,9 @@ def _last(paths: Sequence[Path]) -> StoredSweep:
 
 
 def find(config: Config, target: str) -> StoredSweep:
-    """The sweep that TARGET[@TIME] names; TIME is the beginning of a stamp, and of several sweeps the last is meant.
+    """Return the sweep that TARGET[@TIME] names; TIME is the beginning of a time, and the last match is returned.
 
-    TargetError, ProfileError.
+    Raise TargetError (NoProfileError if there is no such sweep) or ProfileError.
     """
     named, at = split(config, target)
     found = drive(config, named)

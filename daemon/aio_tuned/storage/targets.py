@@ -1,4 +1,4 @@
-"""Which drive a TARGET on the command line names."""
+"""The drive that a TARGET on the command line names."""
 
 from __future__ import annotations
 
@@ -31,10 +31,11 @@ class NamedDrive:
 def find_drive(word: str, is_known: Callable[[str], bool], unknown: str, *, profiles: bool = True) -> NamedDrive:
     """Return the drive that a word names: a profile's file (if `profiles`), a known name, or a path on the drive.
 
-    TargetError with the text `unknown` if it is none of them. TargetError, ProfileError.
+    Raise TargetError with the text `unknown` if it is none of them, TargetError if the path is on no drive, and
+    ProfileError if the file is not a profile.
     """
     given = Path(word)
-    # Not Path's questions, which raise where a folder may not be searched.
+    # os.path is used because Path's methods raise if a folder may not be searched.
     if profiles and given.suffix == ".toml" and os.path.isfile(given):  # noqa: PTH113
         return NamedDrive(name=load_profile(given).device.name, file=given)
     if "/" not in word and is_known(word):
