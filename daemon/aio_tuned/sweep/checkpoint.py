@@ -1,8 +1,8 @@
-"""What an interrupted sweep leaves, so that another process can continue it: the entries of an append-only log.
+"""The checkpoint of a sweep, from which another process can continue it, as entries of an append-only log.
 
-A record is a header, then the samples in the order in which they were taken; each phase's budgets stand between its
-calibration and its other visits, and every resuming leaves a mark. The plan of a phase is not in it: it follows from
-the calibration, the budgets and the seed.
+A checkpoint is a header, followed by the samples in the order in which they were taken. The budgets of a phase come
+between its calibration and its other measurements, and each resumption adds an entry. The plan of a phase is not
+stored, because it follows from the calibration, the budgets and the seed.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from aio_tuned.model.measurement import Sample
     from aio_tuned.model.setting import Direction
 
-# A drive that has been in use for a day is not the one that the samples were taken on: fuller, and worn.
+# After a day of use a drive is fuller and more worn, so that older samples do not describe it any more.
 LONGEST_S = 86400.0
 
 
 def header(order: Order, hello: Hello) -> dict[str, Any]:
-    """All that must be the same if a sweep is to go on from another process's samples, as JSON gives it back."""
+    """Return all that must be equal for a sweep to continue from another process's samples, in JSON's types."""
     found = {
         "kind": "sweep",
         "helper_version": hello.version,
-        # How much of it lies on huge pages differs from process to process; whether it does not.
+        # Only the kind of buffer is compared: the share of it on huge pages differs from process to process.
         "buffer": hello.buffer.partition("(")[2],
         "dio_alignment_bytes": hello.dio_alignment_bytes,
         "fill_bytes": hello.fill_bytes,
@@ -54,12 +54,12 @@ def header(order: Order, hello: Hello) -> dict[str, Any]:
 
 
 def first_entry(header: Mapping[str, Any], now_s: float) -> dict[str, Any]:
-    """The first entry of a record."""
+    """Return the first entry of a checkpoint; `now_s` is in seconds since the epoch."""
     return {**header, "when": now_s}
 
 
 def phase_entry(direction: Direction, budgets: Budgets) -> dict[str, Any]:
-    """The entry of a phase that has been planned."""
+    """Return the entry of a phase that has been planned."""
     return {
         "kind": "phase",
         "direction": direction,
@@ -69,17 +69,17 @@ def phase_entry(direction: Direction, budgets: Budgets) -> dict[str, Any]:
 
 
 def sample_entry(sample: Sample) -> dict[str, Any]:
-    """The entry of a sample."""
+    """Return the entry of a sample."""
     return {"kind": "sample", **samples.to_table(sample)}
 
 
 def resumed_entry() -> dict[str, Any]:
-    """The entry of a process that goes on with the sweep."""
+    """Return the entry of a process that resumes the sweep."""
     return {"kind": "resumed"}
 
 
 def read_seed(entries: Sequence[Mapping[str, Any]]) -> int | None:
-    """The seed of the recorded sweep, without which it cannot go on; None if there is none."""
+    """Return the seed of the recorded sweep, which is needed to continue it; None if the entries have none."""
     found = entries[0].get("seed") if entries else None
     return found if isinstance(found, int) else None
 
@@ -92,7 +92,7 @@ def _budgets(entry: Mapping[str, Any]) -> Budgets:
 
 
 class _Reading:
-    """What the entries after the header come to; ValueError at one that cannot stand where it stands."""
+    """The sums over the entries after the header; `add` raises ValueError for an entry that is out of order."""
 
     def __init__(self) -> None:
         self.budgets: dict[Direction, Budgets] = {}
@@ -128,12 +128,15 @@ class _Reading:
 
 
 def read(entries: Iterable[Mapping[str, Any]], header: Mapping[str, Any], now_s: float) -> Checkpoint:
-    """What the record says of the sweep with that header; Past() if it is another's, too old, or no record."""
+    """Return the checkpoint in the entries.
+
+    It is empty if the entries belong to a sweep with another header, are more than a day old, or are invalid.
+    """
     reading = _Reading()
     try:
         first, *rest = entries
         when = first["when"]
-        # The clock may have been set back since: an age below zero is not to be believed beyond a day either.
+        # The clock may have been set back since, so a checkpoint of the future is accepted for a day too.
         if {**first} != first_entry(header, when) or not abs(now_s - when) <= LONGEST_S:
             return Checkpoint()
         for entry in rest:

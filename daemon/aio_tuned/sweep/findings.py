@@ -1,4 +1,4 @@
-"""What bounds a drive, or looks wrong with it: facts of a sweep -> sentences for a person. Pure."""
+"""Findings of a sweep: sentences for people on what limits a drive or looks wrong with it."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from aio_tuned.model.profile import Profile
     from aio_tuned.model.setting import Direction
 
-# From this share of the link's data rate on it is the link that bounds: acknowledgements and the like take the rest.
+# From this share of the link's data rate the link is the limit: acknowledgements and other overhead take the rest.
 _NEARLY = 0.95
-# The clocks of link and host agree to 0.1 %, and visits take milliseconds: what is beyond is no error of measurement.
+# The clocks of link and host agree to 0.1 %, and measurements take milliseconds: a larger excess is no timing error.
 _MARGIN = 0.02
-# From this share of the time on the threads that submit and reap have none left.
+# Threads that are busy for this share of the time with submitting and reaping are the limit.
 _BUSY = 0.9
-# A loss over the phase from which it is worth naming heat as its company; as for drift itself.
+# A loss over the phase of at least this share is reported together with heat; drift has the same limit.
 _NOTABLE_LOSS = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What the samples do not say; the defaults are what nobody knows.
+    """Facts that are not in the samples; the defaults mean unknown.
 
-    `attachment` is the drive's link after the sweep, `others` all profiles that are known on this host.
+    `attachment` is the drive's link after the sweep, and `others` are all profiles that are known on this host.
     """
 
     attachment: Attachment | None = None
@@ -45,7 +45,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DirectionResult:
-    """One direction's curve, and what was chosen from it."""
+    """One direction's curve, with the result that was chosen from it."""
 
     curve: Curve
     result: Result
@@ -56,7 +56,7 @@ class DirectionResult:
 
     @property
     def stats(self) -> PointStats | None:
-        """The chosen point's."""
+        """The statistics of the chosen point; None if the curve does not have it."""
         points = (one for one in self.curve.points if self.result.setting in one.point.aliases)
         return next(points, None)
 
@@ -64,9 +64,10 @@ class DirectionResult:
 def collect(
     device: Device, filesystem: str, found: Sequence[DirectionResult], facts: Facts, tolerance: float
 ) -> tuple[str, ...]:
-    """A sentence each. MeasurementError if a figure is more than the drive's link can carry: it is not the drive's.
+    """Return the findings, a sentence each.
 
-    `filesystem` is what the drive was measured on, `tolerance` that of the choice.
+    `filesystem` is the one that the drive was measured on, and `tolerance` is the choice's, as a share. Raise
+    MeasurementError if a figure is more than the drive's link can carry, and so cannot be the drive's.
     """
     return (
         *_check_link(device, found, facts.attachment),
@@ -80,7 +81,7 @@ def collect(
 
 
 def _check_link(device: Device, found: Sequence[DirectionResult], attachment: Attachment | None) -> Iterator[str]:
-    """Nothing of a volume, of a drive on no PCIe, and where the link is fiction."""
+    """Compare the figures with the drive's PCIe link, unless the drive is a volume, or has no real link."""
     if attachment is None or not attachment.real or device.members:
         return
     link = attachment.link
@@ -114,7 +115,7 @@ def _check_link(device: Device, found: Sequence[DirectionResult], attachment: At
 
 
 def _check_processor(found: DirectionResult) -> str:
-    """Whether the chosen point's threads have no time left."""
+    """Return a finding if the chosen point's threads are busy nearly all of the time, else ""."""
     stats, threads = found.stats, found.result.setting.io_parallelism
     if stats is None:
         return ""
@@ -132,7 +133,7 @@ def _check_processor(found: DirectionResult) -> str:
 
 
 def _check_heat(found: Sequence[DirectionResult], heat: Heat) -> Iterator[str]:
-    """That the drive was too hot by its own threshold, or the sweep had to wait for it; what it lost meanwhile."""
+    """Yield a finding if the drive reached its warning threshold or the sweep paused for heat, with the speed lost."""
     said = []
     if heat.warned is not None:
         said.append(f"the drive reached {heat.warned.celsius:.0f} °C, its own warning is at {heat.warned.limit:.0f} °C")
@@ -140,7 +141,7 @@ def _check_heat(found: Sequence[DirectionResult], heat: Heat) -> Iterator[str]:
         said.append(f"the sweep paused {'once' if heat.pauses == 1 else f'{heat.pauses} times'} because of heat")
     if not said:
         return
-    # What a pause was for is not a drive that slows itself down: that begins at its own threshold.
+    # A loss is put down to heat only above the drive's own threshold: below it the drive does not throttle itself.
     if heat.warned is not None:
         lost = [
             f"{one.direction}s became {-100 * one.curve.drift:.0f} % slower meanwhile"
@@ -157,7 +158,7 @@ def _check_heat(found: Sequence[DirectionResult], heat: Heat) -> Iterator[str]:
 def _check_siblings(
     device: Device, filesystem: str, found: Iterable[DirectionResult], others: Iterable[Profile], tolerance: float
 ) -> Iterator[str]:
-    """Where the drive is outside of what all others of its model and firmware give that were measured alike."""
+    """Yield a finding for each direction in which the drive is outside the range of its siblings on this filesystem."""
     siblings = [other for other in find_siblings(device, others) if other.fingerprint.filesystem == filesystem]
     for one in found:
         known = [
@@ -185,7 +186,7 @@ def _check_siblings(
 
 
 def _better_links(device: Device, siblings: Iterable[Profile]) -> str:
-    """The siblings' links, if every one of them carries more than the drive's; else, and where one is unknown, ""."""
+    """Return the siblings' links if all are known and carry more than the drive's own, else ""."""
     own, theirs = pcie.named(device.pcie_link), [pcie.named(sibling.fingerprint.pcie_link) for sibling in siblings]
     better = [link for link in theirs if own and link and link.max_bytes_per_s > own.max_bytes_per_s]
     return " or ".join(sorted({str(link) for link in better})) if len(better) == len(theirs) else ""

@@ -1,4 +1,4 @@
-"""Those who follow a sweep: for its checkpoint and pauses, and for its progress."""
+"""The protocols of a sweep's observers: one for its checkpoint and pauses, one for its progress."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 class SweepObserver(Protocol):
-    """Who keeps a sweep's record and throttle."""
+    """An observer that keeps a sweep's checkpoint and may pause the sweep."""
 
     @property
     def celsius(self) -> float | None:
-        """The temperature that was seen last; None if none was."""
+        """The last temperature that was read; None if none was."""
 
     @property
     def peak_celsius(self) -> float | None:
-        """The highest temperature that was seen; None if none was."""
+        """The highest temperature that was read; None if none was."""
 
     @property
     def heat(self) -> Heat:
@@ -36,26 +36,26 @@ class SweepObserver(Protocol):
 
     @property
     def paused_s(self) -> float | None:
-        """How long the sweep has been held up in all; None if nobody would have."""
+        """The seconds for which the sweep was paused in all; None if this observer never pauses it."""
 
     def load_checkpoint(self, hello: Hello, header: Mapping[str, Any]) -> Checkpoint:
-        """What is known already of the sweep with that header; asked once, when the target is ready."""
+        """Return the checkpoint of the sweep with that header; called once, when the target is ready."""
 
     def planned(self, direction: Direction, budgets: Budgets) -> None:
-        """A phase is calibrated and planned."""
+        """Take note that a phase has been calibrated and planned."""
 
     async def before(self, request: Request, previous: Sample | None) -> None:
-        """A visit is about to be made: it may be held up here, or the sweep ended by DeferredError.
+        """Wait until the next measurement may begin; raise DeferredError to end the sweep for now.
 
-        `previous` is the visit before it, if this process has made one.
+        `previous` is the measurement before it, if this process has made one.
         """
 
     def after(self, sample: Sample) -> None:
-        """A visit has been made."""
+        """Take note of a measurement that has been made."""
 
 
 class NullObserver:
-    """Nobody attends: nothing is kept, and nothing waits. A thermometer is read, if there is one."""
+    """An observer that keeps no checkpoint and never pauses; it reads the thermometer if it has one."""
 
     paused_s: float | None = None
 
@@ -89,13 +89,13 @@ class NullObserver:
 
 
 class ProgressObserver(Protocol):
-    """Who is told how a tune goes on."""
+    """An observer that shows a sweep's progress."""
 
     def begin(self, device: Device, target: Target) -> None:
-        """The target is decided on."""
+        """Show that the sweep of this target begins."""
 
     def tick(self, tick: Tick) -> None:
-        """The helper is busy with something long."""
+        """Show that the helper is busy with a long task."""
 
     def update(self, progress: SweepProgress) -> None:
-        """One more visit is done."""
+        """Show the progress after another measurement."""

@@ -1,4 +1,4 @@
-"""One sweep for `aio-tuned tune`: run it, and keep and publish what comes of it."""
+"""One sweep for `aio-tuned tune`, with its profile published and its samples saved."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuned:
-    """What `aio-tuned tune` did; `trouble` says what could not be kept besides."""
+    """The result of `aio-tuned tune`; `trouble` is the error if the sweep could not be archived, or ""."""
 
     report: BuiltProfile
     path: Path
@@ -42,7 +42,7 @@ _EXIT_OF_SIGNAL = {
 
 
 class InterruptedSweepError(AioTunedError):
-    """A signal ended the run; nothing was published and no scratch file is left."""
+    """A signal ended the run; no profile was published, and no scratch file is left."""
 
     def __init__(self, number: signal.Signals) -> None:
         super().__init__(f"ended by {number.name}: nothing was published, and no scratch file is left")
@@ -50,14 +50,17 @@ class InterruptedSweepError(AioTunedError):
 
 
 def run_interruptibly(work: Coroutine[Any, Any, _T]) -> _T:
-    """asyncio.run, but SIGINT, SIGTERM and SIGHUP cancel the work, let it clean up, and raise InterruptedSweepError."""
+    """Run the work as asyncio.run does, but let SIGINT, SIGTERM and SIGHUP cancel it.
+
+    Raise InterruptedSweepError after a cancelled work has cleaned up.
+    """
 
     async def watched() -> _T:
         task = asyncio.ensure_future(work)
         caught: list[signal.Signals] = []
 
         def cancel(number: signal.Signals) -> None:
-            if not caught:  # a second one must not end the cleaning up
+            if not caught:  # a second signal must not interrupt the cleanup
                 task.cancel()
             caught.append(number)
 
@@ -75,10 +78,10 @@ def run_interruptibly(work: Coroutine[Any, Any, _T]) -> _T:
 
 
 def tune(request: TuneRequest, watcher: ProgressObserver, out: Path | None = None, *, remember: bool = False) -> Tuned:
-    """Sweep one target and publish its profile, or raise and publish nothing.
+    """Sweep one target and publish its profile; on any error publish nothing.
 
-    The profile and the samples go where the configuration says, or into the folder `out`. `remember` puts the profile
-    into the catalog too, from which the daemon publishes it again.
+    The profile and the samples go into the configured folders, or into the folder `out`. With `remember` the profile is
+    also saved in the catalog, from which the daemon publishes it again. Raise AioTunedError if the sweep fails.
     """
     config = request.config
     profiles, state = out or config.profiles, out or config.state
@@ -92,7 +95,7 @@ def tune(request: TuneRequest, watcher: ProgressObserver, out: Path | None = Non
     try:
         sweep_archive.keep(state, found, measured.samples_text)
     except PublishError as error:
-        trouble = str(error)  # it is all there, but for the archive
+        trouble = str(error)  # the sweep is complete except for the archive
     samples_path = state / f"{name}.samples.jsonl"
     atomic_file.publish(samples_path, measured.samples_text)
     if remember:

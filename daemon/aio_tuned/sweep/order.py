@@ -1,4 +1,4 @@
-"""What to sweep at which cost, what is known already, and what came out."""
+"""The order of a sweep with its budgets, its checkpoint, and its outcome."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What to sweep, and what it may cost: both budgets are for all directions together.
+    """What to sweep, and what it may cost; both budgets are for all directions together.
 
-    `device_number`, if given, is where the helper must find itself; `may_drop_caches` allows to ask for a drop when
-    a visit turns out to have been served from a cache. `zeroed_bytes` are written as the helper leaves. A `resumable`
-    sweep keeps back what a second process writes besides its visits. `write_cap_bytes` is what this process may write,
-    whatever the budget has left. One of `fraction` points is visited, and then the neighbours of the best;
-    `sustain_share` of the write budget is for writing on with the setting that was found. `about` is what else must be
-    the same for a resuming (see record.header).
+    `device_number`, if given, is the device on which the helper must be. `may_drop_caches` allows another drop of the
+    page cache after a measurement that was served from a cache. `zeroed_bytes` are written by the helper at its end. A
+    `resumable` sweep reserves the bytes that a second process writes besides its measurements. `write_cap_bytes`
+    limits this process, whatever is left of the budget. One in `fraction` points is measured, and then the neighbours
+    of the best. `sustain_share` of the write budget is for continued writes with the chosen setting. `about` has
+    further facts that must be equal for a resumption (see checkpoint.header).
     """
 
     settings: Mapping[Direction, tuple[Setting, ...]]
@@ -50,7 +50,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseOutcome:
-    """One direction's plan, all its samples in the order in which they were taken, and why it ended."""
+    """One direction's plan, all its samples in the order in which they were taken, and the reason for its end."""
 
     phase: Phase
     samples: tuple[Sample, ...]
@@ -60,7 +60,7 @@ class PhaseOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepOutcome:
-    """Everything that a sweep found out."""
+    """The result of a sweep: its phases, the bytes written, and how often it was resumed."""
 
     hello: Hello
     phases: tuple[PhaseOutcome, ...]
@@ -75,7 +75,7 @@ class SweepOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budgets:
-    """What a phase was given when it was planned."""
+    """The time and the bytes that a phase was given when it was planned."""
 
     time_budget_ns: int
     write_budget_bytes: int
@@ -83,9 +83,9 @@ class Budgets:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """What is known of a sweep when a process begins with it.
+    """What earlier processes have measured of a sweep; empty for a new one.
 
-    `resumed` is how often it has been resumed, this time included: each time the scratch file is filled again.
+    `resumed` is the number of resumptions, this one included; each fills the scratch file again.
     """
 
     budgets: Mapping[Direction, Budgets] = field(default_factory=dict)

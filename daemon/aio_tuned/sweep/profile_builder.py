@@ -1,4 +1,4 @@
-"""Outcome -> Profile: the last pure step before publishing. Decides the state and says what was noticed."""
+"""The profile of a finished sweep, with its state and its findings."""
 
 from __future__ import annotations
 
@@ -24,17 +24,20 @@ if TYPE_CHECKING:
     from aio_tuned.model.target import Target
     from aio_tuned.sweep.order import PhaseOutcome, SweepOutcome
 
-# A drift or a noise larger than this is worth a sentence.
+# A drift or a noise larger than this share is reported.
 _NOTABLE = 0.05
-# What is left of a drift in successive visits, as a correlation.
+# A larger correlation of successive measurements means that the drift could not be removed completely.
 _REMAINS = 0.3
-# Shorter transfers are bursts: 64 MiB are 8 MiB for each of eight threads, a queue of eight blocks of 1 MiB.
+# Shorter transfers cannot fill deep queues: 64 MiB give each of eight threads 8 MiB, which is eight blocks of 1 MiB.
 _SHORT_TRANSFER_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """What the sweep itself cannot know. Of a check, whose settings of the sibling's profile are kept if they tie."""
+    """Facts that the sweep's outcome does not have; the times are ISO 8601 and seconds.
+
+    `checked_against` is the sibling's profile if the sweep was a check; its settings are kept if they tie.
+    """
 
     measured_at: str
     seconds: float
@@ -56,12 +59,12 @@ class BuiltProfile:
 
 
 def curves(outcome: SweepOutcome) -> tuple[Curve, ...]:
-    """The curve of each phase."""
+    """Return the curve of each phase."""
     return tuple(estimate.curve(phase.phase, phase.samples) for phase in outcome.phases)
 
 
 def _kept(sibling: Profile | None, section: str) -> Setting | None:
-    """The sibling's setting of that section; None if there is none."""
+    """Return the sibling's setting of that section; None if there is none."""
     part: Result | CombinedResult | Unmeasured | Skipped | None = getattr(sibling, section, None)
     return None if part is None or isinstance(part, Skipped) else part.setting
 
@@ -96,7 +99,7 @@ def _combined(read: Curve, write: Curve, config: Config, preferred: Setting | No
 
 
 def _doubts(target: Target, outcome: SweepOutcome, found: tuple[Curve, ...]) -> list[str]:
-    """What makes the profile provisional."""
+    """Return the findings that make the profile provisional."""
     doubts = [target.provisional] if target.provisional else []
     if not outcome.hello.counters_live:
         doubts.append(
@@ -114,7 +117,7 @@ def _doubts(target: Target, outcome: SweepOutcome, found: tuple[Curve, ...]) -> 
 
 
 def _provenance(outcome: SweepOutcome, found: tuple[Curve, ...], grid: Grid, checked_against: str) -> list[str]:
-    """In what the profile differs from one that a single process has measured over the whole grid."""
+    """Return how the profile differs from one that a single process has measured over the whole grid."""
     notes = []
     if outcome.resumed:
         times = "once" if outcome.resumed == 1 else f"{outcome.resumed} times"
@@ -127,7 +130,7 @@ def _provenance(outcome: SweepOutcome, found: tuple[Curve, ...], grid: Grid, che
 
 
 def _notes(device: Device, outcome: SweepOutcome, found: tuple[Curve, ...], wished_transfer_bytes: int) -> list[str]:
-    """What a person should know of a profile that may be sound all the same."""
+    """Return the findings on conditions that do not make the profile provisional."""
     notes = []
     if not outcome.hello.drop_caches:
         notes.append(f"drop_caches was not possible: {outcome.hello.no_drop_reason}".removesuffix(": "))
@@ -148,7 +151,7 @@ def _notes(device: Device, outcome: SweepOutcome, found: tuple[Curve, ...], wish
 
 
 def _course(curve: Curve, sustained: Steady | None) -> list[str]:
-    """How the drive changed while it was measured."""
+    """Return the findings on how the drive changed while it was measured."""
     notes = []
     name = curve.direction
     if abs(curve.drift) > _NOTABLE:
@@ -198,14 +201,14 @@ def build_profile(
     circumstances: Circumstances,
     drop_caches: str,
 ) -> BuiltProfile:
-    """The profile of a finished sweep. MeasurementError if the samples support none.
+    """Return the profile of a finished sweep; raise MeasurementError if the samples do not support one.
 
-    It is `measured` only if every planned point was measured and the counters prove the I/O; else `provisional`.
+    Its state is `measured` only if every planned point was measured and the counters prove the I/O, else `provisional`.
     """
     found = curves(outcome)
     of_direction: dict[Direction, Curve] = {curve.direction: curve for curve in found}
     tolerance = config.tolerance_percent / 100
-    # Mount points may hold bytes that are no text.
+    # Names of mount points may contain bytes that are not text.
     skipped = Skipped(skipped=clean_text(target.no_write) or "not swept")
     read, write = of_direction.get("read"), of_direction.get("write")
     doubts = _doubts(target, outcome, found)
@@ -217,7 +220,7 @@ def build_profile(
         for phase, curve in zip(outcome.phases, found, strict=True)
     }
     chosen = [sweep_findings.DirectionResult(curve=curve, result=results[curve.direction]) for curve in found]
-    # Doubtful figures are not held against those of others.
+    # Figures in doubt are not compared with the siblings'.
     facts = replace(circumstances.facts, others=()) if doubts else circumstances.facts
     judged = sweep_findings.collect(device, target.filesystem, chosen, facts, tolerance)
     findings = [*doubts, *provenance, *_notes(device, outcome, found, config.transfer_bytes), *judged]

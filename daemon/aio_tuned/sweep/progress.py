@@ -1,4 +1,4 @@
-"""How far a phase of a sweep is."""
+"""The progress of a phase of a sweep."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepProgress:
-    """How far a phase is, after each visit. `left_ns` is the most that the sweep may still take."""
+    """The progress of a phase after a measurement; `left_ns` is the time that the sweep may still take at the most."""
 
     direction: Direction
     points_done: int
@@ -28,7 +28,7 @@ class SweepProgress:
 
 
 class PhaseProgress:
-    """What a phase has so far, for the progress report."""
+    """The running sums of a phase from which its progress is reported."""
 
     def __init__(self, phase: Phase) -> None:
         self.planned = {grid.program(point.setting, phase.transfer_bytes) for point in phase.points}

@@ -1,4 +1,4 @@
-"""Mover: runs one sweep, plan and race <-> helper. It knows no clock: all time is what the helper reports."""
+"""The run of one sweep, by plan and race with the helper; all times are those that the helper reports."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class _Run:
-    """The running sums of one sweep, with what earlier processes of it have spent."""
+    """A running sweep with its running sums, which include what earlier processes of the sweep have spent."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class _Run:
 
     @property
     def write_left_bytes(self) -> int:
-        """What visits may still write."""
+        """The bytes that measurements may still write."""
         return self._max_written_bytes - self.written_bytes
 
     async def measure(self, request: Request) -> Sample:
@@ -69,7 +69,7 @@ class _Run:
         return sample
 
     async def _planned(self, direction: Direction, samples: list[Sample]) -> Phase:
-        """The phase's plan, as its calibration gives it: a resumed one's is the same as it was."""
+        """Calibrate and plan a phase; a resumed phase gets the same plan again."""
         order, alignment = self.order, self.hello.dio_alignment_bytes
         chosen = order.settings[direction]
         calibrated = [sample for sample in samples if sample.request.purpose == "calibrate"]
@@ -79,7 +79,7 @@ class _Run:
         for request in visits[len(calibrated) :]:
             calibrated.append(await self.measure(request))
             samples.append(calibrated[-1])
-        # What one phase leaves, the next may use.
+        # Each phase gets an equal share of the remaining budget, so that a later one gets what an earlier one has left.
         phases_left = len(order.directions) - order.directions.index(direction)
         known = self.earlier.budgets.get(direction)
         budgets = known or Budgets(
@@ -105,12 +105,12 @@ class _Run:
             self.observer.planned(direction, budgets)
         if direction == "read":
             return phase
-        # The scratch file has been filled once more for a resumed phase, which had not reckoned with it.
+        # Resuming has filled the scratch file again, which the budget of the phase does not include.
         left_bytes = self.write_left_bytes + moved_bytes(samples)
         return replace(phase, write_budget_bytes=min(phase.write_budget_bytes, left_bytes))
 
     def _sustain_bytes(self, direction: Direction, budget_bytes: int) -> int:
-        """What of the budget is for writing on: nothing that the race could not spare."""
+        """Return the bytes for continued writes with the chosen setting, as far as the race can spare them."""
         if direction == "read" or not self.order.sustain_share:
             return 0
         least = min_write_bytes(self.order, self.hello.dio_alignment_bytes)
@@ -152,9 +152,9 @@ class _Run:
 
 
 def _check_place(order: Order, hello: Hello) -> None:
-    """TargetError if the helper is on another device: something has been mounted over the path meanwhile.
+    """Raise TargetError if the helper is on another device, because a filesystem was mounted over the path.
 
-    Numbers with major 0 are anonymous (btrfs, overlay) and say nothing.
+    Anonymous device numbers, with major 0, are not compared: btrfs and overlay have them.
     """
     if order.device_number and not hello.device_number.startswith("0:") and hello.device_number != order.device_number:
         raise TargetError(
@@ -169,9 +169,9 @@ async def run_sweep(
     report: Callable[[SweepProgress], None] = lambda _: None,
     observer: SweepObserver = NullObserver(),  # noqa: B008 - without a thermometer it has no state
 ) -> SweepOutcome:
-    """Run the whole experiment, or what is left of it.
+    """Run a whole sweep, or what its checkpoint has left of it.
 
-    HelperError and MeasurementError end it; nothing of it may be published then.
+    Raise TargetError, UsageError, HelperError or MeasurementError if it fails; none of it may be published then.
     """
     hello = await helper.hello()
     _check_place(order, hello)

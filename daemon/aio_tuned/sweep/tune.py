@@ -1,4 +1,4 @@
-"""Mover: one target from its facts to its report. Publishing is the caller's."""
+"""The sweep of one target from its facts to its profile, which the caller publishes."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ if TYPE_CHECKING:
 class TuneRequest:
     """What to sweep, and how.
 
-    `settings` are measured instead of the whole grid, for a check of another drive's profile, `against`. `others` are
-    the profiles that are known on this host. `write_budget_bytes` is what this run may write if that is less than the
-    configuration's. `diskseq` is the disk that is meant. A `resumable` sweep's observer keeps a record to go on from.
-    The helper has `grace_s` to end.
+    `settings` are measured in place of the whole grid, to check another drive's profile, `against`. `others` are the
+    profiles that are known on this host. `write_budget_bytes` limits this run if it is less than the configured budget.
+    `diskseq` identifies the disk that is meant. The observer of a `resumable` sweep keeps a checkpoint. The helper has
+    `grace_s` seconds to end.
     """
 
     target: Path
@@ -69,7 +69,7 @@ class TuneRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuneResult:
-    """What a tune found out; `samples_text` is every visit of the sweep, one JSON object a line."""
+    """The result of a sweep; `samples_text` has every measurement, one JSON object a line."""
 
     device: Device
     target: Target
@@ -83,9 +83,10 @@ def _silent(what: Path) -> MeasurementError:
 
 
 async def _decide(request: TuneRequest) -> tuple[str, Device, Target]:
-    """Read all facts afresh and decide: (number of the filesystem's or the raw device, whole device, target).
+    """Probe the drive and return the number of the filesystem's or the raw device, the whole device, and the target.
 
-    TargetError if the device is not to be swept, or is another disk than the one that is meant.
+    Raise TargetError if the device must not be swept, or is another disk than the one that is meant, and
+    MeasurementError if the drive does not answer.
     """
     looking = in_thread(lambda: probe(request.target, request.config, raw=request.raw, read_only=request.read_only))
     try:
@@ -101,9 +102,10 @@ async def _decide(request: TuneRequest) -> tuple[str, Device, Target]:
 
 @asynccontextmanager
 async def _locked(device: Device) -> AsyncIterator[None]:
-    """claim(), for which a drive that does not answer may let us wait.
+    """Hold lock_device() while the context is open; raise MeasurementError if the drive does not answer.
 
-    Should the wait be given up, the thread that still waits gives back what it gets.
+    Locking can block on a drive that does not answer, so a thread does it. If the wait times out, that thread releases
+    the lock when it gets it.
     """
     handing_over, given_up = Lock(), Event()
     with ExitStack() as held:
@@ -126,7 +128,7 @@ async def _locked(device: Device) -> AsyncIterator[None]:
 
 
 def _settings(request: TuneRequest, target: Target) -> dict[Direction, tuple[Setting, ...]]:
-    """What is to be measured of each direction that the target allows; TargetError if that is nothing."""
+    """Return the settings to measure in each direction that the target allows; raise TargetError if there are none."""
     whole = grid.settings(request.config.grid)
     wanted: Mapping[Direction, tuple[Setting, ...]] = {"read": whole, "write": whole}
     if request.settings is not None:
@@ -141,7 +143,10 @@ def _settings(request: TuneRequest, target: Target) -> dict[Direction, tuple[Set
 
 
 def _write_budget_bytes(extended: effort.Extent, config: Config, device: Device, target: Target) -> int:
-    """The effort's share of what visits may write; the scratch file is as large whatever the effort."""
+    """Return the write budget of the effort, in bytes.
+
+    The effort changes the part for measurements only: the scratch file has the same size at every effort.
+    """
     budget = config.write_budget_bytes(device.size_bytes)
     prepared = 2 * target.span_bytes
     return min(budget, prepared + int((budget - prepared) * extended.write_share)) if budget > prepared else budget
@@ -150,7 +155,7 @@ def _write_budget_bytes(extended: effort.Extent, config: Config, device: Device,
 def _order(request: TuneRequest, number: str, device: Device, target: Target) -> Order:
     config = request.config
     settings = _settings(request, target)
-    # A check's few settings are all measured.
+    # A check measures all of its few settings, whatever the effort.
     extended = effort.extent(config.effort if request.settings is None else "default", config.time_budget)
     fingerprint = identity.fingerprint(device, target.filesystem, os.uname().release)
     return Order(
@@ -161,7 +166,7 @@ def _order(request: TuneRequest, number: str, device: Device, target: Target) ->
         tolerance=config.tolerance_percent / 100,
         seed=request.seed,
         write_cap_bytes=request.write_budget_bytes,
-        # A raw device that is written is zeroed again, and that is written too.
+        # A raw device that was written is zeroed again, which counts as written too.
         zeroed_bytes=target.span_bytes if target.kind == "device" and "write" in settings else 0,
         fraction=extended.fraction,
         sustain_share=extended.sustain_share,
@@ -214,9 +219,9 @@ async def _measure(
 
 
 async def run(request: TuneRequest, watcher: ProgressObserver, observer: SweepObserver | None = None) -> TuneResult:
-    """Sweep one target, or raise; nothing is published. Can be cancelled even where a drive does not answer.
+    """Sweep one target and return the result without publishing it; raise AioTunedError if the sweep fails.
 
-    Without an observer the drive's temperature is read all the same.
+    It can be cancelled even if the drive does not answer. Without an observer the drive's temperature is still read.
     """
     number, device, target = await _decide(request)
     started = time.monotonic()
@@ -224,7 +229,7 @@ async def run(request: TuneRequest, watcher: ProgressObserver, observer: SweepOb
     helper_locks = target.kind == "device" and "write" in _settings(request, target)
     async with nullcontext() if helper_locks else _locked(device):
         *again, fresh = await _decide(request)
-        # The free space, and with it the span, may have moved meanwhile.
+        # The span is not compared, because it depends on the free space, which may have changed.
         if [*again, replace(fresh, span_bytes=0)] != [number, device, replace(target, span_bytes=0)]:
             raise TargetError(f"{device.node} or its use has just changed; try again")
         target = fresh
