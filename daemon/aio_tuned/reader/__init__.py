@@ -1,7 +1,7 @@
 """For frameworks: the settings of the drive that a path is on, from /etc/aio-tuned. docs/reading.md has examples.
 
-It needs no root, no daemon and, in a container, nothing but /etc/aio-tuned and /sys, read-only. A drive is known by
-its wwid (or a volume's uuid), never by the kernel's name for it, which is another drive's tomorrow.
+The reader needs neither root nor a daemon; in a container it needs only /etc/aio-tuned and /sys, read-only. A drive is
+identified by its wwid (a volume by its uuid), because the kernel's names can change at every boot.
 """
 
 from aio_tuned.reader.api import defaults, drive_settings_for, profile_for, settings_for

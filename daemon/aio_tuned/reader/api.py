@@ -1,8 +1,4 @@
-"""For frameworks: the settings of the drive that a path is on, from /etc/aio-tuned. docs/reading.md has examples.
-
-It needs no root, no daemon and, in a container, nothing but /etc/aio-tuned and /sys, read-only. A drive is known by
-its wwid (or a volume's uuid), never by the kernel's name for it, which is another drive's tomorrow.
-"""
+"""The reader's public functions; the package's docstring says what they need."""
 
 from __future__ import annotations
 
@@ -25,15 +21,15 @@ def settings_for(
     missing: Missing = "error",
     profiles: str | os.PathLike[str] = PROFILES,
 ) -> Settings:
-    """The settings for I/O on that path: a directory, a file, or a block device.
+    """Return the settings for I/O on a path: a directory, a file, or a block device.
 
-    "combined" is for consumers that take one setting for both directions; where only one of them was measured, it is
-    that one's, and `source.note` says so.
+    "combined" is for consumers that take one setting for both directions; if only one direction was measured, its
+    settings are returned, and `source.note` says so.
 
-    Without a sound profile of the drive: TargetError (there is no such path, or no drive below it), NoProfileError (a
-    TargetError: nothing is known of the drive, or of that direction), ProfileError (the profile is torn, foreign, of an
-    unknown schema, or others than root and you may write it). With missing="default" those become DeepSpeed's own
-    defaults (1 MiB, depth 8, one thread, overlap, batch), with the error's text in `source.note`.
+    Raise TargetError if the path does not exist or is on no drive, NoProfileError (a TargetError) if the drive has no
+    profile or none for that direction, and ProfileError if the profile is damaged, is not one, has an unknown schema,
+    or may be written by other users than root and you. With missing="default" these errors are not raised: DeepSpeed's
+    defaults are returned (1 MiB, depth 8, one thread, overlap, batch), with the error's text in `source.note`.
     """
     if direction not in DIRECTIONS:
         raise ValueError(f"direction is {direction!r}, which is none of {', '.join(DIRECTIONS)}")
@@ -46,9 +42,10 @@ def drive_settings_for(
     missing: Missing = "error",
     profiles: str | os.PathLike[str] = PROFILES,
 ) -> DriveSettings:
-    """All of a drive's settings at once; arguments and errors as `settings_for`.
+    """Return all settings of a drive at once; arguments and errors are those of `settings_for`.
 
-    One direction that was not measured is no error here: it has the other one's settings, and `source.note` says so.
+    A direction that was not measured is no error here: it gets the other direction's settings, and `source.note` says
+    so.
     """
     return DriveSettings(*_settings(path, DIRECTIONS, missing, profiles))
 
@@ -56,7 +53,7 @@ def drive_settings_for(
 def profile_for(
     path: str | os.PathLike[str], *, profiles: str | os.PathLike[str] = PROFILES
 ) -> dict[str, dict[str, Any]]:
-    """The whole profile, as nested dictionaries of docs/profile.schema.json. Errors as `settings_for`."""
+    """Return the profile as nested dictionaries (docs/profile.schema.json); errors are those of `settings_for`."""
     from aio_tuned.profiles.codec import to_table
 
     return to_table(find_profile(path, Path(profiles)).profile)
@@ -77,7 +74,7 @@ def _settings(
 
 
 def defaults(direction: Direction, note: str) -> Settings:
-    """DeepSpeed's own defaults, and why there is nothing better."""
+    """Return DeepSpeed's defaults as settings, with the reason for them as the note."""
     from aio_tuned.model.setting import DEFAULT_SETTING
 
     return make_settings(DEFAULT_SETTING, direction, None, DEFAULT_SETTING.concurrency, Source("default", note=note))

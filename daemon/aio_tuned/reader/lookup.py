@@ -23,7 +23,10 @@ PROFILES = Path("/etc/aio-tuned")
 
 
 def _udev(number: str, run: Path) -> dict[str, str]:
-    """What udev's database says of the device, where it can be seen; disks that are not NVMe have their names of it."""
+    """Return the device's properties from udev's database; {} if that is not visible.
+
+    Disks other than NVMe get their names from these properties.
+    """
     try:
         lines = (run / "udev/data" / f"b{number}").read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError:
@@ -36,7 +39,10 @@ def _udev(number: str, run: Path) -> dict[str, str]:
 def find_disk(
     path: str | os.PathLike[str], sys: Path = sysfs.SYS, proc: Path = Path("/proc"), run: Path = Path("/run")
 ) -> Disk:
-    """The whole disk or volume below a directory, a file or a block device. TargetError if there is none."""
+    """Return the whole disk or volume below a directory, a file or a block device; raise TargetError if there is none.
+
+    The other arguments are the roots of /sys, /proc and /run.
+    """
     shown = os.fspath(path)
     try:
         status = os.stat(path)  # noqa: PTH116 - many times faster, and this is called at every start
@@ -69,9 +75,10 @@ def find_disk(
 
 
 def _belongs_to(profile: Profile, disk: Disk) -> bool:
-    """Whether it is the drive's own. There are models whose every drive has the same wwid.
+    """Return whether the profile is the disk's own.
 
-    Of a virtual disk without any identity the kernel's name is the id: then its size must be the same, at least.
+    Model and serial number are compared too, because all drives of some models have the same wwid. The id of a virtual
+    disk without an identity is the kernel's name, so its size must match as well.
     """
     device = profile.device
     if disk.id.startswith("block:") and device.size_bytes != disk.size_bytes:
@@ -80,12 +87,12 @@ def _belongs_to(profile: Profile, disk: Disk) -> bool:
 
 
 def find_profile(path: str | os.PathLike[str], profiles: Path = PROFILES) -> FoundProfile:
-    """The profile of the drive that a path is on; errors as `settings_for`."""
+    """Return the profile of the drive that a path is on; errors are those of `settings_for`."""
     return find_disk_profile(find_disk(path), profiles)
 
 
 def find_disk_profile(disk: Disk, profiles: Path = PROFILES) -> FoundProfile:
-    """The profile of that drive; NoProfileError, ProfileError."""
+    """Return the profile of that disk; raise NoProfileError or ProfileError."""
     check_folder(profiles, disk)
     own = profiles / f"{disk.name}.toml"
     try:
@@ -94,7 +101,7 @@ def find_disk_profile(disk: Disk, profiles: Path = PROFILES) -> FoundProfile:
         known = None
     if known and _belongs_to(known, disk):
         return FoundProfile(disk, own, known)
-    # Its name may be another where less can be seen of the drive: a container has no udev.
+    # In a container without udev the disk may have another name than the one that its profile was given.
     if others := [each for each in _others(profiles, own) if _belongs_to(each[1], disk)]:
         return FoundProfile(disk, *others[0])
     if known:
@@ -108,10 +115,10 @@ def find_disk_profile(disk: Disk, profiles: Path = PROFILES) -> FoundProfile:
 
 
 def _others(profiles: Path, own: Path) -> Iterable[tuple[Path, Profile]]:
-    """The sound profiles of all other names; what is wrong with another drive's is not this one's business."""
+    """Yield the valid profiles of all other names, with their files; invalid ones are ignored."""
     try:
         paths = profile_files(profiles)
-    except OSError:  # it may be searched and not read
+    except OSError:  # a folder may be searchable but not readable
         return
     for path in paths:
         if path != own:

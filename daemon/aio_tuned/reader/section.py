@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def make_settings(
     setting: Setting, direction: Direction, throughput_bytes_per_s: int | None, concurrency: int, source: Source
 ) -> Settings:
-    """Make the settings that a reader gets of a profile's five parameters."""
+    """Make the settings that a reader gets from a profile's five parameters."""
     return Settings(
         block_size=setting.block_size,
         queue_depth=setting.queue_depth,
@@ -32,7 +32,10 @@ def make_settings(
 
 
 def section(found: FoundProfile, direction: Direction, *, lenient: bool = False) -> Settings:
-    """A direction's settings from a profile. NoProfileError if it has none; `lenient`: then the other direction's."""
+    """Return a direction's settings from a profile; raise NoProfileError if it has none.
+
+    "combined", and with `lenient` any direction, falls back to another direction's settings.
+    """
     others: Iterable[Direction] = ()
     if direction == "combined" or lenient:
         others = [other for other in ("read", "write") if other != direction]
@@ -51,7 +54,7 @@ def section(found: FoundProfile, direction: Direction, *, lenient: bool = False)
 
 
 def _part(profile: Profile, direction: Direction) -> Result | CombinedResult | Unmeasured | str:
-    """A section of the profile; the reason if it was skipped."""
+    """Return a section of the profile, or the reason if it was skipped."""
     part: Result | CombinedResult | Unmeasured | Skipped = getattr(profile, direction)
     skipped: str | None = getattr(part, "skipped", None)
     return part if skipped is None else skipped  # type: ignore[return-value]  # Skipped alone has that field
@@ -69,7 +72,11 @@ def _settings_from(
 
 
 def _saturating(profile: Profile, part: Result | CombinedResult | Unmeasured) -> int:
-    """Requests in flight that it takes; for both directions what the more demanding one does, at blocks as large."""
+    """Return the number of requests in flight, over all threads, that saturates the drive.
+
+    For the combined setting that is the larger number of the two directions, if both were measured with blocks that are
+    no larger; else, and where it was not measured, it is what the setting keeps in flight.
+    """
     setting = part.setting
     measured: int | None = getattr(part, "saturating_concurrency", None)
     if measured or not hasattr(part, "read_share"):

@@ -18,10 +18,10 @@ _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def _trusted_owner(status: os.stat_result, folder: Path) -> bool:
-    """Whether root, or whoever reads, owns it.
+    """Return whether the owner of a file is root or the reading user.
 
-    In a user namespace to which the host's root is nobody known, all strangers have one number; what lies on a
-    read-only mount there was put there by whoever made the container.
+    In a user namespace without a mapping for the host's root, all unmapped owners appear as one user id. A file with
+    that owner is trusted on a read-only mount, which only the creator of the container can have filled.
     """
     if status.st_uid in (0, os.geteuid()):
         return True
@@ -47,7 +47,7 @@ def _check(status: os.stat_result, path: Path, folder: Path) -> None:
 
 
 def check_folder(folder: Path, disk: Disk) -> None:
-    """Raise ProfileError if others may write to the folder, NoProfileError if there is none."""
+    """Raise ProfileError if other users may write to the folder, NoProfileError if it does not exist."""
     try:
         _check(folder.stat(), folder, folder)
     except FileNotFoundError:
@@ -57,5 +57,8 @@ def check_folder(folder: Path, disk: Disk) -> None:
 
 
 def load(path: Path) -> Profile:
-    """Return the profile in a file that only root, or the reader, may write. MissingProfileError, ProfileError."""
+    """Return the profile in a file that only root or the reading user may write.
+
+    Raise MissingProfileError if the file does not exist, ProfileError if it is not trusted or not a profile.
+    """
     return load_profile(path, lambda status: _check(status, path, path.parent))

@@ -1,4 +1,4 @@
-"""What the reader returns."""
+"""The types that the reader returns."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ DIRECTIONS: tuple[Direction, ...] = ("read", "write", "combined")
 
 
 class Source(NamedTuple):
-    """Where settings come from.
+    """The origin of settings.
 
-    `state` is the profile's, or "default" where there is none; `file` the profile's ("" without one), `device` its
-    drive's name, `section` the one that was taken. `note` says what a person should know of that, else it is "".
+    `state` is the profile's state, or "default" without a profile; `file` is the profile's file, `device` its drive's
+    name, and `section` the section that was used, all "" without a profile. `note` is a remark for people, or "".
     """
 
     state: Literal["measured", "provisional", "stale", "default"]
@@ -31,12 +31,12 @@ class Source(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """The five parameters for one direction, with DeepSpeed's meaning, and what they give.
+    """The five parameters for one direction, with DeepSpeed's meaning, and the throughput that they give.
 
-    `block_size` is in bytes; `queue_depth` counts requests in flight per thread, `io_parallelism` threads.
-    `throughput_bytes_per_s` is None where these very parameters were not measured on this drive, and for "combined".
-    `saturating_concurrency` is the number of requests of that size in flight, over all threads, that it takes to get
-    all of that: what a consumer needs that only has threads of synchronous I/O. Where that is not known it is
+    `block_size` is in bytes; `queue_depth` is requests in flight per thread, and `io_parallelism` is threads.
+    `throughput_bytes_per_s` is None if exactly these parameters were not measured on this drive, and for "combined".
+    `saturating_concurrency` is the number of requests of that size in flight, over all threads, that reaches the full
+    throughput; a consumer with threads of synchronous I/O needs as many threads. If it was not measured, it is
     queue_depth times io_parallelism.
     """
 
@@ -60,7 +60,7 @@ class DriveSettings(NamedTuple):
 
 
 class Disk(NamedTuple):
-    """The whole disk or volume that a path is on: what stays with it, and what the kernel calls it now."""
+    """The whole disk or volume that a path is on: its identity, and the kernel's present node and number for it."""
 
     id: str
     name: str
@@ -72,7 +72,7 @@ class Disk(NamedTuple):
 
 
 class FoundProfile(NamedTuple):
-    """A drive's profile, and the file that it is in."""
+    """A disk with its profile, and the profile's file."""
 
     disk: Disk
     path: Path

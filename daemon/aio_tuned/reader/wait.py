@@ -1,4 +1,4 @@
-"""Adapter: waits, without polling, until the settings of a path are what somebody wants them to be."""
+"""Waiting, without polling, until the profile of a path's drive is in a wanted state."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from aio_tuned.reader.types import FoundProfile
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# linux/inotify.h: all that can make a name appear, vanish or mean another file, and the folder with it.
+# From linux/inotify.h: every event by which a name or its folder can appear, disappear or become another file.
 _ATTRIB, _CLOSE_WRITE = 0x4, 0x8
 _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE, _DELETE_SELF, _MOVE_SELF = 0x40, 0x80, 0x100, 0x200, 0x400, 0x800
 _EVENTS = _ATTRIB | _CLOSE_WRITE | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _DELETE_SELF | _MOVE_SELF
@@ -25,7 +25,10 @@ _READ_BYTES = 1 << 16
 
 
 class FolderWatch:
-    """Tells of changes in folders, by inotify(7), which Python has no module for. OSError if there is none left."""
+    """A watch for changes in folders, by inotify(7), for which Python has no module.
+
+    Making one raises OSError if the user has no inotify instance left.
+    """
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -39,18 +42,18 @@ class FolderWatch:
         return answer
 
     def fileno(self) -> int:
-        """Readable after a change."""
+        """Return the descriptor, which is readable after a change."""
         return self._descriptor
 
     def add(self, folder: Path) -> None:
-        """Watch the folder, or as long as it is not there the nearest one above it that is."""
+        """Watch the folder, or while it does not exist the nearest folder above it."""
         reached = None
-        # Again until nothing comes of it: a folder may be made between the look for it and the watch on the one above.
+        # Repeated until the result is stable: a folder may be created just before the one above it is watched.
         while (nearest := self._nearest(folder)) != reached:
             reached = nearest
 
     def _nearest(self, folder: Path) -> Path | None:
-        """Watch the first of the folder and those above it that is there and may be watched."""
+        """Watch the folder or else the nearest one above it that can be watched; return it, or None."""
         for each in (folder, *folder.parents):
             try:
                 self._checked(self._libc.inotify_add_watch(self._descriptor, os.fsencode(each), _EVENTS))
@@ -60,7 +63,7 @@ class FolderWatch:
         return None
 
     def drain(self) -> None:
-        """Forget the changes so far; what they were does not matter."""
+        """Discard the changes so far; callers need to know only that there were any."""
         try:
             while os.read(self._descriptor, _READ_BYTES):
                 pass
@@ -68,17 +71,18 @@ class FolderWatch:
             pass
 
     def close(self) -> None:
-        """Let go of the descriptor."""
+        """Close the descriptor."""
         os.close(self._descriptor)
 
 
 def until(
     path: Path, wanted: str, timeout_s: float, profiles: Path, waits: Callable[[str], None] = lambda _: None
 ) -> FoundProfile:
-    """The profile of the path's drive once its state is `wanted` ("any": once there is one).
+    """Wait until the profile of the path's drive has the state `wanted` ("any" is any state), and return it.
 
-    The path need not be there yet, nor its filesystem, nor the folder of profiles. `waits` is told what is missing
-    whenever that is something else. TimedOutError says what was missing last; ProfileError at once.
+    The path, its filesystem and the folder of profiles need not exist yet. `waits` is called with a sentence on what is
+    missing, each time that it changes. Raise TimedOutError, with what is missing, after `timeout_s` seconds,
+    ProfileError at once, and AioTunedError if the kernel allows no more watches.
     """
     end = time.monotonic() + timeout_s
     try:
@@ -92,7 +96,7 @@ def until(
         poll.register(mounted, select.POLLIN)
         told = ""
         while True:
-            # Before looking: what changes from here on is an event.
+            # Cleared before looking, so that any later change wakes the poll.
             folders.drain()
             mounted.changed()
             found = _look(path, wanted, profiles, folders)
@@ -112,7 +116,10 @@ def until(
 
 
 def _look(path: Path, wanted: str, profiles: Path, folders: FolderWatch) -> FoundProfile | str:
-    """The profile if it is what is wanted, else what is missing; the watch is on what could change that."""
+    """Return the profile if it is in the wanted state, else a sentence on what is missing.
+
+    Before that, watch the folders in which a change could provide it.
+    """
     folders.add(profiles)
     try:
         found = find_profile(path, profiles)
@@ -121,14 +128,14 @@ def _look(path: Path, wanted: str, profiles: Path, folders: FolderWatch) -> Foun
     except NoProfileError as error:
         return str(error)
     except TargetError as error:
-        # Only now: a folder that is in use as well makes many events.
+        # The path's folder is watched only if needed, because a folder in use causes many events.
         folders.add(path)
-        folders.add(Path(os.path.realpath(path)))  # a link to what is not there yet
+        folders.add(Path(os.path.realpath(path)))  # the path may be a link whose target does not exist yet
         try:
             find_disk(path)
         except TargetError:
             return str(error)
-        return _look(path, wanted, profiles, folders)  # it has come just now
+        return _look(path, wanted, profiles, folders)  # the path has just appeared
     if wanted in ("any", found.profile.state):
         return found
     return f"{found.path} is {found.profile.state}, not {wanted}"
