@@ -1,1 +1,1 @@
-"""The command line."""
+"""The command line: parsers, and thin commands that call the other packages."""

@@ -1,4 +1,4 @@
-"""What the halves of the command line share: arguments of values.py's kinds, and the configuration in use."""
+"""Functions that the modules of the command line share: argument types, and the configuration in use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _T = TypeVar("_T")
 
 
 def argument(parse: Callable[[object], _T]) -> Callable[[str], _T]:
-    """A parser of values.py as an argument's type: its ValueError text is shown."""
+    """Make an argument's type from a parser of config/parsing.py, so that argparse shows the text of its ValueError."""
 
     def convert(text: str) -> _T:
         try:
@@ -26,7 +26,10 @@ def argument(parse: Callable[[object], _T]) -> Callable[[str], _T]:
 
 
 def read_config(arguments: argparse.Namespace) -> Config:
-    """The configuration that --config names, which must exist then, or the usual one. ConfigError."""
+    """Read the configuration that --config names, which must exist, or else the default one.
+
+    Raise ConfigError if the configuration is invalid.
+    """
     if arguments.config is not None:
         return load_config(arguments.config, must_exist=True)
     return load_config()

@@ -1,4 +1,4 @@
-"""The command line: arguments only."""
+"""The parser of the whole command line, and the commands tune, show, check-config and those of the daemon."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse with sysexits' code for wrong usage."""
+    """A parser that exits with the code of sysexits(3) for wrong usage."""
 
     def error(self, message: str) -> None:  # type: ignore[override]  # argparse says NoReturn; exit() does not return
         self.print_usage(sys.stderr)
@@ -52,13 +52,13 @@ def _grid_word(text: str) -> tuple[str, list[object]]:
 
 
 def _seed(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) <= 18):  # noqa: PLR2004 - it goes into a TOML integer
+    if not (text.isascii() and text.isdecimal() and len(text) <= 18):  # noqa: PLR2004 - the seed must fit a TOML integer
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of up to 18 digits")
     return int(text)
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line."""
+    """Return the parser of the whole command line."""
     top = _Parser(prog="aio-tuned", description="Measures NVMe drives and publishes their best Linux AIO settings.")
     top.add_argument("--version", action="version", version=f"aio-tuned {__version__}")
     top.add_argument("--config", type=Path, metavar="FILE", help=f"configuration (default: {DEFAULT_PATH})")
@@ -171,7 +171,7 @@ def _add_daemon_commands(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 
 def _tune(arguments: argparse.Namespace) -> int:
-    # numpy: the daemon does without
+    # Imported here because these load numpy, which only this command needs.
     from aio_tuned.helper.process import find
     from aio_tuned.sweep import one_shot
     from aio_tuned.sweep.tune import TuneRequest
@@ -183,7 +183,7 @@ def _tune(arguments: argparse.Namespace) -> int:
     if arguments.time_budget is not None:
         settings = replace(settings, time_budget=arguments.time_budget)
     if arguments.write_budget is not None:
-        # Given by hand it holds as it is, whatever the drive's size.
+        # A budget from the command line applies unchanged, whatever the drive's size.
         settings = replace(settings, write_budget=arguments.write_budget, write_budget_floor=arguments.write_budget)
     if arguments.drop_caches is not None:
         settings = replace(settings, drop_caches=arguments.drop_caches)
@@ -195,7 +195,7 @@ def _tune(arguments: argparse.Namespace) -> int:
         raw=arguments.raw,
         read_only=arguments.read_only,
     )
-    # A part of the grid is no full sweep: the daemon must not take it for one.
+    # The catalog must have full sweeps only: the daemon would take a part of the grid for one.
     remember = arguments.out is None and not arguments.grid and settings.effort != "quick"
     with progress.watcher(quiet=arguments.json) as watcher:
         tuned = one_shot.tune(request, watcher, arguments.out, remember=remember)
@@ -230,7 +230,7 @@ def _show(arguments: argparse.Namespace) -> int:
             print(f"\n{path}\n")
         if not found and not broken:
             print(f"no profiles in {directory}: run aio-tuned tune TARGET", file=sys.stderr)
-    # One torn file must not hide the others.
+    # A damaged file must not hide the other profiles.
     for problem in broken:
         print(f"aio-tuned: {problem}", file=sys.stderr)
     return Exit.DATA if broken else Exit.OK
@@ -251,8 +251,8 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _name(target: str) -> str:
-    """The name by which the daemon knows the target."""
-    # Not Path.exists(), which raises where the current folder may not be searched.
+    """Return the name by which the daemon knows the target; raise TargetError if it is on no drive."""
+    # os.path.exists() is used because Path.exists() raises if the current folder may not be searched.
     missing = f"{target}: no such file or directory"
     return targets.find_drive(target, lambda name: not os.path.exists(name), missing, profiles=False).name  # noqa: PTH110
 
@@ -280,10 +280,10 @@ def _check_config(arguments: argparse.Namespace) -> int:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run the command; errors that a user can meet become one line on standard error and an exit code."""
+    """Run the command and return its exit code; an AioTunedError is printed as one line on standard error."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # names of drives on a terminal that knows ASCII only
+            stream.reconfigure(errors="backslashreplace")  # a terminal may be limited to ASCII
     arguments = parser().parse_args(words)
     try:
         code: int = arguments.run(arguments)
@@ -294,7 +294,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        # Whoever read has read enough. What is still buffered must not fail again at the end.
+        # The reader has closed the pipe, which is no error; buffered output must not fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.OK
     return code

@@ -1,4 +1,4 @@
-"""The command line of those who read profiles: get, wait, explain, export. Arguments only."""
+"""The commands that read profiles: get, wait, explain and export."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _say(text: str) -> None:
 
 
 def _toml(value: object) -> str:
-    """A value as TOML, JSON and, but for quotes, a shell have it."""
+    """Return the value as text for TOML and JSON; without its quotes a shell can use it too."""
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -158,7 +158,7 @@ def _get(arguments: argparse.Namespace) -> int:
 
 
 def _daemon_says(settings: Config, path: Path) -> str:
-    """What the daemon is doing about the path's drive, for a person who waits for it."""
+    """Return a sentence on what the daemon does with the path's drive; "" if the path is on no drive yet."""
     from aio_tuned.service import status
 
     try:
@@ -218,7 +218,7 @@ def _explain(arguments: argparse.Namespace) -> int:
         path=str(arguments.path), device=device, node_name=sysfs.directory(number).name, mount=mount
     )
     release = platform.release()
-    # Which of the drive's filesystems was swept is not known here: it does not count.
+    # The filesystem is left empty, and so not compared: which of the drive's was swept is not known here.
     now = identity.fingerprint(device, "", release)
     measured = found.profile.evidence.measured_at is not None
     changed = decision.differences(found.profile, now, release, settings.kernel_change) if measured else ()
@@ -241,7 +241,7 @@ def _export(arguments: argparse.Namespace) -> int:
     for text in _about(drive):
         _say(text)
     is_merged = arguments.merge is not None and apply.is_mergeable(made)
-    if is_merged or made.format == "json":  # else they stand there as comments
+    if is_merged or made.format == "json":  # other formats have the notes as comments
         for note in made.notes:
             _say(note)
     if is_merged:
@@ -257,7 +257,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _about(drive: reader.DriveSettings) -> Iterator[str]:
-    """What a person should know of where the settings come from."""
+    """Yield sentences on the origin of the settings that the user should know."""
     source = drive.combined.source
     if source.state != "measured":
         yield f"these settings are {source.state}" + (f": {source.note}" if source.state == "default" else "")
@@ -272,7 +272,7 @@ def _merge(made: Export, path: Path) -> None:
     from aio_tuned.storage import atomic_file
 
     try:
-        # As bytes: line ends stay as they are.
+        # Read as bytes, so that line ends stay as they are.
         text = path.read_bytes().decode("utf-8")
     except FileNotFoundError:
         raise TargetError(f"{path} does not exist; to make it, leave out --merge and write the output to it") from None

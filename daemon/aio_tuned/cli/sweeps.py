@@ -1,4 +1,4 @@
-"""The command line of those who look back: history, report. Arguments only."""
+"""The commands that show finished sweeps: history and report."""
 
 from __future__ import annotations
 
@@ -69,20 +69,23 @@ def _config(arguments: argparse.Namespace) -> Config:
 
 @contextlib.contextmanager
 def _printing() -> Iterator[None]:
-    """Where standard output is written to. PublishError if it is full; one that nobody reads is cli.main's matter."""
+    """Write to standard output in this context; raise PublishError if that fails, for example on a full disk.
+
+    A BrokenPipeError is passed on: main() handles it.
+    """
     try:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
-        # What is still buffered must not fail again at the end.
+        # Buffered output must not fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise PublishError(f"standard output: cannot be written: {error.strerror}") from None
 
 
 def _rows(paths: tuple[Path, ...], broken: list[ProfileError]) -> tuple[Row, ...]:
-    """The rows of a drive's sweeps; files that are no profiles are left out and told of."""
+    """Return the rows of a drive's sweeps; append the errors of files that are not profiles to `broken`."""
     from aio_tuned.profiles.files import load_profile
     from aio_tuned.report.terminal import history as terminal_history
     from aio_tuned.storage import sweep_archive
@@ -123,7 +126,7 @@ def _history(arguments: argparse.Namespace) -> int:
                 terminal_history.show(name, found)
         elif histories:
             terminal_history.show_drives(histories)
-    # One torn file must not hide the others.
+    # A damaged file must not hide the other sweeps.
     for problem in broken:
         print(f"aio-tuned: {problem}", file=sys.stderr)
     return Exit.DATA if broken else Exit.OK
@@ -140,12 +143,15 @@ def _file_name(sweeps: Sequence[StoredSweep]) -> str:
 
 
 def _write(page: str, path: Path) -> None:
-    """As a shell's > does: a new file has the user's mask, a link's target is meant; but whole or not at all."""
+    """Write the page to a file, whole or not at all; raise UsageError or PublishError.
+
+    As with a shell's >, a new file gets the user's umask, and a symbolic link is followed.
+    """
     from aio_tuned.storage import atomic_file
 
-    # Not Path's questions, which raise where a folder may not be searched.
+    # os.path is used because Path's methods raise if a folder may not be searched.
     new = not os.path.exists(path)  # noqa: PTH110
-    # Renaming over it would put a file in the place of a device or a pipe.
+    # The new file is renamed over the old one, which would replace a device or a pipe by a file.
     if not new and not os.path.isfile(path):  # noqa: PTH113
         raise UsageError(f"-o {path}: not a regular file; -o - writes to standard output")
     try:
