@@ -1,1 +1,1 @@
-"""The daemon."""
+"""The daemon: supervisor, state machine, inventory, publisher, scheduler, status and control socket."""

@@ -22,14 +22,15 @@ _ANSWER_S = 150.0
 
 
 def socket_path(runtime: Path) -> Path:
-    """Where the socket is."""
+    """Return the path of the socket."""
     return runtime / "control.sock"
 
 
 async def serve(path: Path, handle: Callable[[Mapping[str, Any]], Awaitable[str]]) -> asyncio.AbstractServer:
-    """Answer requests: `handle` returns what to tell the operator, or raises with why not.
+    """Start a server that answers requests by `handle`, which returns a sentence for the operator.
 
-    UsageError, TargetError and BusyError reach whoever asked.
+    UsageError, TargetError and BusyError of `handle` are sent to the client. Raise OSError if the socket cannot be
+    created.
     """
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -38,15 +39,15 @@ async def serve(path: Path, handle: Callable[[Mapping[str, Any]], Awaitable[str]
             writer.write(json.dumps(await _answer(line, handle)).encode() + b"\n")
             await writer.drain()
         except (OSError, ValueError, asyncio.TimeoutError):
-            pass  # it has gone, or has said nothing of sense
+            pass  # the client has closed the connection, or has sent no line
         finally:
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)  # noqa: PTH108 - a killed daemon's; the lock says that there is no other
-    # Never open to others, not even for the moment between bind and chmod.
+        os.unlink(path)  # noqa: PTH108 - a killed daemon left it: this one holds the lock
+    # With chmod after bind, other users could connect in between, so the umask is set before.
     before = os.umask(0o177)
     try:
         return await asyncio.start_unix_server(talk, path, limit=_LINE_LIMIT)
@@ -68,7 +69,11 @@ async def _answer(line: bytes, handle: Callable[[Mapping[str, Any]], Awaitable[s
 
 
 def ask(runtime: Path, request: Mapping[str, Any]) -> str:
-    """What the daemon says to the request. Its errors are raised again; BusyError if it is not there."""
+    """Send a request to the daemon and return its sentence for the operator.
+
+    Raise the daemon's UsageError, TargetError or BusyError; BusyError if it does not run or answer, and PrivilegeError
+    if the user is not root.
+    """
     path = socket_path(runtime)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
         line.settimeout(_ANSWER_S)

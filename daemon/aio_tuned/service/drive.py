@@ -1,4 +1,4 @@
-"""One disk or volume that the daemon manages: its facts, its state, and what readers find of it."""
+"""One disk or volume that the daemon manages: its facts, its state, and the profile that readers find."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from aio_tuned.service.state_machine import DriveState
     from aio_tuned.service.status import Sweeping
 
-# What of a drive is mounted: (device number, read-only, filesystem).
+# The mounted filesystems of a drive, each with its device number, whether it is read-only, and its type.
 Uses = frozenset[tuple[str, bool, str]]
 
 
 class Publication(Enum):
-    """Which profile of a drive readers may find."""
+    """The profiles of a drive that readers may find."""
 
     ANY = "the best that is known, measured on it or not"
     MEASURED = "only one that was measured on this very drive"
@@ -32,11 +32,12 @@ class Publication(Enum):
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Drive:
-    """One drive. It is `gone` once its removal was handled: events for it that come later have no effect.
+    """One drive that the daemon manages.
 
-    `shown` is the profile that readers are to find. `target` is where a sweep would do its I/O, None until the drive
-    was probed and found eligible. `full_sweep_reason` is why the next sweep must not be a mere check, or "".
-    `written_bytes` is what sweeps have written to it, over restarts.
+    `gone` is true once its removal was handled; later events have no effect then. `shown` is the profile that readers
+    are to find. `target` is where a sweep would do its I/O, None until the drive was probed and found eligible.
+    `full_sweep_reason` is the reason why the next sweep must not be a check, or "". `written_bytes` is the sum of what
+    sweeps have written to it, kept over restarts.
     """
 
     device: Device

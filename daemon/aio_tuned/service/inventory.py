@@ -1,4 +1,4 @@
-"""Which drives are present and how they are used: kernel events, mounts and the configuration -> events of drives."""
+"""The drives that are present and their uses; it turns kernel events, mounts and configuration into drives' events."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ _log = logging.getLogger(__name__)
 class Inventory:
     """The drives that are present, by the kernel's name.
 
-    What has happened is yielded as (drive, event), one change at a time: the caller handles each before the next is
-    worked out, so that a disk which takes the name of another appears after that one is gone.
+    Changes are yielded as (drive, event), one at a time. The caller handles each before the next is determined, so that
+    a disk which takes the name of another appears after the removal of that one.
     """
 
     def __init__(self, source: EventSource, config: Callable[[], Config], sys: Path, proc: Path) -> None:
@@ -64,13 +64,13 @@ class Inventory:
     # --- what may have changed ---------------------------------------------------------------------------------
 
     def scan(self) -> Iterator[Change]:
-        """Look at every disk that is present."""
+        """Read the facts of every disk that is present, and yield the changes."""
         table = mountinfo.read(self._proc)
         for event in self._source.enumerate():
             yield from self._take(event, table)
 
     def take(self, events: Sequence[DeviceEvent]) -> Iterator[Change]:
-        """Take in events that the source has given."""
+        """Process the source's events, and yield the changes."""
         table = mountinfo.read(self._proc)
         if self._source.overrun:
             _log.warning("events of devices were lost: all are looked at again")
@@ -81,36 +81,40 @@ class Inventory:
             yield from self._take(event, table)
 
     def compare_uses(self) -> Iterator[Change]:
-        """Compare what is mounted with what was."""
+        """Compare the mounts with the last ones, and yield the changes."""
         table = mountinfo.read(self._proc)
         for drive in list(self.drives.values()):
             try:
                 uses = self._uses(drive.device, table)
             except TargetError:
-                continue  # it was removed, and its event is on the way
+                continue  # the drive was removed, and the event of that follows
             if uses != drive.uses:
                 drive.uses = uses
                 yield drive, Appeared(reason="mounted" if uses else "unmounted")
 
     def compare_limits(self) -> Iterator[Change]:
-        """Compare what changes without an event: a scheduler written to /sys, a filesystem made read-only."""
+        """Compare facts that change without an event, such as a scheduler in /sys or a read-only filesystem."""
         yield from self.compare_uses()
         for drive in list(self.drives.values()):
             if drive.shown and not drive.is_swept:
                 with contextlib.suppress(TargetError, ValueError):
                     device = self._read_device(drive.device.device_number)
-                    if _identity(device) == _identity(drive.device):  # else its removal is on the way
+                    if _identity(device) == _identity(drive.device):  # else the event of its removal follows
                         yield from self._compare(drive, device)
 
     def reconsider(self) -> Iterator[Change]:
-        """Look at every device as if for the first time; sweeps of drives that are still wanted go on."""
+        """Read the facts of every device again, as if it were new; sweeps of drives that are still wanted continue."""
         for drive in list(self.drives.values()):
             if drive.state.stage is not Stage.SWEEPING or self._unwanted(drive):
                 yield drive, Appeared(reason="the configuration was read again")
         yield from self.scan()
 
     async def probe(self, drive: Drive) -> Ineligible | Failed | None:
-        """Find out without blocking what the drive is used for; None if it may be swept, at `drive.target`."""
+        """Probe the drive's use in a thread.
+
+        Return None if it may be swept, at `drive.target`; else the event Ineligible, or Failed if the probe fails or
+        times out.
+        """
         ask = partial(probe, drive.device.node, self._config(), sys=self._sys, proc=self._proc)
         try:
             return self._conclude(drive, await within(PROBE_LIMIT_S, in_thread(ask)))
@@ -131,14 +135,14 @@ class Inventory:
             drive.target, drive.publication = decision, Publication.ANY
             return None
         drive.target = None
-        # What was measured still holds on a drive that is full just now, but not on a volume's member.
+        # A measured profile stays valid while the drive is full, for example, but not while it is a volume's member.
         drive.publication = Publication.NONE if unwanted or found.usage.holders else Publication.MEASURED
         return Ineligible(reason=decision.reason)
 
     # --- one event ---------------------------------------------------------------------------------------------
 
     def _take(self, event: DeviceEvent, table: tuple[Mount, ...]) -> Iterator[Change]:
-        """Take in one event; an error with one device must not keep the others from being seen."""
+        """Process one event, and log its error, so that an error of one device does not affect the others."""
         try:
             if event.is_partition:
                 yield from self._take_partition(event)
@@ -147,12 +151,12 @@ class Inventory:
             elif event.initialized:
                 yield from self._take_disk(event, table)
         except TargetError as error:
-            _log.debug("%s: %s", event.sys_name, error)  # it was removed already, and its event is on the way
+            _log.debug("%s: %s", event.sys_name, error)  # the drive was removed, and the event of that follows
         except (AioTunedError, OSError, ValueError) as error:
             _log.warning("%s: %s", event.sys_name, error)
 
     def _take_partition(self, event: DeviceEvent) -> Iterator[Change]:
-        """What a disk is used for changes with its partitions; a sweep that has begun does not mind."""
+        """Yield a change for the partition's disk, whose use may have changed; a running sweep is not affected."""
         if event.action not in ("add", "remove"):
             return
         drive = self.drives.get(_disk_of_partition(event.sys_name))
@@ -162,7 +166,7 @@ class Inventory:
     def _take_disk(self, event: DeviceEvent, table: tuple[Mount, ...]) -> Iterator[Change]:
         device = self._read_device(event.device_number)
         known = self.drives.get(device.sys_name)
-        # A size of 0: a volume that is not assembled yet, a card reader, a loop device without a file.
+        # A volume that is not assembled yet, an empty card reader and a loop device without a file have a size of 0.
         if known and (device.size_bytes == 0 or _identity(known.device) != _identity(device)):
             yield from self._remove(device.sys_name)
             known = None
@@ -175,7 +179,7 @@ class Inventory:
         rules = self._config().match
         members = resolve.members(device, self._sys)
         unwanted = device_rules.wanted(device, members, rules)
-        # Its members are not swept while it uses them.
+        # A volume's members must not be swept while it uses them.
         yield from self._look_again(device.members, f"{device.sys_name} has been built on it")
         if device.hidden or (unwanted and not device_rules.is_of_interest(device, members, rules)):
             return
@@ -197,7 +201,10 @@ class Inventory:
             yield drive, Ineligible(reason=skip.reason)
 
     def _compare(self, drive: Drive, device: Device) -> Iterator[Change]:
-        """Compare the facts, few of which count: udev sends "change" whenever a process closes a device it wrote to."""
+        """Compare the few facts that matter, and yield the changes.
+
+        udev sends a "change" event whenever a process closes a device after writing to it.
+        """
         before, drive.device = drive.device, device
         changed = [
             what
@@ -238,7 +245,7 @@ class Inventory:
         return resolve.read_device(number, self._sys)
 
     def _unwanted(self, drive: Drive) -> Skip | None:
-        """Return why the drive is not managed, by the configuration or since another has its name."""
+        """Return why the drive is not managed, if the configuration excludes it or another drive has its name."""
         name = drive.device.name
         same = self.find(name)
         if same and same is not drive:
@@ -248,7 +255,7 @@ class Inventory:
         return device_rules.wanted(drive.device, members, self._config().match)
 
     def _uses(self, device: Device, table: tuple[Mount, ...]) -> Uses:
-        """Return what of the device is mounted. Binding a mount to another place changes nothing."""
+        """Return the mounts of the device and its partitions; a bind mount of the same filesystem changes nothing."""
         numbers = {device.device_number, *sysfs.partitions(device.device_number, self._sys).values()}
         return frozenset(
             (number, mount.read_only, mount.filesystem)
@@ -263,12 +270,12 @@ def now() -> str:
 
 
 def _identity(device: Device) -> tuple[str, str, int | None]:
-    """Return what another disk, or a volume of another name, would have differently."""
+    """Return the facts that tell disks, and volumes of different names, apart."""
     return device.id, device.name, device.diskseq
 
 
 def _disk_of_partition(partition: str) -> str:
-    """Return the name of the disk that a partition is on, by its own: it may be gone from /sys already."""
+    """Return the name of the disk that a partition is on, from its name only: /sys may not have it any more."""
     disk = partition.rstrip("0123456789")
-    # nvme0n1p1, md0p1, loop0p1; but sda1.
+    # A disk's name that ends with a digit gets a "p": nvme0n1p1, md0p1 and loop0p1, but sda1.
     return disk[:-1] if disk[-1:] == "p" and disk[-2:-1].isdigit() else disk

@@ -1,4 +1,4 @@
-"""Composition root of the daemon: builds the adapters and hands them to the supervisor."""
+"""The start of the daemon: its lock, its event sources, its files and its supervisor."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _log = logging.getLogger(__name__)
 
 
 def run(config: Config, load_config: Callable[[], Config], helper: Path | None = None) -> None:
-    """Be the daemon until SIGTERM or SIGINT. BusyError if there is one already."""
+    """Run the daemon until SIGTERM or SIGINT; raise BusyError if another daemon runs."""
     handler.log()
     lock = hold_lock(config.runtime)
     try:
         asyncio.run(_run(config, load_config, helper))
     finally:
         os.close(lock)
-    # A thread that a dead drive holds in the kernel must not hold us.
+    # A thread may be blocked in the kernel by a drive that does not answer; os._exit() does not wait for it.
     logging.shutdown()
     sys.stdout.flush()
     os._exit(0)
@@ -52,9 +52,9 @@ async def _run(config: Config, load_config: Callable[[], Config], helper: Path |
         try:
             atomic_file.make_folder(folder)
         except PublishError as error:
-            _log.error("%s", error)  # it is tried again with every profile
+            _log.error("%s", error)  # the store tries to make it again with every profile
     notify = Notify()
-    # Both follow from now on: what happens while the first look is taken comes as an event.
+    # The sources are opened before the first scan, so that changes during it arrive as events.
     source, mount_watch = UdevSource(), MountWatch()
     supervisor = Supervisor(
         config,
@@ -82,7 +82,10 @@ async def _run(config: Config, load_config: Callable[[], Config], helper: Path |
 
 
 def loader(path: Path | None, config: Config) -> Callable[[], Config]:
-    """What SIGHUP reads the configuration with. ConfigError if the paths differ: those hold for the daemon's life."""
+    """Return the function by which SIGHUP reads the configuration again.
+
+    It raises ConfigError if the configuration is invalid or its paths have changed, which needs a restart.
+    """
 
     def load() -> Config:
         fresh = config_file.load_config(path, must_exist=True) if path else config_file.load_config()
@@ -96,9 +99,9 @@ def loader(path: Path | None, config: Config) -> Callable[[], Config]:
 
 
 def hold_lock(runtime: Path) -> int:
-    """The lock that only one daemon can hold, as a descriptor to be kept open. BusyError if another holds it.
+    """Take the daemon's lock, and return its descriptor, which must stay open; raise BusyError if another has it.
 
-    Only root can open it: whoever else could lock it would keep the daemon from starting.
+    Only root can open the file: another user who could lock it would prevent the daemon from starting.
     """
     path = runtime / "daemon.lock"
     try:

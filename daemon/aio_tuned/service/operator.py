@@ -1,4 +1,4 @@
-"""What the operator asks for over the control socket: to stop or to repeat the sweep of a drive."""
+"""The operator's requests over the control socket: to stop or to repeat the sweep of a drive."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Operator:
-    """Answers requests; `emit` is given the event that each means for its drive."""
+    """The handler of requests; it calls `emit` with each request's drive and event."""
 
     def __init__(self, inventory: Inventory, scheduler: Scheduler, emit: Callable[[Drive, Event], None]) -> None:
         self._inventory = inventory
@@ -27,7 +27,11 @@ class Operator:
         self._emit = emit
 
     async def answer(self, request: Mapping[str, Any]) -> str:
-        """Do what the request asks for and return a sentence for the operator. UsageError, TargetError, BusyError."""
+        """Carry out the request and return a sentence for the operator.
+
+        Raise TargetError if the drive is unknown, UsageError if the request is not possible, and BusyError if the sweep
+        cannot be ended.
+        """
         name = request.get("name")
         drive = self._inventory.find(name) if isinstance(name, str) else None
         if drive is None:
@@ -46,7 +50,7 @@ class Operator:
         self._emit(drive, Stopped(reason=f"stopped by the operator; to go on: aio-tuned retune {name}"))
         if sweep is None:
             return f"{name}: it is not swept until aio-tuned retune, or until it is plugged in again"
-        # The operator may want to unmount: the scratch file must be gone when we answer.
+        # The operator may want to unmount the filesystem, so the scratch file must be removed before the answer.
         await asyncio.wait({sweep})
         final = sweep.result()
         if isinstance(final, Failed) and final.exit_code == Exit.IO:

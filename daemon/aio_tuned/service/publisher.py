@@ -1,4 +1,4 @@
-"""Which profile readers find of each drive: the one place that decides what to publish and what to sweep."""
+"""The publication of each drive's profile; `Publisher.decide` alone decides what to publish and what to sweep."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Publisher:
-    """Keeps what readers find up to date. `changed` is called after each change; what fails is tried again later."""
+    """The publisher of the drives' profiles; it calls `changed` after each change, and retries failed writes later."""
 
     def __init__(self, store: ProfileStore, config: Callable[[], Config], changed: Callable[[], None]) -> None:
         self._store = store
@@ -35,12 +35,12 @@ class Publisher:
         self._failures = 0
 
     def close(self) -> None:
-        """Stop trying again."""
+        """Cancel the timer for retries."""
         if self._retry_at:
             self._retry_at.cancel()
 
     def measured(self, drive: Drive) -> Profile | None:
-        """Return what was measured on this very drive; another volume may have had its name."""
+        """Return the last profile that was measured on this drive; None if there is none, or if it is of another id."""
         own = self._store.load(drive.device.name)
         return own if own and own.device.id == drive.device.id else None
 
@@ -49,7 +49,7 @@ class Publisher:
         return self._store.load_all()
 
     def decide(self, drive: Drive) -> Decision:
-        """Decide what to publish and what to sweep, by all that is known now."""
+        """Decide what to publish for the drive and what to sweep, by the facts that are known now."""
         mounted = {filesystem for _, _, filesystem in drive.uses}
         filesystem = drive.target.filesystem if drive.target else mounted.pop() if len(mounted) == 1 else ""
         config = self._config()
@@ -69,7 +69,7 @@ class Publisher:
         return found
 
     def refresh(self, drive: Drive) -> None:
-        """Let readers find what is decided now for the drive, or nothing."""
+        """Publish the profile that is decided now for the drive, or withdraw it if readers may not find one."""
         wanted = None
         if drive.publication is Publication.ANY or (
             drive.publication is Publication.MEASURED and self.measured(drive) is not None
@@ -83,24 +83,24 @@ class Publisher:
         self._retry_later()
 
     def refresh_waiting(self, drives: Iterable[Drive]) -> None:
-        """Refresh those that wait for their first sweep: a sibling of theirs may have been measured."""
+        """Refresh the drives that wait for their first sweep, because a sibling may have been measured."""
         for drive in drives:
             if drive.state.stage in (Stage.SETTLING, Stage.QUEUED) and self.measured(drive) is None:
                 self.refresh(drive)
 
     def save(self, measured: Profile) -> bool:
-        """Keep a measured profile; return whether it is safe on the disk."""
+        """Save a measured profile in the catalog; return whether it was written (else it is retried later)."""
         saved = self._store.save(measured)
         self._retry_later()
         return saved
 
     def withdraw(self, drive: Drive) -> None:
-        """Let readers find no profile under the drive's name."""
+        """Remove the published profile of the drive's name."""
         self._store.withdraw(drive.device.name)
         self._retry_later()
 
     def withdraw_absent(self, present: Iterable[str]) -> None:
-        """Withdraw the profiles of drives that were removed while no daemon ran."""
+        """Withdraw the profiles of drives that were removed while the daemon was down."""
         self._store.withdraw_absent(present)
         self._retry_later()
 

@@ -1,4 +1,4 @@
-"""Which drive is swept when: one at a time, each in a worker process."""
+"""The schedule of sweeps: one drive at a time, each in a worker process."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# A check of a sibling's settings has this part of a sweep's time.
+# A check of a sibling's settings gets this share of a sweep's time budget.
 _CHECK_SHARE = 0.2
 
 
 class Scheduler:
-    """Runs the sweep of one drive at a time, `current`.
+    """The scheduler, which runs the sweep of one drive at a time, `current`.
 
-    `ended` is called when a sweep is over, with the event that it means for its drive, or None if it was called off;
-    `progressed` when a sweep has advanced, `changed` when it has begun, paused or resumed.
+    It calls `ended` at the end of a sweep with the event for its drive, or None if the sweep was cancelled;
+    `progressed` when a sweep has advanced, and `changed` when a sweep has begun, paused or resumed.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Scheduler:
         return SweepDue(request=request)
 
     def next(self, drives: Iterable[Drive]) -> Drive | None:
-        """Return the drive that is to be swept now; None while another is, or if none waits."""
+        """Return the drive to sweep now; None while another is swept, or if none is queued."""
         if self.current:
             return None
         waiting = {drive: drive.state for drive in drives}
@@ -101,9 +101,9 @@ class Scheduler:
         self._sweep = asyncio.ensure_future(self._run(drive))
 
     def cancel(self, drive: Drive) -> None:
-        """End the drive's sweep, if it runs; what it has measured stays in its checkpoint."""
+        """End the drive's sweep if it runs; its checkpoint keeps the measurements."""
         if self._worker and self.current is drive:
-            asyncio.ensure_future(self._worker.close())  # noqa: RUF006 - _run waits for its end
+            asyncio.ensure_future(self._worker.close())  # noqa: RUF006 - _run waits for the worker's end
 
     def sweep_of(self, drive: Drive) -> asyncio.Task[Final | None] | None:
         """Return the running sweep of the drive, to wait for; its result is the worker's last message."""
@@ -115,7 +115,7 @@ class Scheduler:
             self._checkpoint(drive).unlink(missing_ok=True)
 
     async def close(self, extend: Callable[[float], None]) -> None:
-        """End the running sweep; `extend` is told how many more seconds that takes."""
+        """End the running sweep; call `extend` with the seconds that this may still take, if it is long."""
         if self._worker:
             await self._worker.close(extend)
         if self._sweep:
@@ -124,17 +124,17 @@ class Scheduler:
     # --- one sweep ---------------------------------------------------------------------------------------------
 
     async def _run(self, drive: Drive) -> Final | None:
-        """Run one worker from its start to its end, whatever becomes of the drive; return its last message."""
+        """Run one worker from its start to its end, even if the drive is removed; return its last message."""
         final: Final | None = None
         event: Event | None = None
         try:
-            # Decided again: a sibling may have been measured since the sweep was queued, or `aio-tuned tune` have run.
+            # A sibling or the drive may have been measured since the sweep was queued, so the decision is made again.
             decision = self._publisher.decide(drive)
             if decision.sweep == "none":
                 event = Appeared(reason=decision.reason)
             else:
                 final, event = await self._work(drive, self._job(drive, decision))
-        except Exception:  # noqa: BLE001 - whatever it is, the other drives must have their turn
+        except Exception:  # noqa: BLE001 - no error of one drive may keep the others from being swept
             _log.exception("%s: the sweep's end could not be handled", drive.device.sys_name, extra=drive.fields())
             if self._worker:
                 await self._worker.close()
@@ -165,7 +165,7 @@ class Scheduler:
             settings = check_settings(decision.against, config.grid)
             config = replace(config, time_budget=config.time_budget * _CHECK_SHARE)
         own = self._publisher.measured(drive)
-        # The same over restarts, so that a sweep can be continued, and another one after each sweep.
+        # The seed stays the same over restarts, so that a sweep can be resumed, and changes after each sweep.
         seed = zlib.crc32(f"{drive.device.name} {own.evidence.measured_at if own else ''}".encode())
         return Job(
             device=drive.device,
@@ -180,7 +180,7 @@ class Scheduler:
         )
 
     def hear(self, drive: Drive, message: Message) -> None:
-        """Take in what the worker says while it works."""
+        """Process a message that the worker sends during the sweep."""
         was = drive.sweeping or Sweeping(doing="starting", share=0.0, left_s=0.0, best_bytes_per_s=0.0, written_bytes=0)
         match message:
             case messages.Progress():
@@ -204,9 +204,9 @@ class Scheduler:
                 self._changed()
 
     def conclude(self, drive: Drive, job: Job, final: Final) -> Event | None:
-        """Keep what a sweep has measured, and return what its end means for the drive.
+        """Save what a sweep has measured, and return the event that its end is for the drive.
 
-        Of a sweep that was called off only a measurement is kept: then it means nothing, None.
+        A profile is saved even if the sweep was cancelled; the event is None then.
         """
         match final:
             case messages.Done(text=text, trouble=trouble):
@@ -229,7 +229,7 @@ class Scheduler:
                 return Deferred(reason=reason, seconds=seconds)
             case messages.Failed(reason=reason, exit_code=code):
                 if drive.state.failures:
-                    # Twice in a row: what was recorded may be what makes it fail.
+                    # After two failures in a row the checkpoint may be the cause.
                     self.forget(drive)
                 return Failed(reason=reason, exit_code=int(code))
         return None

@@ -1,4 +1,4 @@
-"""Adapter: tells systemd how the daemon is, as sd_notify(3) has it."""
+"""Messages to systemd by the protocol of sd_notify(3)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _ADDRESS = "NOTIFY_SOCKET"
 
 
 class Notify:
-    """The service manager's socket; where there is none, nothing happens.
+    """The service manager's socket; without NOTIFY_SOCKET its methods do nothing.
 
-    NOTIFY_SOCKET is taken out of `environ`: what we start must not speak for us. `watchdog_s` is how often watchdog()
-    is to be called, None if nobody waits for it.
+    NOTIFY_SOCKET is removed from `environ`, so that child processes cannot send messages for the daemon. `watchdog_s`
+    is the interval in seconds at which watchdog() must be called, None if systemd does not require it.
     """
 
     def __init__(self, environ: MutableMapping[str, str] = os.environ) -> None:
@@ -28,46 +28,46 @@ class Notify:
         self.watchdog_s = _watchdog_s(environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", ""))
 
     def ready(self) -> None:
-        """Started, or reloaded."""
+        """Report that the daemon has started or reloaded."""
         self._send("READY=1")
 
     def status(self, text: str) -> None:
-        """One line for `systemctl status`; sent only if it is another than the last one."""
-        line = " ".join(text.split())  # a newline would begin the next assignment
+        """Send one line for `systemctl status`, if it differs from the last one."""
+        line = " ".join(text.split())  # a newline would end the assignment
         if line != self._status:
             self._status = line
             self._send(f"STATUS={line}")
 
     def reloading(self) -> None:
-        """The configuration is read again; ready() ends it."""
+        """Report that the configuration is being read again; ready() reports the end."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
-        """The daemon is on its way out."""
+        """Report that the daemon is stopping."""
         self._send("STOPPING=1")
 
     def extend(self, seconds: float) -> None:
-        """Starting or stopping takes longer: up to so many seconds from now."""
+        """Ask for up to so many seconds from now to start or stop."""
         self._send(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}")
 
     def watchdog(self) -> None:
-        """Still alive."""
+        """Report that the daemon is alive."""
         self._send("WATCHDOG=1")
 
     def close(self) -> None:
-        """Let go of the socket; nothing is sent any more."""
+        """Close the socket; later messages are not sent."""
         if self._notifier and self._notifier.socket:
             self._notifier.socket.close()
         self._notifier = None
 
     def _send(self, state: str) -> None:
         if self._notifier:
-            # sdnotify encodes as Latin-1 and is silent where it cannot; systemd takes UTF-8 only.
+            # systemd accepts UTF-8 only; sdnotify encodes as Latin-1, and drops a message that it cannot encode.
             self._notifier.notify(state.encode("utf-8", "replace").decode("latin-1"))
 
 
 def _connected(address: str) -> SystemdNotifier:
-    """A notifier for the address, which sdnotify takes from the process's own environment and nowhere else."""
+    """Return a notifier for the address, which sdnotify can take from the process's environment only."""
     os.environ[_ADDRESS] = address
     try:
         return SystemdNotifier()
@@ -76,7 +76,7 @@ def _connected(address: str) -> SystemdNotifier:
 
 
 def _watchdog_s(usec: str, pid: str) -> float | None:
-    """Half of systemd's limit, so that one call may come late; None if it is meant for another process."""
+    """Return half of systemd's limit in seconds, so that one call may be late; None if another process is meant."""
     if not (usec.isascii() and usec.isdigit() and int(usec)) or (pid and pid != str(os.getpid())):
         return None
     return int(usec) / 2e6

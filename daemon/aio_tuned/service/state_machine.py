@@ -1,4 +1,4 @@
-"""The state machine of a drive: step(state, event) -> (state, effects)."""
+"""The state machine of a drive: its states, events and effects, and the function that steps it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SWEEP_ENDS: tuple[SweepEnd, ...] = get_args(SweepEnd)
 
 
 class Stage(Enum):
-    """Where a drive is; `Life.reason` says why."""
+    """The stage of a drive; `DriveState.reason` has the reason."""
 
     SETTLING = "settling"
     QUEUED = "queued"
@@ -31,7 +31,7 @@ class Stage(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepRequest:
-    """What is to be swept, and what decides whose turn comes first."""
+    """The sweep that a drive needs, with the facts that decide its rank in the queue."""
 
     sweep: SweepKind
     profiled: bool
@@ -40,20 +40,20 @@ class SweepRequest:
 
     @property
     def rank(self) -> tuple[bool, bool]:
-        """The smaller, the sooner: no profile before a stale one, a drive in use before one that is not."""
+        """The sort key; the smallest is swept first: drives without a profile, then those in use."""
         return (self.profiled, not self.mounted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backoff:
-    """Seconds until a failed drive is tried again: `first_s`, doubling, `max_s` at most."""
+    """The wait before a failed drive is tried again: `first_s` seconds, doubling with each failure up to `max_s`."""
 
     first_s: float
     max_s: float
 
     def after(self, failures: int) -> float:
-        """The wait after that many failures in a row."""
-        # 2^64 is longer than any wait, and still a float.
+        """Return the wait in seconds after that many failures in a row."""
+        # The exponent is limited because a float overflows at 2^1024.
         return min(self.max_s, self.first_s * 2.0 ** min(failures - 1, 64))
 
 
@@ -61,8 +61,8 @@ class Backoff:
 class DriveState:
     """One drive's state.
 
-    `resting`: it is queued, and has given way until its retry. `held`: the operator has stopped it, and only he lets
-    it go on: what he wanted to do with the drive (unmount it, say) must not start it again.
+    `resting` means that it is queued but deferred until its retry. `held` means that the operator has stopped it: only
+    the operator can start it again, and no other event, such as an unmount.
     """
 
     stage: Stage
@@ -78,9 +78,9 @@ class DriveState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appeared:
-    """The drive is there, or something that counts has changed: all facts are to be read again.
+    """The drive is present, or a fact that matters has changed; all facts must be read again.
 
-    `asked`: the operator wants it.
+    `asked` is true if the operator has asked for it.
     """
 
     reason: str
@@ -89,33 +89,33 @@ class Appeared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ineligible:
-    """It is not to be swept."""
+    """The drive must not be swept."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Satisfied:
-    """What is published holds."""
+    """The published profile is still valid."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepDue:
-    """A sweep is due: after the drive has settled, or after a check that its sibling's profile did not survive."""
+    """A sweep is due, after the drive has settled, or after a check that did not confirm the sibling's profile."""
 
     request: SweepRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispatched:
-    """Nobody else is swept, and it is first in the queue."""
+    """No other drive is swept, and this one is the first in the queue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """The sweep has given a profile, `measured`."""
+    """The sweep has finished with the profile `measured`."""
 
     reason: str
     measured: Profile | None = None
@@ -123,7 +123,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """The drive could not be looked at, or its sweep went wrong, with this exit code."""
+    """The drive could not be probed, or its sweep has failed with this exit code."""
 
     reason: str
     exit_code: int | None = None
@@ -131,7 +131,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deferred:
-    """The sweep gave way; it goes on in `seconds`."""
+    """The sweep has ended for now; it continues in `seconds`."""
 
     reason: str
     seconds: float
@@ -139,7 +139,7 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stopped:
-    """The operator wants it left alone."""
+    """The operator has stopped the drive's sweeps."""
 
     reason: str
 
@@ -151,7 +151,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removed:
-    """The drive has gone."""
+    """The drive was removed."""
 
 
 Event = (
@@ -164,31 +164,31 @@ Event = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settle:
-    """Wait until the drive has settled, then look at it; replaces any wait there is."""
+    """Wait until the drive has settled, then probe it; this replaces any other wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryIn:
-    """Send Retry after that time; replaces any wait there is."""
+    """Send Retry after that time; this replaces any other wait."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartSweep:
-    """Start its sweep."""
+    """Start the drive's sweep."""
 
     request: SweepRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelSweep:
-    """End its sweep; what it has measured stays in its checkpoint."""
+    """End the drive's sweep; its checkpoint keeps the measurements."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Withdraw:
-    """Take its profile from the readers, and stop all waiting for it."""
+    """Remove the drive's published profile, and cancel its timers."""
 
 
 Effect = Settle | RetryIn | StartSweep | CancelSweep | Withdraw
@@ -197,9 +197,9 @@ Effect = Settle | RetryIn | StartSweep | CancelSweep | Withdraw
 def step(  # noqa: C901 - a transition table, one case an event
     state: DriveState | None, event: Event, backoff: Backoff
 ) -> tuple[DriveState | None, tuple[Effect, ...]]:
-    """The drive's next state, and what is to be done; None: there is no such drive (yet, or any more).
+    """Return the drive's next state and the effects to carry out; the state None means that the drive is not present.
 
-    An event that comes too late for the stage (the result of a sweep that was cancelled) changes nothing.
+    An event that comes too late for the stage, such as the result of a cancelled sweep, changes nothing.
     """
     stage = state.stage if state else None
     failures = state.failures if state else 0
@@ -236,7 +236,7 @@ def step(  # noqa: C901 - a transition table, one case an event
 
 
 def sweep_end(state: DriveState, event: Event) -> SweepEnd | None:
-    """How the event ends the drive's sweep; None if it does not, or if the sweep was called off from outside."""
+    """Return how the event ends the drive's sweep; None if it does not, or if it cancels the sweep."""
     if state.stage is not Stage.SWEEPING:
         return None
     match event:
@@ -250,7 +250,7 @@ def sweep_end(state: DriveState, event: Event) -> SweepEnd | None:
 
 
 def first_in_line(states: Mapping[_K, DriveState]) -> _K | None:
-    """Whose turn it is: the queued drive that ranks first, among equals the one that comes first in `states`."""
+    """Return the queued drive that ranks first, among equals the first in `states`; None if no drive is queued."""
     queued = [
         (state.request.rank, place, key)
         for place, (key, state) in enumerate(states.items())

@@ -1,4 +1,4 @@
-"""What the daemon says of itself in a file that everybody may read, and how a person wants to see it."""
+"""The daemon's status file, which every user may read, and its text for people."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweeping:
-    """A sweep that goes on; `paused` says why it waits."""
+    """A running sweep; `paused` is the reason if it is paused, or ""."""
 
     doing: str
     share: float
@@ -31,7 +31,7 @@ class Sweeping:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriveStatus:
-    """One drive. `published` is the state of the profile that readers find, "" if they find none."""
+    """One drive's status; `published` is the state of the profile that readers find, "" if they find none."""
 
     name: str
     node: str
@@ -54,7 +54,7 @@ class DriveStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """All of it. `troubles` are what an operator should look after."""
+    """The daemon's status; `troubles` are sentences on what needs the operator's attention."""
 
     version: str
     pid: int
@@ -65,12 +65,12 @@ class Status:
 
 
 def status_path(runtime: Path) -> Path:
-    """Where the file is."""
+    """Return the path of the status file."""
     return runtime / "status.json"
 
 
 def _is_there(pid: int) -> bool:
-    """Whether there is such a process; one that is not ours to signal is there."""
+    """Return whether the process exists, even if the user may not signal it."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -81,17 +81,20 @@ def _is_there(pid: int) -> bool:
 
 
 def write(runtime: Path, status: Status) -> None:
-    """Replace the file. It is news, not a record: no fsync. OSError if it cannot be written."""
+    """Replace the status file; raise OSError if it cannot be written.
+
+    There is no fsync, because the file need not survive a power cut.
+    """
     atomic_file.write(status_path(runtime), json.dumps(asdict(status)), sync=False)
 
 
 def read(runtime: Path) -> Status:
-    """What the daemon said last. BusyError if it does not run, ProfileError if the file is of another version."""
+    """Return the daemon's last status; raise BusyError if it does not run, ProfileError if the schema is unknown."""
     path = status_path(runtime)
     try:
         table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if table["schema"] != SCHEMA:
-            raise ValueError(f"schema {table['schema']}")  # noqa: TRY301 - as any other word that is not known
+            raise ValueError(f"schema {table['schema']}")  # noqa: TRY301 - handled below as any other unknown content
         drives = [
             DriveStatus(**{**drive, "sweeping": drive["sweeping"] and Sweeping(**drive["sweeping"])})
             for drive in table.pop("drives")
@@ -138,7 +141,7 @@ def _lines(drive: DriveStatus) -> list[str]:
 
 
 def describe(status: Status) -> str:
-    """The status for a person."""
+    """Return the status as text for people."""
     blocks = ["\n".join(_lines(drive)) for drive in status.drives]
     if not blocks:
         blocks.append("no drive to tune is there")

@@ -1,7 +1,7 @@
-"""The daemon's loop: it alone steps each drive's state machine, and carries out what follows.
+"""The daemon's loop, which alone steps the drives' state machines and carries out their effects.
 
-What has happened comes from the inventory, the scheduler, the operator and timers as (drive, event), all through
-`_apply`. docs/architecture.md follows one event through it.
+Inventory, scheduler, operator and timers give it (drive, event) pairs, which all go through `_apply`.
+docs/architecture.md follows one event.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# How often limits that change without an event (a scheduler written to /sys) are looked at, with the watchdog's beat.
+# The interval at which facts that change without an event are compared, such as a scheduler written to /sys.
 _COMPARE_EVERY_S = 60.0
 _EVENT_IDS: dict[type, EventId] = {
     Finished: EventId.SWEEP_FINISHED,
@@ -54,9 +54,9 @@ _EVENT_IDS: dict[type, EventId] = {
 
 
 class Supervisor:
-    """Everything between the events and the adapters. `run` returns when `stop` has been called."""
+    """The daemon's parts and their connections; `run` returns after `stop` has been called."""
 
-    def __init__(  # noqa: PLR0913 - the adapters
+    def __init__(  # noqa: PLR0913 - each is a boundary that tests replace
         self,
         config: Config,
         *,
@@ -102,7 +102,10 @@ class Supervisor:
     # --- beginning and end -----------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Watch until `stop` is called, then end what is running. AioTunedError if it cannot watch any more."""
+        """Manage the drives until `stop` is called, then end the running sweep.
+
+        Raise AioTunedError if events of devices can no longer be received.
+        """
         loop = asyncio.get_running_loop()
         self._apply(self._inventory.scan())
         self._publisher.withdraw_absent(self._inventory.names_present())
@@ -128,11 +131,11 @@ class Supervisor:
             self._status.close()
 
     def stop(self) -> None:
-        """End `run`."""
+        """Make `run` end."""
         self._stopped.set()
 
     def reload(self) -> None:
-        """Read the configuration again, and look at every drive again; one that is wrong changes nothing."""
+        """Read the configuration again, and reconsider every drive; an invalid configuration is not applied."""
         self._notify.reloading()
         try:
             self._config = self._load_config()
@@ -148,11 +151,11 @@ class Supervisor:
         self._notify.ready()
 
     async def answer(self, request: Mapping[str, Any]) -> str:
-        """Do what the operator asks for; UsageError or TargetError if that cannot be."""
+        """Carry out the operator's request and return a sentence; raise UsageError, TargetError or BusyError."""
         return await self._operator.answer(request)
 
     async def _beat(self) -> None:
-        """The only thing that wakes an idle daemon: the watchdog, and with it a look at what has no events."""
+        """Notify the watchdog, and compare facts that change without an event; nothing else wakes an idle daemon."""
         pause = self._notify.watchdog_s or _COMPARE_EVERY_S
         loop = asyncio.get_running_loop()
         compared = loop.time()
@@ -170,7 +173,7 @@ class Supervisor:
         try:
             events = self._source.drain()
         except OSError as error:
-            # Better to begin again, as systemd does with us, than to watch nothing.
+            # The daemon ends, so that systemd restarts it, because it would not see events any more.
             self._broken = f"events of devices cannot be received any more: {error}"
             asyncio.get_running_loop().remove_reader(self._source.fileno())
             self.stop()
@@ -185,15 +188,15 @@ class Supervisor:
         self._apply([(drive, event)] if event else [])
 
     def emit(self, drive: Drive, event: Event) -> None:
-        """Let the event happen to the drive."""
+        """Apply one event to a drive."""
         self._apply([(drive, event)])
 
     async def _probe(self, drive: Drive) -> None:
-        """The drive has settled: find out what it is used for, and whether a sweep is due."""
+        """Probe a drive that has settled, and emit the event that says whether a sweep is due."""
         event: Event
         try:
             event = await self._inventory.probe(drive) or self._scheduler.assess(drive)
-        except Exception:  # noqa: BLE001 - whatever it is, no drive may be left without a next step
+        except Exception:  # noqa: BLE001 - after any error the drive needs a next event
             _log.exception("%s: it could not be looked at", drive.device.sys_name, extra=drive.fields())
             event = Failed(reason="an error of aio-tuned itself; see the journal")
         self.emit(drive, event)
@@ -201,7 +204,7 @@ class Supervisor:
     # --- the one way -------------------------------------------------------------------------------------------
 
     def _apply(self, changes: Iterable[tuple[Drive, Event]]) -> None:
-        """Step the drives' state machines, publish what is known then, and start the next sweep if none runs."""
+        """Step the drives' state machines, publish the drives' profiles, and start the next sweep if none runs."""
         for drive, event in changes:
             try:
                 self._step(drive, event)
@@ -209,13 +212,13 @@ class Supervisor:
                     self._publisher.refresh(drive)
                 if isinstance(event, Finished):
                     self._publisher.refresh_waiting(self._inventory.drives.values())
-            except (AioTunedError, OSError, ValueError) as error:  # one drive must not keep the others from theirs
+            except (AioTunedError, OSError, ValueError) as error:  # an error of one drive must not affect the others
                 _log.warning("%s: %s", drive.device.sys_name, error)
         if not self._stopped.is_set() and (waiting := self._scheduler.next(self._inventory.drives.values())):
             self._step(waiting, state_machine.Dispatched())
 
     def _step(self, drive: Drive, event: Event) -> None:
-        """Let the event happen to the drive, and carry out what follows."""
+        """Step the drive's state machine, and carry out the effects."""
         if drive.gone:
             return
         backoff = Backoff(first_s=self._config.min_retry, max_s=self._config.max_retry)
@@ -251,7 +254,7 @@ class Supervisor:
             case state_machine.CancelSweep():
                 self._scheduler.cancel(drive)
             case state_machine.Withdraw():
-                if not self._inventory.find(drive.device.name):  # that of another drive with its name stays
+                if not self._inventory.find(drive.device.name):  # else the profile is another drive's
                     self._publisher.withdraw(drive)
 
     def _start_probe(self, drive: Drive) -> None:
@@ -261,10 +264,10 @@ class Supervisor:
     # --- what is told of it ------------------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
-        """Return what is known at this moment."""
+        """Return what the daemon knows at this moment."""
         current = self._scheduler.current
         catalog = self._publisher.others()
-        # First: it is then that the ledger and the counter try again what they could not write.
+        # The drives come first because the ledger and the counter then retry their failed writes.
         drives = tuple(
             snapshot.of_drive(drive, catalog, self._store, self._ledger, self._sweep_counter, is_swept=drive is current)
             for drive in self._inventory.drives.values()
@@ -288,7 +291,7 @@ class Supervisor:
 
 
 def _log_step(drive: Drive, event: Event, state: DriveState, effects: Iterable[Effect]) -> None:
-    """Log what has become of the drive, with the fields that the journal has of such an event."""
+    """Log the drive's new state, with the journal's fields for the event."""
     known: dict[str, object] = {
         "stage": state.stage.value,
         "reason": state.reason,

@@ -1,4 +1,4 @@
-"""Adapter: how often sweeps of each drive ended how; kept over restarts."""
+"""The number of each drive's sweeps by outcome, kept over restarts."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _Counts = dict[str, "Counter[SweepEnd]"]
 
 
 class SweepCounter:
-    """The sweeps of each drive's id, by outcome. Only the daemon has it open.
+    """The number of sweeps by drive id and outcome, in an append-only log that only the daemon opens.
 
-    No call raises OSError. `trouble` says why an end could not be noted, or is ""; it counts all the same, and is noted
-    with the next call.
+    No method raises OSError. `trouble` is the error if an outcome could not be written, or ""; the outcome is counted
+    anyway, and the next call tries to write it again.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,7 +34,7 @@ class SweepCounter:
 
     @classmethod
     def open(cls, path: Path) -> SweepCounter:
-        """The tally at `path`, of which one line a drive and outcome is left; it need not be there."""
+        """Open the counter at `path`, which need not exist; compact it to one line for each drive and outcome."""
         tally = cls(path)
         try:
             if not path.exists():
@@ -54,21 +54,21 @@ class SweepCounter:
         return tally
 
     def count(self, drive: str, outcome: SweepEnd) -> None:
-        """Note that a sweep of the drive has ended so."""
+        """Count a sweep of the drive with this outcome."""
         entry: dict[str, object] = {"id": drive, "outcome": outcome, "count": 1}
         _count([entry], self._counts)
         self._pending.append(entry)
         self._note()
 
     def counts(self, drive: str) -> Mapping[SweepEnd, int]:
-        """How often each outcome was that of the drive's sweeps."""
+        """Return the number of the drive's sweeps for each outcome."""
         if self._pending:
             self._note()
         found = self._counts.get(drive, Counter())
         return {outcome: found[outcome] for outcome in SWEEP_ENDS}
 
     def _note(self) -> None:
-        """Write down what is pending."""
+        """Write the pending entries."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             _, file = AppendLog.open(self._path)
@@ -87,7 +87,7 @@ class SweepCounter:
 
 
 def _count(entries: Iterable[Mapping[str, Any]], counts: _Counts) -> None:
-    """Add the entries. What is no entry of ours, of a later version perhaps, is passed over."""
+    """Add the entries to `counts`; unknown ones, which a later version may have written, are ignored."""
     for entry in entries:
         drive, outcome, count = entry.get("id"), entry.get("outcome"), entry.get("count")
         if isinstance(drive, str) and outcome in SWEEP_ENDS and isinstance(count, int) and count > 0:
@@ -95,5 +95,5 @@ def _count(entries: Iterable[Mapping[str, Any]], counts: _Counts) -> None:
 
 
 def sweep_counts_path(state: Path) -> Path:
-    """Where it is counted how sweeps have ended."""
+    """Return the path of the log that counts the outcomes of sweeps."""
     return state / "sweeps.journal"

@@ -1,4 +1,4 @@
-"""Adapter: how many bytes were written to each drive, in all and over the last day; kept over restarts."""
+"""The bytes written to each drive, in all and over the last day, kept over restarts."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _HOUR_S = 3600
-# A byte counts until a whole day lies behind the hour in which it was written.
+# A byte counts until a whole day has passed after the hour in which it was written.
 _HOURS = 25
 
-# Bytes by the hour (of the epoch) in which they were written; None is longer ago than a day.
+# Bytes by the hour since the epoch in which they were written; None is for those older than a day.
 _Hours = dict["int | None", int]
 
 
 class Ledger:
-    """The bytes written by each drive's id, to the hour: what was written at 10:59 is free again at 11:00 tomorrow.
+    """The bytes written by drive id, to the hour: what was written at 10:59 is free again at 11:00 tomorrow.
 
-    Several processes may have it open: each reads what the others have added. A lock beside the file, held for a moment
-    each time, keeps their lines apart. No call raises OSError. `trouble` says why a change could not be kept, or is "";
-    this process goes on counting, and tries again with the next call. Entries from the future (the clock has
-    been set back) count as written now.
+    Several processes may have it open; each reads what the others have added. A lock beside the file, held for each
+    access, keeps their lines apart. No method raises OSError. `trouble` is the error if a change could not be written,
+    or ""; the change is counted anyway, and the next call tries to write it again. Entries from the future, after the
+    clock was set back, count as written now.
     """
 
     def __init__(self, path: Path, now: Callable[[], float]) -> None:
@@ -46,7 +46,7 @@ class Ledger:
 
     @classmethod
     def open(cls, path: Path, now: Callable[[], float] = time.time) -> Ledger:
-        """The ledger at `path`, made with its folder if it is missing; one line an hour and drive is left in it."""
+        """Open the ledger at `path`, or create it with its folder; compact it to a line for each hour and drive."""
         ledger = cls(path, now)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,38 +58,38 @@ class Ledger:
         return ledger
 
     def reserve(self, drive: str, count: int) -> None:
-        """Count bytes that are about to be written: should this process die, they count as written."""
+        """Count bytes that are about to be written; if this process dies, they count as written."""
         self._reserved_hour[drive] = self._hour()
         self._add(drive, self._reserved_hour[drive], count)
 
     def settle(self, drive: str, reserved: int, written: int) -> None:
-        """What of the bytes reserved last was written in truth."""
+        """Replace the bytes reserved last by the bytes that were really written."""
         if written != reserved:
             self._add(drive, self._reserved_hour.get(drive, self._hour()), written - reserved)
 
     def fill(self, drive: str, count: int) -> None:
-        """Count bytes that were written just now: a scratch file's. They are the most at once, so kept for good."""
+        """Count the bytes of a scratch file that was just written; the entry is made durable, because they are many."""
         self._add(drive, self._hour(), count, sync=True)
 
     def written_today(self, drive: str) -> int:
-        """Bytes written in the last day."""
+        """Return the bytes written in the last day."""
         self._update()
         return sum(self._today(drive).values())
 
     def total(self, drive: str) -> int:
-        """Bytes written since the ledger began."""
+        """Return the bytes written since the ledger was created."""
         self._update()
         return self._total(drive)
 
     def left_today(self, drive: str, budget: int) -> int:
-        """Bytes that a budget for a day still allows; 0 if what was written cannot be read, for it may be all."""
+        """Return the bytes that a budget for a day still allows; 0 if the ledger cannot be read."""
         written = self.written_today(drive)
         return max(0, budget - written) if self._read else 0
 
     def frees_at(self, drive: str, budget: int, need: int) -> float | None:
-        """Seconds until so many bytes are free again: 0 if they are, None if the budget never allows them.
+        """Return the seconds until the budget allows `need` bytes: 0 if it does now, None if it never will.
 
-        If what was written cannot be read: an hour, to ask again then.
+        If the ledger cannot be read, return an hour, after which the caller can try again.
         """
         if need > budget:
             return None
@@ -105,7 +105,7 @@ class Ledger:
         return max(0.0, free_at - now)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._log:
             self._log.close()
             self._log = None
@@ -117,7 +117,7 @@ class Ledger:
         return sum(max(0, count) for count in self._hours.get(drive, {}).values())
 
     def _today(self, drive: str) -> dict[int, int]:
-        """The hours of the last day in which something was written."""
+        """Return the bytes of each hour of the last day; move those of future hours to the present one."""
         now = self._hour()
         hours = self._hours.get(drive, {})
         for later in [hour for hour in hours if hour is not None and hour > now]:
@@ -131,9 +131,9 @@ class Ledger:
         self._update(sync=sync)
 
     def _update(self, *, sync: bool = False) -> None:
-        """Read what others have added, and add what is pending."""
+        """Read the entries of other processes, and write the pending ones."""
         try:
-            # Who only asks does not wait: the daemon must never hang on a worker that is stuck while it holds the lock.
+            # A mere query does not wait: the daemon must not hang on a worker that is stuck while it holds the lock.
             with self._locked(wait=bool(self._pending)):
                 self._catch_up()
                 while self._pending:
@@ -141,7 +141,7 @@ class Ledger:
                     del self._pending[0]
             self.trouble = ""
         except BlockingIOError:
-            pass  # another process is about to add a line: it will be seen next time
+            pass  # another process is adding a line, which the next call will read
         except OSError as error:
             self._lose(error)
 
@@ -161,7 +161,7 @@ class Ledger:
         self._read = True
 
     def _compact(self) -> None:
-        """Write the file anew, with what is older than a day in one line, and what is from the future as of now."""
+        """Rewrite the file with one line for all that is older than a day, and future entries dated now."""
         entries: list[dict[str, object]] = []
         for drive in self._hours:
             today = self._today(drive)
@@ -173,7 +173,7 @@ class Ledger:
         self._catch_up()
 
     def _state(self) -> tuple[int, int] | None:
-        """What changes when another process appends to the file, or makes it anew."""
+        """Return the file's inode and size, which change when another process appends to it or rewrites it."""
         try:
             found = self._path.stat()
         except FileNotFoundError:
@@ -194,7 +194,7 @@ class Ledger:
 
 
 def _count(entries: Iterable[Mapping[str, Any]], hours: dict[str, _Hours]) -> dict[str, _Hours]:
-    """`hours` with the entries added to it. What is no entry of ours, of a later version perhaps, is passed over."""
+    """Add the entries to `hours` and return it; unknown ones, which a later version may have written, are ignored."""
     for entry in entries:
         drive, hour, count = entry.get("id"), entry.get("hour"), entry.get("bytes")
         if isinstance(drive, str) and isinstance(count, int) and (hour is None or isinstance(hour, int)):
@@ -204,5 +204,5 @@ def _count(entries: Iterable[Mapping[str, Any]], hours: dict[str, _Hours]) -> di
 
 
 def ledger_path(state: Path) -> Path:
-    """Where the bytes that sweeps have written are counted."""
+    """Return the path of the ledger."""
     return state / "written.journal"

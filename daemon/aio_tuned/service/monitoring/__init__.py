@@ -1,1 +1,1 @@
-"""What the daemon tells other programs about itself."""
+"""The daemon's status, metrics and node features, as files for other programs."""

@@ -1,4 +1,4 @@
-"""The metrics of what the daemon knows at one moment -> the text of a file for Prometheus. Pure."""
+"""The metrics of a snapshot as the text of a file for Prometheus."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from aio_tuned.service.monitoring.snapshot import DriveSnapshot, Snapshot
 
 _Of = TypeVar("_Of")
-# What a file of ours is known by.
+# A file that begins with this was written by aio-tuned.
 BEGINS = f"# HELP {UP.name} ".encode()
 
 
 def render(snapshot: Snapshot, now_s: float) -> str:
-    """The file of a daemon that runs. ImportError without prometheus_client.
+    """Return the file of a running daemon; raise ImportError without prometheus_client.
 
-    Of drives that say they are the same one the first counts: no series may be there twice.
+    If several drives have the same name, only the first is included, because no series may occur twice.
     """
     drives: dict[str, DriveSnapshot] = {}
     for seen in snapshot.drives:
@@ -37,7 +37,7 @@ def render(snapshot: Snapshot, now_s: float) -> str:
 
 
 def farewell(version: str, now_s: float) -> str:
-    """The file that a daemon leaves behind: nobody knows of the drives any more. ImportError as of render()."""
+    """Return the file of a daemon that has ended, without drives; raise ImportError without prometheus_client."""
     return _text(_daemon(version, now_s, up=False))
 
 
@@ -46,7 +46,7 @@ def _daemon(version: str, now_s: float, *, up: bool) -> list[Family]:
 
 
 def _family(metric: Metric[_Of], subjects: Iterable[tuple[tuple[str, ...], _Of]], own: tuple[str, ...] = ()) -> Family:
-    """The metric of all subjects; `own` are the labels that tell them apart, of which each has its values with it."""
+    """Return the metric of all subjects; `own` are the names of the labels whose values each subject comes with."""
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
     kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
@@ -58,12 +58,12 @@ def _family(metric: Metric[_Of], subjects: Iterable[tuple[tuple[str, ...], _Of]]
 
 
 def _clean(text: str) -> str:
-    """The text without what no UTF-8 is, which a drive may call itself."""
+    """Return the text without characters that UTF-8 cannot encode, which a drive's name may have."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 class _Families:
-    """What CollectorRegistry takes for a collector."""
+    """A collector for CollectorRegistry."""
 
     def __init__(self, families: list[Family]) -> None:
         self._families = families

@@ -1,4 +1,4 @@
-"""What the daemon knows at one moment, and what its status file and systemd's line say of that. Pure."""
+"""A snapshot of what the daemon knows, and from it the content of the status file and the line for systemd."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriveSnapshot:
-    """One drive that is there.
+    """One drive that is present.
 
-    `shown` is the profile that readers are to find, `published` the one that they do find, with the administrator's
-    overrides in it; None for none. `siblings` are profiles of the same model and firmware. `written_bytes` is what
-    sweeps have written to it, and `sweeps` how they have ended, over restarts.
+    `shown` is the profile that readers are to find, and `published` the one that they do find, with the administrator's
+    overrides; None if there is none. `siblings` are the siblings' profiles. `written_bytes` is what sweeps have written
+    to the drive, and `sweeps` the number of sweeps by outcome; both are kept over restarts.
     """
 
     device: Device
@@ -49,13 +49,13 @@ class DriveSnapshot:
 
     @property
     def progress(self) -> Sweeping | None:
-        """How far its sweep is; None while there is none."""
+        """The progress of the drive's sweep; None if none runs."""
         return self.sweeping if self.state.stage is Stage.SWEEPING else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """All of it. `swept` is the kernel's name of the drive whose turn it is, or "". `since` is in ISO 8601."""
+    """All that the daemon knows; `swept` is the kernel's name of the drive that is swept, or "", `since` ISO 8601."""
 
     version: str
     pid: int
@@ -78,8 +78,8 @@ def of_drive(
     """Return what is known of one drive; `catalog` has the profiles of all drives that were ever measured here."""
     device, shown = drive.device, drive.shown
     if not is_swept or not drive.written_bytes:
-        # During a sweep the ledger counts what is about to be written, and takes back what then was not: a counter
-        # that goes down counts for Prometheus as one that began anew.
+        # During a sweep the ledger counts bytes before they are written, and later subtracts those that were not. The
+        # figure is not updated then, because Prometheus takes a decreasing counter for one that was reset.
         drive.written_bytes = ledger.total(device.id)
     return DriveSnapshot(
         device=device,
@@ -98,7 +98,7 @@ def of_drive(
 
 
 def status(snapshot: Snapshot) -> Status:
-    """What the status file says."""
+    """Return the content of the status file."""
     return Status(
         version=snapshot.version,
         pid=snapshot.pid,
@@ -137,7 +137,7 @@ def _rate(section: object) -> int:
 
 
 def headline(snapshot: Snapshot) -> str:
-    """One line for `systemctl status`."""
+    """Return the line for `systemctl status`."""
     stages = [seen.state.stage for seen in snapshot.drives]
     counts = ", ".join(f"{stages.count(stage)} {stage.value}" for stage in Stage if stage in stages)
     at = next((seen.sweeping for seen in snapshot.drives if seen.device.sys_name == snapshot.swept), None)

@@ -1,4 +1,4 @@
-"""Adapter: tells of the daemon: its status file, systemd's line, and what it publishes for other programs."""
+"""The publisher of the daemon's status file, its line for systemd, and its files for other programs."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# A change is told this soon.
+# Changes within this time are written together.
 _SOON_S = 0.05
 
 
 def _foreign(path: Path, begins: bytes) -> bool:
-    """Whether there is something else than a regular file that begins so: a device, another program's file."""
+    """Return whether the path has anything but a regular file that begins so, such as another program's file."""
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
             return True
         with path.open("rb") as file:
             return file.read(len(begins)) not in (b"", begins)
     except OSError:
-        return False  # there is nothing, or it cannot be replaced either
+        return False  # there is no file, or writing will fail too and report the error
 
 
 class _ForeignFile:
-    """A file for another program, where the configuration wants it; `trouble` says why it is not there, or is "".
+    """A file for another program at a configured path; `trouble` is the error if it could not be written, or "".
 
-    It is known by what it `begins` with: whatever else is at the path stays.
+    A file at the path that does not begin with `begins` was not written by aio-tuned, and is not replaced.
     """
 
     def __init__(self, key: str, begins: bytes) -> None:
@@ -55,7 +55,7 @@ class _ForeignFile:
         self._path: Path | None = None
 
     def write(self, path: Path | None, text: Callable[[], str]) -> None:
-        """Replace it; nothing is left of it where it was wanted before."""
+        """Replace the file; remove it from its former path if that has changed."""
         if path != self._path:
             if self._path and not _foreign(self._path, self._begins):
                 with contextlib.suppress(OSError):
@@ -77,10 +77,11 @@ class _ForeignFile:
 
 
 class StatusPublisher:
-    """Tells what `look` sees, soon after `changed` or `progressed` was called: once for all that comes meanwhile.
+    """The publisher of snapshots that `look` returns, soon after `changed` or `progressed` is called.
 
-    What cannot be told raises nothing. How far a sweep is goes into the status every `status_every_s` at most, into the
-    metrics every `metrics_every_s`; these are written anew every `refresh_s` at least, if `beat` is called that often.
+    Calls in the meantime are combined into one update, and no method raises an error for a file that cannot be written.
+    The progress of a sweep is written into the status at most every `status_every_s`, and into the metrics at most
+    every `metrics_every_s`. The metrics are rewritten at least every `refresh_s`, if `beat` is called that often.
     """
 
     def __init__(
@@ -115,27 +116,27 @@ class StatusPublisher:
         return tuple(file.trouble for file in (self._metrics, self._features) if file.trouble)
 
     def begin(self) -> None:
-        """Tell that the daemon is there, at once; what takes longer follows soon."""
+        """Publish the status at once, and the other files soon."""
         self._tell_status(self._look())
         self.changed()
 
     def changed(self) -> None:
-        """Something has happened: tell it soon."""
+        """Publish a change soon."""
         self._news = True
         self._tell_in(_SOON_S)
 
     def progressed(self) -> None:
-        """A sweep has come on: tell it now and then."""
+        """Publish a sweep's progress at the next interval."""
         self._tell_in(self._status_every_s)
 
     def beat(self) -> None:
-        """To be called from time to time: what must not grow old is written anew when that is due."""
+        """Rewrite the files that expire, if that is due; call this at regular intervals."""
         now = self._monotonic()
         if now - self._metrics_at >= self._refresh_s or now >= self._features_until:
             self.changed()
 
     def close(self) -> None:
-        """Tell that the daemon has ended."""
+        """Remove the status file, and write the metrics of a daemon that has ended."""
         self._closed = True
         if self._due:
             self._due.cancel()
@@ -165,7 +166,7 @@ class StatusPublisher:
         if news:
             self._write_features(seen, now)
         if self.troubles != troubles:
-            self._tell_in(_SOON_S)  # in the status
+            self._tell_in(_SOON_S)  # the status has the new troubles
 
     def _tell_status(self, seen: Snapshot) -> None:
         try:
@@ -180,7 +181,7 @@ class StatusPublisher:
         try:
             self._metrics.write(path, text)
         except ImportError:
-            # Whoever has not installed it has not asked for metrics: no trouble, but a hint.
+            # The package is optional, so its absence is logged as a hint and is no trouble.
             self._can_measure = False
             _log.info(
                 "no metrics are written to %s: they need prometheus_client: %s; then restart the daemon",
@@ -189,7 +190,7 @@ class StatusPublisher:
             )
 
     def _write_features(self, seen: Snapshot, now: float) -> None:
-        """Write the node features if they are others, or have been there for half of the time that they hold for."""
+        """Write the node features if they have changed, or half of the time until they expire has passed."""
         path, expiry_s = seen.config.node_features, seen.config.node_features_expiry
         profiles = tuple(drive.published for drive in seen.drives if drive.published)
         wanted = (path, expiry_s, profiles)

@@ -1,1 +1,1 @@
-"""The process that sweeps for the daemon."""
+"""The process that sweeps for the daemon, and its throttle."""

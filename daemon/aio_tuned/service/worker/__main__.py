@@ -1,4 +1,4 @@
-"""Run one sweep for the daemon, in a process of its own: `python -m aio_tuned.service.worker`."""
+"""The main program of the worker process, which runs one sweep: `python -m aio_tuned.service.worker`."""
 
 from __future__ import annotations
 
@@ -38,20 +38,23 @@ if TYPE_CHECKING:
     from aio_tuned.sweep.order import Budgets
     from aio_tuned.sweep.progress import SweepProgress
 
-# The daemon must be gone within 5 s of its SIGTERM; it gives us 4.5 s.
+# The daemon must end within 5 s of its SIGTERM, and gives the worker 4.5 s of these.
 _GRACE_S = 3.0
 _A_DAY_S = 86400.0
 
 
 def _say(message: Message) -> None:
-    """Tell the daemon; one that is not there any more ends us by the end of our standard input."""
+    """Send a message to the daemon; if that has ended, the end of standard input ends the worker."""
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.buffer.write(wire.to_line(message))
         sys.stdout.buffer.flush()
 
 
 class _ProgressReporter:
-    """Tells the daemon how the sweep goes on. `writes` counts the scratch file before it is there."""
+    """A ProgressObserver that sends the progress to the daemon.
+
+    `reserved_bytes` are what `begin` has counted in the ledger for the target, before the helper fills it.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -85,7 +88,7 @@ class _ProgressReporter:
 
 
 class _CheckpointKeeper:
-    """Keeps the sweep's record, its throttle, and count of what it writes."""
+    """A SweepObserver that keeps the checkpoint, applies the throttle, and counts written bytes in the ledger."""
 
     def __init__(self, job: Job, throttle: Throttle, ledger: Ledger, watcher: _ProgressReporter) -> None:
         self._job = job
@@ -154,7 +157,7 @@ class _CheckpointKeeper:
             self._give_up_checkpoint(error)
 
     def _give_up_checkpoint(self, error: OSError) -> None:
-        """Without a record the sweep goes on all the same: it only could not be resumed."""
+        """Print a warning and continue the sweep without a checkpoint; it cannot be resumed then."""
         where = self._job.checkpoint
         print(f"<4>{where}: cannot be written: {error.strerror}: the sweep cannot be resumed", file=sys.stderr)
         if self._log:
@@ -168,7 +171,7 @@ async def _sweep(job: Job) -> Final:
     throttle = Throttle(
         ThrottleRules.from_config(job.config), sensors, notice=lambda reason: _say(wire.Paused(reason=reason))
     )
-    # Not after the scratch file has been written.
+    # The throttle must agree before the scratch file is written, not only after.
     await throttle.before(None)
     left_today = ledger.left_today(job.device.id, job.config.write_budget_per_day)
     watcher = _ProgressReporter(ledger)
@@ -188,15 +191,15 @@ async def _sweep(job: Job) -> Final:
     try:
         measured = await tune.run(task, watcher, _CheckpointKeeper(job, throttle, ledger, watcher))
     except MeasurementError as error:
-        if job.against:  # a check has a fifth of the time: that may be too little where a sweep's is enough
+        if job.against:  # a full sweep may succeed where a check fails, because a check has a fifth of the time
             return wire.Disagreed(reason=f"the check against {job.against.device.name}: {error}")
         raise
     except UsageError:
-        ledger.settle(job.device.id, watcher.reserved_bytes, 0)  # it comes before the scratch file
+        ledger.settle(job.device.id, watcher.reserved_bytes, 0)  # raised before the scratch file is written
         budget = min(job.config.write_budget_bytes(job.device.size_bytes), job.config.write_budget_per_day)
         if left_today >= budget:
             raise
-        # What the day has left does not pay for it, a whole day would.
+        # The rest of the day's budget is too small for a sweep, but a whole day's would be enough.
         seconds = ledger.frees_at(job.device.id, job.config.write_budget_per_day, budget)
         written = formatting.size(ledger.written_today(job.device.id))
         reason = f"{written} were written to it within a day: what is left of write_budget_per_day pays for no sweep"
@@ -220,7 +223,7 @@ async def _sweep(job: Job) -> Final:
 
 
 async def _work(job: Job) -> Final:
-    """The sweep's result; SIGTERM, or the daemon's end, cancels it."""
+    """Run the sweep and return its final message; a signal or the daemon's end cancels the sweep."""
     loop = asyncio.get_running_loop()
     sweeping = asyncio.ensure_future(_sweep(job))
     ends = 0
@@ -228,7 +231,7 @@ async def _work(job: Job) -> Final:
     def end() -> None:
         nonlocal ends
         loop.remove_reader(sys.stdin.fileno())
-        if not ends:  # a second one must not end the cleaning up
+        if not ends:  # a second signal must not interrupt the cleanup
             sweeping.cancel()
         ends += 1
 
@@ -246,10 +249,10 @@ async def _work(job: Job) -> Final:
 
 
 def main() -> int:
-    """Take a job from standard input, and say on standard output what comes of it."""
+    """Read a job from standard input, run it, and write its messages to standard output."""
     job = wire.receive(sys.stdin.buffer)
     _say(asyncio.run(_work(job)))
-    # A thread that a dead drive holds in the kernel must not hold us.
+    # A thread may be blocked in the kernel by a drive that does not answer; os._exit() does not wait for it.
     sys.stderr.flush()
     os._exit(0)
 

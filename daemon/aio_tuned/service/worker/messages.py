@@ -1,4 +1,4 @@
-"""What the daemon and the worker that runs one sweep for it say to each other, over the worker's pipes."""
+"""The job that the daemon sends to a worker, and the worker's messages, over the worker's pipes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One sweep. `settings` and `against` make it a check of a sibling's profile instead of a full one.
+    """One sweep, or with `settings` and `against` a check of a sibling's profile.
 
-    `others` are profiles of drives of the same kind. `checkpoint` is where it leaves what a later worker continues
-    from; `ledger` counts the bytes written.
+    `others` are the siblings' profiles. `checkpoint` is the file from which a later worker can continue, and `ledger`
+    the file that counts the bytes written.
     """
 
     device: Device
@@ -37,31 +37,31 @@ class Job:
 
 
 def send(job: Job, pipe: IO[bytes]) -> None:
-    """Hand the job over; the pipe stays open: its end tells the worker that the daemon has gone."""
+    """Write the job to the pipe, which must stay open: its end tells the worker that the daemon has ended."""
     pickle.dump(job, pipe)
     pipe.flush()
 
 
 def receive(pipe: IO[bytes]) -> Job:
-    """The job that the daemon has sent."""
-    job = pickle.load(pipe)  # noqa: S301 - from the parent process, over a pipe of our own
-    assert isinstance(job, Job)  # noqa: S101 - nobody else writes there
+    """Read the job that the daemon has sent."""
+    job = pickle.load(pipe)  # noqa: S301 - only the parent process writes to this pipe
+    assert isinstance(job, Job)  # noqa: S101 - only the parent process writes to this pipe
     return job
 
 
-# --- what the worker says: one JSON object a line ------------------------------------------------------------
+# --- the worker's messages: one JSON object a line -----------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """It is decided where the sweep goes."""
+    """The target is decided on, and the sweep begins there."""
 
     where: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far it is: what goes on, the share done (of measuring every point once), and the most time it may take."""
+    """The sweep's progress: its activity, the share of the points that are measured, and the seconds left at most."""
 
     doing: str
     share: float
@@ -72,19 +72,19 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paused:
-    """Others need the drive, or it is hot; "" when it goes on."""
+    """The sweep is paused, because other processes use the drive or it is hot; reason "" means that it continues."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Zeroing:
-    """A raw device that was written is being zeroed; the worker must be given the time."""
+    """A raw device that was written is being zeroed; the worker needs time for that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """The profile to publish, as the text of its file."""
+    """The sweep has finished; `text` is the profile's file, and `trouble` an error of the archive or the ledger."""
 
     text: str
     trouble: str = ""
@@ -92,14 +92,14 @@ class Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disagreed:
-    """The check does not bear out the sibling's profile."""
+    """The check does not confirm the sibling's profile."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deferred:
-    """The sweep goes on in `seconds`."""
+    """The sweep has ended for now; it continues in `seconds`."""
 
     reason: str
     seconds: float
@@ -107,7 +107,7 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """An error of ours, with its exit code."""
+    """The sweep has failed, with this exit code."""
 
     reason: str
     exit_code: int
@@ -120,12 +120,12 @@ _TYPES = {kind.__name__: kind for kind in (Started, Progress, Paused, Zeroing, D
 
 
 def to_line(message: Message) -> bytes:
-    """The message as a line."""
+    """Return the message as a line."""
     return json.dumps({"type": type(message).__name__, **asdict(message)}).encode() + b"\n"
 
 
 def from_line(line: bytes) -> Message:
-    """The message in a line; ValueError if there is none."""
+    """Return the message in a line; raise ValueError if there is none."""
     try:
         words: dict[str, Any] = json.loads(line)
         return _TYPES[words.pop("type")](**words)

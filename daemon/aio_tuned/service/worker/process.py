@@ -1,7 +1,7 @@
-"""Adapter: the worker process that runs one sweep for the daemon.
+"""The worker process as the daemon starts, follows and ends it.
 
-A process of its own, because numpy alone would double what the daemon takes while it idles, and because nothing that
-goes wrong in a sweep can then go wrong in the daemon.
+A sweep has its own process because numpy would double the memory of an idle daemon, and because a fault in a sweep
+then cannot affect the daemon.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from aio_tuned.config.load import Config
     from aio_tuned.service.worker.messages import Final, Job, Message
 
-# A profile of 100 findings is some 20 kB.
+# The longest message has a profile; one with 100 findings takes about 20 kB.
 _LINE_LIMIT = 4 << 20
-# The worker gives its helper 3 s to end, and 1 s more to be killed.
+# The worker gives its helper 3 s to end, and 1 s more after a SIGKILL.
 _END_S = 4.5
-# A helper that zeroes what it wrote on a raw device says so once a second.
+# A worker may take this long to end while its helper zeroes a raw device, which the helper reports once a second.
 _ZEROING_S = 120.0
 _WORKER = (sys.executable, "-m", "aio_tuned.service.worker")
 
 
 def command(config: Config, worker: tuple[str, ...] = _WORKER) -> tuple[str, ...]:
-    """The worker's command line, with the priorities that the configuration asks for; they are inherited."""
+    """Return the worker's command line with the configured priorities, which its helper inherits."""
     words = worker
     if config.nice and (nice := shutil.which("nice")):
         words = (nice, "-n", str(config.nice), *words)
@@ -45,7 +45,7 @@ def command(config: Config, worker: tuple[str, ...] = _WORKER) -> tuple[str, ...
 
 
 class Runner:
-    """One running worker. `zeroing` is true while it must be given more time to end."""
+    """One running worker; `zeroing` is true while its helper zeroes a device, and it needs more time to end."""
 
     def __init__(self, process: asyncio.subprocess.Process, listen: Callable[[Message], None]) -> None:
         self._process = process
@@ -57,25 +57,25 @@ class Runner:
 
     @classmethod
     async def start(cls, job: Job, listen: Callable[[Message], None], worker: tuple[str, ...] = _WORKER) -> Runner:
-        """Start a worker (or a stand-in for it) on the job; OSError if there can be none."""
+        """Start a worker, or a stand-in for it, on the job; raise OSError if it cannot be started."""
         process = await asyncio.create_subprocess_exec(
             *command(job.config, worker),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=_LINE_LIMIT,
-            cwd="/",  # python -m looks for modules where it stands
+            cwd="/",  # python -m also searches the current folder for modules
             start_new_session=True,
         )
-        assert process.stdin is not None  # noqa: S101 - we asked for the pipe
+        assert process.stdin is not None  # noqa: S101 - create_subprocess_exec was given PIPE
         sent = io.BytesIO()
         wire.send(job, sent)
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has died, and _read will say so
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the worker has ended, which _ending reports
             process.stdin.write(sent.getvalue())
             await process.stdin.drain()
         return cls(process, listen)
 
     async def _read(self) -> None:
-        assert self._process.stdout is not None  # noqa: S101 - we asked for the pipe
+        assert self._process.stdout is not None  # noqa: S101 - create_subprocess_exec was given PIPE
         while line := await self._process.stdout.readline():
             message = wire.from_line(line)
             self.zeroing = isinstance(message, wire.Zeroing)
@@ -85,7 +85,7 @@ class Runner:
             self._listen(message)
 
     async def result(self) -> Final:
-        """What came of the sweep, once the worker has gone, or has had to be left behind."""
+        """Wait until the worker has ended, or cannot be ended, and return its final message."""
         ending = asyncio.ensure_future(self._ending())
         left = asyncio.ensure_future(self._left.wait())
         try:
@@ -104,7 +104,7 @@ class Runner:
             await self._reading
         except ValueError as error:
             broken = str(error)
-        # It leaves at once after its last word; but a thread of it that a dead drive holds in the kernel may not.
+        # A worker ends right after its final message, unless a drive that does not answer blocks it in the kernel.
         if broken or self._final is not None:
             await self.close()
         if self._final is not None and not broken:
@@ -115,14 +115,14 @@ class Runner:
         return wire.Failed(reason=reason, exit_code=Exit.HELPER)
 
     def end(self) -> None:
-        """Ask it to end its helper and itself."""
+        """Send SIGTERM, at which the worker ends its helper and itself."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
 
     async def close(self, extend: Callable[[float], None] = lambda _: None) -> bool:
-        """End it, by force if need be; whether it has gone.
+        """End the worker, with SIGKILL if SIGTERM is not enough; return whether it has ended.
 
-        `extend` is told how many seconds more it takes to zero a device that was written.
+        `extend` is called with the seconds that it may take to zero a device that was written.
         """
         self.end()
         gone = asyncio.ensure_future(self._process.wait())

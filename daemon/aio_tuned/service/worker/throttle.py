@@ -1,4 +1,4 @@
-"""Adapter: holds a sweep back, between its visits, while others need the drive or it is too hot. Worker only."""
+"""The throttle, which pauses a sweep between its measurements while other processes use the drive or it is too hot."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     from aio_tuned.model.measurement import Sample
     from aio_tuned.service.worker.throttle_rules import ThrottleRules
 
-# How long the drive is left alone to see what others do on it, and how often: 2.5 % of a sweep's time.
+# The sweep's I/O rests for 0.25 s every 10 s, 2.5 % of its time, to measure the I/O of other processes.
 _LOOK_S = 0.25
 _LOOK_EVERY_S = 10.0
-# To begin anew writes the scratch file anew: whoever gave way stays away for many times the least pause.
+# A deferred sweep writes its scratch file again, so it is deferred for this many times the shortest pause.
 _PAUSES_AWAY = 30
 
 
 def _local_now() -> datetime:
-    """What the clock on the wall shows: quiet hours are meant in that."""
+    """Return the local time without a time zone, which is how quiet hours are configured."""
     return datetime.now().astimezone().replace(tzinfo=None)
 
 
 class Throttle:
-    """Before each visit it lets the sweep go on, or makes it wait, or raises DeferredError.
+    """The throttle of one sweep: `before` waits, or raises DeferredError, before each measurement.
 
-    It measures while our helper is idle: what the drive moves then is others'. `notice` gets the reason of a pause
-    whenever it is looked at anew, and "" when the pause is over. `paused_s` is the time spent in pauses, `thermometer`
-    what it goes by, and `heat` says whether the drive was too hot. `now` gives local time.
+    It observes the drive while the helper is idle, so that all I/O is that of other processes. `notice` is called with
+    the reason at each look during a pause, and with "" at its end. `paused_s` is the time spent in pauses, and `now`
+    returns local time.
     """
 
     def __init__(
@@ -64,14 +64,13 @@ class Throttle:
 
     @property
     def heat(self) -> Heat:
-        """What was seen of the drive's heat."""
+        """Whether the drive has exceeded its warning threshold, and the number of pauses for heat."""
         return Heat(warned=self.thermometer.warned, pauses=self._pauses_to_cool)
 
     async def before(self, previous: Sample | None) -> None:
-        """Come back when the next visit may begin; `previous` is the visit just made.
+        """Wait until the next measurement may begin; `previous` is the one just made.
 
-        DeferredError in quiet hours, and when a pause would hold the sweep, and with it the scratch file, for longer
-        than `max_hold_s`.
+        Raise DeferredError in quiet hours, and if a pause would keep the scratch file for longer than `max_hold_s`.
         """
         self._keep_quiet_hours()
         reason = await self._heat()
@@ -88,7 +87,7 @@ class Throttle:
     def _wants_look(self, previous: Sample | None) -> bool:
         if self._looked_at is None or self._monotonic() - self._looked_at >= _LOOK_EVERY_S:
             return True
-        # Whatever else taints a visit, a cache, is no sign of others.
+        # A measurement that was tainted by a cache is no sign of other processes.
         return previous is not None and previous.cache_verdict != "cache" and bool(taint_reason(previous))
 
     async def _heat(self) -> str:
@@ -98,7 +97,7 @@ class Throttle:
         return self._hot
 
     async def _look(self, seconds: float) -> str:
-        """Leave the drive alone for so long; why others needed it then, or ""."""
+        """Leave the drive idle for so many seconds; return why other processes need it, or ""."""
         moved, pressure, begun = self._sensors.moved_bytes(), self._sensors.pressure_us(), self._monotonic()
         await self._sleep(seconds)
         self._looked_at = self._monotonic()
@@ -119,7 +118,7 @@ class Throttle:
                     raise DeferredError(reason, self._rules.min_pause_s * _PAUSES_AWAY)
                 reason = await self._look(self._rules.min_pause_s)
                 self._keep_quiet_hours()
-                # A load that comes and goes may have begun again at the very end of the wait.
+                # An intermittent load may have begun again at the end of the wait, so there is a last short look.
                 reason = await self._heat() or reason or await self._look(_LOOK_S)
         finally:
             self.paused_s += self._monotonic() - begun
@@ -127,5 +126,5 @@ class Throttle:
 
 
 def _since(before: int | None, after: int | None) -> int | None:
-    """How much a counter has grown; one that began anew has not."""
+    """Return the growth of a counter: None if a value is unknown, 0 if the counter was reset."""
     return None if before is None or after is None else max(0, after - before)

@@ -1,4 +1,4 @@
-"""When a sweep must give way to others, and why. Pure: facts in, a sentence out, "" where nothing is in the way."""
+"""The rules of the throttle: from facts about the drive and the time to the reason for a pause, or ""."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 QuietHours = tuple[tuple["time", "time"], ...]
 
-# A drive that was too hot goes on once it is this much cooler: else each visit would heat it up to its limit again.
+# A sweep paused for heat continues when the drive is this much cooler, or else each measurement would pause it again.
 _COOLER_CELSIUS = 5.0
 
-# The least share of the busy threshold that others must move on the drive for the host's I/O pressure to count.
+# Other processes must move this share of the busy threshold on the drive for the host's I/O pressure to count.
 _PRESSED_SHARE = 1 / 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThrottleRules:
-    """What of the configuration's [throttle] bears on when a sweep pauses; `max_celsius` None is the drive's own."""
+    """The limits of [throttle] that decide on pauses; `max_celsius` None means the drive's own warning threshold."""
 
     busy_bytes_per_s: int
     busy_pressure_percent: float
@@ -36,7 +36,7 @@ class ThrottleRules:
 
     @classmethod
     def from_config(cls, config: Config) -> ThrottleRules:
-        """Take the rules from the configuration."""
+        """Return the rules in the configuration."""
         return cls(
             busy_bytes_per_s=config.busy_bytes_per_s,
             busy_pressure_percent=config.busy_pressure_percent,
@@ -48,11 +48,11 @@ class ThrottleRules:
 
 
 def busy(foreign_bytes: int | None, pressure_us: int | None, seconds: float, rules: ThrottleRules) -> str:
-    """Why others need the drive, if over `seconds` they moved so much on it and waited so long for I/O.
+    """Return why other processes need the drive, or "", by the bytes they moved over `seconds` and their I/O waits.
 
-    `pressure_us` is the whole host's: it cannot tell which drive was waited for. A disk elsewhere that is busy for days
-    must not hold up this drive for days, so pressure counts only where others use this drive too: slow requests one by
-    one move few bytes, and somebody may be waiting for each. None is a fact that is not known; it holds up nothing.
+    `pressure_us` is the whole host's, for all drives together. Another disk that is busy for days must not pause this
+    sweep for days, so pressure counts only if other processes use this drive too: slow single requests move few bytes,
+    but a process may wait for each. None means unknown, and never pauses the sweep.
     """
     if foreign_bytes is None or seconds <= 0:
         return ""
@@ -67,10 +67,10 @@ def busy(foreign_bytes: int | None, pressure_us: int | None, seconds: float, rul
 
 
 def quiet_until(now: datetime, quiet_hours: QuietHours) -> datetime | None:
-    """The end of the quiet time that `now` is in, over periods that meet or overlap; None outside of all of them.
+    """Return the end of the quiet time that includes `now`; None outside quiet hours.
 
-    A period that ends before it begins crosses midnight; one that ends when it begins is a whole day. The answer is at
-    most a day ahead: where the quiet never ends, that says "ask again tomorrow".
+    Adjacent and overlapping periods are joined. A period that ends before it begins crosses midnight, and one that ends
+    when it begins is a whole day. The result is at most a day ahead, even if the quiet time never ends.
     """
     latest = now + timedelta(days=1)
     until = now
@@ -80,7 +80,7 @@ def quiet_until(now: datetime, quiet_hours: QuietHours) -> datetime | None:
 
 
 def _end(moment: datetime, period: tuple[time, time]) -> datetime | None:
-    """When the period that holds `moment` ends; None if it does not hold it."""
+    """Return the end of the period if it includes `moment`, else None."""
     first, last = period
     clock = moment.time()
     inside = first <= clock < last if first < last else clock >= first or clock < last
@@ -91,14 +91,14 @@ def _end(moment: datetime, period: tuple[time, time]) -> datetime | None:
 
 
 def quiet(now: datetime, until: datetime) -> str:
-    """The reason of a quiet time that lasts until then."""
+    """Return the reason for a pause in a quiet time that lasts until then."""
     if until - now >= timedelta(days=1):
         return "quiet hours all day"
     return f"quiet hours until {until:%H:%M}"
 
 
 def heat(temperatures: Sequence[Temperature], rules: ThrottleRules, *, was_hot: bool) -> str:
-    """Why the drives must cool down first: the limit is reached, or was and is not yet well behind."""
+    """Return why the drives must cool down, or "": one has reached its limit, or is still too close to it."""
     over = [
         (temperature.celsius - limit, temperature.celsius, limit)
         for temperature, limit in _limits(temperatures, rules)
