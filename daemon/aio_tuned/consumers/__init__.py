@@ -25,17 +25,17 @@ NAMES = (
     "tensornvme",
     "vllm",
 )
-# A module of the standard library's name, in the same folder, would be taken for it by scripts started there.
+# A script that is started in this folder would import a module here in place of the standard library's of that name.
 _MODULES = {"json": "json_document"}
 
 
 class Consumer(Protocol):
-    """What each of the modules is."""
+    """The interface of each consumer's module."""
 
     def export(self, drive: DriveSettings, path: str, options: ExportOptions) -> Export:
-        """Return the settings of `path` as the consumer's own. UsageError if an option does not fit."""
+        """Return the settings of `path` as the consumer's own; raise UsageError if an option does not fit."""
 
 
 def load(name: str) -> Consumer:
-    """The consumer of that name, one of NAMES."""
+    """Import the module of a consumer, one of NAMES."""
     return cast("Consumer", importlib.import_module(f"aio_tuned.consumers.{_MODULES.get(name, name)}"))

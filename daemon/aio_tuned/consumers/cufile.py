@@ -47,7 +47,10 @@ _THREADS_NOTE = (
 
 
 def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
-    """The part of cufile.json for that drive. UsageError if the cap is below cuFile's smallest request, 64 KiB."""
+    """Return the part of cufile.json for the drive.
+
+    Raise UsageError if the cap is below cuFile's smallest request, 64 KiB.
+    """
     del path
     cap = options.max_block_size
     if cap is not None and cap < _STEP_KB << 10:

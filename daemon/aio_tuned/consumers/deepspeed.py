@@ -36,8 +36,11 @@ _QUEUE_BYTES_LIMIT = 1 << 31
 
 
 def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
-    """The section "aio" for the combined settings. UsageError for a release that has none, or that is no release."""
-    del path  # one section for all of them
+    """Return the section "aio" for the combined settings.
+
+    Raise UsageError if the release does not read the section or is not valid, or for a cap below 4096 bytes.
+    """
+    del path  # the section applies to all paths
     need_release(options, "DeepSpeed", "0.3.15", "section aio")
     threads_key = "thread_count" if is_older(options, "DeepSpeed", "0.16.4") else "intra_op_parallelism"
     settings = capped(drive.combined, options)

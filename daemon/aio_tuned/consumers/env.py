@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
-    """All settings of the drive. UsageError for a cap below 4096 bytes."""
-    del path  # the profile's file says which drive
+    """Return all settings of the drive as variables; raise UsageError for a cap below 4096 bytes."""
+    del path  # the variables name the drive, not the path
     given = capped_drive(drive, options)
     source = given.combined.source
     values: dict[tuple[Key, ...], Value] = {
@@ -45,6 +45,6 @@ def _variables(settings: Settings) -> Iterator[tuple[str, Value]]:
     yield "OVERLAP_EVENTS", settings.overlap_events
     yield "SINGLE_SUBMIT", settings.single_submit
     yield "SATURATING_CONCURRENCY", settings.saturating_concurrency
-    # Empty rather than left out: merged into a file, an older figure must not stay beside newer settings.
+    # Unknown figures are empty, not omitted, so that a merge into a file does not leave an older figure there.
     yield "THROUGHPUT_BYTES_PER_S", "" if settings.throughput_bytes_per_s is None else settings.throughput_bytes_per_s
     yield "STATE", settings.source.state

@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from aio_tuned.reader import DriveSettings, Settings
 
 Format = Literal["json", "toml", "yaml", "env", "fio"]
-# None is JSON's null, which no other format has.
+# None is written as null, and only in JSON.
 Value: TypeAlias = "bool | int | float | str | None"
 
-_SMALLEST = 4096  # a multiple of every drive's logical block: less cannot be read with O_DIRECT on some
+_SMALLEST = 4096  # a multiple of every drive's logical block; some drives cannot read less with O_DIRECT
 # "1.5", "0.5.10.post1", "0.33.0rc2", "0.22.1+cu129", with or without a "v".
 _RELEASE = re.compile(r"v?(\d+(?:\.\d+)+)(?:[.\-]?(?:a|b|rc|post|dev)\d*)*(?:\+[\w.]+)?")
 
 
 class Entry(NamedTuple):
-    """A table in a list of tables: the one whose members are these."""
+    """A key for the table in a list of tables that has these members."""
 
     match: tuple[tuple[str, Value], ...]
 
@@ -44,9 +44,9 @@ class ExportOptions:
 class Export:
     """A part of a consumer's configuration.
 
-    `values` are what is to be set, by path ({("aio", "block_size"): 1048576}); everything else in a configuration that
-    they are merged into stays. In an environment file the path is one name, in a fio job file section and option.
-    `notes` are sentences for the person: what was capped, and what of the settings this consumer cannot take.
+    `values` are the values to set, by path ({("aio", "block_size"): 1048576}); a merge leaves everything else as it is.
+    In an environment file the path is one name, in a fio job file a section and an option. `notes` are sentences for
+    people on what was capped, and on which of the settings this consumer does not support.
     """
 
     format: Format
@@ -58,10 +58,10 @@ class Export:
 
 
 def capped(settings: Settings, options: ExportOptions) -> Settings:
-    """Return the settings with a block size of at most the cap; if that changes them, nobody measured their throughput.
+    """Return the settings with a block size of at most the cap; if that changes them, without a throughput.
 
-    A cap that is no power of two is rounded down to one: such blocks are aligned for every drive. UsageError for a cap
-    below 4096 bytes.
+    A cap that is not a power of two is rounded down to one, so that blocks are aligned for every drive. Raise
+    UsageError for a cap below 4096 bytes.
     """
     cap = options.max_block_size
     if cap is not None and cap < _SMALLEST:
@@ -72,7 +72,7 @@ def capped(settings: Settings, options: ExportOptions) -> Settings:
 
 
 def capped_drive(drive: DriveSettings, options: ExportOptions) -> DriveSettings:
-    """Return the settings of every direction, each capped()."""
+    """Return the settings of every direction as capped() does; raise UsageError for a cap below 4096 bytes."""
     return type(drive)(*(capped(settings, options) for settings in drive))
 
 
@@ -93,7 +93,7 @@ def cap_note(key: str, before: Settings, after: Settings) -> tuple[str, ...]:
 
 
 def need_folder(path: str, consumer: str) -> None:
-    """UsageError if the path is that of a device: there is no looking here, but all of them are in /dev."""
+    """Raise UsageError if the path is a device's, that is, in /dev; the path itself is not read."""
     if PurePosixPath(path).is_relative_to("/dev"):
         raise UsageError(f"{path}: {consumer} needs a folder on the drive's filesystem, and not a device")
 
@@ -102,23 +102,26 @@ def need_folder(path: str, consumer: str) -> None:
 
 
 def need_release(options: ExportOptions, consumer: str, first: str, lacking: str) -> None:
-    """UsageError if the release that the caller wants is older than `first`, or is none.
+    """Raise UsageError if the caller's release is older than `first`, or is not valid.
 
-    `lacking` says what those releases do not have. Without a release, the current one is meant.
+    `lacking` names what older releases do not have. Without a release, the newest one is meant.
     """
     if is_older(options, consumer, first):
         raise UsageError(f"{consumer} {options.for_version} has no {lacking}: it came with {first}")
 
 
 def is_older(options: ExportOptions, consumer: str, than: str) -> bool:
-    """Whether the caller's release is older than that; UsageError if it is none. Without one, the current is meant."""
+    """Return whether the caller's release is older than `than`; raise UsageError if it is not valid.
+
+    Without a release, the newest one is meant.
+    """
     if options.for_version is None:
         return False
     return _numbers(options.for_version, consumer) < _numbers(than, consumer)
 
 
 def release_ignored(options: ExportOptions, consumer: str) -> tuple[str, ...]:
-    """Return the note that the release makes no difference; nothing if none is named. UsageError if it is none."""
+    """Return the note that the release makes no difference, if one is given; raise UsageError if it is not valid."""
     if options.for_version is None:
         return ()
     _numbers(options.for_version, consumer)
@@ -126,7 +129,7 @@ def release_ignored(options: ExportOptions, consumer: str) -> tuple[str, ...]:
 
 
 def _numbers(text: str, consumer: str) -> tuple[int, ...]:
-    """Return the parts of the release; trailing zeros do not count: 1.0 is 1.0.0."""
+    """Return the numbers of the release, without trailing zeros: 1.0 equals 1.0.0."""
     found = _RELEASE.fullmatch(text)
     if not found:
         raise UsageError(f'"{text}" is no release of {consumer}: write it as in 1.2.3')

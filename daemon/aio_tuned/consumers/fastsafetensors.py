@@ -44,7 +44,7 @@ _BEFORE_NOTE = (
 
 
 def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
-    """The part of fastsafetensors' file. UsageError for a release before 0.3.2, or a cap below 4096 bytes."""
+    """Return a part of fastsafetensors' file; raise UsageError for a release before 0.3.2, or a cap below 4096."""
     del path
     need_release(options, "fastsafetensors", "0.3.2", "configuration file")
     settings = capped(drive.read, options)

@@ -38,7 +38,10 @@ _NOT_IN_A_JOB = "#;$\\"
 
 
 def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
-    """A job file for the directory `path`. UsageError for a device, a name it cannot hold, or a cap below 4096."""
+    """Return a job file for the directory `path`.
+
+    Raise UsageError for a device, for a path that a job file cannot have, or for a cap below 4096 bytes.
+    """
     directory = _directory(path)
     read, write = capped(drive.read, options), capped(drive.write, options)
     values: dict[tuple[Key, ...], Value] = {}
@@ -63,12 +66,12 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
 
 
 def _is_its_own(settings: Settings) -> bool:
-    """Whether the settings are of their own direction, or defaults, and not the other direction's."""
+    """Return whether the settings are their own direction's, or defaults, and not the other direction's."""
     return settings.source.section in ("", settings.direction)
 
 
 def _directory(path: str) -> str:
-    """As a job file has it, where a colon stands between two directories."""
+    """Return the path for a job file, in which a colon separates directories and so must be escaped."""
     need_folder(path, "fio's job")
     if any(character in _NOT_IN_A_JOB or not character.isprintable() for character in path) or path != path.strip():
         raise UsageError(
@@ -78,18 +81,18 @@ def _directory(path: str) -> str:
 
 
 def _part_bytes(settings: Settings) -> int:
-    """What one thread moves: whole blocks."""
+    """Return the bytes that one thread moves, in whole blocks."""
     blocks = _FILE_BYTES // settings.io_parallelism // settings.block_size
     return max(1, blocks) * settings.block_size
 
 
 def _written_gib(settings: Settings) -> float:
-    """The file is filled once, and then written."""
+    """Return the GiB that the job writes, the first fill of the file included."""
     return _part_bytes(settings) * settings.io_parallelism * (1 + _WRITE_PASSES) / (1 << 30)
 
 
 def _options(settings: Settings, directory: str) -> dict[str, Value]:
-    """What both directions have."""
+    """Return the options that both directions have."""
     part, depth = _part_bytes(settings), settings.queue_depth
     return {
         "stonewall": 1,  # one section after the other

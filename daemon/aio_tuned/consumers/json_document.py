@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
-    """All settings of the drive that `path` is on. UsageError for a cap below 4096 bytes."""
+    """Return all settings of the drive that `path` is on; raise UsageError for a cap below 4096 bytes."""
     given = capped_drive(drive, options)
     values: dict[tuple[Key, ...], Value] = {("path",): path}
     notes: list[str] = []
@@ -26,7 +26,7 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
         for field, value in settings._asdict().items():
             if field == "source":
                 values |= {(name, field, part): text for part, text in value._asdict().items()}
-            else:  # null too: merged into a file, an older figure must not stay beside newer settings
+            else:  # null is included, so that a merge into a file does not leave an older figure there
                 values[name, field] = value
         notes += cap_note(f"{name}.block_size", getattr(drive, name), settings)
     return Export(format="json", values=values, notes=(*notes, *release_ignored(options, "json")))

@@ -43,14 +43,14 @@ _DIRECT_IO_NOTE = (
 
 
 def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
-    """KvikIO's environment for that drive. UsageError for a release before 24.10, or a cap below 4096 bytes."""
+    """Return KvikIO's variables for the drive; raise UsageError for a release before 24.10, or a cap below 4096."""
     del path
     need_release(options, "KvikIO", "24.10", "KVIKIO_BOUNCE_BUFFER_SIZE")
     settings = capped(drive.combined, options)
     values: dict[tuple[Key, ...], Value] = {
         ("KVIKIO_NTHREADS",): settings.saturating_concurrency,
         ("KVIKIO_TASK_SIZE",): settings.block_size,
-        # A smaller one would split the tasks, and Mmap refuses it.
+        # A smaller bounce buffer would split the tasks, and Mmap refuses it.
         ("KVIKIO_BOUNCE_BUFFER_SIZE",): max(settings.block_size, _USUAL_BOUNCE_BYTES),
     }
     notes = (*cap_note("KVIKIO_TASK_SIZE", drive.combined, settings), _THREADS_NOTE)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
-    """A part of LMCache's YAML. UsageError for a release without disk_io_threads."""
+    """Return a part of LMCache's YAML; raise UsageError for a device, or for a release without disk_io_threads."""
     need_folder(path, "LMCache's disk")
     need_release(options, "LMCache", "0.5.1", "disk_io_threads")
     settings = drive.combined

@@ -37,7 +37,7 @@ _MEMORY_NOTE = (
 
 
 def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
-    """The environment of a client that offloads to `path`, which has to be a folder."""
+    """Return the variables of a client that offloads to the folder `path`; raise UsageError for a device."""
     need_folder(path, "Mooncake Store's client")
     concurrency = drive.combined.saturating_concurrency
     lacking = "block_size, queue_depth, io_parallelism, overlap_events and single_submit do not exist in Mooncake Store"

@@ -43,7 +43,7 @@ _LARGEST_QUEUE = 1024
 
 
 def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:  # noqa: ARG001 - each file is opened by the application
-    """The table "POSIX" of a TOML file. UsageError for a release without kernel_queue_size."""
+    """Return the table "POSIX" of a TOML file; raise UsageError for a release without kernel_queue_size."""
     need_release(options, "NIXL", "1.0.0", "kernel_queue_size")
     settings = drive.combined
     notes = [
@@ -60,7 +60,7 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:  
 
 
 def posix_parameters(settings: Settings) -> dict[str, str]:
-    """The parameters of the POSIX plugin by name, as the strings that NIXL takes."""
+    """Return the parameters of the POSIX plugin by name, as the strings that NIXL takes."""
     return {
         "use_aio": "true",
         "use_uring": "false",
@@ -70,7 +70,7 @@ def posix_parameters(settings: Settings) -> dict[str, str]:
 
 
 def queue_notes(settings: Settings) -> list[str]:
-    """What of the settings' queue these parameters do not say."""
+    """Return notes on what these parameters cannot express of the settings' queue."""
     notes = []
     if not _SMALLEST_QUEUE <= _in_flight(settings) <= _LARGEST_QUEUE:
         notes.append(

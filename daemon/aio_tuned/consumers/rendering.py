@@ -24,9 +24,9 @@ _ENV_WORD = re.compile(r"[\w./:,@%+=-]*")
 
 
 def render(export: Export) -> str:
-    """Return a configuration that holds the export alone; its notes are comments where the format has them.
+    """Return a configuration that has only the export; its notes are comments if the format has comments.
 
-    UsageError if a value cannot be written in that format.
+    Raise UsageError if a value cannot be written in that format.
     """
     check(export)
     if export.format == "json":
@@ -36,7 +36,7 @@ def render(export: Export) -> str:
 
 
 def check(export: Export) -> None:
-    """UsageError for what is no text in any format: a path whose bytes are not UTF-8."""
+    """Raise UsageError for a value that no format can have, such as a path whose bytes are not UTF-8."""
     for path, value in export.values.items():
         matched = [word for key in path if isinstance(key, Entry) for _, word in key.match]
         try:
@@ -79,12 +79,12 @@ def _yaml_lines(made: Any, pad: str = "") -> Iterator[str]:  # noqa: ANN401 - a 
 
 
 def is_yaml_key(text: str) -> bool:
-    """Whether every reader takes the text for this key without quotes."""
+    """Return whether every YAML reader takes the text without quotes for this key."""
     return bool(_YAML_KEY.fullmatch(text))
 
 
 def yaml_scalar(value: Value) -> str:
-    """Return the value as YAML 1.1 and 1.2 read it alike; strings always in quotes: no reader takes "on" for true."""
+    """Return the value as YAML 1.1 and 1.2 read it alike; strings are quoted, so that no reader takes "on" for true."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
@@ -134,7 +134,7 @@ def _toml_scalar(value: Value) -> str:
 def env_line(path: Path, value: Value) -> str:
     """Return NAME=VALUE, booleans as true and false.
 
-    UsageError if shell, systemd and docker would not read the value alike.
+    Raise UsageError if shell, systemd and docker would not read the value alike.
     """
     (name,) = path
     word = str(value).lower() if isinstance(value, bool) else str(value)
@@ -147,7 +147,10 @@ def env_line(path: Path, value: Value) -> str:
 
 
 def _fio_lines(export: Export) -> Iterator[str]:
-    """Yield a section for each first key: true is the option's name alone, false is 0."""
+    """Yield the lines of a section for each first key; true is the option's name only, and false is 0.
+
+    Raise UsageError for a value that a job file cannot have.
+    """
     last = None
     for path, value in export.values.items():
         section, option = map(str, path)

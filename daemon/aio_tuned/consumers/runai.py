@@ -53,14 +53,17 @@ _THREADS_NOTES = (
 
 
 def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
-    """The streamer's environment for that drive. UsageError if the release is not known or the cap cannot be met."""
+    """Return the streamer's variables for the drive.
+
+    Raise UsageError if the release is not supported, or reads more than the cap at a time.
+    """
     del path
     need_release(options, _NAME, "0.15", "settings that are known here")
     return _threads(drive.read, options) if is_older(options, _NAME, "0.17") else _asynchronous(drive.read, options)
 
 
 def _asynchronous(best: Settings, options: ExportOptions) -> Export:
-    """For releases with asynchronous readers."""
+    """Return the variables of releases with asynchronous readers."""
     settings = capped(best, options)
     key = "RUNAI_STREAMER_FS_CHUNK_BYTESIZE"
     wanted = settings.saturating_concurrency
@@ -77,7 +80,7 @@ def _asynchronous(best: Settings, options: ExportOptions) -> Export:
 
 
 def _threads(best: Settings, options: ExportOptions) -> Export:
-    """For releases that have only threads, each of which waits for its request."""
+    """Return the variables of releases that have only threads, each of which waits for its request."""
     cap = options.max_block_size
     if cap is not None and cap < _MIN_THREAD_CHUNK:
         reads = f"{_NAME} {options.for_version} reads at least {_MIN_THREAD_CHUNK} bytes at a time"

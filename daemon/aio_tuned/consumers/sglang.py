@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
 
 def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
-    """A part of the extra configuration's TOML. UsageError for a release without use_direct_io."""
+    """Return a part of the extra configuration's TOML.
+
+    Raise UsageError for a device, or for a release without use_direct_io.
+    """
     need_folder(path, "SGLang's cache")
     need_release(options, "SGLang", "0.5.13", "use_direct_io")
     settings = drive.combined

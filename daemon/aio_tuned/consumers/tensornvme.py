@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 
 def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
-    """Keyword arguments for DiskOffloader, for the combined settings; its directory is the caller's to name."""
-    del path  # positional, and its file's name has nothing to do with settings
+    """Return keyword arguments for DiskOffloader, for the combined settings; the caller adds its directory."""
+    del path  # DiskOffloader takes its directory as a positional argument, from the caller
     entries = drive.combined.saturating_concurrency
     return Export(format="json", values={("n_entries",): entries}, notes=tuple(_notes(entries, options)))
 

@@ -37,7 +37,10 @@ _EXTRA = "kv_connector_extra_config"
 
 
 def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
-    """A part of --kv-transfer-config with `path` as the tier's folder. UsageError for a release without the tier."""
+    """Return a part of --kv-transfer-config with `path` as the tier's folder.
+
+    Raise UsageError for a device, or for a release without the tier.
+    """
     need_folder(path, "vLLM's tier")
     need_release(options, "vLLM", "0.22.0", '"fs" tier')
     tier = (_EXTRA, "secondary_tiers", Entry((("type", "fs"), ("root_dir", path))))
@@ -62,5 +65,5 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
 
 
 def _block_sizes(drive: DriveSettings) -> str:
-    """The best request of reads and of writes, once if they agree."""
+    """Return the best block sizes of reads and writes in bytes, once if they are equal."""
     return " to ".join(map(str, sorted({drive.read.block_size, drive.write.block_size})))

@@ -1,1 +1,1 @@
-"""Editors that put exported settings into an existing configuration."""
+"""Editors that put exported settings into an existing configuration: JSON, YAML and environment files."""

@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from aio_tuned.consumers.export import Export
 
 _EDITORS = {"json": json_editor.set_value, "yaml": yaml_editor.set_value, "env": env_editor.set_value}
-# What is read line by line is changed line by line: there is nothing else to change.
+# Environment files have no loader: they are changed by single lines, so no other value can change.
 _LOAD = {"json": json_editor.load, "yaml": yaml_editor.load}
 _MARK = "\ufeff"
 
 
 def is_mergeable(export: Export) -> bool:
-    """Whether files of the export's format can be merged into."""
+    """Return whether the export can be merged into files of its format."""
     return export.format in _EDITORS
 
 
 def merge(export: Export, text: str, where: str) -> str:
     """Return the text, the content of the file `where`, with the export's values set and all else as it was.
 
-    The export is_mergeable(). ConfigError, which names the file, if the values cannot be set; UsageError if a value
-    cannot be written in that format.
+    The export must be is_mergeable(). Raise ConfigError, which names the file, if the values cannot be set, and
+    UsageError if a value cannot be written in that format.
     """
     check(export)
     mark = text[: text.startswith(_MARK)]
@@ -37,7 +37,7 @@ def merge(export: Export, text: str, where: str) -> str:
     set_value = _EDITORS[export.format]
     try:
         for path, value in export.values.items():
-            set_value(old, path, value)  # each for itself: messages name the lines of the file as it is
+            set_value(old, path, value)  # tried on the old text, so that messages have the line numbers of the file
         for path, value in export.values.items():
             new = set_value(new, path, value)
         _check_all_else(export, old, new)
@@ -49,7 +49,7 @@ def merge(export: Export, text: str, where: str) -> str:
 
 
 def _check_all_else(export: Export, old: str, new: str) -> None:
-    """ValueError unless the new text, parsed, is the old one with the values set."""
+    """Raise ValueError unless the new text, when parsed, is the old one with the values set."""
     load = _LOAD.get(export.format)
     if load is None:
         return

@@ -1,6 +1,6 @@
-"""Values by path in a plain document of dicts and lists, and how messages name paths and places.
+"""Values by path in a plain document of dicts and lists, and the names of paths and lines in messages.
 
-Every problem is a ValueError that says what is wrong, on which line, and what to do.
+Every problem is raised as a ValueError with what is wrong, on which line, and what to do.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Path: TypeAlias = tuple[Key, ...]
 
 
 def shown(path: Path) -> str:
-    """The path as messages name it: "tiers[type=fs].threads"."""
+    """Return the path as messages name it, such as "tiers[type=fs].threads"."""
     words = ""
     for key in path:
         if isinstance(key, Entry):
@@ -27,28 +27,31 @@ def shown(path: Path) -> str:
 
 
 def same(one: Any, other: Any) -> bool:  # noqa: ANN401 - whatever a parser gives
-    """Whether two documents are equal, in types too: true is not 1, and 1 is not 1.0."""
+    """Return whether two documents are equal, in types too: true is not 1, and 1 is not 1.0."""
     if type(one) is not type(other):
         return False
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
     if isinstance(one, list):
         return len(one) == len(other) and all(map(same, one, other))
-    return bool(one == other) or (one != one and other != other)  # noqa: PLR0124 - two that are not a number
+    return bool(one == other) or (one != one and other != other)  # noqa: PLR0124 - true if both are NaN
 
 
 def matches(members: Mapping[Any, object], entry: Entry) -> bool:
-    """Whether a table with these members is the entry."""
+    """Return whether a table with these members is the entry."""
     return all(name in members and same(_bare(members[name]), _bare(value)) for name, value in entry.match)
 
 
 def _bare(value: object) -> object:
-    """The same folder may be written with a slash at its end."""
+    """Return the value without slashes at its end, because the same folder may be written with or without one."""
     return value.rstrip("/") or value if isinstance(value, str) else value
 
 
 def put(node: Any, path: Path, value: Value, above: Path = ()) -> Any:  # noqa: ANN401 - whatever a parser gives
-    """The plain document with that value set; what is not there, or null, is made. The argument stays as it is."""
+    """Return a copy of the document with that value set; missing and null parts of the path are created.
+
+    Raise ValueError if a part of the path has another type.
+    """
     if not path:
         if isinstance(node, (dict, list)):
             clash(above, "a single value")
@@ -70,22 +73,22 @@ def put(node: Any, path: Path, value: Value, above: Path = ()) -> Any:  # noqa: 
 
 
 def only(found: list[int], path: Path, place: str = "") -> int | None:
-    """The only one of what was found by the path's last key; None if there is none."""
+    """Return the only index found by the path's last key, None without any; raise ValueError if there are several."""
     if len(found) > 1:
         raise ValueError(f"{shown(path)} is there {len(found)} times{place}: leave one of them")
     return found[0] if found else None
 
 
 def clash(path: Path, wanted: str, place: str = "") -> NoReturn:
-    """ValueError: at that path something stands in the way."""
+    """Raise ValueError, because the value at that path is not of the type that is wanted."""
     raise ValueError(f"{shown(path)} must be {wanted}{place}: rename or remove what is there")
 
 
 def place(text: str, at: int) -> str:
-    """Where that index is, as messages say it."""
+    """Return the line of that index as messages have it."""
     return f" (line {text.count(chr(10), 0, at) + 1})"
 
 
 def newline(text: str) -> str:
-    """The line end in use."""
+    """Return the line end in use."""
     return "\r\n" if "\r\n" in text else "\n"

@@ -20,10 +20,10 @@ _ONE_WORD = re.compile(r"""[ \t]*(?:"[^"$`\\]*"|'[^']*'|[^\s;&|"'$`\\#]*)[ \t]*"
 
 
 def set_value(text: str, path: Path, value: Value) -> str:
-    """Return the environment file with that variable: NAME=VALUE, booleans as true and false.
+    """Return the environment file with that variable as NAME=VALUE, booleans as true and false.
 
-    UsageError if shell, systemd and docker would not read the value alike; ValueError if it cannot be told where the
-    variable's line ends.
+    Raise UsageError if shell, systemd and docker would not read the value alike, and ValueError if the old value is not
+    one plain word on one line.
     """
     line = env_line(path, value)
     name, _, word = line.partition("=")
@@ -43,7 +43,7 @@ def set_value(text: str, path: Path, value: Value) -> str:
 
 
 def _in_quotes(text: str) -> bool:
-    """Whether a quote is open at the end of these lines."""
+    """Return whether a quote is open at the end of these lines."""
     quote = ""
     for line in text.splitlines():
         if quote or not line.lstrip().startswith(("#", ";")):

@@ -28,7 +28,7 @@ _DECODER = json.JSONDecoder()
 
 @dataclass(slots=True)
 class Node:
-    """A part of a text: from `start` to before `end`. `value` is that of a scalar."""
+    """A part of a text, from `start` to before `end`; `value` is the value of a scalar."""
 
     kind: Literal["table", "list", "value"]
     start: int
@@ -38,7 +38,7 @@ class Node:
 
 
 class Member(NamedTuple):
-    """A table's key, which stands from `start` to before `stop`, with its value; or a list's item, without a key."""
+    """A table's key, which is from `start` to before `stop`, with its value; or a list's item, without a key."""
 
     key: str | None
     start: int
@@ -47,10 +47,9 @@ class Member(NamedTuple):
 
 
 def set_value(text: str, path: Path, value: Value) -> str:
-    """The text with that value set; missing keys, tables and entries are added at the end of their table or list.
+    """Return the text with that value set; missing keys and entries are added at the end of their table or list.
 
-    ValueError if the text is no JSON, or if something else than a single value, a table or a list of tables stands in
-    the way.
+    Raise ValueError if the text is not JSON, or if a part of the path has another type than it must have.
     """
     chain, rest = _descend(text, parse(text), path)
     node = chain[-1]
@@ -60,9 +59,10 @@ def set_value(text: str, path: Path, value: Value) -> str:
 
 
 def _descend(text: str, root: Node, path: Path) -> tuple[list[Node], Path]:
-    """The nodes from the root along the path as far as they are there, and the rest of the path.
+    """Return the existing nodes from the root along the path, and the missing rest of the path.
 
-    Without a rest the last node is a single value. A null is where a way ends: what is beyond it is to be made.
+    Without a rest, the last node is a single value. A null ends the existing nodes, because it is replaced. Raise
+    ValueError if a node has another type than it must have.
     """
     chain = [root]
     for depth, key in enumerate(path):
@@ -89,7 +89,7 @@ def _descend(text: str, root: Node, path: Path) -> tuple[list[Node], Path]:
 
 
 def load(text: str) -> Any:  # noqa: ANN401 - whatever the file holds
-    """Return the document; ValueError if the text is no JSON."""
+    """Return the document; raise ValueError if the text is not JSON."""
     return _plain(parse(text))
 
 
@@ -100,7 +100,10 @@ def _plain(node: Node) -> Any:  # noqa: ANN401 - whatever the file holds
 
 
 def parse(text: str) -> Node:
-    """The parts of the text, however deep they are nested."""
+    """Return the parts of the text, without recursion, so that they may be nested to any depth.
+
+    Raise ValueError if the text is not JSON.
+    """
     open_nodes: list[Node] = []
     at = skip(text, 0)
     while True:
@@ -127,7 +130,7 @@ def parse(text: str) -> Node:
 
 
 def skip(text: str, at: int) -> int:
-    """The index of what comes after blanks and comments."""
+    """Return the index after blanks and comments; raise ValueError if a comment is not closed."""
     found = _SKIPPED.match(text, at)
     at = found.end() if found else at
     if text.startswith("/*", at):
@@ -140,7 +143,7 @@ def _wrong(text: str, at: int, what: str) -> NoReturn:
 
 
 def _value(text: str, at: int, holder: Node | None) -> Node:
-    """The value that starts there, as a member of its holder; of a table or list, only the opening bracket."""
+    """Parse the value at that index and add it to its holder; of a table or list parse only the opening bracket."""
     key, start, stop = None, at, at
     if holder and holder.kind == "table":
         if not text.startswith('"', at):
@@ -172,7 +175,7 @@ def _scalar(text: str, at: int) -> Node:
 
 
 def insert(text: str, chain: list[Node], rest: Path, value: Value) -> str:
-    """The text with the rest of a path made at the end of the chain's last node, a table or a list."""
+    """Return the text with the rest of a path added at the end of the chain's last node, a table or a list."""
     node = chain[-1]
     close = node.end - 1
     end = node.members[-1].node.end if node.members else node.start + 1
@@ -197,7 +200,7 @@ def insert(text: str, chain: list[Node], rest: Path, value: Value) -> str:
 
 
 class Style(NamedTuple):
-    """How tables and lists are written: `step` is one step of indentation."""
+    """The style in which tables and lists are written; `step` is one step of indentation."""
 
     comma: str = ", "
     colon: str = ": "
@@ -205,7 +208,7 @@ class Style(NamedTuple):
 
 
 def dumped(made: Any, style: Style, gap: str = "") -> str:  # noqa: ANN401 - a plain document
-    """The document's text; `gap` is the line end and the indentation around it, or empty for a text on one line."""
+    """Return the document's text; `gap` is the line end and indentation around it, or "" for a text on one line."""
     if not isinstance(made, (dict, list)):
         return json.dumps(made)
     inner = gap and gap + style.step
@@ -220,13 +223,13 @@ def _members(made: Any, style: Style, gap: str) -> list[str]:  # noqa: ANN401 - 
 
 
 def _line_indent(text: str, at: int) -> str:
-    """The blanks that the line of that index begins with."""
+    """Return the blanks at the beginning of the line with that index."""
     found = _INDENT.match(text, text.rfind("\n", 0, at) + 1)
     return found.group() if found else ""
 
 
 def _own_line(text: str, node: Node) -> str | None:
-    """The indentation of its members; None if they are on one line with it."""
+    """Return the indentation of the node's members; None if they are on the same line as the node."""
     for member in (node.members[-1], node.members[0]) if node.members else ():
         before = text[text.rfind("\n", 0, member.start) + 1 : member.start]
         if not before.strip(" \t"):
@@ -235,7 +238,7 @@ def _own_line(text: str, node: Node) -> str | None:
 
 
 def _unit(text: str, chain: list[Node]) -> str:
-    """One step of the indentation in use around the chain's last node."""
+    """Return one step of the indentation that is used around the chain's last node, by default four blanks."""
     for node in reversed(chain):
         own, base = _own_line(text, node), _line_indent(text, node.start)
         if own is not None and own != base and own.startswith(base):
@@ -244,7 +247,7 @@ def _unit(text: str, chain: list[Node]) -> str:
 
 
 def _member_indent(text: str, chain: list[Node]) -> str | None:
-    """The indentation for a new member; None if it goes on the same line. An empty node does as the one around it."""
+    """Return the indentation for a new member, None to add it on the same line; an empty node follows its parent."""
     node = chain[-1]
     own = _own_line(text, node)
     if own is not None or node.members:
@@ -255,7 +258,7 @@ def _member_indent(text: str, chain: list[Node]) -> str | None:
 
 
 def _is_compact(text: str, node: Node) -> bool:
-    """Whether no blanks stand between keys and values there."""
+    """Return whether the node has no blanks between keys and values."""
     while node.kind == "list" and node.members:
         node = node.members[-1].node
     return node.kind == "table" and bool(node.members) and text[node.members[-1].node.start - 1] == ":"

@@ -1,8 +1,8 @@
 """An editor of YAML texts, through ruamel.yaml's round trip, that leaves all other lines as they are.
 
-The round trip keeps comments, order and quotes, but not blanks inside a line, nor how some values are spelled (True).
-So only the part below one top-level key is passed through it, and only the lines that the value changes come from it.
-ruamel.yaml is loaded only for merging.
+The round trip keeps comments, order and quotes, but not blanks inside a line, nor the spelling of some values (True).
+So only the part below one top-level key is passed through it, and only the lines that the value changes are taken from
+the result. ruamel.yaml is loaded only for merging.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
     from aio_tuned.consumers.export import Key, Value
     from aio_tuned.consumers.merge.document import Path
 
-_LINE_END = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")  # what ruamel.yaml counts
+_LINE_END = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")  # the line ends that ruamel.yaml counts
 _FLOAT = "tag:yaml.org,2002:float"
-# A key without a value, and how much further to the right the line below it begins: with a key, and with an item.
+# These match a key without a value, and the additional indentation of a key or an item on the line below it.
 _KEY_ALONE = r"^( *)[^\s#-][^#\n]*:(?:[ \t]*(?:#[^\n]*)?\n)+\1"
 _STEP = re.compile(_KEY_ALONE + r"( +)[^\s#-]", re.MULTILINE)
 _OFFSET = re.compile(_KEY_ALONE + r"( *)-[ \n]", re.MULTILINE)
 
 
 def load(text: str) -> Any:  # noqa: ANN401 - whatever the file holds
-    """Return the document; ValueError if it is not valid YAML, ConfigError if ruamel.yaml is not installed."""
+    """Return the document; raise ValueError if it is not valid YAML, ConfigError if ruamel.yaml is not installed."""
     return _read(text, "load")
 
 
 def set_value(text: str, path: Path, value: Value) -> str:
     """Return the text with that value set; keys and entries are added at the end of their table or list.
 
-    ValueError if the text is not valid YAML, if something else than a single value, a table or a list of tables stands
-    in the way, or if lines would have to be rewritten. ConfigError if ruamel.yaml is not installed.
+    Raise ValueError if the text is not valid YAML, if a part of the path has another type than it must have, or if
+    other lines would change; ConfigError if ruamel.yaml is not installed.
     """
     plain, end = load(text), newline(text)
     made = put(plain, path, value)
@@ -77,7 +77,10 @@ def _read(text: str, action: str) -> Any:  # noqa: ANN401 - a document or a node
 
 
 def _find(text: str, lines: list[str], key: Key) -> tuple[int, int]:
-    """Return the lines of the key at the top, from and to before; if it is not there, twice where it can be added."""
+    """Return the first line of a top-level key and the line after it; if it is missing, the line to add it at, twice.
+
+    Raise ValueError if the document is not a table.
+    """
     root = _read(text + "\n", "compose")
     if root is None or root.id != "mapping":
         if any(_has_content(line) and line.rstrip() != "---" for line in lines):
@@ -106,7 +109,7 @@ def _rewritten(old: list[str], text: str, plain: Any, path: Path, value: Value) 
     editor = _editor(part, text)
     try:
         tree = editor.load(part)
-    except YAMLError:  # an alias of what is elsewhere
+    except YAMLError:  # the part may have an alias whose anchor is in another part
         return None
     before = _dumped(editor, tree)
     if list(map(_spelled, before)) != list(map(_spelled, old)):
@@ -116,16 +119,16 @@ def _rewritten(old: list[str], text: str, plain: Any, path: Path, value: Value) 
     new: list[str] = []
     for tag, start, stop, first, last in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         at = len(new)
-        while at and tag == "insert" and not _has_content(new[at - 1]):  # comments stay with what is below them
+        while at and tag == "insert" and not _has_content(new[at - 1]):  # comments stay with the lines below them
             at -= 1
         new[at:at] = old[start:stop] if tag == "equal" else after[first:last]
-        if stop - start > last - first and any("#" in line for line in old[start:stop]):  # maybe comments
+        if stop - start > last - first and any("#" in line for line in old[start:stop]):  # it may have been a comment
             return None
     return new
 
 
 def _spelled(line: str) -> str:
-    """Return the line but for what the round trip may change in it and the meaning stays: blanks inside, True."""
+    """Return the line without what the round trip may change without changing its meaning: blanks inside, and case."""
     return re.sub(r"(?<=\S)\s+", "", line).casefold()
 
 
@@ -155,7 +158,7 @@ def _dumped(editor: Any, tree: Any) -> list[str]:  # noqa: ANN401 - ruamel.yaml'
 
 
 def _set(node: Any, plain: Any, path: Path, value: Value) -> None:  # noqa: ANN401 - ruamel.yaml's tables and lists
-    """Set the value in the tree; `plain` is the same document, without what the round trip keeps."""
+    """Set the value in the tree; `plain` is the same document as plain dicts and lists."""
     head, rest = path[0], path[1:]
     if isinstance(head, Entry):
         index = next((i for i, item in enumerate(plain) if matches(item, head)), None)
@@ -170,13 +173,13 @@ def _set(node: Any, plain: Any, path: Path, value: Value) -> None:  # noqa: ANN4
 
 
 def _key(name: str) -> str:
-    """Return the key as the round trip takes it: in quotes where it needs them."""
+    """Return the key for the round trip, in quotes if it needs them."""
     key: str = name if is_yaml_key(name) else _made(name)
     return key
 
 
 def _made(made: Any) -> Any:  # noqa: ANN401 - a plain document
-    """Return the document as the round trip takes it; strings in quotes."""
+    """Return the document for the round trip, with strings in quotes."""
     from ruamel.yaml.comments import CommentedMap, CommentedSeq
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
