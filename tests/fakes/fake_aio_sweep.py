@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""A stand-in for aio-sweep: speaks native/PROTOCOL.md, models a drive, answers at once in virtual time.
+"""A stand-in for aio-sweep by native/PROTOCOL.md, which models a drive and answers at once, in virtual time.
 
-The drive: a bandwidth ceiling per direction, a latency per request, a cost per system call and per thread's start, and
-lognormal noise. $FAKE_AIO_SWEEP is a JSON object that overrides MODEL and may ask for misbehaviour, see `misbehave`.
-Standard library only, so that it also runs where aio-tuned is not installed.
+The drive has a bandwidth ceiling per direction, a latency per request, a cost per system call and per thread's start,
+and lognormal noise. $FAKE_AIO_SWEEP is a JSON object that overrides MODEL and may ask for misbehaviour, see
+`misbehave`. It needs the standard library only, so that it also runs where aio-tuned is not installed.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ MODEL: dict[str, Any] = {
     "noise": 0.01,
     "drift_per_s": 0.0,
     "seed": 1,
-    # What each point takes of real time, for tests that need to be in the middle of a sweep.
+    # The real time that each point takes, for tests that need to be in the middle of a sweep.
     "pause_s": 0.0,
-    # {"at": N, "do": …}: from the Nth point on (or only at it, with "once": true) do
+    # {"at": N, "do": …} misbehaves from the Nth point on, or with "once": true at that point only; the ways are
     # die | garbage | silent | error | newer | lie | wrong-id | cache | foreign | unknown
     "misbehave": None,
     "fill_bytes": None,
@@ -60,7 +60,7 @@ def words_of(arguments: list[str]) -> dict[str, str]:
 def transfer_ns(
     model: dict[str, Any], request: dict[str, str], noise: random.Random, now_s: float
 ) -> tuple[int, int, int]:
-    """(elapsed, latency, processor time) of one transfer, by the slowest of device, queue and submitting thread."""
+    """Return (elapsed, latency, processor time) of one transfer; the slowest of device, queue and threads decides."""
     size, threads = int(request["transfer_bytes"]), int(request["io_parallelism"])
     share = size // threads
     block = min(int(request["block_size"]), share)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A stand-in for aio-sweep that cannot be ended: after its hello it answers nonsense, and outlasts SIGKILL.
+"""A stand-in for aio-sweep that cannot be ended: after its hello it answers nonsense, and survives SIGKILL.
 
 Its own child traces it, and asked to be told before it exits. Killed, it stops there until the tracer lets it go on,
 which this one never does: as near to a process in D state as one gets without a broken drive. (One that has exited
@@ -43,7 +43,7 @@ def main() -> int:
         failed = libc.ptrace(PTRACE_SEIZE, helper, None, PTRACE_O_TRACEEXIT)
         Path(os.environ["TRACER_FILE"]).write_text(str(os.getpid()))
         os.write(ready_in, b"0" if failed else b"1")
-        os.closerange(0, 100)  # it must not hold the helper's pipes open
+        os.closerange(0, 100)  # the tracer must not hold the helper's pipes open
         time.sleep(60)
         os._exit(0)
     if os.read(ready, 1) != b"1":

@@ -1,7 +1,7 @@
-"""Drives for desktops: fast until their SLC cache is full, and warm.
+"""Models of drives for desktops, which are fast until their SLC cache is full, and become warm.
 
-After each name: where the speeds, the random 4K requests per second and the cache are from. Latencies, heat, noise
-and the host are plausible values, none is published for this workload.
+The comment on each gives the sources of its speeds, its random 4K requests per second and its cache. Latencies, heat,
+noise and the host are plausible values, because none is published for this workload.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def cached_drive(
     disorder: tuple[float, float] = (0, 0),
     streams: float = 0.004,
 ) -> DriveModel:
-    """Pairs are of read and write; `cache` is the SLC cache's size in GB and the GB/s behind it."""
+    """Make a model; pairs are (read, write), and `cache` is the SLC cache's size in GB and the GB/s behind it."""
     one = streams_gb_per_s or (gb_per_s[0] * 0.35, gb_per_s[1] * 0.5)
     size, behind = cache
     return DriveModel(

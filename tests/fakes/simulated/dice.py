@@ -1,4 +1,4 @@
-"""Seeded chance, drawn in bulk: a number costs a tenth of what a call of numpy for one costs."""
+"""Seeded random numbers, drawn in bulk, which makes each ten times cheaper than a single one from numpy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Dice:
         return self._normals.pop()
 
     def uniform(self) -> float:
-        """From 0 to 1, without 0."""
+        """Return a number from 0 (excluded) to 1."""
         if not self._uniforms:
             self._uniforms = (1 - self._generator.random(_DRAWN)).tolist()
         return self._uniforms.pop()
@@ -33,5 +33,5 @@ class Dice:
         return -mean * math.log(self.uniform())
 
     def pareto(self, index: float) -> float:
-        """From 0, with a tail that falls with that index."""
+        """Return a number from 0 on, with a tail that falls with that index."""
         return float(self.uniform() ** (-1 / index)) - 1

@@ -1,4 +1,4 @@
-"""A simulated drive: it answers requests in virtual time, and remembers what they have done to it."""
+"""A simulated drive, which answers requests in virtual time, and whose state depends on earlier requests."""
 
 from __future__ import annotations
 
@@ -16,23 +16,26 @@ if TYPE_CHECKING:
     from fakes.simulated.model import DriveModel
 
 MAX_TRANSFERS = 65536
-# What a visit costs besides its transfers, and what dropping the page cache adds.
+# The time that a visit takes besides its transfers, and the time that dropping the page cache adds.
 _BETWEEN_NS = 60_000
 _DROP_NS = 4_000_000
 
 
 class Mood(NamedTuple):
-    """What of a visit's slowness no repetition averages out: the climate's log (see Climate.factor), and the cliff."""
+    """The part of a visit's slowness that repetition does not average out.
+
+    `climate_log` is the logarithm of Climate.factor(), and `behind_cliff` is whether the fast store was full.
+    """
 
     climate_log: float
     behind_cliff: bool
 
 
 class Drive:
-    """A drive of that model; equal seeds and requests give equal answers.
+    """A drive of a model; equal seeds and requests give equal answers.
 
-    Everything that slows the drive slows a setting the more, the more of the drive it uses: one that waits for
-    latencies notices little of a lower ceiling. The `journal` has the mood of each visit by its request's id.
+    A slower drive affects a setting in proportion to the share of the drive that it uses: a setting that waits for
+    latencies loses little by a lower ceiling. The `journal` has the mood of each visit by its request's id.
     """
 
     def __init__(self, model: DriveModel, seed: int) -> None:
@@ -53,15 +56,15 @@ class Drive:
         self._dropped: set[Direction] = set()
 
     def true_bytes_per_s(self, direction: Direction, setting: Setting, transfer_bytes: int) -> float:
-        """What the setting gives on a fresh drive, without noise."""
+        """Return the throughput of the setting on a fresh drive, without noise."""
         return transfer_bytes * 1e9 / self._row(direction, setting, transfer_bytes).transfer_ns
 
     def idle(self, seconds: float) -> None:
-        """Nothing is asked of the drive: it cools, and its stores recover."""
+        """Let time pass without requests, in which the drive cools and its stores recover."""
         self._pass_time(seconds, moving=None)
 
     def fill(self, count: int) -> float:
-        """That many bytes are written once, as a scratch file is; the seconds it takes."""
+        """Write that many bytes once, as into a scratch file; return the seconds that it takes."""
         side = self.model.write
         fast = self.stores["write"].take(count) if "write" in self.stores else 1.0
         behind = side.cliff.bytes_per_s if side.cliff is not None else side.bytes_per_s
@@ -70,7 +73,7 @@ class Drive:
         return seconds
 
     def visit(self, request: Request) -> Sample:
-        """Make the transfers that are asked for, one after the other."""
+        """Make the requested transfers, one after the other, and return the sample."""
         direction, size = request.direction, request.transfer_bytes
         row = self._row(direction, request.setting, size)
         planned_ns = max(row.transfer_ns * request.min_transfers, request.min_ns)
@@ -123,7 +126,7 @@ class Drive:
         return row
 
     def _slowed(self, climate: float, strain: float, seconds: float) -> float:
-        """How much longer the visit takes than it would on a fresh drive."""
+        """Return the factor by which the visit takes longer than on a fresh drive."""
         noise, dice, foreign = self.model.noise, self._dice, self.model.foreign
         end_s = self.now_s + seconds
         slowness = 1 / climate

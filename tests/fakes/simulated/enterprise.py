@@ -1,6 +1,7 @@
-"""Drives for servers. After each name: where the sequential speeds and the random 4K requests per second are from.
+"""Models of drives for servers.
 
-Latencies, spreads, noise and the host are plausible values, none is published for this workload.
+The comment on each gives the sources of its sequential speeds and its random 4K requests per second. Latencies,
+spreads, noise and the host are plausible values, because none is published for this workload.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The simulated drive as a program: native/PROTOCOL.md over standard input and output, in virtual time."""
+"""The simulated drive as a program that follows native/PROTOCOL.md over standard input and output, in virtual time."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 DRIVE_VARIABLE, SEED_VARIABLE = "AIO_SWEEP_DRIVE", "AIO_SWEEP_SEED"
 _VERSION = "simulated"
 _USAGE, _BAD_LINE = 64, 65
-# One tick for each virtual second of a visit, but not a flood.
+# A visit has one tick for each virtual second, up to this many.
 _MAX_TICKS = 100
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class _LeaveError(Exception):
-    """A signal has asked us to end."""
+    """A signal has asked the program to end."""
 
 
 def say(**message: object) -> None:
@@ -46,7 +46,7 @@ class _Options(argparse.ArgumentParser):
 
 
 def options(arguments: Sequence[str]) -> argparse.Namespace:
-    """The command line of aio-sweep, and which drive it is: by option, or else by $AIO_SWEEP_DRIVE."""
+    """Parse the command line of aio-sweep, with the drive and the seed as options or from the environment."""
     parser = _Options(prog="simulated_aio_sweep", allow_abbrev=False)
     target = parser.add_mutually_exclusive_group(required=True)
     for kind in ("scratch", "file", "device"):
@@ -126,7 +126,7 @@ def _say_point(sample: Sample) -> None:
 
 @contextmanager
 def _open_to_signals() -> Iterator[None]:
-    """Only here does a signal end us, so that no line is cut in two."""
+    """Unblock the signals in this context only, so that none interrupts the output of a line."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     try:
         yield
@@ -148,7 +148,7 @@ def _lines() -> Iterator[str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """To be called with _SIGNALS blocked, in all threads."""
+    """Run the program and return its exit code; call this with _SIGNALS blocked in all threads."""
     for each in _SIGNALS:
         signal.signal(each, _leave)
     asked = options(arguments)

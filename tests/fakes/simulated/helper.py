@@ -1,4 +1,4 @@
-"""The simulated drive behind the interface that a sweep uses, in this process: thousands of sweeps in a minute."""
+"""The simulated drive behind the Helper's interface, in the same process, which allows thousands of sweeps a minute."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class SimulatedHelper:
-    """Takes a Helper's place: `sweep(SimulatedHelper(Drive(model, seed)).helper, order)`.
+    """A stand-in for a Helper: `run_sweep(SimulatedHelper(Drive(model, seed)).helper, order)`.
 
-    `fill_bytes` are written before it says hello, as a scratch file is.
+    `fill_bytes` are written before its hello, as a scratch file is.
     """
 
     stuck = False
@@ -30,7 +30,7 @@ class SimulatedHelper:
 
     @property
     def helper(self) -> Helper:
-        """This, by the type that a sweep asks for."""
+        """This object, typed as the Helper that a sweep requires."""
         return cast("Helper", self)
 
     async def __aenter__(self) -> Self:

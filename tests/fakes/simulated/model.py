@@ -1,4 +1,4 @@
-"""What a simulated drive is made of. Sizes are bytes, times seconds unless a name says otherwise."""
+"""The parameters of a simulated drive; sizes are in bytes and times in seconds, unless a name says otherwise."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GB = 10**9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cliff:
-    """A fast store of `bytes`, an SLC cache or a bucket of credits; behind it there is `bytes_per_s`.
+    """A fast store of `bytes`, such as an SLC cache or a bucket of credits; behind it the speed is `bytes_per_s`.
 
     It empties at `recovery_bytes_per_s` while nothing moves in its direction.
     """
@@ -27,13 +27,13 @@ class Cliff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """One direction of a drive: its two ceilings, and how long one request takes.
+    """One direction of a drive: its two ceilings, and the time of one request.
 
-    The first 128 KiB of a request that is alone take `latency_s` and then `stream_bytes_per_s`; the rest of it is
-    spread over the drive. `spread` says how much longer the slowest of many takes, `tail` how much of a batch's end is
-    lost where nothing refills the queue. A request costs the drive as much as `small_bytes` more would. Every doubling
-    of bytes in flight beyond `window_bytes` (0: there is no end to it) costs `crowd`. Refilling the queue as
-    completions arrive costs `disorder`: the drive sees its stream in a worse order than in batches.
+    The first 128 KiB of a single request take `latency_s` and then move at `stream_bytes_per_s`; the rest is spread
+    over the drive. `spread` is how much longer the slowest of many requests takes, and `tail` how much of a batch's end
+    is lost if nothing refills the queue. Each request costs the drive the time of `small_bytes` more. Every doubling of
+    bytes in flight beyond `window_bytes` (0 means no limit) costs `crowd`. Refilling the queue as completions arrive
+    costs `disorder`, because the drive then sees its stream in a worse order than in batches.
     """
 
     bytes_per_s: float
@@ -51,11 +51,11 @@ class Side:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """The machine that submits: what it costs a thread, and how many threads can pay at once.
+    """The machine that submits: the processor time that submission costs a thread, and the number of cores.
 
-    `call_ns` is one io_submit or io_getevents, `request_ns` one request, `piece_ns` each further piece that the block
-    layer makes of it, `page_ns` each 4 KiB of it. Threads share locks and doorbells: each other one makes a call
-    dearer by `contention` of itself, and that is what hurts single submit.
+    `call_ns` is the cost of one io_submit or io_getevents, `request_ns` that of one request, `piece_ns` that of each
+    further piece into which the block layer splits it, and `page_ns` that of each 4 KiB. Threads share locks and
+    doorbells, so each further thread makes a call longer by the share `contention`, which slows single submit most.
     """
 
     cores: int = 16
@@ -69,11 +69,11 @@ class Host:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noise:
-    """What makes two visits to a point differ.
+    """The random differences between visits to a point.
 
     `visit` and `transfer` are standard deviations of logarithms. A share `tail_share` of the visits is slower by
-    `tail_scale` times a Pareto number with index `tail_index`. `slow_factor` is the second mode: a drive is in it for
-    `slow_s` at a time, `fast_s` apart (garbage collection, a neighbour).
+    `tail_scale` times a Pareto number with index `tail_index`. `slow_factor` is the slowness of a second mode, as by
+    garbage collection or a neighbour, in which a drive is for `slow_s` at a time, `fast_s` apart.
     """
 
     visit: float = 0.006
@@ -88,9 +88,9 @@ class Noise:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
-    """Slow change: `heat_loss` is lost at full heat, which is reached and left with time constant `heat_s`.
+    """Slow change: the share `heat_loss` is lost at full heat, which is reached and left with time constant `heat_s`.
 
-    `swing` is the amplitude of a wave of `swing_s`, neighbours that come and go.
+    `swing` is the amplitude of a wave with the period `swing_s`, as neighbours cause it.
     """
 
     heat_loss: float = 0.0
@@ -101,7 +101,7 @@ class Drift:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stalls:
-    """The drive answers nothing for about `length_s`, every `every_s` on average; 0: it never does."""
+    """Stalls, in which the drive answers nothing for about `length_s`, every `every_s` on average (0 means never)."""
 
     every_s: float = 0.0
     length_s: float = 0.0
@@ -109,7 +109,7 @@ class Stalls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foreign:
-    """I/O of others on the same device: a trickle all the time, and bursts that take `share` of the drive."""
+    """I/O of other processes on the device: a constant trickle, and bursts that take `share` of the drive."""
 
     trickle_bytes_per_s: float = 0.0
     share: float = 0.0
@@ -119,12 +119,12 @@ class Foreign:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriveModel:
-    """A drive, the machine it is in, and its moods.
+    """A drive, its machine, and its disturbances.
 
-    `held_back` marks what an algorithm is validated on, not developed with. `knee` is how sharp the bend at a ceiling
-    is. Every doubling of threads costs `streams`, every doubling of pieces in flight beyond `crowd_from` costs
-    `crowd`. Without `counters` the device's own counters stand still. Where
-    there are `merges`, the block layer joins the neighbours of a batch up to `max_sectors_kb`.
+    `held_back` marks models on which an algorithm is validated but not developed. `knee` is the sharpness of the bend
+    at a ceiling. Every doubling of threads costs `streams`, and every doubling of pieces in flight beyond `crowd_from`
+    costs `crowd`. Without `counters` the device's own counters do not move. With `merges` the block layer joins the
+    adjacent requests of a batch up to `max_sectors_kb`.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""All drive models, and which of them an algorithm is validated on: a third, chosen once, from every family."""
+"""All drive models, and the third of them, chosen once from every family, on which an algorithm is validated."""
 
 from __future__ import annotations
 

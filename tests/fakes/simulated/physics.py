@@ -1,7 +1,7 @@
-"""Model and settings -> how long one transfer takes, without noise. Pure, and for many settings at once.
+"""The time of one transfer by a drive's model, without noise, for many settings at once.
 
-The queue is Little's law under two ceilings: what is in flight passes in one latency, unless the drive's bandwidth or
-its requests per second take longer. The submitting threads are a third ceiling. The bends between them are soft.
+The queue follows Little's law under two ceilings: what is in flight passes in one latency, unless the drive's bandwidth
+or its requests per second take longer. The submitting threads are a third ceiling. The bends between them are soft.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Flags = NDArray[np.bool_]
 
-# Completions that a reap finds, on average, where the queue is refilled as they arrive.
+# The average number of completions that a reap finds if the queue is refilled as they arrive.
 _REAPED_AT_ONCE = 2.0
-# Fewer than this in one call are not plugged, hence not merged either.
+# Fewer requests than this in one call are not plugged, and so not merged.
 _MIN_PLUGGED = 3.0
 # The block layer's plug holds back this many requests of a batch at most.
 _PLUGGED = 32.0
-# How far the gaps at the ends of batches are filled by the other threads' batches.
+# The exponent by which other threads' batches fill the gaps at the ends of batches.
 _FILLED_BY_OTHERS = 0.8
 _CPU_KNEE = 6.0
-# A drive spreads a request over its channels in parts of this many bytes, and gives a lone one this share of itself.
+# A drive spreads a request over its channels in parts of this size, and a single request gets this share of its speed.
 _STRIPE_BYTES = 128 << 10
 _LONE_SHARE = 0.7
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What the helper really does for each of some settings; settings that are the same program are the same here.
+    """The work of the helper for each of some settings; it is equal for settings that are the same program.
 
-    `batch` is what a thread has in flight when it has just submitted: the depth, or the mean of its batches if it
-    waits for all of one before the next.
+    `batch` is the number of requests that a thread has in flight after it has submitted: the depth, or the mean of its
+    batches if it waits for all of one before the next.
     """
 
     transfer_bytes: int
@@ -58,10 +58,10 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """For each of some settings.
+    """The figures for each of some settings.
 
-    Seconds of one transfer, share of the drive that is used, seconds of a request, and the threads' processor time for
-    a transfer.
+    They are the seconds of one transfer, the share of the drive that is used, the seconds of a request, and the
+    threads' processor time for a transfer.
     """
 
     transfer_s: Floats
@@ -84,14 +84,14 @@ def work(settings: Sequence[Setting], transfer_bytes: int) -> Work:
 
 
 def soft_max(first: Floats, second: Floats, knee: float) -> Floats:
-    """At least the greater of the two, and a little more where they are alike."""
+    """Return a smooth maximum: at least the greater of the two, and a little more where they are nearly equal."""
     most, least = np.maximum(first, second), np.minimum(first, second)
     softened: Floats = most * (1 + (least / most) ** knee) ** (1 / knee)
     return softened
 
 
 def pieces_of(model: DriveModel, done: Work) -> Floats:
-    """Bytes of the requests that reach the drive: split where they are too long, merged where a batch allows it."""
+    """Return the bytes of the requests that reach the drive, split if they are too long, merged if a batch allows."""
     merged = ~done.overlap & ~done.single & (done.batch >= _MIN_PLUGGED) & model.merges
     run = np.where(merged, done.block * done.batch, done.block)
     sizes: Floats = run / np.ceil(run / (model.max_sectors_kb * 1024))
@@ -99,7 +99,7 @@ def pieces_of(model: DriveModel, done: Work) -> Floats:
 
 
 def cpu_s(model: DriveModel, done: Work) -> Floats:
-    """What a request costs the thread that submits and reaps it."""
+    """Return the processor seconds that a request costs the thread which submits and reaps it."""
     host = model.host
     split = np.ceil(done.block / (model.max_sectors_kb * 1024)) - 1
     reaps = 1 / np.where(done.overlap, np.minimum(_REAPED_AT_ONCE, done.batch), done.batch)
@@ -111,20 +111,20 @@ def cpu_s(model: DriveModel, done: Work) -> Floats:
 
 
 def alone_s(side: Side, piece: Floats) -> Floats:
-    """How long a request takes that has the drive for itself."""
+    """Return the seconds of a request that is alone on the drive."""
     first = np.minimum(piece, _STRIPE_BYTES)
     alone: Floats = side.latency_s + first / side.stream_bytes_per_s
     return alone + (piece - first) / max(side.stream_bytes_per_s, _LONE_SHARE * side.bytes_per_s)
 
 
 def ceiling(side: Side, piece: Floats, bytes_per_s: float, knee: float) -> Floats:
-    """The most bytes per second in pieces of that size."""
+    """Return the maximum of bytes per second in pieces of that size."""
     most: Floats = 1 / soft_max((1 + side.small_bytes / piece) / bytes_per_s, 1 / (side.iops * piece), knee)
     return most
 
 
 def losses(model: DriveModel, side: Side, done: Work, piece: Floats) -> Floats:
-    """What many threads, deep queues and their disorder cost, as a factor of the time."""
+    """Return the factor by which many threads, deep queues and their disorder lengthen the time."""
     in_flight = done.in_flight * done.block
     crowd = model.crowd * np.maximum(0.0, np.log2(in_flight / piece / model.crowd_from))
     if side.window_bytes:
@@ -166,8 +166,8 @@ def figures(
     turn += np.where(done.overlap, 0.0, gap)
     submitted = np.minimum(done.threads, host.cores) * done.block / cost
     rate = 1 / (soft_max(turn / in_flight, 1 / submitted, _CPU_KNEE) * losses(model, side, done, piece))
-    # Before the first request is done nothing flows, and the threads are woken one after the other.
+    # The first request adds its latency before any data arrives, and the threads are woken one after the other.
     transfer = transfer_bytes / rate + latency + done.threads * host.wake_ns / 1e9
-    # Threads that wait burn nothing, and none can burn more than the time there is.
+    # Waiting threads use no processor time, and none can use more than the time of the transfer.
     busy = np.minimum(transfer_bytes / done.block * cost, np.minimum(done.threads, host.cores) * transfer)
     return Figures(transfer, np.minimum(1.0, rate / most), done.in_flight * done.block / rate, busy)

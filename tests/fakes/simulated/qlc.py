@@ -1,4 +1,4 @@
-"""QLC drives, for desktops and for servers. Sources as in consumer.py."""
+"""Models of QLC drives for desktops and servers, with sources as in consumer.py."""
 
 from __future__ import annotations
 

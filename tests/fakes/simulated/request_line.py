@@ -1,4 +1,4 @@
-"""A line of section 3 of native/PROTOCOL.md -> Request, by all of its rules."""
+"""The parser of request lines, by all rules of section 3 of native/PROTOCOL.md."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from aio_tuned.model.measurement import Request
 from aio_tuned.model.setting import Direction, Setting
 
 _MAX_LINE_BYTES = 1023
-# key: least, most, default (None: required)
+# Each key has its minimum, its maximum, and its default; keys with the default None are required.
 _NUMBERS: dict[str, tuple[int, int, int | None]] = {
     "id": (0, 2**63 - 1, None),
     "block_size": (512, 64 << 20, None),
@@ -25,7 +25,7 @@ _NUMBERS: dict[str, tuple[int, int, int | None]] = {
 
 
 class BadRequestError(Exception):
-    """The line breaks a rule; `number` is its id, if that could be read."""
+    """A line violates a rule; `number` is its id, if that could be read."""
 
     def __init__(self, message: str, number: int | None = None) -> None:
         super().__init__(message)
@@ -34,7 +34,7 @@ class BadRequestError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What the target and the command line allow."""
+    """The limits of the target and the command line."""
 
     alignment_bytes: int
     max_transfer_bytes: int
@@ -59,7 +59,7 @@ def _words(line: str) -> dict[str, str]:
 
 
 def _numbers(words: dict[str, str]) -> dict[str, int]:
-    """Every number of the line, or its default."""
+    """Return every number of the line or its default; raise BadRequestError if one is missing or out of range."""
     found: dict[str, int] = {}
     for key, (least, most, default) in _NUMBERS.items():
         if (value := words.get(key)) is None:
@@ -74,7 +74,7 @@ def _numbers(words: dict[str, str]) -> dict[str, int]:
 
 
 def _check(found: dict[str, int], limits: Limits) -> str:
-    """What is wrong with numbers that are right by themselves; "" if nothing is."""
+    """Return what is wrong with numbers that are valid by themselves, or ""."""
     block, size, alignment = found["block_size"], found["transfer_bytes"], limits.alignment_bytes
     if block % alignment:
         return f"block_size={block}: not a multiple of the target's I/O alignment, {alignment} bytes"
@@ -86,7 +86,7 @@ def _check(found: dict[str, int], limits: Limits) -> str:
 
 
 def parse(line: str, limits: Limits) -> Request:
-    """The request; BadRequestError names the key, the value and what would be right."""
+    """Return the request; raise BadRequestError with the key, the value and what is allowed."""
     words = _words(line)
     found = _numbers(words)
     directions: dict[str | None, Direction] = {"read": "read", "write": "write"}

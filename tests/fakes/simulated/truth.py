@@ -1,7 +1,7 @@
-"""The true throughput of every setting of the default grid: what a sweep's choice is judged by.
+"""The true throughput of every setting of the default grid, by which a sweep's choice is judged.
 
-It is that of a fresh drive: cool, alone, no cliff reached. Behind a cliff the ceiling is lower, so that more settings
-tie; the fresh optimum is still among them.
+It is the throughput of a fresh drive, which is cool, without other I/O and before its cliff. Behind a cliff the ceiling
+is lower, so that more settings tie; the fresh optimum is still among them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TRANSFER_BYTES = Config().transfer_bytes
 
 
 class Row(NamedTuple):
-    """One setting: nanoseconds of a transfer, share of the drive used, nanoseconds of a request, and of processor."""
+    """One setting's times of a transfer, a request and the processor in ns, and the share of the drive that it uses."""
 
     transfer_ns: float
     strain: float
@@ -68,7 +68,7 @@ class Truth:
         return float(self.bytes_per_s[self.settings.index(setting)])
 
     def tied(self, tolerance: float = 0.01) -> tuple[Setting, ...]:
-        """The settings within the tolerance of the best."""
+        """Return the settings within the tolerance of the best."""
         floor = self.best_bytes_per_s * (1 - tolerance)
         return tuple(self.settings[place] for place in np.flatnonzero(self.bytes_per_s >= floor).tolist())
 

@@ -1,7 +1,7 @@
-"""Volumes: md RAID0, cloud disks, virtio. After each name: where the limits are from.
+"""Models of volumes: md RAID0, cloud disks and virtio. The comment on each gives the sources of its limits.
 
-Providers publish the ceilings. Latencies, noise and neighbours are plausible values. What neighbours do is not in
-the guest's counters, so it is noise here and not foreign I/O.
+Providers publish the ceilings. Latencies, noise and neighbours are plausible values. The guest's counters do not
+include the I/O of neighbours, so it is noise here and not foreign I/O.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _striped_side(side: Side, members: int, max_bytes_per_s: float) -> Side:
 def _raid0(
     name: str, member: str, members: int, *, max_bytes_per_s: float = 60e9, held_back: bool = False
 ) -> DriveModel:
-    """md cuts at the chunk; the members' queues are never evenly full, which softens the knee."""
+    """Make a RAID0 model: md splits requests at the chunk, and unevenly full queues of the members soften the knee."""
     one = _NAMED[member]
     return replace(
         one,
@@ -80,7 +80,7 @@ _NETWORK = Noise(visit=0.004, transfer=0.03, tail_share=0.05, tail_scale=0.1, ta
 def _both(
     bytes_per_s: float, iops: float, latency_us: tuple[float, float], stream_bytes_per_s: float, disorder: float = 0.0
 ) -> _Sides:
-    """Both directions under the same limits, with latencies of their own."""
+    """Return both directions, with the same limits and their own latencies."""
     read, write = (
         Side(
             bytes_per_s=bytes_per_s,
@@ -101,7 +101,7 @@ def _with_credits(sides: _Sides, size: int, behind: float, earned: float) -> _Si
 
 
 CLOUD: tuple[DriveModel, ...] = (
-    # AWS EBS gp3 as it comes: 125 MiB/s, 3000 requests of up to 256 KiB per second (lethang7794.github.io).
+    # AWS EBS gp3 by default: 125 MiB/s, 3000 requests of up to 256 KiB per second (lethang7794.github.io).
     DriveModel(
         name="ebs-gp3",
         family="cloud",
@@ -111,7 +111,7 @@ CLOUD: tuple[DriveModel, ...] = (
         knee=8.0,
         noise=Noise(visit=0.002, transfer=0.02),
     ),
-    # AWS EBS gp3 at its former most: 1000 MiB/s, 16000 requests per second (docs.aws.amazon.com).
+    # AWS EBS gp3 at its former maximum: 1000 MiB/s, 16000 requests per second (docs.aws.amazon.com).
     DriveModel(
         name="ebs-gp3-1000",
         family="cloud",

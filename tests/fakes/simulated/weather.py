@@ -1,4 +1,4 @@
-"""What happens to a drive in the course of time, whatever is asked of it: heat, spells, stalls, a cliff."""
+"""Disturbances of a drive over time: heat, spells, stalls and a cliff."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Spells:
-    """Spells of something, of exponential length, with exponential pauses. Time only goes on."""
+    """Spells of exponential length with exponential pauses; calls must be in the order of time."""
 
     def __init__(self, dice: Dice, length_s: float, pause_s: float) -> None:
         self._dice, self._length_s, self._pause_s = dice, length_s, pause_s
@@ -21,7 +21,7 @@ class Spells:
             self._until_s = dice.exponential(length_s if self._on else pause_s)
 
     def share(self, start_s: float, end_s: float) -> float:
-        """Which part of the time from start to end lies in spells; what was before `start_s` is forgotten."""
+        """Return the share of the time from start to end that is in spells; earlier spells are discarded."""
         inside, at = 0.0, start_s
         while self._until_s < end_s:
             if self._on and self._until_s > at:
@@ -35,7 +35,7 @@ class Spells:
 
 
 class Climate:
-    """How much slower the drive is at a moment than when it is cool and alone."""
+    """The slow changes of a drive's speed by heat and neighbours."""
 
     def __init__(self, dice: Dice, drift: Drift) -> None:
         self._drift = drift
@@ -48,7 +48,7 @@ class Climate:
             self.heat = self.heat * left + (1 - left if busy else 0.0)
 
     def factor(self, now_s: float) -> float:
-        """Of the throughput of a setting that uses the whole drive."""
+        """Return the factor on the throughput of a setting that uses the whole drive; 1 is a cool drive alone."""
         found = 1 - self._drift.heat_loss * self.heat
         if self._drift.swing:
             found *= 1 + self._drift.swing * (math.sin(2 * math.pi * now_s / self._drift.swing_s + self._phase) - 1)
@@ -56,14 +56,14 @@ class Climate:
 
 
 class Stalling:
-    """Moments at which nothing is answered for a while."""
+    """The stalls of a drive, at random moments."""
 
     def __init__(self, dice: Dice, stalls: Stalls) -> None:
         self._dice, self._stalls = dice, stalls
         self._next_s = dice.exponential(stalls.every_s) if stalls.every_s else math.inf
 
     def lost_s(self, start_s: float, end_s: float) -> float:
-        """Seconds lost to stalls that begin between start and end."""
+        """Return the seconds lost to stalls that begin between start and end."""
         lost = 0.0
         while self._next_s < end_s:
             if self._next_s >= start_s:
@@ -73,7 +73,7 @@ class Stalling:
 
 
 class Store:
-    """The fast store before a cliff, and how full it is."""
+    """The fast store before a cliff, with the bytes that are in it."""
 
     def __init__(self, cliff: Cliff) -> None:
         self._cliff = cliff
@@ -84,7 +84,7 @@ class Store:
         return self.used_bytes >= self._cliff.bytes
 
     def take(self, count: int) -> float:
-        """Store that many bytes; which share of them found room."""
+        """Store that many bytes, and return the share of them for which there was room."""
         room = max(0.0, self._cliff.bytes - self.used_bytes)
         self.used_bytes = min(self.used_bytes + count, float(self._cliff.bytes))
         return min(1.0, room / count)

@@ -1,4 +1,4 @@
-"""What the unit tests are made of: facts with defaults, a surface to race on, and the stand-in helper's path."""
+"""Builders of facts with defaults for the unit tests, a drive to race on, and the stand-in helpers' paths."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def sample(
 
 
 def timeless(samples: Iterable[Sample]) -> tuple[Sample, ...]:
-    """The samples without when they were taken, and how warm it was then."""
+    """Return the samples without their times and temperatures."""
     return tuple(replace(one, at_s=None, celsius=None) for one in samples)
 
 
@@ -150,7 +150,7 @@ def curve(*found: PointStats, direction: Direction = "read", **changes: Any) -> 
 
 
 class Drive:
-    """A drive that answers requests: `truth` bytes/s of a setting, lognormal noise, no clock."""
+    """A drive that answers requests by the `truth` of their settings, with lognormal noise and without a clock."""
 
     def __init__(self, noise: float, seed: int, best_bytes_per_s: float = 6.5e9) -> None:
         self.noise = noise
@@ -158,7 +158,7 @@ class Drive:
         self.best_bytes_per_s = best_bytes_per_s
 
     def truth(self, which: Setting) -> float:
-        """Throughput saturates with what is in flight, and each thread and system call takes its toll."""
+        """Return the throughput in bytes/s, which saturates with the bytes in flight; threads and calls reduce it."""
         depth = which.queue_depth if which.overlap_events else which.queue_depth * 0.8
         in_flight = which.block_size * depth * which.io_parallelism
         saturation = 1 - math.exp(-in_flight / (6 * MIB))

@@ -1,4 +1,4 @@
-"""Settings as the reader would hand them to a consumer."""
+"""Settings as the reader returns them to a consumer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SOURCE = Source("measured", "/etc/aio-tuned/nvme-A_1_1.toml", "nvme-A_1_1", "com
 
 
 def settings(**changes: Any) -> Settings:  # noqa: ANN401 - whatever the fields are
-    """One megabyte, depth 16, two threads, overlap, batch; with these fields changed."""
+    """Return settings of 1 MiB, depth 16, two threads, overlap and batch, with these fields changed."""
     usual = Settings(
         block_size=1 << 20,
         queue_depth=16,
@@ -27,7 +27,7 @@ def settings(**changes: Any) -> Settings:  # noqa: ANN401 - whatever the fields 
 
 
 def drive(**sections: Settings) -> DriveSettings:
-    """The same settings for all directions, but for those that are given by name."""
+    """Return the same settings for all directions, except for those that are given by name."""
     usual = DriveSettings(
         read=settings(direction="read", throughput_bytes_per_s=6_500_000_000),
         write=settings(direction="write", throughput_bytes_per_s=4_000_000_000),

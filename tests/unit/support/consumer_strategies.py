@@ -1,4 +1,4 @@
-"""Settings as hypothesis would have them: all that a grid may hold."""
+"""Strategies of hypothesis for all settings that a grid may have."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ block_sizes = st.integers(12, 26).map(lambda power: 1 << power)
 
 
 def any_settings(**fixed: st.SearchStrategy[Any]) -> st.SearchStrategy[Settings]:
-    """All that a grid may hold, but for what is fixed."""
+    """Return a strategy for all settings that a grid may have, with these fields fixed."""
     return st.builds(
         settings,
         block_size=block_sizes,

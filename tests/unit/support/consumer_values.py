@@ -1,4 +1,4 @@
-"""Values that an export may have: nested, in a list of tables, of every type."""
+"""Values that an export may have: nested ones, ones in a list of tables, and one of every type."""
 
 from __future__ import annotations
 

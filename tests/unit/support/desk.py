@@ -1,4 +1,4 @@
-"""A supervisor on drives of a folder of the test's own, without udev."""
+"""A supervisor on drives in a test's own folder, without udev."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from aio_tuned.config.load import Config
     from aio_tuned.service.status import DriveStatus
 
-# No machine has so many, so that a real drive is never looked at.
+# No machine has so many drives, so that a real drive is never probed.
 FIRST = 9000
 
 
 class Pipe:
-    """An EventSource whose events the test makes up."""
+    """An EventSource whose events a test makes."""
 
     def __init__(self) -> None:
         self._reads, self._writes = os.pipe()
@@ -60,7 +60,7 @@ class Pipe:
 
 
 class Bay:
-    """A namespace of an NVMe drive as /sys shows it."""
+    """A namespace of an NVMe drive as it appears in /sys."""
 
     def __init__(self, host: Host, number: int = FIRST, nsid: int = 1, name: str = "") -> None:
         self._host = host
@@ -88,14 +88,14 @@ class Bay:
         return replace(DeviceEvent(action=action, sys_name=self.sys_name, device_number=self.number), **changes)
 
     def vanish(self) -> None:
-        """Gone from /sys, before anybody is told."""
+        """Remove the drive from /sys without an event."""
         (self._host.sys / "dev/block" / self.number).unlink()
         (self._host.sys / "class/block" / self.sys_name).unlink()
         shutil.rmtree(self.block.directory)
 
 
 class Desk:
-    """A supervisor that runs, and what can be seen of it."""
+    """A supervisor with its boundaries, and what a user can see of it."""
 
     def __init__(self, root: Path, config: Config) -> None:
         self.host = Host(root)
@@ -120,7 +120,7 @@ class Desk:
         )
 
     async def send(self, *events: DeviceEvent) -> None:
-        """Let the supervisor take in these events."""
+        """Send these events, and let the supervisor process them."""
         self.source.send(*events)
         for _ in range(3):
             await asyncio.sleep(0)

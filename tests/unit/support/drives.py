@@ -1,4 +1,4 @@
-"""Drives as /sys and /proc show them, in a folder of the test's own: counters, sensors, and what lies below what."""
+"""Drives as they appear in /sys and /proc, in a test's own folder: counters, sensors, and members of volumes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Host:
-    """The roots, `sys` and `proc`."""
+    """A machine's roots `sys` and `proc`, in a test's own folder."""
 
     def __init__(self, root: Path) -> None:
         self.sys = root / "sys"
@@ -19,7 +19,7 @@ class Host:
         (self.proc / "pressure").mkdir(parents=True)
 
     def block(self, place: str, number: str) -> Block:
-        """A block device whose directory is `place` below /sys/devices."""
+        """Make a block device whose directory is `place` below /sys/devices."""
         directory = self.sys / "devices" / place
         (directory / "queue").mkdir(parents=True)
         (directory / "dev").write_text(f"{number}\n")
@@ -35,7 +35,7 @@ class Host:
 
 
 class Block:
-    """One block device's directory; all counters are 0 at first."""
+    """One block device's directory, whose counters begin at 0."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -43,19 +43,19 @@ class Block:
         self.moves()
 
     def moves(self, read: int = 0, written: int = 0, discarded: int = 0) -> None:
-        """Count bytes as moved."""
+        """Add these bytes to the device's counters."""
         for place, count in enumerate((read, written, discarded)):
             self._sectors[place] += count // 512
         reads, writes, discards = self._sectors
         (self.directory / "stat").write_text(f"  90  91 {reads} 92  93 94 {writes} 95 0 96 97 98 99 {discards} 1 2 3\n")
 
     def device(self, directory: Path) -> None:
-        """Its "device", the controller mostly."""
+        """Link the device's "device", mostly the controller, to that directory."""
         directory.mkdir(parents=True, exist_ok=True)
         (self.directory / "device").symlink_to(directory)
 
     def warm(self, place: str, **millidegrees: int) -> None:
-        """Set attributes of a sensor that lies at `place` below the block device's directory."""
+        """Set attributes of a sensor at `place` below the block device's directory."""
         hwmon = self.directory / place
         hwmon.mkdir(parents=True, exist_ok=True)
         for name, value in millidegrees.items():
@@ -69,7 +69,7 @@ class Block:
 
 
 def nvme(host: Host, number: int = 0) -> Block:
-    """An NVMe drive on PCIe as a kernel without native multipath, or with one path, shows it."""
+    """Make an NVMe drive on PCIe as it appears with a kernel without native multipath, or with one path."""
     function = host.sys / f"devices/pci0000:00/0000:0{number}:00.0"
     controller = function / f"nvme/nvme{number}"
     made = host.block(f"{controller.relative_to(host.sys / 'devices')}/nvme{number}n1", f"259:{number}")

@@ -1,4 +1,4 @@
-"""Limits of this process, as long as a test needs them."""
+"""Limits of this process for the duration of a test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def files_no_larger_than(count: int) -> Iterator[None]:
-    """Let every write fail that would make a file larger than `count` bytes."""
+    """Make every write fail that would make a file larger than `count` bytes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (count, hard))
     try:

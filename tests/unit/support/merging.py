@@ -1,4 +1,4 @@
-"""Exports by hand, and what merging them makes of a text."""
+"""Exports of single values, merged into a text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def merged(name: Format, text: str, path: Path, value: Value = 8) -> str:
-    """The text with that value; merging again changes nothing."""
+    """Return the text with that value, and assert that merging again changes nothing."""
     once = Export(format=name, values={path: value})
     new = apply.merge(once, text, "/x/file")
     assert apply.merge(once, new, "/x/file") == new

@@ -1,4 +1,4 @@
-"""What the daemon knows at one moment, as the tests make it up."""
+"""Snapshots of the daemon's state, made by tests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def state(stage: str = "published", **changes: Any) -> DriveState:  # noqa: ANN4
 
 
 def known(name: str = device().name, bytes_per_s: int = 6_512_000_000, **changes: Any) -> Profile:  # noqa: ANN401
-    """A profile of the drive of that name, with that throughput in both directions."""
+    """Return a profile of the drive of that name, with that throughput in both directions."""
     rate = result(
         throughput_bytes_per_s=bytes_per_s, throughput_ci95_bytes_per_s=(bytes_per_s - 10**7, bytes_per_s + 10**7)
     )
@@ -35,7 +35,7 @@ def known(name: str = device().name, bytes_per_s: int = 6_512_000_000, **changes
 
 
 def seen(name: str = device().name, *, shown: Profile | None = None, **changes: Any) -> DriveSnapshot:  # noqa: ANN401
-    """A measured drive of that name; `shown` is another profile of it."""
+    """Return a measured drive of that name; `shown` is its profile in place of the default one."""
     shown = shown or known(name)
     made = DriveSnapshot(
         device=device(name=name, id=name),

@@ -1,4 +1,4 @@
-"""Finished sweeps as they are stored: of simulated drives, small and quick to make."""
+"""Finished sweeps of simulated drives as the archive stores them, small and quick to make."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def swept(
     write_budget_bytes: int = 8 * GIB,
     read_only: bool = False,
 ) -> SweepOutcome:
-    """The outcome of a sweep of that model."""
+    """Return the outcome of a sweep of that model."""
     extent = effort.extent(how, time_budget_s)
     chosen = search_grid.settings(grid)
     order = Order(
@@ -59,7 +59,7 @@ def swept(
 
 
 def timed(samples: tuple[Sample, ...], *, pause_s: float = 0.0) -> tuple[Sample, ...]:
-    """The samples with the times at which they ended, a pause in their middle, and a drive that becomes warm."""
+    """Return the samples with their end times, a pause after a quarter of them, and a rising temperature."""
     found, now_s = [], BEGUN_S
     for number, sample in enumerate(samples):
         now_s += sample.wall_ns / 1e9 + (pause_s if number == len(samples) // 4 else 0.0)
@@ -79,7 +79,7 @@ def stored(
     with_times: bool = True,
     **order: Any,  # noqa: ANN401 - of swept()
 ) -> StoredSweep:
-    """The sweep as the archive has it."""
+    """Return the sweep as the archive has it."""
     outcome = swept(name, grid=grid, how=how, **order)
     built = profile_builder.build_profile(
         device(model=model or name.upper(), name=name, queue=Queue(max_sectors_kb=512, nr_requests=1023)),
