@@ -5,11 +5,17 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from unit.support.builders import PROJECT
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,6 +129,16 @@ def test_numpy_is_imported_only_where_it_may_be() -> None:
     assert users, "the test does not see imports"
     assert {user for user in users if not any(within(user, one) for one in NUMPY)} == set()
     assert "search.grid" not in users
+
+
+def test_what_runs_imports_only_packages_that_an_installation_has() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *(each for name, those in extras.items() if name != "dev" for each in those)]
+    declared = {re.split(r"[^\w.-]", each)[0].replace("-", "_") for each in wanted}
+    names = {"ruamel": "ruamel.yaml", "systemd": "systemd_python"}
+    imported = {each.name.split(".")[0] for path in MODULES for each in imports(path) if each.runs and not each.ours}
+    assert {names.get(name, name) for name in imported - set(sys.stdlib_module_names)} == declared
 
 
 def module_of(name: str) -> str:

@@ -13,8 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from typing_extensions import Self
-
 from aio_tuned.errors import Exit, HelperError
 from aio_tuned.helper.protocol import (
     EXIT_OF_CODE,
@@ -30,6 +28,8 @@ from aio_tuned.timeouts import TooLateError, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from typing_extensions import Self
 
     from aio_tuned.model.measurement import Request, Sample
 
