@@ -70,7 +70,7 @@ def test_a_sweep_waits_while_others_use_the_drive(quick_daemon: Daemon, loop_dri
 
 def test_who_waits_for_too_long_gives_way(quick_daemon: Daemon, loop_drive: Callable[..., LoopDrive]) -> None:
     drive, other = loop_drive(), loop_drive()
-    quick_daemon.configure(POLITE.replace("0.3", "0.05") + "most_hold = 0.4")
+    quick_daemon.configure(POLITE.replace("0.3", "0.05") + "max_hold = 0.4")
     quick_daemon.watch(drive, other)
     drive.plug()
     with busy(drive):
