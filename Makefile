@@ -9,7 +9,7 @@ DIR = .
 ARGS =
 BENCH = vs_fio
 TIER =
-WORKERS = 3
+WORKERS = 2
 PYTHON =
 DESTDIR =
 PURGE =
@@ -49,7 +49,7 @@ report: ## sudo make report [DIR=.]: the last sweep of DIR's drive as a page, bu
 	@sh .ci/bootstrap report
 	@$(bin)/aio-tuned report "$$DIR" -o build/report.html
 
-test: ## sudo make test [TIER="unit native daemon vm…"] [WORKERS=3]: lint, then all tests but the long ones
+test: ## sudo make test [TIER="unit native daemon vm…"] [WORKERS=2]: lint, then all tests but the long ones
 	@sh .ci/bootstrap test $(TIER)
 	@$(MAKE) --no-print-directory lint
 	@$(pytest) -n $(WORKERS) --durations=20 $(addprefix --tier=,$(TIER)) $(ARGS)

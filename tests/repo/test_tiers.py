@@ -136,3 +136,9 @@ def test_the_tests_of_a_group_run_in_one_worker(project: pytest.Pytester) -> Non
             (folder / f"test_{tier}.py").rename(folder / f"test_{tier}_{number}.py")
     assert run(project, "-n2").ret == 0
     assert len(list(project.path.glob("gw*"))) == 1
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """pytest imports a file by its name alone, and refuses a second one, but only in a run that collects both."""
+    names = [path.name for path in (PROJECT / "tests").rglob("test_*.py")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 OTHERS_TOO = SMALL.replace("time_budget = 7", "time_budget = 15") + '[[match]]\ntransport = "tcp"\ntune = true\n'
 
 
-@pytest.mark.parametrize("count", [3, pytest.param(8, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("count", [3, 8])
 def test_drives_plugged_in_at_once(host: DaemonGuest, count: int) -> None:
     host.begin(OTHERS_TOO)
     serials = [f"TWIN{number}" for number in range(count)]
@@ -61,6 +62,7 @@ def test_drives_plugged_in_at_once(host: DaemonGuest, count: int) -> None:
     assert not host.profile(stranger["device"]["name"])
 
 
+@pytest.mark.long
 def test_a_drive_unlike_its_sibling_says_so(host: DaemonGuest) -> None:
     # A check is short, and its interval so wide that it may confirm what a full sweep would not.
     host.begin(OTHERS_TOO.replace("[daemon]\n", '[daemon]\nsiblings = "full"\n'))

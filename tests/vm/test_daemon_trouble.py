@@ -37,6 +37,7 @@ def has_gone(host: DaemonGuest, drive: Drive) -> None:
     assert host.profile_of(drive) == {}
 
 
+@pytest.mark.long
 def test_pulled_while_it_is_read_and_while_it_is_written(host: DaemonGuest) -> None:
     host.begin(LONG)
     read, waiting = raw_drive(host, "PULL1"), None

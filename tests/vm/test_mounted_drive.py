@@ -59,6 +59,7 @@ def test_the_throughput_is_the_drives_limit(tuned: Tuned, direction: str, limit:
     assert low <= tuned.profile[direction]["throughput_bytes_per_s"] <= high
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("direction", ["read", "write", "combined"])
 def test_settings_that_the_limit_makes_equal_tie_and_the_cheapest_wins(tuned: Tuned, direction: str) -> None:
     chosen = tuned.profile[direction]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from vm.daemon_guest import name_of
 from vm.product import PROJECT
 
@@ -21,6 +23,7 @@ ExecStart=/bin/sh -c 'aio-tuned get /mnt/x/cache --json >/run/reader.json'
 """
 
 
+@pytest.mark.long
 def test_a_unit_that_waits_for_a_drive_just_plugged_in(host: DaemonGuest) -> None:
     host.begin()
     host.write("/run/systemd/system/reader.service", UNIT)
