@@ -100,7 +100,7 @@ def in_words(needs: Iterable[Need]) -> str:
 
 
 @dataclass(slots=True)
-class Tally:
+class Counts:
     """How many tests of a tier ended how."""
 
     passed: int = 0
@@ -141,31 +141,31 @@ def selected_tiers(named: Iterable[str], places: Collection[Path], root: Path) -
     return tuple(tier for tier in TIERS if tier in wanted)
 
 
-def tallies(outcomes: Mapping[str, str], tiers: Iterable[str]) -> dict[str, Tally]:
+def count_outcomes(outcomes: Mapping[str, str], tiers: Iterable[str]) -> dict[str, Counts]:
     """Count outcomes ("passed", "failed", "skipped" by node id) by tier."""
-    result = {tier: Tally() for tier in tiers}
+    result = {tier: Counts() for tier in tiers}
     for node_id, outcome in outcomes.items():
-        tally = result.get(tier_of(node_id) or "")
-        if tally is not None:
-            setattr(tally, outcome, getattr(tally, outcome) + 1)
+        counts = result.get(tier_of(node_id) or "")
+        if counts is not None:
+            setattr(counts, outcome, getattr(counts, outcome) + 1)
     return result
 
 
-def complaints(counted: Mapping[str, Tally], lacking: Mapping[str, str], empty: frozenset[str]) -> list[str]:
+def complaints(counted: Mapping[str, Counts], lacking: Mapping[str, str], empty: frozenset[str]) -> list[str]:
     """Why CI may not call this run good though no test of it failed.
 
     `counted` has the selected tiers, of which those that are not REQUIRED may be skipped, `lacking` what is missing for
     those that were skipped, `empty` those with no test files.
     """
     result = []
-    for tier, tally in counted.items():
+    for tier, counts in counted.items():
         if tier not in REQUIRED:
             continue
         if tier in empty:
             result.append(f"tier {tier} has no tests")
         elif tier in lacking:
             result.append(f"tier {tier} was skipped: {lacking[tier]}")
-        elif not tally.passed and not tally.failed:
+        elif not counts.passed and not counts.failed:
             result.append(f"no test of tier {tier} was executed")
     return result
 
@@ -255,7 +255,7 @@ class Tiers:
         if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self.empty.issuperset(self.selected):
             session.exitstatus = pytest.ExitCode.OK
         if self.ci:
-            self.complaints = complaints(tallies(self.outcomes, self.selected), self.lacking, self.empty)
+            self.complaints = complaints(count_outcomes(self.outcomes, self.selected), self.lacking, self.empty)
         if self.complaints and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -268,8 +268,8 @@ class Tiers:
         out = terminalreporter
         out.section("tiers")
         out.write_line(f"{'tier':10}{'passed':>8}{'failed':>8}{'skipped':>8}")
-        for tier, tally in tallies(self.outcomes, self.selected).items():
-            row = f"{tier:10}{tally.passed:8}{tally.failed:8}{tally.skipped:8}"
+        for tier, counts in count_outcomes(self.outcomes, self.selected).items():
+            row = f"{tier:10}{counts.passed:8}{counts.failed:8}{counts.skipped:8}"
             if tier in self.empty:
                 out.write_line(f"{row}   no tests yet")
             elif tier in self.lacking:
