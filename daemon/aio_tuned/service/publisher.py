@@ -109,8 +109,7 @@ class Publisher:
             self._failures = 0
         elif self._retry_at is None:
             self._failures += 1
-            config = self._config()
-            wait = Backoff(first_s=config.min_retry, max_s=config.max_retry).after(self._failures)
+            wait = Backoff.from_config(self._config()).after(self._failures)
             self._retry_at = asyncio.get_running_loop().call_later(wait, self._retry)
         self._changed()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aio_tuned.config.load import Config
     from aio_tuned.model.profile import Profile
 
 _K = TypeVar("_K")
@@ -50,6 +51,11 @@ class Backoff:
 
     first_s: float
     max_s: float
+
+    @classmethod
+    def from_config(cls, config: Config) -> Backoff:
+        """Return the waits that the configuration asks for."""
+        return cls(first_s=config.min_retry, max_s=config.max_retry)
 
     def after(self, failures: int) -> float:
         """Return the wait in seconds after that many failures in a row."""

@@ -221,8 +221,7 @@ class Supervisor:
         """Step the drive's state machine, and carry out the effects."""
         if drive.gone:
             return
-        backoff = Backoff(first_s=self._config.min_retry, max_s=self._config.max_retry)
-        state, effects = state_machine.step(drive.state, event, backoff)
+        state, effects = state_machine.step(drive.state, event, Backoff.from_config(self._config))
         if state is drive.state:
             return
         if end := state_machine.sweep_end(drive.state, event):
