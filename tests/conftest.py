@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aio_tuned.search.threads import limit_threads
 from storage import mounted_filesystem, open_loop_device
 from tiers import STORAGE, TIERS, Tiers, in_words, machine_has, selected_tiers
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from storage import Filesystem, Kind
+
+limit_threads()  # simulated sweeps, in this process
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -23,6 +23,7 @@ from aio_tuned.model.profile import Effort
 from aio_tuned.profiles import codec
 from aio_tuned.profiles.files import load_profile
 from aio_tuned.report.terminal import progress, summary
+from aio_tuned.search.threads import limit_threads
 from aio_tuned.service import control, status
 from aio_tuned.storage import profile_store, targets
 
@@ -171,6 +172,7 @@ def _add_daemon_commands(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 
 def _tune(arguments: argparse.Namespace) -> int:
+    limit_threads()
     # Imported here because these load numpy, which only this command needs.
     from aio_tuned.helper.process import find
     from aio_tuned.sweep import one_shot

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from aio_tuned.cli.arguments import read_config
 from aio_tuned.errors import Exit, NoProfileError, ProfileError, PublishError, UsageError
+from aio_tuned.search.threads import limit_threads
 
 if TYPE_CHECKING:
     import argparse
@@ -170,6 +171,7 @@ def _write(page: str, path: Path) -> None:
 def _report(arguments: argparse.Namespace) -> int:
     if (arguments.target is None) == (arguments.compare is None):
         raise UsageError("report takes one TARGET, or --compare A B: aio-tuned history lists them")
+    limit_threads()
     from aio_tuned.report.html import comparison, figure
     from aio_tuned.report.html import page as html_page
     from aio_tuned.storage import sweep_archive

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import os
 import shutil
 import signal
 import sys
 from typing import TYPE_CHECKING
 
 from aio_tuned.errors import Exit
+from aio_tuned.search.threads import limit_threads
 from aio_tuned.service.worker import messages as wire
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ class Runner:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=_LINE_LIMIT,
+            env=limit_threads(dict(os.environ)),
             cwd="/",  # python -m also searches the current folder for modules
             start_new_session=True,
         )

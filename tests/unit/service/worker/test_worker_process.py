@@ -85,6 +85,13 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_a_worker_computes_in_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    final, _ = asyncio.run(ran(python("import os; raise SystemExit(int(os.environ['OPENBLAS_NUM_THREADS']) + 70)")))
+    assert isinstance(final, Failed)
+    assert "71" in final.reason, final
+
+
 @pytest.mark.parametrize(
     ("nice", "io_priority", "words"),
     [
