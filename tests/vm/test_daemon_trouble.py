@@ -165,7 +165,7 @@ def test_a_drive_that_does_not_answer_can_be_left_behind(host: DaemonGuest) -> N
     stopped = host.run(f"aio-tuned stop {drive.dev}", 60)
     # The drive is not free: what asked for it is told so, and not kept waiting until the drive answers.
     assert stopped.status == Exit.BUSY, stopped.err
-    assert "cannot be ended" in stopped.err
+    assert "does not end" in stopped.err
     host.configure(SMALL)
     host.sh("systemctl reload aio-tuned")
     host.until_stage("OTHER1", "published")

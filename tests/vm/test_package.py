@@ -127,7 +127,7 @@ def test_from_installation_to_purge(bare: Guest, tmp_path: Path) -> None:
     # Purged: only what others have made is left.
     bare.sh("dpkg --purge aio-tuned", 120)
     assert left_of_us(bare) - before == {"/etc/aio-tuned"}
-    assert bare.sh("find /etc/aio-tuned -type f").split() == [
+    assert sorted(bare.sh("find /etc/aio-tuned -type f").split()) == [
         "/etc/aio-tuned/foreign.toml",
         "/etc/aio-tuned/override.d/own.toml",
     ]

@@ -142,9 +142,9 @@ def test_what_the_daemon_is_made_of_works(box: Box) -> None:
         import os, socket, numpy, pyudev, sdnotify, toml
         assert (numpy.ones((64, 64)) @ numpy.ones((64, 64))).sum() == 64 ** 3
         pyudev.Monitor.from_netlink(pyudev.Context()).start()
-        socket.socket(socket.AF_UNIX).bind("/run/aio-tuned/control.sock")
-        assert os.stat("/run/aio-tuned/control.sock").st_mode & 0o777 == 0o700
-        os.unlink("/run/aio-tuned/control.sock")
+        socket.socket(socket.AF_UNIX).bind("/run/aio-tuned/another.sock")
+        assert os.stat("/run/aio-tuned/another.sock").st_mode & 0o777 == 0o700
+        os.unlink("/run/aio-tuned/another.sock")
         """
     box.guest.write("/root/program.py", textwrap.dedent(program))
     box.sh("python3 /root/program.py")
