@@ -1,14 +1,18 @@
 """How many threads the search may compute with.
 
-numpy's linear algebra (BLAS) starts a thread for each processor when it is loaded, and lets them spin between two calls.
-The matrices of the search are small, 240 by 240 at most: a simulated sweep on two busy processors took 16 s of processor
-time with two threads and 1.5 s with one. On an inference node the threads would also take processors from the workload.
+numpy's linear algebra (BLAS) starts a thread for each processor when it is loaded, and lets them spin between calls.
+The matrices of the search are small, 240 by 240 at most: a simulated sweep on two busy processors took 16 s of
+processor time with two threads and 1.5 s with one. On an inference node the threads would also take processors from
+the workload.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import MutableMapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
 
 # OpenBLAS reads the first; MKL, BLIS and an OpenBLAS that was built for OpenMP read the second.
 _VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
