@@ -101,8 +101,8 @@ class Helper:
 
         close() gives it `grace_s` seconds to end, and a third of that more once it has been killed.
         """
-        try:
-            process = await asyncio.create_subprocess_exec(
+        starting = asyncio.ensure_future(
+            asyncio.create_subprocess_exec(
                 str(program),
                 *words,
                 stdin=asyncio.subprocess.PIPE,
@@ -112,8 +112,16 @@ class Helper:
                 # Ctrl-C reaches the whole foreground process group; close() ends the helper in order instead.
                 start_new_session=True,
             )
+        )
+        try:
+            process = await asyncio.shield(starting)
         except OSError as error:
             raise HelperError(f"helper {program}: cannot be run: {error.strerror}") from None
+        except asyncio.CancelledError:
+            # asyncio would kill the process; but what it has begun to write on a raw device must be zeroed again.
+            with contextlib.suppress(OSError):
+                await cls(await starting, on_tick, grace_s).close()
+            raise
         return cls(process, on_tick, grace_s)
 
     async def __aenter__(self) -> Self:

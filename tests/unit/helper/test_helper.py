@@ -656,6 +656,27 @@ def test_a_helper_that_closes_its_output_and_stays_is_an_error(tmp_path: Path) -
     assert caught.value.exit_code == Exit.IO
 
 
+def test_a_start_that_is_cancelled_ends_the_helper_in_order(tmp_path: Path) -> None:
+    """asyncio kills a process whose start is cancelled: a raw drive that it has begun to fill would stay half written."""
+    begun, ended = tmp_path / "begun", tmp_path / "ended"
+    body = f"trap 'echo > {ended}; exit 0' TERM\necho > {begun}\nwhile :; do sleep 0.05; done\n"
+    program = executable(tmp_path / "helper", f"#!/bin/sh\n{body}")
+
+    async def run() -> None:
+        starting = asyncio.ensure_future(Helper.start(program, WORDS))
+        while not children():
+            await asyncio.sleep(0)
+        assert not starting.done()
+        while not begun.exists():  # the event loop stands still meanwhile, as it may on a busy machine
+            time.sleep(0.01)
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+
+    asyncio.run(run())
+    assert ended.exists()
+
+
 def test_whoever_has_inherited_the_helpers_pipes_does_not_make_it_stuck(tmp_path: Path) -> None:
     program = deaf(tmp_path, f"sleep 5 & echo $! > {tmp_path}/child\nexit 0")
     took_s, stuck, _ = close_of(program)
