@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from aio_tuned.journald.events import EventId
 from vm.daemon_guest import SMALL, name_of
 from vm.guest import is_limit
@@ -21,19 +23,35 @@ LET_THROUGH = 0.15
 STEADY = SMALL.replace("time_budget = 7", "time_budget = 36").replace('["256K", "1M"]', '["512K", "1M"]')
 
 
-def test_a_drives_whole_life(host: DaemonGuest) -> None:
+def test_a_drive_comes_is_measured_and_goes(host: DaemonGuest) -> None:
     host.begin()
     host.until(lambda: host.status()["drives"] == [], 30, "a status without drives")
-    drive = host.hotplug("LIFE1", "512M", read_bps=READ_BYTES_PER_S, write_bps=WRITE_BYTES_PER_S)
+    drive = host.hotplug("CAME1", "512M", read_bps=READ_BYTES_PER_S, write_bps=WRITE_BYTES_PER_S)
     host.until(lambda: host.profile_of(drive), 10, "a profile before anything is measured")
     assert "measured_at" not in host.profile_of(drive)["evidence"]
+    host.until_stage("CAME1", "published")
+    raw = host.profile_of(drive)
+    assert is_limit(raw["read"]["throughput_bytes_per_s"], READ_BYTES_PER_S, 0.5)
+    the_journal_tells(host, drive, raw)
 
+    host.unplug("CAME1")
+    host.until(lambda: not host.profile_of(drive), 10, "the profile is withdrawn")
+    assert host.status()["drives"] == []
+    host.hotplug("CAME1", drive.size_bytes, path=drive.path, read_bps=READ_BYTES_PER_S, write_bps=WRITE_BYTES_PER_S)
+    host.until(lambda: host.profile_of(drive) == raw, 20, "the profile is back")
+    host.until_stage("CAME1", "published", reason="nothing has changed")
+    host.lives()
+
+
+@pytest.mark.long
+def test_a_drives_whole_life(host: DaemonGuest) -> None:
+    host.begin()
+    drive = host.hotplug("LIFE1", "512M", read_bps=READ_BYTES_PER_S, write_bps=WRITE_BYTES_PER_S)
     host.until_stage("LIFE1", "published")
     raw = host.profile_of(drive)
     # Visits are short, and pauses long where the host is busy; how true the figures are is seen with STEADY's below.
     assert is_limit(raw["read"]["throughput_bytes_per_s"], READ_BYTES_PER_S, 0.5)
     assert "not mounted" in raw["write"]["skipped"]
-    the_journal_tells(host, drive, raw)
     resident = host.sh(f"grep VmRSS /proc/{host.main_pid()}/status").split()
     assert int(resident[1]) < 40 << 10, "KiB, with all that systemd's journal brings along"
 

@@ -93,6 +93,7 @@ def held(host: DaemonGuest, pid: int) -> dict[str, int]:
     return {line.partition(":")[0]: int(line.split()[1], 16) for line in lines}
 
 
+@pytest.mark.long
 def test_a_drive_is_measured_by_the_daemonset_and_read_by_a_pod(node: Node) -> None:
     host = node.host
     pod = daemon_pod()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from vm.guest import MIB, READ_BYTES_PER_S, WRITE_BYTES_PER_S
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ def test_raid0_has_its_own_profile_with_its_members(guest: Guest) -> None:
     assert "is a member of md0" in refused.err
 
 
+@pytest.mark.long
 def test_a_logical_volume_has_its_own_profile_with_its_members(guest: Guest) -> None:
     drives = two_drives(guest)
     nodes = " ".join(drive.dev for drive in drives)

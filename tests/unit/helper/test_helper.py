@@ -657,18 +657,18 @@ def test_a_helper_that_closes_its_output_and_stays_is_an_error(tmp_path: Path) -
 
 
 def test_a_start_that_is_cancelled_ends_the_helper_in_order(tmp_path: Path) -> None:
-    """asyncio kills a process whose start is cancelled: a raw drive that it has begun to fill would stay half written."""
+    """asyncio would kill it: a raw drive that it has begun to fill would stay half written."""
     begun, ended = tmp_path / "begun", tmp_path / "ended"
     body = f"trap 'echo > {ended}; exit 0' TERM\necho > {begun}\nwhile :; do sleep 0.05; done\n"
     program = executable(tmp_path / "helper", f"#!/bin/sh\n{body}")
 
     async def run() -> None:
         starting = asyncio.ensure_future(Helper.start(program, WORDS))
-        while not children():
+        while not children():  # noqa: ASYNC110 - the very moment is wanted
             await asyncio.sleep(0)
         assert not starting.done()
         while not begun.exists():  # the event loop stands still meanwhile, as it may on a busy machine
-            time.sleep(0.01)
+            time.sleep(0.01)  # noqa: ASYNC251
         starting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await starting
