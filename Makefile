@@ -54,9 +54,9 @@ test: ## sudo make test [TIER="unit native daemon vm…"] [WORKERS=2]: lint, the
 	@$(MAKE) --no-print-directory lint
 	@$(pytest) -n $(WORKERS) --durations=20 $(addprefix --tier=,$(TIER)) $(ARGS)
 
-test-long: ## sudo make test-long: the tests that take minutes each, which make test leaves out
+test-long: ## sudo make test-long [WORKERS=2]: the tests that take minutes each, which make test leaves out
 	@sh .ci/bootstrap test unit daemon vm
-	@$(pytest) --long --durations=20 --tier=unit --tier=daemon --tier=vm $(ARGS)
+	@$(pytest) --long -n $(WORKERS) --durations=20 --tier=unit --tier=daemon --tier=vm $(ARGS)
 
 test-consumers: ## sudo make test-consumers: exports, against the consumers' own packages (10 GB into build/)
 	@sh .ci/bootstrap test consumers

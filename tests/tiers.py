@@ -118,7 +118,12 @@ def tier_of(path: str) -> str | None:
 
 def group_of(node_id: str) -> str:
     """The group of tests that run one after the other, in one worker."""
-    return GROUPS.get(tier_of(node_id) or "") or node_id.partition("::")[0]
+    return GROUPS.get(tier_of(node_id) or "") or file_of(node_id)
+
+
+def file_of(node_id: str) -> str:
+    """The test's file; of the long tests, each of which has a guest almost for itself, each file is a group."""
+    return node_id.partition("::")[0]
 
 
 def turn_of(node_id: str) -> int:
@@ -224,9 +229,11 @@ class Tiers:
         """Give the workers whole groups of tests, in the order in which they were collected."""
         from xdist.scheduler import LoadScopeScheduling
 
+        split = file_of if self.long else group_of
+
         class ByGroup(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
             def _split_scope(self, nodeid: str) -> str:
-                return group_of(nodeid)
+                return split(nodeid)
 
         config.option.loadscopereorder = False
         return ByGroup(config, log)
