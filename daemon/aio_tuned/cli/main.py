@@ -6,7 +6,6 @@ import argparse
 import io
 import json
 import os
-import secrets
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from aio_tuned.profiles import codec
 from aio_tuned.profiles.files import load_profile
 from aio_tuned.report.terminal import progress, summary
 from aio_tuned.search.threads import limit_threads
-from aio_tuned.service import control, status
+from aio_tuned.service import status
 from aio_tuned.storage import profile_store, targets
 
 if TYPE_CHECKING:
@@ -173,7 +172,9 @@ def _add_daemon_commands(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 def _tune(arguments: argparse.Namespace) -> int:
     limit_threads()
-    # Imported here because these load numpy, which only this command needs.
+    # Imported here because these load numpy and asyncio, which only this command needs.
+    import secrets
+
     from aio_tuned.helper.process import find
     from aio_tuned.sweep import one_shot
     from aio_tuned.sweep.tune import TuneRequest
@@ -259,15 +260,20 @@ def _name(target: str) -> str:
     return targets.find_drive(target, lambda name: not os.path.exists(name), missing, profiles=False).name  # noqa: PTH110
 
 
-def _retune(arguments: argparse.Namespace) -> int:
-    request = {"do": "retune", "name": _name(arguments.target), "force": arguments.force}
-    print(control.ask(read_config(arguments).runtime, request))
+def _ask(arguments: argparse.Namespace, request: dict[str, object]) -> int:
+    """Print the daemon's answer to a request about the target."""
+    from aio_tuned.service import control  # loads asyncio: a third of the time that --version takes
+
+    print(control.ask(read_config(arguments).runtime, {**request, "name": _name(arguments.target)}))
     return Exit.OK
+
+
+def _retune(arguments: argparse.Namespace) -> int:
+    return _ask(arguments, {"do": "retune", "force": arguments.force})
 
 
 def _stop(arguments: argparse.Namespace) -> int:
-    print(control.ask(read_config(arguments).runtime, {"do": "stop", "name": _name(arguments.target)}))
-    return Exit.OK
+    return _ask(arguments, {"do": "stop"})
 
 
 def _check_config(arguments: argparse.Namespace) -> int:
