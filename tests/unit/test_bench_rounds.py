@@ -34,7 +34,7 @@ def test_among_equals_nothing_is_lost_though_the_highest_value_seems_better() ->
 
 
 def test_the_errors_are_what_repeating_the_rounds_would_show() -> None:
-    many = [Reference(rounds(20, 0.05, seed=seed)) for seed in range(60)]
+    many = [Reference(rounds(20, 0.05, seed=seed)) for seed in range(30)]
     for at in (0, 3):
         scatter = np.std([found.regret(at).value for found in many])
         claimed = np.mean([found.regret(at).error for found in many])

@@ -456,7 +456,7 @@ def same_world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return world
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(content=mutated())
 def test_mutated_profiles(same_world: World, content: bytes) -> None:
     same_world.publish("").write_bytes(content)
@@ -475,7 +475,7 @@ def test_mutated_profiles(same_world: World, content: bytes) -> None:
 MOUNT_LINE = "36 35 0:50 / / rw,relatime shared:1 - overlay overlay rw,lowerdir=/l,upperdir={upper},workdir=/w"
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_mutated_mountinfo(same_world: World, data: st.DataObject) -> None:
     """Whatever mountinfo says of a path that is on no block device itself: no other drive's settings come out."""

@@ -490,12 +490,12 @@ def test_the_race_finds_a_point_within_two_percent_of_the_best() -> None:
     model = Drive(noise=0.0, seed=0)
     best = max(model.truth(point.setting) for point in order)
     assert sum(model.truth(point.setting) < 0.98 * best for point in order) > len(order) // 2
-    for seed in range(60):
+    for seed in range(32):
         made = phase(seed=seed, points=order[seed % 16 :] + order[: seed % 16])
         samples, _, _ = drive(made, Drive(noise=0.01, seed=seed))
         chosen = choose.choose(estimate.curve(made, samples), made.tolerance).stats.point.setting
         won += model.truth(chosen) >= 0.98 * best
-    assert won >= 57
+    assert won >= 30
 
 
 def test_where_it_is_settled_the_guarantee_holds() -> None:
