@@ -14,8 +14,7 @@ from pathlib import Path
 _TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(_TESTS), str(_TESTS.parent / "daemon")]
 
-# numpy starts threads, and a thread that does not block a signal may receive it in place of the main thread, whose
-# handler would then run at any moment, not only while it waits for a line.
+# It takes a second to load numpy, and a signal meanwhile is to end the program in order, as later.
 signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
 
 from fakes.simulated.front_end import main  # noqa: E402 - the path and the signals must be set before

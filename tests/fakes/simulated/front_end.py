@@ -6,9 +6,9 @@ import argparse
 import json
 import math
 import os
+import select
 import signal
 import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 from fakes.fake_aio_sweep import device_number
@@ -124,33 +124,38 @@ def _say_point(sample: Sample) -> None:
     )
 
 
-@contextmanager
-def _open_to_signals() -> Iterator[None]:
-    """Unblock the signals in this context only, so that none interrupts the output of a line."""
+def _signals_as_input() -> int:
+    """Return a descriptor that becomes readable with the first signal, one that was blocked until now included."""
+    readable, writable = os.pipe()
+    os.set_blocking(writable, False)
+    signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
+    for each in _SIGNALS:
+        signal.signal(each, lambda *_: None)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    return readable
 
 
-def _leave(*_: object) -> None:
-    raise _LeaveError
+def _lines(signals: int) -> Iterator[str]:
+    """Yield each line of standard input, or raise _LeaveError at a signal.
 
-
-def _lines() -> Iterator[str]:
+    A handler that raised would be too late for a read that begins just after the interpreter last looked for signals.
+    """
+    stdin, begun = sys.stdin.fileno(), b""
     while True:
-        with _open_to_signals():
-            line = sys.stdin.readline()
-        if not line.endswith("\n"):
+        ready, _, _ = select.select([stdin, signals], [], [])
+        if signals in ready:
+            raise _LeaveError
+        chunk = os.read(stdin, 1 << 16)
+        if not chunk:
             return
-        yield line[:-1]
+        *lines, begun = (begun + chunk).split(b"\n")
+        for line in lines:
+            yield line.decode()
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the program and return its exit code; call this with _SIGNALS blocked in all threads."""
-    for each in _SIGNALS:
-        signal.signal(each, _leave)
+    """Run the program and return its exit code."""
+    signals = _signals_as_input()
     asked = options(arguments)
     model = NAMED[asked.drive]
     drive = Drive(model, asked.seed)
@@ -168,7 +173,7 @@ def main(arguments: Sequence[str]) -> int:
     moved: dict[Direction, int] = {"read": 0, "write": filled}
     points, reason = 0, "eof"
     try:
-        for line in _lines():
+        for line in _lines(signals):
             sample = drive.visit(parse(line, limits))
             moved[sample.request.direction] += sample.bytes
             points += 1
