@@ -106,6 +106,7 @@ def test_everybody_may_read_and_only_root_write(installed: Path) -> None:
             assert mode & 0o444 == 0o444, path
 
 
+@pytest.mark.long
 def test_installing_again_keeps_the_configuration_and_nothing_else_of_before(root: Path) -> None:
     before = files(root)
     (root / SETTINGS).write_text("[choose]\ntolerance_percent = 2.0\n")

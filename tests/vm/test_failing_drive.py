@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from vm.guest import MIB, QUICK, RAW_SIZE, READ_BYTES_PER_S, WRITE_BYTES_PER_S, file_with_data
 from vm.rig.guest_shell import PATIENCE
 
@@ -35,6 +37,7 @@ def is_well(guest: Guest) -> None:
     guest.sh(f"dd if=/dev/urandom of={drive.dev} bs=1M count=8 oflag=direct && dd if={drive.dev} of=/dev/null bs=1M")
 
 
+@pytest.mark.long
 def test_a_raw_drive_pulled_while_it_is_read(guest: Guest) -> None:
     drive = guest.hotplug("PULL1", RAW_SIZE, path=file_with_data(guest, "PULL1"), read_bps=50e6)
     job = guest.start_tune(drive.dev, [*QUICK, "--time-budget", "20s"])

@@ -60,6 +60,7 @@ def test_a_blank_drive_is_only_read_where_writing_is_not_allowed(guest: Guest) -
     assert zero(drive.path)
 
 
+@pytest.mark.long
 def test_where_requests_are_what_is_limited_the_largest_block_wins_by_far(guest: Guest) -> None:
     # mdts=9: one request may be 2 MiB, so that a block of 1 MiB is one request to the drive. Submitted one by one:
     # of a batch the kernel makes fewer and larger requests.

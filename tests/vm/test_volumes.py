@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from vm.guest import Guest
     from vm.rig.bays import Drive
 
+pytestmark = pytest.mark.long
+
 VOLUME = "/dev/vg/fast-lv"
 LEG_READ_BYTES_PER_S = 80e6
 
@@ -61,7 +63,6 @@ def test_raid0_has_its_own_profile_with_its_members(guest: Guest) -> None:
     assert "is a member of md0" in refused.err
 
 
-@pytest.mark.long
 def test_a_logical_volume_has_its_own_profile_with_its_members(guest: Guest) -> None:
     drives = two_drives(guest)
     nodes = " ".join(drive.dev for drive in drives)
