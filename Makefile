@@ -9,7 +9,7 @@ DIR = .
 ARGS =
 BENCH = vs_fio
 TIER =
-WORKERS = 2
+WORKERS = 3
 PYTHON =
 DESTDIR =
 PURGE =
@@ -49,14 +49,14 @@ report: ## sudo make report [DIR=.]: the last sweep of DIR's drive as a page, bu
 	@sh .ci/bootstrap report
 	@$(bin)/aio-tuned report "$$DIR" -o build/report.html
 
-test: ## sudo make test [TIER="unit native daemon vm…"] [WORKERS=2]: lint, then all tests but the long ones
+test: ## sudo make test [TIER="unit native daemon vm…"] [WORKERS=3]: lint, then all tests but the long ones
 	@sh .ci/bootstrap test $(TIER)
 	@$(MAKE) --no-print-directory lint
 	@$(pytest) -n $(WORKERS) --durations=20 $(addprefix --tier=,$(TIER)) $(ARGS)
 
-test-long: ## sudo make test-long [WORKERS=2]: the tests that take minutes each, which make test leaves out
+test-long: ## sudo make test-long: the tests that take minutes each, which make test leaves out
 	@sh .ci/bootstrap test unit daemon vm
-	@$(pytest) --long -n $(WORKERS) --durations=20 --tier=unit --tier=daemon --tier=vm $(ARGS)
+	@$(pytest) --long -n 2 --durations=20 --tier=unit --tier=daemon --tier=vm $(ARGS)
 
 test-consumers: ## sudo make test-consumers: exports, against the consumers' own packages (10 GB into build/)
 	@sh .ci/bootstrap test consumers

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
 TIERS = ("repo", "unit", "native", "daemon", "consumers", "vm")
-# What tests of a tier have only one of. With several workers (pytest-xdist) one worker runs all tests of a group, one
-# after the other; of the other tiers each file is a group. A group takes minutes: these are begun first, in this order.
+# What tests of a folder or of files have only one of. With several workers (pytest-xdist) one worker runs all tests of
+# a group, one after the other; each other file is a group. A group takes minutes: these are begun first, in this order.
 GROUPS = {
-    "vm": "guest",  # the guests, each of which has the processors of two
-    "daemon": "host",  # udevd, loop devices, and the page cache, which drop_caches empties for everyone
-    "native": "host",
+    "tests/vm/test_daemon_": "the daemon's guest",
+    "tests/vm/": "guest",
+    "tests/daemon/": "host",  # udevd, loop devices, and the page cache, which drop_caches empties for everyone
+    "tests/native/": "host",
 }
 # The consumers' own packages are 10 GB and more: make test-consumers installs them, make test says that it did not.
 REQUIRED = frozenset(TIERS) - {"consumers"}
@@ -118,7 +119,7 @@ def tier_of(path: str) -> str | None:
 
 def group_of(node_id: str) -> str:
     """The group of tests that run one after the other, in one worker."""
-    return GROUPS.get(tier_of(node_id) or "") or file_of(node_id)
+    return next((group for start, group in GROUPS.items() if node_id.startswith(start)), file_of(node_id))
 
 
 def file_of(node_id: str) -> str:

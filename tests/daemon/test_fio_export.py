@@ -38,8 +38,11 @@ def job_file(path: Path, directory: Path, read: Settings, write: Settings) -> Pa
 
 
 def shortened(file: Path) -> Path:
-    """Make the same job's file a 64th of its size, and its reads last a second, which is many times the file."""
-    text = file.read_text().replace("runtime=10", "runtime=1")
+    """Make the same job's file a 64th of its size, and its reads last for many times the file.
+
+    A thread that a busy machine lets begin only when the first one has ended finds no file: that one removes it.
+    """
+    text = file.read_text().replace("runtime=10", "runtime=4")
     sizes = re.compile(r"^(filesize|size|offset_increment|io_size)=(\d+)$", re.MULTILINE)
     file.write_text(sizes.sub(lambda found: f"{found[1]}={int(found[2]) // SHORTER}", text))
     return file
@@ -116,8 +119,8 @@ def test_fio_submits_and_waits_as_the_modes_say(
     file = shortened(job_file(tmp_path / "job.fio", place.path, chosen, chosen))
     # All of the file once: the last queue of a read that ends by time is a shorter one.
     text = file.read_text()
-    assert "time_based=1\nruntime=1\n" in text
-    file.write_text(text.replace("time_based=1\nruntime=1\n", ""))
+    assert "time_based=1\nruntime=4\n" in text
+    file.write_text(text.replace("time_based=1\nruntime=4\n", ""))
     for job in run(file).values():
         alone = job["iodepth_submit"]["4"]  # up to 4 in one system call
         together = job["iodepth_submit"]["16"]  # 9 to 16
