@@ -21,13 +21,18 @@ if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
 TIERS = ("repo", "unit", "native", "daemon", "consumers", "vm")
-# What tests of a folder or of files have only one of. With several workers (pytest-xdist) one worker runs all tests of
-# a group, one after the other; each other file is a group. A group takes minutes: these are begun first, in this order.
+# What files whose names begin like this have only one of. With several workers (pytest-xdist) one worker runs all tests
+# of a group, one after the other; each other file is a group. These take minutes and are begun first, in this order.
 GROUPS = {
     "tests/vm/test_daemon_": "the daemon's guest",
     "tests/vm/": "guest",
-    "tests/daemon/": "host",  # udevd, loop devices, and the page cache, which drop_caches empties for everyone
+    # udevd, processors that nobody else uses, and the page cache, which drop_caches empties for everyone.
+    "tests/daemon/test_daemon_": "host",
+    "tests/daemon/test_monitoring": "host",
+    "tests/daemon/test_udev_source": "host",
+    "tests/daemon/test_with_udevd": "host",
     "tests/native/": "host",
+    "tests/daemon/": "",  # storage of its own: a file is a group, the longest there are
 }
 # The consumers' own packages are 10 GB and more: make test-consumers installs them, make test says that it did not.
 REQUIRED = frozenset(TIERS) - {"consumers"}
@@ -119,7 +124,7 @@ def tier_of(path: str) -> str | None:
 
 def group_of(node_id: str) -> str:
     """The group of tests that run one after the other, in one worker."""
-    return next((group for start, group in GROUPS.items() if node_id.startswith(start)), file_of(node_id))
+    return next((group for start, group in GROUPS.items() if node_id.startswith(start)), "") or file_of(node_id)
 
 
 def file_of(node_id: str) -> str:
@@ -130,8 +135,8 @@ def file_of(node_id: str) -> str:
 def turn_of(node_id: str) -> int:
     """The place of a test's group in a run with several workers: the one that takes longest is begun first."""
     groups = list(dict.fromkeys(GROUPS.values()))
-    group = group_of(node_id)
-    return groups.index(group) if group in groups else len(groups)
+    group = next((group for start, group in GROUPS.items() if node_id.startswith(start)), None)
+    return len(groups) if group is None else groups.index(group)
 
 
 def selected_tiers(named: Iterable[str], places: Collection[Path], root: Path) -> tuple[str, ...]:
