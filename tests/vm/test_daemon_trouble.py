@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import random
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from aio_tuned.errors import Exit
+from vm.attacks import Pulls
 from vm.daemon_guest import SMALL, name_of
 from vm.guest import MIB, PROFILES, RAW_SIZE, READ_BYTES_PER_S, WRITE_BYTES_PER_S, file_with_data
 
@@ -59,23 +58,10 @@ def test_pulled_while_it_is_read_and_while_it_is_written(host: DaemonGuest) -> N
 
 @pytest.mark.long
 def test_pulled_at_any_moment(host: DaemonGuest) -> None:
-    """Among them those of the profile's first publishing, and of its last."""
-    host.begin(SMALL.replace("time_budget = 7", "time_budget = 1"))
-    chance = random.Random(1)
-    path = file_with_data(host, "ANY1")
-    for number in range(PULLS):
-        drive = host.new_drive("ANY1", RAW_SIZE, path=path, read_bps=READ_BYTES_PER_S)
-        host.attach(drive)
-        # Every other time about when it is published first; from its start to its end a sweep takes some 5 s.
-        time.sleep(chance.uniform(0.2, 1.5) if number % 2 else chance.uniform(1.5, 8))
-        host.unplug("ANY1", surprise=True)
-        host.until(lambda: host.status()["drives"] == [], 30, "no drive")
-        assert host.sound() == []
-    host.lives()
-    assert host.words().count("ANY1_1 is there") > PULLS // 2
-    raw_drive(host, "NEXT1")
-    host.until_stage("NEXT1", "published")
-    assert set(host.sound()) == {"nvme-QEMU_NVMe_Ctrl_NEXT1_1"}
+    pulls = Pulls(host)
+    for seed in range(PULLS):
+        pulls.attack(seed)
+    pulls.end()
 
 
 @pytest.mark.long
