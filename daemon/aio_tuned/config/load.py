@@ -232,7 +232,7 @@ def load_config(path: Path = DEFAULT_PATH, *, must_exist: bool = False) -> Confi
     config = Config()
     for source in found:
         try:
-            text = source.read_text(encoding="utf-8")
+            text = source.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{source}: cannot be read: {error}") from None
         config = parse_config(text, str(source), config)

@@ -58,7 +58,7 @@ def apply_override(published: Profile, profiles: Path) -> Profile:
     """
     path = profiles / "override.d" / f"{published.device.name}.toml"
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return published
     except (OSError, UnicodeDecodeError) as error:

@@ -276,6 +276,12 @@ def test_drop_ins_hold_without_the_main_file(tmp_path: Path) -> None:
     assert load_config(tmp_path / "aio-tuned.conf") == Config(raw_write="blank")
 
 
+def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
+    path = tmp_path / "c.conf"
+    path.write_text("\ufeff[grid]\nqueue_depth = [4]\n", encoding="utf-8")
+    assert load_config(path).grid.queue_depth == (4,)
+
+
 def test_a_bad_drop_in_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "aio-tuned.conf.d"
     folder.mkdir()
