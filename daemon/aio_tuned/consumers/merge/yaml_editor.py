@@ -8,13 +8,16 @@ the result. ruamel.yaml is loaded only for merging.
 from __future__ import annotations
 
 import io
+import json
 import re
 import sys
 from difflib import SequenceMatcher
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from aio_tuned import extras
 from aio_tuned.consumers.export import Entry
+from aio_tuned.consumers.merge import json_editor
 from aio_tuned.consumers.merge.document import matches, newline, place, put, shown
 from aio_tuned.consumers.rendering import is_yaml_key, yaml_scalar
 from aio_tuned.errors import ConfigError
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from aio_tuned.consumers.merge.document import Path
 
 _LINE_END = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")  # the line ends that ruamel.yaml counts
+_HEADER = re.compile(r"([|>])([1-9]?)[+-]?([1-9]?)")
 _FLOAT = "tag:yaml.org,2002:float"
 # These match a key without a value, and the additional indentation of a key or an item on the line below it.
 _KEY_ALONE = r"^( *)[^\s#-][^#\n]*:(?:[ \t]*(?:#[^\n]*)?\n)+\1"
@@ -39,10 +43,55 @@ def load(text: str) -> Any:  # noqa: ANN401 - whatever the file holds
 def set_value(text: str, path: Path, value: Value) -> str:
     """Return the text with that value set; keys and entries are added at the end of their table or list.
 
-    Raise ValueError if the text is not valid YAML, if a part of the path has another type than it must have, or if
-    other lines would change; ConfigError if ruamel.yaml is not installed.
+    A text that is JSON, and so YAML, stays JSON. Raise ValueError if the text is not valid YAML, if a part of the path
+    has another type than it must have, or if other lines would change; ConfigError if ruamel.yaml is not installed.
     """
-    plain, end = load(text), newline(text)
+    plain = load(text)
+    if plain and _is_json(text) and not isinstance(value, float):  # 1e-05 is a string in YAML 1.1
+        return json_editor.set_value(text, path, value)
+    marked = _without_last_line_end(text)
+    new = _with_lines_set(marked, plain, path, value)
+    if marked != text and new.endswith(text.rpartition("\n")[2]):  # nothing was added below, and so no mark is needed
+        new = _with_lines_set(text, plain, path, value)
+    return _with_anchors_moved(text, new)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _without_last_line_end(text: str) -> str:
+    """Return the text with its last block scalar marked as one without a line end at its end.
+
+    Such a scalar has none if the file ends without one, and would get it from a line that is added below.
+    """
+    if text.endswith("\n"):
+        return text
+    blocks = [token.start_mark.index for token in _read(text, "scan") if getattr(token, "style", None) in ("|", ">")]
+    start = blocks[-1] if blocks else len(text)
+    return text[:start] + _HEADER.sub(r"\1\2\3-", text[start:], count=1)
+
+
+def _with_anchors_moved(old: str, new: str) -> str:
+    """Return the new text with the anchor of a replaced value at its first alias, together with that value."""
+    for anchor, scalar in pairwise(_read(old, "scan")):
+        if (anchor.id, scalar.id) != ("<anchor>", "<scalar>"):
+            continue
+        named = (token for token in _read(new, "scan") if token.id in ("<anchor>", "<alias>"))
+        first = next((token for token in named if token.value == anchor.value), None)
+        if first and first.id == "<alias>":
+            was = old[anchor.start_mark.index : scalar.end_mark.index]
+            new = new[: first.start_mark.index] + was + new[first.end_mark.index :]
+    return new
+
+
+def _with_lines_set(text: str, plain: Any, path: Path, value: Value) -> str:  # noqa: ANN401 - a plain document
+    """Do the work of set_value() on a text that holds the document `plain`."""
+    end = newline(text)
     made = put(plain, path, value)
     lines = text.split(end)
     if len(_LINE_END.split(text)) != len(lines):
@@ -67,7 +116,8 @@ def _read(text: str, action: str) -> Any:  # noqa: ANN401 - a document or a node
             f"changing a YAML file needs ruamel.yaml: {extras.get('python3-ruamel.yaml', 'ruamel.yaml')}"
         ) from None
     try:
-        return getattr(YAML(typ="safe", pure=True), action)(text)
+        found = getattr(YAML(typ="safe", pure=True), action)(text)
+        return list(found) if action == "scan" else found
     except MarkedYAMLError as error:
         where = place(text, error.problem_mark.index) if error.problem_mark else ""
         what = ", ".join(filter(None, (error.context, error.problem)))

@@ -218,6 +218,20 @@ def test_any_document_is_changed_there_alone_or_refused(
             id="new entry",
         ),
         pytest.param("l:\n", ("l", Entry((("i", 2),)), "m"), "l:\n  - i: 2\n    m: 8\n", id="first entry"),
+        pytest.param("x: |\n  y", ("b",), "x: |-\n  y\nb: 8", id="below a text without a line end"),
+        pytest.param("x: >2+ # z\n   y", ("b",), "x: >2- # z\n   y\nb: 8", id="below one with marks"),
+        pytest.param("a:\n  x: |+\n    y", ("a", "b"), "a:\n  x: |-\n    y\n  b: 8", id="below one in the table"),
+        pytest.param("b: 1\nx: |\n  y", ("b",), "b: 8\nx: |\n  y", id="above a text without a line end"),
+        pytest.param("b: &t 4\n", ("b",), "b: 8\n", id="anchor of nothing"),
+        pytest.param("a:\n  b: &t 4\n  x: *t\n", ("a", "b"), "a:\n  b: 8\n  x: &t 4\n", id="anchor"),
+        pytest.param(
+            "a:\n  b: &t 'x y' # z\nx: [*t, *t]\n",
+            ("a", "b"),
+            "a:\n  b: 8        # z\nx: [&t 'x y', *t]\n",
+            id="anchor of another table",
+        ),
+        pytest.param('{"a": {"x": 1}}\n', ("a", "b"), '{"a": {"x": 1, "b": 8}}\n', id="JSON stays JSON"),
+        pytest.param('{\n  "x": "&t"\n}', ("a", "b"), '{\n  "x": "&t",\n  "a": {\n    "b": 8\n  }\n}', id="long JSON"),
     ],
 )
 def test_where_it_goes(text: str, path: Path, new: str) -> None:
