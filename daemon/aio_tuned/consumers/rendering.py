@@ -20,7 +20,8 @@ _TOML_KEY = re.compile(r"[A-Za-z0-9_-]+")
 # Keys that YAML 1.1 (PyYAML, which most consumers use) and YAML 1.2 read alike without quotes.
 _YAML_KEY = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[a-z_][\w.-]*", re.ASCII | re.IGNORECASE)
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_ENV_WORD = re.compile(r"[\w./:,@%+=-]*")
+# A "#" begins a comment only after a blank; of the characters beyond ASCII none means anything to the readers.
+_ENV_WORD = re.compile(r"(?!#)[\w./:,@%+=#\u0080-\U0010ffff-]*")
 
 
 def render(export: Export) -> str:
@@ -138,10 +139,10 @@ def env_line(path: Path, value: Value) -> str:
     """
     (name,) = path
     word = str(value).lower() if isinstance(value, bool) else str(value)
-    if not isinstance(name, str) or not _ENV_NAME.fullmatch(name) or not _ENV_WORD.fullmatch(word):
+    if not (isinstance(name, str) and _ENV_NAME.fullmatch(name) and _ENV_WORD.fullmatch(word) and word.isprintable()):
         raise UsageError(
             f"{shown(path)}={word}: an environment file can hold this only in quotes, which shell, systemd and docker"
-            " read differently: choose a path of letters, digits and ./:,@%+=-_"
+            " read differently: choose a path of letters, digits and ./:,@%+=#-_"
         )
     return f"{name}={word}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from aio_tuned.consumers.merge import env_editor, json_editor, yaml_editor
@@ -16,6 +17,18 @@ _EDITORS = {"json": json_editor.set_value, "yaml": yaml_editor.set_value, "env":
 # Environment files have no loader: they are changed by single lines, so no other value can change.
 _LOAD = {"json": json_editor.load, "yaml": yaml_editor.load}
 _MARK = "\ufeff"
+# Of an empty file, or one that has only comments or plain assignments, only the name tells the format.
+_FORMAT_OF_NAME = {
+    ".ini": "INI",
+    ".json": "JSON",
+    ".properties": "properties",
+    ".service": "unit",
+    ".toml": "TOML",
+    ".xml": "XML",
+    ".yaml": "YAML",
+    ".yml": "YAML",
+}
+_NAMES = {"json": ("JSON",), "yaml": ("YAML", "JSON"), "env": ("environment",)}
 
 
 def is_mergeable(export: Export) -> bool:
@@ -30,6 +43,10 @@ def merge(export: Export, text: str, where: str) -> str:
     UsageError if a value cannot be written in that format.
     """
     check(export)
+    named = _FORMAT_OF_NAME.get(PurePath(where).suffix.lower())
+    if named and named not in _NAMES[export.format]:
+        wanted = _NAMES[export.format][0]
+        raise ConfigError(f"{where}: named as a file of another format ({named}); name a file of the format {wanted}")
     mark = text[: text.startswith(_MARK)]
     old = new = text[len(mark) :]
     if not old.strip():

@@ -48,6 +48,29 @@ def test_an_empty_file_becomes_a_fresh_one(name: Format, text: str) -> None:
     assert apply.merge(made, new, "/x") == new
 
 
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("json", ["a.yaml", "a.toml", "a.service"]),
+        ("yaml", ["a.TOML", "a.ini", "a.properties"]),
+        ("env", ["a.json", "a.yaml", "a.yml", "a.toml", "a.ini", "a.properties", "a.service", "a.xml"]),
+    ],
+)
+@pytest.mark.parametrize("text", ["", "# nothing yet\n"])
+def test_a_file_that_is_named_as_another_format_is_refused(name: Format, files: list[str], text: str) -> None:
+    for file in files:
+        with pytest.raises(ConfigError, match=rf"^/x/{file}: named as a file of another format .*; name a file of"):
+            apply.merge(export(name), text, f"/x/{file}")
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("json", "a.json"), ("json", "a.conf"), ("yaml", "a.yml"), ("yaml", "a.json"), ("env", ".env"), ("env", "a.sh")],
+)
+def test_any_other_name_says_nothing(name: Format, file: str) -> None:
+    assert apply.merge(export(name), "", f"/x/{file}") == render(export(name))
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_line_ends_and_byte_order_mark_stay(name: Format) -> None:
     given_text = {"json": '{\n"x": 1\n}\n', "yaml": "x: 1\ny:\n  z: 1\n"}
