@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, TypeVar
 
+from aio_tuned import trust
 from aio_tuned.config.load import Config, load_config
 
 if TYPE_CHECKING:
@@ -28,8 +29,10 @@ def argument(parse: Callable[[object], _T]) -> Callable[[str], _T]:
 def read_config(arguments: argparse.Namespace) -> Config:
     """Read the configuration that --config names, which must exist, or else the default one.
 
-    Raise ConfigError if the configuration is invalid.
+    A file that the caller names may belong to the caller, through sudo too: who may run this as root gains nothing by
+    it. What others can write is refused even then, because the profile that comes of it is trusted by all. Raise
+    ConfigError if the configuration is invalid or not trusted.
     """
     if arguments.config is not None:
-        return load_config(arguments.config, must_exist=True)
+        return load_config(arguments.config, must_exist=True, owners=trust.callers())
     return load_config()

@@ -170,6 +170,12 @@ def _add_daemon_commands(commands: argparse._SubParsersAction[_Parser]) -> None:
     stop.set_defaults(run=_stop)
 
 
+def _named_helper() -> Path | None:
+    """Return the stand-in for aio-sweep that the caller's environment names; the daemon takes none from there."""
+    named = os.environ.get("AIO_TUNED_HELPER")
+    return Path(named) if named else None
+
+
 def _tune(arguments: argparse.Namespace) -> int:
     limit_threads()
     # Imported here because these load numpy and asyncio, which only this command needs.
@@ -194,7 +200,7 @@ def _tune(arguments: argparse.Namespace) -> int:
         target=arguments.target,
         config=settings,
         seed=secrets.randbelow(1 << 31) if arguments.seed is None else arguments.seed,
-        helper=find(arguments.helper),
+        helper=find(arguments.helper or _named_helper()),
         raw=arguments.raw,
         read_only=arguments.read_only,
     )
@@ -242,7 +248,7 @@ def _show(arguments: argparse.Namespace) -> int:
 def _daemon(arguments: argparse.Namespace) -> int:
     from aio_tuned.service import main as service_main
 
-    settings = read_config(arguments)
+    settings = service_main.load_config(arguments.config)
     service_main.run(settings, service_main.loader(arguments.config, settings), arguments.helper)
     return Exit.OK
 
@@ -277,8 +283,9 @@ def _stop(arguments: argparse.Namespace) -> int:
 
 
 def _check_config(arguments: argparse.Namespace) -> int:
+    # A file to check is not in use, so it may belong to anybody; `--config` and the default are read as they are used.
+    loaded = load_config(arguments.file, must_exist=True, owners=None) if arguments.file else read_config(arguments)
     path = arguments.file or arguments.config or DEFAULT_PATH
-    loaded = load_config(path, must_exist=arguments.file is not None or arguments.config is not None)
     used = config_sources(path)
     print(
         "read: " + (", ".join(str(source) for source in used) or f"nothing ({path} does not exist): the defaults hold")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from aio_tuned import trust
 from aio_tuned.config.device_rules import PATTERN_KEYS, MatchRule
 from aio_tuned.config.parsing import (
     SETTING_KEYS,
@@ -211,28 +212,43 @@ def parse_config(text: str, origin: str, base: Config | None = None) -> Config:
 
 
 def config_sources(path: Path) -> tuple[Path, ...]:
-    """Return the files of the configuration at `path`; later files override earlier ones."""
+    """Return the files of the configuration at `path`; later files override earlier ones.
+
+    Raise OSError if its folder of drop-ins cannot be read, because one that is not seen may forbid something.
+    """
+    try:
+        found = sorted(Path(f"{path}.d").iterdir())
+    except FileNotFoundError:
+        found = []
     # Editors leave hidden files and links in the folder.
-    drop_ins = sorted(found for found in Path(f"{path}.d").glob("*.conf") if not found.name.startswith("."))
+    drop_ins = (each for each in found if each.name.endswith(".conf") and not each.name.startswith("."))
     return (*((path,) if path.exists() else ()), *drop_ins)
 
 
-def load_config(path: Path = DEFAULT_PATH, *, must_exist: bool = False) -> Config:
+def load_config(path: Path = DEFAULT_PATH, *, must_exist: bool = False, owners: trust.Owners = ()) -> Config:
     """Return the configuration at `path` with its drop-ins (`path`.d/*.conf, in the order of their names).
 
-    Without a file the defaults hold. Raise ConfigError if a file cannot be read or is wrong, or if `must_exist` and
-    there is no file at `path`.
+    Without a file the defaults hold. Raise ConfigError if a file cannot be read or is wrong, if others than root, this
+    process's user and `owners` can have written or removed it, or if `must_exist` and there is no file at `path`.
     """
+    drop_ins = Path(f"{path}.d")
     try:
+        trust.check_way(path, owners)
+        if drop_ins.exists():
+            trust.check(drop_ins.stat(), drop_ins, drop_ins, owners)
         if must_exist and not path.exists():
             raise ConfigError(f"{path}: no such file")
         found = config_sources(path)
+    except trust.UntrustedError as error:
+        raise ConfigError(str(error)) from None
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+        raise ConfigError(f"{error.filename or path}: cannot be read: {error.strerror}") from None
     config = Config()
     for source in found:
         try:
-            text = source.read_text(encoding="utf-8-sig")
+            text = trust.read_text(source, owners)
+        except trust.UntrustedError as error:
+            raise ConfigError(str(error)) from None
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{source}: cannot be read: {error}") from None
         config = parse_config(text, str(source), config)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shutil
 import signal
 import sysconfig
@@ -49,12 +48,7 @@ _LINE_LIMIT = 4 << 20
 
 
 def find(explicit: Path | None = None) -> Path:
-    """Return the helper to run: `explicit`, else $AIO_TUNED_HELPER, else the one installed with this package.
-
-    Raise HelperError if there is none.
-    """
-    if explicit is None and (named := os.environ.get("AIO_TUNED_HELPER")):
-        explicit = Path(named)
+    """Return the helper to run: `explicit`, else the one installed with this package; raise HelperError without one."""
     if explicit is not None:
         # A bare name is looked up in PATH, as a shell would.
         found = shutil.which(str(explicit))

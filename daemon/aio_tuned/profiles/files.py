@@ -6,6 +6,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from aio_tuned import trust
 from aio_tuned.errors import MissingProfileError, ProfileError
 
 if TYPE_CHECKING:
@@ -52,6 +53,22 @@ def load_profile(path: Path, check: Callable[[os.stat_result], None] | None = No
         raise MissingProfileError(f"{path}: cannot be read: {error.strerror}") from None
     except OSError as error:
         raise ProfileError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def load_trusted(path: Path) -> Profile:
+    """Return the profile in a file that only root or the user of this process may write.
+
+    Raise MissingProfileError if the file does not exist, ProfileError if it is not trusted or not a profile. The folder
+    is the caller's to check.
+    """
+
+    def check(status: os.stat_result) -> None:
+        try:
+            trust.check(status, path, path.parent)
+        except trust.UntrustedError as error:
+            raise ProfileError(str(error)) from None
+
+    return load_profile(path, check)
 
 
 def _load_from(descriptor: int, path: Path, check: Callable[[os.stat_result], None] | None) -> Profile:

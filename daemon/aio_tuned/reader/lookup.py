@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from aio_tuned.devices import mountinfo, sysfs
 from aio_tuned.devices.names import clean_text, device_node, id_and_name
 from aio_tuned.errors import MissingProfileError, NoProfileError, ProfileError, TargetError
-from aio_tuned.profiles.files import profile_files
-from aio_tuned.reader.trusted_file import check_folder, load
+from aio_tuned.profiles.files import load_trusted, profile_files
+from aio_tuned.reader.trusted_file import check_folder
 from aio_tuned.reader.types import Disk, FoundProfile
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def find_disk_profile(disk: Disk, profiles: Path = PROFILES) -> FoundProfile:
     check_folder(profiles, disk)
     own = profiles / f"{disk.name}.toml"
     try:
-        known = load(own)
+        known = load_trusted(own)
     except MissingProfileError:
         known = None
     if known and _belongs_to(known, disk):
@@ -123,6 +123,6 @@ def _others(profiles: Path, own: Path) -> Iterable[tuple[Path, Profile]]:
     for path in paths:
         if path != own:
             try:
-                yield path, load(path)
+                yield path, load_trusted(path)
             except ProfileError:
                 continue

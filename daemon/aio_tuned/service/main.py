@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aio_tuned import trust
 from aio_tuned.config import load as config_file
 from aio_tuned.devices.mount_monitor import MountWatch
 from aio_tuned.devices.udev_monitor import UdevSource
@@ -34,7 +35,11 @@ _log = logging.getLogger(__name__)
 
 
 def run(config: Config, load_config: Callable[[], Config], helper: Path | None = None) -> None:
-    """Run the daemon until SIGTERM or SIGINT; raise BusyError if another daemon runs."""
+    """Run the daemon until SIGTERM or SIGINT.
+
+    Raise BusyError if another daemon runs, ConfigError if others can write to one of its folders.
+    """
+    check_folders(config)
     handler.log()
     lock = hold_lock(config.runtime)
     try:
@@ -81,6 +86,28 @@ async def _run(config: Config, load_config: Callable[[], Config], helper: Path |
         notify.close()
 
 
+def check_folders(config: Config) -> None:
+    """Raise ConfigError if others than root may write to a folder of the daemon, or put another in its place.
+
+    What is found there counts as the daemon's own: measured profiles, checkpoints, what was written to drives.
+    """
+    for folder in (config.profiles, config.state, config.runtime):
+        try:
+            trust.check_way(folder / "any")
+        except trust.UntrustedError as error:
+            raise ConfigError(str(error)) from None
+        except OSError as error:
+            raise ConfigError(f"{error.filename or folder}: cannot be read: {error.strerror}") from None
+
+
+def load_config(path: Path | None) -> Config:
+    """Read the daemon's configuration, at `path` or at the default one; raise ConfigError if it is invalid.
+
+    It must be root's, wherever it is: nobody may stand by and answer for a file of another user.
+    """
+    return config_file.load_config(path, must_exist=True) if path else config_file.load_config()
+
+
 def loader(path: Path | None, config: Config) -> Callable[[], Config]:
     """Return the function by which SIGHUP reads the configuration again.
 
@@ -88,7 +115,7 @@ def loader(path: Path | None, config: Config) -> Callable[[], Config]:
     """
 
     def load() -> Config:
-        fresh = config_file.load_config(path, must_exist=True) if path else config_file.load_config()
+        fresh = load_config(path)
         paths = ("profiles", "state", "runtime")
         moved = [name for name in paths if getattr(fresh, name) != getattr(config, name)]
         if moved:

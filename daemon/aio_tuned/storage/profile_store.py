@@ -7,11 +7,12 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from aio_tuned import trust
 from aio_tuned.errors import AioTunedError, ConfigError, MissingProfileError, ProfileError, PublishError, TargetError
 from aio_tuned.journald.events import EventId, fields
 from aio_tuned.model.profile import Profile, Unmeasured
 from aio_tuned.profiles import codec, override
-from aio_tuned.profiles.files import load_profile, profile_files
+from aio_tuned.profiles.files import load_trusted, profile_files
 from aio_tuned.storage import atomic_file, targets
 
 if TYPE_CHECKING:
@@ -54,13 +55,17 @@ def find_profiles(profiles: Path, target: str | None) -> list[Path]:
 def apply_override(published: Profile, profiles: Path) -> Profile:
     """Return the profile with the administrator's override from override.d applied, as readers get it.
 
-    Raise ConfigError if the override cannot be read or is invalid.
+    Raise ConfigError if the override cannot be read, is invalid, or may be written or removed by others than root.
     """
-    path = profiles / "override.d" / f"{published.device.name}.toml"
+    folder = profiles / "override.d"
+    path = folder / f"{published.device.name}.toml"
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        trust.check(folder.stat(), folder, profiles)
+        text = trust.read_text(path)
     except FileNotFoundError:
         return published
+    except trust.UntrustedError as error:
+        raise ConfigError(str(error)) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
     return override.merge(published, override.parse(text, str(path)))
@@ -120,7 +125,7 @@ class ProfileStore:
         The log has one warning for each error of a damaged file.
         """
         try:
-            found = load_profile(path)
+            found = load_trusted(path)
         except MissingProfileError:
             return None
         except ProfileError as error:
@@ -160,9 +165,9 @@ class ProfileStore:
             if path.stem in names:
                 continue
             try:
-                found = load_profile(path)
+                found = load_trusted(path)
             except ProfileError:
-                continue  # not a file of aio-tuned
+                continue  # not a file of aio-tuned, or not one of root's
             if found.device.name != path.stem:
                 continue
             # A profile with overrides is not what was measured, so it is not saved in the catalog.

@@ -17,7 +17,7 @@ import pytest
 
 from aio_tuned.cli.main import main, parser
 from aio_tuned.devices import resolve
-from aio_tuned.errors import AioTunedError, Exit, TargetError, UsageError
+from aio_tuned.errors import AioTunedError, ConfigError, Exit, TargetError, UsageError
 from aio_tuned.profiles import codec
 from aio_tuned.service import control, status
 from aio_tuned.service import main as service_main
@@ -669,3 +669,42 @@ def test_a_signal_ends_the_helper(started: list[subprocess.Popen[str]], number: 
     got, err = end_by(process, number)
     assert (got, err.count("\n")) == (code, 1)
     assert "nothing was published" in err
+
+
+# --- whose configuration it is ---------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
+def test_a_configuration_that_the_caller_names_may_be_the_callers(
+    conf: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.chown(conf, 12345, 0)
+    assert main(["check-config", str(conf)]) == Exit.OK, "it may be installed under another owner"
+    for caller in ("", "54321"):
+        monkeypatch.setenv("SUDO_UID", caller)
+        assert main(["--config", str(conf), "check-config"]) == Exit.CONFIG
+        assert f"{conf}: belongs to user 12345, not to root" in capsys.readouterr().err
+    monkeypatch.setenv("SUDO_UID", "12345")
+    assert main(["--config", str(conf), "check-config"]) == Exit.OK
+    conf.chmod(0o664)
+    assert main(["--config", str(conf), "check-config"]) == Exit.CONFIG
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
+def test_the_daemons_configuration_is_roots_whoever_started_it(
+    conf: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUDO_UID", "12345")
+    os.chown(conf, 12345, 0)
+    assert main(["--config", str(conf), "daemon"]) == Exit.CONFIG
+    assert f"{conf}: belongs to user 12345, not to root" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
+@pytest.mark.parametrize("which", ["profiles", "state", "run"])
+def test_a_daemon_does_not_start_in_folders_of_others(conf: Path, which: str) -> None:
+    folder = conf.parent / which
+    folder.mkdir()
+    folder.chmod(0o775)
+    with pytest.raises(ConfigError, match=f"{folder}: others than its owner may write it"):
+        service_main.run(service_main.load_config(conf), service_main.loader(conf, service_main.load_config(conf)))

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from datetime import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,6 +22,9 @@ from aio_tuned.config.load import (
 )
 from aio_tuned.errors import ConfigError, Exit
 from unit.support.builders import GIB, PROJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SHIPPED = (PROJECT / "etc/aio-tuned.conf").read_text(encoding="utf-8")
 
@@ -299,6 +304,35 @@ def test_a_drop_in_that_is_not_utf8_or_no_file_is_named(tmp_path: Path) -> None:
     main.mkdir()
     with pytest.raises(ConfigError, match=r"aio-tuned.conf: cannot be read"):
         load_config(main)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
+@pytest.mark.parametrize("which", ["aio-tuned.conf", "aio-tuned.conf.d", "aio-tuned.conf.d/10-a.conf", "."])
+@pytest.mark.parametrize("change", [lambda path: path.chmod(0o777), lambda path: os.chown(path, 12345, 0)])
+def test_what_others_can_write_is_refused(tmp_path: Path, which: str, change: Callable[[Path], None]) -> None:
+    main = tmp_path / "aio-tuned.conf"
+    main.write_text("")
+    drop_in = tmp_path / "aio-tuned.conf.d/10-a.conf"
+    drop_in.parent.mkdir()
+    drop_in.write_text('[safety]\nraw_write = "blank"\n')
+    assert load_config(main).raw_write == "blank"
+    change(tmp_path / which)
+    with pytest.raises(ConfigError, match=rf"^{tmp_path / which}: .*: it is not trusted; ch(mod|own) "):
+        load_config(main)
+    assert load_config(main, owners=None).raw_write == "blank"
+
+
+def test_a_folder_of_drop_ins_that_cannot_be_read_is_no_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "aio-tuned.conf.d").write_text("")
+    with pytest.raises(ConfigError, match=r"aio-tuned\.conf\.d: cannot be read: Not a directory"):
+        load_config(tmp_path / "aio-tuned.conf")
+
+
+def test_where_others_can_remove_drop_ins_none_is_no_answer(tmp_path: Path) -> None:
+    (tmp_path / "aio-tuned.conf.d").mkdir()
+    (tmp_path / "aio-tuned.conf.d").chmod(0o1777)
+    with pytest.raises(ConfigError, match=r"aio-tuned\.conf\.d: others than its owner may write it"):
+        load_config(tmp_path / "aio-tuned.conf")
 
 
 def test_hidden_files_of_editors_are_no_drop_ins(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from unit.support.builders import device_info, never_measured_profile, result, s
 from unit.support.builders import profile as a_profile
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from aio_tuned.model.profile import Profile
@@ -317,6 +319,36 @@ def test_a_wrong_override_does_not_keep_the_profile_from_readers(
     assert store.publish(a_profile())
     assert store.troubles == {}
     assert store.overridden == {NAME}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
+@pytest.mark.parametrize("which", ["override.d", f"override.d/{NAME}.toml"])
+@pytest.mark.parametrize("change", [lambda path: path.chmod(0o777), lambda path: os.chown(path, 12345, 0)])
+def test_an_override_that_others_can_write_is_not_taken_in(
+    store: ProfileStore, profiles: Path, which: str, change: Callable[[Path], None]
+) -> None:
+    override(profiles, OVERRIDE)
+    change(profiles / which)
+    assert store.publish(a_profile())
+    assert load_profile(profiles / f"{NAME}.toml") == a_profile()
+    assert store.troubles[NAME].startswith(f"{profiles / which}: ")
+    assert "it is not trusted" in store.troubles[NAME]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
+@pytest.mark.parametrize("change", [lambda path: path.chmod(0o666), lambda path: os.chown(path, 12345, 0)])
+def test_a_measured_profile_that_others_can_write_was_not_measured(
+    store: ProfileStore, profiles: Path, state: Path, change: Callable[[Path], None]
+) -> None:
+    store.save(a_profile())
+    change(catalog_folder(state) / f"{NAME}.toml")
+    assert store.load(NAME) is None
+    assert store.load_all() == ()
+    (catalog_folder(state) / f"{NAME}.toml").unlink()
+    store.publish(a_profile())
+    change(profiles / f"{NAME}.toml")
+    store.withdraw_absent([])
+    assert names(catalog_folder(state)) == [], "it is not saved as measured"
 
 
 def test_an_override_that_cannot_be_read_is_a_trouble(store: ProfileStore, profiles: Path) -> None:

@@ -1,0 +1,135 @@
+"""The rule of trust: a file counts only if nobody but root and the user of this process can have written it.
+
+A folder on the way to the file matters as much as the file, since who may write there can put another in its place. A
+folder like /tmp may be on the way: there nobody can replace what is another user's.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+# Further users whose files are trusted; None trusts everybody.
+Owners: TypeAlias = "Collection[int] | None"
+
+_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_MOST_LINKS = 40  # as the kernel
+
+
+class UntrustedError(Exception):
+    """Another user can have written the file, or put it in place; the text names what to change."""
+
+
+def check(status: os.stat_result, path: Path, folder: Path, owners: Owners = ()) -> None:
+    """Raise UntrustedError if others than root, this process's user and `owners` may write a file in that folder."""
+    _check_owner(status, path, folder, owners)
+    if owners is not None and status.st_mode & _OTHERS_MAY_WRITE:
+        raise UntrustedError(
+            f"{path}: others than its owner may write it (mode {stat.S_IMODE(status.st_mode):04o}): it is not trusted;"
+            f" chmod go-w {path}"
+        )
+
+
+def check_way(path: Path, owners: Owners = ()) -> None:
+    """Raise UntrustedError if others may put another file in the place of `path`, which need not exist.
+
+    Every folder that the kernel passes on the way is checked, and the owner of every symbolic link. Others may write to
+    folders with the sticky bit, where they can replace nothing, and to those on a read-only mount, which Kubernetes
+    makes of a ConfigMap. Raise OSError if a part cannot be seen; a missing part ends the way.
+    """
+    try:
+        for part, folder in _way(path):
+            status = part.lstat()
+            if stat.S_ISDIR(status.st_mode) and (status.st_mode & stat.S_ISVTX or _is_read_only(part)):
+                _check_owner(status, part, folder, owners)
+            elif stat.S_ISDIR(status.st_mode):
+                check(status, part, folder, owners)
+            else:
+                _check_owner(status, part, folder, owners)
+    except FileNotFoundError:
+        pass
+
+
+def read_text(path: Path, owners: Owners = ()) -> str:
+    """Return the text of a file that only root, this process's user and `owners` can have written or replaced.
+
+    Raise UntrustedError if others can; OSError or UnicodeDecodeError if it cannot be read or is not a regular file.
+    """
+    check_way(path, owners)
+    # Opening must not wait for the writer of a named pipe.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        check(status, path, path.parent, owners)
+        return file.read().decode("utf-8-sig")
+
+
+def callers() -> frozenset[int]:
+    """Return the user who runs this command through sudo, if any.
+
+    That user may run any program as root, so a file of theirs gives no one a right that they lack.
+    """
+    given = os.environ.get("SUDO_UID", "")
+    return frozenset({int(given)} if given.isascii() and given.isdecimal() else ())
+
+
+def _check_owner(status: os.stat_result, path: Path, folder: Path, owners: Owners) -> None:
+    if owners is not None and status.st_uid not in owners and not _is_trusted(status, folder):
+        raise UntrustedError(
+            f"{path}: belongs to user {status.st_uid}, not to root: it is not trusted; chown root {path}"
+        )
+
+
+def _is_trusted(status: os.stat_result, folder: Path) -> bool:
+    """Return whether the owner of a file is root or the user of this process.
+
+    In a user namespace without a mapping for the host's root, all unmapped owners appear as one user id. A file with
+    that owner is trusted on a read-only mount, which only the creator of the container can have filled.
+    """
+    if status.st_uid in (0, os.geteuid()):
+        return True
+    try:
+        unknown = int(Path("/proc/sys/kernel/overflowuid").read_text(encoding="ascii"))
+        mapped = Path("/proc/self/uid_map").read_text(encoding="ascii").split()
+        return status.st_uid == unknown and mapped != ["0", "0", "4294967295"] and _is_read_only(folder)
+    except (OSError, ValueError):
+        return False
+
+
+def _is_read_only(folder: Path) -> bool:
+    return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+
+
+def _way(path: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield each folder and symbolic link that leads to the path, with the folder that holds it, and not its target."""
+    here, links = Path("/"), 0
+    rest = [*reversed((path if path.is_absolute() else Path.cwd() / path).parts[1:])]
+    yield here, here
+    while rest:
+        part = rest.pop()
+        if part == "..":
+            here = here.parent
+            continue
+        found = here / part
+        if found.is_symlink():
+            yield found, here
+            links += 1
+            if links > _MOST_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+            to = found.readlink()
+            rest += reversed(to.parts[1:] if to.is_absolute() else to.parts)
+            here = Path("/") if to.is_absolute() else here
+        else:
+            if rest:
+                yield found, here
+            here = found
