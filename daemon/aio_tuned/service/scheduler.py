@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from aio_tuned.service.publisher import Publisher
     from aio_tuned.service.state_machine import Event
     from aio_tuned.service.worker.messages import Final, Message
+    from aio_tuned.service.write_ledger import Ledger
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Scheduler:
         publisher: Publisher,
         config: Callable[[], Config],
         helper: Path | None,
+        ledger: Ledger,
         *,
         ended: Callable[[Drive, Event | None], None],
         progressed: Callable[[], None],
@@ -69,6 +71,7 @@ class Scheduler:
         self._publisher = publisher
         self._config = config
         self._helper = helper
+        self._ledger = ledger
         self._ended = ended
         self._progressed = progressed
         self._changed = changed
@@ -196,6 +199,9 @@ class Scheduler:
                 drive.sweeping = replace(was, paused=reason)
                 extra = drive.fields(EventId.SWEEP_PAUSED if reason else EventId.SWEEP_RESUMED, reason=reason)
                 _log.info("%s: %s", drive.device.sys_name, f"paused: {reason}" if reason else "goes on", extra=extra)
+                self._changed()
+            case messages.Unnoted(hour=hour, count=count):
+                self._ledger.take_over(drive.device.id, hour, count)
                 self._changed()
             case messages.Started(where=where):
                 drive.sweeping = replace(was, doing=where)

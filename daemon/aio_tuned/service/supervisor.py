@@ -90,6 +90,7 @@ class Supervisor:
             self._publisher,
             self._current_config,
             helper,
+            ledger,
             ended=self._on_sweep_end,
             progressed=self._status.progressed,
             changed=self._status.changed,

@@ -29,8 +29,9 @@ class Ledger:
 
     Several processes may have it open; each reads what the others have added. A lock beside the file, held for each
     access, keeps their lines apart. No method raises OSError. `trouble` is the error if a change could not be written,
-    or ""; the change is counted anyway, and the next call tries to write it again. Entries from the future, after the
-    clock was set back, count as written now.
+    or "". A reservation counts only once it is in the file, so that nothing is written that a later process would not
+    know of; any other change counts anyway, and the next call tries to write it again. Entries from the future, after
+    the clock was set back, count as written now.
     """
 
     def __init__(self, path: Path, now: Callable[[], float]) -> None:
@@ -40,6 +41,7 @@ class Ledger:
         self._log: AppendLog | None = None
         self._seen: tuple[int, int] | None = None
         self._pending: list[dict[str, object]] = []
+        self._handed_over: list[dict[str, object]] = []
         self._hours: dict[str, _Hours] = {}
         self._reserved_hour: dict[str, int] = {}
         self._read = False
@@ -57,19 +59,36 @@ class Ledger:
             ledger._lose(error)
         return ledger
 
-    def reserve(self, drive: str, count: int) -> None:
-        """Count bytes that are about to be written; if this process dies, they count as written."""
-        self._reserved_hour[drive] = self._hour()
-        self._add(drive, self._reserved_hour[drive], count)
+    def reserve(self, drive: str, count: int, *, sync: bool = False) -> bool:
+        """Count bytes that are about to be written; if this process dies, they count as written.
+
+        Return False, and count nothing, if that cannot be noted: the bytes must not be written then. With `sync` it is
+        durable on return.
+        """
+        hour = self._hour()
+        entry = self._add(drive, hour, count, sync=sync)
+        if entry in self._pending:
+            self._pending.remove(entry)
+            _count([{**entry, "bytes": -count}], self._hours)
+            return False
+        self._reserved_hour[drive] = hour
+        return True
 
     def settle(self, drive: str, reserved: int, written: int) -> None:
         """Replace the bytes reserved last by the bytes that were really written."""
         if written != reserved:
             self._add(drive, self._reserved_hour.get(drive, self._hour()), written - reserved)
 
-    def fill(self, drive: str, count: int) -> None:
-        """Count the bytes of a scratch file that was just written; the entry is made durable, because they are many."""
-        self._add(drive, self._hour(), count, sync=True)
+    def take_over(self, drive: str, hour: int, count: int) -> None:
+        """Count bytes that another process has written in that hour since the epoch, and could not note."""
+        self._add(drive, hour, count)
+
+    def hand_over(self) -> tuple[tuple[int, int], ...]:
+        """Return the hours and bytes that could not be noted, for a process that lives longer to take over."""
+        given = tuple((int(str(entry["hour"])), int(str(entry["bytes"]))) for entry in self._pending)
+        self._handed_over += self._pending
+        self._pending = []
+        return given
 
     def written_today(self, drive: str) -> int:
         """Return the bytes written in the last day."""
@@ -124,11 +143,12 @@ class Ledger:
             hours[now] = hours.get(now, 0) + hours.pop(later)
         return {hour: count for hour, count in hours.items() if hour is not None and hour > now - _HOURS and count > 0}
 
-    def _add(self, drive: str, hour: int, count: int, *, sync: bool = False) -> None:
-        entry = {"id": drive, "hour": hour, "bytes": count}
+    def _add(self, drive: str, hour: int, count: int, *, sync: bool = False) -> dict[str, object]:
+        entry: dict[str, object] = {"id": drive, "hour": hour, "bytes": count}
         self._pending.append(entry)
         _count([entry], self._hours)
         self._update(sync=sync)
+        return entry
 
     def _update(self, *, sync: bool = False) -> None:
         """Read the entries of other processes, and write the pending ones."""
@@ -157,7 +177,7 @@ class Ledger:
         self.close()
         entries, self._log = AppendLog.open(self._path)
         self._seen = self._state()
-        self._hours = _count([*entries, *self._pending], {})
+        self._hours = _count([*entries, *self._handed_over, *self._pending], {})
         self._read = True
 
     def _compact(self) -> None:

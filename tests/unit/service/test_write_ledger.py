@@ -85,13 +85,13 @@ class TestCounting:
 
     def test_drives_are_counted_apart(self, path: Path, clock: Clock) -> None:
         ledger = Ledger.open(path, clock)
-        ledger.fill(DRIVE, 100)
-        ledger.fill(OTHER, 7)
+        ledger.reserve(DRIVE, 100)
+        ledger.reserve(OTHER, 7)
         assert (ledger.written_today(DRIVE), ledger.written_today(OTHER)) == (100, 7)
 
     def test_more_than_the_budget_leaves_nothing(self, path: Path, clock: Clock) -> None:
         ledger = Ledger.open(path, clock)
-        ledger.fill(DRIVE, 100)
+        ledger.reserve(DRIVE, 100)
         assert ledger.left_today(DRIVE, 60) == 0
         assert ledger.left_today(DRIVE, 160) == 60
 
@@ -100,7 +100,7 @@ class TestCounting:
         ledger.reserve(DRIVE, 100)
         clock.now_s += HOUR
         ledger.settle(DRIVE, 100, 10)
-        ledger.fill(DRIVE, 50)
+        ledger.reserve(DRIVE, 50)
         clock.now_s += DAY - HOUR / 2  # the hour of the reservation lies a day back, that of the settlement does not
         assert ledger.written_today(DRIVE) == 50
         assert ledger.total(DRIVE) == 60
@@ -109,7 +109,7 @@ class TestCounting:
 class TestDay:
     def test_bytes_are_free_again_a_day_after_their_hour(self, path: Path, clock: Clock) -> None:
         ledger = Ledger.open(path, clock)
-        ledger.fill(DRIVE, 100)
+        ledger.reserve(DRIVE, 100)
         clock.now_s += DAY + HOUR / 2 - 1
         assert ledger.written_today(DRIVE) == 100
         clock.now_s += 1
@@ -118,9 +118,9 @@ class TestDay:
 
     def test_when_they_will_be_is_known(self, path: Path, clock: Clock) -> None:
         ledger = Ledger.open(path, clock)
-        ledger.fill(DRIVE, 60)
+        ledger.reserve(DRIVE, 60)
         clock.now_s += 3 * HOUR
-        ledger.fill(DRIVE, 40)
+        ledger.reserve(DRIVE, 40)
         assert ledger.frees_at(DRIVE, 100, 0) == 0
         assert ledger.frees_at(DRIVE, 150, 50) == 0
         assert ledger.frees_at(DRIVE, 100, 60) == DAY - 2.5 * HOUR
@@ -129,9 +129,9 @@ class TestDay:
 
     def test_so_it_is_when_the_budget_was_lowered_below_what_is_written(self, path: Path, clock: Clock) -> None:
         ledger = Ledger.open(path, clock)
-        ledger.fill(DRIVE, 60)
+        ledger.reserve(DRIVE, 60)
         clock.now_s += 3 * HOUR
-        ledger.fill(DRIVE, 40)
+        ledger.reserve(DRIVE, 40)
         assert ledger.frees_at(DRIVE, 30, 10) == DAY + HOUR / 2
 
     @given(
@@ -146,7 +146,7 @@ class TestDay:
         ledger = Ledger.open(tmp_path_factory.mktemp("ledger") / "written", clock)
         for passes_s, count in fills:
             clock.now_s += passes_s
-            ledger.fill(DRIVE, count)
+            ledger.reserve(DRIVE, count)
         seconds = ledger.frees_at(DRIVE, budget, need)
         assert (seconds is None) == (need > budget)
         if seconds is not None:
@@ -163,7 +163,7 @@ class TestClock:
     @pytest.mark.parametrize("back_s", [HOUR, 30 * DAY, START])
     def test_bytes_from_the_future_are_written_now(self, path: Path, clock: Clock, back_s: float) -> None:
         ledger = Ledger.open(path, clock)
-        ledger.fill(DRIVE, 100)
+        ledger.reserve(DRIVE, 100)
         clock.now_s -= back_s
         for seen in (ledger, Ledger.open(path, clock)):
             assert seen.written_today(DRIVE) == 100
@@ -183,7 +183,7 @@ class TestClock:
 
     def test_set_forward_it_is_as_if_time_had_passed(self, path: Path, clock: Clock) -> None:
         ledger = Ledger.open(path, clock)
-        ledger.fill(DRIVE, 100)
+        ledger.reserve(DRIVE, 100)
         clock.now_s += 400 * DAY
         assert ledger.left_today(DRIVE, 100) == 100
         assert ledger.total(DRIVE) == 100
@@ -215,11 +215,11 @@ class TestFile:
 
     def test_what_a_crash_left_of_a_line_is_cut(self, path: Path, clock: Clock) -> None:
         ledger = Ledger.open(path, clock)
-        ledger.fill(DRIVE, 100)
+        ledger.reserve(DRIVE, 100)
         with path.open("ab") as file:
             file.write(b"00000000 {")
         assert ledger.written_today(DRIVE) == 100
-        ledger.fill(DRIVE, 7)
+        ledger.reserve(DRIVE, 7)
         assert Ledger.open(path, clock).written_today(DRIVE) == 107
 
     def test_entries_of_another_kind_are_passed_over(self, path: Path, clock: Clock) -> None:
@@ -242,13 +242,13 @@ class TestFile:
 
     def test_it_begins_anew_when_it_is_removed(self, path: Path, clock: Clock) -> None:
         ledger = Ledger.open(path, clock)
-        ledger.fill(DRIVE, 100)
+        ledger.reserve(DRIVE, 100)
         path.unlink()
         assert ledger.written_today(DRIVE) == 0
         assert ledger.trouble == ""
 
     def test_it_is_for_root_alone(self, path: Path, clock: Clock) -> None:
-        Ledger.open(path, clock).fill(DRIVE, 100)
+        Ledger.open(path, clock).reserve(DRIVE, 100)
         assert {entry.name: oct(entry.stat().st_mode & 0o777) for entry in path.parent.iterdir()} == {
             "written": "0o600",
             "written.lock": "0o600",
@@ -258,7 +258,7 @@ class TestFile:
         before = len(list(Path("/proc/self/fd").iterdir()))
         for _ in range(20):
             ledger = Ledger.open(path, clock)
-            ledger.fill(DRIVE, 1)
+            ledger.reserve(DRIVE, 1)
             Ledger.open(path, clock).close()
             assert ledger.total(DRIVE) > 0
             ledger.close()
@@ -269,23 +269,23 @@ class TestTogether:
     def test_each_sees_what_the_other_adds(self, path: Path, clock: Clock) -> None:
         daemon = Ledger.open(path, clock)
         worker = Ledger.open(path, clock)
-        worker.fill(DRIVE, 100)
+        worker.reserve(DRIVE, 100)
         assert daemon.written_today(DRIVE) == 100
-        daemon.fill(DRIVE, 7)
+        daemon.reserve(DRIVE, 7)
         worker.reserve(DRIVE, 1000)
         assert daemon.written_today(DRIVE) == worker.written_today(DRIVE) == 1107
 
     def test_one_that_starts_takes_nothing_from_one_that_runs(self, path: Path, clock: Clock) -> None:
         worker = Ledger.open(path, clock)
-        worker.fill(DRIVE, 100)
+        worker.reserve(DRIVE, 100)
         daemon = Ledger.open(path, clock)  # makes the file anew
-        worker.fill(DRIVE, 7)
+        worker.reserve(DRIVE, 7)
         assert daemon.written_today(DRIVE) == 107
         assert Ledger.open(path, clock).written_today(DRIVE) == 107
 
     def test_who_only_asks_does_not_wait_for_the_lock(self, path: Path, clock: Clock) -> None:
         daemon = Ledger.open(path, clock)
-        Ledger.open(path, clock).fill(DRIVE, 100)
+        Ledger.open(path, clock).reserve(DRIVE, 100)
         with path.with_name("written.lock").open("w") as stuck:
             fcntl.flock(stuck, fcntl.LOCK_EX)
             assert daemon.written_today(DRIVE) == 0
@@ -308,18 +308,47 @@ class TestTogether:
 
 
 class TestTrouble:
-    def test_with_a_full_disk_it_goes_on_counting(self, path: Path, clock: Clock) -> None:
+    def test_on_a_full_disk_nothing_more_may_be_written(self, path: Path, clock: Clock) -> None:
         ledger = Ledger.open(path, clock)
-        ledger.fill(DRIVE, 100)
+        assert ledger.reserve(DRIVE, 100)
         with full_disk(path.stat().st_size):
-            ledger.reserve(DRIVE, 50)
+            assert not ledger.reserve(DRIVE, 50)
+            assert not ledger.reserve(OTHER, 50, sync=True)
+            assert ledger.trouble == f"{path}: what is written to drives cannot be noted there: File too large"
+            assert (ledger.written_today(DRIVE), ledger.written_today(OTHER)) == (100, 0), "it was not written"
+        assert ledger.reserve(DRIVE, 50)
+        assert ledger.trouble == ""
+        assert ledger.written_today(DRIVE) == Ledger.open(path, clock).written_today(DRIVE) == 150
+
+    def test_on_a_full_disk_what_was_reserved_is_settled(self, path: Path, clock: Clock) -> None:
+        ledger = Ledger.open(path, clock)
+        ledger.reserve(DRIVE, 50)
+        with full_disk(path.stat().st_size):
             ledger.settle(DRIVE, 50, 40)
-            assert ledger.written_today(DRIVE) == 140
-            assert ledger.left_today(DRIVE, 200) == 60
+            assert ledger.written_today(DRIVE) == 40
+            assert ledger.left_today(DRIVE, 200) == 160
             assert str(path) in ledger.trouble
 
+    def test_what_a_worker_cannot_note_the_daemon_takes_over(self, path: Path, clock: Clock) -> None:
+        daemon, worker = Ledger.open(path, clock), Ledger.open(path, clock)
+        worker.reserve(DRIVE, 50)
+        with full_disk(path.stat().st_size):
+            worker.settle(DRIVE, 50, 80)
+            clock.now_s += HOUR  # it belongs to the hour of the reservation
+            given = worker.hand_over()
+            assert given == ((int(START // HOUR), 30),)
+            assert worker.hand_over() == ()
+            assert worker.written_today(DRIVE) == 80, "the worker still counts it"
+            worker.close()
+            for hour, count in given:
+                daemon.take_over(DRIVE, hour, count)
+            assert daemon.written_today(DRIVE) == 80
+            assert daemon.trouble
+        assert daemon.written_today(DRIVE) == Ledger.open(path, clock).written_today(DRIVE) == 80
+        assert daemon.trouble == ""
+
     def test_one_that_opens_it_then_knows_at_once(self, path: Path, clock: Clock) -> None:
-        Ledger.open(path, clock).fill(DRIVE, 100)
+        Ledger.open(path, clock).reserve(DRIVE, 100)
         with full_disk(1):
             ledger = Ledger.open(path, clock)
         assert str(path) in ledger.trouble
@@ -328,12 +357,11 @@ class TestTrouble:
 
     def test_when_there_is_room_again_nothing_is_missing(self, path: Path, clock: Clock) -> None:
         ledger = Ledger.open(path, clock)
-        ledger.fill(DRIVE, 100)
+        ledger.reserve(DRIVE, 100)
         with full_disk(path.stat().st_size):
-            ledger.reserve(DRIVE, 50)
-        ledger.settle(DRIVE, 50, 40)
-        assert ledger.trouble == ""
+            ledger.settle(DRIVE, 100, 140)
         assert ledger.written_today(DRIVE) == Ledger.open(path, clock).written_today(DRIVE) == 140
+        assert ledger.trouble == ""
 
     def test_what_cannot_be_read_may_be_all(self, path: Path, clock: Clock) -> None:
         path.mkdir(parents=True)
@@ -342,7 +370,8 @@ class TestTrouble:
         assert ledger.left_today(DRIVE, GIB) == 0
         assert ledger.frees_at(DRIVE, GIB, 1) == HOUR
         assert ledger.frees_at(DRIVE, GIB, 2 * GIB) is None
-        ledger.reserve(DRIVE, 50)
+        assert not ledger.reserve(DRIVE, 50)
+        ledger.take_over(DRIVE, int(START // HOUR), 50)
         path.rmdir()
         assert ledger.written_today(DRIVE) == 50
         assert ledger.left_today(DRIVE, GIB) == GIB - 50
@@ -351,6 +380,6 @@ class TestTrouble:
     def test_a_folder_that_cannot_be_made_is_trouble_not_an_error(self, tmp_path: Path, clock: Clock) -> None:
         (tmp_path / "state").write_text("")
         ledger = Ledger.open(tmp_path / "state/written", clock)
-        ledger.fill(DRIVE, 1)
+        assert not ledger.reserve(DRIVE, 1)
         assert ledger.trouble
-        assert ledger.total(DRIVE) == 1
+        assert ledger.total(DRIVE) == 0

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 # The daemon must end within 5 s of its SIGTERM, and gives the worker 4.5 s of these.
 _GRACE_S = 3.0
 _A_DAY_S = 86400.0
+# A sweep whose writes cannot be noted is tried again after so many times the shortest retry, by default 5 minutes.
+_LEDGER_PAUSES = 5
 
 
 def _say(message: Message) -> None:
@@ -50,22 +52,50 @@ def _say(message: Message) -> None:
         sys.stdout.buffer.flush()
 
 
-class _ProgressReporter:
-    """A ProgressObserver that sends the progress to the daemon.
+class _WriteAccount:
+    """The ledger's account of one drive: no write begins before it is noted there.
 
-    `reserved_bytes` are what `begin` has counted in the ledger for the target, before the helper fills it.
+    What cannot be noted afterwards, because a write was larger or smaller than its reservation, goes to the daemon.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self.reserved_bytes = 0
+    def __init__(self, job: Job) -> None:
+        self._drive = job.device.id
+        self._path = job.ledger
+        self._retry_s = _LEDGER_PAUSES * job.config.min_retry
+        self._reserved_bytes = 0
+        self.ledger = Ledger.open(job.ledger)
 
-    def begin(self, device: Device, target: Target) -> None:
+    def reserve(self, count: int, *, sync: bool = False) -> None:
+        """Note bytes that are about to be written; raise DeferredError if that is not possible."""
+        if not self.ledger.reserve(self._drive, count, sync=sync):
+            raise self.closed()
+        self._reserved_bytes = count
+
+    def closed(self) -> DeferredError:
+        """Return the error that ends a sweep for now because nothing can be noted."""
+        why, seconds = self.ledger.trouble or f"{self._path}: cannot be written", self._retry_s
+        return DeferredError(f"{why}; free space there: until then nothing is written to the drive", seconds)
+
+    def settle(self, written: int) -> None:
+        """Replace the bytes reserved last by those that were really written; without a reservation do nothing."""
+        reserved, self._reserved_bytes = self._reserved_bytes, 0
+        if reserved:
+            self.ledger.settle(self._drive, reserved, written)
+        for hour, count in self.ledger.hand_over():
+            _say(wire.Unnoted(hour=hour, count=count))
+
+
+class _ProgressReporter:
+    """A ProgressObserver that sends the progress to the daemon, and notes the target before the helper fills it."""
+
+    def __init__(self, account: _WriteAccount) -> None:
+        self._account = account
+
+    def begin(self, device: Device, target: Target) -> None:  # noqa: ARG002 - as ProgressObserver
         where = f"scratch file in {target.path} ({target.filesystem})" if target.kind == "scratch" else "raw device"
-        _say(wire.Started(where=where if not target.no_write else f"{where}, reads only: {target.no_write}"))
         if target.kind == "scratch" or not target.no_write:
-            self.reserved_bytes = target.span_bytes
-            self._ledger.reserve(device.id, self.reserved_bytes)
+            self._account.reserve(target.span_bytes, sync=True)
+        _say(wire.Started(where=where if not target.no_write else f"{where}, reads only: {target.no_write}"))
 
     def tick(self, tick: Tick) -> None:
         if tick.phase == "zero":
@@ -90,13 +120,11 @@ class _ProgressReporter:
 class _CheckpointKeeper:
     """A SweepObserver that keeps the checkpoint, applies the throttle, and counts written bytes in the ledger."""
 
-    def __init__(self, job: Job, throttle: Throttle, ledger: Ledger, watcher: _ProgressReporter) -> None:
+    def __init__(self, job: Job, throttle: Throttle, account: _WriteAccount) -> None:
         self._job = job
         self._throttle = throttle
-        self._ledger = ledger
-        self._watcher = watcher
+        self._account = account
         self._log: AppendLog | None = None
-        self._reserved_bytes = 0
 
     @property
     def celsius(self) -> float | None:
@@ -115,8 +143,7 @@ class _CheckpointKeeper:
         return self._throttle.paused_s
 
     def load_checkpoint(self, hello: Hello, header: Mapping[str, Any]) -> Checkpoint:
-        self._ledger.settle(self._job.device.id, self._watcher.reserved_bytes, hello.fill_bytes)
-        self._watcher.reserved_bytes = 0
+        self._account.settle(hello.fill_bytes)
         path = self._job.checkpoint
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -140,12 +167,11 @@ class _CheckpointKeeper:
     async def before(self, request: Request, previous: Sample | None) -> None:
         await self._throttle.before(previous)
         if request.direction == "write":
-            self._reserved_bytes = request.max_bytes or request.transfer_bytes
-            self._ledger.reserve(self._job.device.id, self._reserved_bytes)
+            self._account.reserve(request.max_bytes or request.transfer_bytes)
 
     def after(self, sample: Sample) -> None:
         if sample.request.direction == "write":
-            self._ledger.settle(self._job.device.id, self._reserved_bytes, sample.bytes)
+            self._account.settle(sample.bytes)
         self._note(checkpoint.sample_entry(sample))
 
     def _note(self, entry: Mapping[str, object]) -> None:
@@ -166,7 +192,8 @@ class _CheckpointKeeper:
 
 
 async def _sweep(job: Job) -> Final:
-    ledger = Ledger.open(job.ledger)
+    account = _WriteAccount(job)
+    ledger = account.ledger
     sensors = Sensors(job.device.device_number)
     throttle = Throttle(
         ThrottleRules.from_config(job.config), sensors, notice=lambda reason: _say(wire.Paused(reason=reason))
@@ -174,7 +201,6 @@ async def _sweep(job: Job) -> Final:
     # The throttle must agree before the scratch file is written, not only after.
     await throttle.before(None)
     left_today = ledger.left_today(job.device.id, job.config.write_budget_per_day)
-    watcher = _ProgressReporter(ledger)
     task = tune.TuneRequest(
         target=job.device.node,
         config=job.config,
@@ -189,13 +215,15 @@ async def _sweep(job: Job) -> Final:
         grace_s=_GRACE_S,
     )
     try:
-        measured = await tune.run(task, watcher, _CheckpointKeeper(job, throttle, ledger, watcher))
+        measured = await tune.run(task, _ProgressReporter(account), _CheckpointKeeper(job, throttle, account))
     except MeasurementError as error:
         if job.against:  # a full sweep may succeed where a check fails, because a check has a fifth of the time
             return wire.Disagreed(reason=f"the check against {job.against.device.name}: {error}")
         raise
     except UsageError:
-        ledger.settle(job.device.id, watcher.reserved_bytes, 0)  # raised before the scratch file is written
+        account.settle(0)  # raised before the scratch file is written
+        if ledger.trouble:
+            raise account.closed() from None
         budget = min(job.config.write_budget_bytes(job.device.size_bytes), job.config.write_budget_per_day)
         if left_today >= budget:
             raise

@@ -78,6 +78,14 @@ class Paused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unnoted:
+    """The worker could not note these bytes, written in that hour since the epoch, in the ledger: the daemon must."""
+
+    hour: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Zeroing:
     """A raw device that was written is being zeroed; the worker needs time for that."""
 
@@ -114,9 +122,10 @@ class Failed:
 
 
 Final = Done | Disagreed | Deferred | Failed
-Message = Started | Progress | Paused | Zeroing | Final
+Message = Started | Progress | Paused | Unnoted | Zeroing | Final
 
-_TYPES = {kind.__name__: kind for kind in (Started, Progress, Paused, Zeroing, Done, Disagreed, Deferred, Failed)}
+_KINDS = (Started, Progress, Paused, Unnoted, Zeroing, Done, Disagreed, Deferred, Failed)
+_TYPES = {kind.__name__: kind for kind in _KINDS}
 
 
 def to_line(message: Message) -> bytes:

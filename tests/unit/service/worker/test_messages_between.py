@@ -28,6 +28,7 @@ from aio_tuned.service.worker.messages import (
     Paused,
     Progress,
     Started,
+    Unnoted,
     Zeroing,
     from_line,
     to_line,
@@ -121,6 +122,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
         written_bytes=st.integers(0, 1 << 63),
     ),
     st.builds(Paused, reason=REASONS),
+    st.builds(Unnoted, hour=st.integers(), count=st.integers()),
     st.builds(Zeroing),
     st.builds(Done, text=REASONS, trouble=REASONS),
     st.builds(Disagreed, reason=REASONS),
@@ -140,7 +142,7 @@ def test_a_message_is_one_line_and_is_read_as_it_was_said(message: Message) -> N
 
 def test_every_message_can_be_read() -> None:
     known = {name for name, kind in vars(wire).items() if kind in get_args(Message)}
-    assert known == {"Started", "Progress", "Paused", "Zeroing", "Done", "Disagreed", "Deferred", "Failed"}
+    assert known == {"Started", "Progress", "Paused", "Unnoted", "Zeroing", "Done", "Disagreed", "Deferred", "Failed"}
     assert known == set(wire._TYPES)
     assert set(get_args(Final)) < set(get_args(Message))
 
