@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 import storage
+from aio_tuned.service.write_ledger import ledger_path
+from aio_tuned.storage import append_log
+from daemon.loop_drive import MIB
 from daemon.processes import until
 
 if TYPE_CHECKING:
@@ -88,6 +92,113 @@ def test_a_full_state_folder_loses_no_measurement(quick_daemon: Daemon, loop_dri
         quick_daemon.start()
         quick_daemon.wait(drive, "published", published="measured")
         assert quick_daemon.sweeps() == 0
+        quick_daemon.stop()
+    finally:
+        quick_daemon.kill()
+        storage.unmount(quick_daemon.state)
+
+
+def written_bytes(drive: LoopDrive) -> int:
+    """What was ever written to it since it was plugged in, as the kernel counts."""
+    return int(drive.queue.with_name("stat").read_text().split()[6]) * 512
+
+
+def test_nothing_is_written_that_cannot_be_noted(
+    daemon: Daemon, loop_drive: Callable[..., LoopDrive], tmp_path: Path
+) -> None:
+    """Neither to a drive that was never swept, nor after a sweep, a restart or another folder's loss."""
+    drive = loop_drive()
+    daemon.configure('[throttle]\nwrite_budget_per_day = "800M"')
+    daemon.watch(drive)
+    drive.plug()
+    drive.format()
+    mount_over(daemon.state)
+    try:
+        with storage.mount_in(tmp_path, drive.node):
+            data = fill(daemon.state)
+            storage.run("sync", "-f", tmp_path)
+            before = written_bytes(drive)
+            daemon.start()
+            trouble = f"{daemon.state}/written.journal: what is written to drives cannot be noted there: No space"
+            found = daemon.wait(drive, "queued")
+            assert until(lambda: daemon.drive(drive)["reason"].startswith(trouble)), daemon.log
+            assert "free space there" in daemon.drive(drive)["reason"]
+            assert found["written_today_bytes"] == 0
+            assert daemon.sweeps() == 0
+            assert written_bytes(drive) - before < 4 * MIB, "the filesystem's own, and no scratch file"
+            data.unlink()
+            first = daemon.wait(drive, "published", published="measured")["written_today_bytes"]
+            assert 0 < first <= 800 * MIB
+            fill(daemon.state)
+            for _ in range(2):
+                assert daemon.run("retune", "--force", drive.name).returncode == 0
+                found = daemon.wait(drive, "queued")
+                assert found["next_try"]
+                assert found["written_today_bytes"] <= 800 * MIB
+                daemon.stop()
+                daemon.start()
+                daemon.wait(drive, "published", published="measured")
+                assert daemon.sweeps() == 0
+            assert written_bytes(drive) - before < 804 * MIB
+            daemon.stop()
+    finally:
+        daemon.kill()
+        storage.unmount(daemon.state)
+
+
+def test_a_sweep_ends_where_its_next_write_cannot_be_noted(
+    daemon: Daemon, loop_drive: Callable[..., LoopDrive], tmp_path: Path
+) -> None:
+    drive = loop_drive()
+    daemon.watch(drive)
+    drive.plug()
+    drive.format()
+    mount_over(daemon.state)
+    try:
+        # A page of the ledger is full but for the scratch file's entry, and there will be no other page.
+        entry: dict[str, object] = {"id": "x" * 3800, "hour": int(time.time() // 3600), "bytes": 1}
+        append_log.rewrite(ledger_path(daemon.state), [entry])
+        with storage.mount_in(tmp_path, drive.node):
+            storage.run("sync", "-f", tmp_path)
+            before = written_bytes(drive)
+            daemon.start()
+            daemon.reach(": sweeping: scratch file")
+            fill(daemon.state)
+            found = daemon.wait(drive, "queued")
+            assert "cannot be noted there: No space left on device; free space there" in found["reason"]
+            assert daemon.sweeps() == 1
+            assert 0 < written_bytes(drive) - before < found["written_today_bytes"] + 4 * MIB
+            daemon.stop()
+    finally:
+        daemon.kill()
+        storage.unmount(daemon.state)
+
+
+def test_a_profile_that_readers_have_outlives_a_full_state_folder(
+    quick_daemon: Daemon, loop_drive: Callable[..., LoopDrive]
+) -> None:
+    drive = loop_drive()
+    quick_daemon.watch(drive)
+    drive.plug()
+    mount_over(quick_daemon.state)
+    try:
+        data = fill(quick_daemon.state)
+        quick_daemon.start()
+        quick_daemon.wait(drive, "published", published="measured")
+        was = quick_daemon.path(drive).read_bytes()
+        quick_daemon.stop()
+        for _ in range(2):
+            quick_daemon.start()
+            assert quick_daemon.path(drive).read_bytes() == was
+            quick_daemon.wait(drive, "published", published="measured")
+            assert quick_daemon.sweeps() == 0
+            assert quick_daemon.path(drive).read_bytes() == was
+            quick_daemon.stop()
+        data.unlink()
+        quick_daemon.start()
+        kept = quick_daemon.state / "profiles" / f"{drive.name}.toml"
+        assert until(kept.exists), "the catalog has it once there is room"
+        assert kept.read_bytes() == was
         quick_daemon.stop()
     finally:
         quick_daemon.kill()

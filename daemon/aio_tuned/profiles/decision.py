@@ -61,7 +61,8 @@ def _shown(value: object) -> str:
     return str(value) or "unknown"
 
 
-def _when(profile: Profile) -> datetime:
+def measured_when(profile: Profile) -> datetime:
+    """Return when the profile was measured; the beginning of time if it says nothing valid."""
     try:
         found = datetime.fromisoformat(profile.evidence.measured_at or "")
     except ValueError:
@@ -100,7 +101,7 @@ def decide(  # noqa: PLR0913 - the facts, the history and the policy
 
     def worth(other: Profile) -> tuple[bool, bool, datetime, str]:
         """Return a sort key: checkable siblings rank highest, then those with a full sweep, then the newest."""
-        return checkable(other), other.evidence.checked_against is None, _when(other), other.device.name
+        return checkable(other), other.evidence.checked_against is None, measured_when(other), other.device.name
 
     best = max((other for other in others if is_sibling(device, other, target)), key=worth, default=None)
     never = "it was never measured"

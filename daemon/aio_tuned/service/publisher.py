@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from aio_tuned import __version__
 from aio_tuned.devices import identity
 from aio_tuned.profiles import decision
+from aio_tuned.search import grid
 from aio_tuned.service.drive import Publication
 from aio_tuned.service.state_machine import Backoff, Stage
 
@@ -97,6 +98,11 @@ class Publisher:
     def withdraw(self, drive: Drive) -> None:
         """Remove the published profile of the drive's name."""
         self._store.withdraw(drive.device.name)
+        self._retry_later()
+
+    def adopt_published(self) -> None:
+        """Count the published profiles as measured that the catalog lacks, because it could not be written."""
+        self._store.adopt_published(len(grid.settings(self._config().grid)))
         self._retry_later()
 
     def withdraw_absent(self, present: Iterable[str]) -> None:

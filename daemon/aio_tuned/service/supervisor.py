@@ -108,6 +108,7 @@ class Supervisor:
         Raise AioTunedError if events of devices can no longer be received.
         """
         loop = asyncio.get_running_loop()
+        self._publisher.adopt_published()  # before another profile is published in the place of one of them
         self._apply(self._inventory.scan())
         self._publisher.withdraw_absent(self._inventory.names_present())
         loop.add_reader(self._source.fileno(), self._on_devices)

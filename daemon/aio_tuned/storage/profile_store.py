@@ -12,11 +12,12 @@ from aio_tuned.errors import AioTunedError, ConfigError, MissingProfileError, Pr
 from aio_tuned.journald.events import EventId, fields
 from aio_tuned.model.profile import Profile, Unmeasured
 from aio_tuned.profiles import codec, override
+from aio_tuned.profiles.decision import measured_when
 from aio_tuned.profiles.files import load_trusted, profile_files
 from aio_tuned.storage import atomic_file, targets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _log = logging.getLogger(__name__)
@@ -152,29 +153,42 @@ class ProfileStore:
         self._wanted[name] = None
         self.retry()
 
+    def adopt_published(self, grid_points: int) -> None:
+        """Save every published profile that was measured, if the catalog lacks it or has an older one of that drive.
+
+        A profile with overrides is not what was measured, and one of fewer than `grid_points` settings is not of a full
+        sweep.
+        """
+        for found in self._published():
+            merged = any(isinstance(part, Unmeasured) for part in (found.read, found.write, found.combined))
+            if found.state == "provisional" or merged or found.evidence.grid_points < grid_points:
+                continue
+            known = self.load(found.device.name)
+            if known is None or (known.device.id == found.device.id and measured_when(known) < measured_when(found)):
+                self.save(found)
+
     def withdraw_absent(self, present: Iterable[str]) -> None:
-        """Withdraw every profile whose drive is not among `present`; first save those that the catalog lacks."""
+        """Withdraw every profile whose drive is not among `present`."""
         names = set(present)
         for folder in (self._profiles, self._catalog):
             atomic_file.remove_leftovers(folder, time.time())
+        for found in self._published():
+            if found.device.name not in names:
+                self.withdraw(found.device.name)
+
+    def _published(self) -> Iterator[Profile]:
+        """Yield the profiles that readers find; copies under other names, and what is not root's, are left out."""
         try:
             paths = profile_files(self._profiles)
         except OSError:
             return
         for path in paths:
-            if path.stem in names:
-                continue
             try:
                 found = load_trusted(path)
             except ProfileError:
-                continue  # not a file of aio-tuned, or not one of root's
-            if found.device.name != path.stem:
                 continue
-            # A profile with overrides is not what was measured, so it is not saved in the catalog.
-            merged = any(isinstance(part, Unmeasured) for part in (found.read, found.write, found.combined))
-            if found.state == "measured" and not merged and self.load(path.stem) is None:
-                self.save(found)
-            self.withdraw(path.stem)
+            if found.device.name == path.stem:
+                yield found
 
     def retry(self) -> bool:
         """Carry out the pending writes; return whether all have succeeded."""

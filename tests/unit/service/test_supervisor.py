@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,8 +25,9 @@ from aio_tuned.profiles.files import load_profile
 from aio_tuned.service import state_machine
 from aio_tuned.service.state_machine import DriveState, Stage
 from aio_tuned.service.sweep_counter import SweepCounter, sweep_counts_path
+from aio_tuned.service.worker import messages
 from aio_tuned.service.write_ledger import Ledger, ledger_path
-from aio_tuned.storage.profile_store import ProfileStore
+from aio_tuned.storage.profile_store import ProfileStore, catalog_folder
 from unit.support.builders import evidence
 from unit.support.builders import profile as known_profile
 from unit.support.desk import FIRST, Bay, Desk, running
@@ -490,6 +492,37 @@ def test_how_sweeps_end_is_counted_and_kept(desk: Desk) -> None:
     }
 
 
+def test_what_a_worker_cannot_note_counts_after_its_end(desk: Desk) -> None:
+    bay = Bay(desk.host)
+
+    async def scene() -> None:
+        async with running(desk):
+            await desk.send(bay.event())
+            managed = desk.supervisor._inventory.drives[bay.sys_name]
+            hour = int(time.time() // 3600)
+            desk.supervisor._scheduler.hear(managed, messages.Unnoted(hour=hour, count=1000))
+            (seen,) = desk.supervisor.snapshot().drives
+            assert seen.written_today_bytes == 1000
+
+    asyncio.run(scene())
+
+
+def test_a_measured_profile_is_not_replaced_where_the_catalog_is_lost(desk: Desk) -> None:
+    bay = Bay(desk.host)
+    made = measured(desk, bay)
+    store = ProfileStore(desk.config.profiles, desk.config.state)
+    store.publish(made)
+    (catalog_folder(desk.config.state) / f"{made.device.name}.toml").unlink()
+
+    async def scene() -> None:
+        async with running(desk):
+            await desk.send(bay.event())
+            assert desk.drives()[bay.sys_name].published == "measured"
+            assert store.load(made.device.name) == made
+
+    asyncio.run(scene())
+
+
 def test_the_bytes_written_never_become_fewer(desk: Desk) -> None:
     """A worker counts a visit's bytes before it, and takes back what then was not written."""
     bay = Bay(desk.host)
@@ -505,7 +538,7 @@ def test_the_bytes_written_never_become_fewer(desk: Desk) -> None:
                 (seen,) = desk.supervisor.snapshot().drives
                 return seen.written_bytes
 
-            worker.fill(drive, 1000)
+            worker.reserve(drive, 1000)
             assert written() == 1000
             desk.supervisor._scheduler.current = managed
             worker.reserve(drive, 500)

@@ -233,33 +233,73 @@ def test_the_profiles_of_absent_drives_are_withdrawn(store: ProfileStore, profil
     (profiles / "copy.toml").write_text(codec.render(of_drive("gone")))
     store.withdraw_absent(["here", "here too"])
     assert names(profiles) == sorted([*others, "copy.toml", "here.toml"])
-    # A measured profile that the catalog lacked went there first.
-    assert names(catalog_folder(state)) == ["gone.toml"]
-    assert store.load("gone") == of_drive("gone")
+    assert names(catalog_folder(state)) == []
 
 
-def test_the_catalog_knows_better_than_a_file_that_was_left(store: ProfileStore, profiles: Path) -> None:
+def test_the_catalog_knows_better_than_a_file_that_was_left(store: ProfileStore) -> None:
     store.publish(of_drive("gone"))
     newer = replace(of_drive("gone"), read=result(throughput_bytes_per_s=6_500_000_000))
     store.save(newer)
-    store.withdraw_absent([])
-    assert names(profiles) == []
+    store.adopt_published(1)
     assert store.load("gone") == newer
+
+
+def measured_at(found: Profile, when: str, grid_points: int = 320) -> Profile:
+    return replace(found, evidence=replace(found.evidence, measured_at=when, grid_points=grid_points))
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_what_readers_find_counts_where_the_catalog_lacks_it(
+    store: ProfileStore, profiles: Path, state: Path, full: bool
+) -> None:
+    stale = replace(of_drive("b"), state="stale")
+    for found in (of_drive("a"), stale, replace(never_measured_profile(), device=device_info(name="c"))):
+        store.publish(found)
+    if full:
+        state.mkdir()
+        catalog_folder(state).write_text("no folder can be made here")
+    afresh = ProfileStore(profiles, state)
+    afresh.adopt_published(1)
+    assert set(afresh.load_all()) == {of_drive("a"), stale}
+    assert afresh.pending == full
+
+
+def test_of_two_measurements_of_a_drive_the_newer_counts(store: ProfileStore) -> None:
+    older, newer = (measured_at(of_drive("a"), f"2026-07-0{day}T00:00:00+00:00") for day in (1, 2))
+    store.save(older)
+    store.publish(newer)
+    store.adopt_published(1)
+    assert store.load("a") == newer
+    store.publish(older)
+    store.adopt_published(1)
+    assert store.load("a") == newer
+    another = replace(measured_at(older, "2026-07-03T00:00:00+00:00"), device=device_info(id="eui.x", name="a"))
+    store.publish(another)
+    store.adopt_published(1)
+    assert store.load("a") == newer, "it is another drive's"
+
+
+def test_a_part_of_the_grid_is_not_taken_for_a_full_sweep(store: ProfileStore) -> None:
+    store.publish(measured_at(of_drive("a"), "2026-07-01T00:00:00+00:00", grid_points=319))
+    store.adopt_published(320)
+    assert store.load_all() == ()
+    store.adopt_published(319)
+    assert len(store.load_all()) == 1
 
 
 def test_an_override_is_not_taken_for_what_was_measured(store: ProfileStore, profiles: Path) -> None:
     override(profiles, OVERRIDE)
     store.publish(a_profile())
-    store.withdraw_absent([])
-    assert names(profiles) == ["override.d"]
+    store.adopt_published(1)
     assert store.load(NAME) is None
 
 
 def test_without_the_folder_nothing_is_to_be_withdrawn(store: ProfileStore, profiles: Path) -> None:
-    store.withdraw_absent([])
-    assert not profiles.exists()
-    profiles.write_text("")
-    store.withdraw_absent([])
+    for _ in range(2):
+        store.withdraw_absent([])
+        store.adopt_published(1)
+        assert not profiles.is_dir()
+        profiles.write_text("")
     assert not store.pending
 
 
@@ -347,7 +387,7 @@ def test_a_measured_profile_that_others_can_write_was_not_measured(
     (catalog_folder(state) / f"{NAME}.toml").unlink()
     store.publish(a_profile())
     change(profiles / f"{NAME}.toml")
-    store.withdraw_absent([])
+    store.adopt_published(1)
     assert names(catalog_folder(state)) == [], "it is not saved as measured"
 
 
