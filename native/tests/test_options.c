@@ -12,6 +12,7 @@ static const struct {
     {NULL, {"--scratch=/d", SIZES}},
     {NULL, {"--file", "/f", SIZES, "--offset-bytes", "512", "--allow-write"}},
     {NULL, {"--device=/dev/x", SIZES, "--drop-caches=never", "--counters=/s"}},
+    {NULL, {"--scratch=/d", SIZES, "--nocow"}},
     {NULL, {"--help", "--span-bytes=1"}},
     {NULL, {"--version"}},
     {"no target", {SIZES}},
@@ -34,6 +35,7 @@ static const struct {
     {"plain decimal bytes",
      {"--scratch=/d", "--span-bytes=99999999999999999999", "--max-transfer-bytes=2"}},
     {"no meaning with --scratch", {"--scratch=/d", SIZES, "--offset-bytes=0"}},
+    {"with --scratch only", {"--file=/f", SIZES, "--nocow"}},
     {"more than 2^63-1", {"--file=/f", SIZES, "--offset-bytes=9223372036854775807"}},
     {"must be auto, always or never", {"--file=/f", SIZES, "--drop-caches=sometimes"}},
 };

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import time
@@ -353,6 +354,38 @@ def test_scratch_on_a_filesystem(start: StartHelper, filesystem: Callable[..., F
         assert answer["counters"]["read_bytes"] >= 24 * MIB
     assert helper.finish()[0] == 0
     assert [p.name for p in folder.iterdir() if p.name != "lost+found"] == []
+
+
+@pytest.mark.parametrize(("kind", "nocow"), [("ext4", False), ("xfs", False), ("btrfs", True)])
+def test_direct_writes_leave_the_page_cache_empty(
+    start: StartHelper, filesystem: Callable[..., Filesystem], kind: str, nocow: bool
+) -> None:
+    helper = start(f"--scratch={filesystem(kind).path}", *SIZES, "--allow-write", *["--nocow"] * nocow)
+    helper.receive()
+    for op in ("write", "read", "write"):
+        answer = helper.ask(point(op=op, min_ns=50_000_000, min_transfers=6))
+        assert answer["cache"]["passing_bytes"] == 0
+    assert helper.finish()[0] == 0
+
+
+def test_writes_that_pass_through_the_page_cache_are_seen(
+    start: StartHelper, filesystem: Callable[..., Filesystem]
+) -> None:
+    if tuple(map(int, platform.release().split(".")[:2])) < (6, 14):
+        pytest.skip("before Linux 6.14 btrfs writes files with checksums directly")
+    helper = start(f"--scratch={filesystem('btrfs').path}", *SIZES, "--allow-write")
+    helper.receive()
+    answer = helper.ask(point(op="write", min_ns=200_000_000, min_transfers=6))
+    assert answer["cache"]["passing_bytes"] > 0
+    assert helper.finish()[0] == 0
+
+
+def test_nocow_is_refused_where_the_filesystem_does_not_know_it(
+    start: StartHelper, filesystem: Callable[..., Filesystem]
+) -> None:
+    code, error = start(f"--scratch={filesystem('ext4').path}", *SIZES, "--nocow").fail()
+    assert code == 66
+    assert "leave --nocow out" in error["message"]
 
 
 def test_scratch_on_tmpfs(start: StartHelper) -> None:

@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "io/move.h"
+#include "target/cachewatch.h"
 #include "target/prepare.h"
 
 #include <sys/resource.h>
@@ -11,7 +12,7 @@ struct point {
     uint64_t transfers, elapsed_ns;
     uint64_t cpu_user_ns, cpu_system_ns;
     bool dropped, counted;
-    uint64_t resident_bytes;
+    uint64_t resident_bytes, passing_bytes;
     struct counters_reading moved;
     struct engine_stats stats;
 };
@@ -27,6 +28,14 @@ struct evict_work {
     bool write, drop, dropped;
 };
 
+static struct pagecache_span cached_span(const struct context *context)
+{
+    return (struct pagecache_span){.fd = context->target.fd,
+                                   .device = context->target.kind == TARGET_DEVICE,
+                                   .offset = context->target.offset,
+                                   .bytes = context->target.span};
+}
+
 static void evict(void *argument)
 {
     struct evict_work *work = argument;
@@ -39,10 +48,7 @@ static void evict(void *argument)
 static void prepare_cache(struct context *context, const struct request *request,
                           const struct phase *phase, struct point *point)
 {
-    const struct pagecache_span span = {.fd = context->target.fd,
-                                        .device = context->target.kind == TARGET_DEVICE,
-                                        .offset = context->target.offset,
-                                        .bytes = context->target.span};
+    const struct pagecache_span span = cached_span(context);
     struct evict_work work = {.context = context, .span = &span, .write = request->write};
 
     if (pagecache_resident(context->cache.residency, &span, &point->resident_bytes) < 0)
@@ -126,14 +132,20 @@ static enum step_result measure(struct context *context, const struct request *r
 {
     struct counters_reading before = {0}, after = {0};
     struct rusage usage_before, usage_after;
+    const struct pagecache_span span = cached_span(context);
+    struct cachewatch watch = {.stop_fd = -1};
     enum step_result step;
 
     if (team_prepare(context->team, request->io_parallelism, request->queue_depth, fault) < 0)
         return STEP_FAILED;
     point->counted = context->counters.live && counters_read(&context->counters, &before) == 0;
+    /* Other programs can bring pages of a file or a device into the cache, but not of this file. */
+    if (context->target.kind == TARGET_SCRATCH)
+        cachewatch_start(&watch, &context->cache, &span);
     (void)getrusage(RUSAGE_SELF, &usage_before);
     step = move_all(context, request, phase, point, fault);
     (void)getrusage(RUSAGE_SELF, &usage_after);
+    point->passing_bytes = cachewatch_stop(&watch);
     if (step != STEP_OK)
         return step;
     if (point->counted && counters_read(&context->counters, &after) == 0) {
@@ -179,6 +191,7 @@ static void answer(struct context *context, const struct request *request, uint6
     emit_enter(emit, "cache");
     emit_bool(emit, "dropped", point->dropped);
     emit_uint(emit, "resident_bytes", point->resident_bytes);
+    emit_uint(emit, "passing_bytes", point->passing_bytes);
     emit_string(emit, "verdict", !point->counted ? "unknown" : moved >= bytes ? "device" : "cache");
     emit_leave(emit);
     emit_enter(emit, "counters");

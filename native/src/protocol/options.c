@@ -22,6 +22,7 @@ const char options_usage[] =
     "  --span-bytes=N          how much of the target is used\n"
     "  --offset-bytes=N        where the span starts in a file or device (default 0)\n"
     "  --max-transfer-bytes=N  size of the I/O buffer, the largest transfer that may be asked for\n"
+    "  --nocow                 the scratch file gets chattr +C (btrfs), whatever its folder has\n"
     "  --allow-write           honour write requests: THE CONTENT OF THE SPAN IS OVERWRITTEN\n"
     "  --drop-caches=POLICY    auto (default), always or never\n"
     "  --counters=PATH,...     stat files of the devices that prove the I/O (default: found)\n"
@@ -39,6 +40,7 @@ enum option {
     OPT_SPAN,
     OPT_OFFSET,
     OPT_MAX_TRANSFER,
+    OPT_NOCOW,
     OPT_ALLOW_WRITE,
     OPT_DROP_CACHES,
     OPT_COUNTERS,
@@ -57,6 +59,7 @@ static const struct {
     [OPT_SPAN] = {"--span-bytes", true},
     [OPT_OFFSET] = {"--offset-bytes", true},
     [OPT_MAX_TRANSFER] = {"--max-transfer-bytes", true},
+    [OPT_NOCOW] = {"--nocow", false},
     [OPT_ALLOW_WRITE] = {"--allow-write", false},
     [OPT_DROP_CACHES] = {"--drop-caches", true},
     [OPT_COUNTERS] = {"--counters", true},
@@ -183,6 +186,7 @@ int options_parse(int argc, char *const argv[], struct options *ret, struct faul
         return -1;
     if (parse_policy(values[OPT_DROP_CACHES], &options.drop_caches, fault) < 0)
         return -1;
+    options.nocow = values[OPT_NOCOW] != NULL;
     options.allow_write = values[OPT_ALLOW_WRITE] != NULL;
     options.counters = values[OPT_COUNTERS];
 
@@ -196,6 +200,8 @@ int options_parse(int argc, char *const argv[], struct options *ret, struct faul
                    options.max_transfer_bytes, options.span_bytes);
     if (values[OPT_OFFSET] && options.kind == TARGET_SCRATCH)
         return bad(fault, "--offset-bytes: has no meaning with --scratch");
+    if (options.nocow && options.kind != TARGET_SCRATCH)
+        return bad(fault, "--nocow: has a meaning with --scratch only");
     if (options.offset_bytes > INT64_MAX - options.span_bytes)
         return bad(fault, "--offset-bytes plus --span-bytes: more than 2^63-1");
 out:

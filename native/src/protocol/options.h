@@ -16,6 +16,7 @@ struct options {
     uint64_t span_bytes;
     uint64_t offset_bytes;
     uint64_t max_transfer_bytes;
+    bool nocow;
     bool allow_write;
     enum drop_policy drop_caches;
     const char *counters; /* NULL: find them */

@@ -89,7 +89,22 @@ static int open_named_scratch(const char *directory)
     return fd;
 }
 
-static int open_scratch(struct target *target, struct fault *fault)
+/* Turns copy-on-write off, and checksums and compression with it, which a file can only while it is
+ * empty. */
+static int set_nocow(struct target *target, struct fault *fault)
+{
+    int flags = 0;
+
+    if (ioctl(target->fd, FS_IOC_GETFLAGS, &flags) == 0) {
+        flags = (flags & ~FS_COMPR_FL) | FS_NOCOW_FL;
+        if (ioctl(target->fd, FS_IOC_SETFLAGS, &flags) == 0)
+            return 0;
+    }
+    return unfit(fault, "%s: no file without copy-on-write can be made here (%s); leave --nocow out",
+                 target->path, strerror(errno));
+}
+
+static int open_scratch(struct target *target, bool nocow, struct fault *fault)
 {
     struct stat status;
 
@@ -101,6 +116,8 @@ static int open_scratch(struct target *target, struct fault *fault)
     if (target->fd < 0 || fstat(target->fd, &status) < 0)
         return system_fault(fault, "open", target->path, errno);
     target->device = status.st_dev;
+    if (nocow && set_nocow(target, fault) < 0)
+        return -1;
     /* Reports too little free space now and not after minutes of filling. */
     if (fallocate(target->fd, 0, 0, (off_t)target->span) == 0)
         return 0;
@@ -273,7 +290,7 @@ int target_open(const struct options *options, const char *sys_root, struct targ
                            .offset = options->offset_bytes,
                            .span = options->span_bytes};
     if (options->kind == TARGET_SCRATCH)
-        r = open_scratch(ret, fault);
+        r = open_scratch(ret, options->nocow, fault);
     else if (options->kind == TARGET_FILE)
         r = open_file(ret, options->allow_write, fault);
     else
