@@ -32,7 +32,7 @@ from aio_tuned.errors import ConfigError
 from aio_tuned.model.measurement import DropCaches
 from aio_tuned.model.profile import Effort
 from aio_tuned.model.setting import Grid
-from aio_tuned.model.target import RawWrite
+from aio_tuned.model.target import Btrfs, RawWrite
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -90,6 +90,7 @@ class Config:
     transfer_bytes: int = _key("sweep", size_bytes, 256 << 20)
     span_bytes: int = _key("sweep", size_bytes, 1 << 30)
     drop_caches: DropCaches = _key("sweep", word(*get_args(DropCaches)), "auto")
+    btrfs: Btrfs = _key("sweep", word(*get_args(Btrfs)), "folder")
     effort: Effort = _key("sweep", word(*get_args(Effort)), "default")
     time_budget: float = _key("sweep", duration_s, 150.0)
     write_budget: int = _key("sweep", size_bytes, 64 << 30)

@@ -67,11 +67,13 @@ def _on_filesystem(usage: Usage, policy: Policy, directory: Path | None) -> Targ
             f" most and needs {policy.min_span_bytes // _MIB} MiB: free some space, or pass --raw to sweep reads of"
             " the device itself"
         )
+    asked = mount.filesystem == "btrfs" and policy.btrfs == "nocow"
     return Target(
         kind="scratch",
         path=directory or mount.point,
         span_bytes=span,
-        filesystem=mount.filesystem,
+        filesystem=f"{mount.filesystem} nocow" if usage.nocow or asked else mount.filesystem,
+        nocow=asked and not usage.nocow,
         no_write="asked for reads only (--read-only)" if policy.read_only else "",
     )
 

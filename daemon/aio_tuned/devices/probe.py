@@ -45,7 +45,7 @@ def probe(
     """
     place = resolve.resolve(target, sys, proc)
     device = resolve.device(place, sys)
-    policy = Policy(raw=raw, read_only=read_only, raw_write=config.raw_write)
+    policy = Policy(raw=raw, read_only=read_only, raw_write=config.raw_write, btrfs=config.btrfs)
     # Filling the scratch file counts as writes too, so it takes an eighth of the budget at most.
     max_span = config.write_budget_bytes(device.size_bytes) // 8
     span = max(policy.min_span_bytes, min(config.span_bytes, max_span))

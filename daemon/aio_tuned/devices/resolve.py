@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aio_tuned.devices import blkid, identity, mountinfo, sysfs
+from aio_tuned.devices import blkid, copy_on_write, identity, mountinfo, sysfs
 from aio_tuned.devices.eligibility import on_filesystem
 from aio_tuned.devices.names import device_node
 from aio_tuned.errors import MeasurementError, TargetError
@@ -168,6 +168,7 @@ def usage(
         mount=location.mount,
         mounted_at=mounted_at,
         free_bytes=_free_bytes(directory) if directory else 0,
+        nocow=bool(directory and location.mount and copy_on_write.is_off(location.mount, directory)),
         partitions=tuple(partitions),
         holders=holders,
         swap=sysfs.in_swap(named, proc),

@@ -72,6 +72,8 @@ def arguments(
         words.append(f"--offset-bytes={target.offset_bytes}")
     if counters:
         words.append(f"--counters={','.join(map(str, counters))}")
+    if target.nocow:
+        words.append("--nocow")
     if allow_write:
         words.append("--allow-write")
     return tuple(words)
@@ -144,6 +146,7 @@ def parse_point(message: dict[str, Any], request: Request) -> Sample:
             device_read_bytes=int(message["counters"]["read_bytes"]),
             device_write_bytes=int(message["counters"]["write_bytes"]),
             cpu_ns=sum(cpu_ns),
+            passing_bytes=int(message["cache"].get("passing_bytes", 0)),
         )
         answers = message["id"], message["op"], message["transfer_bytes"]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -157,6 +160,7 @@ def parse_point(message: dict[str, Any], request: Request) -> Sample:
         or sample.bytes != len(sample.transfers_ns) * request.transfer_bytes
         or sample.wall_ns < sample.elapsed_ns
         or min(sample.latency_p50_ns, sample.latency_p99_ns, sample.device_read_bytes, sample.device_write_bytes) < 0
+        or sample.passing_bytes < 0
         or min(cpu_ns) < 0
         or sample.cache_verdict not in ("device", "cache", "unknown")
     ):

@@ -50,6 +50,7 @@ _SAMPLE = {
     "device_read_bytes": "device_read_bytes",
     "device_write_bytes": "device_write_bytes",
     "cpu_ns": "cpu_ns",
+    "passing_bytes": "passing_bytes",
     "at_s": "at_s",
     "celsius": "celsius",
 }
@@ -121,7 +122,11 @@ def from_table(entry: Mapping[str, Any]) -> Sample:
         "elapsed_ns": entry["elapsed_ns"],
         "wall_ns": entry["wall_ns"],
         "latency_ns": {"p50": entry["latency_p50_ns"], "p99": entry["latency_p99_ns"]},
-        "cache": {"verdict": entry["cache_verdict"], "dropped": entry["cache_dropped"]},
+        "cache": {
+            "verdict": entry["cache_verdict"],
+            "dropped": entry["cache_dropped"],
+            "passing_bytes": entry.get("passing_bytes", 0),
+        },
         "counters": {"read_bytes": entry["device_read_bytes"], "write_bytes": entry["device_write_bytes"]},
         "cpu_user_ns": entry.get("cpu_ns", 0),
     }

@@ -66,6 +66,7 @@ class Mount:
 class Usage:
     """The current use of a device: the facts that decide where a sweep may write.
 
+    Files made in the folder for the scratch file are without copy-on-write (btrfs) if `nocow` is true.
     `zero_share` is the share of sampled blocks in the span to be read that hold only zeros: 1.0 on a blank drive.
     `blank` is true only if neither the kernel nor blkid knows any use and every sampled byte is zero.
     """
@@ -73,6 +74,7 @@ class Usage:
     mount: Mount | None = None
     mounted_at: tuple[str, ...] = ()
     free_bytes: int = 0
+    nocow: bool = False
     partitions: tuple[str, ...] = ()
     holders: tuple[str, ...] = ()
     signatures: tuple[str, ...] = ()

@@ -63,8 +63,9 @@ class Request:
 class Sample:
     """One measurement as the helper reported it; `cpu_ns` is its processor time over all threads, 0 if unknown.
 
-    `at_s` is the Unix time when the report came, and `celsius` the last reading before that of the drive's hottest
-    sensor; both are None in files that lack the keys, the latter without a sensor too.
+    `passing_bytes` are the most bytes of a scratch file that were seen in the page cache while the transfers ran: 0
+    with direct I/O, or if unknown. `at_s` is the Unix time when the report came, and `celsius` the last reading before
+    that of the drive's hottest sensor; both are None in files that lack the keys, the latter without a sensor too.
     """
 
     request: Request
@@ -79,6 +80,7 @@ class Sample:
     device_read_bytes: int
     device_write_bytes: int
     cpu_ns: int = 0
+    passing_bytes: int = 0
     at_s: float | None = None
     celsius: float | None = None
 

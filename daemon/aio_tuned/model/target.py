@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RawWrite = Literal["never", "blank"]
+Btrfs = Literal["folder", "nocow"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,19 +19,25 @@ class Policy:
     raw: bool = False
     read_only: bool = False
     raw_write: RawWrite = "never"
+    btrfs: Btrfs = "folder"
     span_bytes: int = 1 << 30
     min_span_bytes: int = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Where the sweep does its I/O; `no_write` is why it may not write there, or ""."""
+    """Where the sweep does its I/O; `no_write` is why it may not write there, or "".
+
+    `nocow` asks for a scratch file without copy-on-write in a folder whose files have it. `filesystem` is its type, and
+    how it writes the scratch file if that depends on the folder.
+    """
 
     kind: Literal["scratch", "device"]
     path: Path
     span_bytes: int
     offset_bytes: int = 0
     filesystem: str = ""
+    nocow: bool = False
     no_write: str = ""
     provisional: str = ""
 

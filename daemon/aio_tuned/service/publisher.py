@@ -52,7 +52,9 @@ class Publisher:
     def decide(self, drive: Drive) -> Decision:
         """Decide what to publish for the drive and what to sweep, by the facts that are known now."""
         mounted = {filesystem for _, _, filesystem in drive.uses}
-        filesystem = drive.target.filesystem if drive.target else mounted.pop() if len(mounted) == 1 else ""
+        # How a btrfs writes depends on its folder, which only the probe has looked at.
+        alone = mounted.pop() if len(mounted) == 1 else ""
+        filesystem = drive.target.filesystem if drive.target else "" if alone == "btrfs" else alone
         config = self._config()
         found = decision.decide(
             drive.device,

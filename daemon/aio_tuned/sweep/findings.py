@@ -36,11 +36,13 @@ class Facts:
     """Facts that are not in the samples; the defaults mean unknown.
 
     `attachment` is the drive's link after the sweep, and `others` are all profiles that are known on this host.
+    `nocow_bytes_per_s` is what writes to a file without copy-on-write gave.
     """
 
     attachment: Attachment | None = None
     others: tuple[Profile, ...] = ()
     heat: Heat = Heat()
+    nocow_bytes_per_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,6 +53,9 @@ class SweepObserver(Protocol):
     def after(self, sample: Sample) -> None:
         """Take note of a measurement that has been made."""
 
+    def reserve(self, write_bytes: int) -> None:
+        """Take note of bytes that are about to be written after the sweep's own measurements."""
+
 
 class NullObserver:
     """An observer that keeps no checkpoint and never pauses; it reads the thermometer if it has one."""
@@ -85,6 +88,9 @@ class NullObserver:
             await self._thermometer.read()
 
     def after(self, sample: Sample) -> None:
+        pass
+
+    def reserve(self, write_bytes: int) -> None:
         pass
 
 

@@ -14,6 +14,7 @@ from aio_tuned.search import choose, estimate, steady_state
 from aio_tuned.search import grid as search_grid
 from aio_tuned.search.taint import clean_samples
 from aio_tuned.sweep import findings as sweep_findings
+from aio_tuned.sweep import page_cache
 
 if TYPE_CHECKING:
     from aio_tuned.config.load import Config
@@ -98,7 +99,7 @@ def _combined(read: Curve, write: Curve, config: Config, preferred: Setting | No
     )
 
 
-def _doubts(target: Target, outcome: SweepOutcome, found: tuple[Curve, ...]) -> list[str]:
+def _doubts(target: Target, outcome: SweepOutcome, found: tuple[Curve, ...], facts: sweep_findings.Facts) -> list[str]:
     """Return the findings that make the profile provisional."""
     doubts = [target.provisional] if target.provisional else []
     if not outcome.hello.counters_live:
@@ -108,6 +109,7 @@ def _doubts(target: Target, outcome: SweepOutcome, found: tuple[Curve, ...]) -> 
         )
     elif any(sample.cache_verdict != "device" for sample in clean_samples(outcome.samples)):
         doubts.append("the device's counters did not prove every visit")
+    doubts += page_cache.doubts(target, outcome.samples, facts.nocow_bytes_per_s)
     doubts += [
         f"{curve.direction}: {len(curve.points)} of {curve.planned} points were measured ({phase.ended})"
         for curve, phase in zip(found, outcome.phases, strict=True)
@@ -211,7 +213,7 @@ def build_profile(
     # Names of mount points may contain bytes that are not text.
     skipped = Skipped(skipped=clean_text(target.no_write) or "not swept")
     read, write = of_direction.get("read"), of_direction.get("write")
-    doubts = _doubts(target, outcome, found)
+    doubts = _doubts(target, outcome, found, circumstances.facts)
     sibling = circumstances.checked_against
     checked_against = sibling.device.name if sibling else ""
     provenance = _provenance(outcome, found, config.grid, checked_against)
@@ -223,7 +225,8 @@ def build_profile(
     # Figures in doubt are not compared with the siblings'.
     facts = replace(circumstances.facts, others=()) if doubts else circumstances.facts
     judged = sweep_findings.collect(device, target.filesystem, chosen, facts, tolerance)
-    findings = [*doubts, *provenance, *_notes(device, outcome, found, config.transfer_bytes), *judged]
+    notes = [*page_cache.notes(target), *_notes(device, outcome, found, config.transfer_bytes)]
+    findings = [*doubts, *provenance, *notes, *judged]
     samples = outcome.samples
     verdicts = {sample.cache_verdict for sample in clean_samples(samples)}
     return BuiltProfile(

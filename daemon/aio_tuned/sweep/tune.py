@@ -23,7 +23,7 @@ from aio_tuned.helper.process import END_S, Helper
 from aio_tuned.helper.protocol import arguments
 from aio_tuned.model.target import Skip, Target
 from aio_tuned.search import effort, grid
-from aio_tuned.sweep import profile_builder
+from aio_tuned.sweep import nocow, profile_builder
 from aio_tuned.sweep.budget import check_write_budget
 from aio_tuned.sweep.findings import Facts
 from aio_tuned.sweep.observer import NullObserver, ProgressObserver, SweepObserver
@@ -184,6 +184,10 @@ def _order(request: TuneRequest, number: str, device: Device, target: Target) ->
     )
 
 
+def _counters(device: Device) -> tuple[Path, ...]:
+    return tuple(path / "stat" for path in sysfs.counting(sysfs.directory(device.device_number)))
+
+
 async def _measure(
     request: TuneRequest,
     order: Order,
@@ -192,14 +196,13 @@ async def _measure(
     watcher: ProgressObserver,
     observer: SweepObserver,
 ) -> SweepOutcome:
-    counters = tuple(path / "stat" for path in sysfs.counting(sysfs.directory(device.device_number)))
     words = arguments(
         target,
         # A scratch file is filled before it is read, whether or not writes are then measured.
         allow_write=target.kind == "scratch" or "write" in order.directions,
         max_transfer_bytes=order.max_transfer_bytes,
         drop_caches=request.config.drop_caches,
-        counters=counters,
+        counters=_counters(device),
     )
     if "write" in order.directions:
         check_write_budget(order, target.span_bytes, device.logical_block_bytes)
@@ -235,7 +238,12 @@ async def run(request: TuneRequest, watcher: ProgressObserver, observer: SweepOb
         target = fresh
         watcher.begin(device, target)
         observer = observer or NullObserver(Thermometer(Sensors(device.device_number)))
-        outcome = await _measure(request, _order(request, number, device, target), device, target, watcher, observer)
+        order = _order(request, number, device, target)
+        outcome = await _measure(request, order, device, target, watcher, observer)
+        uncopied = await nocow.measure(
+            request.helper, order, target, _counters(device), outcome, observer, request.grace_s
+        )
+        outcome = replace(outcome, written_bytes=outcome.written_bytes + uncopied.written_bytes)
         check_same(device)
         built = profile_builder.build_profile(
             device,
@@ -255,6 +263,7 @@ async def run(request: TuneRequest, watcher: ProgressObserver, observer: SweepOb
                     attachment=sysfs.attachment(device.device_number),
                     others=request.others,
                     heat=observer.heat,
+                    nocow_bytes_per_s=uncopied.bytes_per_s,
                 ),
             ),
             request.config.drop_caches,

@@ -392,6 +392,8 @@ def test_describe_shows_rules_and_hours_as_the_file_has_them() -> None:
 
 def test_every_key_can_be_changed() -> None:
     text = """
+        [sweep]
+        btrfs = "nocow"
         [daemon]
         settle = 0
         siblings = "full"
@@ -421,7 +423,7 @@ def test_every_key_can_be_changed() -> None:
         name
         for section, keys in _sections().items()
         for name in keys
-        if section in ("daemon", "throttle", "publish") or name == "runtime"
+        if section in ("daemon", "throttle", "publish") or name in ("btrfs", "runtime")
     ]
     assert all(getattr(found, name) != getattr(default, name) for name in names)
     assert found.quiet_hours == ((time(8, 0), time(20, 0)),)

@@ -15,7 +15,7 @@ from aio_tuned.model.target import Policy, Skip, Target
 from unit.support.builders import GIB, MIB, device, mount
 
 if TYPE_CHECKING:
-    from aio_tuned.model.target import RawWrite
+    from aio_tuned.model.target import Btrfs, RawWrite
 
 DRIVE = device()
 BLANK = Usage(raw_node=DRIVE.node, raw_size_bytes=DRIVE.size_bytes, zero_share=1.0, blank=True)
@@ -45,6 +45,24 @@ def test_mounted_read_write_with_room_is_swept_on_a_scratch_file() -> None:
 
 def test_the_scratch_file_goes_where_it_was_asked_for() -> None:
     assert target(decide(DRIVE, MOUNTED, Policy(), Path("/mnt/nvme/models"))).path == Path("/mnt/nvme/models")
+
+
+@pytest.mark.parametrize(
+    ("kind", "nocow", "asked", "filesystem", "makes_it"),
+    [
+        ("btrfs", False, "folder", "btrfs", False),
+        ("btrfs", False, "nocow", "btrfs nocow", True),
+        ("btrfs", True, "folder", "btrfs nocow", False),
+        ("btrfs", True, "nocow", "btrfs nocow", False),
+        ("ext4", False, "nocow", "ext4", False),
+    ],
+)
+def test_a_btrfs_is_written_as_its_folder_or_the_configuration_says(
+    kind: str, nocow: bool, asked: Btrfs, filesystem: str, makes_it: bool
+) -> None:
+    usage = replace(MOUNTED, mount=replace(mount(), filesystem=kind), nocow=nocow)
+    found = target(decide(DRIVE, usage, Policy(btrfs=asked)))
+    assert (found.filesystem, found.nocow) == (filesystem, makes_it)
 
 
 @pytest.mark.parametrize(

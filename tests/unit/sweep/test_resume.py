@@ -86,6 +86,9 @@ class Recorder:
         self._note(checkpoint.resumed_entry() if found.resumed else checkpoint.first_entry(header, now_s=1000.0))
         return found
 
+    def reserve(self, write_bytes: int) -> None:
+        pass
+
     def planned(self, direction: Direction, budgets: Budgets) -> None:
         self._note(checkpoint.phase_entry(direction, budgets))
 

@@ -174,6 +174,9 @@ class _CheckpointKeeper:
             self._account.settle(sample.bytes)
         self._note(checkpoint.sample_entry(sample))
 
+    def reserve(self, write_bytes: int) -> None:
+        self._ledger.reserve(self._job.device.id, write_bytes)
+
     def _note(self, entry: Mapping[str, object]) -> None:
         if self._log is None:
             return
