@@ -69,4 +69,5 @@ def fingerprint(device: Device, filesystem: str, kernel_release: str) -> Fingerp
         scheduler=device.queue.scheduler,
         filesystem=filesystem,
         kernel=".".join(kernel_release.split(".")[:2]),
+        array=device.array or None,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aio_tuned.devices import eligibility, resolve, sysfs
+from aio_tuned.devices import arrays, eligibility, resolve, sysfs
 from aio_tuned.model.target import Policy, Target
 
 if TYPE_CHECKING:
@@ -20,13 +20,17 @@ PROBE_LIMIT_S = 120.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeResult:
-    """A target at one moment; `number` is the device of the filesystem, or of the raw node, to be swept."""
+    """A target at one moment; `number` is the device of the filesystem, or of the raw node, to be swept.
+
+    `busy` is why a sweep that nobody asked for should wait, or "".
+    """
 
     device: Device
     usage: Usage
     decision: Target | Skip
     number: str
     mount: Mount | None
+    busy: str = ""
 
 
 def probe(
@@ -52,6 +56,9 @@ def probe(
     policy = replace(policy, span_bytes=span)
     usage = resolve.usage(place, device, span, raw=raw, sys=sys, proc=proc)
     decision = eligibility.decide(device, usage, policy, place.directory)
+    below = resolve.arrays_below(place.disk_number, sys)
+    if isinstance(decision, Target) and (doubt := arrays.doubt(below)):
+        decision = replace(decision, provisional="; ".join(filter(None, (decision.provisional, doubt))))
     on_filesystem = isinstance(decision, Target) and decision.kind == "scratch"
     return ProbeResult(
         device=device,
@@ -59,4 +66,5 @@ def probe(
         decision=decision,
         number=place.mount_number if on_filesystem else place.node_number,
         mount=place.mount,
+        busy=arrays.busy(below),
     )

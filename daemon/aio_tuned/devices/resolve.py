@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aio_tuned.devices import blkid, copy_on_write, identity, mountinfo, sysfs
+from aio_tuned.devices import arrays, blkid, copy_on_write, dm_status, identity, mountinfo, sysfs
 from aio_tuned.devices.eligibility import on_filesystem
 from aio_tuned.devices.names import device_node
 from aio_tuned.errors import MeasurementError, TargetError
@@ -18,6 +18,7 @@ from aio_tuned.model.device import Usage
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from aio_tuned.devices.arrays import Array
     from aio_tuned.model.device import Device, Mount
 
 
@@ -128,7 +129,16 @@ def device(location: Location, sys: Path = sysfs.SYS) -> Device:
 def read_device(number: str, sys: Path = sysfs.SYS) -> Device:
     """Read the facts of the disk or volume of that number and return it; raise TargetError if there is none."""
     found = identity.device(sysfs.facts(number, sys, sysfs.udev_properties(number)), sysfs.queue(number, sys))
-    return replace(found, member_names=tuple(sorted(member.name for member in members(found, sys))))
+    return replace(
+        found,
+        member_names=tuple(sorted(member.name for member in members(found, sys))),
+        array=arrays.state(arrays_below(number, sys)),
+    )
+
+
+def arrays_below(number: str, sys: Path = sysfs.SYS) -> tuple[Array, ...]:
+    """Return the RAID arrays that a device is or is built on; raise TargetError if there is no such device."""
+    return arrays.below(number, sys, dm_status.CONTROL if sys == sysfs.SYS else None)
 
 
 def members(volume: Device, sys: Path = sysfs.SYS) -> tuple[Device, ...]:

@@ -58,7 +58,8 @@ def whole_disk(number: str, sys: Path = SYS) -> str:
     return attribute(found.parent, "dev") if (found / "partition").exists() else number
 
 
-def _names(path: Path) -> tuple[str, ...]:
+def names(path: Path) -> tuple[str, ...]:
+    """Return the sorted names in a folder; () if there is none."""
     try:
         return tuple(sorted(entry.name for entry in path.iterdir()))
     except OSError:
@@ -68,19 +69,19 @@ def _names(path: Path) -> tuple[str, ...]:
 def partitions(number: str, sys: Path = SYS) -> Mapping[str, str]:
     """Return the names and numbers of a disk's partitions."""
     found = directory(number, sys)
-    return {name: attribute(found / name, "dev") for name in _names(found) if (found / name / "partition").exists()}
+    return {name: attribute(found / name, "dev") for name in names(found) if (found / name / "partition").exists()}
 
 
 def holders(number: str, sys: Path = SYS) -> tuple[str, ...]:
     """Return the names of the devices (md, dm) that are built on this one."""
-    return _names(directory(number, sys) / "holders")
+    return names(directory(number, sys) / "holders")
 
 
 def members(number: str, sys: Path = SYS) -> tuple[str, ...]:
     """Return the names of the whole disks below a volume, down to the leaves; () for a disk."""
 
     def leaves(found: Path) -> Iterator[str]:
-        below = _names(found / "slaves")
+        below = names(found / "slaves")
         if not below:
             disk = found.parent if (found / "partition").exists() else found
             yield disk.name
@@ -88,7 +89,7 @@ def members(number: str, sys: Path = SYS) -> tuple[str, ...]:
             yield from leaves((found / "slaves" / name).resolve())
 
     found = directory(number, sys)
-    return tuple(dict.fromkeys(leaves(found))) if _names(found / "slaves") else ()
+    return tuple(dict.fromkeys(leaves(found))) if names(found / "slaves") else ()
 
 
 def counting(disk: Path) -> tuple[Path, ...]:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+# Of the RAID arrays that a device is or is built on: "" whole and at rest, a member missing, busy with I/O of its own,
+# both, or not to be read.
+ArrayState = Literal["", "degraded", "syncing", "rebuilding", "unknown"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +50,7 @@ class Device:
     numa_node: int | None = None
     members: tuple[str, ...] = ()
     member_names: tuple[str, ...] = ()
+    array: ArrayState = ""
     queue: Queue = field(default_factory=Queue)
 
 

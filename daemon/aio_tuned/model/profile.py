@@ -110,6 +110,7 @@ class Fingerprint:
     scheduler: str
     filesystem: str
     kernel: str
+    array: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

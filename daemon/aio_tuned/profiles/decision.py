@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aio_tuned.model.device import Device
     from aio_tuned.model.target import Target
 
-_WORDS = {"pcie_link": "PCIe link", "logical_block_bytes": "logical block size"}
+_WORDS = {"pcie_link": "PCIe link", "logical_block_bytes": "logical block size", "array": "state of the array"}
 
 _SECTIONS = ("read", "write", "combined")
 
@@ -46,6 +46,8 @@ def differences(was: Profile, now: Fingerprint, kernel_release: str, kernel_chan
         old, new = getattr(was.fingerprint, item.name), getattr(now, item.name)
         if item.name == "filesystem" and not (old and new):
             continue
+        if item.name == "array" and new in ("syncing", "unknown"):
+            continue  # an array in a resync or a check is as fast as before when that ends
         if item.name == "kernel":
             if kernel_change == "never":
                 continue
@@ -53,12 +55,9 @@ def differences(was: Profile, now: Fingerprint, kernel_release: str, kernel_chan
                 old, new = was.evidence.kernel, kernel_release
         if old != new:
             words = _WORDS.get(item.name, item.name)
-            found.append(f"{words} changed from {_shown(old)} to {_shown(new)}")
+            none = "whole" if item.name == "array" else "unknown"
+            found.append(f"{words} changed from {old or none} to {new or none}")
     return tuple(found)
-
-
-def _shown(value: object) -> str:
-    return str(value) or "unknown"
 
 
 def measured_when(profile: Profile) -> datetime:

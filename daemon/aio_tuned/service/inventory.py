@@ -133,7 +133,7 @@ class Inventory:
         decision = unwanted or found.decision
         if not isinstance(decision, Skip):
             drive.target, drive.publication = decision, Publication.ANY
-            return None
+            return Ineligible(reason=f"{found.busy}: it is swept when that ends") if found.busy else None
         drive.target = None
         # A measured profile stays valid while the drive is full, for example, but not while it is a volume's member.
         drive.publication = Publication.NONE if unwanted or found.usage.holders else Publication.MEASURED
@@ -214,6 +214,7 @@ class Inventory:
                 ("read-only flag", before.read_only, device.read_only),
                 ("firmware", before.firmware, device.firmware),
                 ("members", before.members, device.members),
+                ("state of the array", before.array, device.array),
                 ("limits of the request queue", before.queue, device.queue),
             )
             if old != new

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from aio_tuned.devices.pcie import Attachment
     from aio_tuned.model.curve import Curve, PointStats
-    from aio_tuned.model.device import Device
+    from aio_tuned.model.device import ArrayState, Device
     from aio_tuned.model.profile import Profile
     from aio_tuned.model.setting import Direction
 
@@ -36,12 +36,14 @@ class Facts:
     """Facts that are not in the samples; the defaults mean unknown.
 
     `attachment` is the drive's link after the sweep, and `others` are all profiles that are known on this host.
-    `nocow_bytes_per_s` is what writes to a file without copy-on-write gave.
+    `array_became` is the state of the RAID arrays at the end if it is not that of the beginning. `nocow_bytes_per_s` is
+    what writes to a file without copy-on-write gave.
     """
 
     attachment: Attachment | None = None
     others: tuple[Profile, ...] = ()
     heat: Heat = Heat()
+    array_became: ArrayState | None = None
     nocow_bytes_per_s: float | None = None
 
 

@@ -109,6 +109,11 @@ def _doubts(target: Target, outcome: SweepOutcome, found: tuple[Curve, ...], fac
         )
     elif any(sample.cache_verdict != "device" for sample in clean_samples(outcome.samples)):
         doubts.append("the device's counters did not prove every visit")
+    if facts.array_became is not None:
+        doubts.append(
+            f"the array became {facts.array_became or 'whole'} during the sweep; the figures are of both states;"
+            " tune again when it is whole"
+        )
     doubts += page_cache.doubts(target, outcome.samples, facts.nocow_bytes_per_s)
     doubts += [
         f"{curve.direction}: {len(curve.points)} of {curve.planned} points were measured ({phase.ended})"

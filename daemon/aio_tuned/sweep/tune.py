@@ -12,7 +12,7 @@ from threading import Event, Lock
 from typing import TYPE_CHECKING
 
 from aio_tuned import __version__
-from aio_tuned.devices import identity, sysfs
+from aio_tuned.devices import identity, resolve, sysfs
 from aio_tuned.devices.lock import check_same, lock_device
 from aio_tuned.devices.probe import PROBE_LIMIT_S, probe
 from aio_tuned.devices.sensors import Sensors
@@ -245,8 +245,9 @@ async def run(request: TuneRequest, watcher: ProgressObserver, observer: SweepOb
         )
         outcome = replace(outcome, written_bytes=outcome.written_bytes + uncopied.written_bytes)
         check_same(device)
+        after = resolve.read_device(device.device_number).array
         built = profile_builder.build_profile(
-            device,
+            replace(device, array=after or device.array),
             target,
             request.config,
             outcome,
@@ -264,6 +265,7 @@ async def run(request: TuneRequest, watcher: ProgressObserver, observer: SweepOb
                     others=request.others,
                     heat=observer.heat,
                     nocow_bytes_per_s=uncopied.bytes_per_s,
+                    array_became=after if after != device.array else None,
                 ),
             ),
             request.config.drop_caches,

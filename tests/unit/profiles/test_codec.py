@@ -63,6 +63,7 @@ VARIANTS = {
         evidence=evidence(
             temperature_peak_c=61.5, paused_seconds=70.0, resumed=2, checked_against="nvme-other", effort="thorough"
         ),
+        fingerprint=replace(profile().fingerprint, array="degraded"),
     ),
     "large floats": replace(profile(), read=result(latency_p99_us=1e22), evidence=evidence(seconds=1e16)),
 }
@@ -403,7 +404,7 @@ def test_the_schema_describes_every_key_that_we_write_and_requires_all_but_the_o
                 *("measured_at", "read_noise", "write_noise", "read_drift", "write_drift"),
                 *("temperature_peak_c", "paused_seconds", "resumed", "checked_against", "effort"),
             },
-            "fingerprint": set(),
+            "fingerprint": {"array"},
         }
         assert optional == expected[section]
     setting_keys = set(SCHEMA_DOCUMENT["$defs"]["setting"]["properties"])

@@ -28,7 +28,7 @@ from unit.support.builders import (
 )
 
 if TYPE_CHECKING:
-    from aio_tuned.model.device import Device
+    from aio_tuned.model.device import ArrayState, Device
     from aio_tuned.model.profile import Fingerprint, Profile
     from aio_tuned.model.setting import Setting
     from aio_tuned.model.target import Target
@@ -114,6 +114,28 @@ def test_no_field_of_the_fingerprint_is_left_out() -> None:
 def test_a_filesystem_that_was_not_known_then_is_no_difference() -> None:
     raw = replace(profile(), fingerprint=now(device(), ""))
     assert decision.differences(raw, now(device(), "ext4"), RELEASE, "minor") == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        (None, "", ()),
+        ("degraded", "degraded", ()),
+        (None, "degraded", ("state of the array changed from whole to degraded",)),
+        ("degraded", "", ("state of the array changed from degraded to whole",)),
+        ("syncing", "", ("state of the array changed from syncing to whole",)),
+        ("degraded", "rebuilding", ("state of the array changed from degraded to rebuilding",)),
+        # It is as fast as before when that ends; and who may not look knows of no change.
+        (None, "syncing", ()),
+        (None, "unknown", ()),
+        ("syncing", "syncing", ()),
+    ],
+)
+def test_an_array_that_is_not_whole_any_more_or_again_makes_the_profile_stale(
+    old: str | None, new: ArrayState, found: tuple[str, ...]
+) -> None:
+    own = replace(profile(), fingerprint=replace(profile().fingerprint, array=old))
+    assert decision.differences(own, now(device(array=new)), RELEASE, "minor") == found
 
 
 @pytest.mark.parametrize(

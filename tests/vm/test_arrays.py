@@ -1,0 +1,96 @@
+"""RAID arrays that lack a member or are busy with a resync: their figures are doubted, and measured again later."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from vm.daemon_guest import SMALL
+
+if TYPE_CHECKING:
+    from vm.daemon_guest import DaemonGuest
+    from vm.guest import Guest
+    from vm.rig.bays import Drive
+
+pytestmark = pytest.mark.long
+
+LIMIT = "/proc/sys/dev/raid/speed_limit_max"
+MIRROR = "mdadm --create /dev/md0 --run --metadata=1.2 --bitmap=none --level=1 --raid-devices=2"
+IDLE = "mdadm --wait /dev/md0; [ $(cat /sys/block/md0/md/sync_action) = idle ]"
+
+
+def legs(guest: Guest, number: int = 2) -> list[Drive]:
+    return [guest.hotplug(f"LEG{place}", "256M", read_bps=80e6, write_bps=60e6) for place in range(number)]
+
+
+def nodes(drives: list[Drive]) -> str:
+    return " ".join(drive.dev for drive in drives)
+
+
+def sync_fast(guest: Guest, fast: bool) -> None:
+    guest.sh(
+        f"echo {200000 if fast else 10} > /proc/sys/dev/raid/speed_limit_min; echo {200000 if fast else 10} > {LIMIT}"
+    )
+
+
+def test_a_mirror_in_resync_and_one_without_a_member_are_provisional(guest: Guest) -> None:
+    drives = legs(guest)
+    guest.sh("modprobe raid1")
+    sync_fast(guest, fast=False)
+    guest.sh(f"{MIRROR} {nodes(drives)} && udevadm settle")
+    point = guest.mount("/dev/md0")
+    profile = guest.tune(point).profile
+    assert profile["state"] == "provisional"
+    assert profile["fingerprint"]["array"] == "syncing"
+    assert any("md0 is busy with a resync" in finding for finding in profile["evidence"]["findings"])
+
+    sync_fast(guest, fast=True)
+    guest.sh(IDLE, 120)
+    profile = guest.tune(point).profile
+    assert profile["state"] == "measured", profile["evidence"]["findings"]
+    assert "array" not in profile["fingerprint"]
+
+    guest.sh(f"mdadm /dev/md0 --fail {drives[1].dev} --remove {drives[1].dev}")
+    profile = guest.tune(point).profile
+    assert profile["state"] == "provisional"
+    assert profile["fingerprint"]["array"] == "degraded"
+    assert any("md0 lacks a member" in finding for finding in profile["evidence"]["findings"])
+
+
+def test_a_logical_mirror_in_resync_is_provisional(guest: Guest) -> None:
+    drives = legs(guest)
+    guest.sh("modprobe dm-raid")
+    sync_fast(guest, fast=False)
+    make = "lvcreate -q -y --type raid1 -m 1 --maxrecoveryrate 10k -n fast-lv -l 50%FREE vg"
+    guest.sh(f"vgcreate -q vg {nodes(drives)} && {make} && udevadm settle", 120)
+    point = guest.mount("/dev/vg/fast-lv")
+    profile = guest.tune(point).profile
+    assert profile["state"] == "provisional"
+    assert profile["fingerprint"]["array"] == "syncing"
+    assert any("is busy with a resync" in finding for finding in profile["evidence"]["findings"])
+
+
+def test_the_daemon_waits_for_a_resync_and_sweeps_again_after_a_rebuild(host: DaemonGuest) -> None:
+    host.begin(SMALL.replace("settle = 0.5", "settle = 60"))
+    drives = legs(host)
+    host.sh("modprobe raid1")
+    sync_fast(host, fast=False)
+    host.sh(f"{MIRROR} {nodes(drives)} && udevadm settle")
+    host.until_stage("/dev/md0", "settling", timeout_s=20)
+    host.mount("/dev/md0")
+    host.configure(SMALL)
+    host.sh("systemctl reload aio-tuned")
+    host.until_stage("/dev/md0", "skipped", reason="md0 is busy with a resync: it is swept when that ends")
+    assert host.sweeps() == 0
+
+    sync_fast(host, fast=True)
+    # The daemon compares once a minute.
+    host.until_measured("/dev/md0", timeout_s=180)
+    host.sh(f"mdadm /dev/md0 --fail {drives[1].dev} --remove {drives[1].dev}")
+    host.until(lambda: host.sweeps() == 2, 180, "it is swept without the member")
+    host.until_stage("/dev/md0", "published")
+    assert host.drive("/dev/md0")["published"] == "provisional"
+    host.sh(f"mdadm --zero-superblock {drives[1].dev}; mdadm /dev/md0 --add {drives[1].dev}")
+    host.until_measured("/dev/md0", timeout_s=300)
+    assert host.sweeps() == 3
