@@ -21,7 +21,7 @@ IDLE = "mdadm --wait /dev/md0; [ $(cat /sys/block/md0/md/sync_action) = idle ]"
 
 
 def legs(guest: Guest, number: int = 2) -> list[Drive]:
-    return [guest.hotplug(f"LEG{place}", "256M", read_bps=80e6, write_bps=60e6) for place in range(number)]
+    return [guest.hotplug(f"LEG{place}", "512M", read_bps=80e6, write_bps=60e6) for place in range(number)]
 
 
 def nodes(drives: list[Drive]) -> str:
@@ -62,7 +62,7 @@ def test_a_logical_mirror_in_resync_is_provisional(guest: Guest) -> None:
     drives = legs(guest)
     guest.sh("modprobe dm-raid")
     sync_fast(guest, fast=False)
-    make = "lvcreate -q -y --type raid1 -m 1 --maxrecoveryrate 10k -n fast-lv -l 50%FREE vg"
+    make = "lvcreate -q -y --type raid1 -m 1 --maxrecoveryrate 10k -n fast-lv -l 100%FREE vg"
     guest.sh(f"vgcreate -q vg {nodes(drives)} && {make} && udevadm settle", 120)
     point = guest.mount("/dev/vg/fast-lv")
     profile = guest.tune(point).profile
