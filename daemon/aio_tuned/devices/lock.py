@@ -31,22 +31,29 @@ def check_same(device: Device) -> None:
 
 
 @contextmanager
-def lock_device(device: Device) -> Iterator[None]:
+def lock_device(device: Device, *, itself: bool = True) -> Iterator[None]:
     """Hold flock(LOCK_EX) on the device node, as systemd's BLOCK_DEVICE_LOCKING asks for.
 
     The lock keeps other sweeps and partitioning tools away, and udev from probing; it ends with the process. The
-    members of a volume are locked too, as two volumes on one drive would disturb each other. Raise BusyError if another
-    process holds one of the locks, TargetError if the device was replaced.
+    members of a volume are locked too, as two volumes on one drive would disturb each other. Other namespaces of the
+    drive get LOCK_SH, which keeps only their sweeps and partitioning tools away. Without `itself` another process locks
+    the device. Raise BusyError if another process holds one of the locks, TargetError if the device was replaced.
     """
+    folder = device.node.parent
+    wanted = {folder / name: fcntl.LOCK_SH for name in device.neighbours}
+    wanted |= {folder / name: fcntl.LOCK_EX for name in device.members}
+    if itself:
+        wanted[device.node] = fcntl.LOCK_EX
     with ExitStack() as held:
-        for node in (device.node, *(device.node.parent / name for name in device.members)):
-            held.enter_context(_lock(node))
+        # In one order for all: of two sweeps that begin at once, one gets all of its locks.
+        for node, kind in sorted(wanted.items()):
+            held.enter_context(_lock(node, kind))
         check_same(device)
         yield
 
 
 @contextmanager
-def _lock(node: Path) -> Iterator[None]:
+def _lock(node: Path, kind: int) -> Iterator[None]:
     """Hold the lock of one node.
 
     Where the node may not be opened or does not exist (no root, a container) the sweep continues without it.
@@ -62,7 +69,7 @@ def _lock(node: Path) -> Iterator[None]:
         # udev locks a disk for moments while it probes it.
         for attempt in range(_TRIES):
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
                 if attempt == _TRIES - 1:

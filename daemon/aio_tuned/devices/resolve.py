@@ -132,6 +132,7 @@ def read_device(number: str, sys: Path = sysfs.SYS) -> Device:
     return replace(
         found,
         member_names=tuple(sorted(member.name for member in members(found, sys))),
+        neighbours=sysfs.neighbours(number, sys),
         array=arrays.state(arrays_below(number, sys)),
     )
 

@@ -33,11 +33,15 @@ class Sensors:
     def moved_bytes(self) -> int | None:
         """Return the bytes read, written and discarded since the drive appeared, by all processes.
 
-        Return None if a disk does not count them.
+        All namespaces of the drive count, since they share its speed. Return None if a disk does not count them.
         """
         moved = [_moved_bytes(disk) for disk in self._disks()]
         known = [count for count in moved if count is not None]
-        return sum(known) if known and len(known) == len(moved) else None
+        return sum(known) + self.neighbours_moved_bytes() if known and len(known) == len(moved) else None
+
+    def neighbours_moved_bytes(self) -> int:
+        """Return what the drive's other namespaces have moved, as far as they count it."""
+        return sum(_moved_bytes(disk) or 0 for disk in self._neighbours())
 
     def in_flight(self) -> int:
         """Return the number of requests that the drive has not answered yet; 0 if unknown."""
@@ -81,6 +85,15 @@ class Sensors:
         except TargetError:
             return ()
         disks = [(self._sys / "class/block" / name).resolve() for name in members] or [found]
+        return tuple(path for disk in disks for path in sysfs.counting(disk))
+
+    def _neighbours(self) -> tuple[Path, ...]:
+        """Return the same for the drive's other namespaces."""
+        try:
+            found = sysfs.neighbours(self._number, self._sys)
+        except TargetError:
+            return ()
+        disks = [(self._sys / "class/block" / name).resolve() for name in found]
         return tuple(path for disk in disks for path in sysfs.counting(disk))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 SYS = Path("/sys")
 _SECTOR = 512
+# A namespace that has a node, not a hidden path (nvme0c0n1), a partition or a character device (ng0n1).
+_NAMESPACE = re.compile(r"nvme[0-9]+n[0-9]+", re.ASCII)
 # Vendors of virtual machines, where the processor has no flag for one, as in systemd-detect-virt(1).
 _HYPERVISORS = ("QEMU", "KVM", "Amazon EC2", "Google", "Microsoft Corporation", "VMware", "Xen", "OpenStack", "Oracle")
 
@@ -106,6 +109,32 @@ def counting(disk: Path) -> tuple[Path, ...]:
         for controller in sorted(subsystem.glob("nvme[0-9]*"))
         for path in sorted(controller.glob(f"{stem}c*n{namespace}"))
     )
+
+
+def neighbours(number: str, sys: Path = SYS) -> tuple[str, ...]:
+    """Return the names of the other namespaces on the drive, or on the drives below a volume; they share its speed.
+
+    Namespaces of one NVMe subsystem share a drive, whichever of its controllers they are attached to.
+    """
+    own = members(number, sys) or (directory(number, sys).name,)
+    found = {name for disk in own for name in _namespaces((sys / "class/block" / disk).resolve(), sys)}
+    return tuple(sorted(found.difference(own)))
+
+
+def _namespaces(disk: Path, sys: Path) -> Iterator[str]:
+    """Yield the names of all namespaces of the NVMe subsystem that a disk is of; none for another disk."""
+    controllers = _controllers(disk)
+    if not controllers:
+        return
+    # The class has a link for each controller, even where the kernel makes no multipath heads.
+    subsystems = [
+        subsystem
+        for subsystem in (sys / "class/nvme-subsystem").glob("nvme-subsys*")
+        if any((subsystem / controller.name).exists() for controller in controllers)
+    ]
+    siblings = [link.resolve() for subsystem in subsystems for link in subsystem.glob("nvme[0-9]*")]
+    for place in {_parent(disk), *controllers, *(path.resolve() for path in subsystems), *siblings}:
+        yield from (name for name in names(place) if _NAMESPACE.fullmatch(name) and (place / name / "dev").exists())
 
 
 def queue(number: str, sys: Path = SYS) -> Queue:

@@ -51,6 +51,7 @@ _SAMPLE = {
     "device_write_bytes": "device_write_bytes",
     "cpu_ns": "cpu_ns",
     "passing_bytes": "passing_bytes",
+    "neighbour_bytes": "neighbour_bytes",
     "at_s": "at_s",
     "celsius": "celsius",
 }
@@ -131,4 +132,12 @@ def from_table(entry: Mapping[str, Any]) -> Sample:
         "cpu_user_ns": entry.get("cpu_ns", 0),
     }
     found = parse_point(answer, request)
-    return replace(found, at_s=_optional(entry.get("at_s")), celsius=_optional(entry.get("celsius")))
+    neighbour_bytes = entry.get("neighbour_bytes", 0)
+    if type(neighbour_bytes) is not int or neighbour_bytes < 0:
+        raise ValueError(neighbour_bytes)
+    return replace(
+        found,
+        neighbour_bytes=neighbour_bytes,
+        at_s=_optional(entry.get("at_s")),
+        celsius=_optional(entry.get("celsius")),
+    )

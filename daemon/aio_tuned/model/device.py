@@ -28,7 +28,8 @@ class Device:
     """A whole disk or a volume, identified by what stays with it over reboots.
 
     `sys_name`, `device_number` and `members` (the kernel's names of the disks below a volume) hold for this boot only;
-    `member_names` are the lasting names of the members.
+    `member_names` are the lasting names of the members. `neighbours` are the kernel's names of the other namespaces of
+    the same NVMe drives, which share their speed.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Device:
     numa_node: int | None = None
     members: tuple[str, ...] = ()
     member_names: tuple[str, ...] = ()
+    neighbours: tuple[str, ...] = ()
     array: ArrayState = ""
     queue: Queue = field(default_factory=Queue)
 

@@ -64,7 +64,8 @@ class Sample:
     """One measurement as the helper reported it; `cpu_ns` is its processor time over all threads, 0 if unknown.
 
     `passing_bytes` are the most bytes of a scratch file that were seen in the page cache while the transfers ran: 0
-    with direct I/O, or if unknown. `at_s` is the Unix time when the report came, and `celsius` the last reading before
+    with direct I/O, or if unknown. `neighbour_bytes` are what other namespaces of the drive moved between the request
+    and the answer. `at_s` is the Unix time when the report came, and `celsius` the last reading before
     that of the drive's hottest sensor; both are None in files that lack the keys, the latter without a sensor too.
     """
 
@@ -81,6 +82,7 @@ class Sample:
     device_write_bytes: int
     cpu_ns: int = 0
     passing_bytes: int = 0
+    neighbour_bytes: int = 0
     at_s: float | None = None
     celsius: float | None = None
 

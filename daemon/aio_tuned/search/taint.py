@@ -21,6 +21,9 @@ def taint_reason(sample: Sample) -> str:
     foreign = sample.device_read_bytes + sample.device_write_bytes - sample.bytes
     if sample.cache_verdict == "device" and foreign > FOREIGN_SHARE * sample.bytes:
         return "others used the device"
+    # These counters hold nothing of ours, whatever the device's own prove.
+    if sample.neighbour_bytes > FOREIGN_SHARE * sample.bytes:
+        return "others used another namespace of the drive"
     return ""
 
 

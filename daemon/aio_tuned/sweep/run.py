@@ -34,7 +34,9 @@ class _Run:
         earlier: Checkpoint,
         report: Callable[[SweepProgress], None],
         observer: SweepObserver,
+        neighbours: Callable[[], int],
     ) -> None:
+        self.neighbours = neighbours
         self.helper = helper
         self.order = order
         self.hello = hello
@@ -59,7 +61,11 @@ class _Run:
 
     async def measure(self, request: Request) -> Sample:
         await self.observer.before(request, self.previous)
-        sample = replace(await self.helper.measure(request), celsius=self.observer.celsius)
+        before = self.neighbours()
+        sample = await self.helper.measure(request)
+        # A counter can fall: a namespace may be removed.
+        moved = max(0, self.neighbours() - before)
+        sample = replace(sample, celsius=self.observer.celsius, neighbour_bytes=moved)
         self.spent_ns += sample.wall_ns
         self.next_id = request.id + 1
         if request.direction == "write":
@@ -168,9 +174,11 @@ async def run_sweep(
     order: Order,
     report: Callable[[SweepProgress], None] = lambda _: None,
     observer: SweepObserver = NullObserver(),  # noqa: B008 - without a thermometer it has no state
+    neighbours: Callable[[], int] = lambda: 0,
 ) -> SweepOutcome:
     """Run a whole sweep, or what its checkpoint has left of it.
 
+    `neighbours` returns the bytes that other namespaces of the drive have moved so far.
     Raise TargetError, UsageError, HelperError or MeasurementError if it fails; none of it may be published then.
     """
     hello = await helper.hello()
@@ -178,7 +186,7 @@ async def run_sweep(
     for direction in order.directions:
         grid.check_grid(order.settings[direction], hello.dio_alignment_bytes)
     earlier = observer.load_checkpoint(hello, checkpoint.header(order, hello))
-    run = _Run(helper, order, hello, earlier, report, observer)
+    run = _Run(helper, order, hello, earlier, report, observer, neighbours)
     if "write" in order.directions and "write" not in earlier.budgets:
         check_write_budget(order, hello.fill_bytes, hello.dio_alignment_bytes, run.earlier_bytes)
     phases = [await run.phase(direction) for direction in order.directions]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from contextlib import ExitStack, asynccontextmanager, nullcontext
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from threading import Event, Lock
@@ -101,7 +101,7 @@ async def _decide(request: TuneRequest) -> tuple[str, Device, Target]:
 
 
 @asynccontextmanager
-async def _locked(device: Device) -> AsyncIterator[None]:
+async def _locked(device: Device, *, itself: bool = True) -> AsyncIterator[None]:
     """Hold lock_device() while the context is open; raise MeasurementError if the drive does not answer.
 
     Locking can block on a drive that does not answer, so a thread does it. If the wait times out, that thread releases
@@ -112,7 +112,7 @@ async def _locked(device: Device) -> AsyncIterator[None]:
 
         def take() -> None:
             with ExitStack() as taken:
-                taken.enter_context(lock_device(device))
+                taken.enter_context(lock_device(device, itself=itself))
                 with handing_over:
                     if not given_up.is_set():
                         held.push(taken.pop_all())
@@ -209,7 +209,8 @@ async def _measure(
     helper = await Helper.start(request.helper, words, watcher.tick, grace_s=request.grace_s)
     try:
         async with helper:
-            return await run_sweep(helper, order, watcher.update, observer)
+            neighbours = Sensors(device.device_number).neighbours_moved_bytes
+            return await run_sweep(helper, order, watcher.update, observer, neighbours)
     except (AioTunedError, asyncio.CancelledError) as error:
         if helper.stuck:
             why = str(error) or "the sweep was ended"
@@ -230,7 +231,7 @@ async def run(request: TuneRequest, watcher: ProgressObserver, observer: SweepOb
     started = time.monotonic()
     # The helper takes the lock itself on a device that it writes to.
     helper_locks = target.kind == "device" and "write" in _settings(request, target)
-    async with nullcontext() if helper_locks else _locked(device):
+    async with _locked(device, itself=not helper_locks):
         *again, fresh = await _decide(request)
         # The span is not compared, because it depends on the free space, which may have changed.
         if [*again, replace(fresh, span_bytes=0)] != [number, device, replace(target, span_bytes=0)]:

@@ -6,7 +6,7 @@ import pytest
 
 from aio_tuned.devices.sensors import Sensors
 from aio_tuned.model.temperature import Temperature
-from unit.support.drives import Block, Host, nvme
+from unit.support.drives import Block, Host, namespaces, nvme
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,6 +94,50 @@ class TestMovedBytes:
         subsystem = host.sys / "devices/virtual/nvme-subsystem/nvme-subsys3"
         host.block("virtual/nvme-subsystem/nvme-subsys3/nvme3n1", "259:9").device(subsystem)
         assert sensors(host, "259:9").moved_bytes() is None
+
+
+class TestNeighbours:
+    def test_other_namespaces_of_the_controller_use_the_drive(self, host: Host) -> None:
+        first, second, third = namespaces(host, 1, 2, 3)
+        for block, count in ((first, 4096), (second, 8192), (third, 512)):
+            block.moves(read=count)
+        assert sensors(host, "259:1").moved_bytes() == 4096 + 8192 + 512
+        assert sensors(host, "259:1").neighbours_moved_bytes() == 8192 + 512
+        assert sensors(host, "259:3").neighbours_moved_bytes() == 4096 + 8192
+
+    def test_other_drives_do_not(self, host: Host) -> None:
+        nvme(host, 0)
+        nvme(host, 1).moves(read=4096)
+        assert sensors(host).neighbours_moved_bytes() == 0
+
+    def test_a_volume_over_one_namespace_has_the_others_as_neighbours(self, host: Host) -> None:
+        first, second = namespaces(host, 1, 2)
+        mirror(host, first).moves(read=4096)
+        first.moves(read=4096)
+        second.moves(read=8192)
+        assert sensors(host, "9:0").neighbours_moved_bytes() == 8192
+        assert sensors(host, "9:0").moved_bytes() == 4096 + 8192
+
+    def test_the_paths_of_a_head_are_its_own_and_those_of_another_head_are_not(self, host: Host) -> None:
+        _, paths = multipath(host)
+        for path in paths:
+            path.moves(read=4096)
+        assert sensors(host, "259:9").neighbours_moved_bytes() == 0
+        subsystem = host.sys / "devices/virtual/nvme-subsystem/nvme-subsys3"
+        for controller in subsystem.glob("nvme[0-9]"):
+            (controller / "transport").write_text("pcie\n")
+        (host.sys / "class/nvme-subsystem").mkdir(parents=True)
+        (host.sys / "class/nvme-subsystem/nvme-subsys3").symlink_to(subsystem)
+        host.block("virtual/nvme-subsystem/nvme-subsys3/nvme3n11", "259:11").device(subsystem)
+        # multipath() has moved so much by each of its paths.
+        assert sensors(host, "259:9").neighbours_moved_bytes() == 2 << 40
+        assert sensors(host, "259:11").neighbours_moved_bytes() == 2 * 4096
+
+    def test_a_neighbour_that_does_not_count_hides_nothing_else(self, host: Host) -> None:
+        first, second = namespaces(host, 1, 2)
+        (second.directory / "stat").unlink()
+        first.moves(read=4096)
+        assert sensors(host, "259:1").moved_bytes() == 4096
 
 
 class TestInFlight:

@@ -9,6 +9,7 @@ from aio_tuned.devices import identity, sysfs
 from aio_tuned.devices.pcie import Attachment, Link
 from aio_tuned.errors import TargetError
 from aio_tuned.model.device import Queue
+from unit.support.drives import Host, namespaces, nvme
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -397,3 +398,24 @@ def test_any_other_disk_counts_itself(tmp_path: Path) -> None:
     (disk / "device").symlink_to(controller)
     assert sysfs.counting(disk) == (disk,)
     assert sysfs.counting(tmp_path / "dm-0") == (tmp_path / "dm-0",)
+
+
+def test_namespaces_of_one_subsystem_are_neighbours_by_whichever_controller(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    namespaces(host, 1, 2)
+    other = nvme(host, 7)
+    subsystem = host.sys / "class/nvme-subsystem/nvme-subsys0"
+    subsystem.mkdir(parents=True)
+    (subsystem / "nvme0").symlink_to(host.sys / "devices/pci0000:00/0000:00:00.0/nvme/nvme0")
+    assert sysfs.neighbours("259:2", host.sys) == ("nvme0n1",)
+    controller = (other.directory / "device").resolve()
+    (controller / "transport").write_text("pcie\n")
+    (subsystem / "nvme7").symlink_to(controller)
+    assert sysfs.neighbours("259:2", host.sys) == ("nvme0n1", "nvme7n1")
+    assert sysfs.neighbours("259:7", host.sys) == ("nvme0n1", "nvme0n2")
+
+
+def test_a_disk_that_is_no_nvme_drive_has_no_neighbours(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.block("virtual/block/loop0", "7:0")
+    assert sysfs.neighbours("7:0", host.sys) == ()

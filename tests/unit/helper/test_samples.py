@@ -10,13 +10,15 @@ import pytest
 from aio_tuned.helper import samples
 from unit.support.builders import sample, setting
 
-SAMPLE = replace(sample(setting(depth=16)), at_s=1_764_000_000.5, celsius=41.0, cpu_ns=7, passing_bytes=4096)
+SAMPLE = replace(
+    sample(setting(depth=16)), at_s=1_764_000_000.5, celsius=41.0, cpu_ns=7, passing_bytes=4096, neighbour_bytes=512
+)
 LINE = (
     '{"request":{"id":%d,"direction":"read","setting":{"block_size":%d,"queue_depth":16,"io_parallelism":%d,'
     '"overlap_events":%s,"single_submit":%s},"transfer_bytes":%d,"min_ns":%d,"min_transfers":%d,"max_bytes":%d,'
     '"drop_caches":null,"purpose":"%s"},"transfers_ns":%s,"bytes":%d,"elapsed_ns":%d,"wall_ns":%d,"latency_p50_ns":%d,'
     '"latency_p99_ns":%d,"cache_verdict":"device","cache_dropped":false,"device_read_bytes":%d,"device_write_bytes":%d,'
-    '"cpu_ns":7,"passing_bytes":4096,"at_s":1764000000.5,"celsius":41.0}\n'
+    '"cpu_ns":7,"passing_bytes":4096,"neighbour_bytes":512,"at_s":1764000000.5,"celsius":41.0}\n'
 )
 
 

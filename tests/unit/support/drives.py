@@ -68,6 +68,18 @@ class Block:
         (slaves / self.directory.name).symlink_to(self.directory)
 
 
+def namespaces(host: Host, *nsids: int) -> list[Block]:
+    """Make namespaces of the drive nvme0, each a disk of its own below the controller."""
+    controller = host.sys / "devices/pci0000:00/0000:00:00.0/nvme/nvme0"
+    made = []
+    for nsid in nsids:
+        block = host.block(f"{controller.relative_to(host.sys / 'devices')}/nvme0n{nsid}", f"259:{nsid}")
+        block.device(controller)
+        made.append(block)
+    (controller / "transport").write_text("pcie\n")
+    return made
+
+
 def nvme(host: Host, number: int = 0) -> Block:
     """Make an NVMe drive on PCIe as it appears with a kernel without native multipath, or with one path."""
     function = host.sys / f"devices/pci0000:00/0000:0{number}:00.0"

@@ -12,6 +12,7 @@ import pytest
 from aio_tuned.errors import DeferredError, UsageError
 from aio_tuned.model.temperature import Heat
 from aio_tuned.search import estimate, grid, plan, race
+from aio_tuned.search.taint import taint_reason
 from aio_tuned.sweep import checkpoint
 from aio_tuned.sweep.observer import NullObserver
 from aio_tuned.sweep.order import Checkpoint, Order, SweepOutcome
@@ -299,3 +300,23 @@ def test_directions_may_have_settings_of_their_own() -> None:
     assert read.transfer_bytes == 64 * MIB
     assert write.transfer_bytes % (3 * 4096) == 0
     assert {setting for point in write.points for setting in point.aliases} == set(few)
+
+
+def test_a_visit_during_which_another_namespace_was_busy_is_made_again() -> None:
+    moved, asked = 0, 0
+
+    def neighbours() -> int:
+        """Each visit asks twice; during the ninth the other namespace moves as much as a sweep does."""
+        nonlocal moved, asked
+        asked += 1
+        moved += GIB if asked == 18 else 4096
+        return moved
+
+    order = replace(SHORT, settings={"read": ORDER.settings["read"]})
+    outcome = asyncio.run(run_sweep(cast("Helper", Stand(1)), order, neighbours=neighbours))
+    tainted = [sample for sample in outcome.samples if taint_reason(sample)]
+    assert [taint_reason(sample) for sample in tainted] == ["others used another namespace of the drive"]
+    assert outcome.samples[8] is tainted[0]
+    assert tainted[0].neighbour_bytes == GIB
+    settings = [sample.request.setting for sample in outcome.samples[9:]]
+    assert tainted[0].request.setting in settings
