@@ -88,6 +88,12 @@ static bool wants_more(const struct request *request, const struct point *point)
     return point->transfers < request->min_transfers || point->elapsed_ns < request->min_ns;
 }
 
+/* Returns where in the span the next transfer starts. */
+static uint64_t next_cursor(const struct context *context, uint64_t transfer_bytes)
+{
+    return context->cursor > context->target.span - transfer_bytes ? 0 : context->cursor;
+}
+
 static enum step_result move_all(struct context *context, const struct request *request,
                                  struct phase *phase, struct point *point, struct fault *fault)
 {
@@ -110,8 +116,7 @@ static enum step_result move_all(struct context *context, const struct request *
 
         if (request->write && prepare_check_exclusive(context, fault) != STEP_OK)
             return STEP_FAILED;
-        if (context->cursor > context->target.span - transfer.bytes)
-            context->cursor = 0;
+        context->cursor = next_cursor(context, transfer.bytes);
         transfer.file_offset = context->target.offset + context->cursor;
         step = move_transfer(context, &transfer, phase, &elapsed_ns, fault);
         if (step != STEP_OK)
@@ -141,7 +146,8 @@ static enum step_result measure(struct context *context, const struct request *r
     point->counted = context->counters.live && counters_read(&context->counters, &before) == 0;
     /* Other programs can bring pages of a file or a device into the cache, but not of this file. */
     if (context->target.kind == TARGET_SCRATCH)
-        cachewatch_start(&watch, &context->cache, &span);
+        cachewatch_start(&watch, context->cache.residency, &span,
+                         span.offset + next_cursor(context, request->transfer_bytes));
     (void)getrusage(RUSAGE_SELF, &usage_before);
     step = move_all(context, request, phase, point, fault);
     (void)getrusage(RUSAGE_SELF, &usage_after);
