@@ -35,7 +35,7 @@ struct context {
     /* The write counter of a device to be written, read before anything was written to it. */
     uint64_t claimed_write_bytes;
     uint64_t cursor; /* offset in the span at which the next transfer starts */
-    uint64_t points, bytes_read, bytes_written;
+    uint64_t points, bytes_read, bytes_written, bytes_trimmed;
 };
 
 #endif

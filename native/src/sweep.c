@@ -6,6 +6,7 @@
 #include "io/point.h"
 #include "protocol/lines.h"
 #include "target/prepare.h"
+#include "target/trim.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -156,6 +157,7 @@ static void say_end(struct context *context)
     emit_uint(emit, "points", context->points);
     emit_uint(emit, "bytes_read", context->bytes_read);
     emit_uint(emit, "bytes_written", context->bytes_written);
+    emit_uint(emit, "bytes_trimmed", context->bytes_trimmed);
     (void)emit_send(emit);
 }
 
@@ -247,6 +249,7 @@ static int finish(struct context *context, enum step_result step, struct fault *
             *fault = zero_fault;
         }
     }
+    trim_scratch(context);
     team_destroy(context->team);
     target_close(&context->target);
     pagecache_close(&context->cache);

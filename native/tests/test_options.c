@@ -34,6 +34,8 @@ static const struct {
     {"plain decimal bytes", {"--scratch=/d", "--span-bytes=-1", "--max-transfer-bytes=2"}},
     {"plain decimal bytes",
      {"--scratch=/d", "--span-bytes=99999999999999999999", "--max-transfer-bytes=2"}},
+    {NULL, {"--scratch=/d", SIZES, "--trim"}},
+    {"no meaning without --scratch", {"--file=/f", SIZES, "--trim"}},
     {"no meaning with --scratch", {"--scratch=/d", SIZES, "--offset-bytes=0"}},
     {"with --scratch only", {"--file=/f", SIZES, "--nocow"}},
     {"more than 2^63-1", {"--file=/f", SIZES, "--offset-bytes=9223372036854775807"}},

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from aio_tuned.model.target import Target
 
 PROTOCOL = 1
+# The phases in which a helper puts right what it has written; it needs more time to end then.
+ENDING = ("zero", "trim")
 
 EXIT_OF_CODE = {
     64: Exit.HELPER,
@@ -74,6 +76,8 @@ def arguments(
         words.append(f"--counters={','.join(map(str, counters))}")
     if target.nocow:
         words.append("--nocow")
+    if target.trim:
+        words.append("--trim")
     if allow_write:
         words.append("--allow-write")
     return tuple(words)
@@ -188,11 +192,11 @@ def parse_message(line: bytes) -> tuple[str, dict[str, Any] | Tick]:
 
 
 def parse_zeroing(line: bytes) -> Tick | None:
-    """Return the tick of a helper that zeroes what it has written; None if the line is anything else."""
-    if b'"zero"' not in line:  # fast, even for megabytes of nonsense
+    """Return the tick of a helper that zeroes or trims what it has written; None if the line is anything else."""
+    if b'"zero"' not in line and b'"trim"' not in line:  # fast, even for megabytes of nonsense
         return None
     try:
         _, message = parse_message(line)
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
-    return message if isinstance(message, Tick) and message.phase == "zero" else None
+    return message if isinstance(message, Tick) and message.phase in ENDING else None

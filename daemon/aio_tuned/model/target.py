@@ -14,12 +14,13 @@ Btrfs = Literal["folder", "nocow"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What the operator allows and asks for."""
+    """What the operator allows and asks for; `thin_writes` are allowed on this target."""
 
     raw: bool = False
     read_only: bool = False
     raw_write: RawWrite = "never"
     btrfs: Btrfs = "folder"
+    thin_writes: bool = False
     span_bytes: int = 1 << 30
     min_span_bytes: int = 64 << 20
 
@@ -30,6 +31,7 @@ class Target:
 
     `nocow` asks for a scratch file without copy-on-write in a folder whose files have it. `filesystem` is its type, and
     how it writes the scratch file if that depends on the folder.
+    With `trim` the space of the scratch file is given back to what lies below the filesystem.
     """
 
     kind: Literal["scratch", "device"]
@@ -40,6 +42,7 @@ class Target:
     nocow: bool = False
     no_write: str = ""
     provisional: str = ""
+    trim: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

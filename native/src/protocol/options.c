@@ -24,6 +24,7 @@ const char options_usage[] =
     "  --max-transfer-bytes=N  size of the I/O buffer, the largest transfer that may be asked for\n"
     "  --nocow                 the scratch file gets chattr +C (btrfs), whatever its folder has\n"
     "  --allow-write           honour write requests: THE CONTENT OF THE SPAN IS OVERWRITTEN\n"
+    "  --trim                  at the end, discard the scratch file's blocks on what lies below\n"
     "  --drop-caches=POLICY    auto (default), always or never\n"
     "  --counters=PATH,...     stat files of the devices that prove the I/O (default: found)\n"
     "  --help, --version       print and exit\n"
@@ -42,6 +43,7 @@ enum option {
     OPT_MAX_TRANSFER,
     OPT_NOCOW,
     OPT_ALLOW_WRITE,
+    OPT_TRIM,
     OPT_DROP_CACHES,
     OPT_COUNTERS,
     OPT_HELP,
@@ -61,6 +63,7 @@ static const struct {
     [OPT_MAX_TRANSFER] = {"--max-transfer-bytes", true},
     [OPT_NOCOW] = {"--nocow", false},
     [OPT_ALLOW_WRITE] = {"--allow-write", false},
+    [OPT_TRIM] = {"--trim", false},
     [OPT_DROP_CACHES] = {"--drop-caches", true},
     [OPT_COUNTERS] = {"--counters", true},
     [OPT_HELP] = {"--help", false},
@@ -188,6 +191,7 @@ int options_parse(int argc, char *const argv[], struct options *ret, struct faul
         return -1;
     options.nocow = values[OPT_NOCOW] != NULL;
     options.allow_write = values[OPT_ALLOW_WRITE] != NULL;
+    options.trim = values[OPT_TRIM] != NULL;
     options.counters = values[OPT_COUNTERS];
 
     if (options.span_bytes == 0)
@@ -202,6 +206,8 @@ int options_parse(int argc, char *const argv[], struct options *ret, struct faul
         return bad(fault, "--offset-bytes: has no meaning with --scratch");
     if (options.nocow && options.kind != TARGET_SCRATCH)
         return bad(fault, "--nocow: has a meaning with --scratch only");
+    if (options.trim && options.kind != TARGET_SCRATCH)
+        return bad(fault, "--trim: has no meaning without --scratch");
     if (options.offset_bytes > INT64_MAX - options.span_bytes)
         return bad(fault, "--offset-bytes plus --span-bytes: more than 2^63-1");
 out:

@@ -18,6 +18,7 @@ struct options {
     uint64_t max_transfer_bytes;
     bool nocow;
     bool allow_write;
+    bool trim;
     enum drop_policy drop_caches;
     const char *counters; /* NULL: find them */
     bool help, version;   /* if either is set nothing else is checked */

@@ -14,6 +14,7 @@ from aio_tuned import formatting
 from aio_tuned.devices.sensors import Sensors
 from aio_tuned.errors import AioTunedError, DeferredError, MeasurementError, PublishError, UsageError
 from aio_tuned.helper.process import find
+from aio_tuned.helper.protocol import ENDING
 from aio_tuned.profiles import codec
 from aio_tuned.profiles.siblings import check_agrees
 from aio_tuned.service.worker import messages as wire
@@ -98,7 +99,7 @@ class _ProgressReporter:
         _say(wire.Started(where=where if not target.no_write else f"{where}, reads only: {target.no_write}"))
 
     def tick(self, tick: Tick) -> None:
-        if tick.phase == "zero":
+        if tick.phase in ENDING:
             _say(wire.Zeroing())
         elif tick.phase != "point":
             share = tick.bytes / tick.total_bytes if tick.total_bytes else 0.0

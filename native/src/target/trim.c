@@ -1,0 +1,149 @@
+#include "target/trim.h"
+
+#include "io/move.h"
+
+#include <errno.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define EXTENTS 256 /* of one FIEMAP */
+/* Extents whose place on the device is not known, or not theirs alone. */
+#define NO_PLACE                                                                                   \
+    (FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_DELALLOC | FIEMAP_EXTENT_NOT_ALIGNED |                  \
+     FIEMAP_EXTENT_SHARED)
+
+static int by_start(const void *left, const void *right)
+{
+    uint64_t a = ((const struct trim_range *)left)->start;
+    uint64_t b = ((const struct trim_range *)right)->start;
+
+    return a < b ? -1 : a > b;
+}
+
+size_t trim_join(struct trim_range *ranges, size_t count)
+{
+    size_t left = 0;
+
+    if (count == 0)
+        return 0;
+    qsort(ranges, count, sizeof(*ranges), by_start);
+    for (size_t i = 1; i < count; i++) {
+        struct trim_range *last = &ranges[left];
+
+        if (ranges[i].start <= last->start + last->bytes) {
+            uint64_t end = ranges[i].start + ranges[i].bytes;
+
+            if (end > last->start + last->bytes)
+                last->bytes = end - last->start;
+        } else {
+            ranges[++left] = ranges[i];
+        }
+    }
+    return left + 1;
+}
+
+struct trim_work {
+    int fd;
+    const char *op; /* what failed */
+    int errnum;     /* 0: all went well */
+    uint64_t trimmed;
+};
+
+/* Reads the file's extents into *ret, which the caller frees. Returns how many, or -errno. */
+static ssize_t read_extents(int fd, struct trim_range **ret)
+{
+    size_t bytes = sizeof(struct fiemap) + EXTENTS * sizeof(struct fiemap_extent), count = 0;
+    struct fiemap *map = malloc(bytes);
+    struct trim_range *ranges = NULL;
+    uint64_t start = 0;
+    bool last = false;
+
+    if (!map)
+        return -ENOMEM;
+    while (!last) {
+        struct trim_range *grown;
+
+        memset(map, 0, bytes);
+        map->fm_start = start;
+        map->fm_length = FIEMAP_MAX_OFFSET - start;
+        map->fm_flags = FIEMAP_FLAG_SYNC;
+        map->fm_extent_count = EXTENTS;
+        if (ioctl(fd, FS_IOC_FIEMAP, map) < 0)
+            goto fail;
+        if (map->fm_mapped_extents == 0)
+            break;
+        grown = reallocarray(ranges, count + map->fm_mapped_extents, sizeof(*ranges));
+        if (!grown)
+            goto fail;
+        ranges = grown;
+        for (uint32_t i = 0; i < map->fm_mapped_extents; i++) {
+            const struct fiemap_extent *extent = &map->fm_extents[i];
+
+            last = extent->fe_flags & FIEMAP_EXTENT_LAST;
+            start = extent->fe_logical + extent->fe_length;
+            if (!(extent->fe_flags & NO_PLACE))
+                ranges[count++] = (struct trim_range){extent->fe_physical, extent->fe_length};
+        }
+    }
+    free(map);
+    *ret = ranges;
+    return (ssize_t)count;
+fail:
+    bytes = (size_t)errno;
+    free(map);
+    free(ranges);
+    return -(ssize_t)bytes;
+}
+
+static void give_back(void *argument)
+{
+    struct trim_work *work = argument;
+    struct trim_range *ranges = NULL;
+    ssize_t count = read_extents(work->fd, &ranges);
+
+    work->op = "FIEMAP";
+    if (count < 0) {
+        work->errnum = (int)-count;
+        return;
+    }
+    /* The blocks are free, and discarded, only once a transaction has said so. */
+    work->op = "ftruncate";
+    if (ftruncate(work->fd, 0) < 0)
+        goto fail;
+    work->op = "syncfs";
+    if (syncfs(work->fd) < 0)
+        goto fail;
+    work->op = "FITRIM";
+    count = (ssize_t)trim_join(ranges, (size_t)count);
+    for (ssize_t i = 0; i < count; i++) {
+        struct fstrim_range range = {.start = ranges[i].start, .len = ranges[i].bytes};
+
+        if (ioctl(work->fd, FITRIM, &range) < 0)
+            goto fail;
+        work->trimmed += range.len;
+    }
+    free(ranges);
+    return;
+fail:
+    work->errnum = errno;
+    free(ranges);
+}
+
+void trim_scratch(struct context *context)
+{
+    struct phase phase = {.name = "trim", .total = context->target.span};
+    struct trim_work work = {.fd = context->target.fd};
+
+    if (!context->options->trim || context->target.fd < 0)
+        return;
+    move_run_with_ticks(context, give_back, &work, &phase);
+    context->bytes_trimmed = work.trimmed;
+    if (work.errnum)
+        (void)fprintf(stderr, "aio-sweep: %s: space was not given back: %s: %s\n",
+                      context->target.path, work.op, strerror(work.errnum));
+}
