@@ -1,4 +1,4 @@
-"""Real block devices and filesystems for tests, on sparse files that nothing outlives. Needs root."""
+"""Real block devices and filesystems for tests, on files in memory that have all of their space. Needs root."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["ext4", "xfs", "btrfs", "tmpfs"]
 
+PREFIX = "aio-tuned-test-"
 # Quick, and without work that goes on in the background after the mount.
 MAKE: dict[str, tuple[str, ...]] = {
     "ext4": ("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"),
@@ -45,11 +46,38 @@ def run(*command: str | Path) -> str:
     return done.stdout.strip()
 
 
+def make_backing(size_bytes: int, folder: Path) -> Path:
+    """A file of zeros that has all of its space, as a drive has: in memory if there is room, else in `folder`.
+
+    It needs a name, since nothing is written to a loop device whose file cannot be looked at. Those that were left by
+    processes that died are removed.
+    """
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > 4 * size_bytes
+    place = memory if roomy else folder
+    for left in place.glob(f"{PREFIX}*"):
+        maker = left.name.removeprefix(PREFIX).partition("-")[0]
+        if maker.isdigit() and not Path("/proc", maker).exists():
+            left.unlink(missing_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f"{PREFIX}{os.getpid()}-", dir=place)
+    try:
+        os.posix_fallocate(descriptor, 0, size_bytes)
+    finally:
+        os.close(descriptor)
+    return Path(name)
+
+
+def keep_space(device: Path) -> None:
+    """Discard nothing on the loop device: mkfs would make its file sparse."""
+    Path("/sys/block", device.name, "queue/discard_max_bytes").write_text("0")
+
+
 def attach(backing: Path) -> Path:
     """A loop device on the file, past the page cache where the file's own filesystem can do that."""
     device = Path(run("losetup", "--find", "--show", "--sector-size=4096", backing))
     with suppress(OSError):
         run("losetup", "--direct-io=on", device)
+    keep_space(device)
     return device
 
 
@@ -57,22 +85,22 @@ def attach(backing: Path) -> Path:
 def open_loop_device(size_bytes: int, folder: Path) -> Iterator[Path]:
     """A blank block device of that size with 4 KiB sectors.
 
-    The file under it is in memory if there is room, else in `folder`, and has no name. The kernel detaches
-    the device when the last one closes it: at the latest when this process dies, however that happens.
+    The kernel detaches the device when the last one closes it: at the latest when this process dies, however that
+    happens.
     """
-    memory = Path("/dev/shm")
-    roomy = memory.is_dir() and shutil.disk_usage(memory).free > 4 * size_bytes
-    with tempfile.NamedTemporaryFile(dir=memory if roomy else folder, prefix="aio-tuned-test-") as backing:
-        backing.truncate(size_bytes)
-        device = attach(Path(backing.name))
+    backing = make_backing(size_bytes, folder)
     try:
-        descriptor = os.open(device, os.O_RDONLY)
+        device = attach(backing)
+        try:
+            descriptor = os.open(device, os.O_RDONLY)
+        finally:
+            run("losetup", "--detach", device)
+        try:
+            yield device
+        finally:
+            os.close(descriptor)
     finally:
-        run("losetup", "--detach", device)
-    try:
-        yield device
-    finally:
-        os.close(descriptor)
+        backing.unlink()
 
 
 def unmount(path: Path) -> None:

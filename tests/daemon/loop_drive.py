@@ -6,12 +6,11 @@ import fcntl
 import hashlib
 import os
 import struct
-import tempfile
 import time
 from pathlib import Path
 
 from daemon.processes import until
-from storage import MAKE, run
+from storage import MAKE, keep_space, make_backing, run
 
 _GET_FREE = 0x4C82
 _CONFIGURE = 0x4C0A
@@ -24,17 +23,14 @@ _FILLED_BYTES = 64 * MIB
 class LoopDrive:
     """One that holds data of no kind that anybody knows, or is blank; `name` is its profile's.
 
-    Its file is in memory and has no name any more, and the kernel detaches the device when the last one closes it: at
-    the latest when this process dies, however that happens.
+    The kernel detaches the device when the last one closes it: at the latest when this process dies, however that
+    happens.
     """
 
     def __init__(self, folder: Path, size_bytes: int, *, sector_bytes: int = 4096, blank: bool = False) -> None:
-        memory = Path("/dev/shm")
-        with tempfile.NamedTemporaryFile(dir=memory if memory.is_dir() else folder, prefix="aio-tuned-test-") as file:
-            self.backing = os.dup(file.fileno())
-            self._file_name = Path(file.name).name
-            self.name = f"loop-{file.name.strip('/').replace('/', '_')}"
-        os.truncate(self.backing, size_bytes)
+        self._file = make_backing(size_bytes, folder)
+        self.backing = os.open(self._file, os.O_RDWR)
+        self.name = f"loop-{str(self._file).strip('/').replace('/', '_')}"
         data = os.urandom(MIB)
         for offset in range(0, 0 if blank else min(size_bytes, _FILLED_BYTES), MIB):
             os.pwrite(self.backing, data, offset)
@@ -68,6 +64,7 @@ class LoopDrive:
             # Closed only by pull(); not open for writing, which mkfs would have to share.
             self._devices.append(os.open(self.node, os.O_RDONLY))
             os.close(device)
+            keep_space(self.node)
             return self.node
         raise OSError("no loop device can be had")
 
@@ -85,7 +82,7 @@ class LoopDrive:
             name = (self.queue.parent / "loop/backing_file").read_text()
         except OSError:
             return False
-        return Path(name.strip().removesuffix(" (deleted)")).name == self._file_name
+        return Path(name.strip()) == self._file
 
     def format(self) -> None:
         """Put a filesystem on it."""
@@ -95,6 +92,7 @@ class LoopDrive:
         """Throw it away."""
         self.pull(held=True)
         os.close(self.backing)
+        self._file.unlink()
 
     # --- its bytes -------------------------------------------------------------------------------------------
 

@@ -93,6 +93,11 @@ def parser() -> argparse.ArgumentParser:
     tune.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     tune.add_argument("--read-only", action="store_true", help="measure no writes")
     tune.add_argument(
+        "--thin-writes",
+        action="store_true",
+        help="write to TARGET even where that takes space from a thin pool or a sparse file",
+    )
+    tune.add_argument(
         "--effort",
         choices=get_args(Effort),
         help="quick: a fifth of the points in 20 s, provisional; thorough: four times the time, and half of the bytes"
@@ -203,6 +208,7 @@ def _tune(arguments: argparse.Namespace) -> int:
         helper=find(arguments.helper or _named_helper()),
         raw=arguments.raw,
         read_only=arguments.read_only,
+        thin_writes=arguments.thin_writes,
     )
     # The catalog must have full sweeps only: the daemon would take a part of the grid for one.
     remember = arguments.out is None and not arguments.grid and settings.effort != "quick"

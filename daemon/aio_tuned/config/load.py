@@ -21,6 +21,7 @@ from aio_tuned.config.parsing import (
     name_or_path,
     number,
     path_or_none,
+    paths,
     pattern,
     several,
     size_bytes,
@@ -101,6 +102,7 @@ class Config:
     read_weight: float = _key("choose", number(0, 1), 0.5)
 
     raw_write: RawWrite = _key("safety", word(*get_args(RawWrite)), "never")
+    thin_writes: tuple[Path, ...] = _key("safety", paths, ())
 
     settle: float = _key("daemon", moment_s, 2.0)
     siblings: Siblings = _key("daemon", word(*get_args(Siblings)), "check")
@@ -260,8 +262,9 @@ def _shown(value: object, none: str) -> str:
     """Return a value as its file would have it; `none` stands for None."""
     if value is None:
         return none
-    if isinstance(value, tuple):  # quiet_hours
-        return ", ".join(f"{start:%H:%M}-{end:%H:%M}" for start, end in value) or "none"
+    if isinstance(value, tuple):  # quiet_hours, thin_writes
+        shown = (str(item) if isinstance(item, Path) else f"{item[0]:%H:%M}-{item[1]:%H:%M}" for item in value)
+        return ", ".join(shown) or "none"
     return str(value)
 
 

@@ -152,6 +152,13 @@ def absolute_path(value: object) -> Path:
     return Path(value)
 
 
+def paths(value: object) -> tuple[Path, ...]:
+    """Return the absolute paths of a list, which may be empty; duplicates count once."""
+    if not isinstance(value, list):
+        raise ValueError(f'{value!r} is not a list of paths: write ["/dev/mapper/NAME"], or [] for none')  # noqa: TRY004 - one error type for the caller
+    return tuple(dict.fromkeys(absolute_path(item) for item in value))
+
+
 def path_or_none(value: object) -> Path | None:
     """Return an absolute path; None for ""."""
     if value == "":

@@ -9,7 +9,7 @@ from aio_tuned.model.target import Skip, Target
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from aio_tuned.model.device import Device, Mount, Usage
+    from aio_tuned.model.device import Device, Usage
     from aio_tuned.model.target import Policy
 
 # The scratch file takes at most one part in so many of the free space, so that the workload does not run out of it.
@@ -20,12 +20,30 @@ _MIB = 1 << 20
 _ZERO_SHARE = 0.1
 
 
-def on_filesystem(mount: Mount | None, directory: Path | None, *, raw: bool) -> bool:
+def no_scratch(usage: Usage, policy: Policy) -> str:
+    """Return why no scratch file may be filled in the mount, or ""."""
+    stack = usage.stack
+    if stack.origin:
+        return f"{stack.origin}: nothing is written here while it exists"
+    if stack.unseen:
+        return f"{stack.unseen}, so nothing is known of its space: run aio-tuned where it can be seen"
+    if stack.thin and not policy.thin_writes:
+        return f"{stack.thin}: name the volume in [safety] thin_writes, or pass --thin-writes, to measure writes"
+    if stack.thin and usage.no_trim:
+        return f"{stack.thin}, and could not be given back: {usage.no_trim}"
+    return ""
+
+
+def on_filesystem(usage: Usage, policy: Policy, directory: Path | None) -> bool:
     """Return whether the sweep goes to a scratch file in the mount rather than to the device itself.
 
-    A device whose filesystem is mounted read-only is read raw, unless a directory in it was named.
+    A device is read raw if its filesystem is mounted read-only, unless a directory in it was named, and where no
+    scratch file may be filled.
     """
-    return mount is not None and not raw and not (mount.read_only and directory is None)
+    mount = usage.mount
+    if mount is None or policy.raw:
+        return False
+    return directory is not None if mount.read_only else not no_scratch(usage, policy)
 
 
 def decide(device: Device, usage: Usage, policy: Policy, directory: Path | None = None) -> Target | Skip:
@@ -43,7 +61,9 @@ def decide(device: Device, usage: Usage, policy: Policy, directory: Path | None 
             reason=f"{device.sys_name} is a member of {', '.join(usage.holders)}: tune the volume, or pass --raw to"
             " sweep reads of the member itself"
         )
-    if on_filesystem(usage.mount, directory, raw=policy.raw):
+    if usage.stack.snapshot:
+        return Skip(reason=f"{usage.stack.snapshot}: tune the volume that it was made of")
+    if on_filesystem(usage, policy, directory):
         return _on_filesystem(usage, policy, directory)
     if usage.swap:
         return Skip(reason=f"{device.sys_name} is in use as swap")
@@ -75,6 +95,7 @@ def _on_filesystem(usage: Usage, policy: Policy, directory: Path | None) -> Targ
         filesystem=f"{mount.filesystem} nocow" if usage.nocow or asked else mount.filesystem,
         nocow=asked and not usage.nocow,
         no_write="asked for reads only (--read-only)" if policy.read_only else "",
+        trim=bool(usage.stack.thin),
     )
 
 
@@ -82,6 +103,23 @@ def _no_raw_write(device: Device, usage: Usage, policy: Policy) -> str:
     """Return why the raw device is not written; "" only for a blank whole disk that the operator allows to write."""
     if policy.read_only:
         return "asked for reads only (--read-only)"
+    if usage.mount is not None and not policy.raw and (reason := no_scratch(usage, policy)):
+        return reason
+    if content := _content(usage):
+        return content
+    if usage.raw_node != device.node:
+        return "a part of a disk is never written"
+    if device.read_only:
+        return "the device is read-only"
+    if below := usage.stack.thin or usage.stack.origin or usage.stack.unseen:
+        return f"{below}: such a volume is never written raw"
+    if policy.raw_write != "blank":
+        return 'not mounted: writes need a filesystem, or raw_write = "blank" in the configuration'
+    return ""
+
+
+def _content(usage: Usage) -> str:
+    """Return what the device is used for or holds, or ""."""
     if usage.mounted_at or usage.mount is not None:
         where = ", ".join(usage.mounted_at) or str(usage.mount.point if usage.mount else "")
         return f"mounted at {where}: writes go through the filesystem, without --raw"
@@ -91,15 +129,7 @@ def _no_raw_write(device: Device, usage: Usage, policy: Policy) -> str:
         return f"holds partitions ({', '.join(usage.partitions)})"
     if usage.signatures:
         return f"not blank: holds {', '.join(usage.signatures)}"
-    if not usage.blank:
-        return "not blank: holds data without a known signature"
-    if usage.raw_node != device.node:
-        return "a part of a disk is never written"
-    if device.read_only:
-        return "the device is read-only"
-    if policy.raw_write != "blank":
-        return 'not mounted: writes need a filesystem, or raw_write = "blank" in the configuration'
-    return ""
+    return "" if usage.blank else "not blank: holds data without a known signature"
 
 
 def _on_device(device: Device, usage: Usage, policy: Policy) -> Target | Skip:

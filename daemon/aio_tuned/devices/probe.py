@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aio_tuned.devices import arrays, eligibility, resolve, sysfs
+from aio_tuned.errors import TargetError
 from aio_tuned.model.target import Policy, Target
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aio_tuned.config.load import Config
     from aio_tuned.model.device import Device, Mount, Usage
     from aio_tuned.model.target import Skip
@@ -39,22 +43,30 @@ def probe(
     *,
     raw: bool = False,
     read_only: bool = False,
+    thin_writes: bool = False,
     sys: Path = sysfs.SYS,
     proc: Path = Path("/proc"),
 ) -> ProbeResult:
     """Read all facts of the target and decide where to sweep it.
 
+    With `thin_writes` the target counts as named in the configuration's list of that name.
     Raise TargetError if there is no such target, MeasurementError if the drive cannot be read. The call blocks for as
     long as the drive does not answer.
     """
     place = resolve.resolve(target, sys, proc)
     device = resolve.device(place, sys)
-    policy = Policy(raw=raw, read_only=read_only, raw_write=config.raw_write, btrfs=config.btrfs)
+    policy = Policy(
+        raw=raw,
+        read_only=read_only,
+        raw_write=config.raw_write,
+        thin_writes=thin_writes or _is_named(place, config.thin_writes),
+        btrfs=config.btrfs,
+    )
     # Filling the scratch file counts as writes too, so it takes an eighth of the budget at most.
     max_span = config.write_budget_bytes(device.size_bytes) // 8
     span = max(policy.min_span_bytes, min(config.span_bytes, max_span))
     policy = replace(policy, span_bytes=span)
-    usage = resolve.usage(place, device, span, raw=raw, sys=sys, proc=proc)
+    usage = resolve.usage(place, device, policy, sys, proc)
     decision = eligibility.decide(device, usage, policy, place.directory)
     below = resolve.arrays_below(place.disk_number, sys)
     if isinstance(decision, Target) and (doubt := arrays.doubt(below)):
@@ -68,3 +80,13 @@ def probe(
         mount=place.mount,
         busy=arrays.busy(below),
     )
+
+
+def _is_named(place: resolve.Location, nodes: Sequence[Path]) -> bool:
+    """Return whether one of the nodes is the target's device; a node that does not exist names nothing."""
+    numbers = {place.disk_number, place.node_number, place.mount_number}
+    for node in nodes:
+        with contextlib.suppress(TargetError):
+            if sysfs.device_number(node) in numbers:
+                return True
+    return False

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aio_tuned.devices import arrays, blkid, copy_on_write, dm_status, identity, mountinfo, sysfs
+from aio_tuned.devices import arrays, blkid, copy_on_write, dm_status, identity, mountinfo, stack, sysfs, trim
 from aio_tuned.devices.eligibility import on_filesystem
 from aio_tuned.devices.names import device_node
 from aio_tuned.errors import MeasurementError, TargetError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from aio_tuned.devices.arrays import Array
     from aio_tuned.model.device import Device, Mount
+    from aio_tuned.model.target import Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,16 +155,14 @@ def members(volume: Device, sys: Path = sysfs.SYS) -> tuple[Device, ...]:
 def usage(
     location: Location,
     disk: Device,
-    span_bytes: int,
-    *,
-    raw: bool,
+    policy: Policy,
     sys: Path = sysfs.SYS,
     proc: Path = Path("/proc"),
 ) -> Usage:
     """Return what the device is used for at this moment.
 
-    The device's bytes are read only if it may be swept raw. Raise TargetError without permission to read it,
-    MeasurementError if reading fails.
+    The device's bytes are read only if the policy leaves it to be swept raw. Raise TargetError without permission to
+    read it, MeasurementError if reading fails.
     """
     partitions = sysfs.partitions(location.disk_number, sys)
     numbers = {location.disk_number, location.node_number, *partitions.values()}
@@ -175,6 +174,7 @@ def usage(
         *_btrfs_over(named, sys),
     )
     directory = location.directory or (location.mount.point if location.mount else None)
+    below = stack.read(location.mount_number or location.node_number, sys, proc)
     common = Usage(
         mount=location.mount,
         mounted_at=mounted_at,
@@ -183,13 +183,15 @@ def usage(
         partitions=tuple(partitions),
         holders=holders,
         swap=sysfs.in_swap(named, proc),
+        stack=below,
+        no_trim=trim.obstacle(directory) if directory and below.thin else "",
     )
-    if on_filesystem(location.mount, location.directory, raw=raw):
+    if on_filesystem(common, policy, location.directory):
         return common
     node = device_node(sysfs.directory(location.node_number, sys).name)
     size = sysfs.size_bytes(location.node_number, sys)
     try:
-        offset, zero_share, all_zero = blkid.sample(node, size, span_bytes) if size else (0, 0.0, False)
+        offset, zero_share, all_zero = blkid.sample(node, size, policy.span_bytes) if size else (0, 0.0, False)
     except PermissionError as error:
         raise TargetError(f"{node}: cannot be read: {error.strerror}; run as root") from None
     except OSError as error:

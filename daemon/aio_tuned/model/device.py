@@ -71,10 +71,25 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """What the devices and files below a filesystem or device forbid; each text names the layer and says why, or is "".
+
+    `thin` takes space that others may need when it is written, `origin` has a snapshot that each write fills,
+    `snapshot` is one, and `unseen` cannot be looked at.
+    """
+
+    thin: str = ""
+    origin: str = ""
+    snapshot: str = ""
+    unseen: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """The current use of a device: the facts that decide where a sweep may write.
 
     Files made in the folder for the scratch file are without copy-on-write (btrfs) if `nocow` is true.
+    `no_trim` is why freed space of the mount cannot be given back to what lies below, or "".
     `zero_share` is the share of sampled blocks in the span to be read that hold only zeros: 1.0 on a blank drive.
     `blank` is true only if neither the kernel nor blkid knows any use and every sampled byte is zero.
     """
@@ -87,6 +102,8 @@ class Usage:
     holders: tuple[str, ...] = ()
     signatures: tuple[str, ...] = ()
     swap: bool = False
+    stack: Stack = Stack()
+    no_trim: str = ""
     raw_node: Path | None = None
     raw_size_bytes: int = 0
     raw_offset_bytes: int = 0

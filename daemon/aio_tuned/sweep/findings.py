@@ -37,7 +37,7 @@ class Facts:
 
     `attachment` is the drive's link after the sweep, and `others` are all profiles that are known on this host.
     `array_became` is the state of the RAID arrays at the end if it is not that of the beginning. `nocow_bytes_per_s` is
-    what writes to a file without copy-on-write gave.
+    what writes to a file without copy-on-write gave. `space` is a finding on the scratch file's space, or "".
     """
 
     attachment: Attachment | None = None
@@ -45,6 +45,7 @@ class Facts:
     heat: Heat = Heat()
     array_became: ArrayState | None = None
     nocow_bytes_per_s: float | None = None
+    space: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,7 @@ def collect(
     return (
         *_check_link(device, found, facts.attachment),
         *(said for one in found if (said := _check_processor(one))),
+        *((facts.space,) if facts.space else ()),
         *_check_heat(found, facts.heat),
         *_check_siblings(device, filesystem, found, facts.others, tolerance),
     )

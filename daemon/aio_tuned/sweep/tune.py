@@ -8,11 +8,12 @@ import time
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from threading import Event, Lock
 from typing import TYPE_CHECKING
 
 from aio_tuned import __version__
-from aio_tuned.devices import identity, resolve, sysfs
+from aio_tuned.devices import identity, resolve, space, sysfs
 from aio_tuned.devices.lock import check_same, lock_device
 from aio_tuned.devices.probe import PROBE_LIMIT_S, probe
 from aio_tuned.devices.sensors import Sensors
@@ -58,6 +59,7 @@ class TuneRequest:
     helper: Path
     raw: bool = False
     read_only: bool = False
+    thin_writes: bool = False
     settings: Mapping[Direction, tuple[Setting, ...]] | None = None
     against: Profile | None = None
     others: tuple[Profile, ...] = ()
@@ -88,7 +90,8 @@ async def _decide(request: TuneRequest) -> tuple[str, Device, Target]:
     Raise TargetError if the device must not be swept, or is another disk than the one that is meant, and
     MeasurementError if the drive does not answer.
     """
-    looking = in_thread(lambda: probe(request.target, request.config, raw=request.raw, read_only=request.read_only))
+    ask = partial(probe, raw=request.raw, read_only=request.read_only, thin_writes=request.thin_writes)
+    looking = in_thread(lambda: ask(request.target, request.config))
     try:
         found = await within(PROBE_LIMIT_S, looking)
     except TooLateError:
@@ -222,6 +225,24 @@ async def _measure(
         raise
 
 
+def _lasting(target: Target) -> Target:
+    """Return the target without what depends on free space and on content, which change below a mounted filesystem."""
+    return replace(target, span_bytes=0, offset_bytes=0, provisional="")
+
+
+async def _space(number: str, target: Target) -> Mapping[str, int]:
+    """Return the bytes in use below the target's filesystem if its space is to be given back.
+
+    Raise MeasurementError if the drive does not answer.
+    """
+    if not target.trim:
+        return {}
+    try:
+        return await within(PROBE_LIMIT_S, in_thread(lambda: space.read(number)))
+    except TooLateError:
+        raise _silent(target.path) from None
+
+
 async def run(request: TuneRequest, watcher: ProgressObserver, observer: SweepObserver | None = None) -> TuneResult:
     """Sweep one target and return the result without publishing it; raise AioTunedError if the sweep fails.
 
@@ -233,18 +254,20 @@ async def run(request: TuneRequest, watcher: ProgressObserver, observer: SweepOb
     helper_locks = target.kind == "device" and "write" in _settings(request, target)
     async with _locked(device, itself=not helper_locks):
         *again, fresh = await _decide(request)
-        # The span is not compared, because it depends on the free space, which may have changed.
-        if [*again, replace(fresh, span_bytes=0)] != [number, device, replace(target, span_bytes=0)]:
+        if [*again, _lasting(fresh)] != [number, device, _lasting(target)]:
             raise TargetError(f"{device.node} or its use has just changed; try again")
         target = fresh
         watcher.begin(device, target)
         observer = observer or NullObserver(Thermometer(Sensors(device.device_number)))
         order = _order(request, number, device, target)
+        space_before = await _space(number, target)
         outcome = await _measure(request, order, device, target, watcher, observer)
         uncopied = await nocow.measure(
             request.helper, order, target, _counters(device), outcome, observer, request.grace_s
         )
         outcome = replace(outcome, written_bytes=outcome.written_bytes + uncopied.written_bytes)
+        space_after = await _space(number, target)
+        unreturned = space.finding(space_before, space_after, target.span_bytes, target.path) if target.trim else ""
         check_same(device)
         after = resolve.read_device(device.device_number).array
         built = profile_builder.build_profile(
@@ -267,6 +290,7 @@ async def run(request: TuneRequest, watcher: ProgressObserver, observer: SweepOb
                     heat=observer.heat,
                     nocow_bytes_per_s=uncopied.bytes_per_s,
                     array_became=after if after != device.array else None,
+                    space=unreturned,
                 ),
             ),
             request.config.drop_caches,

@@ -76,6 +76,7 @@ complete -c aio-tuned -n '_shtab_aio_tuned_using tune' -l grid -x -d 'values of 
 complete -c aio-tuned -n '_shtab_aio_tuned_using tune' -l seed -x -d 'order of the points (default: random; the profile says it)'
 complete -c aio-tuned -n '_shtab_aio_tuned_using tune' -l json -d 'print one JSON document and nothing else'
 complete -c aio-tuned -n '_shtab_aio_tuned_using tune' -l read-only -d 'measure no writes'
+complete -c aio-tuned -n '_shtab_aio_tuned_using tune' -l thin-writes -d 'write to TARGET even where that takes space from a thin pool or a sparse file'
 complete -c aio-tuned -n '_shtab_aio_tuned_using tune' -l effort -xka "quick default thorough" -d 'quick: a fifth of the points in 20 s, provisional; thorough: four times the time, and half of the bytes to write on until the drive is steady (default: as configured)'
 complete -c aio-tuned -n '_shtab_aio_tuned_using tune' -l time-budget -x -d 'measuring time, e.g. 90s, 3m'
 complete -c aio-tuned -n '_shtab_aio_tuned_using tune' -l write-budget -x -d 'bytes to write at most, e.g. 8G'

@@ -18,6 +18,7 @@ import pytest
 from aio_tuned.cli.main import main, parser
 from aio_tuned.devices import resolve
 from aio_tuned.errors import AioTunedError, ConfigError, Exit, TargetError, UsageError
+from aio_tuned.model.target import Policy
 from aio_tuned.profiles import codec
 from aio_tuned.service import control, status
 from aio_tuned.service import main as service_main
@@ -487,7 +488,7 @@ def drive(tmp_path: Path) -> Path:
         node = resolve.device(place).node
     except TargetError as error:
         pytest.skip(f"{tmp_path} cannot be tuned: {error}")
-    if not node.exists() or resolve.usage(place, resolve.device(place), 1 << 30, raw=False).free_bytes < 1 << 29:
+    if not node.exists() or resolve.usage(place, resolve.device(place), Policy()).free_bytes < 1 << 29:
         pytest.skip(f"{tmp_path} cannot be tuned: no {node}, or no room")
     return tmp_path
 

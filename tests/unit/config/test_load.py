@@ -102,6 +102,8 @@ BAD = [
     ("choose", "read_weight", "true", "from 0 to 1"),
     ("safety", "raw_write", '"always"', "never, blank"),
     ("safety", "raw_write", "true", "never, blank"),
+    ("safety", "thin_writes", '"/dev/mapper/vg-thin"', '["/dev/mapper/NAME"]'),
+    ("safety", "thin_writes", '["vg-thin"]', "absolute path"),
     ("daemon", "settle", "61", "from 0 to 60 seconds"),
     ("daemon", "settle", "-1", "from 0 to 60 seconds"),
     ("daemon", "siblings", '"none"', "check, full"),
@@ -381,13 +383,16 @@ def test_describe_names_every_key_once_with_its_value() -> None:
 def test_describe_shows_rules_and_hours_as_the_file_has_them() -> None:
     rules = (MatchRule(name="vd*", tune=True), MatchRule(model="QEMU*", transport="tcp", tune=False))
     hours = ((time(22, 0), time(6, 30)), (time(12, 0), time(13, 0)))
-    lines = describe_config(Config(match=rules, quiet_hours=hours, max_celsius=70.0)).splitlines()
+    named = (Path("/dev/mapper/a"), Path("/dev/mapper/b"))
+    config = Config(match=rules, quiet_hours=hours, max_celsius=70.0, thin_writes=named)
+    lines = describe_config(config).splitlines()
     assert [line for line in lines if line.startswith("match")] == [
         'match.1 = name = "vd*", tune = true',
         'match.2 = transport = "tcp", model = "QEMU*", tune = false',
     ]
     assert "throttle.quiet_hours = 22:00-06:30, 12:00-13:00" in lines
     assert "throttle.max_celsius = 70.0" in lines
+    assert "safety.thin_writes = /dev/mapper/a, /dev/mapper/b" in lines
 
 
 def test_every_key_can_be_changed() -> None:

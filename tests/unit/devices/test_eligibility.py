@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aio_tuned.devices.eligibility import decide
-from aio_tuned.model.device import Device, Usage
+from aio_tuned.model.device import Device, Stack, Usage
 from aio_tuned.model.target import Policy, Skip, Target
 from unit.support.builders import GIB, MIB, device, mount
 
@@ -197,6 +197,60 @@ def test_each_reason_not_to_write_alone_is_enough() -> None:
     assert target(decide(DRIVE, BLANK, replace(raw, raw_write="never"))).no_write
 
 
+# --- what lies below -------------------------------------------------------------------------------------
+
+THIN = Stack(thin="vg-thin (dm-2) takes space from a pool when it is written")
+ORIGIN = Stack(origin="vg-data-real (dm-0) has a snapshot")
+UNSEEN = Stack(unseen="x (dm-0) is a volume whose table cannot be read")
+MOUNTED_RAW = replace(MOUNTED, raw_node=DRIVE.node, raw_size_bytes=DRIVE.size_bytes)
+MAY_FILL = Policy(thin_writes=True)
+
+
+@pytest.mark.parametrize("directory", [None, Path("/mnt/nvme/models")])
+@pytest.mark.parametrize("policy", [Policy(), MAY_WRITE])
+@pytest.mark.parametrize(
+    ("stack", "said"),
+    [(THIN, "[safety] thin_writes"), (ORIGIN, "has a snapshot: nothing is written"), (UNSEEN, "where it can be seen")],
+)
+def test_where_space_is_not_sure_the_device_is_read_and_nothing_written(
+    stack: Stack, said: str, policy: Policy, directory: Path | None
+) -> None:
+    found = target(decide(DRIVE, replace(MOUNTED_RAW, stack=stack), policy, directory))
+    assert (found.kind, found.path) == ("device", DRIVE.node)
+    assert said in found.no_write
+    assert "raw_write" not in found.no_write
+
+
+def test_a_thin_volume_that_is_named_is_written_and_trimmed() -> None:
+    found = target(decide(DRIVE, replace(MOUNTED, stack=THIN), MAY_FILL))
+    assert (found.kind, found.no_write, found.trim) == ("scratch", "", True)
+    assert not target(decide(DRIVE, MOUNTED, MAY_FILL)).trim
+
+
+def test_a_thin_volume_that_is_named_is_not_written_if_its_space_could_not_return() -> None:
+    usage = replace(MOUNTED_RAW, stack=THIN, no_trim="FITRIM needs CAP_SYS_ADMIN")
+    assert "could not be given back: FITRIM needs" in target(decide(DRIVE, usage, MAY_FILL)).no_write
+
+
+@pytest.mark.parametrize("stack", [ORIGIN, UNSEEN, replace(THIN, origin=ORIGIN.origin)])
+def test_naming_a_volume_allows_thin_writes_only(stack: Stack) -> None:
+    assert target(decide(DRIVE, replace(MOUNTED_RAW, stack=stack), MAY_FILL)).no_write
+
+
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize("usage", [MOUNTED_RAW, BLANK])
+def test_a_snapshot_is_not_tuned(usage: Usage, raw: bool) -> None:
+    snapshot = Stack(snapshot="vg-snap (dm-3) is a snapshot")
+    policy = replace(MAY_WRITE, thin_writes=True, raw=raw)
+    assert "tune the volume that it was made of" in skipped(decide(DRIVE, replace(usage, stack=snapshot), policy))
+
+
+@pytest.mark.parametrize("stack", [THIN, ORIGIN, UNSEEN])
+def test_a_blank_volume_of_that_kind_is_never_written_raw(stack: Stack) -> None:
+    found = target(decide(DRIVE, replace(BLANK, stack=stack), replace(MAY_WRITE, thin_writes=True)))
+    assert "never written raw" in found.no_write
+
+
 # --- the property ----------------------------------------------------------------------------------------
 
 
@@ -213,6 +267,10 @@ def check(drive: Device, usage: Usage, policy: Policy, directory: Path | None) -
         assert usage.mount is not None
         assert not usage.mount.read_only
         assert not policy.raw
+        assert usage.stack == Stack(thin=usage.stack.thin)
+        assert decision.trim is bool(usage.stack.thin)
+        assert policy.thin_writes or not usage.stack.thin
+        assert not (usage.stack.thin and usage.no_trim)
         assert decision.span_bytes * 4 <= usage.free_bytes
         assert bool(decision.no_write) is policy.read_only
         return False
@@ -220,6 +278,7 @@ def check(drive: Device, usage: Usage, policy: Policy, directory: Path | None) -
     if decision.no_write:
         return False
     assert usage.blank
+    assert usage.stack == Stack()
     assert not (usage.signatures)
     assert not (usage.partitions)
     assert not (usage.holders)
@@ -271,6 +330,7 @@ def test_a_filesystem_that_was_found_mounted_is_never_written_below_even_if_it_h
             check(*facts(flags))
 
 
+TEXTS = st.sampled_from(["", "x"])
 NAMES = st.lists(st.sampled_from(["a", "b"]), max_size=2).map(tuple)
 USAGES = st.builds(
     Usage,
@@ -280,6 +340,8 @@ USAGES = st.builds(
     holders=NAMES,
     signatures=NAMES,
     swap=st.booleans(),
+    stack=st.one_of(st.just(Stack()), st.builds(Stack, thin=TEXTS, origin=TEXTS, snapshot=TEXTS, unseen=TEXTS)),
+    no_trim=TEXTS,
     raw_node=st.sampled_from([DRIVE.node, Path("/dev/nvme0n1p1"), None]),
     raw_size_bytes=st.integers(0, 8 * GIB),
     raw_offset_bytes=st.integers(0, 8 * GIB),
@@ -304,7 +366,13 @@ USAGES = st.builds(
             st.booleans(),
         ),
     ),
-    st.builds(Policy, raw=st.booleans(), read_only=st.booleans(), raw_write=st.sampled_from(["never", "blank"])),
+    st.builds(
+        Policy,
+        raw=st.booleans(),
+        read_only=st.booleans(),
+        thin_writes=st.booleans(),
+        raw_write=st.sampled_from(["never", "blank"]),
+    ),
     st.sampled_from([None, Path("/mnt/nvme/x")]),
 )
 @example(DRIVE, BLANK, MAY_WRITE, None)

@@ -1,0 +1,153 @@
+"""The devices and files below a device or a filesystem, and what they forbid."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aio_tuned.devices import device_mapper, loop_file, mountinfo, sysfs
+from aio_tuned.errors import TargetError
+from aio_tuned.model.device import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aio_tuned.devices.device_mapper import Kind
+
+# LUKS on LVM on RAID on partitions has six; a file below a loop device adds those of its filesystem.
+_DEEPEST = 32
+_IN_MEMORY = ("tmpfs", "ramfs")
+# Drivers that take space when a block is first written.
+_ALLOCATES = (
+    (re.compile(r"zram[0-9]+"), "takes memory when it is written"),
+    (re.compile(r"ram[0-9]+"), "takes memory when it is written"),
+    (re.compile(r"zd[0-9]+"), "is a ZFS volume, which takes its pool's space when it is written"),
+    (re.compile(r"rbd[0-9]+"), "is a Ceph image, which takes its pool's space when it is written"),
+)
+_WORDS: dict[Kind, str] = {
+    "plain": "",
+    "thin": "takes space from a pool when it is written",
+    "origin": "has a snapshot, whose space every write takes",
+    "snapshot": "is a snapshot",
+    "unseen": "is a volume whose table cannot be read",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One device of a stack: what it is, and why, as the rest of a sentence that begins with its name.
+
+    `file` is the file below a loop device.
+    """
+
+    name: str
+    number: str
+    kind: Kind
+    why: str = ""
+    file: Path | None = None
+
+
+def judge(layers: Sequence[Layer]) -> Stack:
+    """Return what the layers, from top to bottom, forbid; the first of each kind gives the reason."""
+
+    def first(kind: Kind) -> str:
+        return next((f"{layer.name} {layer.why}" for layer in layers if layer.kind == kind), "")
+
+    return Stack(thin=first("thin"), origin=first("origin"), snapshot=first("snapshot"), unseen=first("unseen"))
+
+
+def read(number: str, sys: Path = sysfs.SYS, proc: Path = Path("/proc"), dev: Path = Path("/dev")) -> Stack:
+    """Return what the stack of a block device forbids."""
+    return judge(layers(number, sys, proc, dev))
+
+
+def layers(
+    number: str, sys: Path = sysfs.SYS, proc: Path = Path("/proc"), dev: Path = Path("/dev")
+) -> tuple[Layer, ...]:
+    """Return the layers from a block device, which is the first, down to the disks; what cannot be seen is one, too."""
+    found: dict[str, Layer] = {}
+    waiting = [number]
+    while waiting:
+        at = waiting.pop(0)
+        if at in found:
+            continue
+        if len(found) == _DEEPEST:
+            found[at] = Layer(name=at, number=at, kind="unseen", why=f"lies below {_DEEPEST} other devices")
+            break
+        try:
+            found[at], below = _layer(at, sys, proc, dev)
+        except (TargetError, OSError, ValueError) as error:
+            found[at] = Layer(name=f"device {at}", number=at, kind="unseen", why=f"cannot be looked at ({error})")
+            continue
+        waiting += below
+    return tuple(found.values())
+
+
+def _layer(number: str, sys: Path, proc: Path, dev: Path) -> tuple[Layer, list[str]]:
+    """Return one layer, and the numbers of the devices right below it."""
+    directory = sysfs.directory(number, sys)
+    if (directory / "partition").exists():
+        layer = _with_snapshots(directory, Layer(name=directory.name, number=number, kind="plain"), dev)
+        return layer, [sysfs.attribute(directory.parent, "dev")]
+    if (directory / "loop/backing_file").exists():
+        return _loop(directory, number, sys, proc, dev)
+    if (directory / "dm").exists():
+        return _volume(directory, number, dev)
+    why = next((words for pattern, words in _ALLOCATES if pattern.fullmatch(directory.name)), "")
+    layer = Layer(name=directory.name, number=number, kind="thin" if why else "plain", why=why)
+    return _with_snapshots(directory, layer, dev), _below(directory)
+
+
+def _below(directory: Path) -> list[str]:
+    return [sysfs.attribute(entry, "dev") for entry in sorted((directory / "slaves").glob("*"))]
+
+
+def _volume(directory: Path, number: str, dev: Path) -> tuple[Layer, list[str]]:
+    name = f"{sysfs.attribute(directory, 'dm/name') or 'a volume'} ({directory.name})"
+    kind = device_mapper.kind(number, sysfs.attribute(directory, "dm/uuid"), dev)
+    layer = Layer(name=name, number=number, kind=kind, why=_WORDS[kind])
+    if not (directory / "slaves").is_dir():
+        return Layer(name=name, number=number, kind="unseen", why="does not show what it lies on"), []
+    return _with_snapshots(directory, layer, dev), _below(directory)
+
+
+def _with_snapshots(directory: Path, layer: Layer, dev: Path) -> Layer:
+    """Return the layer as an origin if a snapshot was made of it that the layer itself does not tell."""
+    if layer.kind != "plain":
+        return layer
+    for holder in sorted((directory / "holders").glob("*")):
+        if (holder / "dm").exists() and _is_snapshot(holder, dev):
+            why = f"has a snapshot, {sysfs.attribute(holder, 'dm/name') or holder.name}"
+            return Layer(name=layer.name, number=layer.number, kind="origin", why=why)
+    return layer
+
+
+def _is_snapshot(volume: Path, dev: Path) -> bool:
+    """Return whether the volume is a snapshot: by its table, or since it holds a copy-on-write area."""
+    uuids = [sysfs.attribute(entry, "dm/uuid") for entry in (volume / "slaves").glob("*")]
+    kinds = {device_mapper.kind_of_uuid(uuid) for uuid in uuids}
+    return "snapshot" in kinds or device_mapper.kind(sysfs.attribute(volume, "dev"), "", dev) == "snapshot"
+
+
+def _loop(directory: Path, number: str, sys: Path, proc: Path, dev: Path) -> tuple[Layer, list[str]]:
+    """Return a loop device's layer, and the device that its file's filesystem is on."""
+    text = sysfs.attribute(directory, "loop/backing_file")
+    name = f"{directory.name}, on {text},"
+
+    def layer(kind: Kind, why: str) -> Layer:
+        return Layer(name=name if why else directory.name, number=number, kind=kind, why=why, file=Path(text))
+
+    try:
+        table = mountinfo.read(proc)
+        in_memory = mountinfo.find_mount(Path(text), table, proc).filesystem in _IN_MEMORY
+        found = loop_file.read(dev / directory.name, text, in_memory=in_memory)
+        below = [] if in_memory else [found.number or mountinfo.block_device_number(found.path, table, sys, proc)[0]]
+    except (TargetError, OSError, ValueError) as error:
+        return layer("unseen", f"cannot be looked at: {_reason(error)}"), []
+    return layer("thin" if found.thin else "plain", found.thin), below
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)

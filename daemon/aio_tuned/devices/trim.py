@@ -1,0 +1,38 @@
+"""Whether a filesystem can give freed space back to the device below it."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# linux/fs.h: the ioctl, and its range: start, length, and the least extent.
+_FITRIM = 0xC0185879
+_RANGE = struct.Struct("=3Q")
+
+
+def obstacle(directory: Path) -> str:
+    """Return why space that is freed in the directory's filesystem cannot be given back, or "".
+
+    An empty range is asked for: no filesystem trims anything then.
+    """
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        return f"{directory}: {error.strerror}"
+    try:
+        fcntl.ioctl(descriptor, _FITRIM, bytearray(_RANGE.pack(0, 0, 0)))
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # the range is empty; permission and device were checked before
+            return ""
+        if error.errno == errno.EPERM:
+            return "FITRIM needs CAP_SYS_ADMIN, which the unit's drop-in for thin volumes grants"
+        return f"{directory} has no FITRIM: {error.strerror}"
+    finally:
+        os.close(descriptor)
+    return ""
