@@ -17,15 +17,11 @@ _BLOCKS_EACH = 32
 _BLKID_NOTHING = 2
 
 
-def signatures(node: Path) -> tuple[str, ...]:
-    """Return what blkid recognises on the device, e.g. ("ext4 filesystem",); () if nothing.
-
-    blkid's cache is not used. A probe that fails or is ambivalent counts as a signature: a drive is blank only if that
-    is certain.
-    """
+def _probe(node: Path) -> tuple[subprocess.CompletedProcess[str], dict[str, str]] | None:
+    """Run blkid's probes, without its cache, and return what it has found; None if it is not installed."""
     program = shutil.which("blkid", path="/usr/sbin:/sbin:/usr/bin:/bin")
     if program is None:
-        return ("unknown content (blkid is not installed)",)
+        return None
     done = subprocess.run(
         [program, "-p", "-o", "export", "--", str(node)],
         capture_output=True,
@@ -33,9 +29,26 @@ def signatures(node: Path) -> tuple[str, ...]:
         errors="replace",
         check=False,
     )
+    return done, dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+
+
+def partition_type(node: Path) -> str:
+    """Return the type that a partition has in its disk's table, a GUID or "0xef"; "" if blkid finds none."""
+    probed = _probe(node)
+    return probed[1].get("PART_ENTRY_TYPE", "") if probed else ""
+
+
+def signatures(node: Path) -> tuple[str, ...]:
+    """Return what blkid recognises on the device, e.g. ("ext4 filesystem",); () if nothing.
+
+    A probe that fails or is ambivalent counts as a signature: a drive is blank only if that is certain.
+    """
+    probed = _probe(node)
+    if probed is None:
+        return ("unknown content (blkid is not installed)",)
+    done, found = probed
     if done.returncode == _BLKID_NOTHING and not done.stderr.strip():
         return ()
-    found = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
     known = []
     if "TYPE" in found:
         known.append(f"{found['TYPE']} {found.get('USAGE', 'content')}")

@@ -105,6 +105,11 @@ def _no_raw_write(device: Device, usage: Usage, policy: Policy) -> str:
         return "asked for reads only (--read-only)"
     if usage.mount is not None and not policy.raw and (reason := no_scratch(usage, policy)):
         return reason
+    if usage.boot and not policy.raw:
+        return (
+            f"only {', '.join(usage.boot)} of it is mounted, which the machine starts from: name that directory, or"
+            " mount another filesystem of it, to measure writes"
+        )
     if content := _content(usage):
         return content
     if usage.raw_node != device.node:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aio_tuned.devices import arrays, blkid, copy_on_write, dm_status, identity, mountinfo, stack, sysfs, trim
+from aio_tuned.devices import arrays, blkid, boot, copy_on_write, dm_status, identity, mountinfo, stack, sysfs, trim
 from aio_tuned.devices.eligibility import on_filesystem
 from aio_tuned.devices.names import device_node
 from aio_tuned.errors import MeasurementError, TargetError
@@ -28,6 +28,7 @@ class Location:
     """The whole disk or volume of a target, the node that was named, and the mount and folder for scratch files.
 
     `mount_number` is the device of that mount ("" without one), which may be a partition of the disk that was named.
+    `boot` are the mount points of boot partitions that were passed over, if nothing else of the device is mounted.
     """
 
     disk_number: str
@@ -35,6 +36,7 @@ class Location:
     mount_number: str
     mount: Mount | None
     directory: Path | None
+    boot: tuple[Path, ...] = ()
 
 
 def find_device_number(mount: Mount, sys: Path) -> str:
@@ -100,13 +102,15 @@ def resolve(target: Path, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> 
         ]
         if _btrfs_over(numbers, sys):
             mounted = []
-        mount = _roomiest(mounted)
+        passed = [mount for mount in mounted if boot.is_boot(mount.point, find_device_number(mount, sys), sys)]
+        mount = _roomiest([mount for mount in mounted if mount not in passed])
         return Location(
             disk_number=disk,
             node_number=number,
             mount_number=find_device_number(mount, sys) if mount else "",
             mount=mount,
             directory=None,
+            boot=() if mount else tuple(one.point for one in passed),
         )
     if stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode):
         found = target.resolve()  # the directory of the file, not of a link to it
@@ -178,6 +182,7 @@ def usage(
     common = Usage(
         mount=location.mount,
         mounted_at=mounted_at,
+        boot=tuple(str(point) for point in location.boot),
         free_bytes=_free_bytes(directory) if directory else 0,
         nocow=bool(directory and location.mount and copy_on_write.is_off(location.mount, directory)),
         partitions=tuple(partitions),

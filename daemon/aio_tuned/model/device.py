@@ -88,14 +88,16 @@ class Stack:
 class Usage:
     """The current use of a device: the facts that decide where a sweep may write.
 
-    Files made in the folder for the scratch file are without copy-on-write (btrfs) if `nocow` is true.
-    `no_trim` is why freed space of the mount cannot be given back to what lies below, or "".
+    `boot` are the mount points of boot partitions, if nothing else of it is mounted. Files made in the folder for the
+    scratch file are without copy-on-write (btrfs) if `nocow` is true. `no_trim` is why freed space of the mount cannot
+    be given back to what lies below, or "".
     `zero_share` is the share of sampled blocks in the span to be read that hold only zeros: 1.0 on a blank drive.
     `blank` is true only if neither the kernel nor blkid knows any use and every sampled byte is zero.
     """
 
     mount: Mount | None = None
     mounted_at: tuple[str, ...] = ()
+    boot: tuple[str, ...] = ()
     free_bytes: int = 0
     nocow: bool = False
     partitions: tuple[str, ...] = ()
