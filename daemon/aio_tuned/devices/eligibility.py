@@ -23,6 +23,8 @@ _ZERO_SHARE = 0.1
 def no_scratch(usage: Usage, policy: Policy) -> str:
     """Return why no scratch file may be filled in the mount, or ""."""
     stack = usage.stack
+    if usage.zoned:
+        return _zoned(usage)
     if stack.origin:
         return f"{stack.origin}: nothing is written here while it exists"
     if stack.unseen:
@@ -32,6 +34,10 @@ def no_scratch(usage: Usage, policy: Policy) -> str:
     if stack.thin and usage.no_trim:
         return f"{stack.thin}, and could not be given back: {usage.no_trim}"
     return ""
+
+
+def _zoned(usage: Usage) -> str:
+    return f"zoned ({usage.zoned}): zones are written in order only, so writes at the swept settings cannot be measured"
 
 
 def on_filesystem(usage: Usage, policy: Policy, directory: Path | None) -> bool:
@@ -103,6 +109,8 @@ def _no_raw_write(device: Device, usage: Usage, policy: Policy) -> str:
     """Return why the raw device is not written; "" only for a blank whole disk that the operator allows to write."""
     if policy.read_only:
         return "asked for reads only (--read-only)"
+    if usage.zoned:
+        return _zoned(usage)
     if usage.mount is not None and not policy.raw and (reason := no_scratch(usage, policy)):
         return reason
     if usage.boot and not policy.raw:

@@ -189,6 +189,7 @@ def usage(
         holders=holders,
         swap=sysfs.in_swap(named, proc),
         stack=below,
+        zoned=sysfs.zoned(location.disk_number, sys),
         no_trim=trim.obstacle(directory) if directory and below.thin else "",
     )
     if on_filesystem(common, policy, location.directory):

@@ -152,6 +152,12 @@ def queue(number: str, sys: Path = SYS) -> Queue:
     )
 
 
+def zoned(number: str, sys: Path = SYS) -> str:
+    """Return the zone model of a whole disk or volume, as "host-managed"; "" if it has no zones."""
+    model = attribute(directory(number, sys) / "queue", "zoned")
+    return "" if model == "none" else model
+
+
 def size_bytes(number: str, sys: Path = SYS) -> int:
     """Return the size of a disk or partition in bytes."""
     return int(attribute(directory(number, sys), "size") or 0) * _SECTOR

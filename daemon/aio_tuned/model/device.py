@@ -90,7 +90,7 @@ class Usage:
 
     `boot` are the mount points of boot partitions, if nothing else of it is mounted. Files made in the folder for the
     scratch file are without copy-on-write (btrfs) if `nocow` is true. `no_trim` is why freed space of the mount cannot
-    be given back to what lies below, or "".
+    be given back to what lies below, and `zoned` the zone model, or "".
     `zero_share` is the share of sampled blocks in the span to be read that hold only zeros: 1.0 on a blank drive.
     `blank` is true only if neither the kernel nor blkid knows any use and every sampled byte is zero.
     """
@@ -105,6 +105,7 @@ class Usage:
     signatures: tuple[str, ...] = ()
     swap: bool = False
     stack: Stack = Stack()
+    zoned: str = ""
     no_trim: str = ""
     raw_node: Path | None = None
     raw_size_bytes: int = 0

@@ -251,6 +251,24 @@ def test_a_blank_volume_of_that_kind_is_never_written_raw(stack: Stack) -> None:
     assert "never written raw" in found.no_write
 
 
+# --- zoned drives and boot partitions ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy", [Policy(), MAY_WRITE, replace(MAY_WRITE, raw=True), MAY_FILL])
+@pytest.mark.parametrize("usage", [BLANK, SIGNED, MOUNTED_RAW])
+def test_a_zoned_drive_is_read_only(usage: Usage, policy: Policy) -> None:
+    found = target(decide(DRIVE, replace(usage, zoned="host-managed"), policy))
+    assert found.kind == "device"
+    assert found.no_write.startswith("zoned (host-managed)")
+    assert "raw_write" not in found.no_write
+
+
+def test_a_disk_of_which_a_boot_partition_is_mounted_is_read_only() -> None:
+    usage = replace(SIGNED, boot=("/boot/efi",), mounted_at=("/boot/efi",), partitions=("nvme0n1p1",))
+    said = target(decide(DRIVE, usage, MAY_WRITE)).no_write
+    assert "only /boot/efi of it is mounted, which the machine starts from" in said
+
+
 # --- the property ----------------------------------------------------------------------------------------
 
 
@@ -267,6 +285,7 @@ def check(drive: Device, usage: Usage, policy: Policy, directory: Path | None) -
         assert usage.mount is not None
         assert not usage.mount.read_only
         assert not policy.raw
+        assert not usage.zoned
         assert usage.stack == Stack(thin=usage.stack.thin)
         assert decision.trim is bool(usage.stack.thin)
         assert policy.thin_writes or not usage.stack.thin
@@ -279,6 +298,8 @@ def check(drive: Device, usage: Usage, policy: Policy, directory: Path | None) -
         return False
     assert usage.blank
     assert usage.stack == Stack()
+    assert not (usage.zoned)
+    assert not (usage.boot)
     assert not (usage.signatures)
     assert not (usage.partitions)
     assert not (usage.holders)
@@ -342,6 +363,7 @@ USAGES = st.builds(
     swap=st.booleans(),
     stack=st.one_of(st.just(Stack()), st.builds(Stack, thin=TEXTS, origin=TEXTS, snapshot=TEXTS, unseen=TEXTS)),
     no_trim=TEXTS,
+    zoned=TEXTS,
     raw_node=st.sampled_from([DRIVE.node, Path("/dev/nvme0n1p1"), None]),
     raw_size_bytes=st.integers(0, 8 * GIB),
     raw_offset_bytes=st.integers(0, 8 * GIB),

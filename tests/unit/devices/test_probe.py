@@ -86,6 +86,15 @@ def test_a_drive_that_is_not_tuned_is_surveyed_all_the_same(tmp_path: Path, sys:
     assert found.number == number
 
 
+@pytest.mark.parametrize(("zoned", "said"), [("none", ""), ("host-aware", "host-aware"), ("host-managed",) * 2])
+def test_a_zoned_drive_gets_no_scratch_file(tmp_path: Path, sys: Sys, number: str, zoned: str, said: str) -> None:
+    """Its size is 0, so that no node of this machine is read in its place."""
+    add_drive(sys, number, size="0", **{"queue/zoned": zoned})
+    found = probe(tmp_path, CONFIG, sys=sys.root)
+    assert found.usage.zoned == said
+    assert (found.usage.raw_node is not None) == bool(said)
+
+
 def test_no_target_no_survey(tmp_path: Path, sys: Sys) -> None:
     with pytest.raises(TargetError, match="missing: No such file"):
         probe(tmp_path / "missing", CONFIG, sys=sys.root)
