@@ -109,6 +109,21 @@ def test_the_daemon_fills_no_pool(host: DaemonGuest) -> None:
     assert used_bytes(host) - before < SPAN // 8
 
 
+def test_a_snapshot_that_is_made_during_a_sweep_outlives_it(guest: Guest) -> None:
+    """Its copy-on-write area holds half of the scratch file."""
+    make_group(guest)
+    guest.sh("lvcreate -q -y -W n -L 850M -n data vg")
+    guest.mount("/dev/vg/data")
+    tuning = guest.start_tune("/mnt/x", [*QUICK, "--time-budget", "240s"], SMALL_SPAN)
+    while "write: " not in tuning.output():
+        assert tuning.poll() is None, tuning.output()
+        time.sleep(0.2)
+    guest.sh("lvcreate -q -y -s -L 96M -n snap vg/data")
+    assert tuning.wait() == 66
+    assert "has a snapshot, whose space every write takes: the sweep was ended at once" in tuning.output()
+    assert "Invalid" not in guest.sh("dmsetup status vg-snap")
+
+
 def test_an_origin_keeps_its_snapshot(host: DaemonGuest) -> None:
     """Its copy-on-write area has room for a sixth of a scratch file."""
     make_group(host)

@@ -85,6 +85,26 @@ def layers(
     return tuple(found.values())
 
 
+def shape(number: str, sys: Path = sysfs.SYS) -> frozenset[object]:
+    """Return which devices of a stack lie on which, by /sys alone; empty if none of them is a device-mapper volume.
+
+    A snapshot cannot be made of a volume without a change of this. The file below a loop device is not followed.
+    """
+    found: dict[str, object] = {}
+    waiting, volumes = [number], False
+    while waiting and len(found) < _DEEPEST:
+        at = waiting.pop()
+        directory = sys / "dev/block" / at
+        volumes = volumes or (directory / "dm").exists()
+        near = [tuple(sorted(path.name for path in (directory / name).glob("*"))) for name in ("slaves", "holders")]
+        found[at] = (at, *near)
+        below = _below(directory)
+        if (directory / "partition").exists():
+            below.append(sysfs.attribute(directory.resolve().parent, "dev"))
+        waiting += [each for each in below if each not in found]
+    return frozenset(found.values()) if volumes else frozenset()
+
+
 def _layer(number: str, sys: Path, proc: Path, dev: Path) -> tuple[Layer, list[str]]:
     """Return one layer, and the numbers of the devices right below it."""
     directory = sysfs.directory(number, sys)

@@ -30,6 +30,7 @@ from aio_tuned.sweep.findings import Facts
 from aio_tuned.sweep.observer import NullObserver, ProgressObserver, SweepObserver
 from aio_tuned.sweep.order import Order, SweepOutcome
 from aio_tuned.sweep.run import run_sweep
+from aio_tuned.sweep.stack_watch import end_at_snapshot
 from aio_tuned.timeouts import TooLateError, in_thread, within
 
 if TYPE_CHECKING:
@@ -225,6 +226,19 @@ async def _measure(
         raise
 
 
+async def _measure_with_nocow(
+    request: TuneRequest,
+    order: Order,
+    device: Device,
+    target: Target,
+    watcher: ProgressObserver,
+    observer: SweepObserver,
+) -> tuple[SweepOutcome, nocow.NocowWrites]:
+    outcome = await _measure(request, order, device, target, watcher, observer)
+    uncopied = await nocow.measure(request.helper, order, target, _counters(device), outcome, observer, request.grace_s)
+    return replace(outcome, written_bytes=outcome.written_bytes + uncopied.written_bytes), uncopied
+
+
 def _lasting(target: Target) -> Target:
     """Return the target without what depends on free space and on content, which change below a mounted filesystem."""
     return replace(target, span_bytes=0, offset_bytes=0, provisional="")
@@ -259,13 +273,10 @@ async def run(request: TuneRequest, watcher: ProgressObserver, observer: SweepOb
         target = fresh
         watcher.begin(device, target)
         observer = observer or NullObserver(Thermometer(Sensors(device.device_number)))
-        order = _order(request, number, device, target)
         space_before = await _space(number, target)
-        outcome = await _measure(request, order, device, target, watcher, observer)
-        uncopied = await nocow.measure(
-            request.helper, order, target, _counters(device), outcome, observer, request.grace_s
-        )
-        outcome = replace(outcome, written_bytes=outcome.written_bytes + uncopied.written_bytes)
+        order = _order(request, number, device, target)
+        measuring = _measure_with_nocow(request, order, device, target, watcher, observer)
+        outcome, uncopied = await (end_at_snapshot(measuring, number) if target.kind == "scratch" else measuring)
         space_after = await _space(number, target)
         unreturned = space.finding(space_before, space_after, target.span_bytes, target.path) if target.trim else ""
         check_same(device)

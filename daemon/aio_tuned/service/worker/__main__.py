@@ -176,7 +176,7 @@ class _CheckpointKeeper:
         self._note(checkpoint.sample_entry(sample))
 
     def reserve(self, write_bytes: int) -> None:
-        self._ledger.reserve(self._job.device.id, write_bytes)
+        self._account.reserve(write_bytes, sync=True)
 
     def _note(self, entry: Mapping[str, object]) -> None:
         if self._log is None:
