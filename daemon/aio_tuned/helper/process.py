@@ -190,7 +190,7 @@ class Helper:
         """Read on until the process has ended, so that a helper with a full pipe can exit.
 
         Raise TooLateError after `seconds`. They begin again while the helper zeroes what it has written on a raw
-        device, which must not stay half done.
+        device, or gives a scratch file's space back, which must not stay half done.
         """
         assert self._process.stdout is not None  # noqa: S101 - we asked for the pipe
         loop = asyncio.get_running_loop()

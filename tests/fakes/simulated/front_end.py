@@ -55,6 +55,7 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--offset-bytes", type=int, default=0)
     parser.add_argument("--max-transfer-bytes", type=int, required=True)
     parser.add_argument("--allow-write", action="store_true")
+    parser.add_argument("--trim", action="store_true")
     parser.add_argument("--drop-caches", choices=("auto", "always", "never"), default="auto")
     parser.add_argument("--counters", default="")
     parser.add_argument("--version", action="version", version=f"simulated_aio_sweep {_VERSION}")

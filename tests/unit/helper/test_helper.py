@@ -135,6 +135,14 @@ def test_arguments_of_a_device_target() -> None:
     )
 
 
+def test_a_target_whose_space_is_to_return_is_trimmed() -> None:
+    words = arguments(
+        scratch_target(trim=True), allow_write=True, max_transfer_bytes=MIB, drop_caches="auto", counters=()
+    )
+    assert "--trim" in words
+    assert "--trim" not in WORDS
+
+
 def executable(path: Path, text: str = "#!/bin/sh\n") -> Path:
     path.write_text(text)
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
@@ -625,14 +633,15 @@ def test_a_helper_that_does_not_end_is_killed_after_its_grace(tmp_path: Path, lo
     assert ticks == []
 
 
-def test_a_helper_that_zeroes_what_it_has_written_is_given_the_time(tmp_path: Path) -> None:
-    program = deaf(tmp_path, f"{ticking('zero', 20)}; echo done > {tmp_path}/zeroed")
+@pytest.mark.parametrize("phase", ["zero", "trim"])
+def test_a_helper_that_puts_right_what_it_has_written_is_given_the_time(tmp_path: Path, phase: str) -> None:
+    program = deaf(tmp_path, f"{ticking(phase, 20)}; echo done > {tmp_path}/zeroed")
     took_s, stuck, ticks = close_of(program)
     assert (tmp_path / "zeroed").exists()
     assert took_s > 2 * GRACE_S
     assert not stuck
     assert [tick.bytes for tick in ticks][-1] == 20
-    assert {tick.phase for tick in ticks} == {"zero"}
+    assert {tick.phase for tick in ticks} == {phase}
 
 
 def test_a_helper_that_zeroes_and_then_hangs_is_killed_all_the_same(tmp_path: Path) -> None:
