@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aio_tuned.consumers.merge.document import Path
 
 _COMMENT = re.compile(r"[ \t]*(?:[#;].*)?", re.DOTALL)
-_ASSIGNMENT = re.compile(r"[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)=")
+_ASSIGNMENT = re.compile(r"[ \t]*(export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)=")
 _NOT_IN_A_LINE = re.compile(r"[\0\r]")  # systemd takes a carriage return for a line end
 _ESCAPED = re.compile(r"(?:[^\\]|\\.)*", re.DOTALL)  # no match for a text that ends in a backslash of its own
 
@@ -47,8 +47,9 @@ _ONE_WORD = re.compile(r"""(?![ \t]+[^"']*=)[ \t]*(?:"[^"$`\\]*"|'[^']*'|(?!#)[^
 
 
 class _Assignment(NamedTuple):
-    """A variable, with its value from `start` to before `end` on this line."""
+    """A variable, with its value from `start` to before `end` on this line, and what is before its name."""
 
+    lead: str
     name: str
     line: int
     start: int
@@ -63,9 +64,12 @@ def set_value(text: str, path: Path, value: Value) -> str:
     """
     line = env_line(path, value)
     name, _, word = line.partition("=")
-    found = [assignment for assignment in _assignments(text) if assignment.name == name]
+    every = list(_assignments(text))
+    found = [assignment for assignment in every if assignment.name == name]
     if not found:
         end = newline(text)
+        if every and all(assignment.lead for assignment in every):  # a script, whose children get only such variables
+            line = every[-1].lead + line
         new = text + end * (bool(text) and not text.endswith("\n")) + line + end
         list(_assignments(new))  # what was the last line must end before the new one
         return new
@@ -103,4 +107,4 @@ def _assignments(text: str) -> Iterator[_Assignment]:
                 f"line {number} has a value that not all of shell, systemd and docker end on this line; write it in"
                 " closed quotes, or set the variables by hand"
             )
-        yield _Assignment(found[1], number, start + found.end(), start + len(line))
+        yield _Assignment(found[1] or "", found[2], number, start + found.end(), start + len(line))

@@ -24,6 +24,8 @@ from unit.support.merging import merged
         pytest.param("X=1\n\nN=1\nY='1'\n", "X=1\n\nN=8\nY='1'\n", id="replaced"),
         pytest.param("N=1\nN=2\nNN=3\n", "N=1\nN=8\nNN=3\n", id="the last one counts"),
         pytest.param("  export N='a b'\n", "  export N=8\n", id="exported"),
+        pytest.param("export X=1\n#\nexport Y=2\n", "export X=1\n#\nexport Y=2\nexport N=8\n", id="to a script"),
+        pytest.param("export X=1\nY=2\n", "export X=1\nY=2\nN=8\n", id="to a script that exports some"),
         pytest.param("; c \\\n# c\nN=1", "; c \\\n# c\nN=8", id="comment"),
     ],
 )
@@ -175,7 +177,6 @@ def test_one_word_is_replaced(text: str) -> None:
         "H=`hostname`",
         "A=My App (dev)",
         "PATH=$HOME/bin:$PATH; export PATH",
-        "export A=1",
         "A=\xa0\f",
         "A=price$",
         "",
