@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aio_tuned.devices.names import clean_text, device_node, id_and_name
+from aio_tuned.devices.names import clean_text, device_node, id_and_name, is_of_this_boot
 from aio_tuned.model.device import Device, Queue
 from aio_tuned.model.profile import DeviceInfo, Fingerprint
 
@@ -36,6 +36,7 @@ def device(facts: Mapping[str, str], queue: Queue) -> Device:
         # -1: the platform does not report it
         numa_node=int(numa) if numa.isdigit() else None,
         members=tuple(facts.get("members", "").split()),
+        boot_id=facts.get("boot_id", "") if is_of_this_boot(identifier) else "",
         queue=queue,
     )
 
@@ -55,6 +56,7 @@ def info(device: Device) -> DeviceInfo:
         pcie_link=device.pcie_link,
         numa_node=device.numa_node,
         members=device.member_names,
+        boot_id=device.boot_id or None,
     )
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # udev(7), string_escape=replace, keeps these, letters, digits and valid UTF-8.
 _KEPT = frozenset("#+-.:=@_")
 _LONGEST_NAME = 200
+_OF_THIS_BOOT = "block:"
 
 
 def escape(text: str) -> str:
@@ -50,8 +51,24 @@ def device_node(sys_name: str) -> Path:
 
 
 def _means_something(wwid: str) -> bool:
-    """Return whether the wwid identifies a drive: consumer drives report wwids of zeros."""
+    """Return whether the wwid identifies a drive.
+
+    Consumer drives report wwids of zeros. Where a drive has no wwid, the kernel writes
+    "nvme.VENDOR-SERIAL-MODEL-NSID", which without a serial number all drives of the model share.
+    """
+    if wwid.startswith("nvme.") and wwid.split("-")[1:2] == [""]:
+        return False
     return bool(wwid) and any(char not in "0.-" for char in wwid.partition(".")[2] or wwid)
+
+
+def is_of_this_boot(identifier: str) -> bool:
+    """Return whether the id is made of the kernel's name, which may be another disk's after the next boot."""
+    return identifier.startswith(_OF_THIS_BOOT)
+
+
+def holds_after_boot(identifier: str, then: str | None, now: str) -> bool:
+    """Return whether the id still means the same drive; `then` and `now` are boot ids, "" or None if unknown."""
+    return not is_of_this_boot(identifier) or (bool(now) and then == now)
 
 
 def _mdadm_uuid(kernel_uuid: str) -> str:
@@ -73,10 +90,13 @@ def _names(facts: Mapping[str, str]) -> tuple[str, str]:
     if sys_name.startswith("nvme"):
         # Not the cleaned strings: udev replaces each blank by an underscore, leading ones too.
         parts = [escape(get("model", "")), escape(get("serial", ""))]
-        if not any(parts):
-            parts = [escape(wwid) if _means_something(wwid) else escape(sys_name)]
+        has_wwid = _means_something(wwid)
+        if not serial and not has_wwid:
+            parts[1] = escape(sys_name)
+        elif not any(parts):
+            parts = [escape(wwid)]
         name = "nvme-" + "_".join(part for part in (*parts, get("nsid", "")) if part)
-        return (wwid if _means_something(wwid) else name), name
+        return wwid if has_wwid else name if serial else f"{_OF_THIS_BOOT}{sys_name}", name
     if uuid := get("dm_uuid"):
         return f"dm-uuid-{uuid}", f"dm-name-{escape(get('dm_name', uuid))}"
     if uuid := get("udev.MD_UUID") or _mdadm_uuid(get("md_uuid", "")):
@@ -91,8 +111,7 @@ def _names(facts: Mapping[str, str]) -> tuple[str, str]:
         return (wwid if _means_something(wwid) else name), name
     if _means_something(wwid):  # a container lacks the properties from which udev makes names
         return wwid, f"disk-{escape(wwid)}"
-    # Only the kernel's name is known, which holds for this boot.
-    return f"block:{sys_name}", f"block-{escape(sys_name)}"
+    return f"{_OF_THIS_BOOT}{sys_name}", f"block-{escape(sys_name)}"
 
 
 def id_and_name(facts: Mapping[str, str]) -> tuple[str, str]:

@@ -54,7 +54,7 @@ def probe(
     long as the drive does not answer.
     """
     place = resolve.resolve(target, sys, proc)
-    device = resolve.device(place, sys)
+    device = resolve.device(place, sys, proc)
     policy = Policy(
         raw=raw,
         read_only=read_only,

@@ -126,14 +126,14 @@ def resolve(target: Path, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> 
     raise TargetError(f"{target} is neither a directory, nor a file, nor a block device")
 
 
-def device(location: Location, sys: Path = sysfs.SYS) -> Device:
+def device(location: Location, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> Device:
     """Read the facts of the disk or volume and return it; raise TargetError if it was removed."""
-    return read_device(location.disk_number, sys)
+    return read_device(location.disk_number, sys, proc)
 
 
-def read_device(number: str, sys: Path = sysfs.SYS) -> Device:
+def read_device(number: str, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> Device:
     """Read the facts of the disk or volume of that number and return it; raise TargetError if there is none."""
-    found = identity.device(sysfs.facts(number, sys, sysfs.udev_properties(number)), sysfs.queue(number, sys))
+    found = identity.device(sysfs.facts(number, sys, sysfs.udev_properties(number), proc), sysfs.queue(number, sys))
     return replace(
         found,
         member_names=tuple(sorted(member.name for member in members(found, sys))),

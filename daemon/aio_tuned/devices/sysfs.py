@@ -268,7 +268,14 @@ def who(number: str, sys: Path = SYS) -> dict[str, str]:
     return {key: value for key, value in texts.items() if value}
 
 
-def facts(number: str, sys: Path = SYS, udev: Mapping[str, str] | None = None) -> dict[str, str]:
+def boot_id(proc: Path = Path("/proc")) -> str:
+    """Return the random id of this boot; "" if it cannot be read."""
+    return attribute(proc / "sys/kernel/random", "boot_id")
+
+
+def facts(
+    number: str, sys: Path = SYS, udev: Mapping[str, str] | None = None, proc: Path = Path("/proc")
+) -> dict[str, str]:
     """Return all facts of a whole disk or volume for identity.device(), as text; empty ones are left out."""
     found = directory(number, sys)
     parent = _parent(found)
@@ -285,6 +292,7 @@ def facts(number: str, sys: Path = SYS, udev: Mapping[str, str] | None = None) -
         "pcie_link": _link(pci),
         "numa_node": attribute(pci, "numa_node") or attribute(controller, "numa_node"),
         "members": " ".join(members(number, sys)),
+        "boot_id": boot_id(proc),
     }
     for key, value in (udev or {}).items():
         texts[f"udev.{key}"] = value

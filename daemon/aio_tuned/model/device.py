@@ -29,7 +29,8 @@ class Device:
 
     `sys_name`, `device_number` and `members` (the kernel's names of the disks below a volume) hold for this boot only;
     `member_names` are the lasting names of the members. `neighbours` are the kernel's names of the other namespaces of
-    the same NVMe drives, which share their speed.
+    the same NVMe drives, which share their speed. `boot_id` is that of this boot if the id is made of the kernel's
+    name, else "".
     """
 
     id: str
@@ -53,6 +54,7 @@ class Device:
     member_names: tuple[str, ...] = ()
     neighbours: tuple[str, ...] = ()
     array: ArrayState = ""
+    boot_id: str = ""
     queue: Queue = field(default_factory=Queue)
 
 

@@ -115,7 +115,7 @@ class Fingerprint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceInfo:
-    """The drive, as the file names it."""
+    """The drive, as the file names it; `boot_id` is the boot for which an id made of the kernel's name holds."""
 
     id: str
     name: str
@@ -129,6 +129,7 @@ class DeviceInfo:
     pcie_link: str
     numa_node: int | None
     members: tuple[str, ...]
+    boot_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Literal
 
 from aio_tuned.devices.identity import info
+from aio_tuned.devices.names import holds_after_boot
 from aio_tuned.model.profile import CombinedResult, Evidence, Fingerprint, Profile, Result, Skipped, Unmeasured
 from aio_tuned.model.setting import DEFAULT_SETTING
 from aio_tuned.profiles.codec import SCHEMA
@@ -93,6 +94,9 @@ def decide(  # noqa: PLR0913 - the facts, the history and the policy
             changed = ("the volume's members have changed", *changed)
         if own.device.size_bytes != device.size_bytes:
             changed = (f"size changed from {own.device.size_bytes} to {device.size_bytes} bytes", *changed)
+        if not holds_after_boot(device.id, own.device.boot_id, device.boot_id):
+            why = "the id is the kernel's name, which may have been another drive's before the last boot"
+            changed = (why, *changed)
         return _decide_by_own(own, changed, target)
 
     def checkable(other: Profile) -> bool:
@@ -121,9 +125,7 @@ def decide(  # noqa: PLR0913 - the facts, the history and the policy
 def _decide_by_own(own: Profile, changed: tuple[str, ...], target: Target | None) -> Decision:
     """Decide on a drive that was measured before; `changed` are its differences since then."""
     if changed:
-        findings = dict.fromkeys((*own.evidence.findings, *changed))  # without duplicates
-        stale = replace(own, state="stale", evidence=replace(own.evidence, findings=tuple(findings)))
-        return Decision(publish=stale, sweep="full", stale=True, reason=", ".join(changed))
+        return Decision(publish=doubted(own, *changed), sweep="full", stale=True, reason=", ".join(changed))
     if own.state == "stale":
         return Decision(publish=own, sweep="full", stale=True, reason="it was stale before")
     may_write = target is not None and target.kind == "scratch" and not target.no_write
@@ -131,6 +133,12 @@ def _decide_by_own(own: Profile, changed: tuple[str, ...], target: Target | None
         return Decision(publish=own, sweep="full", stale=False, reason="mounted now: writes can be measured")
     reason = f"nothing has changed since it was measured at {own.evidence.measured_at}"
     return Decision(publish=own, sweep="none", stale=False, reason=reason)
+
+
+def doubted(own: Profile, *why: str) -> Profile:
+    """Return the profile as stale, with these findings."""
+    findings = tuple(dict.fromkeys((*own.evidence.findings, *why)))  # without duplicates
+    return replace(own, state="stale", evidence=replace(own.evidence, findings=findings))
 
 
 def _has_numbers(sibling: Profile, now: Fingerprint, target: Target | None) -> bool:

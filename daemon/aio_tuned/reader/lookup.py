@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aio_tuned.devices import mountinfo, sysfs
-from aio_tuned.devices.names import clean_text, device_node, id_and_name
+from aio_tuned.devices.names import clean_text, device_node, holds_after_boot, id_and_name, is_of_this_boot
 from aio_tuned.errors import MissingProfileError, NoProfileError, ProfileError, TargetError
 from aio_tuned.profiles.files import load_trusted, profile_files
 from aio_tuned.reader.trusted_file import check_folder
@@ -71,6 +71,7 @@ def find_disk(
         size_bytes=int(facts.get("size", "0")) * 512,
         node=str(device_node(facts["sys_name"])),
         number=number,
+        boot_id=sysfs.boot_id(proc) if is_of_this_boot(identifier) else "",
     )
 
 
@@ -81,9 +82,36 @@ def _belongs_to(profile: Profile, disk: Disk) -> bool:
     disk without an identity is the kernel's name, so its size must match as well.
     """
     device = profile.device
-    if disk.id.startswith("block:") and device.size_bytes != disk.size_bytes:
+    if is_of_this_boot(disk.id) and device.size_bytes != disk.size_bytes:
         return False
     return (device.id, device.model, device.serial) == (disk.id, disk.model, disk.serial)
+
+
+def _doubt(profile: Profile, disk: Disk, path: Path) -> str:
+    """Return why a profile with the disk's id may be of another disk; "" if nothing speaks for that."""
+    device = profile.device
+    if device.size_bytes != disk.size_bytes:
+        return (
+            f"{path}: measured on a drive of {device.size_bytes} bytes, but {disk.node} has {disk.size_bytes or 'no'}"
+            f" bytes: run aio-tuned tune {disk.node}"
+        )
+    if not holds_after_boot(disk.id, device.boot_id, disk.boot_id):
+        return (
+            f"{path}: {disk.node} has neither a serial number nor a wwid, and its name may have been another drive's"
+            f" before the last boot: run aio-tuned tune {disk.node}"
+        )
+    return ""
+
+
+def _found(disk: Disk, path: Path, profile: Profile) -> FoundProfile:
+    """Return the disk's profile, as stale if it may be of another disk with the same id."""
+    note = _doubt(profile, disk, path)
+    if not note:
+        return FoundProfile(disk, path, profile)
+    from dataclasses import replace  # deferred: most profiles leave no doubt
+
+    evidence = replace(profile.evidence, findings=(*profile.evidence.findings, note))
+    return FoundProfile(disk, path, replace(profile, state="stale", evidence=evidence), note)
 
 
 def find_profile(path: str | os.PathLike[str], profiles: Path = PROFILES) -> FoundProfile:
@@ -100,10 +128,10 @@ def find_disk_profile(disk: Disk, profiles: Path = PROFILES) -> FoundProfile:
     except MissingProfileError:
         known = None
     if known and _belongs_to(known, disk):
-        return FoundProfile(disk, own, known)
+        return _found(disk, own, known)
     # In a container without udev the disk may have another name than the one that its profile was given.
     if others := [each for each in _others(profiles, own) if _belongs_to(each[1], disk)]:
-        return FoundProfile(disk, *others[0])
+        return _found(disk, *others[0])
     if known:
         raise NoProfileError(
             f"{own} is of another drive ({known.device.id}) than {disk.node} ({disk.id}); remove it and run aio-tuned"

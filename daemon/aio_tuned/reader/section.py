@@ -49,8 +49,8 @@ def section(found: FoundProfile, direction: Direction, *, lenient: bool = False)
     part = _part(found.profile, taken)
     if isinstance(part, str):
         raise NoProfileError(f"{found.path}: there are no settings for {direction}: {part}")
-    note = f"the settings are those of [{taken}], since [{direction}] has none: {why}" if why else ""
-    return _settings_from(found, part, direction, taken, note)
+    notes = [f"the settings are those of [{taken}], since [{direction}] has none: {why}"] if why else []
+    return _settings_from(found, part, direction, taken, notes)
 
 
 def _part(profile: Profile, direction: Direction) -> Result | CombinedResult | Unmeasured | str:
@@ -61,12 +61,16 @@ def _part(profile: Profile, direction: Direction) -> Result | CombinedResult | U
 
 
 def _settings_from(
-    found: FoundProfile, part: Result | CombinedResult | Unmeasured, direction: Direction, taken: Direction, note: str
+    found: FoundProfile,
+    part: Result | CombinedResult | Unmeasured,
+    direction: Direction,
+    taken: Direction,
+    notes: list[str],
 ) -> Settings:
     if overridden := getattr(part, "overridden", ()):
-        set_by = f"{', '.join(overridden)} set by the administrator of this machine"
-        note = f"{note}; {set_by}" if note else set_by
+        notes = [*notes, f"{', '.join(overridden)} set by the administrator of this machine"]
     throughput: int | None = getattr(part, "throughput_bytes_per_s", None)
+    note = "; ".join([*([found.note] if found.note else []), *notes])
     source = Source(found.profile.state, str(found.path), found.disk.name, taken, note)
     return make_settings(part.setting, direction, throughput, _saturating(found.profile, part), source)
 

@@ -60,7 +60,10 @@ class DriveSettings(NamedTuple):
 
 
 class Disk(NamedTuple):
-    """The whole disk or volume that a path is on: its identity, and the kernel's present node and number for it."""
+    """The whole disk or volume that a path is on: its identity, and the kernel's present node and number for it.
+
+    `boot_id` is that of this boot if the id is made of the kernel's name, else "".
+    """
 
     id: str
     name: str
@@ -69,11 +72,13 @@ class Disk(NamedTuple):
     size_bytes: int
     node: str
     number: str
+    boot_id: str = ""
 
 
 class FoundProfile(NamedTuple):
-    """A disk with its profile, and the profile's file."""
+    """A disk with its profile, and the profile's file; `note` is why the profile may be of another disk, or ""."""
 
     disk: Disk
     path: Path
     profile: Profile
+    note: str = ""

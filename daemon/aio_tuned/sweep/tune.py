@@ -179,7 +179,7 @@ def _order(request: TuneRequest, number: str, device: Device, target: Target) ->
         device_number=number,
         about={
             "tool_version": __version__,
-            "device": device.id,
+            "device": [device.id, device.size_bytes, device.boot_id],
             "fingerprint": asdict(fingerprint),
             "target": [target.kind, target.filesystem, target.span_bytes, target.offset_bytes],
             "drop_caches": config.drop_caches,

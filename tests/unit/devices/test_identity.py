@@ -109,10 +109,35 @@ def test_drives_without_model_and_serial_do_not_share_a_name() -> None:
     assert len(names) == 2
 
 
-def test_nothing_at_all_is_known_of_an_nvme_drive() -> None:
-    """Its profile would be another nameless drive's too; the kernel's name at least tells them apart this boot."""
-    names = {made(sys_name=sys_name)[1] for sys_name in ("nvme0n1", "nvme1n1")}
-    assert len(names) == 2
+@pytest.mark.parametrize(
+    ("facts", "name"),
+    [
+        ({}, "nvme-nvme0n1"),
+        ({"nsid": "1"}, "nvme-nvme0n1_1"),
+        ({"nsid": "1", "model": "Cloud Disk"}, "nvme-Cloud_Disk_nvme0n1_1"),
+        # The kernel makes this of vendor, serial, model and nsid; all drives of the model have it.
+        ({"nsid": "1", "model": "QEMU", "wwid": "nvme.1b36--51454d55-00000001"}, "nvme-QEMU_nvme0n1_1"),
+        ({"nsid": "1", "model": "QEMU", "wwid": "eui.0000000000000000"}, "nvme-QEMU_nvme0n1_1"),
+    ],
+)
+def test_an_nvme_drive_without_serial_and_wwid_is_identified_for_this_boot(facts: dict[str, str], name: str) -> None:
+    """Its profile would be another nameless drive's too; the kernel's name tells them apart until the next boot."""
+    found = device({"sys_name": "nvme0n1", "device_number": "259:0", "boot_id": "b1", **facts}, Queue())
+    assert (found.id, found.name, found.boot_id) == ("block:nvme0n1", name, "b1")
+    assert identity.info(found).boot_id == "b1"
+    other = device({"sys_name": "nvme1n1", "device_number": "259:1", "boot_id": "b1", **facts}, Queue())
+    assert (other.id, other.name) != (found.id, found.name)
+
+
+@pytest.mark.parametrize(
+    "facts", [{"serial": "S"}, {"wwid": "eui.1"}, {"wwid": "nvme.1b36-53--00000001"}, {"loop_file": "/x"}]
+)
+def test_an_id_that_lasts_is_of_no_boot(facts: dict[str, str]) -> None:
+    sys_name = "loop0" if "loop_file" in facts else "nvme0n1"
+    found = device({"sys_name": sys_name, "device_number": "259:0", "boot_id": "b1", **facts}, Queue())
+    assert not found.id.startswith("block:")
+    assert found.boot_id == ""
+    assert identity.info(found).boot_id is None
 
 
 # --- everything else -------------------------------------------------------------------------------------
@@ -257,7 +282,7 @@ def test_what_is_unknown_is_none_or_empty() -> None:
 def test_the_info_is_the_devices_and_nothing_of_this_boot() -> None:
     drive = builders.device(numa_node=1, members=("nvme0n1",), member_names=("nvme-Some_Drive_1",))
     found = identity.info(drive)
-    same = [item.name for item in fields(DeviceInfo) if item.name != "members"]
+    same = [item.name for item in fields(DeviceInfo) if item.name not in ("members", "boot_id")]
     assert all(getattr(found, name) == getattr(drive, name) for name in same)
     assert found.members == ("nvme-Some_Drive_1",)
 

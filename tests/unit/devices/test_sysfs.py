@@ -113,17 +113,24 @@ EXPECTED = {
 
 def test_facts_of_an_nvme_drive(sys: Sys) -> None:
     plain_nvme(sys)
-    assert sysfs.facts("259:0", sys.root) == EXPECTED
+    assert sysfs.facts("259:0", sys.root, proc=sys.root) == EXPECTED
 
 
 def test_facts_of_an_nvme_drive_with_native_multipath(sys: Sys) -> None:
     multipath_nvme(sys)
-    assert sysfs.facts("259:0", sys.root) == EXPECTED
+    assert sysfs.facts("259:0", sys.root, proc=sys.root) == EXPECTED
 
 
 def test_what_udev_knows_is_marked_as_such(sys: Sys) -> None:
     plain_nvme(sys)
-    assert sysfs.facts("259:0", sys.root, {"ID_MODEL": "x"}) == {**EXPECTED, "udev.ID_MODEL": "x"}
+    assert sysfs.facts("259:0", sys.root, {"ID_MODEL": "x"}, sys.root) == {**EXPECTED, "udev.ID_MODEL": "x"}
+
+
+def test_the_boot_is_one_of_the_facts(sys: Sys) -> None:
+    plain_nvme(sys)
+    sys.add("sys/kernel/random", {"boot_id": "6ff02615-2f2d-4a56-905e-6babb01430aa"})
+    assert sysfs.facts("259:0", sys.root, proc=sys.root)["boot_id"] == "6ff02615-2f2d-4a56-905e-6babb01430aa"
+    assert sysfs.boot_id(sys.root / "none") == ""
 
 
 def test_the_device_of_the_facts(sys: Sys) -> None:

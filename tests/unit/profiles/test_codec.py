@@ -59,6 +59,7 @@ VARIANTS = {
     ),
     "checked": replace(
         profile(),
+        device=device_info(boot_id="6ff02615-2f2d-4a56-905e-6babb01430aa"),
         read=result(within_percent=1.7, sustained_throughput_bytes_per_s=1_400_000_000),
         evidence=evidence(
             temperature_peak_c=61.5, paused_seconds=70.0, resumed=2, checked_against="nvme-other", effort="thorough"
@@ -399,7 +400,7 @@ def test_the_schema_describes_every_key_that_we_write_and_requires_all_but_the_o
         assert set(described["properties"]) == set(table[section])
         optional = set(table[section]) - set(described["required"])
         expected = {
-            "device": {"nsid", "numa_node"},
+            "device": {"nsid", "numa_node", "boot_id"},
             "evidence": {
                 *("measured_at", "read_noise", "write_noise", "read_drift", "write_drift"),
                 *("temperature_peak_c", "paused_seconds", "resumed", "checked_against", "effort"),

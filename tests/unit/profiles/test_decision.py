@@ -519,6 +519,22 @@ def test_what_another_of_the_same_name_gave_is_not_its_own() -> None:
     assert not isinstance(verdict.publish.read, Result)
 
 
+@pytest.mark.parametrize(("then", "now_", "sweep"), [("b1", "b1", "none"), ("b1", "b2", "full"), ("b1", "", "full")])
+def test_an_id_made_of_the_kernels_name_is_stale_after_a_boot(then: str, now_: str, sweep: str) -> None:
+    drive = device(id="block:nvme0n1", boot_id=now_)
+    found = judged(drive, replace(profile(), device=device_info(id=drive.id, boot_id=then)))
+    assert (found.sweep, found.publish.state) == (sweep, "measured" if sweep == "none" else "stale")
+    if sweep == "full":
+        assert found.reason == "the id is the kernel's name, which may have been another drive's before the last boot"
+
+
+def test_a_profile_of_several_drives_with_one_id_is_doubted() -> None:
+    found = decision.doubted(profile(), "why")
+    assert (found.state, found.evidence.findings) == ("stale", (*profile().evidence.findings, "why"))
+    assert replace(found, state="measured", evidence=profile().evidence) == profile()
+    assert decision.doubted(found, "why") == found
+
+
 def test_a_volume_of_other_members_is_stale() -> None:
     volume = device(members=("nvme0n1", "nvme1n1"), member_names=("nvme-A_1", "nvme-B_1"))
     own = replace(profile(), device=identity.info(volume))

@@ -58,6 +58,7 @@ class World:
         (controller / "serial").write_text("S5GXNF0R123456      \n")
         (made.directory / "wwid").write_text(f"{wwid}\n")
         (made.directory / "nsid").write_text("1\n")
+        (made.directory / "size").write_text(f"{builders.device().size_bytes // 512}\n")
         return made
 
     def partition(self, disk: Block, number: str) -> None:
@@ -72,6 +73,11 @@ class World:
         path.write_text(text if isinstance(text, str) else codec.render(text))
         path.chmod(0o644)
         return path
+
+    def boot(self, identifier: str) -> None:
+        folder = self.host.proc / "sys/kernel/random"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "boot_id").write_text(f"{identifier}\n")
 
     def disk(self, path: Path | None = None) -> Disk:
         return find_disk(path or self.data, self.host.sys, self.host.proc, self.run)
@@ -177,14 +183,56 @@ def test_a_disk_without_udev_has_its_wwid(world: World) -> None:
 def test_of_a_disk_without_any_identity_the_size_must_be_the_same(world: World) -> None:
     made = world.host.block("vdb", number_of(world.data))
     (made.directory / "size").write_text("2048\n")
+    world.boot("b1")
     disk = world.disk()
-    assert (disk.id, disk.size_bytes) == ("block:vdb", 1 << 20)
-    facts = {"id": disk.id, "name": disk.name, "model": "", "serial": ""}
+    assert (disk.id, disk.size_bytes, disk.boot_id) == ("block:vdb", 1 << 20, "b1")
+    facts = {"id": disk.id, "name": disk.name, "model": "", "serial": "", "boot_id": "b1"}
     world.publish(of(**facts, size_bytes=1 << 20), disk.name)
-    assert world.settings().source.device == disk.name
+    assert world.settings().source[:3:2] == ("measured", disk.name)
     world.publish(of(**facts, size_bytes=1 << 21), disk.name)
     with pytest.raises(NoProfileError, match="another drive"):
         world.settings()
+
+
+@pytest.mark.parametrize("sectors", ["4096", "", "0"])
+def test_a_drive_of_another_size_is_not_measured(world: World, sectors: str) -> None:
+    """A serial number cut by a hypervisor, a cloned drive, or a volume that has grown."""
+    made = world.drive()
+    path = world.publish(builders.profile())
+    assert world.settings().source[::4] == ("measured", "")
+    (made.directory / "size").write_text(f"{sectors}\n")
+    found = world.settings()
+    assert (found.queue_depth, found.source.state) == (16, "stale")
+    note = f"{path}: measured on a drive of {builders.device().size_bytes} bytes, but /dev/nvme0n1 has"
+    assert found.source.note.startswith(note)
+    assert world.find().profile.state == "stale"
+    assert world.find().profile.evidence.findings[-1] == found.source.note
+
+
+@pytest.mark.parametrize("now", ["b2", ""])
+@pytest.mark.parametrize("sys_name", ["vdb", "nvme0n1"])
+def test_an_id_made_of_the_kernels_name_holds_for_one_boot(world: World, sys_name: str, now: str) -> None:
+    made = world.host.block(sys_name, number_of(world.data))
+    (made.directory / "size").write_text("2048\n")
+    world.boot("b1")
+    disk = world.disk()
+    assert disk.id == f"block:{sys_name}"
+    facts = {"id": disk.id, "name": disk.name, "model": "", "serial": "", "size_bytes": 1 << 20}
+    world.publish(of(**facts, boot_id="b1"), disk.name)
+    assert world.settings().source.state == "measured"
+    world.boot(now)
+    found = world.settings().source
+    assert found.state == "stale"
+    assert "may have been another drive's before the last boot" in found.note
+    world.publish(of(**facts), disk.name)  # of an unknown boot
+    assert world.settings().source.state == "stale"
+
+
+def test_an_id_that_lasts_does_not_mind_a_boot(world: World) -> None:
+    world.drive()
+    world.publish(builders.profile())
+    world.boot("b2")
+    assert world.settings().source.state == "measured"
 
 
 def test_paths_that_lead_to_no_drive(world: World) -> None:

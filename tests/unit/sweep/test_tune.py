@@ -13,7 +13,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,7 +24,7 @@ from aio_tuned.model.target import Skip, Target
 from aio_tuned.model.temperature import Heat, Warned
 from aio_tuned.report.terminal.progress import Quiet
 from aio_tuned.sweep.observer import NullObserver
-from aio_tuned.sweep.tune import TuneRequest, TuneResult, _locked, run
+from aio_tuned.sweep.tune import TuneRequest, TuneResult, _locked, _order, run
 from unit.support.builders import (
     FAKE_HELPER,
     GIB,
@@ -34,6 +34,7 @@ from unit.support.builders import (
     device,
     device_info,
     profile,
+    scratch_target,
     setting,
 )
 from unit.sweep.test_resume import Recorder
@@ -187,6 +188,13 @@ class Slow(NullObserver):
     async def before(self, request: Request, previous: Sample | None) -> None:  # noqa: ARG002 - as SweepObserver
         self.waiting.set()
         await asyncio.sleep(60)
+
+
+@pytest.mark.parametrize("changes", [{"size_bytes": GIB}, {"boot_id": "b2"}])
+def test_a_checkpoint_is_not_another_drives_with_the_same_id(task: TuneRequest, changes: dict[str, Any]) -> None:
+    ours = device(id="block:nvme0n1", boot_id="b1")
+    about = [_order(task, "259:0", drive, scratch_target()).about for drive in (ours, replace(ours, **changes))]
+    assert about[0] != about[1]
 
 
 def test_a_tune_can_be_cancelled_while_it_waits(task: TuneRequest) -> None:
