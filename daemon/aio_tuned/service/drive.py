@@ -27,6 +27,7 @@ class Publication(Enum):
 
     ANY = "the best that is known, measured on it or not"
     MEASURED = "only one that was measured on this very drive"
+    DOUBTED = "one that was measured on this drive or a clone of it, as stale"
     NONE = "none"
 
 
@@ -34,6 +35,7 @@ class Publication(Enum):
 class Drive:
     """One drive that the daemon manages.
 
+    `clones` are the kernel's names of other disks that are present and report the same id.
     `gone` is true once its removal was handled; later events have no effect then. `shown` is the profile that readers
     are to find. `target` is where a sweep would do its I/O, None until the drive was probed and found eligible.
     `full_sweep_reason` is the reason why the next sweep must not be a check, or "". `written_bytes` is the sum of what
@@ -45,6 +47,7 @@ class Drive:
     since: str
     uses: Uses = frozenset()
     publication: Publication = Publication.ANY
+    clones: tuple[str, ...] = ()
     target: Target | None = None
     shown: Profile | None = None
     full_sweep_reason: str = ""

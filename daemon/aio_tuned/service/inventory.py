@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from aio_tuned.config import device_rules
 from aio_tuned.devices import mountinfo, resolve, sysfs
+from aio_tuned.devices.clones import are_clones, find_clones
 from aio_tuned.devices.probe import PROBE_LIMIT_S, probe
 from aio_tuned.errors import AioTunedError, TargetError
 from aio_tuned.journald.events import EventId, fields
@@ -136,7 +137,10 @@ class Inventory:
             return Ineligible(reason=f"{found.busy}: it is swept when that ends") if found.busy else None
         drive.target = None
         # A measured profile stays valid while the drive is full, for example, but not while it is a volume's member.
-        drive.publication = Publication.NONE if unwanted or found.usage.holders else Publication.MEASURED
+        if found.usage.holders:
+            drive.publication = Publication.NONE
+        else:
+            drive.publication = _publication(drive) if unwanted else Publication.MEASURED
         return Ineligible(reason=decision.reason)
 
     # --- one event ---------------------------------------------------------------------------------------------
@@ -181,6 +185,7 @@ class Inventory:
         unwanted = device_rules.wanted(device, members, rules)
         # A volume's members must not be swept while it uses them.
         yield from self._look_again(device.members, f"{device.sys_name} has been built on it")
+        yield from self._take_clones(device)
         if device.hidden or (unwanted and not device_rules.is_of_interest(device, members, rules)):
             return
         extra = fields(EventId.DRIVE_APPEARED, device.name, device.node, size_bytes=device.size_bytes)
@@ -195,10 +200,22 @@ class Inventory:
         self.drives[device.sys_name] = drive
         skip = self._unwanted(drive)
         if skip:
-            drive.publication = Publication.NONE
+            drive.publication = _publication(drive)
         yield drive, Appeared(reason=reason)
         if skip:
             yield drive, Ineligible(reason=skip.reason)
+
+    def _take_clones(self, device: Device) -> Iterator[Change]:
+        """Yield the changes for the drives that report the id of a device which has just appeared."""
+        if device.hidden:  # a path to a drive, not a second one
+            return
+        for drive in [each for each in self.drives.values() if are_clones(each.device, device)]:
+            if device.sys_name in drive.clones:
+                continue  # a later event of a device that is not managed
+            drive.clones = tuple(sorted({*drive.clones, device.sys_name}))
+            drive.publication = Publication.DOUBTED
+            yield drive, Appeared(reason=f"{device.sys_name} reports the same id")
+            yield drive, Ineligible(reason=_of_clones(drive).reason)
 
     def _compare(self, drive: Drive, device: Device) -> Iterator[Change]:
         """Compare the few facts that matter, and yield the changes.
@@ -226,14 +243,16 @@ class Inventory:
 
     def _remove(self, sys_name: str) -> Iterator[Change]:
         drive = self.drives.pop(sys_name, None)
+        for other in [each for each in self.drives.values() if sys_name in each.clones]:
+            other.clones = tuple(name for name in other.clones if name != sys_name)
+            if not other.clones:
+                other.publication = Publication.ANY
+            yield other, Appeared(reason=f"{sys_name}, which reported the same id, was removed")
         if drive is None:
             return
         _log.info("%s: %s has gone", sys_name, drive.device.name, extra=drive.fields(EventId.DRIVE_GONE))
         yield drive, Removed()
         yield from self._look_again(drive.device.members, f"{sys_name}, which was built on it, has gone")
-        if same := self.find(drive.device.name):
-            reason = f"{sys_name}, which said that it was the same drive, has gone"
-            yield from self._look_again((same.device.sys_name,), reason)
 
     def _look_again(self, sys_names: Iterable[str], reason: str) -> Iterator[Change]:
         for sys_name in sys_names:
@@ -243,17 +262,22 @@ class Inventory:
     # --- facts -------------------------------------------------------------------------------------------------
 
     def _read_device(self, number: str) -> Device:
-        return resolve.read_device(number, self._sys)
+        return resolve.read_device(number, self._sys, self._proc)
 
     def _unwanted(self, drive: Drive) -> Skip | None:
-        """Return why the drive is not managed, if the configuration excludes it or another drive has its name."""
-        name = drive.device.name
-        same = self.find(name)
-        if same and same is not drive:
-            other = same.device.sys_name
-            return Skip(reason=f"{other} says that it is the same drive ({name}): only one can have the profile")
+        """Return why the drive is not managed: the configuration excludes it, or another disk reports its id."""
+        drive.clones = self._clones(drive.device)
+        if drive.clones:
+            return _of_clones(drive)
         members = resolve.members(drive.device, self._sys)
         return device_rules.wanted(drive.device, members, self._config().match)
+
+    def _clones(self, device: Device) -> tuple[str, ...]:
+        """Return the kernel's names of the other disks that report the device's id."""
+        if device.sys_name.startswith("nvme"):  # all of these are managed
+            same = (each.device.sys_name for each in self.drives.values() if are_clones(each.device, device))
+            return tuple(sorted(set(same) - {device.sys_name}))
+        return find_clones(device, self._sys)
 
     def _uses(self, device: Device, table: tuple[Mount, ...]) -> Uses:
         """Return the mounts of the device and its partitions; a bind mount of the same filesystem changes nothing."""
@@ -273,6 +297,18 @@ def now() -> str:
 def _identity(device: Device) -> tuple[str, str, int | None]:
     """Return the facts that tell disks, and volumes of different names, apart."""
     return device.id, device.name, device.diskseq
+
+
+def _of_clones(drive: Drive) -> Skip:
+    return Skip(
+        reason=f"{' and '.join(drive.clones)} reports the same id ({drive.device.id}): none of them is trusted; remove"
+        " all but one, or give each a serial number of its own"
+    )
+
+
+def _publication(drive: Drive) -> Publication:
+    """Return what readers may find of a drive that must not be swept."""
+    return Publication.DOUBTED if drive.clones else Publication.NONE
 
 
 def _disk_of_partition(partition: str) -> str:

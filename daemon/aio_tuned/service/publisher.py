@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aio_tuned import __version__
-from aio_tuned.devices import identity
+from aio_tuned.devices import clones, identity
 from aio_tuned.profiles import decision
 from aio_tuned.search import grid
 from aio_tuned.service.drive import Publication
@@ -73,11 +73,15 @@ class Publisher:
 
     def refresh(self, drive: Drive) -> None:
         """Publish the profile that is decided now for the drive, or withdraw it if readers may not find one."""
-        wanted = None
-        if drive.publication is Publication.ANY or (
-            drive.publication is Publication.MEASURED and self.measured(drive) is not None
-        ):
-            wanted = self.decide(drive).publish
+        wanted, own = None, self.measured(drive)
+        match drive.publication:
+            case Publication.DOUBTED if own:
+                names = tuple(sorted((drive.device.sys_name, *drive.clones)))
+                wanted = decision.doubted(own, clones.describe(names, drive.device.id))
+            case Publication.ANY:
+                wanted = self.decide(drive).publish
+            case Publication.MEASURED if own:
+                wanted = self.decide(drive).publish
         if wanted:
             self._store.publish(wanted)
         elif drive.shown:

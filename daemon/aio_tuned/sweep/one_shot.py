@@ -7,8 +7,9 @@ import signal
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from aio_tuned.devices import clones
 from aio_tuned.errors import AioTunedError, Exit, PublishError
-from aio_tuned.profiles import codec
+from aio_tuned.profiles import codec, decision
 from aio_tuned.storage import atomic_file, profile_store, sweep_archive
 from aio_tuned.sweep import tune as sweep_tune
 
@@ -90,6 +91,9 @@ def tune(request: TuneRequest, watcher: ProgressObserver, out: Path | None = Non
     atomic_file.check_writable(state)
     measured = run_interruptibly(sweep_tune.run(request, watcher))
     name, found = measured.device.name, measured.report.profile
+    if others := clones.find_clones(measured.device):
+        names = tuple(sorted((measured.device.sys_name, *others)))
+        found = decision.doubted(found, clones.describe(names, measured.device.id))
     text = codec.render(profile_store.apply_override(found, profiles))
     trouble = ""
     try:
@@ -104,4 +108,4 @@ def tune(request: TuneRequest, watcher: ProgressObserver, out: Path | None = Non
         atomic_file.publish(catalog / f"{name}.toml", codec.render(found))
     path = profiles / f"{name}.toml"
     atomic_file.publish(path, text)
-    return Tuned(report=measured.report, path=path, samples_path=samples_path, trouble=trouble)
+    return Tuned(report=replace(measured.report, profile=found), path=path, samples_path=samples_path, trouble=trouble)

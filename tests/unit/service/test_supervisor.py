@@ -241,22 +241,136 @@ def test_each_namespace_of_a_controller_is_a_drive(desk: Desk) -> None:
     asyncio.run(scene())
 
 
-def test_of_two_that_say_they_are_the_same_one_is_tuned(desk: Desk) -> None:
+def clones(desk: Desk) -> tuple[Bay, Bay]:
+    """Two drives that report the same id."""
     first, second = Bay(desk.host, FIRST), Bay(desk.host, FIRST + 1)
     (second.controller / "serial").write_text("S9000\n")
+    return first, second
+
+
+@pytest.mark.parametrize("goes", [0, 1])
+def test_of_two_that_say_they_are_the_same_neither_is_trusted(desk: Desk, goes: int) -> None:
+    bays = clones(desk)
 
     async def scene() -> None:
         async with running(desk):
-            desk.source.present = [first.event(), second.event()]
-            await desk.send(first.event(), second.event())
-            assert desk.drives()[second.sys_name].stage == "skipped"
-            assert f"{first.sys_name} says that it is the same drive" in desk.drives()[second.sys_name].reason
-            await desk.send(second.event("remove"))
+            await desk.send(bays[0].event())
             assert desk.published() == ["nvme-Model_One_S9000_1.toml"]
+            await desk.send(bays[1].event())
+            for bay, other in (bays, reversed(bays)):
+                found = desk.drives()[bay.sys_name]
+                assert found.stage == "skipped"
+                assert found.reason.startswith(f"{other.sys_name} reports the same id (nvme-Model_One_S9000_1)")
+            assert desk.published() == [], "nothing was measured that could be either's"
+            await desk.send(bays[goes].event("remove"))
+            assert desk.drives()[bays[1 - goes].sys_name].stage == "settling"
+            assert desk.published() == ["nvme-Model_One_S9000_1.toml"]
+            await desk.send(bays[goes].event())
+            assert {drive.stage for drive in desk.drives().values()} == {"skipped"}
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_what_was_measured_on_one_of_two_with_the_same_id_is_stale_while_both_are_there(desk: Desk, held: bool) -> None:
+    first, second = clones(desk)
+    made = measured(desk, first)
+    path = desk.config.profiles / f"{made.device.name}.toml"
+
+    async def scene() -> None:
+        async with running(desk):
+            await desk.send(first.event())
+            assert load_profile(path).state == "measured"
+            if held:
+                await desk.supervisor.answer({"do": "stop", "name": made.device.name})
             await desk.send(second.event())
-            assert desk.drives()[second.sys_name].stage == "skipped"
+            shown = load_profile(path)
+            assert (shown.state, shown.read) == ("stale", made.read)
+            assert shown.evidence.findings[-1].startswith(f"{first.sys_name} and {second.sys_name} report the same id")
+            await desk.send(first.event("change"), second.event("change"))
+            assert load_profile(path) == shown
+            second.vanish()
+            await desk.send(second.event("remove"))
+            assert load_profile(path) == made
+
+    asyncio.run(scene())
+
+
+def test_drives_with_one_wwid_and_serial_numbers_of_their_own_are_no_clones(desk: Desk) -> None:
+    """All drives of some models have one wwid."""
+    first, second = Bay(desk.host, FIRST), Bay(desk.host, FIRST + 1)
+    first.set(wwid="eui.1")
+    second.set(wwid="eui.1")
+
+    async def scene() -> None:
+        async with running(desk):
+            await desk.send(first.event(), second.event())
+            assert {drive.stage for drive in desk.drives().values()} == {"settling"}
+            assert len(desk.published()) == 2
+
+    asyncio.run(scene())
+
+
+def test_a_clone_of_another_size_is_stale_once_it_is_alone(desk: Desk) -> None:
+    first, second = clones(desk)
+    made = measured(desk, first)
+    second.set(size=1 << 22)
+
+    async def scene() -> None:
+        async with running(desk):
+            await desk.send(first.event(), second.event())
+            first.vanish()
             await desk.send(first.event("remove"))
             assert desk.drives()[second.sys_name].stage == "settling"
+            shown = load_profile(desk.config.profiles / f"{made.device.name}.toml")
+            assert (shown.state, shown.evidence.findings[-1]) == (
+                "stale",
+                "size changed from 1073741824 to 2147483648 bytes",
+            )
+
+    asyncio.run(scene())
+
+
+def test_a_volume_that_has_grown_keeps_its_override(desk: Desk) -> None:
+    bay = Bay(desk.host)
+    made = measured(desk, bay)
+    folder = desk.config.profiles / "override.d"
+    folder.mkdir(parents=True)
+    (folder / f"{made.device.name}.toml").write_text("[read]\nqueue_depth = 3\n")
+
+    async def scene() -> None:
+        async with running(desk):
+            await desk.send(bay.event())
+            bay.set(size=1 << 22)
+            await desk.send(bay.event("change"))
+            found = desk.drives()[bay.sys_name]
+            assert (found.published, found.overridden, found.stage) == ("stale", True, "settling")
+
+    asyncio.run(scene())
+
+
+def test_a_disk_that_is_not_managed_can_be_the_other_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A rule names one of two virtual disks whose serial numbers were cut alike."""
+    caplog.set_level(logging.INFO, logger="aio_tuned")
+    desk = Desk(tmp_path, Config(settle=60.0, match=(MatchRule(tune=True, name="vdx1"),)))
+    first = Bay(desk.host, FIRST, name="vdx1")
+    (first.controller / "serial").write_text("cut\n")
+
+    async def scene() -> None:
+        async with running(desk):
+            await desk.send(first.event())
+            assert desk.drives()["vdx1"].stage == "settling"
+            again = Bay(desk.host, FIRST + 1, name="vdx2")
+            (again.controller / "serial").write_text("cut\n")
+            await desk.send(again.event())
+            assert list(desk.drives()) == ["vdx1"]
+            assert "vdx2 reports the same id" in desk.drives()["vdx1"].reason
+            caplog.clear()
+            await desk.send(again.event("change"))
+            assert not caplog.records, "nothing has changed"
+            again.vanish()
+            await desk.send(again.event("remove"))
+            assert desk.drives()["vdx1"].stage == "settling"
 
     asyncio.run(scene())
 
