@@ -25,6 +25,7 @@ from aio_tuned.report.terminal import progress, summary
 from aio_tuned.search.threads import limit_threads
 from aio_tuned.service import status
 from aio_tuned.storage import profile_store, targets
+from aio_tuned.storage.name_register import NameRegister
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -230,9 +231,11 @@ def _tune(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    directory = arguments.out or read_config(arguments).profiles
+    config = None if arguments.out else read_config(arguments)
+    directory = config.profiles if config else arguments.out
+    register = NameRegister(directory, config.state if config else arguments.out)
     found, broken = [], []
-    for path in profile_store.find_profiles(directory, arguments.target):
+    for path in profile_store.find_profiles(directory, arguments.target, register):
         try:
             found.append((path, load_profile(path)))
         except ProfileError as error:
@@ -265,18 +268,21 @@ def _status(arguments: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def _name(target: str) -> str:
+def _name(target: str, register: NameRegister) -> str:
     """Return the name by which the daemon knows the target; raise TargetError if it is on no drive."""
     # os.path.exists() is used because Path.exists() raises if the current folder may not be searched.
     missing = f"{target}: no such file or directory"
-    return targets.find_drive(target, lambda name: not os.path.exists(name), missing, profiles=False).name  # noqa: PTH110
+    found = targets.find_drive(target, lambda name: not os.path.exists(name), missing, register, profiles=False)  # noqa: PTH110
+    return found.name
 
 
 def _ask(arguments: argparse.Namespace, request: dict[str, object]) -> int:
     """Print the daemon's answer to a request about the target."""
     from aio_tuned.service import control  # loads asyncio: a third of the time that --version takes
 
-    print(control.ask(read_config(arguments).runtime, {**request, "name": _name(arguments.target)}))
+    config = read_config(arguments)
+    name = _name(arguments.target, NameRegister(config.profiles, config.state))
+    print(control.ask(config.runtime, {**request, "name": name}))
     return Exit.OK
 
 

@@ -160,11 +160,13 @@ def _get(arguments: argparse.Namespace) -> int:
 def _daemon_says(settings: Config, path: Path) -> str:
     """Return a sentence on what the daemon does with the path's drive; "" if the path is on no drive yet."""
     from aio_tuned.service import status
+    from aio_tuned.storage.name_register import NameRegister
 
     try:
-        name = find_disk(path).name
+        disk = find_disk(path)
     except AioTunedError:
         return ""
+    name = NameRegister(settings.profiles, settings.state).name_of(disk.name, disk.id)
     try:
         drives = status.read(settings.runtime).drives
     except AioTunedError as error:

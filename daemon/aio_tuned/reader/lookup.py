@@ -134,8 +134,8 @@ def find_disk_profile(disk: Disk, profiles: Path = PROFILES) -> FoundProfile:
         return _found(disk, *others[0])
     if known:
         raise NoProfileError(
-            f"{own} is of another drive ({known.device.id}) than {disk.node} ({disk.id}); remove it and run aio-tuned"
-            " tune"
+            f"{own} is of another drive ({known.device.id}) than {disk.node} ({disk.id}); run aio-tuned tune"
+            f" {disk.node}, which leaves that one its profile"
         )
     raise NoProfileError(
         f"{disk.node} ({disk.name}) has no profile in {profiles}: see aio-tuned status, or run aio-tuned tune"

@@ -71,7 +71,7 @@ def _settings_from(
         notes = [*notes, f"{', '.join(overridden)} set by the administrator of this machine"]
     throughput: int | None = getattr(part, "throughput_bytes_per_s", None)
     note = "; ".join([*([found.note] if found.note else []), *notes])
-    source = Source(found.profile.state, str(found.path), found.disk.name, taken, note)
+    source = Source(found.profile.state, str(found.path), found.profile.device.name, taken, note)
     return make_settings(part.setting, direction, throughput, _saturating(found.profile, part), source)
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from aio_tuned.model.device import Device, Mount
     from aio_tuned.service.drive import Uses
     from aio_tuned.service.state_machine import Event
+    from aio_tuned.storage.name_register import NameRegister
 
     Change = tuple[Drive, Event]
 
@@ -42,10 +43,13 @@ class Inventory:
     a disk which takes the name of another appears after the removal of that one.
     """
 
-    def __init__(self, source: EventSource, config: Callable[[], Config], sys: Path, proc: Path) -> None:
+    def __init__(
+        self, source: EventSource, config: Callable[[], Config], register: NameRegister, sys: Path, proc: Path
+    ) -> None:
         self.drives: dict[str, Drive] = {}
         self._source = source
         self._config = config
+        self._register = register
         self._sys = sys
         self._proc = proc
 
@@ -129,7 +133,7 @@ class Inventory:
     def _conclude(self, drive: Drive, found: ProbeResult) -> Ineligible | Failed | None:
         if found.device.diskseq != drive.device.diskseq:
             return Failed(reason="another disk has taken its name")
-        drive.device = found.device
+        drive.device = self._register.named(found.device, self._sys)
         unwanted = self._unwanted(drive)
         decision = unwanted or found.decision
         if not isinstance(decision, Skip):
@@ -188,6 +192,7 @@ class Inventory:
         yield from self._take_clones(device)
         if device.hidden or (unwanted and not device_rules.is_of_interest(device, members, rules)):
             return
+        device = self._register.claim(device, self._sys)
         extra = fields(EventId.DRIVE_APPEARED, device.name, device.node, size_bytes=device.size_bytes)
         _log.info("%s: %s is there", device.sys_name, device.name, extra=extra)
         reason = "it has just appeared"
@@ -262,7 +267,7 @@ class Inventory:
     # --- facts -------------------------------------------------------------------------------------------------
 
     def _read_device(self, number: str) -> Device:
-        return resolve.read_device(number, self._sys, self._proc)
+        return self._register.named(resolve.read_device(number, self._sys, self._proc), self._sys)
 
     def _unwanted(self, drive: Drive) -> Skip | None:
         """Return why the drive is not managed: the configuration excludes it, or another disk reports its id."""

@@ -31,7 +31,10 @@ class Sweeping:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriveStatus:
-    """One drive's status; `published` is the state of the profile that readers find, "" if they find none."""
+    """One drive's status; `published` is the state of the profile that readers find, "" if they find none.
+
+    `namesake` is a sentence on the drive that owns the name which this one would have without its digits, or "".
+    """
 
     name: str
     node: str
@@ -44,6 +47,7 @@ class DriveStatus:
     published: str = ""
     profile: str = ""
     overridden: bool = False
+    namesake: str = ""
     measured_at: str = ""
     read_bytes_per_s: int = 0
     write_bytes_per_s: int = 0
@@ -133,6 +137,8 @@ def _lines(drive: DriveStatus) -> list[str]:
         lines.append("  " + ", ".join(part for part in parts if part))
         if at.paused:
             lines.append(f"  paused: {at.paused}")
+    if drive.namesake:
+        lines.append(f"  {drive.namesake}")
     if drive.next_try:
         lines.append(f"  next try: {drive.next_try}")
     if drive.published:

@@ -84,7 +84,7 @@ class Supervisor:
         self._config_trouble = ""
         self._stopped = asyncio.Event()
         self._status = StatusPublisher(self.snapshot, notify)
-        self._inventory = Inventory(source, self._current_config, sys, proc)
+        self._inventory = Inventory(source, self._current_config, store.register, sys, proc)
         self._publisher = Publisher(store, self._current_config, self._status.changed)
         self._scheduler = Scheduler(
             self._publisher,

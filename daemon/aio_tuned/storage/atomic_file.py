@@ -93,6 +93,31 @@ def publish(path: Path, content: str | bytes, *, sync: bool = True, mode: int | 
         raise PublishError(f"{path}: cannot be written: {reason}") from None
 
 
+def create(path: Path, content: str) -> None:
+    """Make a new file, whole or not at all, that survives a power cut.
+
+    Raise FileExistsError if the path exists, and PublishError if the file cannot be written.
+    """
+    temporary = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)
+            os.fsync(file.fileno())
+        # Of two processes that link a file to one name, the second one fails.
+        Path(path).hardlink_to(temporary)
+        sync_folder(path.parent)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise PublishError(f"{path}: cannot be written: {error.strerror}") from None
+    finally:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in the folder durable; raise OSError if that fails."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -15,6 +15,7 @@ from aio_tuned.profiles import codec, override
 from aio_tuned.profiles.decision import measured_when
 from aio_tuned.profiles.files import load_trusted, profile_files
 from aio_tuned.storage import atomic_file, targets
+from aio_tuned.storage.name_register import NameRegister
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,8 +29,8 @@ def catalog_folder(state: Path) -> Path:
     return state / "profiles"
 
 
-def find_profiles(profiles: Path, target: str | None) -> list[Path]:
-    """Return the files of all profiles, or of the one that `target` names.
+def find_profiles(profiles: Path, target: str | None, register: NameRegister) -> list[Path]:
+    """Return the files of all profiles, or of the one that `target` names; `register` knows the drives' names.
 
     `target` is a profile's file, a profile's name, or any TARGET of `aio-tuned tune`. Raise TargetError if it names no
     profile, or if the folder cannot be read.
@@ -46,6 +47,7 @@ def find_profiles(profiles: Path, target: str | None) -> list[Path]:
         target,
         lambda name: os.path.isfile(profiles / f"{name}.toml"),  # noqa: PTH113
         f"{target} is neither a profile in {profiles} nor a path",
+        register,
     )
     path = named.file or profiles / f"{named.name}.toml"
     if not os.path.isfile(path):  # noqa: PTH113
@@ -76,14 +78,16 @@ class ProfileStore:
     """The folder of published profiles and the catalog, with the writes that are still pending.
 
     A write that fails stays pending until `retry` succeeds; `troubles` has the error of each such profile, by name. The
-    catalog is read from disk each time, because `aio-tuned tune` adds to it too.
+    catalog is read from disk each time, because `aio-tuned tune` adds to it too. `register` has the owners of names.
     """
 
     def __init__(self, profiles: Path, state: Path) -> None:
         self._profiles = profiles
         self._catalog = catalog_folder(state)
+        self.register = NameRegister(profiles, state)
         self._wanted: dict[str, Profile | None] = {}
         self._unkept: dict[str, Profile] = {}
+        self._unclaimed: dict[str, PublishError] = {}
         self._told: set[str] = set()
         self.troubles: dict[str, str] = {}
         self._merged: dict[str, Profile] = {}
@@ -91,7 +95,7 @@ class ProfileStore:
     @property
     def pending(self) -> bool:
         """Whether a write has failed and must be tried again."""
-        return bool(self._wanted or self._unkept)
+        return bool(self._wanted or self._unkept or self.register.pending)
 
     def shows(self, name: str) -> bool:
         """Return whether the last publish or withdrawal of that name has been carried out."""
@@ -172,6 +176,7 @@ class ProfileStore:
         names = set(present)
         for folder in (self._profiles, self._catalog):
             atomic_file.remove_leftovers(folder, time.time())
+        self.register.remove_leftovers()
         for found in self._published():
             if found.device.name not in names:
                 self.withdraw(found.device.name)
@@ -192,8 +197,11 @@ class ProfileStore:
 
     def retry(self) -> bool:
         """Carry out the pending writes; return whether all have succeeded."""
-        for name in {*self._unkept, *self._wanted}:
+        for name in {*self._unkept, *self._wanted, *self._unclaimed}:
             self.troubles.pop(name, None)
+        self._unclaimed = self.register.retry()
+        for name, trouble in self._unclaimed.items():
+            self._complain(name, trouble)
         for name, measured in list(self._unkept.items()):
             try:
                 atomic_file.make_folder(self._catalog)

@@ -26,6 +26,7 @@ from aio_tuned.helper import samples as helper_samples
 from aio_tuned.profiles import codec
 from aio_tuned.profiles.files import load_profile
 from aio_tuned.storage import atomic_file, profile_store, targets
+from aio_tuned.storage.name_register import NameRegister
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -265,6 +266,7 @@ def drive(config: Config, target: str) -> ArchivedDrive:
         target,
         lambda name: bool(list_sweeps(config.state, name)),
         f"{target} is neither a drive with a finished sweep in {config.state} nor a path: see aio-tuned history",
+        NameRegister(config.profiles, config.state),
     )
     state = _find_state(named.file, named.name, config) if named.file else config.state
     return ArchivedDrive(state=state, name=named.name, file=named.file)

@@ -14,6 +14,8 @@ from aio_tuned.profiles.files import load_profile
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aio_tuned.storage.name_register import NameRegister
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedDrive:
@@ -28,7 +30,9 @@ class NamedDrive:
     node: Path | None = None
 
 
-def find_drive(word: str, is_known: Callable[[str], bool], unknown: str, *, profiles: bool = True) -> NamedDrive:
+def find_drive(
+    word: str, is_known: Callable[[str], bool], unknown: str, register: NameRegister, *, profiles: bool = True
+) -> NamedDrive:
     """Return the drive that a word names: a profile's file (if `profiles`), a known name, or a path on the drive.
 
     Raise TargetError with the text `unknown` if it is none of them, TargetError if the path is on no drive, and
@@ -43,4 +47,4 @@ def find_drive(word: str, is_known: Callable[[str], bool], unknown: str, *, prof
     if not os.path.exists(given):  # noqa: PTH110
         raise TargetError(unknown)
     device = resolve.device(resolve.resolve(given))
-    return NamedDrive(name=device.name, node=device.node)
+    return NamedDrive(name=register.name_of(device.name, device.id), node=device.node)

@@ -11,6 +11,7 @@ from aio_tuned.devices import clones
 from aio_tuned.errors import AioTunedError, Exit, PublishError
 from aio_tuned.profiles import codec, decision
 from aio_tuned.storage import atomic_file, profile_store, sweep_archive
+from aio_tuned.storage.name_register import NameRegister
 from aio_tuned.sweep import tune as sweep_tune
 
 if TYPE_CHECKING:
@@ -86,11 +87,18 @@ def tune(request: TuneRequest, watcher: ProgressObserver, out: Path | None = Non
     """
     config = request.config
     profiles, state = out or config.profiles, out or config.state
-    request = replace(request, others=profile_store.ProfileStore(config.profiles, config.state).load_all())
+    register = NameRegister(profiles, state)
+    request = replace(
+        request,
+        others=profile_store.ProfileStore(config.profiles, config.state).load_all(),
+        named=register.named,
+    )
     atomic_file.check_writable(profiles)
     atomic_file.check_writable(state)
     measured = run_interruptibly(sweep_tune.run(request, watcher))
-    name, found = measured.device.name, measured.report.profile
+    # Claimed only now, so that a sweep that fails leaves nothing; another one may have taken the name meanwhile.
+    name, found = (measured.device if out else register.claim(measured.device)).name, measured.report.profile
+    found = replace(found, device=replace(found.device, name=name))
     if others := clones.find_clones(measured.device):
         names = tuple(sorted((measured.device.sys_name, *others)))
         found = decision.doubted(found, clones.describe(names, measured.device.id))

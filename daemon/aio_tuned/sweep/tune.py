@@ -34,7 +34,7 @@ from aio_tuned.sweep.stack_watch import end_at_snapshot
 from aio_tuned.timeouts import TooLateError, in_thread, within
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
     from aio_tuned.config.load import Config
@@ -50,8 +50,8 @@ class TuneRequest:
 
     `settings` are measured in place of the whole grid, to check another drive's profile, `against`. `others` are the
     profiles that are known on this host. `write_budget_bytes` limits this run if it is less than the configured budget.
-    `diskseq` identifies the disk that is meant. The observer of a `resumable` sweep keeps a checkpoint. The helper has
-    `grace_s` seconds to end.
+    `diskseq` identifies the disk that is meant, and `named` gives it the name of its profile. The observer of a
+    `resumable` sweep keeps a checkpoint. The helper has `grace_s` seconds to end.
     """
 
     target: Path
@@ -66,6 +66,7 @@ class TuneRequest:
     others: tuple[Profile, ...] = ()
     write_budget_bytes: int | None = None
     diskseq: int | None = None
+    named: Callable[[Device], Device] | None = None
     resumable: bool = False
     grace_s: float = END_S
 
@@ -101,7 +102,7 @@ async def _decide(request: TuneRequest) -> tuple[str, Device, Target]:
         raise TargetError(f"{found.device.node} is not the disk any more that it was when the sweep was decided on")
     if isinstance(found.decision, Skip):
         raise TargetError(f"{request.target}: {found.decision.reason}")
-    return found.number, found.device, found.decision
+    return found.number, request.named(found.device) if request.named else found.device, found.decision
 
 
 @asynccontextmanager

@@ -281,6 +281,11 @@ def test_overrides_and_a_direction_without_figures() -> None:
     )
 
 
+def test_of_two_with_one_name_the_later_one_says_whose_the_bare_name_is() -> None:
+    says = "another drive (eui.1) owns the name nvme-X, and an override of that name"
+    assert described(replace(MEASURED, namesake=says))[2] == f"  {says}"
+
+
 def test_a_volume_has_neither_model_nor_serial() -> None:
     assert described(replace(DRIVE, name="md-uuid-1", node="/dev/md0", model="", serial=""))[0] == (
         "md-uuid-1  (/dev/md0)  1T"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import hashlib
 import logging
 import os
 import shutil
@@ -294,6 +295,82 @@ def test_what_was_measured_on_one_of_two_with_the_same_id_is_stale_while_both_ar
             assert load_profile(path) == made
 
     asyncio.run(scene())
+
+
+def namesakes(desk: Desk) -> tuple[Bay, Bay]:
+    """Two drives of equal model, serial number and nsid, and different wwid."""
+    bays = clones(desk)
+    for number, bay in enumerate(bays):
+        bay.set(wwid=f"eui.{number + 1}")
+    return bays
+
+
+NAMESAKES = ("nvme-Model_One_S9000_1", f"nvme-Model_One_S9000_1-{hashlib.sha256(b'eui.2').hexdigest()[:8]}")
+
+
+def test_of_two_with_one_name_each_has_a_profile_now_and_after_a_boot(desk: Desk) -> None:
+    first, second = namesakes(desk)
+
+    async def scene(*present: Bay) -> None:
+        async with running(desk):
+            await desk.send(*(bay.event() for bay in present))
+            drives = desk.drives()
+            assert (drives[first.sys_name].name, drives[second.sys_name].name) == NAMESAKES
+            for bay, wwid, name in zip((first, second), ("eui.1", "eui.2"), NAMESAKES, strict=True):
+                assert drives[bay.sys_name].stage == "settling"
+                assert load_profile(desk.config.profiles / f"{name}.toml").device.id == wwid
+            assert drives[first.sys_name].namesake == ""
+            assert drives[second.sys_name].namesake == (
+                f"another drive (eui.1) owns the name {NAMESAKES[0]}, and an override of that name"
+            )
+            await desk.send(first.event("change"), second.event("change"))
+            assert (drives[first.sys_name].name, drives[second.sys_name].name) == NAMESAKES
+
+    asyncio.run(scene(first, second))
+    desk.restart()
+    asyncio.run(scene(second, first))
+
+
+def test_an_override_is_the_owners_and_what_a_namesake_gave_is_its_own(desk: Desk) -> None:
+    first, second = namesakes(desk)
+    folder = desk.config.profiles / "override.d"
+    folder.mkdir(parents=True)
+    (folder / f"{NAMESAKES[0]}.toml").write_text("[read]\nqueue_depth = 3\n")
+
+    async def scene() -> None:
+        async with running(desk):
+            await desk.send(first.event(), second.event())
+            drives = desk.drives()
+            assert (drives[first.sys_name].overridden, drives[second.sys_name].overridden) == (True, False)
+            first.vanish()
+            await desk.send(first.event("remove"))
+            assert desk.published() == [f"{NAMESAKES[1]}.toml", "override.d"]
+            assert not desk.drives()[second.sys_name].overridden
+            second.vanish()
+            await desk.send(second.event("remove"))
+            assert desk.published() == ["override.d"]
+
+    asyncio.run(scene())
+
+
+def test_a_namesakes_profile_is_left_while_it_is_there_and_not_managed_yet(desk: Desk) -> None:
+    first, second = namesakes(desk)
+    desk.source.present = [first.event(), second.event()]
+
+    async def scene() -> None:
+        async with running(desk):
+            assert desk.published() == sorted(f"{name}.toml" for name in NAMESAKES)
+
+    asyncio.run(scene())
+    desk.restart()
+    desk.source.present = []
+    first.vanish()  # its bare name is not the second one's
+    asyncio.run(unmanaged(desk))
+
+
+async def unmanaged(desk: Desk) -> None:
+    async with running(desk):
+        assert desk.published() == [f"{NAMESAKES[1]}.toml"]
 
 
 def test_drives_with_one_wwid_and_serial_numbers_of_their_own_are_no_clones(desk: Desk) -> None:

@@ -1,21 +1,21 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from aio_tuned.errors import ProfileError, TargetError
 from aio_tuned.profiles import codec
+from aio_tuned.storage.name_register import NameRegister
 from aio_tuned.storage.targets import NamedDrive, find_drive
 from unit.support import builders
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 def find(word: str, *, profiles: bool = True) -> NamedDrive:
-    return find_drive(word, lambda name: name == "nvme-known", f"{word}: nothing of that name", profiles=profiles)
+    register = NameRegister(Path("/nowhere"), Path("/nowhere"))
+    unknown = f"{word}: nothing of that name"
+    return find_drive(word, lambda name: name == "nvme-known", unknown, register, profiles=profiles)
 
 
 def test_a_profiles_file_names_the_drive_that_is_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

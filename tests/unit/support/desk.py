@@ -104,6 +104,10 @@ class Desk:
         folders = {"profiles": root / "etc", "state": root / "state", "runtime": root / "run"}
         self.config = replace(config, **folders, metrics=root / "state/metrics.prom")  # type: ignore[arg-type]
         self.config.runtime.mkdir()
+        self.restart()
+
+    def restart(self) -> None:
+        """Make a new supervisor on the same folders, as a new process is; the old one must have ended."""
         self.source = Pipe()
         self.mount_watch = MountWatch()
         self.supervisor = Supervisor(

@@ -30,8 +30,9 @@ class DriveSnapshot:
     """One drive that is present.
 
     `shown` is the profile that readers are to find, and `published` the one that they do find, with the administrator's
-    overrides; None if there is none. `siblings` are the siblings' profiles. `written_bytes` is what sweeps have written
-    to the drive, and `sweeps` the number of sweeps by outcome; both are kept over restarts.
+    overrides; None if there is none. `namesake` is the bare name that another drive owns, and that one's id. `siblings`
+    are the siblings' profiles. `written_bytes` is what sweeps have written to the drive, and `sweeps` the number of
+    sweeps by outcome; both are kept over restarts.
     """
 
     device: Device
@@ -41,6 +42,7 @@ class DriveSnapshot:
     shown: Profile | None = None
     published: Profile | None = None
     overridden: bool = False
+    namesake: tuple[str, str] | None = None
     sweeping: Sweeping | None = None
     siblings: tuple[Profile, ...] = ()
     written_today_bytes: int = 0
@@ -89,6 +91,7 @@ def of_drive(
         shown=shown,
         published=store.as_read(shown) if shown else None,
         overridden=device.name in store.overridden,
+        namesake=store.register.namesake(device.name),
         sweeping=drive.sweeping,
         siblings=find_siblings(device, catalog),
         written_today_bytes=ledger.written_today(device.id),
@@ -123,6 +126,7 @@ def _drive(seen: DriveSnapshot, config: Config) -> DriveStatus:
         published=published.state if published else "",
         profile=str(config.profiles / f"{device.name}.toml") if published else "",
         overridden=seen.overridden,
+        namesake=_namesake(*seen.namesake) if seen.namesake else "",
         measured_at=(shown.evidence.measured_at or "") if shown else "",
         read_bytes_per_s=_rate(figures.read) if figures else 0,
         write_bytes_per_s=_rate(figures.write) if figures else 0,
@@ -130,6 +134,10 @@ def _drive(seen: DriveSnapshot, config: Config) -> DriveStatus:
         next_try=seen.next_try,
         sweeping=seen.progress,
     )
+
+
+def _namesake(bare: str, owner: str) -> str:
+    return f"another drive ({owner or 'unknown'}) owns the name {bare}, and an override of that name"
 
 
 def _rate(section: object) -> int:

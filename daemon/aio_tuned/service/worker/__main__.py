@@ -23,6 +23,7 @@ from aio_tuned.service.worker.throttle_rules import ThrottleRules
 from aio_tuned.service.write_ledger import Ledger
 from aio_tuned.storage import append_log, atomic_file, sweep_archive
 from aio_tuned.storage.append_log import AppendLog
+from aio_tuned.storage.name_register import NameRegister
 from aio_tuned.sweep import checkpoint, tune
 from aio_tuned.sweep.order import Checkpoint
 
@@ -215,6 +216,7 @@ async def _sweep(job: Job) -> Final:
         others=job.others,
         write_budget_bytes=left_today,
         diskseq=job.device.diskseq,
+        named=NameRegister(job.config.profiles, job.config.state).named,
         resumable=True,
         grace_s=_GRACE_S,
     )
