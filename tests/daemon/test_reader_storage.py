@@ -17,6 +17,7 @@ import pytest
 
 import storage
 from aio_tuned import reader
+from aio_tuned.devices import resolve
 from aio_tuned.errors import NoProfileError, TargetError
 from aio_tuned.profiles import codec
 from daemon.publishing import publish
@@ -59,28 +60,125 @@ def test_folders_files_and_nodes_of_a_filesystem(
         assert (found.source.device, found.queue_depth) == (name, 12)
 
 
-def test_an_overlay_is_where_its_upper_folder_is(
+class Overlay:
+    """An overlay whose lower and upper folders are on two drives, each with a profile, and how to look at a path."""
+
+    def __init__(
+        self,
+        filesystem: Callable[..., storage.Filesystem],
+        mount: Callable[..., Path],
+        profiles: Path,
+        options: str = "",
+    ) -> None:
+        self._lower, self._upper = filesystem("ext4"), filesystem("ext4")
+        self.lower, self.upper = self._lower.path, self._upper.path
+        self._mount, self._profiles = mount, profiles
+        self.names = {publish(self.lower, profiles, depth=5): "lower", publish(self.upper, profiles, depth=6): "upper"}
+        for folder in (self.upper / "up", self.upper / "work", self.lower / "a"):
+            folder.mkdir()
+        for path in (self.lower / "below", self.lower / "a/deep", self.lower / "changed", self.lower / "gone"):
+            path.write_bytes(os.urandom(100_000))
+        self.merged = self.over(self.lower, options)
+
+    def over(self, lower: Path | str, options: str = "") -> Path:
+        words = f"lowerdir={lower},upperdir={self.upper}/up,workdir={self.upper}/work{options}"
+        return self._mount("-t", "overlay", "-o", words, "o")
+
+    def drive(self, path: Path) -> str:
+        """Which drive's settings the path gets."""
+        return self.names[self.source(path).device]
+
+    def source(self, path: Path) -> reader.Source:
+        return reader.settings_for(path, profiles=self._profiles).source
+
+
+def test_a_file_on_an_overlay_has_the_settings_of_the_drive_that_it_is_read_from(
+    filesystem: Callable[..., storage.Filesystem], mount: Callable[..., Path], profiles: Path
+) -> None:
+    made = Overlay(filesystem, mount, profiles)
+    merged = made.merged
+    (merged / "new").write_text("x")
+    with (merged / "changed").open("ab") as file:
+        file.write(b"x")
+    (merged / "link").symlink_to("below")
+    (merged / "gone").unlink()
+    (merged / "gone").write_text("new")
+    for name in ("below", "a/deep", "link"):
+        assert made.drive(merged / name) == "lower", name
+        assert made.source(merged / name).note.endswith("once it is written to, it is copied to the upper folder")
+    for name in ("new", "changed", "gone"):
+        assert made.drive(merged / name) == "upper", name
+        assert made.source(merged / name).note == ""
+    bound = mount("--bind", merged / "a")
+    assert made.drive(bound / "deep") == "lower"
+    (merged / "a/one").touch()
+    assert made.drive(bound / "one") == "upper"
+
+
+def test_a_folder_on_an_overlay_has_the_upper_folders_drive_and_a_note(
+    filesystem: Callable[..., storage.Filesystem], mount: Callable[..., Path], profiles: Path
+) -> None:
+    made = Overlay(filesystem, mount, profiles)
+    for folder in (made.merged, made.merged / "a"):
+        assert made.drive(folder) == "upper"
+        assert "a file in it that exists already may be read from another drive" in made.source(folder).note
+
+
+def test_a_file_whose_metadata_alone_was_copied_up_is_read_below(
+    filesystem: Callable[..., storage.Filesystem], mount: Callable[..., Path], profiles: Path
+) -> None:
+    made = Overlay(filesystem, mount, profiles, ",metacopy=on")
+    (made.merged / "below").chmod(0o600)
+    assert (made.upper / "up/below").exists()
+    assert made.drive(made.merged / "below") == "lower"
+
+
+def test_overlays_over_overlays_and_without_an_upper_folder(
     filesystem: Callable[..., storage.Filesystem], mount: Callable[..., Path], profiles: Path, tmp_path: Path
 ) -> None:
-    lower, upper = filesystem("ext4"), filesystem("ext4")
-    publish(lower.path, profiles, depth=5)
-    name = publish(upper.path, profiles, depth=6)
-    for folder in ("up", "work"):
-        (upper.path / folder).mkdir()
-    (lower.path / "below").write_text("x")
-    merged = mount(
-        "-t", "overlay", "-o", f"lowerdir={lower.path},upperdir={upper.path}/up,workdir={upper.path}/work", "o"
-    )
-    for path in (merged, merged / "below"):
-        assert reader.settings_for(path, profiles=profiles).source.device == name
-    # The upper folder's name is now that of a folder of another drive, as it may be in a container.
-    storage.run("mount", "--bind", tmp_path, upper.path)
-    (tmp_path / "up").mkdir()
+    made = Overlay(filesystem, mount, profiles)
+    (made.merged / "new").write_text("x")
+    (tmp_path / "top").mkdir()
+    (tmp_path / "a:b").mkdir()
+    nested = mount("-t", "overlay", "-o", f"lowerdir={tmp_path}/a\\:b:{made.merged}:{tmp_path}/top", "o")
+    assert made.drive(nested / "below") == "lower"
+    assert made.drive(nested / "new") == "upper"
+    with pytest.raises(TargetError, match="whose upper directory  is not visible here"):
+        made.drive(nested)
+
+
+def test_what_cannot_be_seen_of_an_overlay_is_refused(
+    filesystem: Callable[..., storage.Filesystem], mount: Callable[..., Path], profiles: Path, tmp_path: Path
+) -> None:
+    made = Overlay(filesystem, mount, profiles)
+    (made.merged / "new").write_text("x")
+    # The folders' names are now those of other folders, as they may be in a container.
+    for folder, name in ((made.upper, "up"), (made.lower, "")):
+        other = tmp_path / "others" / folder.name
+        (other / name).mkdir(parents=True)
+        for file in ("below", "new"):
+            (other / name / file).write_text("another file")
+        storage.run("mount", "--bind", other, folder)
     try:
         with pytest.raises(TargetError, match=r"whose upper directory .* is not visible here"):
-            reader.settings_for(merged, profiles=profiles)
+            made.drive(made.merged)
+        for file in ("below", "new"):
+            with pytest.raises(TargetError, match="which of its folders it is read from cannot be seen here"):
+                made.drive(made.merged / file)
     finally:
-        storage.run("umount", upper.path)
+        for folder in (made.upper, made.lower):
+            storage.run("umount", folder)
+
+
+def test_a_file_on_another_drive_than_its_folder_is_not_swept_by_it(
+    filesystem: Callable[..., storage.Filesystem], mount: Callable[..., Path], profiles: Path
+) -> None:
+    """The scratch file would lie on the upper folder's drive, and readers look at the lower one's."""
+    made = Overlay(filesystem, mount, profiles)
+    (made.merged / "new").write_text("x")
+    assert resolve.resolve(made.merged / "new").directory == made.merged
+    with pytest.raises(TargetError, match="is read from another drive than new files of its folder are written to"):
+        resolve.resolve(made.merged / "below")
 
 
 def test_a_partition_is_on_its_disk(

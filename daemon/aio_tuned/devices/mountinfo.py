@@ -6,8 +6,9 @@ import fcntl
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from aio_tuned.devices import overlay
 from aio_tuned.errors import TargetError
 
 if TYPE_CHECKING:
@@ -93,23 +94,24 @@ def find_mount(path: Path, mounts: Sequence[Mount], proc: Path = Path("/proc")) 
     raise TargetError(f"{path}: its mount is not in {proc}/self/mountinfo")
 
 
-def _overlay_upper(mount: Mount) -> Path | None:
-    for option in mount.options:
-        if option.startswith("upperdir="):
-            return Path(option.removeprefix("upperdir="))
-    return None
+class Stored(NamedTuple):
+    """Where a path is stored: itself, or what it is in the layers of the overlays that it is on; its mount; a note."""
+
+    path: Path
+    mount: Mount
+    note: str
 
 
-def _is_upper(upper: Path, path: Path) -> bool:
-    """Return whether that directory, named in the mount's options, can be the overlay's upper one.
-
-    The options may have been written in another namespace, where the name was another directory's. Overlayfs answers
-    statfs(2) with the figures of its upper filesystem.
-    """
-    if not upper.is_dir():
-        return False
-    ours, theirs = os.statvfs(path), os.statvfs(upper)
-    return (ours.f_bsize, ours.f_blocks, ours.f_files) == (theirs.f_bsize, theirs.f_blocks, theirs.f_files)
+def find_stored(path: Path, mounts: Sequence[Mount], proc: Path = Path("/proc")) -> Stored:
+    """Return where a path is stored; raise TargetError if it is on an overlay whose layers are not visible here."""
+    mount, note = find_mount(path, mounts, proc), ""
+    for _ in range(8):  # overlays may be nested, but not for ever
+        if mount.filesystem != "overlay":
+            break
+        path, found = overlay.find_layered(path, mount)
+        note = note or found
+        mount = find_mount(path, mounts, proc)
+    return Stored(path, mount, note)
 
 
 def block_device_number(
@@ -117,20 +119,10 @@ def block_device_number(
 ) -> tuple[str, Mount]:
     """Return the device number ("259:1") of the block device that `path`'s filesystem is on, and its mount.
 
-    Overlayfs leads to its upper directory, btrfs (whose own number is anonymous) to its one device. Raise TargetError
-    with the reason if there is no such device.
+    An overlay leads to the layer that has the path, btrfs (whose own number is anonymous) to its one device. Raise
+    TargetError with the reason if there is no such device.
     """
-    mount = find_mount(path, mounts, proc)
-    for _ in range(8):  # overlays may be nested, but not for ever
-        if mount.filesystem != "overlay":
-            break
-        upper = _overlay_upper(mount)
-        if upper is None or not _is_upper(upper, path):
-            raise TargetError(
-                f"{path} is on an overlay filesystem (a container's root?) whose upper directory"
-                f" {upper or ''} is not visible here: give a directory of a mounted volume, or run on the host"
-            )
-        mount = find_mount(upper, mounts, proc)
+    path, mount, _ = find_stored(path, mounts, proc)
     if (sys / "dev/block" / mount.device_number).exists():
         return mount.device_number, mount
     if mount.filesystem in _NO_DEVICE:

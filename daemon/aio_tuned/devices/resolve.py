@@ -116,6 +116,11 @@ def resolve(target: Path, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> 
         found = target.resolve()  # the directory of the file, not of a link to it
         directory = found if stat.S_ISDIR(status.st_mode) else found.parent
         number, mount = mountinfo.block_device_number(directory, table, sys, proc)
+        if found != directory and mountinfo.block_device_number(found, table, sys, proc)[0] != number:
+            raise TargetError(
+                f"{target} is read from another drive than new files of its folder are written to: give a folder on"
+                " the drive that is meant"
+            )
         return Location(
             disk_number=sysfs.whole_disk(number, sys),
             node_number=number,

@@ -43,7 +43,7 @@ def find_disk(
 
     The other arguments are the roots of /sys, /proc and /run.
     """
-    shown = os.fspath(path)
+    shown, note = os.fspath(path), ""
     try:
         status = os.stat(path)  # noqa: PTH116 - many times faster, and this is called at every start
         if stat.S_ISBLK(status.st_mode):
@@ -51,7 +51,9 @@ def find_disk(
         elif stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode):
             number = f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
             if not (sys / "dev/block" / number).exists():  # an overlay, or btrfs, or no device at all
-                number, _ = mountinfo.block_device_number(Path(path), mountinfo.read(proc), sys, proc)
+                table = mountinfo.read(proc)
+                stored, _, note = mountinfo.find_stored(Path(path), table, proc)
+                number, _ = mountinfo.block_device_number(stored, table, sys, proc)
         else:
             raise TargetError(f"{shown} is neither a directory, nor a file, nor a block device")
         number = sysfs.whole_disk(number, sys)
@@ -72,6 +74,7 @@ def find_disk(
         node=str(device_node(facts["sys_name"])),
         number=number,
         boot_id=sysfs.boot_id(proc) if is_of_this_boot(identifier) else "",
+        note=note,
     )
 
 
@@ -105,12 +108,13 @@ def _doubt(profile: Profile, disk: Disk, path: Path) -> str:
 
 def _found(disk: Disk, path: Path, profile: Profile) -> FoundProfile:
     """Return the disk's profile, as stale if it may be of another disk with the same id."""
-    note = _doubt(profile, disk, path)
-    if not note:
-        return FoundProfile(disk, path, profile)
+    doubt = _doubt(profile, disk, path)
+    if not doubt:
+        return FoundProfile(disk, path, profile, disk.note)
     from dataclasses import replace  # deferred: most profiles leave no doubt
 
-    evidence = replace(profile.evidence, findings=(*profile.evidence.findings, note))
+    evidence = replace(profile.evidence, findings=(*profile.evidence.findings, doubt))
+    note = f"{disk.note}; {doubt}" if disk.note else doubt
     return FoundProfile(disk, path, replace(profile, state="stale", evidence=evidence), note)
 
 

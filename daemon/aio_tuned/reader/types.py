@@ -62,7 +62,8 @@ class DriveSettings(NamedTuple):
 class Disk(NamedTuple):
     """The whole disk or volume that a path is on: its identity, and the kernel's present node and number for it.
 
-    `boot_id` is that of this boot if the id is made of the kernel's name, else "".
+    `boot_id` is that of this boot if the id is made of the kernel's name, else "". `note` is a remark on how the path
+    leads to the disk, or "".
     """
 
     id: str
@@ -73,10 +74,11 @@ class Disk(NamedTuple):
     node: str
     number: str
     boot_id: str = ""
+    note: str = ""
 
 
 class FoundProfile(NamedTuple):
-    """A disk with its profile, and the profile's file; `note` is why the profile may be of another disk, or ""."""
+    """A disk with its profile, and the profile's file; `note` has remarks on both, or is ""."""
 
     disk: Disk
     path: Path

@@ -8,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aio_tuned.devices import mountinfo
+from aio_tuned.devices.overlay import _upper
 from aio_tuned.errors import TargetError
 from aio_tuned.model.device import Mount
 
@@ -85,7 +86,7 @@ def test_overlay_and_btrfs_and_bind_mounts() -> None:
         "40 22 0:50 / / rw,relatime - overlay overlay rw,lowerdir=/l1:/l2,upperdir=/var/lib/up\\040per,workdir=/w"
     )
     assert overlay.filesystem == "overlay"
-    assert mountinfo._overlay_upper(overlay) == Path("/var/lib/up per")
+    assert _upper(overlay) == Path("/var/lib/up per")
     btrfs = one("41 22 0:44 /@home /home rw - btrfs /dev/nvme0n1p3 rw,subvolid=256,subvol=/@home")
     assert (btrfs.device_number, btrfs.root, btrfs.source) == ("0:44", "/@home", "/dev/nvme0n1p3")
     assert one("42 22 259:2 /srv/models /models ro - ext4 /dev/nvme0n1p2 rw").root == "/srv/models"
