@@ -65,6 +65,16 @@ class Attachment:
     real: bool = True
 
 
+def known(speed: str, lanes: str) -> str:
+    """Return the link of sysfs's two texts as profiles name it, "16.0 GT/s x4"; "" where sysfs does not know it.
+
+    A link that is down has the speed "Unknown", and no or all lanes. Generations to come are named too.
+    """
+    rate = speed.partition(" ")[0]
+    is_rate = rate.replace(".", "", 1).isdecimal() and float(rate) > 0
+    return f"{speed.removesuffix(' PCIe')} x{lanes}" if is_rate and lanes in map(str, _LANES) else ""
+
+
 def parse(speed: str, lanes: str) -> Link | None:
     """Return the link of sysfs's two texts, "16.0 GT/s PCIe" and "4"; None if they name none, as when it is down."""
     try:

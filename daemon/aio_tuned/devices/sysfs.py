@@ -197,10 +197,10 @@ def udev_properties(number: str) -> dict[str, str]:
 
 
 def _link(controller: Path) -> str:
-    """Return the PCIe link of a controller as "16.0 GT/s x4"; "" if it is not on PCIe."""
-    speed = attribute(controller, "current_link_speed").removesuffix(" PCIe")
-    width = attribute(controller, "current_link_width")
-    return f"{speed} x{width}" if speed and width else ""
+    """Return the PCIe link of a controller as "16.0 GT/s x4"; "" if it is not on PCIe, or not known."""
+    from aio_tuned.devices import pcie  # deferred: the reader does not need it
+
+    return pcie.known(attribute(controller, "current_link_speed"), attribute(controller, "current_link_width"))
 
 
 def _parent(found: Path) -> Path:
@@ -281,12 +281,15 @@ def facts(
     parent = _parent(found)
     controller = next(iter(_controllers(found)), parent)
     pci = controller / "device"
+    integrity_format = attribute(found, "integrity/format")
     texts = {
         "device_number": number,
         "ro": attribute(found, "ro"),
         "hidden": attribute(found, "hidden"),
         "diskseq": attribute(found, "diskseq"),
         "logical_block_size": attribute(found, "queue/logical_block_size"),
+        "integrity_format": "" if integrity_format == "none" else integrity_format,
+        "metadata_bytes": attribute(found, "metadata_bytes"),
         "firmware": attribute(parent, "firmware_rev") or attribute(parent, "rev"),
         "transport": attribute(controller, "transport"),
         "pcie_link": _link(pci),

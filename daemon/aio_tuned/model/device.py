@@ -30,7 +30,8 @@ class Device:
     `sys_name`, `device_number` and `members` (the kernel's names of the disks below a volume) hold for this boot only;
     `member_names` are the lasting names of the members. `neighbours` are the kernel's names of the other namespaces of
     the same NVMe drives, which share their speed. `boot_id` is that of this boot if the id is made of the kernel's
-    name, else "".
+    name, else "". `integrity_format` is the kernel's name for the protection information of the blocks, "" for none,
+    and `metadata_bytes` the size of each block's metadata, None if the kernel does not say (before 6.8).
     """
 
     id: str
@@ -40,6 +41,8 @@ class Device:
     device_number: str
     size_bytes: int
     logical_block_bytes: int
+    integrity_format: str = ""
+    metadata_bytes: int | None = None
     read_only: bool = False
     hidden: bool = False
     diskseq: int | None = None

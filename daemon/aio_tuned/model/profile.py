@@ -100,11 +100,16 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fingerprint:
-    """The facts on which the figures depend; a change makes the profile stale."""
+    """The facts on which the figures depend; a change makes the profile stale.
+
+    `metadata_bytes` is None where the kernel does not say, and an unknown `pcie_link` is "".
+    """
 
     firmware: str
     pcie_link: str
     logical_block_bytes: int
+    integrity_format: str = ""
+    metadata_bytes: int | None = None
     max_sectors_kb: int
     nr_requests: int
     scheduler: str

@@ -19,7 +19,18 @@ if TYPE_CHECKING:
     from aio_tuned.model.device import Device
     from aio_tuned.model.target import Target
 
-_WORDS = {"pcie_link": "PCIe link", "logical_block_bytes": "logical block size", "array": "state of the array"}
+_WORDS = {
+    "pcie_link": "PCIe link",
+    "logical_block_bytes": "logical block size",
+    "integrity_format": "integrity format",
+    "metadata_bytes": "metadata size",
+    "array": "state of the array",
+}
+# What an empty value means; elsewhere it means that the value is unknown.
+_EMPTY = {"integrity_format": "none", "array": "whole"}
+# These say nothing where they are not known: a drive that is not mounted now was not reformatted, a link that is down
+# for a moment is the same one afterwards, and the metadata's size is known from Linux 6.8 on.
+_ONLY_IF_KNOWN = ("filesystem", "pcie_link", "metadata_bytes")
 
 _SECTIONS = ("read", "write", "combined")
 
@@ -38,14 +49,11 @@ class Decision:
 
 
 def differences(was: Profile, now: Fingerprint, kernel_release: str, kernel_change: str) -> tuple[str, ...]:
-    """Return a phrase for each part of the fingerprint that has changed since the profile was measured.
-
-    The filesystem is compared only if both are known: a drive that is not mounted now was not reformatted.
-    """
+    """Return a phrase for each part of the fingerprint that has changed since the profile was measured."""
     found = []
     for item in fields(now):
         old, new = getattr(was.fingerprint, item.name), getattr(now, item.name)
-        if item.name == "filesystem" and not (old and new):
+        if item.name in _ONLY_IF_KNOWN and ({old, new} & {"", None}):
             continue
         if item.name == "array" and new in ("syncing", "unknown"):
             continue  # an array in a resync or a check is as fast as before when that ends
@@ -56,9 +64,13 @@ def differences(was: Profile, now: Fingerprint, kernel_release: str, kernel_chan
                 old, new = was.evidence.kernel, kernel_release
         if old != new:
             words = _WORDS.get(item.name, item.name)
-            none = "whole" if item.name == "array" else "unknown"
-            found.append(f"{words} changed from {old or none} to {new or none}")
+            empty = _EMPTY.get(item.name, "unknown")
+            found.append(f"{words} changed from {_shown(old, empty)} to {_shown(new, empty)}")
     return tuple(found)
+
+
+def _shown(value: object, empty: str) -> str:
+    return str(value) or empty
 
 
 def measured_when(profile: Profile) -> datetime:
@@ -92,6 +104,9 @@ def decide(  # noqa: PLR0913 - the facts, the history and the policy
         changed = differences(own, now, kernel_release, kernel_change)
         if own.device.members != device.member_names:
             changed = ("the volume's members have changed", *changed)
+        if own.device.transport != device.transport:
+            was, now_ = (each.transport or "unknown" for each in (own.device, device))
+            changed = (f"transport changed from {was} to {now_}", *changed)
         if own.device.size_bytes != device.size_bytes:
             changed = (f"size changed from {own.device.size_bytes} to {device.size_bytes} bytes", *changed)
         if not holds_after_boot(device.id, own.device.boot_id, device.boot_id):

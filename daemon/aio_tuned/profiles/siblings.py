@@ -1,4 +1,4 @@
-"""Siblings, which are drives of the same model and firmware, and whether their results agree."""
+"""Siblings, which are drives of the same model, firmware and block format, and whether their results agree."""
 
 from __future__ import annotations
 
@@ -43,6 +43,20 @@ def is_sibling(device: Device, other: Profile, target: Target | None) -> bool:
         and not other.device.members
         and bool(device.model and device.firmware)
         and (other.device.model, other.device.firmware) == (device.model, device.firmware)
+        and other.device.transport == device.transport
+        and _same_format(device, other)
+    )
+
+
+def _same_format(device: Device, other: Profile) -> bool:
+    """Return whether both have the same protection information and metadata, which a drive moves with each block.
+
+    The size of the metadata is compared only if both are known.
+    """
+    theirs = other.fingerprint.metadata_bytes
+    known = None not in (theirs, device.metadata_bytes)
+    return other.fingerprint.integrity_format == device.integrity_format and (
+        not known or theirs == device.metadata_bytes
     )
 
 

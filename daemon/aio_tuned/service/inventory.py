@@ -232,7 +232,7 @@ class Inventory:
             what
             for what, old, new in (
                 ("size", before.size_bytes, device.size_bytes),
-                ("block format", before.logical_block_bytes, device.logical_block_bytes),
+                ("block format", _block_format(before), _block_format(device)),
                 ("read-only flag", before.read_only, device.read_only),
                 ("firmware", before.firmware, device.firmware),
                 ("members", before.members, device.members),
@@ -302,6 +302,10 @@ def now() -> str:
 def _identity(device: Device) -> tuple[str, str, int | None]:
     """Return the facts that tell disks, and volumes of different names, apart."""
     return device.id, device.name, device.diskseq
+
+
+def _block_format(device: Device) -> tuple[int, str, int | None]:
+    return device.logical_block_bytes, device.integrity_format, device.metadata_bytes
 
 
 def _of_clones(drive: Drive) -> Skip:

@@ -295,9 +295,27 @@ def test_the_fingerprint_has_the_kernels_first_two_numbers(release: str, kernel:
         firmware="5B2QGXA7",
         pcie_link="16.0 GT/s x4",
         logical_block_bytes=512,
+        integrity_format="",
+        metadata_bytes=0,
         max_sectors_kb=128,
         nr_requests=1023,
         scheduler="none",
         filesystem="ext4",
         kernel=kernel,
     )
+
+
+@pytest.mark.parametrize(
+    ("facts", "format_", "metadata_bytes"),
+    [
+        ({}, "", None),
+        ({"metadata_bytes": "0"}, "", 0),
+        ({"integrity_format": "T10-DIF-TYPE1-CRC", "metadata_bytes": "8"}, "T10-DIF-TYPE1-CRC", 8),
+        ({"integrity_format": "nop", "metadata_bytes": "64"}, "nop", 64),
+    ],
+)
+def test_the_fingerprint_has_the_format_of_the_blocks(
+    facts: dict[str, str], format_: str, metadata_bytes: int | None
+) -> None:
+    found = identity.fingerprint(device({**SAMSUNG, **facts}, Queue()), "", "6.8.0")
+    assert (found.integrity_format, found.metadata_bytes) == (format_, metadata_bytes)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from aio_tuned.devices.pcie import Attachment, Link, below, emulated, named, parse
+from aio_tuned.devices.pcie import Attachment, Link, below, emulated, known, named, parse
 
 GEN3X4 = Link(gt_per_s=8.0, lanes=4)
 GEN3X2 = Link(gt_per_s=8.0, lanes=2)
@@ -42,6 +42,26 @@ def test_a_link_is_named_by_its_generation_and_lanes(speed: str, lanes: str, sho
 )
 def test_what_names_no_link(speed: str, lanes: str) -> None:
     assert parse(speed, lanes) is None
+
+
+@pytest.mark.parametrize(
+    ("speed", "lanes", "text"),
+    [
+        ("16.0 GT/s PCIe", "4", "16.0 GT/s x4"),
+        ("8 GT/s", "2", "8 GT/s x2"),
+        ("128.0 GT/s PCIe", "4", "128.0 GT/s x4"),  # of a later generation
+        ("Unknown", "0", ""),
+        ("Unknown speed", "255", ""),
+        ("Unknown", "4", ""),
+        ("16.0 GT/s PCIe", "0", ""),
+        ("16.0 GT/s PCIe", "63", ""),  # of a link that is down every bit is set
+        ("0", "4", ""),
+        ("nan", "4", ""),
+        ("", "", ""),
+    ],
+)
+def test_a_link_is_named_only_if_it_is_known(speed: str, lanes: str, text: str) -> None:
+    assert known(speed, lanes) == text
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,35 @@ def test_what_udev_knows_is_marked_as_such(sys: Sys) -> None:
     assert sysfs.facts("259:0", sys.root, {"ID_MODEL": "x"}, sys.root) == {**EXPECTED, "udev.ID_MODEL": "x"}
 
 
+@pytest.mark.parametrize(
+    ("attributes", "found"),
+    [
+        ({}, {}),
+        ({"integrity/format": "none", "metadata_bytes": "0"}, {"metadata_bytes": "0"}),
+        (
+            {"integrity/format": "T10-DIF-TYPE1-CRC", "metadata_bytes": "8"},
+            {"integrity_format": "T10-DIF-TYPE1-CRC", "metadata_bytes": "8"},
+        ),
+        ({"integrity/format": "T10-DIF-TYPE1-CRC"}, {"integrity_format": "T10-DIF-TYPE1-CRC"}),
+    ],
+)
+def test_the_format_of_the_blocks(sys: Sys, attributes: dict[str, str], found: dict[str, str]) -> None:
+    """The metadata's size is in /sys from Linux 6.8 on."""
+    plain_nvme(sys)
+    disk = sysfs.directory("259:0", sys.root)
+    for name, text in attributes.items():
+        (disk / name).parent.mkdir(exist_ok=True)
+        (disk / name).write_text(f"{text}\n")
+    assert sysfs.facts("259:0", sys.root, proc=sys.root) == {**EXPECTED, **found}
+
+
+@pytest.mark.parametrize(("speed", "width"), [("Unknown", "0"), ("Unknown", "63"), ("16.0 GT/s PCIe", "0"), ("", "4")])
+def test_a_link_that_sysfs_does_not_know_is_left_out(sys: Sys, speed: str, width: str) -> None:
+    plain_nvme(sys)
+    sys.add("devices/pci0000:00/0000:01:00.0", {"current_link_speed": speed, "current_link_width": width})
+    assert "pcie_link" not in sysfs.facts("259:0", sys.root)
+
+
 def test_the_boot_is_one_of_the_facts(sys: Sys) -> None:
     plain_nvme(sys)
     sys.add("sys/kernel/random", {"boot_id": "6ff02615-2f2d-4a56-905e-6babb01430aa"})

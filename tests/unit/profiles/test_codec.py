@@ -289,6 +289,7 @@ def test_a_hole_in_a_file_is_never_another_profile() -> None:
     """A line lost is an error; only what is optional may be missing."""
     lines = render(profile()).splitlines()
     optional = {"nsid", "numa_node", "read_noise", "write_noise", "read_drift", "write_drift", "saturating_concurrency"}
+    optional.add("metadata_bytes")
     for number, line in enumerate(lines):
         key = line.partition(" = ")[0]
         if not line or line.startswith("#") or key in optional:
@@ -405,7 +406,7 @@ def test_the_schema_describes_every_key_that_we_write_and_requires_all_but_the_o
                 *("measured_at", "read_noise", "write_noise", "read_drift", "write_drift"),
                 *("temperature_peak_c", "paused_seconds", "resumed", "checked_against", "effort"),
             },
-            "fingerprint": {"array"},
+            "fingerprint": {"array", "metadata_bytes"},
         }
         assert optional == expected[section]
     setting_keys = set(SCHEMA_DOCUMENT["$defs"]["setting"]["properties"])

@@ -87,7 +87,14 @@ def combined(which: Setting) -> CombinedResult:
     [
         ({}, ()),
         ({"firmware": "NEW"}, ("firmware changed from 5B2QGXA7 to NEW",)),
-        ({"pcie_link": ""}, ("PCIe link changed from 16.0 GT/s x4 to unknown",)),
+        ({"pcie_link": "8.0 GT/s x4"}, ("PCIe link changed from 16.0 GT/s x4 to 8.0 GT/s x4",)),
+        ({"pcie_link": ""}, ()),
+        (
+            {"integrity_format": "T10-DIF-TYPE1-CRC"},
+            ("integrity format changed from none to T10-DIF-TYPE1-CRC",),
+        ),
+        ({"metadata_bytes": 8}, ("metadata size changed from 0 to 8",)),
+        ({"metadata_bytes": None}, ()),
         ({"logical_block_bytes": 4096}, ("logical block size changed from 512 to 4096",)),
         ({"max_sectors_kb": 64}, ("max_sectors_kb changed from 128 to 64",)),
         ({"nr_requests": 64}, ("nr_requests changed from 1023 to 64",)),
@@ -107,13 +114,28 @@ def test_differences(changes: dict[str, Any], found: tuple[str, ...]) -> None:
 
 def test_no_field_of_the_fingerprint_is_left_out() -> None:
     for item in fields(now(device())):
-        change: dict[str, Any] = {item.name: 7 if item.type == "int" else "other"}
+        change: dict[str, Any] = {item.name: 7 if "int" in str(item.type) else "other"}
         assert decision.differences(profile(), replace(now(device()), **change), RELEASE, "minor")
 
 
 def test_a_filesystem_that_was_not_known_then_is_no_difference() -> None:
     raw = replace(profile(), fingerprint=now(device(), ""))
     assert decision.differences(raw, now(device(), "ext4"), RELEASE, "minor") == ()
+
+
+@pytest.mark.parametrize("unknown", [{"pcie_link": ""}, {"metadata_bytes": None}])
+def test_what_was_not_known_then_is_no_difference(unknown: dict[str, Any]) -> None:
+    old = replace(profile(), fingerprint=replace(profile().fingerprint, **unknown))
+    assert decision.differences(old, now(device()), RELEASE, "minor") == ()
+    assert judged(device(), old).sweep == "none"
+
+
+@pytest.mark.parametrize("transport", ["tcp", ""])
+def test_a_drive_that_is_attached_in_another_way_is_stale(transport: str) -> None:
+    """A namespace that came by PCIe and now comes over the network has the same id, and no link."""
+    found = judged(device(transport=transport, pcie_link=""), profile())
+    assert (found.publish.state, found.sweep) == ("stale", "full")
+    assert found.reason == f"transport changed from pcie to {transport or 'unknown'}"
 
 
 @pytest.mark.parametrize(
@@ -306,18 +328,30 @@ def test_a_check_is_enough_only_in_the_siblings_circumstances(
         (TWIN, replace(profile(), state="stale")),
         (TWIN, replace(profile(), device=device_info(firmware="OLD"))),
         (TWIN, replace(profile(), device=device_info(model="Another"))),
+        (TWIN, replace(profile(), device=device_info(transport="tcp"))),
+        (replace(TWIN, integrity_format="T10-DIF-TYPE1-CRC"), profile()),
+        (replace(TWIN, metadata_bytes=8), profile()),
         (TWIN, replace(profile(), device=device_info(members=("nvme0n1",)))),
         (VOLUME, profile()),
         (device(), profile()),
         (replace(TWIN, model=""), replace(profile(), device=device_info(model=""))),
         (replace(TWIN, firmware=""), replace(profile(), device=device_info(firmware=""))),
     ],
-    ids=["provisional", "stale", "firmware", "model", "from volume", "volume", "itself", "no model", "no firmware"],
+    ids=[
+        *("provisional", "stale", "firmware", "model", "transport", "integrity", "metadata"),
+        *("from volume", "volume", "itself", "no model", "no firmware"),
+    ],
 )
 def test_who_is_no_sibling(drive: Device, other: Profile) -> None:
     found = judged(drive, None, other)
     assert found.sweep == "full"
     assert found.publish.read == Unmeasured(setting=DEFAULT_SETTING)
+
+
+@pytest.mark.parametrize(("here", "there"), [(8, None), (None, 8), (8, 8)])
+def test_a_metadata_size_that_is_not_known_makes_no_stranger(here: int | None, there: int | None) -> None:
+    other = replace(profile(), fingerprint=replace(profile().fingerprint, metadata_bytes=there))
+    assert judged(replace(TWIN, metadata_bytes=here), None, other).against == other
 
 
 def drives(*names: str) -> list[Device]:

@@ -102,6 +102,8 @@ def test_an_event_that_comes_again_changes_nothing(desk: Desk) -> None:
     [
         ("", "size", 1 << 22, "size"),
         ("queue", "logical_block_size", 4096, "block format"),
+        ("integrity", "format", "T10-DIF-TYPE1-CRC", "block format"),
+        ("", "metadata_bytes", 8, "block format"),
         ("", "ro", 1, "read-only flag"),
         ("queue", "scheduler", "none [bfq]", "limits of the request queue"),
         ("queue", "max_sectors_kb", 64, "limits of the request queue"),

@@ -216,6 +216,7 @@ def device(**changes: Any) -> Device:  # noqa: ANN401 - any field
         nsid=1,
         transport="pcie",
         pcie_link="16.0 GT/s x4",
+        metadata_bytes=0,
         numa_node=0,
         queue=Queue(max_sectors_kb=128, nr_requests=1023, scheduler="none"),
     )
@@ -310,6 +311,8 @@ def profile(**changes: Any) -> Profile:  # noqa: ANN401 - any field
             firmware="5B2QGXA7",
             pcie_link="16.0 GT/s x4",
             logical_block_bytes=512,
+            integrity_format="",
+            metadata_bytes=0,
             max_sectors_kb=128,
             nr_requests=1023,
             scheduler="none",

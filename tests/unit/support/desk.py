@@ -82,6 +82,7 @@ class Bay:
 
     def set(self, folder: str = "", **attributes: object) -> None:
         for name, value in attributes.items():
+            (self.block.directory / folder).mkdir(exist_ok=True)
             (self.block.directory / folder / name).write_text(f"{value}\n")
 
     def event(self, action: str = "add", **changes: Any) -> DeviceEvent:  # noqa: ANN401 - any field

@@ -209,6 +209,11 @@ def test_a_single_sibling_is_named() -> None:
     assert sentence.startswith("read: 3.10 GB/s, but nvme-a, of the same model and firmware, gives 6.40 GB/s here: ")
 
 
+def test_a_namespace_with_protection_information_is_not_held_against_one_without() -> None:
+    drive = device(integrity_format="T10-DIF-TYPE1-CRC", metadata_bytes=8)
+    assert said(found(3.1e9), drive=drive, others=TWINS) == ()
+
+
 def linked(*links: str) -> list[Profile]:
     """The siblings, behind those links."""
     return [
