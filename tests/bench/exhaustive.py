@@ -14,6 +14,7 @@ from aio_tuned.model.measurement import Request
 from aio_tuned.model.target import Skip
 from aio_tuned.search import grid
 from aio_tuned.search.taint import taint_reason
+from aio_tuned.sweep.tune import expected_numbers
 
 if TYPE_CHECKING:
     import random
@@ -75,6 +76,8 @@ class Exhaustive:
             max_transfer_bytes=min(config.transfer_bytes, found.decision.span_bytes),
             drop_caches=config.drop_caches,
             counters=[path / "stat" for path in sysfs.counting(sysfs.directory(found.device.device_number))],
+            expect_devices=expected_numbers(found),
+            expect_diskseq=found.device.diskseq,
         )
         helper = await Helper.start(find(), words)
         try:

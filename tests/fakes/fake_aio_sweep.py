@@ -32,7 +32,6 @@ MODEL: dict[str, Any] = {
     # die | garbage | silent | error | newer | lie | wrong-id | cache | foreign | unknown
     "misbehave": None,
     "fill_bytes": None,
-    "device_number": None,
 }
 
 
@@ -94,7 +93,7 @@ def main() -> int:
             "path": options[kind],
             "offset_bytes": 0,
             "span_bytes": span,
-            "device_number": model["device_number"] or device_number(options[kind]),
+            "device_number": device_number(options[kind]),
         },
         dio_alignment_bytes=4096,
         logical_block_bytes=4096,

@@ -34,7 +34,6 @@ class Hello:
     """The helper's description of the target when it is ready."""
 
     version: str
-    device_number: str
     dio_alignment_bytes: int
     buffer: str
     drop_caches: bool
@@ -59,17 +58,23 @@ def arguments(
     max_transfer_bytes: int,
     drop_caches: DropCaches,
     counters: Sequence[Path],
+    expect_devices: Sequence[str],
+    expect_diskseq: int | None,
 ) -> tuple[str, ...]:
     """Return the helper's command line for a target.
 
-    The `counters` are stat files, which the helper sums; without any it finds them itself.
+    The `counters` are stat files, which the helper sums; without any it finds them itself. The helper leaves before it
+    touches the target if what it has opened is on none of `expect_devices`, or on a disk of another sequence number.
     """
     words = [
         f"--{target.kind}={target.path}",
         f"--span-bytes={target.span_bytes}",
         f"--max-transfer-bytes={max_transfer_bytes}",
         f"--drop-caches={drop_caches}",
+        f"--expect-device={','.join(expect_devices)}",
     ]
+    if expect_diskseq is not None:
+        words.append(f"--expect-diskseq={expect_diskseq}")
     if target.kind == "device":
         words.append(f"--offset-bytes={target.offset_bytes}")
     if counters:
@@ -117,7 +122,6 @@ def parse_hello(message: dict[str, Any]) -> Hello:
         locked = "locked" if buffer["locked"] else "not locked"
         hello = Hello(
             version=str(message.get("version", "?")),
-            device_number=str(message["target"]["device_number"]),
             dio_alignment_bytes=int(message["dio_alignment_bytes"]),
             buffer=f"{int(buffer['bytes']) >> 20} MiB, {int(buffer['huge_bytes']) >> 20} MiB of it huge pages"
             f" ({buffer['backing']}), {locked}",

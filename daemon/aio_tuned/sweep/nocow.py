@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from aio_tuned.errors import HelperError
 from aio_tuned.helper.process import Helper
-from aio_tuned.helper.protocol import arguments
 from aio_tuned.model.measurement import Request
 from aio_tuned.search.taint import taint_reason
 from aio_tuned.sweep import page_cache
 from aio_tuned.sweep.budget import write_budget
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from aio_tuned.model.target import Target
@@ -36,16 +35,16 @@ class NocowWrites:
 
 async def measure(
     program: Path,
+    start: Callable[..., tuple[str, ...]],
     order: Order,
     target: Target,
-    counters: Sequence[Path],
     outcome: SweepOutcome,
     observer: SweepObserver,
     grace_s: float,
 ) -> NocowWrites:
     """Write a second scratch file, without copy-on-write, if the sweep's writes to a btrfs passed through the cache.
 
-    Do nothing if the write budget does not pay for it. An error of the helper ends this measurement alone.
+    `start` returns the helper's command line. Do nothing if the write budget does not pay for it. An error of the helper ends this measurement alone.
     """
     if target.filesystem != "btrfs" or not page_cache.passed(outcome.samples, "write"):
         return NocowWrites()
@@ -54,12 +53,8 @@ async def measure(
     if outcome.written_bytes + needed > write_budget(order, 0):
         return NocowWrites()
     observer.reserve(needed)
-    words = arguments(
-        replace(target, nocow=True, span_bytes=transfer),
-        allow_write=True,
-        max_transfer_bytes=transfer,
-        drop_caches="never",
-        counters=tuple(counters),
+    words = start(
+        replace(target, nocow=True, span_bytes=transfer), max_transfer_bytes=transfer, drop_caches="never"
     )
     request = Request(
         id=1, direction="write", setting=order.reference, transfer_bytes=transfer, min_ns=0, min_transfers=_TRANSFERS

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 class Order:
     """What to sweep, and what it may cost; both budgets are for all directions together.
 
-    `device_number`, if given, is the device on which the helper must be. `may_drop_caches` allows another drop of the
-    page cache after a measurement that was served from a cache. `zeroed_bytes` are written by the helper at its end. A
-    `resumable` sweep reserves the bytes that a second process writes besides its measurements. `write_cap_bytes`
-    limits this process, whatever is left of the budget. One in `fraction` points is measured, and then the neighbours
-    of the best. `sustain_share` of the write budget is for continued writes with the chosen setting. `about` has
-    further facts that must be equal for a resumption (see checkpoint.header).
+    `may_drop_caches` allows another drop of the page cache after a measurement that was served from a cache.
+    `zeroed_bytes` are written by the helper at its end. A `resumable` sweep reserves the bytes that a second process
+    writes besides its measurements. `write_cap_bytes` limits this process, whatever is left of the budget. One in
+    `fraction` points is measured, and then the neighbours of the best. `sustain_share` of the write budget is for
+    continued writes with the chosen setting. `about` has further facts that must be equal for a resumption (see
+    checkpoint.header).
     """
 
     settings: Mapping[Direction, tuple[Setting, ...]]
@@ -38,7 +38,6 @@ class Order:
     sustain_share: float = 0.0
     resumable: bool = False
     may_drop_caches: bool = True
-    device_number: str = ""
     reference: Setting = DEFAULT_SETTING
     about: Mapping[str, object] = field(default_factory=dict)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from aio_tuned.errors import MeasurementError, TargetError
+from aio_tuned.errors import MeasurementError
 from aio_tuned.search import grid, plan, race
 from aio_tuned.search.taint import clean_samples, moved_bytes, taint_reason
 from aio_tuned.sweep import checkpoint
@@ -157,18 +157,6 @@ class _Run:
         )
 
 
-def _check_place(order: Order, hello: Hello) -> None:
-    """Raise TargetError if the helper is on another device, because a filesystem was mounted over the path.
-
-    Anonymous device numbers, with major 0, are not compared: btrfs and overlay have them.
-    """
-    if order.device_number and not hello.device_number.startswith("0:") and hello.device_number != order.device_number:
-        raise TargetError(
-            f"the target was on device {order.device_number} and is on {hello.device_number} now: something has been"
-            " mounted over it; try again"
-        )
-
-
 async def run_sweep(
     helper: Helper,
     order: Order,
@@ -179,10 +167,9 @@ async def run_sweep(
     """Run a whole sweep, or what its checkpoint has left of it.
 
     `neighbours` returns the bytes that other namespaces of the drive have moved so far.
-    Raise TargetError, UsageError, HelperError or MeasurementError if it fails; none of it may be published then.
+    Raise UsageError, HelperError or MeasurementError if it fails; none of it may be published then.
     """
     hello = await helper.hello()
-    _check_place(order, hello)
     for direction in order.directions:
         grid.check_grid(order.settings[direction], hello.dio_alignment_bytes)
     earlier = observer.load_checkpoint(hello, checkpoint.header(order, hello))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from aio_tuned import __version__
 from aio_tuned.devices import identity, resolve, space, sysfs
 from aio_tuned.devices.lock import check_same, lock_device
-from aio_tuned.devices.probe import PROBE_LIMIT_S, probe
+from aio_tuned.devices.probe import PROBE_LIMIT_S, ProbeResult, probe
 from aio_tuned.devices.sensors import Sensors
 from aio_tuned.devices.thermometer import Thermometer
 from aio_tuned.errors import AioTunedError, Exit, HelperError, MeasurementError, TargetError
@@ -86,23 +86,46 @@ def _silent(what: Path) -> MeasurementError:
     return MeasurementError(f"{what}: the drive has not answered for {PROBE_LIMIT_S:.0f} s; see the kernel log")
 
 
-async def _decide(request: TuneRequest) -> tuple[str, Device, Target]:
-    """Probe the drive and return the number of the filesystem's or the raw device, the whole device, and the target.
+def expected_numbers(found: ProbeResult) -> tuple[str, ...]:
+    """Return the device numbers of which the opened target must have one.
+
+    A file on btrfs or overlay has an anonymous number, that of its folder, or on some overlays the drive's own.
+    """
+    if found.mount is None or not found.mount.device_number.startswith("0:") or not isinstance(found.decision, Target):
+        return (found.number,)
+    anonymous = found.decision.path.stat().st_dev
+    return (found.number, f"{os.major(anonymous)}:{os.minor(anonymous)}")
+
+
+async def _decide(request: TuneRequest) -> tuple[str, tuple[str, ...], Device, Target]:
+    """Probe the drive and decide where to sweep it.
+
+    Return the number of the filesystem's or the raw device, the numbers that the opened target may have, the whole
+    device, and the target.
 
     Raise TargetError if the device must not be swept, or is another disk than the one that is meant, and
     MeasurementError if the drive does not answer.
     """
-    ask = partial(probe, raw=request.raw, read_only=request.read_only, thin_writes=request.thin_writes)
-    looking = in_thread(lambda: ask(request.target, request.config))
+
+    def look() -> tuple[ProbeResult, tuple[str, ...]]:
+        found = probe(
+            request.target,
+            request.config,
+            raw=request.raw,
+            read_only=request.read_only,
+            thin_writes=request.thin_writes,
+        )
+        return found, expected_numbers(found)
+
     try:
-        found = await within(PROBE_LIMIT_S, looking)
+        found, numbers = await within(PROBE_LIMIT_S, in_thread(look))
     except TooLateError:
         raise _silent(request.target) from None
     if request.diskseq is not None and found.device.diskseq != request.diskseq:
         raise TargetError(f"{found.device.node} is not the disk any more that it was when the sweep was decided on")
     if isinstance(found.decision, Skip):
         raise TargetError(f"{request.target}: {found.decision.reason}")
-    return found.number, request.named(found.device) if request.named else found.device, found.decision
+    return found.number, numbers, request.named(found.device) if request.named else found.device, found.decision
 
 
 @asynccontextmanager
@@ -157,7 +180,7 @@ def _write_budget_bytes(extended: effort.Extent, config: Config, device: Device,
     return min(budget, prepared + int((budget - prepared) * extended.write_share)) if budget > prepared else budget
 
 
-def _order(request: TuneRequest, number: str, device: Device, target: Target) -> Order:
+def _order(request: TuneRequest, device: Device, target: Target) -> Order:
     config = request.config
     settings = _settings(request, target)
     # A check measures all of its few settings, whatever the effort.
@@ -177,7 +200,6 @@ def _order(request: TuneRequest, number: str, device: Device, target: Target) ->
         sustain_share=extended.sustain_share,
         resumable=request.resumable,
         may_drop_caches=config.drop_caches != "never",
-        device_number=number,
         about={
             "tool_version": __version__,
             "device": [device.id, device.size_bytes, device.boot_id],
@@ -196,6 +218,7 @@ def _counters(device: Device) -> tuple[Path, ...]:
 async def _measure(
     request: TuneRequest,
     order: Order,
+    numbers: tuple[str, ...],
     device: Device,
     target: Target,
     watcher: ProgressObserver,
@@ -208,6 +231,8 @@ async def _measure(
         max_transfer_bytes=order.max_transfer_bytes,
         drop_caches=request.config.drop_caches,
         counters=_counters(device),
+        expect_devices=numbers,
+        expect_diskseq=device.diskseq,
     )
     if "write" in order.directions:
         check_write_budget(order, target.span_bytes, device.logical_block_bytes)
@@ -230,13 +255,17 @@ async def _measure(
 async def _measure_with_nocow(
     request: TuneRequest,
     order: Order,
+    numbers: tuple[str, ...],
     device: Device,
     target: Target,
     watcher: ProgressObserver,
     observer: SweepObserver,
 ) -> tuple[SweepOutcome, nocow.NocowWrites]:
-    outcome = await _measure(request, order, device, target, watcher, observer)
-    uncopied = await nocow.measure(request.helper, order, target, _counters(device), outcome, observer, request.grace_s)
+    outcome = await _measure(request, order, numbers, device, target, watcher, observer)
+    start = partial(
+        arguments, counters=_counters(device), expect_devices=numbers, expect_diskseq=device.diskseq, allow_write=True
+    )
+    uncopied = await nocow.measure(request.helper, start, order, target, outcome, observer, request.grace_s)
     return replace(outcome, written_bytes=outcome.written_bytes + uncopied.written_bytes), uncopied
 
 
@@ -263,20 +292,20 @@ async def run(request: TuneRequest, watcher: ProgressObserver, observer: SweepOb
 
     It can be cancelled even if the drive does not answer. Without an observer the drive's temperature is still read.
     """
-    number, device, target = await _decide(request)
+    number, numbers, device, target = await _decide(request)
     started = time.monotonic()
     # The helper takes the lock itself on a device that it writes to.
     helper_locks = target.kind == "device" and "write" in _settings(request, target)
     async with _locked(device, itself=not helper_locks):
         *again, fresh = await _decide(request)
-        if [*again, _lasting(fresh)] != [number, device, _lasting(target)]:
+        if [*again, _lasting(fresh)] != [number, numbers, device, _lasting(target)]:
             raise TargetError(f"{device.node} or its use has just changed; try again")
         target = fresh
         watcher.begin(device, target)
         observer = observer or NullObserver(Thermometer(Sensors(device.device_number)))
         space_before = await _space(number, target)
-        order = _order(request, number, device, target)
-        measuring = _measure_with_nocow(request, order, device, target, watcher, observer)
+        order = _order(request, device, target)
+        measuring = _measure_with_nocow(request, order, numbers, device, target, watcher, observer)
         outcome, uncopied = await (end_at_snapshot(measuring, number) if target.kind == "scratch" else measuring)
         space_after = await _space(number, target)
         unreturned = space.finding(space_before, space_after, target.span_bytes, target.path) if target.trim else ""

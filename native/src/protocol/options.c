@@ -1,6 +1,7 @@
 #include "protocol/options.h"
 
 #include "protocol/request.h"
+#include "target/identity.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -27,6 +28,8 @@ const char options_usage[] =
     "  --trim                  at the end, discard the scratch file's blocks on what lies below\n"
     "  --drop-caches=POLICY    auto (default), always or never\n"
     "  --counters=PATH,...     stat files of the devices that prove the I/O (default: found)\n"
+    "  --expect-device=M:m,... the devices of which the open target must be on one, else 66\n"
+    "  --expect-diskseq=N      the sequence number that its disk must have, else 66\n"
     "  --help, --version       print and exit\n"
     "\n"
     "exit codes: 0 ended as asked, 64 usage, 65 bad request line, 66 target missing or unfit,\n"
@@ -46,6 +49,8 @@ enum option {
     OPT_TRIM,
     OPT_DROP_CACHES,
     OPT_COUNTERS,
+    OPT_EXPECT_DEVICE,
+    OPT_EXPECT_DISKSEQ,
     OPT_HELP,
     OPT_VERSION,
     OPT_COUNT,
@@ -66,6 +71,8 @@ static const struct {
     [OPT_TRIM] = {"--trim", false},
     [OPT_DROP_CACHES] = {"--drop-caches", true},
     [OPT_COUNTERS] = {"--counters", true},
+    [OPT_EXPECT_DEVICE] = {"--expect-device", true},
+    [OPT_EXPECT_DISKSEQ] = {"--expect-diskseq", true},
     [OPT_HELP] = {"--help", false},
     [OPT_VERSION] = {"--version", false},
 };
@@ -168,6 +175,23 @@ static int parse_policy(const char *text, enum drop_policy *ret, struct fault *f
     return bad(fault, "--drop-caches=%s: must be auto, always or never", text);
 }
 
+static int parse_identity(const char *const values[OPT_COUNT], struct options *options,
+                          struct fault *fault)
+{
+    const char *list = values[OPT_EXPECT_DEVICE], *diskseq = values[OPT_EXPECT_DISKSEQ];
+    dev_t one;
+
+    options->expect_device = list;
+    while (list && *list)
+        if (!identity_next(&list, &one))
+            return bad(fault, "--expect-device=%s: must be MAJ:MIN, or several with commas",
+                       options->expect_device);
+    options->has_diskseq = diskseq != NULL;
+    if (diskseq && !request_number(diskseq, strlen(diskseq), &options->expect_diskseq))
+        return bad(fault, "--expect-diskseq=%s: must be a plain decimal number", diskseq);
+    return 0;
+}
+
 int options_parse(int argc, char *const argv[], struct options *ret, struct fault *fault)
 {
     const char *values[OPT_COUNT] = {NULL};
@@ -188,6 +212,8 @@ int options_parse(int argc, char *const argv[], struct options *ret, struct faul
     if (parse_size(values, OPT_MAX_TRANSFER, 0, &options.max_transfer_bytes, fault) < 0)
         return -1;
     if (parse_policy(values[OPT_DROP_CACHES], &options.drop_caches, fault) < 0)
+        return -1;
+    if (parse_identity(values, &options, fault) < 0)
         return -1;
     options.nocow = values[OPT_NOCOW] != NULL;
     options.allow_write = values[OPT_ALLOW_WRITE] != NULL;

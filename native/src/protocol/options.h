@@ -21,6 +21,9 @@ struct options {
     bool trim;
     enum drop_policy drop_caches;
     const char *counters; /* NULL: find them */
+    const char *expect_device; /* a checked list of MAJ:MIN; NULL: any device */
+    bool has_diskseq;
+    uint64_t expect_diskseq;
     bool help, version;   /* if either is set nothing else is checked */
 };
 

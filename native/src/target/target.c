@@ -1,5 +1,6 @@
 #include "target/target.h"
 
+#include "target/identity.h"
 #include "target/sysblock.h"
 
 #include <errno.h>
@@ -104,7 +105,8 @@ static int set_nocow(struct target *target, struct fault *fault)
                  target->path, strerror(errno));
 }
 
-static int open_scratch(struct target *target, bool nocow, struct fault *fault)
+static int open_scratch(struct target *target, const struct options *options, const char *sys_root,
+                        struct fault *fault)
 {
     struct stat status;
 
@@ -116,7 +118,9 @@ static int open_scratch(struct target *target, bool nocow, struct fault *fault)
     if (target->fd < 0 || fstat(target->fd, &status) < 0)
         return system_fault(fault, "open", target->path, errno);
     target->device = status.st_dev;
-    if (nocow && set_nocow(target, fault) < 0)
+    if (identity_check(target, options, sys_root, fault) < 0)
+        return -1;
+    if (options->nocow && set_nocow(target, fault) < 0)
         return -1;
     /* Reports too little free space now and not after minutes of filling. */
     if (fallocate(target->fd, 0, 0, (off_t)target->span) == 0)
@@ -128,10 +132,12 @@ static int open_scratch(struct target *target, bool nocow, struct fault *fault)
     return 0;
 }
 
-/* Opens the target, which must be of type `type` (S_IFREG, S_IFBLK). It checks before it opens,
+/* Opens a file or device, which must be the one that is meant. It checks the type before it opens,
  * because opening some device nodes has side effects. */
-static int open_typed(struct target *target, mode_t type, int flags, struct fault *fault)
+static int open_typed(struct target *target, const struct options *options, const char *sys_root,
+                      int flags, struct fault *fault)
 {
+    mode_t type = target->kind == TARGET_FILE ? S_IFREG : S_IFBLK;
     const char *kind = type == S_IFREG ? "regular file" : "block device";
     struct stat status;
 
@@ -146,7 +152,7 @@ static int open_typed(struct target *target, mode_t type, int flags, struct faul
         return unfit(fault, "%s: not a %s", target->path, kind);
     (void)fcntl(target->fd, F_SETFL, O_DIRECT);
     target->device = type == S_IFREG ? status.st_dev : status.st_rdev;
-    return 0;
+    return identity_check(target, options, sys_root, fault);
 }
 
 static int too_small(const struct target *target, uint64_t bytes, struct fault *fault)
@@ -159,11 +165,13 @@ static int too_small(const struct target *target, uint64_t bytes, struct fault *
                  target->path, bytes, target->span, target->offset);
 }
 
-static int open_file(struct target *target, bool allow_write, struct fault *fault)
+static int open_file(struct target *target, const struct options *options, const char *sys_root,
+                     struct fault *fault)
 {
+    int flags = options->allow_write ? O_RDWR : O_RDONLY;
     struct stat status;
 
-    if (open_typed(target, S_IFREG, allow_write ? O_RDWR : O_RDONLY, fault) < 0)
+    if (open_typed(target, options, sys_root, flags, fault) < 0)
         return -1;
     if (fstat(target->fd, &status) < 0)
         return system_fault(fault, "open", target->path, errno);
@@ -186,7 +194,8 @@ static int lock_device(const struct target *target, struct fault *fault)
 }
 
 /* Claims a device that will be written. prepare_check_blank() checks later that it is blank. */
-static int claim_device(struct target *target, const char *sys_root, struct fault *fault)
+static int claim_device(struct target *target, const struct options *options, const char *sys_root,
+                        struct fault *fault)
 {
     struct stat status;
     unsigned int zone_sectors = 0;
@@ -201,7 +210,7 @@ static int claim_device(struct target *target, const char *sys_root, struct faul
             return unfit(fault, "%s: %s, and only whole disks are ever written", target->path,
                          r > 0 ? "is a partition" : "cannot tell whether it is a partition");
     }
-    if (open_typed(target, S_IFBLK, O_RDWR | O_EXCL, fault) < 0)
+    if (open_typed(target, options, sys_root, O_RDWR | O_EXCL, fault) < 0)
         return -1;
     if (target->device != status.st_rdev)
         return unfit(fault, "%s: became another device while it was opened", target->path);
@@ -212,15 +221,15 @@ static int claim_device(struct target *target, const char *sys_root, struct faul
     return lock_device(target, fault);
 }
 
-static int open_device(struct target *target, bool allow_write, const char *sys_root,
+static int open_device(struct target *target, const struct options *options, const char *sys_root,
                        struct fault *fault)
 {
     int block_bytes = 0;
 
-    if (allow_write) {
-        if (claim_device(target, sys_root, fault) < 0)
+    if (options->allow_write) {
+        if (claim_device(target, options, sys_root, fault) < 0)
             return -1;
-    } else if (open_typed(target, S_IFBLK, O_RDONLY, fault) < 0) {
+    } else if (open_typed(target, options, sys_root, O_RDONLY, fault) < 0) {
         return -1;
     }
     if (ioctl(target->fd, BLKGETSIZE64, &target->device_bytes) < 0)
@@ -290,11 +299,11 @@ int target_open(const struct options *options, const char *sys_root, struct targ
                            .offset = options->offset_bytes,
                            .span = options->span_bytes};
     if (options->kind == TARGET_SCRATCH)
-        r = open_scratch(ret, options->nocow, fault);
+        r = open_scratch(ret, options, sys_root, fault);
     else if (options->kind == TARGET_FILE)
-        r = open_file(ret, options->allow_write, fault);
+        r = open_file(ret, options, sys_root, fault);
     else
-        r = open_device(ret, options->allow_write, sys_root, fault);
+        r = open_device(ret, options, sys_root, fault);
     if (r == 0)
         r = find_alignment(ret, sys_root, fault);
     if (r == 0)

@@ -22,10 +22,9 @@ class SimulatedHelper:
 
     stuck = False
 
-    def __init__(self, drive: Drive, *, fill_bytes: int = 0, device_number: str = "259:1") -> None:
+    def __init__(self, drive: Drive, *, fill_bytes: int = 0) -> None:
         self.drive = drive
         self._fill_bytes = fill_bytes
-        self._device_number = device_number
         self.written_bytes = 0
 
     @property
@@ -45,7 +44,6 @@ class SimulatedHelper:
             self.written_bytes += self._fill_bytes
         return Hello(
             version="simulated",
-            device_number=self._device_number,
             dio_alignment_bytes=self.drive.model.logical_block_bytes,
             buffer="simulated",
             drop_caches=True,

@@ -618,7 +618,15 @@ def test_a_write_needs_leave() -> None:
 
 # --- the program -----------------------------------------------------------------------------------------
 
-WORDS = arguments(scratch_target(), allow_write=True, max_transfer_bytes=256 * MIB, drop_caches="auto", counters=())
+WORDS = arguments(
+    scratch_target(),
+    allow_write=True,
+    max_transfer_bytes=256 * MIB,
+    drop_caches="auto",
+    counters=(),
+    expect_devices=("259:1",),
+    expect_diskseq=9,
+)
 
 
 @pytest.fixture

@@ -48,7 +48,15 @@ ORDER = Order(
     tolerance=0.01,
     seed=1,
 )
-WORDS = arguments(scratch_target(), allow_write=True, max_transfer_bytes=64 * MIB, drop_caches="auto", counters=())
+WORDS = arguments(
+    scratch_target(),
+    allow_write=True,
+    max_transfer_bytes=64 * MIB,
+    drop_caches="auto",
+    counters=(),
+    expect_devices=("259:1",),
+    expect_diskseq=9,
+)
 
 
 # --- request lines ---------------------------------------------------------------------------------------
@@ -112,6 +120,8 @@ def test_arguments_of_a_scratch_target() -> None:
         f"--span-bytes={GIB}",
         f"--max-transfer-bytes={64 * MIB}",
         "--drop-caches=auto",
+        "--expect-device=259:1",
+        "--expect-diskseq=9",
         "--allow-write",
     ) == WORDS
 
@@ -124,12 +134,15 @@ def test_arguments_of_a_device_target() -> None:
         max_transfer_bytes=MIB,
         drop_caches="never",
         counters=(Path("/sys/x/stat"), Path("/sys/y/stat")),
+        expect_devices=("259:1", "0:45"),
+        expect_diskseq=None,
     )
     assert words == (
         "--device=/dev/nvme0n1",
         f"--span-bytes={GIB}",
         f"--max-transfer-bytes={MIB}",
         "--drop-caches=never",
+        "--expect-device=259:1,0:45",
         f"--offset-bytes={MIB}",
         "--counters=/sys/x/stat,/sys/y/stat",
     )
@@ -186,7 +199,6 @@ HELLO: dict[str, Any] = {
 def test_hello() -> None:
     hello = parse_hello({**HELLO, "later": "key"})
     assert hello.buffer == "256 MiB, 128 MiB of it huge pages (thp), locked"
-    assert hello.device_number == "259:1"
     assert (hello.version, hello.dio_alignment_bytes, hello.fill_bytes) == ("0.1.0", 512, GIB)
     assert (hello.drop_caches, hello.no_drop_reason, hello.counters_live) == (False, "not root", True)
 
@@ -197,7 +209,7 @@ def test_another_protocol_is_refused(protocol: object) -> None:
         parse_hello({**HELLO, "protocol": protocol})
 
 
-@pytest.mark.parametrize("key", ["target", "dio_alignment_bytes", "buffer", "page_cache", "counters", "fill_bytes"])
+@pytest.mark.parametrize("key", ["dio_alignment_bytes", "buffer", "page_cache", "counters", "fill_bytes"])
 @pytest.mark.parametrize("wrong", ["missing", None, "x", [], float("nan"), float("inf")], ids=repr)
 def test_a_garbled_hello_is_refused(key: str, wrong: object) -> None:
     message = {name: value for name, value in HELLO.items() if name != key}

@@ -47,7 +47,6 @@ SMALL_GRID = Grid(
 )
 
 HELLO = Hello(
-    device_number="259:1",
     version="0.1.0",
     dio_alignment_bytes=512,
     buffer="256 MiB, locked",

@@ -1,0 +1,67 @@
+"""What comes between the decision and the helper's start costs no other disk a byte."""
+
+# It has storage of its own and minds no other: it may run beside any other file.
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import storage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from daemon.conftest import Tuner
+    from daemon.loop_drive import LoopDrive
+
+MIB = 1 << 20
+
+
+def written_bytes(device: Path) -> int:
+    return int(Path(f"/sys/class/block/{device.name}/stat").read_text().split()[6]) * 512
+
+
+def test_a_filesystem_unmounted_in_the_gap(
+    quick: Tuner, filesystem: Callable[..., storage.Filesystem], disk: Callable[..., LoopDrive]
+) -> None:
+    """The folder below it is on another disk, which has room for the scratch file."""
+    below = filesystem(kind="ext4")
+    assert below.device is not None
+    inner = disk(size_bytes=512 * MIB)
+    storage.run(*storage.MAKE["ext4"], inner.node)
+    point = below.path / "inner"
+    point.mkdir()
+    storage.run("mount", inner.node, point)
+    try:
+        storage.run("sync")
+        before = written_bytes(below.device)
+        done = quick.run(point, "--helper", quick.helper(f"umount {point}"))
+    finally:
+        storage.unmount(point)
+    assert done.code == 66, done.stderr
+    assert "another filesystem or device has taken its place" in done.last
+    assert quick.published() == {}
+    assert written_bytes(below.device) - before < MIB
+
+
+@pytest.mark.usefixtures("disk")  # which skips where there are no loop devices
+def test_another_disk_under_the_same_name_in_the_gap(quick: Tuner) -> None:
+    """Its file has been exchanged, so that the kernel's number of it is the same."""
+    images = [quick.folder / name for name in ("first", "second")]
+    for image in images:
+        with image.open("wb") as file:
+            file.truncate(96 * MIB)
+    quick.configure('[safety]\nraw_write = "blank"')
+    node = storage.attach(images[0])
+    try:
+        exchange = f"losetup --detach {node}\nlosetup --sector-size=4096 {node} {images[1]}"
+        done = quick.run(node, "--helper", quick.helper(exchange))
+    finally:
+        storage.run("losetup", "--detach", node)
+    assert done.code == 66, done.stderr
+    assert "another disk than the one that was meant" in done.last
+    assert images[1].stat().st_blocks == 0
+    assert quick.published() == {}
