@@ -7,6 +7,7 @@
 #include "protocol/options.h"
 #include "target/counters.h"
 #include "target/pagecache.h"
+#include "target/space.h"
 #include "target/target.h"
 #include "watch.h"
 
@@ -25,6 +26,7 @@ struct context {
     struct watch watch;
     struct target target;
     struct buffer buffer;
+    struct space space;
     struct team *team;
     struct pagecache cache;
     struct counters counters;

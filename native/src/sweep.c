@@ -78,6 +78,9 @@ static enum step_result set_up(struct context *context, struct fault *fault)
 
     if (target_open(options, SYS_ROOT, target, fault) < 0)
         return STEP_FAILED;
+    if (space_open(&context->space, target->fd, options->min_free_bytes, fault) < 0)
+        return STEP_FAILED;
+    context->watch.guard_fd = context->space.tripped_fd;
     if (buffer_open(&context->buffer, options->max_transfer_bytes, fault) < 0)
         return STEP_FAILED;
     if (team_create(&context->team, fault) < 0)
@@ -240,6 +243,9 @@ static int finish(struct context *context, enum step_result step, struct fault *
     struct fault zero_fault = {0};
     int code;
 
+    /* The guard may have stopped what does not move bytes: the wait for a request, a sync. */
+    if (atomic_load(&context->space.tripped))
+        step = space_fault(&context->space, context->target.path, fault);
     if (prepare_zero(context, &zero_fault) != STEP_OK) {
         if (step == STEP_FAILED) {
             (void)fprintf(stderr, "aio-sweep: and the span could not be zeroed: %s\n",
@@ -251,6 +257,7 @@ static int finish(struct context *context, enum step_result step, struct fault *
     }
     trim_scratch(context);
     team_destroy(context->team);
+    space_close(&context->space);
     target_close(&context->target);
     pagecache_close(&context->cache);
     counters_close(&context->counters);
@@ -277,7 +284,8 @@ int sweep_run(const struct options *options, uint64_t start_ns)
                               .start_ns = start_ns,
                               .target = {.fd = -1},
                               .cache = {.drop_fd = -1},
-                              .watch = {.signal_fd = -1}};
+                              .space = SPACE_CLOSED,
+                              .watch = {.signal_fd = -1, .guard_fd = -1}};
     struct fault fault = {0};
     struct origin origin = {0};
     struct lines lines;

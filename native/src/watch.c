@@ -13,7 +13,7 @@ int watch_open(struct watch *watch, struct fault *fault)
 {
     sigset_t signals;
 
-    *watch = (struct watch){.signal_fd = -1, .next_tick_ns = clock_now_ns() + NS_PER_S};
+    *watch = (struct watch){.signal_fd = -1, .guard_fd = -1, .next_tick_ns = clock_now_ns() + NS_PER_S};
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGXFSZ, SIG_IGN);
     (void)sigemptyset(&signals);
@@ -54,8 +54,10 @@ static bool tick_due(struct watch *watch, uint64_t now_ns)
 enum watch_event watch_wait(struct watch *watch, int fd, bool ticking, bool stop_on_signal)
 {
     for (;;) {
-        struct pollfd fds[2] = {{.fd = fd, .events = POLLIN},
-                                {.fd = watch->signal_fd, .events = POLLIN}};
+        /* poll ignores a negative descriptor. The guard stays readable: it is asked once. */
+        struct pollfd fds[3] = {{.fd = fd, .events = POLLIN},
+                                {.fd = watch->signal_fd, .events = POLLIN},
+                                {.fd = watch->stopped ? -1 : watch->guard_fd, .events = POLLIN}};
         uint64_t now_ns = clock_now_ns();
         struct timespec timeout = {0};
         int r;
@@ -68,9 +70,11 @@ enum watch_event watch_wait(struct watch *watch, int fd, bool ticking, bool stop
             timeout.tv_sec = (time_t)((watch->next_tick_ns - now_ns) / NS_PER_S);
             timeout.tv_nsec = (long)((watch->next_tick_ns - now_ns) % NS_PER_S);
         }
-        r = ppoll(fds, 2, ticking ? &timeout : NULL, NULL);
+        r = ppoll(fds, 3, ticking ? &timeout : NULL, NULL);
         if (r > 0 && fds[1].revents)
             take_signals(watch);
+        if (r > 0 && fds[2].revents)
+            watch->stopped = true;
         if (r > 0 && fds[0].revents)
             return WATCH_READY;
         if (ticking && !(stop_on_signal && watch->stopped) && tick_due(watch, clock_now_ns()))

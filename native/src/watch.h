@@ -10,7 +10,8 @@
 
 struct watch {
     int signal_fd;
-    bool stopped; /* SIGTERM, SIGINT or SIGHUP has been seen */
+    int guard_fd; /* readable when the run must end for others' sake; -1: none */
+    bool stopped; /* by SIGTERM, SIGINT, SIGHUP or the guard */
     uint64_t next_tick_ns;
 };
 
@@ -22,7 +23,7 @@ void watch_close(struct watch *watch);
 enum watch_event { WATCH_READY, WATCH_STOPPED, WATCH_TICK };
 
 /*
- * Waits until fd is readable, which takes precedence, a signal has arrived, or, with `ticking`, a
+ * Waits until fd is readable, which takes precedence, a signal or the guard has stopped the run, or, with `ticking`, a
  * tick is due; the next tick is then due in one second. Without `stop_on_signal` a signal only sets
  * watch->stopped, and the wait continues.
  */

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,3 +66,19 @@ def test_another_disk_under_the_same_name_in_the_gap(quick: Tuner) -> None:
     assert "another disk than the one that was meant" in done.last
     assert images[1].stat().st_blocks == 0
     assert quick.published() == {}
+
+
+def test_space_that_others_need_during_the_sweep(endless: Tuner, filesystem: Callable[..., storage.Filesystem]) -> None:
+    """A tenth of the filesystem is left to them: 10 GiB are more than it has."""
+    made = filesystem(kind="ext4", size_bytes=1 << 30)
+    run = endless.start(made.path)
+    run.reach("read:")
+    status = os.statvfs(made.path)
+    with (made.path / "checkpoint").open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, status.f_bavail * status.f_frsize - 50 * MIB)
+        done = run.end()
+        # What the scratch file had taken is there for the rest of it.
+        os.posix_fallocate(file.fileno(), 0, status.f_bavail * status.f_frsize + 50 * MIB)
+    assert done.code == 69, done.stderr
+    assert "the scratch file was given up" in done.last
+    assert endless.published() == {}

@@ -103,6 +103,7 @@ class Config:
 
     raw_write: RawWrite = _key("safety", word(*get_args(RawWrite)), "never")
     thin_writes: tuple[Path, ...] = _key("safety", paths, ())
+    min_free: int = _key("safety", size_bytes, 10 << 30)
 
     settle: float = _key("daemon", moment_s, 2.0)
     siblings: Siblings = _key("daemon", word(*get_args(Siblings)), "check")

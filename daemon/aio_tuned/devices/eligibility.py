@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # The scratch file takes at most one part in so many of the free space, so that the workload does not run out of it.
 _FREE_SHARE = 4
+# min_free counts up to one part in so many of the filesystem: it must not keep small ones from being swept at all.
+_MIN_FREE_SHARE = 10
 _MIB = 1 << 20
 # A drive answers reads of never-written blocks without its flash: a tenth of them makes reads some 10 % too fast. A few
 # zero blocks are in any data.
@@ -86,18 +88,21 @@ def _on_filesystem(usage: Usage, policy: Policy, directory: Path | None) -> Targ
             reason=f"{mount.point} is mounted read-only, so there is no place for a scratch file: pass --raw to sweep"
             " reads of the device itself"
         )
-    span = min(policy.span_bytes, usage.free_bytes // _FREE_SHARE) // _MIB * _MIB
+    min_free = min(policy.min_free_bytes, usage.filesystem_bytes // _MIN_FREE_SHARE)
+    span = min(policy.span_bytes, usage.free_bytes // _FREE_SHARE, usage.free_bytes - min_free) // _MIB * _MIB
     if span < policy.min_span_bytes:
         return Skip(
-            reason=f"{mount.point} has {usage.free_bytes // _MIB} MiB free; the scratch file takes a quarter of that at"
-            f" most and needs {policy.min_span_bytes // _MIB} MiB: free some space, or pass --raw to sweep reads of"
-            " the device itself"
+            reason=f"{mount.point} has {usage.free_bytes // _MIB} MiB free; the scratch file needs"
+            f" {policy.min_span_bytes // _MIB} MiB, and takes a quarter of what is free at most and leaves"
+            f" {min_free // _MIB} MiB (min_free): free some space, or pass --raw to sweep reads of the device itself",
+            for_now=True,
         )
     asked = mount.filesystem == "btrfs" and policy.btrfs == "nocow"
     return Target(
         kind="scratch",
         path=directory or mount.point,
         span_bytes=span,
+        min_free_bytes=min_free,
         filesystem=f"{mount.filesystem} nocow" if usage.nocow or asked else mount.filesystem,
         nocow=asked and not usage.nocow,
         no_write="asked for reads only (--read-only)" if policy.read_only else "",

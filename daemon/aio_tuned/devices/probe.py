@@ -61,6 +61,7 @@ def probe(
         raw_write=config.raw_write,
         thin_writes=thin_writes or _is_named(place, config.thin_writes),
         btrfs=config.btrfs,
+        min_free_bytes=config.min_free,
     )
     # Filling the scratch file counts as writes too, so it takes an eighth of the budget at most.
     max_span = config.write_budget_bytes(device.size_bytes) // 8

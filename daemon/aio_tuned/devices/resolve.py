@@ -60,6 +60,14 @@ def _free_bytes(point: Path) -> int:
     return status.f_bavail * status.f_frsize
 
 
+def _filesystem_bytes(point: Path) -> int:
+    try:
+        status = os.statvfs(point)
+    except OSError:
+        return 0
+    return status.f_blocks * status.f_frsize
+
+
 def _leads_to(mount: Mount, table: Sequence[Mount], proc: Path) -> bool:
     """Return whether the mount point is a directory of that mount, not of one that is mounted over it."""
     try:
@@ -189,6 +197,7 @@ def usage(
         mounted_at=mounted_at,
         boot=tuple(str(point) for point in location.boot),
         free_bytes=_free_bytes(directory) if directory else 0,
+        filesystem_bytes=_filesystem_bytes(directory) if directory else 0,
         nocow=bool(directory and location.mount and copy_on_write.is_off(location.mount, directory)),
         partitions=tuple(partitions),
         holders=holders,

@@ -12,9 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aio_tuned.errors import Exit, HelperError
+from aio_tuned.errors import DeferredError, Exit, HelperError
 from aio_tuned.helper.protocol import (
     EXIT_OF_CODE,
+    GIVEN_UP,
     Hello,
     Tick,
     parse_hello,
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 _SILENCE_S = 60.0
 
 _STUCK_S = 300.0
+
+# How long to wait for space that others need.
+NO_SPACE_RETRY_S = 600.0
 
 # How long a helper may take to end.
 END_S = 10.0
@@ -131,7 +135,10 @@ class Helper:
             self._last_words = (self._last_words + words)[-_LAST_WORDS:]
 
     async def hello(self) -> Hello:
-        """Wait until the target is ready; raise HelperError if the helper fails."""
+        """Wait until the target is ready.
+
+        Raise HelperError if the helper fails, DeferredError if it has given up its scratch file.
+        """
         return parse_hello(await self._next("hello"))
 
     async def measure(self, request: Request) -> Sample:
@@ -253,6 +260,8 @@ class Helper:
                     raise HelperError(f"the device has not answered for {_STUCK_S:.0f} s; see the kernel log", Exit.IO)
             elif kind == "error":
                 code = message.get("code")
+                if code == GIVEN_UP:
+                    raise DeferredError(str(message.get("message", line)), NO_SPACE_RETRY_S)
                 known = EXIT_OF_CODE.get(code, Exit.HELPER) if isinstance(code, int) else Exit.HELPER
                 raise HelperError(str(message.get("message", line)), known)
             elif kind == "end" and wanted != kind:

@@ -27,6 +27,8 @@ EXIT_OF_CODE = {
     71: Exit.SYSTEM,
     74: Exit.IO,
 }
+# The helper has given up the scratch file, because others need the space.
+GIVEN_UP = 75
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,8 @@ def arguments(
         words.append(f"--expect-diskseq={expect_diskseq}")
     if target.kind == "device":
         words.append(f"--offset-bytes={target.offset_bytes}")
+    if target.min_free_bytes:
+        words.append(f"--min-free-bytes={target.min_free_bytes}")
     if counters:
         words.append(f"--counters={','.join(map(str, counters))}")
     if target.nocow:

@@ -104,6 +104,7 @@ class Usage:
     mounted_at: tuple[str, ...] = ()
     boot: tuple[str, ...] = ()
     free_bytes: int = 0
+    filesystem_bytes: int = 0
     nocow: bool = False
     partitions: tuple[str, ...] = ()
     holders: tuple[str, ...] = ()

@@ -44,7 +44,8 @@ async def measure(
 ) -> NocowWrites:
     """Write a second scratch file, without copy-on-write, if the sweep's writes to a btrfs passed through the cache.
 
-    `start` returns the helper's command line. Do nothing if the write budget does not pay for it. An error of the helper ends this measurement alone.
+    `start` returns the helper's command line. Do nothing if the write budget does not pay for it. An error of the
+    helper ends this measurement alone.
     """
     if target.filesystem != "btrfs" or not page_cache.passed(outcome.samples, "write"):
         return NocowWrites()

@@ -18,9 +18,9 @@ from aio_tuned.devices.lock import check_same, lock_device
 from aio_tuned.devices.probe import PROBE_LIMIT_S, ProbeResult, probe
 from aio_tuned.devices.sensors import Sensors
 from aio_tuned.devices.thermometer import Thermometer
-from aio_tuned.errors import AioTunedError, Exit, HelperError, MeasurementError, TargetError
+from aio_tuned.errors import AioTunedError, DeferredError, Exit, HelperError, MeasurementError, TargetError
 from aio_tuned.helper import samples
-from aio_tuned.helper.process import END_S, Helper
+from aio_tuned.helper.process import END_S, NO_SPACE_RETRY_S, Helper
 from aio_tuned.helper.protocol import arguments
 from aio_tuned.model.target import Skip, Target
 from aio_tuned.search import effort, grid
@@ -103,8 +103,8 @@ async def _decide(request: TuneRequest) -> tuple[str, tuple[str, ...], Device, T
     Return the number of the filesystem's or the raw device, the numbers that the opened target may have, the whole
     device, and the target.
 
-    Raise TargetError if the device must not be swept, or is another disk than the one that is meant, and
-    MeasurementError if the drive does not answer.
+    Raise TargetError if the device must not be swept, or is another disk than the one that is meant,
+    DeferredError if the daemon is to wait for space, and MeasurementError if the drive does not answer.
     """
 
     def look() -> tuple[ProbeResult, tuple[str, ...]]:
@@ -123,6 +123,8 @@ async def _decide(request: TuneRequest) -> tuple[str, tuple[str, ...], Device, T
         raise _silent(request.target) from None
     if request.diskseq is not None and found.device.diskseq != request.diskseq:
         raise TargetError(f"{found.device.node} is not the disk any more that it was when the sweep was decided on")
+    if isinstance(found.decision, Skip) and found.decision.for_now and request.resumable:
+        raise DeferredError(found.decision.reason, NO_SPACE_RETRY_S)
     if isinstance(found.decision, Skip):
         raise TargetError(f"{request.target}: {found.decision.reason}")
     return found.number, numbers, request.named(found.device) if request.named else found.device, found.decision

@@ -109,6 +109,9 @@ enum step_result move_transfer(struct context *context, const struct transfer *t
     *ret_elapsed_ns = finish_ns - start_ns;
     moved = team_progress(context->team);
     *total += moved;
+    /* A file that has been given up ends in the middle of a transfer: that is no error of its own. */
+    if (atomic_load(&context->space.tripped))
+        return space_fault(&context->space, context->target.path, fault);
     failed = team_error(context->team);
     if (failed)
         return engine_fault(context, transfer, failed, fault);

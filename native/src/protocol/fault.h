@@ -11,6 +11,7 @@ enum fault_code {
     FAULT_BUSY = 69,
     FAULT_SYSTEM = 71,
     FAULT_IO = 74,
+    FAULT_LATER = 75, /* the scratch file was given up, because others need the space */
 };
 
 struct fault {

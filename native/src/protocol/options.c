@@ -27,13 +27,15 @@ const char options_usage[] =
     "  --allow-write           honour write requests: THE CONTENT OF THE SPAN IS OVERWRITTEN\n"
     "  --trim                  at the end, discard the scratch file's blocks on what lies below\n"
     "  --drop-caches=POLICY    auto (default), always or never\n"
+    "  --min-free-bytes=N      give the scratch file up, with 75, when less is free\n"
     "  --counters=PATH,...     stat files of the devices that prove the I/O (default: found)\n"
     "  --expect-device=M:m,... the devices of which the open target must be on one, else 66\n"
     "  --expect-diskseq=N      the sequence number that its disk must have, else 66\n"
     "  --help, --version       print and exit\n"
     "\n"
     "exit codes: 0 ended as asked, 64 usage, 65 bad request line, 66 target missing or unfit,\n"
-    "69 busy or not blank, 71 refused by the system, 74 I/O error or no space\n";
+    "69 busy or not blank, 71 refused by the system, 74 I/O error or no space,\n"
+    "75 scratch file given up for others\n";
 
 #define bad(fault, ...) fault_set(fault, FAULT_USAGE, "usage", 0, __VA_ARGS__)
 
@@ -45,6 +47,7 @@ enum option {
     OPT_OFFSET,
     OPT_MAX_TRANSFER,
     OPT_NOCOW,
+    OPT_MIN_FREE,
     OPT_ALLOW_WRITE,
     OPT_TRIM,
     OPT_DROP_CACHES,
@@ -67,6 +70,7 @@ static const struct {
     [OPT_OFFSET] = {"--offset-bytes", true},
     [OPT_MAX_TRANSFER] = {"--max-transfer-bytes", true},
     [OPT_NOCOW] = {"--nocow", false},
+    [OPT_MIN_FREE] = {"--min-free-bytes", true},
     [OPT_ALLOW_WRITE] = {"--allow-write", false},
     [OPT_TRIM] = {"--trim", false},
     [OPT_DROP_CACHES] = {"--drop-caches", true},
@@ -211,6 +215,8 @@ int options_parse(int argc, char *const argv[], struct options *ret, struct faul
         return -1;
     if (parse_size(values, OPT_MAX_TRANSFER, 0, &options.max_transfer_bytes, fault) < 0)
         return -1;
+    if (parse_size(values, OPT_MIN_FREE, 0, &options.min_free_bytes, fault) < 0)
+        return -1;
     if (parse_policy(values[OPT_DROP_CACHES], &options.drop_caches, fault) < 0)
         return -1;
     if (parse_identity(values, &options, fault) < 0)
@@ -234,6 +240,8 @@ int options_parse(int argc, char *const argv[], struct options *ret, struct faul
         return bad(fault, "--nocow: has a meaning with --scratch only");
     if (options.trim && options.kind != TARGET_SCRATCH)
         return bad(fault, "--trim: has no meaning without --scratch");
+    if (values[OPT_MIN_FREE] && options.kind != TARGET_SCRATCH)
+        return bad(fault, "--min-free-bytes: only --scratch can give a file up");
     if (options.offset_bytes > INT64_MAX - options.span_bytes)
         return bad(fault, "--offset-bytes plus --span-bytes: more than 2^63-1");
 out:

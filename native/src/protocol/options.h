@@ -17,6 +17,7 @@ struct options {
     uint64_t offset_bytes;
     uint64_t max_transfer_bytes;
     bool nocow;
+    uint64_t min_free_bytes; /* 0: the free space is not watched */
     bool allow_write;
     bool trim;
     enum drop_policy drop_caches;

@@ -1,6 +1,7 @@
 #include "target/target.h"
 
 #include "target/identity.h"
+#include "target/space.h"
 #include "target/sysblock.h"
 
 #include <errno.h>
@@ -121,6 +122,8 @@ static int open_scratch(struct target *target, const struct options *options, co
     if (identity_check(target, options, sys_root, fault) < 0)
         return -1;
     if (options->nocow && set_nocow(target, fault) < 0)
+        return -1;
+    if (space_check(target->fd, target->path, options->min_free_bytes, target->span, fault) < 0)
         return -1;
     /* Reports too little free space now and not after minutes of filling. */
     if (fallocate(target->fd, 0, 0, (off_t)target->span) == 0)

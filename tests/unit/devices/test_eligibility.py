@@ -73,6 +73,31 @@ def test_the_scratch_file_takes_a_quarter_of_the_room_at_most(free: int, span: i
     assert target(decide(DRIVE, replace(MOUNTED, free_bytes=free), Policy())).span_bytes == span
 
 
+@pytest.mark.parametrize(
+    ("size", "min_free", "free", "span", "kept"),
+    [
+        (1000 * GIB, 10 * GIB, 100 * GIB, GIB, 10 * GIB),
+        (1000 * GIB, 10 * GIB, 10 * GIB + 512 * MIB, 512 * MIB, 10 * GIB),
+        (50 * GIB, 10 * GIB, 5 * GIB + 100 * MIB, 100 * MIB, 5 * GIB),
+        (50 * GIB, GIB, 5 * GIB, GIB, GIB),
+    ],
+)
+def test_the_scratch_file_leaves_min_free(size: int, min_free: int, free: int, span: int, kept: int) -> None:
+    """Of which a tenth of the filesystem counts at most."""
+    usage = replace(MOUNTED, free_bytes=free, filesystem_bytes=size)
+    found = target(decide(DRIVE, usage, Policy(min_free_bytes=min_free)))
+    assert (found.span_bytes, found.min_free_bytes) == (span, kept)
+
+
+@pytest.mark.parametrize("free", [0, 10 * GIB, 10 * GIB + 64 * MIB - 1])
+def test_without_room_beside_min_free_it_is_skipped_for_now(free: int) -> None:
+    usage = replace(MOUNTED, free_bytes=free, filesystem_bytes=1000 * GIB)
+    found = decide(DRIVE, usage, Policy(min_free_bytes=10 * GIB))
+    assert isinstance(found, Skip)
+    assert found.for_now
+    assert "10240 MiB (min_free)" in found.reason
+
+
 @pytest.mark.parametrize("free", [0, 100 * MIB, 256 * MIB - 1])
 def test_without_room_it_is_skipped(free: int) -> None:
     reason = skipped(decide(DRIVE, replace(MOUNTED, free_bytes=free), Policy()))

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aio_tuned.errors import AioTunedError, Exit, HelperError, MeasurementError
-from aio_tuned.helper.process import Helper, find
+from aio_tuned.errors import AioTunedError, DeferredError, Exit, HelperError, MeasurementError
+from aio_tuned.helper.process import NO_SPACE_RETRY_S, Helper, find
 from aio_tuned.helper.protocol import Tick, arguments, parse_hello, parse_point, request_line
 from aio_tuned.model.measurement import Request, Sample
 from aio_tuned.search import grid
@@ -393,6 +393,14 @@ def test_misbehaviour_is_a_helper_error(
     with pytest.raises(HelperError, match=words) as caught:
         swept()
     assert caught.value.exit_code == exit_code
+
+
+def test_a_scratch_file_that_was_given_up_for_others_is_no_failure(tmp_path: Path) -> None:
+    said = json.dumps({"type": "error", "code": 75, "op": "space", "message": "/mnt: given up"})
+    with pytest.raises(DeferredError, match="/mnt: given up") as caught:
+        swept(script(tmp_path, said))
+    assert caught.value.seconds == NO_SPACE_RETRY_S
+    assert caught.value.exit_code == Exit.BUSY
 
 
 @pytest.mark.parametrize(("how", "words"), [("cache", "served from a cache"), ("foreign", "others used the device")])
