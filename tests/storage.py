@@ -154,3 +154,23 @@ def mount_in(folder: Path, *arguments: str | Path) -> Iterator[Path]:
         yield path
     finally:
         unmount(path)
+
+
+def visible_proc(folder: Path) -> Path:
+    """A folder like /proc, with the processes whose open files may be read here.
+
+    A sandbox may keep even root from reading those of its first process, so that nothing would ever be written raw.
+    """
+    made = folder / "proc"
+    (made / "self/ns").mkdir(parents=True)
+    (made / "self/ns/pid").symlink_to("/proc/self/ns/pid")
+    (made / "filesystems").symlink_to("/proc/filesystems")
+    (made / "1").mkdir()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            for descriptor in (process / "fd").iterdir():
+                with suppress(FileNotFoundError):
+                    descriptor.readlink()
+            if process.name != "1":
+                (made / process.name).symlink_to(process)
+    return made

@@ -6,6 +6,8 @@
 #include "protocol/emit.h"
 #include "protocol/options.h"
 #include "target/counters.h"
+#include "target/nodes.h"
+#include "target/opened.h"
 #include "target/pagecache.h"
 #include "target/space.h"
 #include "target/target.h"
@@ -18,6 +20,13 @@ enum step_result {
     STEP_FAILED = -1, /* the fault gives the reason */
     STEP_OK = 0,
     STEP_STOPPED = 1, /* by a signal, or because nobody reads our output any more */
+};
+
+/* What the span of a written device holds. */
+enum span_state {
+    SPAN_CLEAN, /* nothing of ours */
+    SPAN_DIRTY, /* our random data, to be zeroed */
+    SPAN_LEFT,  /* our random data, which is not zeroed, because others may have written there */
 };
 
 struct context {
@@ -33,9 +42,12 @@ struct context {
     uint64_t *transfers_ns; /* room for the largest number of transfers of a point */
     uint64_t start_ns;
     uint64_t fill_bytes, fill_ns;
-    bool device_dirty; /* the span of a written device holds our random data */
-    /* The write counter of a device to be written, read before anything was written to it. */
-    uint64_t claimed_write_bytes;
+    enum span_state span_state;
+    /* Of a device to be written: */
+    struct nodes nodes;
+    struct opened opened;
+    struct counters_reading claimed; /* before anything was read or written */
+    bool intruded;                   /* somebody has opened it */
     uint64_t cursor; /* offset in the span at which the next transfer starts */
     uint64_t points, bytes_read, bytes_written, bytes_trimmed;
 };

@@ -27,7 +27,7 @@ int main(int argc, char *argv[])
         (void)signal(SIGPIPE, SIG_IGN);
         if (emit_open(&emit, STDOUT_FILENO) < 0)
             return FAULT_SYSTEM;
-        sweep_report(&emit, &fault, NULL, NULL, 0);
+        sweep_report(&emit, &fault, &(struct sweep_details){0});
         emit_close(&emit);
         return (int)fault.code;
     }

@@ -5,6 +5,8 @@
 #include "io/move.h"
 #include "io/point.h"
 #include "protocol/lines.h"
+#include "target/erase.h"
+#include "target/exclusive.h"
 #include "target/prepare.h"
 #include "target/trim.h"
 
@@ -19,8 +21,7 @@
 #define DROP_CACHES  "/proc/sys/vm/drop_caches"
 #define QUOTED_BYTES 200 /* of a bad request line, in the error */
 
-void sweep_report(struct emit *emit, const struct fault *fault, const uint64_t *id,
-                  const char *line, size_t line_length)
+void sweep_report(struct emit *emit, const struct fault *fault, const struct sweep_details *details)
 {
     (void)fprintf(stderr, "aio-sweep: %s\n", fault->message);
     emit_begin(emit, "error");
@@ -29,10 +30,13 @@ void sweep_report(struct emit *emit, const struct fault *fault, const uint64_t *
     emit_uint(emit, "errno", (uint64_t)fault->errnum);
     emit_string(emit, "name", fault_errno_name(fault->errnum));
     emit_string(emit, "message", fault->message);
-    if (id)
-        emit_uint(emit, "id", *id);
-    if (line)
-        emit_bytes(emit, "line", line, line_length < QUOTED_BYTES ? line_length : QUOTED_BYTES);
+    if (details->id)
+        emit_uint(emit, "id", *details->id);
+    if (details->span)
+        emit_string(emit, "span", details->span);
+    if (details->line)
+        emit_bytes(emit, "line", details->line,
+                   details->line_length < QUOTED_BYTES ? details->line_length : QUOTED_BYTES);
     (void)emit_send(emit);
 }
 
@@ -97,7 +101,11 @@ static enum step_result set_up(struct context *context, struct fault *fault)
     if (context->cache.reason[0])
         (void)fprintf(stderr, "aio-sweep: %s; going on without\n", context->cache.reason);
 
-    if (target_is_written_device(target, options))
+    context->buffer.key = options->key;
+    step = exclusive_begin(context, fault);
+    if (options->erase)
+        return step == STEP_OK ? erase_span(context, fault) : step;
+    if (step == STEP_OK && target_is_written_device(target, options))
         step = prepare_check_blank(context, fault);
     if (step == STEP_OK &&
         (target->kind == TARGET_SCRATCH || target_is_written_device(target, options)))
@@ -151,12 +159,24 @@ static void say_hello(struct context *context)
     (void)emit_send(emit);
 }
 
+/* Returns NULL for what is no written device. */
+static const char *span_word(const struct context *context)
+{
+    if (!target_is_written_device(&context->target, context->options))
+        return NULL;
+    return context->span_state == SPAN_CLEAN ? "clean" : "left";
+}
+
 static void say_end(struct context *context)
 {
+    const char *reason = context->options->erase ? "erased" : "eof";
+    const char *span = span_word(context);
     struct emit *emit = &context->emit;
 
     emit_begin(emit, "end");
-    emit_string(emit, "reason", context->watch.stopped ? "signal" : "eof");
+    emit_string(emit, "reason", context->watch.stopped ? "signal" : reason);
+    if (span)
+        emit_string(emit, "span", span);
     emit_uint(emit, "points", context->points);
     emit_uint(emit, "bytes_read", context->bytes_read);
     emit_uint(emit, "bytes_written", context->bytes_written);
@@ -246,6 +266,8 @@ static int finish(struct context *context, enum step_result step, struct fault *
     /* The guard may have stopped what does not move bytes: the wait for a request, a sync. */
     if (atomic_load(&context->space.tripped))
         step = space_fault(&context->space, context->target.path, fault);
+    if (step != STEP_FAILED && exclusive_intruded(context))
+        step = exclusive_check(context, fault);
     if (prepare_zero(context, &zero_fault) != STEP_OK) {
         if (step == STEP_FAILED) {
             (void)fprintf(stderr, "aio-sweep: and the span could not be zeroed: %s\n",
@@ -258,12 +280,16 @@ static int finish(struct context *context, enum step_result step, struct fault *
     trim_scratch(context);
     team_destroy(context->team);
     space_close(&context->space);
+    opened_close(&context->opened);
     target_close(&context->target);
     pagecache_close(&context->cache);
     counters_close(&context->counters);
     if (step == STEP_FAILED)
-        sweep_report(&context->emit, fault, origin->has_id ? &origin->id : NULL, origin->line,
-                     origin->line_length);
+        sweep_report(&context->emit, fault,
+                     &(struct sweep_details){.id = origin->has_id ? &origin->id : NULL,
+                                             .span = span_word(context),
+                                             .line = origin->line,
+                                             .line_length = origin->line_length});
     else
         say_end(context);
     code = step == STEP_FAILED ? (int)fault->code : 0;
@@ -285,6 +311,7 @@ int sweep_run(const struct options *options, uint64_t start_ns)
                               .target = {.fd = -1},
                               .cache = {.drop_fd = -1},
                               .space = SPACE_CLOSED,
+                              .opened = OPENED_CLOSED,
                               .watch = {.signal_fd = -1, .guard_fd = -1}};
     struct fault fault = {0};
     struct origin origin = {0};
@@ -296,7 +323,7 @@ int sweep_run(const struct options *options, uint64_t start_ns)
         return FAULT_SYSTEM;
     lines_open(&lines, STDIN_FILENO);
     step = watch_open(&context.watch, &fault) < 0 ? STEP_FAILED : set_up(&context, &fault);
-    if (step == STEP_OK) {
+    if (step == STEP_OK && !options->erase) {
         say_hello(&context);
         step = serve(&context, &lines, &origin, &fault);
     }

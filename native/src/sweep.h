@@ -9,9 +9,16 @@
 /* Runs the program and returns its exit code. */
 int sweep_run(const struct options *options, uint64_t start_ns);
 
-/* Writes an `error` line to stdout and its message to stderr. `line` (NULL: none) is quoted, `id`
- * may be NULL. */
-void sweep_report(struct emit *emit, const struct fault *fault, const uint64_t *id,
-                  const char *line, size_t line_length);
+/* What an `error` line says besides the fault; NULL: nothing. */
+struct sweep_details {
+    const uint64_t *id; /* of the request */
+    const char *span;   /* "clean" or "left": what became of a written device's span */
+    const char *line;   /* the request that is at fault, which is quoted */
+    size_t line_length;
+};
+
+/* Writes an `error` line to stdout and its message to stderr. */
+void sweep_report(struct emit *emit, const struct fault *fault,
+                  const struct sweep_details *details);
 
 #endif

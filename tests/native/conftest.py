@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from native.helper_process import Helper
+from storage import visible_proc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,10 +53,19 @@ def helper_path(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture
-def start(helper_path: Path) -> Iterator[StartHelper]:
-    """Start the helper with these arguments; it is killed at the end of the test if it still runs."""
+def start(helper_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartHelper]:
+    """Start the helper with these arguments; it is killed at the end of the test if it still runs.
+
+    Before it writes a device it sees the processes that there are now, and whose open files may be read here.
+    """
     with ExitStack() as stack:
-        yield lambda *arguments: stack.enter_context(Helper(helper_path, arguments))
+
+        def begin(*arguments: str | Path) -> Helper:
+            if "--allow-write" in arguments and any(str(word).startswith("--device") for word in arguments):
+                arguments = (*arguments, f"--proc={visible_proc(tmp_path_factory.mktemp('seen'))}")
+            return stack.enter_context(Helper(helper_path, arguments))
+
+        yield begin
 
 
 @pytest.fixture(autouse=True)

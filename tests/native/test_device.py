@@ -64,11 +64,6 @@ def test_a_blank_device_is_written_and_is_blank_again(start: StartHelper, loop_d
     device = loop_device(SIZE)
     helper = start(f"--device={device}", *SPAN, "--allow-write")
     assert helper.receive()["fill_bytes"] == 16 * MIB
-    with device.open("rb") as file:
-        data = file.read()
-    assert data[: 8 * MIB].count(0) == 8 * MIB
-    assert data[24 * MIB :].count(0) == SIZE - 24 * MIB
-    assert data.count(0) < SIZE - 15 * MIB
     for op in ("read", "write"):
         answer = helper.ask(point(op=op, min_transfers=7, io_parallelism=4))
         assert answer["cache"]["verdict"] == "device"

@@ -54,9 +54,7 @@ async def measure(
     if outcome.written_bytes + needed > write_budget(order, 0):
         return NocowWrites()
     observer.reserve(needed)
-    words = start(
-        replace(target, nocow=True, span_bytes=transfer), max_transfer_bytes=transfer, drop_caches="never"
-    )
+    words = start(replace(target, nocow=True, span_bytes=transfer), max_transfer_bytes=transfer, drop_caches="never")
     request = Request(
         id=1, direction="write", setting=order.reference, transfer_bytes=transfer, min_ns=0, min_transfers=_TRANSFERS
     )

@@ -1,5 +1,7 @@
 #include "io/buffer.h"
 
+#include "io/stamp.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -7,7 +9,6 @@
 #include <sys/mman.h>
 
 #define HUGE_BYTES (UINT64_C(2) << 20)
-#define STAMP_STEP 512
 
 #ifndef MAP_HUGE_SHIFT
 #define MAP_HUGE_SHIFT 26
@@ -126,35 +127,20 @@ void buffer_close(struct buffer *buffer)
     *buffer = (struct buffer){0};
 }
 
-/* A 64-bit hash finalizer: every output bit depends on every input bit. Applied to a counter it is
- * a random number generator without state. */
-static uint64_t mix(uint64_t value)
-{
-    value ^= value >> 32;
-    value *= UINT64_C(0xd6e8feb86659fd93);
-    value ^= value >> 32;
-    value *= UINT64_C(0xd6e8feb86659fd93);
-    value ^= value >> 32;
-    return value;
-}
-
 void buffer_fill(struct buffer *buffer, uint64_t seed)
 {
-    uint64_t words = buffer->bytes / sizeof(uint64_t), base = mix(~seed);
+    uint64_t words = buffer->bytes / sizeof(uint64_t), base = stamp_mix(~seed);
     uint64_t *data = (uint64_t *)(void *)buffer->data;
 
     for (uint64_t i = 0; i < words; i++)
-        data[i] = mix(base + i);
+        data[i] = stamp_mix(base + i);
     buffer->random = true;
 }
 
 void buffer_stamp(struct buffer *buffer, uint64_t bytes, uint64_t seed)
 {
-    uint64_t base = mix(seed ^ UINT64_C(0x5bd1e995)) ^ seed << 40;
+    uint64_t base = stamp_mix(seed ^ UINT64_C(0x5bd1e995)) ^ seed << 40;
 
-    for (uint64_t at = 0; at + 16 <= bytes; at += STAMP_STEP) {
-        uint64_t stamp[2] = {mix(base + at), mix(~(base + at))};
-
-        memcpy(buffer->data + at, stamp, sizeof(stamp));
-    }
+    for (uint64_t at = 0; at + STAMP_SECTOR <= bytes; at += STAMP_SECTOR)
+        stamp_write(buffer->data + at, &buffer->key, stamp_mix(base + at));
 }

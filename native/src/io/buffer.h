@@ -8,6 +8,7 @@
 #ifndef AIO_SWEEP_BUFFER_H
 #define AIO_SWEEP_BUFFER_H
 
+#include "io/stamp.h"
 #include "protocol/fault.h"
 
 #include <stdbool.h>
@@ -20,6 +21,7 @@ struct buffer {
     const char *backing; /* "hugetlb", "thp" or "pages" */
     uint64_t huge_bytes; /* on huge pages according to /proc/self/smaps */
     bool locked;
+    struct stamp_key key; /* of buffer_stamp(); all zero: of no run */
     bool random; /* holds the data of buffer_fill(): nothing has been read into it since */
     void *map;
     size_t map_bytes;
@@ -32,7 +34,7 @@ void buffer_close(struct buffer *buffer);
 void buffer_fill(struct buffer *buffer, uint64_t seed);
 
 /* Makes every sector of the first `bytes`, which must hold random data, different from those of all
- * other seeds. It writes 1/32 of what buffer_fill() writes. */
+ * other seeds, and marks it with the key. It writes 3/64 of what buffer_fill() writes. */
 void buffer_stamp(struct buffer *buffer, uint64_t bytes, uint64_t seed);
 
 #endif

@@ -1,5 +1,7 @@
 #include "io/move.h"
 
+#include "target/exclusive.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -112,6 +114,8 @@ enum step_result move_transfer(struct context *context, const struct transfer *t
     /* A file that has been given up ends in the middle of a transfer: that is no error of its own. */
     if (atomic_load(&context->space.tripped))
         return space_fault(&context->space, context->target.path, fault);
+    if (phase->stop_on_signal && exclusive_intruded(context))
+        return exclusive_check(context, fault);
     failed = team_error(context->team);
     if (failed)
         return engine_fault(context, transfer, failed, fault);

@@ -3,7 +3,7 @@
 #include "clock.h"
 #include "io/move.h"
 #include "target/cachewatch.h"
-#include "target/prepare.h"
+#include "target/exclusive.h"
 
 #include <sys/resource.h>
 
@@ -114,7 +114,7 @@ static enum step_result move_all(struct context *context, const struct request *
         enum step_result step;
         uint64_t elapsed_ns;
 
-        if (request->write && prepare_check_exclusive(context, fault) != STEP_OK)
+        if (request->write && exclusive_check(context, fault) != STEP_OK)
             return STEP_FAILED;
         context->cursor = next_cursor(context, transfer.bytes);
         transfer.file_offset = context->target.offset + context->cursor;

@@ -31,6 +31,9 @@ const char options_usage[] =
     "  --counters=PATH,...     stat files of the devices that prove the I/O (default: found)\n"
     "  --expect-device=M:m,... the devices of which the open target must be on one, else 66\n"
     "  --expect-diskseq=N      the sequence number that its disk must have, else 66\n"
+    "  --proc=DIR              where to look for others who have the device open (default /proc)\n"
+    "  --key=HEX               32 digits; mark every sector that is written with them\n"
+    "  --erase                 zero what a run with that key has left on the device, and end\n"
     "  --help, --version       print and exit\n"
     "\n"
     "exit codes: 0 ended as asked, 64 usage, 65 bad request line, 66 target missing or unfit,\n"
@@ -54,6 +57,9 @@ enum option {
     OPT_COUNTERS,
     OPT_EXPECT_DEVICE,
     OPT_EXPECT_DISKSEQ,
+    OPT_PROC,
+    OPT_KEY,
+    OPT_ERASE,
     OPT_HELP,
     OPT_VERSION,
     OPT_COUNT,
@@ -77,6 +83,9 @@ static const struct {
     [OPT_COUNTERS] = {"--counters", true},
     [OPT_EXPECT_DEVICE] = {"--expect-device", true},
     [OPT_EXPECT_DISKSEQ] = {"--expect-diskseq", true},
+    [OPT_PROC] = {"--proc", true},
+    [OPT_KEY] = {"--key", true},
+    [OPT_ERASE] = {"--erase", false},
     [OPT_HELP] = {"--help", false},
     [OPT_VERSION] = {"--version", false},
 };
@@ -196,6 +205,21 @@ static int parse_identity(const char *const values[OPT_COUNT], struct options *o
     return 0;
 }
 
+static int parse_key(const char *const values[OPT_COUNT], struct options *options,
+                     struct fault *fault)
+{
+    const char *key = values[OPT_KEY];
+
+    options->has_key = key != NULL;
+    options->erase = values[OPT_ERASE] != NULL;
+    if (key && !stamp_parse_key(key, &options->key))
+        return bad(fault, "--key=%s: must be 32 hexadecimal digits, in lower case", key);
+    if (options->erase &&
+        (!key || options->kind != TARGET_DEVICE || values[OPT_ALLOW_WRITE] == NULL))
+        return bad(fault, "--erase: needs --device, --key and --allow-write");
+    return 0;
+}
+
 int options_parse(int argc, char *const argv[], struct options *ret, struct fault *fault)
 {
     const char *values[OPT_COUNT] = {NULL};
@@ -219,11 +243,14 @@ int options_parse(int argc, char *const argv[], struct options *ret, struct faul
         return -1;
     if (parse_policy(values[OPT_DROP_CACHES], &options.drop_caches, fault) < 0)
         return -1;
+    if (parse_key(values, &options, fault) < 0)
+        return -1;
     if (parse_identity(values, &options, fault) < 0)
         return -1;
     options.nocow = values[OPT_NOCOW] != NULL;
     options.allow_write = values[OPT_ALLOW_WRITE] != NULL;
     options.trim = values[OPT_TRIM] != NULL;
+    options.proc = values[OPT_PROC] ? values[OPT_PROC] : "/proc";
     options.counters = values[OPT_COUNTERS];
 
     if (options.span_bytes == 0)

@@ -2,6 +2,7 @@
 #ifndef AIO_SWEEP_OPTIONS_H
 #define AIO_SWEEP_OPTIONS_H
 
+#include "io/stamp.h"
 #include "protocol/fault.h"
 
 #include <stdbool.h>
@@ -23,6 +24,9 @@ struct options {
     enum drop_policy drop_caches;
     const char *counters; /* NULL: find them */
     const char *expect_device; /* a checked list of MAJ:MIN; NULL: any device */
+    const char *proc; /* where others' processes are seen */
+    bool has_key, erase;
+    struct stamp_key key;
     bool has_diskseq;
     uint64_t expect_diskseq;
     bool help, version;   /* if either is set nothing else is checked */

@@ -2,10 +2,12 @@
 
 #include "clock.h"
 #include "io/move.h"
+#include "target/exclusive.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/fs.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -27,7 +29,7 @@ uint64_t prepare_first_nonzero(const char *data, uint64_t bytes)
     return bytes;
 }
 
-static struct transfer make_transfer(const struct context *context, bool write)
+struct transfer prepare_transfer(const struct context *context, bool write)
 {
     uint64_t alignment = context->target.alignment;
     uint64_t block = BLOCK_BYTES;
@@ -58,7 +60,7 @@ static uint64_t piece(const struct context *context, uint64_t at, uint64_t end)
 static enum step_result check_range(struct context *context, uint64_t start, uint64_t end,
                                     struct phase *phase, struct fault *fault)
 {
-    struct transfer transfer = make_transfer(context, false);
+    struct transfer transfer = prepare_transfer(context, false);
     uint64_t elapsed_ns;
 
     for (uint64_t at = start; at < end; at += transfer.bytes) {
@@ -83,37 +85,14 @@ static enum step_result check_range(struct context *context, uint64_t start, uin
     return STEP_OK;
 }
 
-enum step_result prepare_check_exclusive(struct context *context, struct fault *fault)
-{
-    struct counters_reading now;
-    uint64_t theirs;
-
-    if (!target_is_written_device(&context->target, context->options) ||
-        counters_read(&context->counters, &now) < 0)
-        return STEP_OK;
-    theirs = now.write_bytes - context->claimed_write_bytes - context->bytes_written;
-    /* If the device does not count its I/O, the difference wraps around. */
-    if (theirs == 0 || theirs > now.write_bytes)
-        return STEP_OK;
-    context->device_dirty = false;
-    return fault_set(fault, FAULT_BUSY, "check", 0,
-                     "%s: somebody else has written %" PRIu64
-                     " bytes to it during the sweep; nothing more is written, and what is there "
-                     "now is left as it is",
-                     context->target.path, theirs);
-}
-
 enum step_result prepare_check_blank(struct context *context, struct fault *fault)
 {
     const struct target *target = &context->target;
     uint64_t size = target->device_bytes, edge = size < MIB ? size : MIB;
     struct phase phase = {
         .name = "check", .total = 2 * edge + target->span, .stop_on_signal = true};
-    struct counters_reading claimed;
     enum step_result step;
 
-    if (counters_read(&context->counters, &claimed) == 0)
-        context->claimed_write_bytes = claimed.write_bytes;
     if (team_prepare(context->team, 1, DEPTH, fault) < 0)
         return STEP_FAILED;
     step = check_range(context, 0, edge, &phase, fault);
@@ -121,6 +100,8 @@ enum step_result prepare_check_blank(struct context *context, struct fault *faul
         step = check_range(context, size - edge, size, &phase, fault);
     if (step == STEP_OK)
         step = check_range(context, target->offset, target->offset + target->span, &phase, fault);
+    if (step == STEP_OK)
+        step = exclusive_probe_counters(context, fault);
     return step;
 }
 
@@ -139,18 +120,21 @@ enum step_result prepare_fill(struct context *context, struct fault *fault)
 {
     struct phase phase = {.name = "fill", .total = context->target.span, .stop_on_signal = true};
     uint64_t start_ns = clock_now_ns(), start = context->target.offset, elapsed_ns;
-    struct transfer transfer = make_transfer(context, true);
+    struct transfer transfer = prepare_transfer(context, true);
     struct sync_work sync = {.fd = context->target.fd};
 
     if (!context->buffer.random)
         buffer_fill(&context->buffer, start_ns);
     if (team_prepare(context->team, 1, DEPTH, fault) < 0)
         return STEP_FAILED;
-    context->device_dirty = context->target.kind == TARGET_DEVICE;
+    if (exclusive_check(context, fault) != STEP_OK)
+        return STEP_FAILED;
+    if (context->target.kind == TARGET_DEVICE)
+        context->span_state = SPAN_DIRTY;
     while (phase.done < phase.total) {
         enum step_result step;
 
-        if (prepare_check_exclusive(context, fault) != STEP_OK)
+        if (exclusive_check(context, fault) != STEP_OK)
             return STEP_FAILED;
         transfer.file_offset = start + phase.done;
         transfer.bytes = piece(context, phase.done, phase.total);
@@ -174,22 +158,33 @@ enum step_result prepare_fill(struct context *context, struct fault *fault)
 }
 
 struct zero_work {
-    int fd, errnum;
-    uint64_t range[2]; /* offset, length */
+    int fd, opened_fd, errnum;
+    uint64_t start, bytes, done;
 };
 
+/* Zeroes in small pieces: what another process writes after it has opened the device is lost only
+ * if it comes while one of them is being zeroed. */
 static void zero_range(void *argument)
 {
     struct zero_work *work = argument;
+    struct pollfd opened = {.fd = work->opened_fd, .events = POLLIN};
 
-    work->errnum = ioctl(work->fd, BLKZEROOUT, work->range) < 0 ? errno : 0;
+    while (work->errnum == 0 && work->done < work->bytes && poll(&opened, 1, 0) == 0) {
+        uint64_t left = work->bytes - work->done;
+        uint64_t range[2] = {work->start + work->done, left < MIB ? left : MIB};
+
+        if (ioctl(work->fd, BLKZEROOUT, range) < 0)
+            work->errnum = errno;
+        else
+            work->done += range[1];
+    }
 }
 
 /* For a device on which BLKZEROOUT fails. */
 static enum step_result write_zeros(struct context *context, struct phase *phase,
                                     struct fault *fault)
 {
-    struct transfer transfer = make_transfer(context, true);
+    struct transfer transfer = prepare_transfer(context, true);
     uint64_t elapsed_ns;
 
     memset(context->buffer.data, 0, (size_t)context->buffer.bytes);
@@ -199,6 +194,8 @@ static enum step_result write_zeros(struct context *context, struct phase *phase
     while (phase->done < phase->total) {
         enum step_result step;
 
+        if (exclusive_check_zeroing(context, fault) != STEP_OK)
+            return STEP_FAILED;
         transfer.file_offset = context->target.offset + phase->done;
         transfer.bytes = piece(context, phase->done, phase->total);
         step = move_transfer(context, &transfer, phase, &elapsed_ns, fault);
@@ -209,33 +206,43 @@ static enum step_result write_zeros(struct context *context, struct phase *phase
     return STEP_OK;
 }
 
+static enum step_result zero_all(struct context *context, struct phase *phase, struct fault *fault)
+{
+    while (phase->done < phase->total) {
+        struct zero_work zero = {.fd = context->target.fd,
+                                 .opened_fd = context->opened.fd,
+                                 .start = context->target.offset + phase->done,
+                                 .bytes = phase->total - phase->done};
+
+        if (exclusive_check_zeroing(context, fault) != STEP_OK)
+            return STEP_FAILED;
+        if (zero.bytes > ZERO_BYTES)
+            zero.bytes = ZERO_BYTES;
+        move_run_with_ticks(context, zero_range, &zero, phase);
+        context->bytes_written += zero.done;
+        phase->done += zero.done;
+        if (zero.errnum)
+            return write_zeros(context, phase, fault);
+    }
+    return STEP_OK;
+}
+
 enum step_result prepare_zero(struct context *context, struct fault *fault)
 {
     struct phase phase = {.name = "zero", .total = context->target.span};
-    struct zero_work zero = {.fd = context->target.fd};
     struct sync_work sync = {.fd = context->target.fd};
 
-    if (!context->device_dirty)
+    if (context->span_state != SPAN_DIRTY)
         return STEP_OK;
-    if (prepare_check_exclusive(context, fault) != STEP_OK)
+    /* Opened by others it may still be zeroed, written by others it may not. */
+    if (exclusive_check(context, fault) != STEP_OK && context->span_state != SPAN_DIRTY)
         return STEP_FAILED;
-    context->device_dirty = false;
-    while (phase.done < phase.total) {
-        zero.range[0] = context->target.offset + phase.done;
-        zero.range[1] =
-            phase.total - phase.done < ZERO_BYTES ? phase.total - phase.done : ZERO_BYTES;
-        move_run_with_ticks(context, zero_range, &zero, &phase);
-        if (zero.errnum) {
-            if (write_zeros(context, &phase, fault) != STEP_OK)
-                return STEP_FAILED;
-            break;
-        }
-        context->bytes_written += zero.range[1];
-        phase.done += zero.range[1];
-    }
+    if (zero_all(context, &phase, fault) != STEP_OK)
+        return STEP_FAILED;
     move_run_with_ticks(context, sync_data, &sync, &phase);
     if (sync.errnum)
         return fault_set(fault, FAULT_IO, "zero", sync.errnum, "%s: fdatasync: %s",
                          context->target.path, strerror(sync.errnum));
+    context->span_state = SPAN_CLEAN;
     return STEP_OK;
 }

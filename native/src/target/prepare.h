@@ -3,15 +3,14 @@
 #define AIO_SWEEP_PREPARE_H
 
 #include "context.h"
+#include "io/team.h"
 
 /* For a written device: reads the first and last MiB and the span. A byte that is not zero is a
- * fault of code 69. */
+ * fault of code 69, and so are counters that do not show these reads. */
 enum step_result prepare_check_blank(struct context *context, struct fault *fault);
 
-/* For a written device: a fault of code 69 if its write counter has moved by more than we have
- * written since prepare_check_blank(). O_EXCL and the lock do not stop a program that uses
- * neither. The span is then not zeroed at the end: it may hold another program's data. */
-enum step_result prepare_check_exclusive(struct context *context, struct fault *fault);
+/* Returns a transfer of large blocks from or to the buffer, without its offset and bytes. */
+struct transfer prepare_transfer(const struct context *context, bool write);
 
 /* Fills the whole span with data that neither compresses nor repeats, and syncs it. */
 enum step_result prepare_fill(struct context *context, struct fault *fault);

@@ -38,13 +38,40 @@ int sysblock_is_partition(const char *sys_root, dev_t device)
     return errno == ENOENT ? 0 : -errno;
 }
 
+int sysblock_device_number(const char *directory, const char *name, dev_t *ret)
+{
+    unsigned int major_number, minor_number;
+    char folder[PATH_MAX], path[PATH_MAX];
+    FILE *file;
+    int fields, r = join(folder, directory, name);
+
+    if (r == 0)
+        r = join(path, folder, "dev");
+    if (r < 0)
+        return r;
+    file = fopen(path, "re");
+    if (!file)
+        return -errno;
+    fields = fscanf(file, "%u:%u", &major_number, &minor_number);
+    (void)fclose(file);
+    if (fields != 2)
+        return -ENODATA;
+    *ret = makedev(major_number, minor_number);
+    return 0;
+}
+
+int sysblock_whole(const char *sys_root, dev_t device, dev_t *ret)
+{
+    char disk[PATH_MAX];
+    int r = sysblock_disk(sys_root, device, disk);
+
+    return r < 0 ? r : sysblock_device_number(disk, ".", ret);
+}
+
 int sysblock_disk(const char *sys_root, dev_t device, char ret_path[static PATH_MAX])
 {
     int r = device_directory(sys_root, major(device), minor(device), ret_path);
-    unsigned long major_number, minor_number;
-    char path[PATH_MAX];
-    FILE *file;
-    int fields;
+    dev_t disk;
 
     if (r < 0)
         return r;
@@ -52,17 +79,10 @@ int sysblock_disk(const char *sys_root, dev_t device, char ret_path[static PATH_
     if (r <= 0)
         return r;
     /* The entry is a symlink into the disk's directory, so the kernel resolves ".." to the disk. */
-    r = join(path, ret_path, "../dev");
+    r = sysblock_device_number(ret_path, "..", &disk);
     if (r < 0)
         return r;
-    file = fopen(path, "re");
-    if (!file)
-        return -errno;
-    fields = fscanf(file, "%lu:%lu", &major_number, &minor_number);
-    (void)fclose(file);
-    if (fields != 2)
-        return -ENODATA;
-    return device_directory(sys_root, major_number, minor_number, ret_path);
+    return device_directory(sys_root, major(disk), minor(disk), ret_path);
 }
 
 int sysblock_number(const char *directory, const char *name, uint64_t *ret)

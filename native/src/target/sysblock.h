@@ -17,6 +17,14 @@ int sysblock_disk(const char *sys_root, dev_t device, char ret_path[static PATH_
 /* Returns 1 for a partition, 0 for another device, -errno if sysfs does not know it. */
 int sysblock_is_partition(const char *sys_root, dev_t device);
 
+/* Reads the number MAJ:MIN of the device that has the folder `name` under `directory` ("." for
+ * `directory` itself). Returns 0 or -errno. */
+int sysblock_device_number(const char *directory, const char *name, dev_t *ret);
+
+/* Finds the number of the whole disk that `device` is, or is a partition of. Returns 0 or -errno.
+ */
+int sysblock_whole(const char *sys_root, dev_t device, dev_t *ret);
+
 /* Reads a file under `directory` that holds one number. Returns 0 or -errno. */
 int sysblock_number(const char *directory, const char *name, uint64_t *ret);
 

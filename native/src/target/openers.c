@@ -1,0 +1,283 @@
+#include "target/openers.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#define REASON_BYTES 512
+/* The inode of the first PID namespace: include/linux/proc_ns.h, PROC_PID_INIT_INO. */
+#define FIRST_PID_NAMESPACE 0xEFFFFFFCU
+
+static const char lets_look[] =
+    "give the unit CAP_SYS_PTRACE and ProtectProc=default (docs/operating.md has the drop-in)";
+
+struct search {
+    const struct openers_roots *roots;
+    const struct nodes *nodes;
+    char *reason;
+};
+
+__attribute__((format(printf, 3, 4))) static enum openers
+say(const struct search *search, enum openers found, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(search->reason, REASON_BYTES, format, args);
+    va_end(args);
+    return found;
+}
+
+/* Reads the first line of a small file, without its newline. Returns 0 or -errno. */
+static int read_line(const char *path, char *line, int bytes)
+{
+    FILE *file = fopen(path, "re");
+    int r = 0;
+
+    if (!file)
+        return -errno;
+    if (!fgets(line, bytes, file))
+        r = ferror(file) ? -EIO : -ENODATA;
+    else
+        line[strcspn(line, "\n")] = '\0';
+    (void)fclose(file);
+    return r;
+}
+
+/* Without a readable answer it counts as opened for writing. */
+static bool opened_for_writing(const char *process, const char *descriptor)
+{
+    char path[PATH_MAX + 32], line[128];
+    unsigned flags;
+    FILE *file;
+    bool writes = true;
+
+    (void)snprintf(path, sizeof(path), "%s/fdinfo/%.16s", process, descriptor);
+    file = fopen(path, "re");
+    while (file && fgets(line, sizeof(line), file))
+        if (sscanf(line, "flags: %o", &flags) == 1)
+            writes = (flags & O_ACCMODE) != O_RDONLY;
+    if (file)
+        (void)fclose(file);
+    return writes;
+}
+
+/* Returns 1 for a descriptor of the device, 0 for another, -errno if it cannot be looked at. */
+static int is_of_device(const struct search *search, int folder, const char *name)
+{
+    struct statx status;
+
+    /* A remote filesystem that does not answer must not be asked. */
+    if (statx(folder, name, AT_STATX_DONT_SYNC, STATX_TYPE, &status) < 0)
+        return errno == EACCES || errno == EPERM ? -errno : 0; /* else closed meanwhile, or dead */
+    return nodes_have(search->nodes, status.stx_mode,
+                      makedev(status.stx_rdev_major, status.stx_rdev_minor));
+}
+
+static enum openers look_at_process(const struct search *search, const char *number)
+{
+    char process[PATH_MAX], path[PATH_MAX], name[64];
+    enum openers found = OPENERS_NONE;
+    struct dirent *entry;
+    DIR *folder;
+    int error;
+
+    (void)snprintf(process, sizeof(process), "%s/%s", search->roots->proc, number);
+    if (snprintf(path, sizeof(path), "%s/fd", process) >= PATH_MAX)
+        return OPENERS_NONE;
+    folder = opendir(path);
+    if (!folder && (errno == ENOENT || errno == ESRCH))
+        return OPENERS_NONE; /* it has ended */
+    error = folder ? 0 : errno;
+    while (folder && error == 0 && found == OPENERS_NONE && (entry = readdir(folder))) {
+        int ours = isdigit((unsigned char)entry->d_name[0])
+                       ? is_of_device(search, dirfd(folder), entry->d_name)
+                       : 0;
+
+        if (ours < 0)
+            error = -ours;
+        if (ours <= 0 || !opened_for_writing(process, entry->d_name))
+            continue;
+        (void)snprintf(path, sizeof(path), "%s/%s/comm", search->roots->proc, number);
+        if (read_line(path, name, sizeof(name)) < 0)
+            (void)strcpy(name, "?");
+        found = say(search, OPENERS_FOUND, "process %s (%s) has it open for writing", number, name);
+    }
+    if (error != 0)
+        found = say(search, OPENERS_UNSEEN,
+                    "the open files of process %s cannot be read (%s); %s", number,
+                    strerror(error), lets_look);
+    if (folder)
+        (void)closedir(folder);
+    return found;
+}
+
+static enum openers look_at_processes(const struct search *search)
+{
+    char path[PATH_MAX], own[32];
+    enum openers found = OPENERS_NONE;
+    struct dirent *entry;
+    struct stat status;
+    ssize_t length;
+    DIR *folder;
+
+    (void)snprintf(path, sizeof(path), "%s/self/ns/pid", search->roots->proc);
+    if (stat(path, &status) < 0 || status.st_ino != FIRST_PID_NAMESPACE)
+        return say(search, OPENERS_UNSEEN,
+                   "processes outside of this PID namespace cannot be seen; run on the host, or in "
+                   "Kubernetes with hostPID: true");
+    /* With hidepid, and so with ProtectProc=, others' processes have no folder. Process 1 is
+     * always there, and nobody but its equal may look at it. */
+    (void)snprintf(path, sizeof(path), "%s/1", search->roots->proc);
+    if (access(path, F_OK) < 0)
+        return say(search, OPENERS_UNSEEN, "the processes of others cannot be seen; %s",
+                   lets_look);
+    /* The procfs of another PID namespace knows us by another number. */
+    (void)snprintf(path, sizeof(path), "%s/self", search->roots->proc);
+    length = readlink(path, own, sizeof(own) - 1);
+    if (length > 0)
+        own[length] = '\0';
+    else
+        (void)snprintf(own, sizeof(own), "%ld", (long)getpid());
+    folder = opendir(search->roots->proc);
+    if (!folder)
+        return say(search, OPENERS_UNSEEN, "%s cannot be read (%s)", search->roots->proc,
+                   strerror(errno));
+    while (found == OPENERS_NONE && (entry = readdir(folder)))
+        if (isdigit((unsigned char)entry->d_name[0]) && strcmp(entry->d_name, own) != 0)
+            found = look_at_process(search, entry->d_name);
+    (void)closedir(folder);
+    return found;
+}
+
+/* Whether the file named in `attribute` is a node of the device. A path that does not exist here may
+ * be a node elsewhere if it begins with `where`. */
+static enum openers look_at_path(const struct search *search, const char *attribute,
+                                 const char *user, const char *where)
+{
+    static const char removed[] = " (deleted)"; /* a file without a name; a device keeps its node */
+    char path[PATH_MAX];
+    struct stat status;
+    size_t length;
+
+    if (read_line(attribute, path, sizeof(path)) < 0)
+        return access(attribute, F_OK) < 0 && errno == ENOENT
+                   ? OPENERS_NONE
+                   : say(search, OPENERS_UNSEEN, "%s cannot be read; run as root", attribute);
+    length = strlen(path);
+    if (length >= sizeof(removed) && strcmp(path + length + 1 - sizeof(removed), removed) == 0)
+        return OPENERS_NONE;
+    if (stat(path, &status) < 0)
+        return strncmp(path, where, strlen(where)) != 0 ? OPENERS_NONE : say(search, OPENERS_UNSEEN, "%s uses %s, which is not visible here; run on the host",
+                   user, path);
+    if (!nodes_have(search->nodes, status.st_mode, status.st_rdev))
+        return OPENERS_NONE;
+    return say(search, OPENERS_FOUND, "%s uses it", user);
+}
+
+/* Looks at PARENT/<one>/REST for every entry of the folder whose name begins with `prefix`. */
+static enum openers for_each(const struct search *search, const char *parent, const char *prefix,
+                             enum openers (*look)(const struct search *search, const char *path))
+{
+    enum openers found = OPENERS_NONE;
+    DIR *folder = opendir(parent);
+    struct dirent *entry;
+
+    if (!folder)
+        return errno == ENOENT
+                   ? OPENERS_NONE
+                   : say(search, OPENERS_UNSEEN, "%s cannot be read (%s); run as root", parent,
+                         strerror(errno));
+    while (found == OPENERS_NONE && (entry = readdir(folder))) {
+        char path[PATH_MAX];
+
+        if (entry->d_name[0] != '.' && strncmp(entry->d_name, prefix, strlen(prefix)) == 0 &&
+            snprintf(path, sizeof(path), "%s/%s", parent, entry->d_name) < PATH_MAX)
+            found = look(search, path);
+    }
+    (void)closedir(folder);
+    return found;
+}
+
+static enum openers look_at_namespace(const struct search *search, const char *path)
+{
+    char attribute[PATH_MAX], enabled[8];
+
+    if (snprintf(attribute, sizeof(attribute), "%s/enable", path) >= PATH_MAX ||
+        (read_line(attribute, enabled, sizeof(enabled)) == 0 && strcmp(enabled, "0") == 0))
+        return OPENERS_NONE;
+    (void)snprintf(attribute, sizeof(attribute), "%.*s/device_path", PATH_MAX - 16, path);
+    return look_at_path(search, attribute, "nvmet", "");
+}
+
+static enum openers look_at_subsystem(const struct search *search, const char *path)
+{
+    char namespaces[PATH_MAX];
+
+    (void)snprintf(namespaces, sizeof(namespaces), "%.*s/namespaces", PATH_MAX - 16, path);
+    return for_each(search, namespaces, "", look_at_namespace);
+}
+
+static bool kernel_has_configfs(const char *proc_root)
+{
+    char path[PATH_MAX], line[128];
+    bool found = false;
+    FILE *file;
+
+    (void)snprintf(path, sizeof(path), "%s/filesystems", proc_root);
+    file = fopen(path, "re");
+    if (!file)
+        return true;
+    while (fgets(line, sizeof(line), file))
+        found |= strstr(line, "configfs") != NULL;
+    (void)fclose(file);
+    return found;
+}
+
+static enum openers look_at_nvmet(const struct search *search)
+{
+    char config[PATH_MAX], path[PATH_MAX];
+    struct stat above, there;
+
+    if (!kernel_has_configfs(search->roots->proc))
+        return OPENERS_NONE; /* and so no nvmet */
+    (void)snprintf(config, sizeof(config), "%s/kernel/config", search->roots->sys);
+    (void)snprintf(path, sizeof(path), "%s/kernel", search->roots->sys);
+    if (stat(path, &above) < 0 || stat(config, &there) < 0 || above.st_dev == there.st_dev)
+        return say(search, OPENERS_UNSEEN,
+                   "configfs is not mounted, so what nvmet exports cannot be seen; run mount -t "
+                   "configfs none /sys/kernel/config");
+    (void)snprintf(path, sizeof(path), "%.*s/nvmet/subsystems", PATH_MAX - 32, config);
+    return for_each(search, path, "", look_at_subsystem);
+}
+
+static enum openers look_at_loop(const struct search *search, const char *path)
+{
+    char attribute[PATH_MAX];
+
+    (void)snprintf(attribute, sizeof(attribute), "%.*s/loop/backing_file", PATH_MAX - 32, path);
+    return look_at_path(search, attribute, strrchr(path, '/') + 1, "/dev/");
+}
+
+enum openers openers_find(const struct openers_roots *roots, const struct nodes *nodes,
+                          char reason[static 512])
+{
+    const struct search search = {.roots = roots, .nodes = nodes, .reason = reason};
+    enum openers found = look_at_processes(&search);
+    char block[PATH_MAX];
+
+    if (found == OPENERS_NONE)
+        found = look_at_nvmet(&search);
+    (void)snprintf(block, sizeof(block), "%s/block", roots->sys);
+    if (found == OPENERS_NONE)
+        found = for_each(&search, block, "loop", look_at_loop);
+    return found;
+}
