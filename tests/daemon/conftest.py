@@ -125,11 +125,14 @@ class Tuner:
         self.folder = folder
         self.out = folder / "out"
         self.config = folder / "aio-tuned.conf"
-        self.config.write_text(CONFIG)
+        self.state = folder / "state"
+        self.config.write_text(f'{CONFIG}\n[paths]\nstate = "{self.state}"\n')
         self.runs: list[Running] = []
+        self.writes_raw = False
 
     def configure(self, text: str) -> None:
         """Lay a drop-in over the configuration."""
+        self.writes_raw |= "raw_write" in text
         drop_ins = self.config.with_name("aio-tuned.conf.d")
         drop_ins.mkdir(exist_ok=True)
         (drop_ins / f"{len(list(drop_ins.iterdir())):02}.conf").write_text(text)
@@ -137,10 +140,13 @@ class Tuner:
     def helper(self, script: str) -> Path:
         """A helper that first does what the shell script says, with the real one's arguments, and then is the real one.
 
-        It makes of chance a certainty: something happens between the tuner's decision and the helper's start.
+        It makes of chance a certainty: something happens between the tuner's decision and the helper's start. Before it
+        writes a raw device it sees the processes that there are now, and whose open files may be read here.
         """
         path = self.folder / f"helper-{len(list(self.folder.glob('helper-*')))}"
-        path.write_text(f'#!/bin/sh\nset -e\n{script}\nexec "{find()}" "$@"\n')
+        seen = storage.visible_proc(Path(tempfile.mkdtemp(dir=self.folder)))
+        raw = f'case " $* " in *" --device="*" --allow-write "*) set -- "$@" --proc={seen} ;; esac'
+        path.write_text(f'#!/bin/sh\nset -e\n{script}\n{raw}\nexec "{find()}" "$@"\n')
         path.chmod(0o755)
         return path
 
@@ -158,6 +164,8 @@ class Tuner:
     ) -> Running:
         """Run `tune` on the target, in the background, `under` a command such as setpriv."""
         place = Path(tempfile.mkdtemp(dir=self.folder, prefix="run-"))
+        if self.writes_raw and "--helper" not in arguments and "AIO_TUNED_HELPER" not in (environment or {}):
+            arguments = (*arguments, "--helper", self.helper(""))
         words = self.command("tune", target, "--out", out or self.out, "--seed", "1", *arguments)
         with (place / "out").open("wb") as stdout, (place / "err").open("wb") as stderr:
             process = subprocess.Popen(

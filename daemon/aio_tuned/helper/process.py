@@ -12,15 +12,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aio_tuned.errors import DeferredError, Exit, HelperError
+from aio_tuned.errors import AioTunedError, DeferredError, Exit, HelperError
 from aio_tuned.helper.protocol import (
     EXIT_OF_CODE,
     GIVEN_UP,
+    REFUSALS,
     Hello,
     Tick,
     parse_hello,
     parse_message,
     parse_point,
+    parse_span,
     parse_zeroing,
     request_line,
 )
@@ -41,6 +43,9 @@ _STUCK_S = 300.0
 
 # How long to wait for space that others need.
 NO_SPACE_RETRY_S = 600.0
+
+# How long a helper that has written a raw device may take to zero it, if it says nothing. It is never killed.
+_RAW_END_S = 300.0
 
 # How long a helper may take to end.
 END_S = 10.0
@@ -71,17 +76,42 @@ def find(explicit: Path | None = None) -> Path:
     )
 
 
+class RawWriteRefusedError(HelperError):
+    """The helper does not write the raw device, because others may use it; nothing was written."""
+
+
+def _error(message: dict[str, Any], wanted: str) -> AioTunedError:
+    """Return the exception for the helper's `error` line, which came where `wanted` was due."""
+    said, code = str(message.get("message", message)), message.get("code")
+    if wanted == "hello" and message.get("op") in REFUSALS:
+        return RawWriteRefusedError(said, Exit.BUSY)
+    if code == GIVEN_UP:
+        return DeferredError(said, NO_SPACE_RETRY_S)
+    return HelperError(said, EXIT_OF_CODE.get(code, Exit.HELPER) if isinstance(code, int) else Exit.HELPER)
+
+
 class Helper:
     """One running helper process; use it as `async with await Helper.start(…) as helper`.
 
-    `stuck` is true if close() could not end the process, which then hangs in the kernel (D state).
+    `stuck` is true if close() could not end the process, which then hangs in the kernel (D state), or was left behind
+    with what it has written on a raw device. `span` is what it says of that: "clean", "left", or "" if it has said
+    nothing.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, on_tick: Callable[[Tick], None], grace_s: float) -> None:
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        on_tick: Callable[[Tick], None],
+        grace_s: float,
+        *,
+        writes_raw: bool = False,
+    ) -> None:
         self._process = process
         self._on_tick = on_tick
-        self._grace_s = grace_s
+        self._writes_raw = writes_raw
+        self._grace_s = max(grace_s, _RAW_END_S) if writes_raw else grace_s
         self.stuck = False
+        self.span = ""
         self._ended = False
         self._last_words = b""
         self._listening = asyncio.ensure_future(self._listen())
@@ -94,10 +124,12 @@ class Helper:
         on_tick: Callable[[Tick], None] = lambda _: None,
         *,
         grace_s: float = END_S,
+        writes_raw: bool = False,
     ) -> Helper:
         """Start the process, which prepares the target before its hello; raise HelperError if it cannot be run.
 
-        close() gives it `grace_s` seconds to end, and a third of that more once it has been killed.
+        close() gives it `grace_s` seconds to end, and a third of that more once it has been killed. One that
+        `writes_raw` gets five minutes, is not killed, and is then left behind.
         """
         starting = asyncio.ensure_future(
             asyncio.create_subprocess_exec(
@@ -118,9 +150,14 @@ class Helper:
         except asyncio.CancelledError:
             # asyncio would kill the process; but what it has begun to write on a raw device must be zeroed again.
             with contextlib.suppress(OSError):
-                await cls(await starting, on_tick, grace_s).close()
+                await cls(await starting, on_tick, grace_s, writes_raw=writes_raw).close()
             raise
-        return cls(process, on_tick, grace_s)
+        return cls(process, on_tick, grace_s, writes_raw=writes_raw)
+
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
 
     async def __aenter__(self) -> Self:
         return self
@@ -163,6 +200,7 @@ class Helper:
         self._process.stdin.close()
         message = await self._next("end")
         self._ended = True
+        self.span = str(message.get("span", "clean"))
         try:
             code = await within(END_S, self._process.wait())
         except TooLateError:
@@ -184,14 +222,18 @@ class Helper:
         try:
             await self._drained(self._grace_s)
         except TooLateError:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-            with contextlib.suppress(TooLateError):
-                await self._drained(self._grace_s / 3)
+            if not self._writes_raw:
+                with contextlib.suppress(ProcessLookupError):
+                    self._process.kill()
+                with contextlib.suppress(TooLateError):
+                    await self._drained(self._grace_s / 3)
         # A process that inherited the pipes may hold them open after the helper has ended.
         self.stuck = self._process.returncode is None
-        # asyncio has no public way to close our ends of the pipes.
-        self._process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
+        # asyncio has no public way to close our ends of the pipes, nor to leave a process behind: closing kills it.
+        transport = self._process._transport  # type: ignore[attr-defined]  # noqa: SLF001
+        if self.stuck and self._writes_raw:
+            transport._proc = None  # noqa: SLF001
+        transport.close()
 
     async def _drained(self, seconds: float) -> None:
         """Read on until the process has ended, so that a helper with a full pipe can exit.
@@ -205,6 +247,7 @@ class Helper:
         moved_at = loop.time()
         while said := await within(end - loop.time(), self._process.stdout.read(1 << 16)):
             *lines, rest = (rest[-_LAST_WORDS:] + said).split(b"\n")
+            self.span = next((found for line in lines if b'"span"' in line and (found := parse_span(line))), self.span)
             for line in lines:
                 if (tick := parse_zeroing(line)) is None:
                     continue
@@ -259,11 +302,8 @@ class Helper:
                 elif loop.time() - moved_at > _STUCK_S:
                     raise HelperError(f"the device has not answered for {_STUCK_S:.0f} s; see the kernel log", Exit.IO)
             elif kind == "error":
-                code = message.get("code")
-                if code == GIVEN_UP:
-                    raise DeferredError(str(message.get("message", line)), NO_SPACE_RETRY_S)
-                known = EXIT_OF_CODE.get(code, Exit.HELPER) if isinstance(code, int) else Exit.HELPER
-                raise HelperError(str(message.get("message", line)), known)
+                self.span = str(message.get("span", ""))
+                raise _error(message, wanted)
             elif kind == "end" and wanted != kind:
                 raise HelperError("the helper was terminated before the sweep was complete; run the sweep again")
             elif kind != wanted:

@@ -29,6 +29,9 @@ EXIT_OF_CODE = {
 }
 # The helper has given up the scratch file, because others need the space.
 GIVEN_UP = 75
+# What the helper could not make sure of before it writes a raw device: that others do not have it open, and that it
+# counts what they write.
+REFUSALS = ("openers", "counters")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +65,13 @@ def arguments(
     counters: Sequence[Path],
     expect_devices: Sequence[str],
     expect_diskseq: int | None,
+    key: str = "",
 ) -> tuple[str, ...]:
     """Return the helper's command line for a target.
 
     The `counters` are stat files, which the helper sums; without any it finds them itself. The helper leaves before it
     touches the target if what it has opened is on none of `expect_devices`, or on a disk of another sequence number.
+    It marks what it writes with the `key`.
     """
     words = [
         f"--{target.kind}={target.path}",
@@ -87,6 +92,8 @@ def arguments(
         words.append("--nocow")
     if target.trim:
         words.append("--trim")
+    if key:
+        words.append(f"--key={key}")
     if allow_write:
         words.append("--allow-write")
     return tuple(words)
@@ -197,6 +204,15 @@ def parse_message(line: bytes) -> tuple[str, dict[str, Any] | Tick]:
         total_bytes=int(message.get("total_bytes", 0)),
     )
     return kind, tick
+
+
+def parse_span(line: bytes) -> str:
+    """Return what the last line of a helper says of the span of a raw device ("clean", "left"), "" if it says none."""
+    try:
+        _, message = parse_message(line)
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return ""
+    return str(message.get("span", "")) if isinstance(message, dict) else ""
 
 
 def parse_zeroing(line: bytes) -> Tick | None:

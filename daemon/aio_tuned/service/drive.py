@@ -39,7 +39,7 @@ class Drive:
     `gone` is true once its removal was handled; later events have no effect then. `shown` is the profile that readers
     are to find. `target` is where a sweep would do its I/O, None until the drive was probed and found eligible.
     `full_sweep_reason` is the reason why the next sweep must not be a check, or "". `written_bytes` is the sum of what
-    sweeps have written to it, kept over restarts.
+    sweeps have written to it, kept over restarts. `note` is what became of bytes that a killed sweep had left on it.
     """
 
     device: Device
@@ -56,6 +56,7 @@ class Drive:
     next_try: str = ""
     sweeping: Sweeping | None = None
     written_bytes: int = 0
+    note: str = ""
     gone: bool = False
 
     @property

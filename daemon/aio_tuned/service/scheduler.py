@@ -203,6 +203,10 @@ class Scheduler:
             case messages.Unnoted(hour=hour, count=count):
                 self._ledger.take_over(drive.device.id, hour, count)
                 self._changed()
+            case messages.Noted(text=text):
+                drive.note = text
+                _log.warning("%s", text, extra=drive.fields())
+                self._changed()
             case messages.Started(where=where):
                 drive.sweeping = replace(was, doing=where)
                 extra = drive.fields(EventId.SWEEP_STARTED, where=where)

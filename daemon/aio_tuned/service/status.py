@@ -53,6 +53,7 @@ class DriveStatus:
     write_bytes_per_s: int = 0
     written_today_bytes: int = 0
     next_try: str = ""
+    note: str = ""
     sweeping: Sweeping | None = None
 
 
@@ -141,6 +142,8 @@ def _lines(drive: DriveStatus) -> list[str]:
         lines.append(f"  {drive.namesake}")
     if drive.next_try:
         lines.append(f"  next try: {drive.next_try}")
+    if drive.note:
+        lines.append(f"  note: {drive.note}")
     if drive.published:
         lines.append(f"  {_figures(drive)}")
     return lines

@@ -100,6 +100,9 @@ class ProgressObserver(Protocol):
     def begin(self, device: Device, target: Target) -> None:
         """Show that the sweep of this target begins."""
 
+    def note(self, text: str) -> None:
+        """Show what was found out about the drive before the sweep."""
+
     def tick(self, tick: Tick) -> None:
         """Show that the helper is busy with a long task."""
 

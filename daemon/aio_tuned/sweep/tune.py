@@ -20,11 +20,12 @@ from aio_tuned.devices.sensors import Sensors
 from aio_tuned.devices.thermometer import Thermometer
 from aio_tuned.errors import AioTunedError, DeferredError, Exit, HelperError, MeasurementError, TargetError
 from aio_tuned.helper import samples
-from aio_tuned.helper.process import END_S, NO_SPACE_RETRY_S, Helper
+from aio_tuned.helper.process import END_S, NO_SPACE_RETRY_S, Helper, RawWriteRefusedError
 from aio_tuned.helper.protocol import arguments
 from aio_tuned.model.target import Skip, Target
 from aio_tuned.search import effort, grid
-from aio_tuned.sweep import nocow, profile_builder
+from aio_tuned.storage import raw_write_record
+from aio_tuned.sweep import leftover, nocow, profile_builder
 from aio_tuned.sweep.budget import check_write_budget
 from aio_tuned.sweep.findings import Facts
 from aio_tuned.sweep.observer import NullObserver, ProgressObserver, SweepObserver
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from aio_tuned.model.device import Device
     from aio_tuned.model.profile import Profile
     from aio_tuned.model.setting import Direction, Setting
+    from aio_tuned.storage.raw_write_record import RawWriteRecord
     from aio_tuned.sweep.profile_builder import BuiltProfile
 
 
@@ -50,8 +52,9 @@ class TuneRequest:
 
     `settings` are measured in place of the whole grid, to check another drive's profile, `against`. `others` are the
     profiles that are known on this host. `write_budget_bytes` limits this run if it is less than the configured budget.
-    `diskseq` identifies the disk that is meant, and `named` gives it the name of its profile. The observer of a
-    `resumable` sweep keeps a checkpoint. The helper has `grace_s` seconds to end.
+    `diskseq` identifies the disk that is meant, and `named` gives it the name of its profile. `no_raw_write` is why a
+    raw device is not written, or "". The observer of a `resumable` sweep keeps a checkpoint. The helper has `grace_s`
+    seconds to end.
     """
 
     target: Path
@@ -68,6 +71,7 @@ class TuneRequest:
     diskseq: int | None = None
     named: Callable[[Device], Device] | None = None
     resumable: bool = False
+    no_raw_write: str = ""
     grace_s: float = END_S
 
 
@@ -97,14 +101,10 @@ def expected_numbers(found: ProbeResult) -> tuple[str, ...]:
     return (found.number, f"{os.major(anonymous)}:{os.minor(anonymous)}")
 
 
-async def _decide(request: TuneRequest) -> tuple[str, tuple[str, ...], Device, Target]:
-    """Probe the drive and decide where to sweep it.
+async def _probe(request: TuneRequest) -> tuple[ProbeResult, tuple[str, ...]]:
+    """Probe the drive and return its facts, and the numbers that the opened target may have.
 
-    Return the number of the filesystem's or the raw device, the numbers that the opened target may have, the whole
-    device, and the target.
-
-    Raise TargetError if the device must not be swept, or is another disk than the one that is meant,
-    DeferredError if the daemon is to wait for space, and MeasurementError if the drive does not answer.
+    Raise MeasurementError if the drive does not answer, TargetError if it is another disk than the one that is meant.
     """
 
     def look() -> tuple[ProbeResult, tuple[str, ...]]:
@@ -123,11 +123,25 @@ async def _decide(request: TuneRequest) -> tuple[str, tuple[str, ...], Device, T
         raise _silent(request.target) from None
     if request.diskseq is not None and found.device.diskseq != request.diskseq:
         raise TargetError(f"{found.device.node} is not the disk any more that it was when the sweep was decided on")
+    return found, numbers
+
+
+async def _decide(request: TuneRequest) -> tuple[str, tuple[str, ...], Device, Target]:
+    """Probe the drive and decide where to sweep it.
+
+    Return the number of the filesystem's or the raw device, the numbers that the opened target may have, the whole
+    device, and the target. Raise TargetError if the device must not be swept, or is another disk than the one that is meant,
+    DeferredError if the daemon is to wait for space, and MeasurementError if the drive does not answer.
+    """
+    found, numbers = await _probe(request)
     if isinstance(found.decision, Skip) and found.decision.for_now and request.resumable:
         raise DeferredError(found.decision.reason, NO_SPACE_RETRY_S)
     if isinstance(found.decision, Skip):
         raise TargetError(f"{request.target}: {found.decision.reason}")
-    return found.number, numbers, request.named(found.device) if request.named else found.device, found.decision
+    target = found.decision
+    if target.kind == "device" and not target.no_write:
+        target = replace(target, no_write=request.no_raw_write)
+    return found.number, numbers, request.named(found.device) if request.named else found.device, target
 
 
 @asynccontextmanager
@@ -226,6 +240,9 @@ async def _measure(
     watcher: ProgressObserver,
     observer: SweepObserver,
 ) -> SweepOutcome:
+    state = request.config.state
+    writes_raw = target.kind == "device" and "write" in order.directions
+    record = raw_write_record.new(device, target) if writes_raw else None
     words = arguments(
         target,
         # A scratch file is filled before it is read, whether or not writes are then measured.
@@ -235,23 +252,47 @@ async def _measure(
         counters=_counters(device),
         expect_devices=numbers,
         expect_diskseq=device.diskseq,
+        key=record.key if record else "",
     )
     if "write" in order.directions:
         check_write_budget(order, target.span_bytes, device.logical_block_bytes)
-    helper = await Helper.start(request.helper, words, watcher.tick, grace_s=request.grace_s)
+    if record:
+        # Before the helper starts: what it writes must be known to be ours even after a power cut.
+        raw_write_record.save(state, record)
+    helper = await Helper.start(request.helper, words, watcher.tick, grace_s=request.grace_s, writes_raw=writes_raw)
     try:
         async with helper:
+            if record:
+                raw_write_record.save(state, record.written_by(helper.pid))
             neighbours = Sensors(device.device_number).neighbours_moved_bytes
             return await run_sweep(helper, order, watcher.update, observer, neighbours)
     except (AioTunedError, asyncio.CancelledError) as error:
         if helper.stuck:
-            why = str(error) or "the sweep was ended"
-            raise HelperError(
-                f"{why}; and the helper does not end: it is stuck in the kernel (D state) until the drive"
-                " answers or the machine restarts",
-                Exit.IO,
-            ) from None
+            raise HelperError(_why_stuck(str(error) or "the sweep was ended", helper, record), Exit.IO) from None
         raise
+    finally:
+        if record and helper.span == "clean":
+            raw_write_record.drop(state, device.id)
+
+
+def _why_stuck(why: str, helper: Helper, record: RawWriteRecord | None) -> str:
+    if record:
+        return (
+            f"{why}; and aio-sweep, process {helper.pid}, has not ended, and is left behind with what it has written:"
+            " the drive is not swept until it has ended"
+        )
+    return (
+        f"{why}; and the helper does not end: it is stuck in the kernel (D state) until the drive answers or the"
+        " machine restarts"
+    )
+
+
+async def _clear_leftover(request: TuneRequest, watcher: ProgressObserver) -> None:
+    """Zero what a killed sweep has left on the raw drive, if it may be, and say what was done."""
+    await leftover.check_ended(request.target, request.config.state)
+    found, _ = await _probe(request)
+    if not request.read_only and (note := await leftover.clear(found, request.config, request.helper)):
+        watcher.note(f"{found.device.node}: {note}")
 
 
 async def _measure_with_nocow(
@@ -294,6 +335,15 @@ async def run(request: TuneRequest, watcher: ProgressObserver, observer: SweepOb
 
     It can be cancelled even if the drive does not answer. Without an observer the drive's temperature is still read.
     """
+    await _clear_leftover(request, watcher)
+    try:
+        return await _sweep(request, watcher, observer)
+    except RawWriteRefusedError as refused:
+        # The reads can be measured beside others who have the drive open.
+        return await _sweep(replace(request, no_raw_write=str(refused)), watcher, observer)
+
+
+async def _sweep(request: TuneRequest, watcher: ProgressObserver, observer: SweepObserver | None) -> TuneResult:
     number, numbers, device, target = await _decide(request)
     started = time.monotonic()
     # The helper takes the lock itself on a device that it writes to.

@@ -150,7 +150,13 @@ def test_arguments_of_a_device_target() -> None:
 
 def test_a_target_whose_space_is_to_return_is_trimmed() -> None:
     words = arguments(
-        scratch_target(trim=True), allow_write=True, max_transfer_bytes=MIB, drop_caches="auto", counters=()
+        scratch_target(trim=True),
+        allow_write=True,
+        max_transfer_bytes=MIB,
+        drop_caches="auto",
+        counters=(),
+        expect_devices=("259:1",),
+        expect_diskseq=None,
     )
     assert "--trim" in words
     assert "--trim" not in WORDS

@@ -51,6 +51,9 @@ class Quiet:
     def begin(self, device: Device, target: Target) -> None:
         """Show the target, once it is decided."""
 
+    def note(self, text: str) -> None:
+        """Show what was found out before the sweep."""
+
     def tick(self, tick: Tick) -> None:
         """Show the helper's progress in long work."""
 
@@ -75,6 +78,9 @@ class Plain(Quiet):
 
     def begin(self, device: Device, target: Target) -> None:
         print(_title(device, target), file=self._stream, flush=True)
+
+    def note(self, text: str) -> None:
+        print(text, file=self._stream, flush=True)
 
     def tick(self, tick: Tick) -> None:
         if tick.phase != "point":
@@ -129,6 +135,9 @@ class Bar(Quiet):
 
     def begin(self, device: Device, target: Target) -> None:
         self._console.print(_title(device, target), highlight=False, markup=False, emoji=False)
+
+    def note(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False, emoji=False)
 
     def tick(self, tick: Tick) -> None:
         if tick.phase != "point":

@@ -39,6 +39,7 @@ class DriveSnapshot:
     state: DriveState
     since: str
     next_try: str = ""
+    note: str = ""
     shown: Profile | None = None
     published: Profile | None = None
     overridden: bool = False
@@ -88,6 +89,7 @@ def of_drive(
         state=drive.state,
         since=drive.since,
         next_try=drive.next_try,
+        note=drive.note,
         shown=shown,
         published=store.as_read(shown) if shown else None,
         overridden=device.name in store.overridden,
@@ -132,6 +134,7 @@ def _drive(seen: DriveSnapshot, config: Config) -> DriveStatus:
         write_bytes_per_s=_rate(figures.write) if figures else 0,
         written_today_bytes=seen.written_today_bytes,
         next_try=seen.next_try,
+        note=seen.note,
         sweeping=seen.progress,
     )
 

@@ -99,6 +99,9 @@ class _ProgressReporter:
             self._account.reserve(target.span_bytes, sync=True)
         _say(wire.Started(where=where if not target.no_write else f"{where}, reads only: {target.no_write}"))
 
+    def note(self, text: str) -> None:
+        _say(wire.Noted(text=text))
+
     def tick(self, tick: Tick) -> None:
         if tick.phase in ENDING:
             _say(wire.Zeroing())

@@ -86,6 +86,13 @@ class Unnoted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Noted:
+    """What was found out about the drive before the sweep, which `status` shows."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Zeroing:
     """A raw device that was written is being zeroed; the worker needs time for that."""
 
@@ -122,9 +129,9 @@ class Failed:
 
 
 Final = Done | Disagreed | Deferred | Failed
-Message = Started | Progress | Paused | Unnoted | Zeroing | Final
+Message = Started | Noted | Progress | Paused | Unnoted | Zeroing | Final
 
-_KINDS = (Started, Progress, Paused, Unnoted, Zeroing, Done, Disagreed, Deferred, Failed)
+_KINDS = (Started, Noted, Progress, Paused, Unnoted, Zeroing, Done, Disagreed, Deferred, Failed)
 _TYPES = {kind.__name__: kind for kind in _KINDS}
 
 

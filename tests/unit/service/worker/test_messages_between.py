@@ -25,6 +25,7 @@ from aio_tuned.service.worker.messages import (
     Final,
     Job,
     Message,
+    Noted,
     Paused,
     Progress,
     Started,
@@ -113,6 +114,7 @@ REASONS = st.text()
 FIGURES = st.floats(0, 1e15)
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(Started, where=REASONS),
+    st.builds(Noted, text=REASONS),
     st.builds(
         Progress,
         doing=REASONS,
@@ -142,7 +144,10 @@ def test_a_message_is_one_line_and_is_read_as_it_was_said(message: Message) -> N
 
 def test_every_message_can_be_read() -> None:
     known = {name for name, kind in vars(wire).items() if kind in get_args(Message)}
-    assert known == {"Started", "Progress", "Paused", "Unnoted", "Zeroing", "Done", "Disagreed", "Deferred", "Failed"}
+    assert known == {
+        *("Started", "Noted", "Progress", "Paused", "Unnoted", "Zeroing"),
+        *("Done", "Disagreed", "Deferred", "Failed"),
+    }
     assert known == set(wire._TYPES)
     assert set(get_args(Final)) < set(get_args(Message))
 

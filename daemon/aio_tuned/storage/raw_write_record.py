@@ -1,0 +1,114 @@
+"""The record of a raw write: which bytes of which drive a helper overwrites, and the key that marks them as its own.
+
+It is durable before the first byte is written and removed when the helper has zeroed them again. If the helper is
+killed, a later sweep finds by it what was left, and zeroes only sectors that bear the key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aio_tuned.errors import PublishError
+from aio_tuned.storage import atomic_file
+
+if TYPE_CHECKING:
+    from aio_tuned.model.device import Device
+    from aio_tuned.model.target import Target
+
+_PROC = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawWriteRecord:
+    """One raw write; `pid` is the helper, 0 until it runs, and `started` its start in ticks since the boot."""
+
+    device_id: str
+    serial: str
+    size_bytes: int
+    offset_bytes: int
+    span_bytes: int
+    key: str
+    pid: int = 0
+    started: int = 0
+    boot_id: str = ""
+
+    def is_of(self, device: Device) -> bool:
+        """Return whether the device is the one that was written, by id (wwid), serial number and size."""
+        return (self.device_id, self.serial, self.size_bytes) == (device.id, device.serial, device.size_bytes)
+
+    def written_by(self, pid: int, proc: Path = _PROC) -> RawWriteRecord:
+        """Return the record with the helper that writes, by which it is known again while it runs."""
+        return replace(self, pid=pid, started=_started(pid, proc), boot_id=_boot_id(proc))
+
+    def is_written(self, proc: Path = _PROC) -> bool:
+        """Return whether the helper has not ended yet."""
+        return self.pid > 0 and self.boot_id == _boot_id(proc) and self.started == _started(self.pid, proc)
+
+
+def new(device: Device, target: Target) -> RawWriteRecord:
+    """Return the record of a raw write that begins, with a new random key."""
+    return RawWriteRecord(
+        device_id=device.id,
+        serial=device.serial,
+        size_bytes=device.size_bytes,
+        offset_bytes=target.offset_bytes,
+        span_bytes=target.span_bytes,
+        key=secrets.token_hex(16),
+    )
+
+
+def _boot_id(proc: Path) -> str:
+    try:
+        return (proc / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _started(pid: int, proc: Path) -> int:
+    """Return the start of a process, -1 if it has ended: a number may belong to another process later."""
+    try:
+        words = (proc / str(pid) / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        return -1 if words[0] in "ZX" else int(words[19])
+    except (OSError, ValueError, IndexError):
+        return -1
+
+
+def _path(state: Path, device_id: str) -> Path:
+    return state / "raw-writes" / f"{hashlib.sha256(device_id.encode()).hexdigest()[:32]}.json"
+
+
+def save(state: Path, record: RawWriteRecord) -> None:
+    """Make the record durable; raise PublishError if that fails, and then nothing may be written."""
+    path = _path(state, record.device_id)
+    new_folder = not path.parent.is_dir()
+    atomic_file.make_folder(path.parent)
+    atomic_file.publish(path, json.dumps(asdict(record)), mode=0o600)
+    if not new_folder:
+        return
+    try:
+        atomic_file.sync_folder(state)
+    except OSError as error:
+        raise PublishError(f"{state}: cannot be written: {error.strerror}") from None
+
+
+def load(state: Path, device_id: str) -> RawWriteRecord | None:
+    """Return the record of the drive; None if there is none, or none that can be read."""
+    try:
+        return RawWriteRecord(**json.loads(_path(state, device_id).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def drop(state: Path, device_id: str) -> None:
+    """Remove the record of the drive, durably; raise PublishError if that fails."""
+    path = _path(state, device_id)
+    try:
+        path.unlink(missing_ok=True)
+        atomic_file.sync_folder(path.parent)
+    except OSError as error:
+        raise PublishError(f"{path}: cannot be removed: {error.strerror}") from None

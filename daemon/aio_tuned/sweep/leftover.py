@@ -1,0 +1,94 @@
+"""What a sweep that was killed has left on a raw drive: zeroed under every guard of a new raw write, or left alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aio_tuned.devices import resolve
+from aio_tuned.errors import BusyError, Exit, HelperError
+from aio_tuned.helper.process import Helper
+from aio_tuned.helper.protocol import arguments
+from aio_tuned.model.target import Target
+from aio_tuned.storage import raw_write_record
+from aio_tuned.timeouts import in_thread
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aio_tuned.config.load import Config
+    from aio_tuned.devices.probe import ProbeResult
+    from aio_tuned.model.device import Device, Usage
+    from aio_tuned.storage.raw_write_record import RawWriteRecord
+
+_BUFFER_BYTES = 1 << 20
+
+
+async def check_ended(target: Path, state: Path) -> None:
+    """Raise BusyError if the helper of an earlier sweep may still write to the drive. The drive itself is not read."""
+
+    def look() -> tuple[Device, RawWriteRecord | None]:
+        device = resolve.device(resolve.resolve(target))
+        return device, raw_write_record.load(state, device.id)
+
+    device, record = await in_thread(look)
+    if record and record.is_written():
+        raise BusyError(
+            f"{device.node}: aio-sweep, process {record.pid}, has not ended and may still write to it; the drive is not"
+            " swept until it has"
+        )
+
+
+def why_not(record: RawWriteRecord, device: Device, usage: Usage) -> str:
+    """Return why the span must not be zeroed; "" if what is known of the drive allows it. The helper looks again."""
+    if not record.is_of(device):
+        return "the drive is another one now"
+    uses = {
+        "mounted at": usage.mounted_at,
+        "in use by": usage.holders,
+        "holds partitions": usage.partitions,
+        "holds": usage.signatures,
+        "in use as": ("swap",) * usage.swap,
+        "is": ("read-only",) * device.read_only,
+    }
+    return "; ".join(f"{verb} {', '.join(what)}" for verb, what in uses.items() if what)
+
+
+async def clear(found: ProbeResult, config: Config, helper: Path) -> str:
+    """Zero what the record of the drive says was left there, and return a sentence on what was done, or "".
+
+    Raise HelperError if the drive fails meanwhile; the record is kept then.
+    """
+    record = raw_write_record.load(config.state, found.device.id)
+    if record is None:
+        return ""
+    where = f"{record.span_bytes >> 20} MiB at offset {record.offset_bytes}, which an interrupted sweep has written"
+    if config.raw_write != "blank":
+        return f'{where}, are left as they are: raw_write = "blank" in the configuration lets a sweep zero them'
+    reason = why_not(record, found.device, found.usage)
+    if not reason:
+        try:
+            await _erase(record, found.device, helper)
+        except HelperError as error:
+            if error.exit_code not in (Exit.BUSY, Exit.TARGET):
+                raise
+            reason = str(error)
+    raw_write_record.drop(config.state, found.device.id)
+    if reason:
+        return f"{where}, are left as they are, and aio-tuned forgets them: {reason}"
+    return f"{where}, were zeroed"
+
+
+async def _erase(record: RawWriteRecord, device: Device, program: Path) -> None:
+    target = Target(kind="device", path=device.node, span_bytes=record.span_bytes, offset_bytes=record.offset_bytes)
+    words = arguments(
+        target,
+        allow_write=True,
+        max_transfer_bytes=min(_BUFFER_BYTES, record.span_bytes),
+        drop_caches="never",
+        counters=(),
+        expect_devices=(device.device_number,),
+        expect_diskseq=device.diskseq,
+        key=record.key,
+    )
+    async with await Helper.start(program, (*words, "--erase"), writes_raw=True) as helper:
+        await helper.finish()
