@@ -45,7 +45,7 @@ _STUCK_S = 300.0
 NO_SPACE_RETRY_S = 600.0
 
 # How long a helper that has written a raw device may take to zero it, if it says nothing. It is never killed.
-_RAW_END_S = 300.0
+RAW_END_S = 300.0
 
 # How long a helper may take to end.
 END_S = 10.0
@@ -109,7 +109,7 @@ class Helper:
         self._process = process
         self._on_tick = on_tick
         self._writes_raw = writes_raw
-        self._grace_s = max(grace_s, _RAW_END_S) if writes_raw else grace_s
+        self._grace_s = grace_s
         self.stuck = False
         self.span = ""
         self._ended = False
@@ -129,7 +129,7 @@ class Helper:
         """Start the process, which prepares the target before its hello; raise HelperError if it cannot be run.
 
         close() gives it `grace_s` seconds to end, and a third of that more once it has been killed. One that
-        `writes_raw` gets five minutes, is not killed, and is then left behind.
+        `writes_raw` is not killed, but left behind.
         """
         starting = asyncio.ensure_future(
             asyncio.create_subprocess_exec(

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 from aio_tuned.devices import resolve
 from aio_tuned.errors import BusyError, Exit, HelperError
-from aio_tuned.helper.process import Helper
+from aio_tuned.helper.process import RAW_END_S, Helper
 from aio_tuned.helper.protocol import arguments
 from aio_tuned.model.target import Target
 from aio_tuned.storage import raw_write_record
-from aio_tuned.timeouts import in_thread
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,19 +22,19 @@ if TYPE_CHECKING:
 _BUFFER_BYTES = 1 << 20
 
 
-async def check_ended(target: Path, state: Path) -> None:
-    """Raise BusyError if the helper of an earlier sweep may still write to the drive. The drive itself is not read."""
+def is_recorded(target: Path, state: Path) -> bool:
+    """Return whether a sweep may have left bytes on the target's drive, which itself is not read.
 
-    def look() -> tuple[Device, RawWriteRecord | None]:
-        device = resolve.device(resolve.resolve(target))
-        return device, raw_write_record.load(state, device.id)
-
-    device, record = await in_thread(look)
+    Raise BusyError if its helper may still write there.
+    """
+    device = resolve.device(resolve.resolve(target))
+    record = raw_write_record.load(state, device.id)
     if record and record.is_written():
         raise BusyError(
             f"{device.node}: aio-sweep, process {record.pid}, has not ended and may still write to it; the drive is not"
             " swept until it has"
         )
+    return record is not None
 
 
 def why_not(record: RawWriteRecord, device: Device, usage: Usage) -> str:
@@ -90,5 +89,5 @@ async def _erase(record: RawWriteRecord, device: Device, program: Path) -> None:
         expect_diskseq=device.diskseq,
         key=record.key,
     )
-    async with await Helper.start(program, (*words, "--erase"), writes_raw=True) as helper:
+    async with await Helper.start(program, (*words, "--erase"), grace_s=RAW_END_S, writes_raw=True) as helper:
         await helper.finish()

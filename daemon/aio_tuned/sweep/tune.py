@@ -20,7 +20,7 @@ from aio_tuned.devices.sensors import Sensors
 from aio_tuned.devices.thermometer import Thermometer
 from aio_tuned.errors import AioTunedError, DeferredError, Exit, HelperError, MeasurementError, TargetError
 from aio_tuned.helper import samples
-from aio_tuned.helper.process import END_S, NO_SPACE_RETRY_S, Helper, RawWriteRefusedError
+from aio_tuned.helper.process import END_S, NO_SPACE_RETRY_S, RAW_END_S, Helper, RawWriteRefusedError
 from aio_tuned.helper.protocol import arguments
 from aio_tuned.model.target import Skip, Target
 from aio_tuned.search import effort, grid
@@ -130,8 +130,8 @@ async def _decide(request: TuneRequest) -> tuple[str, tuple[str, ...], Device, T
     """Probe the drive and decide where to sweep it.
 
     Return the number of the filesystem's or the raw device, the numbers that the opened target may have, the whole
-    device, and the target. Raise TargetError if the device must not be swept, or is another disk than the one that is meant,
-    DeferredError if the daemon is to wait for space, and MeasurementError if the drive does not answer.
+    device, and the target. Raise TargetError if the device must not be swept, or is another disk than the one that is
+    meant, DeferredError if the daemon is to wait for space, and MeasurementError if the drive does not answer.
     """
     found, numbers = await _probe(request)
     if isinstance(found.decision, Skip) and found.decision.for_now and request.resumable:
@@ -259,7 +259,8 @@ async def _measure(
     if record:
         # Before the helper starts: what it writes must be known to be ours even after a power cut.
         raw_write_record.save(state, record)
-    helper = await Helper.start(request.helper, words, watcher.tick, grace_s=request.grace_s, writes_raw=writes_raw)
+    grace_s = RAW_END_S if writes_raw else request.grace_s
+    helper = await Helper.start(request.helper, words, watcher.tick, grace_s=grace_s, writes_raw=writes_raw)
     try:
         async with helper:
             if record:
@@ -289,9 +290,15 @@ def _why_stuck(why: str, helper: Helper, record: RawWriteRecord | None) -> str:
 
 async def _clear_leftover(request: TuneRequest, watcher: ProgressObserver) -> None:
     """Zero what a killed sweep has left on the raw drive, if it may be, and say what was done."""
-    await leftover.check_ended(request.target, request.config.state)
+    looking = in_thread(lambda: leftover.is_recorded(request.target, request.config.state))
+    try:
+        recorded = await within(PROBE_LIMIT_S, looking)
+    except TooLateError:
+        raise _silent(request.target) from None
+    if not recorded or request.read_only:
+        return
     found, _ = await _probe(request)
-    if not request.read_only and (note := await leftover.clear(found, request.config, request.helper)):
+    if note := await leftover.clear(found, request.config, request.helper):
         watcher.note(f"{found.device.node}: {note}")
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import shlex
@@ -19,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aio_tuned.errors import AioTunedError, DeferredError, Exit, HelperError, MeasurementError
-from aio_tuned.helper.process import NO_SPACE_RETRY_S, Helper, find
+from aio_tuned.helper.process import NO_SPACE_RETRY_S, Helper, RawWriteRefusedError, find
 from aio_tuned.helper.protocol import Tick, arguments, parse_hello, parse_point, request_line
 from aio_tuned.model.measurement import Request, Sample
 from aio_tuned.search import grid
@@ -657,6 +658,56 @@ def test_a_helper_that_does_not_end_is_killed_after_its_grace(tmp_path: Path, lo
     assert GRACE_S <= took_s < LATEST_S
     assert not stuck
     assert ticks == []
+
+
+def test_a_helper_that_writes_raw_is_left_behind_and_not_killed(tmp_path: Path) -> None:
+    """Not by close(), nor by what asyncio does with a process that is forgotten. What it has written it knows best."""
+
+    async def run() -> tuple[Helper, int]:
+        program = deaf(tmp_path, f"while [ ! -e {tmp_path}/end ]; do sleep 0.05; done; touch {tmp_path}/ended")
+        helper = await Helper.start(program, WORDS, grace_s=GRACE_S, writes_raw=True)
+        await helper.hello()
+        await helper.close()
+        return helper, helper.pid
+
+    helper, pid = asyncio.run(run())
+    assert helper.stuck
+    assert helper.span == ""
+    del helper
+    gc.collect()
+    time.sleep(0.2)
+    assert Path(f"/proc/{pid}").exists()
+    (tmp_path / "end").touch()
+    until = time.monotonic() + 20
+    while not (tmp_path / "ended").exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("span", ["clean", "left"])
+def test_the_last_line_says_what_became_of_a_raw_span(tmp_path: Path, span: str) -> None:
+    end = json.dumps({"type": "end", "reason": "signal", "span": span})
+    program = executable(
+        tmp_path / "helper",
+        f"#!/bin/bash\ntrap 'echo '\\''{end}'\\''; exit 0' TERM\necho '{json.dumps(HELLO)}'\nread\n",
+    )
+
+    async def run() -> str:
+        helper = await Helper.start(program, WORDS, grace_s=5, writes_raw=True)
+        await helper.hello()
+        await helper.close()
+        return helper.span
+
+    assert asyncio.run(run()) == span
+
+
+@pytest.mark.parametrize("op", ["openers", "counters", "check"])
+def test_a_raw_write_is_refused_before_it_begins_or_fails(tmp_path: Path, op: str) -> None:
+    said = json.dumps({"type": "error", "code": 69, "op": op, "span": "clean", "message": "/dev/x: no"})
+    with pytest.raises(HelperError, match="/dev/x: no") as caught:
+        swept(script(tmp_path, said))
+    assert isinstance(caught.value, RawWriteRefusedError) is (op != "check")
+    assert caught.value.exit_code == Exit.BUSY
 
 
 @pytest.mark.parametrize("phase", ["zero", "trim"])

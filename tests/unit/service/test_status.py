@@ -68,6 +68,12 @@ def killed(runtime: Path) -> int:
 # --- only one daemon -------------------------------------------------------------------------------------
 
 
+def test_a_note_has_a_line_of_its_own() -> None:
+    text = status.describe(replace(STATUS, drives=(replace(DRIVE, note="/dev/nvme0n1: 64 MiB were zeroed"),)))
+    assert "\n  note: /dev/nvme0n1: 64 MiB were zeroed" in text
+    assert "note:" not in status.describe(STATUS)
+
+
 def test_only_one_can_hold_the_lock(tmp_path: Path) -> None:
     runtime = tmp_path / "run"
     with held(runtime):

@@ -107,6 +107,19 @@ def test_a_drive_comes_and_goes(desk: Desk, caplog: pytest.LogCaptureFixture) ->
     assert withdrawn == {"AIO_TUNED_EVENT": "profile-withdrawn", "AIO_TUNED_DEVICE": name}
 
 
+def test_a_note_about_the_drive_is_logged_and_shown(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    notes: list[str] = []
+
+    def act(supervisor: Supervisor, drive: Drive, _: Job) -> None:
+        supervisor._scheduler.hear(drive, wire.Noted(text="/dev/x: 64 MiB at offset 0 were zeroed"))
+        notes.append(drive.note)
+
+    of_sweep(desk, act)
+    assert notes == ["/dev/x: 64 MiB at offset 0 were zeroed"]
+    assert "/dev/x: 64 MiB at offset 0 were zeroed" in caplog.text
+
+
 def test_a_sweep_that_starts_pauses_and_goes_on(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
