@@ -6,17 +6,22 @@ killed, a later sweep finds by it what was left, and zeroes only sectors that be
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import os
 import secrets
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aio_tuned.errors import PublishError
+from aio_tuned.errors import BusyError, PublishError
 from aio_tuned.storage import atomic_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aio_tuned.model.device import Device
     from aio_tuned.model.target import Target
 
@@ -82,18 +87,48 @@ def _path(state: Path, device_id: str) -> Path:
     return state / "raw-writes" / f"{hashlib.sha256(device_id.encode()).hexdigest()[:32]}.json"
 
 
-def save(state: Path, record: RawWriteRecord) -> None:
-    """Make the record durable; raise PublishError if that fails, and then nothing may be written."""
-    path = _path(state, record.device_id)
-    new_folder = not path.parent.is_dir()
-    atomic_file.make_folder(path.parent)
-    atomic_file.publish(path, json.dumps(asdict(record)), mode=0o600)
-    if not new_folder:
+def _make_folder(state: Path) -> None:
+    """Create the folder of records, durably, if it is missing; raise PublishError if that fails."""
+    folder = _path(state, "").parent
+    if folder.is_dir():
         return
+    atomic_file.make_folder(folder)
     try:
         atomic_file.sync_folder(state)
     except OSError as error:
         raise PublishError(f"{state}: cannot be written: {error.strerror}") from None
+
+
+def save(state: Path, record: RawWriteRecord) -> None:
+    """Make the record durable; raise PublishError if that fails, and then nothing may be written."""
+    _make_folder(state)
+    atomic_file.publish(_path(state, record.device_id), json.dumps(asdict(record)), mode=0o600)
+
+
+def claim(state: Path, record: RawWriteRecord) -> RawWriteRecord:
+    """Save the record of a raw write that this process begins, and return it with the process as its writer.
+
+    Raise BusyError if another process writes to the drive, PublishError as save() does.
+    """
+    mine = record.written_by(os.getpid())
+    _make_folder(state)
+    with _locked(state):
+        known = load(state, record.device_id)
+        if known and known.is_written():
+            raise BusyError(f"process {known.pid} already writes to the drive; try again later")
+        save(state, mine)
+    return mine
+
+
+@contextmanager
+def _locked(state: Path) -> Iterator[None]:
+    """Keep other processes from claiming or dropping a record meanwhile."""
+    descriptor = os.open(state / "raw-writes", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def load(state: Path, device_id: str) -> RawWriteRecord | None:
@@ -104,11 +139,14 @@ def load(state: Path, device_id: str) -> RawWriteRecord | None:
         return None
 
 
-def drop(state: Path, device_id: str) -> None:
-    """Remove the record of the drive, durably; raise PublishError if that fails."""
-    path = _path(state, device_id)
+def drop(state: Path, record: RawWriteRecord) -> None:
+    """Remove the record, durably, but not one with another key; raise PublishError if that fails."""
+    path = _path(state, record.device_id)
     try:
-        path.unlink(missing_ok=True)
-        atomic_file.sync_folder(path.parent)
+        with _locked(state):
+            known = load(state, record.device_id)
+            if known and known.key == record.key:
+                path.unlink(missing_ok=True)
+                atomic_file.sync_folder(path.parent)
     except OSError as error:
         raise PublishError(f"{path}: cannot be removed: {error.strerror}") from None

@@ -71,7 +71,7 @@ async def clear(found: ProbeResult, config: Config, helper: Path) -> str:
             if error.exit_code not in (Exit.BUSY, Exit.TARGET):
                 raise
             reason = str(error)
-    raw_write_record.drop(config.state, found.device.id)
+    raw_write_record.drop(config.state, record)
     if reason:
         return f"{where}, are left as they are, and aio-tuned forgets them: {reason}"
     return f"{where}, were zeroed"
@@ -91,3 +91,5 @@ async def _erase(record: RawWriteRecord, device: Device, program: Path) -> None:
     )
     async with await Helper.start(program, (*words, "--erase"), grace_s=RAW_END_S, writes_raw=True) as helper:
         await helper.finish()
+        if helper.span != "clean":  # somebody has ended it
+            raise HelperError("the helper was terminated before all was zeroed; run the sweep again")

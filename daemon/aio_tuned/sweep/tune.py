@@ -258,7 +258,7 @@ async def _measure(
         check_write_budget(order, target.span_bytes, device.logical_block_bytes)
     if record:
         # Before the helper starts: what it writes must be known to be ours even after a power cut.
-        raw_write_record.save(state, record)
+        record = raw_write_record.claim(state, record)
     grace_s = RAW_END_S if writes_raw else request.grace_s
     helper = await Helper.start(request.helper, words, watcher.tick, grace_s=grace_s, writes_raw=writes_raw)
     try:
@@ -273,7 +273,7 @@ async def _measure(
         raise
     finally:
         if record and helper.span == "clean":
-            raw_write_record.drop(state, device.id)
+            raw_write_record.drop(state, record)
 
 
 def _why_stuck(why: str, helper: Helper, record: RawWriteRecord | None) -> str:

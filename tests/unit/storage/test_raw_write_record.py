@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aio_tuned.errors import PublishError
+from aio_tuned.errors import BusyError, PublishError
 from aio_tuned.model.target import Target
 from aio_tuned.storage import raw_write_record
 from unit.support.builders import device
@@ -25,7 +25,9 @@ def test_a_record_is_found_by_its_drive_until_it_is_dropped(tmp_path: Path) -> N
     assert path.stat().st_mode & 0o777 == 0o600  # whoever knows the key can make what looks like ours
     assert raw_write_record.load(tmp_path, DRIVE.id) == record
     assert raw_write_record.load(tmp_path, "another") is None
-    raw_write_record.drop(tmp_path, DRIVE.id)
+    raw_write_record.drop(tmp_path, raw_write_record.new(DRIVE, TARGET))
+    assert raw_write_record.load(tmp_path, DRIVE.id) == record  # that was another key's
+    raw_write_record.drop(tmp_path, record)
     assert raw_write_record.load(tmp_path, DRIVE.id) is None
     assert list((tmp_path / "raw-writes").iterdir()) == []
 
@@ -63,6 +65,19 @@ def test_a_writer_is_known_by_its_start_and_boot() -> None:
         os._exit(0)
     os.waitpid(child, 0)
     assert not replace(running, pid=child).is_written()
+
+
+def test_a_drive_has_one_writer(tmp_path: Path) -> None:
+    """Two sweeps that begin at once: the second neither replaces nor drops the first one's record."""
+    first = raw_write_record.claim(tmp_path, raw_write_record.new(DRIVE, TARGET))
+    assert first.is_written()
+    second = raw_write_record.new(DRIVE, TARGET)
+    with pytest.raises(BusyError, match=f"process {os.getpid()} "):
+        raw_write_record.claim(tmp_path, second)
+    raw_write_record.drop(tmp_path, second)
+    assert raw_write_record.load(tmp_path, DRIVE.id) == first
+    raw_write_record.save(tmp_path, replace(first, pid=0))
+    assert raw_write_record.claim(tmp_path, second).key == second.key
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
