@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 Kind = Literal["ext4", "xfs", "btrfs", "tmpfs"]
 
 PREFIX = "aio-tuned-test-"
-# Quick, and without work that goes on in the background after the mount.
+# Quick, and without work that goes on in the background after the mount, or discards, which make the file sparse.
 MAKE: dict[str, tuple[str, ...]] = {
-    "ext4": ("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"),
-    "xfs": ("mkfs.xfs", "-q", "-f"),
-    "btrfs": ("mkfs.btrfs", "-q", "-f"),
+    "ext4": ("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard"),
+    "xfs": ("mkfs.xfs", "-q", "-f", "-K"),
+    "btrfs": ("mkfs.btrfs", "-q", "-f", "-K"),
 }
+# btrfs discards by default what it has freed.
+MOUNT: dict[str, tuple[str, ...]] = {"btrfs": ("-o", "nodiscard")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,17 +69,11 @@ def make_backing(size_bytes: int, folder: Path) -> Path:
     return Path(name)
 
 
-def keep_space(device: Path) -> None:
-    """Discard nothing on the loop device: mkfs would make its file sparse."""
-    Path("/sys/block", device.name, "queue/discard_max_bytes").write_text("0")
-
-
 def attach(backing: Path) -> Path:
     """A loop device on the file, past the page cache where the file's own filesystem can do that."""
     device = Path(run("losetup", "--find", "--show", "--sector-size=4096", backing))
     with suppress(OSError):
         run("losetup", "--direct-io=on", device)
-    keep_space(device)
     return device
 
 
@@ -141,7 +137,7 @@ def mounted_filesystem(kind: Kind, size_bytes: int, folder: Path) -> Iterator[Fi
         pytest.skip(f"{MAKE[kind][0]} is not installed")
     with open_loop_device(size_bytes, folder) as device:
         run(*MAKE[kind], device)
-        with mount_in(folder, "-t", kind, device) as path:
+        with mount_in(folder, "-t", kind, *MOUNT.get(kind, ()), device) as path:
             yield Filesystem(kind=kind, path=path, device=device)
 
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from daemon.processes import until
-from storage import MAKE, keep_space, make_backing, run
+from storage import MAKE, make_backing, run
 
 _GET_FREE = 0x4C82
 _CONFIGURE = 0x4C0A
@@ -64,7 +64,6 @@ class LoopDrive:
             # Closed only by pull(); not open for writing, which mkfs would have to share.
             self._devices.append(os.open(self.node, os.O_RDONLY))
             os.close(device)
-            keep_space(self.node)
             return self.node
         raise OSError("no loop device can be had")
 

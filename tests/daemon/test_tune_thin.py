@@ -142,7 +142,6 @@ def test_a_file_that_shares_its_blocks(
     image = below / "image"
     storage.run("fallocate", "--length", str(320 * MIB), image)
     node = attached(image)
-    storage.keep_space(node)
     storage.run(*storage.MAKE["ext4"], node)
     point = mount(node)
     whole = quick.profile(point)

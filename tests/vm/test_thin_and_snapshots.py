@@ -114,7 +114,7 @@ def test_a_snapshot_that_is_made_during_a_sweep_outlives_it(guest: Guest) -> Non
     make_group(guest)
     guest.sh("lvcreate -q -y -W n -L 850M -n data vg")
     guest.mount("/dev/vg/data")
-    tuning = guest.start_tune("/mnt/x", [*QUICK, "--time-budget", "240s"], SMALL_SPAN)
+    tuning = guest.start_tune("/mnt/x", [*QUICK, "--time-budget", "60s"], SMALL_SPAN)
     while "write: " not in tuning.output():
         assert tuning.poll() is None, tuning.output()
         time.sleep(0.2)
