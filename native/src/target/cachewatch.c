@@ -5,8 +5,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* A filesystem that writes 1 GiB/s through the cache holds the pages of a 16 MiB transfer for 16 ms,
- * and those of MINCORE_BYTES for 4 ms. */
+/* A filesystem that writes 1 GiB/s through the cache holds the pages of a 16 MiB transfer for
+ * 16 ms, and those of MINCORE_BYTES for 4 ms. */
 #define LOOK_EVERY_NS 2000000
 #define MINCORE_BYTES (UINT64_C(4) << 20)
 #define SMALLEST_PAGE 4096

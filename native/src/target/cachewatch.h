@@ -21,7 +21,8 @@ struct cachewatch {
 void cachewatch_start(struct cachewatch *watch, enum residency how,
                       const struct pagecache_span *span, uint64_t first);
 
-/* Ends it, and returns the most bytes that were resident at one look; 0 if none were, or unknown. */
+/* Ends it, and returns the most bytes that were resident at one look; 0 if none were, or unknown.
+ */
 uint64_t cachewatch_stop(struct cachewatch *watch);
 
 #endif

@@ -102,7 +102,8 @@ static int set_nocow(struct target *target, struct fault *fault)
         if (ioctl(target->fd, FS_IOC_SETFLAGS, &flags) == 0)
             return 0;
     }
-    return unfit(fault, "%s: no file without copy-on-write can be made here (%s); leave --nocow out",
+    return unfit(fault,
+                 "%s: no file without copy-on-write can be made here (%s); leave --nocow out",
                  target->path, strerror(errno));
 }
 
