@@ -122,3 +122,15 @@ def test_a_day_s_writes_are_limited_over_restarts(
         quick_daemon.start()
         assert quick_daemon.wait(drive, "published")["written_today_bytes"] == first
         quick_daemon.stop()
+
+
+def test_the_zeroing_of_a_blank_drive_counts_too(daemon: Daemon, disk: Callable[..., LoopDrive]) -> None:
+    drive = disk()
+    daemon.configure('[safety]\nraw_write = "blank"')
+    daemon.watch(drive)
+    daemon.start()
+    counted = daemon.wait(drive, "published", published="measured")["written_today_bytes"]
+    found = daemon.profile(drive)
+    assert "throughput_bytes_per_s" in found["write"]
+    assert counted == found["evidence"]["bytes_written"] > 0, "the fill, the measurements, and the zeros at the end"
+    daemon.stop()

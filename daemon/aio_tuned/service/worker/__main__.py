@@ -58,6 +58,7 @@ class _WriteAccount:
     """The ledger's account of one drive: no write begins before it is noted there.
 
     What cannot be noted afterwards, because a write was larger or smaller than its reservation, goes to the daemon.
+    `zeroed_bytes` are noted together with the fill, because the helper zeroes a raw device at its end in any case.
     """
 
     def __init__(self, job: Job) -> None:
@@ -65,6 +66,7 @@ class _WriteAccount:
         self._path = job.ledger
         self._retry_s = _LEDGER_PAUSES * job.config.min_retry
         self._reserved_bytes = 0
+        self.zeroed_bytes = 0
         self.ledger = Ledger.open(job.ledger)
 
     def reserve(self, count: int, *, sync: bool = False) -> None:
@@ -96,7 +98,8 @@ class _ProgressReporter:
     def begin(self, device: Device, target: Target) -> None:  # noqa: ARG002 - as ProgressObserver
         where = f"scratch file in {target.path} ({target.filesystem})" if target.kind == "scratch" else "raw device"
         if target.kind == "scratch" or not target.no_write:
-            self._account.reserve(target.span_bytes, sync=True)
+            self._account.zeroed_bytes = target.span_bytes if target.kind == "device" else 0
+            self._account.reserve(target.span_bytes + self._account.zeroed_bytes, sync=True)
         _say(wire.Started(where=where if not target.no_write else f"{where}, reads only: {target.no_write}"))
 
     def note(self, text: str) -> None:
@@ -148,7 +151,7 @@ class _CheckpointKeeper:
         return self._throttle.paused_s
 
     def load_checkpoint(self, hello: Hello, header: Mapping[str, Any]) -> Checkpoint:
-        self._account.settle(hello.fill_bytes)
+        self._account.settle(hello.fill_bytes + self._account.zeroed_bytes)
         path = self._job.checkpoint
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
