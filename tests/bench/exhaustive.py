@@ -14,7 +14,7 @@ from aio_tuned.model.measurement import Request
 from aio_tuned.model.target import Skip
 from aio_tuned.search import grid
 from aio_tuned.search.taint import taint_reason
-from aio_tuned.sweep.tune import expected_numbers
+from aio_tuned.sweep.place import expected_numbers
 
 if TYPE_CHECKING:
     import random

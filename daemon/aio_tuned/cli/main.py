@@ -189,7 +189,7 @@ def _tune(arguments: argparse.Namespace) -> int:
 
     from aio_tuned.helper.process import find
     from aio_tuned.sweep import one_shot
-    from aio_tuned.sweep.tune import TuneRequest
+    from aio_tuned.sweep.request import TuneRequest
 
     settings = read_config(arguments)
     settings = replace(settings, grid=lay_grid(dict(arguments.grid), settings.grid))

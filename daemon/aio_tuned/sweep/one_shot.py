@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from aio_tuned.sweep.observer import ProgressObserver
     from aio_tuned.sweep.profile_builder import BuiltProfile
-    from aio_tuned.sweep.tune import TuneRequest
+    from aio_tuned.sweep.request import TuneRequest
 
 
 _T = TypeVar("_T")

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING
 from aio_tuned import __version__
 from aio_tuned.devices import identity, resolve, space, sysfs
 from aio_tuned.devices.lock import check_same, lock_device
-from aio_tuned.devices.probe import PROBE_LIMIT_S, ProbeResult, probe
+from aio_tuned.devices.probe import PROBE_LIMIT_S
 from aio_tuned.devices.sensors import Sensors
 from aio_tuned.devices.thermometer import Thermometer
-from aio_tuned.errors import AioTunedError, DeferredError, Exit, HelperError, MeasurementError, TargetError
+from aio_tuned.errors import AioTunedError, Exit, HelperError, TargetError
 from aio_tuned.helper import samples
-from aio_tuned.helper.process import END_S, NO_SPACE_RETRY_S, RAW_END_S, Helper, RawWriteRefusedError
+from aio_tuned.helper.process import RAW_END_S, Helper, RawWriteRefusedError
 from aio_tuned.helper.protocol import arguments
-from aio_tuned.model.target import Skip, Target
 from aio_tuned.search import effort, grid
 from aio_tuned.storage import raw_write_record
 from aio_tuned.sweep import leftover, nocow, profile_builder
@@ -30,49 +29,22 @@ from aio_tuned.sweep.budget import check_write_budget
 from aio_tuned.sweep.findings import Facts
 from aio_tuned.sweep.observer import NullObserver, ProgressObserver, SweepObserver
 from aio_tuned.sweep.order import Order, SweepOutcome
+from aio_tuned.sweep.place import Place, decide, look, silent
 from aio_tuned.sweep.run import run_sweep
 from aio_tuned.sweep.stack_watch import end_at_snapshot
 from aio_tuned.timeouts import TooLateError, in_thread, within
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
     from aio_tuned.config.load import Config
     from aio_tuned.model.device import Device
-    from aio_tuned.model.profile import Profile
     from aio_tuned.model.setting import Direction, Setting
+    from aio_tuned.model.target import Target
     from aio_tuned.storage.raw_write_record import RawWriteRecord
     from aio_tuned.sweep.profile_builder import BuiltProfile
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TuneRequest:
-    """What to sweep, and how.
-
-    `settings` are measured in place of the whole grid, to check another drive's profile, `against`. `others` are the
-    profiles that are known on this host. `write_budget_bytes` limits this run if it is less than the configured budget.
-    `diskseq` identifies the disk that is meant, and `named` gives it the name of its profile. `no_raw_write` is why a
-    raw device is not written, or "". The observer of a `resumable` sweep keeps a checkpoint. The helper has `grace_s`
-    seconds to end.
-    """
-
-    target: Path
-    config: Config
-    seed: int
-    helper: Path
-    raw: bool = False
-    read_only: bool = False
-    thin_writes: bool = False
-    settings: Mapping[Direction, tuple[Setting, ...]] | None = None
-    against: Profile | None = None
-    others: tuple[Profile, ...] = ()
-    write_budget_bytes: int | None = None
-    diskseq: int | None = None
-    named: Callable[[Device], Device] | None = None
-    resumable: bool = False
-    no_raw_write: str = ""
-    grace_s: float = END_S
+    from aio_tuned.sweep.request import TuneRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,64 +56,6 @@ class TuneResult:
     report: BuiltProfile
     outcome: SweepOutcome
     samples_text: str
-
-
-def _silent(what: Path) -> MeasurementError:
-    return MeasurementError(f"{what}: the drive has not answered for {PROBE_LIMIT_S:.0f} s; see the kernel log")
-
-
-def expected_numbers(found: ProbeResult) -> tuple[str, ...]:
-    """Return the device numbers of which the opened target must have one.
-
-    A file on btrfs or overlay has an anonymous number, that of its folder, or on some overlays the drive's own.
-    """
-    if found.mount is None or not found.mount.device_number.startswith("0:") or not isinstance(found.decision, Target):
-        return (found.number,)
-    anonymous = found.decision.path.stat().st_dev
-    return (found.number, f"{os.major(anonymous)}:{os.minor(anonymous)}")
-
-
-async def _probe(request: TuneRequest) -> tuple[ProbeResult, tuple[str, ...]]:
-    """Probe the drive and return its facts, and the numbers that the opened target may have.
-
-    Raise MeasurementError if the drive does not answer, TargetError if it is another disk than the one that is meant.
-    """
-
-    def look() -> tuple[ProbeResult, tuple[str, ...]]:
-        found = probe(
-            request.target,
-            request.config,
-            raw=request.raw,
-            read_only=request.read_only,
-            thin_writes=request.thin_writes,
-        )
-        return found, expected_numbers(found)
-
-    try:
-        found, numbers = await within(PROBE_LIMIT_S, in_thread(look))
-    except TooLateError:
-        raise _silent(request.target) from None
-    if request.diskseq is not None and found.device.diskseq != request.diskseq:
-        raise TargetError(f"{found.device.node} is not the disk any more that it was when the sweep was decided on")
-    return found, numbers
-
-
-async def _decide(request: TuneRequest) -> tuple[str, tuple[str, ...], Device, Target]:
-    """Probe the drive and decide where to sweep it.
-
-    Return the number of the filesystem's or the raw device, the numbers that the opened target may have, the whole
-    device, and the target. Raise TargetError if the device must not be swept, or is another disk than the one that is
-    meant, DeferredError if the daemon is to wait for space, and MeasurementError if the drive does not answer.
-    """
-    found, numbers = await _probe(request)
-    if isinstance(found.decision, Skip) and found.decision.for_now and request.resumable:
-        raise DeferredError(found.decision.reason, NO_SPACE_RETRY_S)
-    if isinstance(found.decision, Skip):
-        raise TargetError(f"{request.target}: {found.decision.reason}")
-    target = found.decision
-    if target.kind == "device" and not target.no_write:
-        target = replace(target, no_write=request.no_raw_write)
-    return found.number, numbers, request.named(found.device) if request.named else found.device, target
 
 
 @asynccontextmanager
@@ -165,7 +79,7 @@ async def _locked(device: Device, *, itself: bool = True) -> AsyncIterator[None]
             await within(PROBE_LIMIT_S, in_thread(take))
             yield
         except TooLateError:
-            raise _silent(device.node) from None
+            raise silent(device.node) from None
         finally:
             with handing_over:
                 given_up.set()
@@ -234,13 +148,11 @@ def _counters(device: Device) -> tuple[Path, ...]:
 async def _measure(
     request: TuneRequest,
     order: Order,
-    numbers: tuple[str, ...],
-    device: Device,
-    target: Target,
+    place: Place,
     watcher: ProgressObserver,
     observer: SweepObserver,
 ) -> SweepOutcome:
-    state = request.config.state
+    state, device, target = request.config.state, place.device, place.target
     writes_raw = target.kind == "device" and "write" in order.directions
     record = raw_write_record.new(device, target) if writes_raw else None
     words = arguments(
@@ -250,7 +162,7 @@ async def _measure(
         max_transfer_bytes=order.max_transfer_bytes,
         drop_caches=request.config.drop_caches,
         counters=_counters(device),
-        expect_devices=numbers,
+        expect_devices=place.numbers,
         expect_diskseq=device.diskseq,
         key=record.key if record else "",
     )
@@ -294,10 +206,10 @@ async def _clear_leftover(request: TuneRequest, watcher: ProgressObserver) -> No
     try:
         recorded = await within(PROBE_LIMIT_S, looking)
     except TooLateError:
-        raise _silent(request.target) from None
+        raise silent(request.target) from None
     if not recorded or request.read_only:
         return
-    found, _ = await _probe(request)
+    found, _ = await look(request)
     if note := await leftover.clear(found, request.config, request.helper):
         watcher.note(f"{found.device.node}: {note}")
 
@@ -305,36 +217,33 @@ async def _clear_leftover(request: TuneRequest, watcher: ProgressObserver) -> No
 async def _measure_with_nocow(
     request: TuneRequest,
     order: Order,
-    numbers: tuple[str, ...],
-    device: Device,
-    target: Target,
+    place: Place,
     watcher: ProgressObserver,
     observer: SweepObserver,
 ) -> tuple[SweepOutcome, nocow.NocowWrites]:
-    outcome = await _measure(request, order, numbers, device, target, watcher, observer)
+    outcome = await _measure(request, order, place, watcher, observer)
     start = partial(
-        arguments, counters=_counters(device), expect_devices=numbers, expect_diskseq=device.diskseq, allow_write=True
+        arguments,
+        counters=_counters(place.device),
+        expect_devices=place.numbers,
+        expect_diskseq=place.device.diskseq,
+        allow_write=True,
     )
-    uncopied = await nocow.measure(request.helper, start, order, target, outcome, observer, request.grace_s)
+    uncopied = await nocow.measure(request.helper, start, order, place.target, outcome, observer, request.grace_s)
     return replace(outcome, written_bytes=outcome.written_bytes + uncopied.written_bytes), uncopied
 
 
-def _lasting(target: Target) -> Target:
-    """Return the target without what depends on free space and on content, which change below a mounted filesystem."""
-    return replace(target, span_bytes=0, offset_bytes=0, provisional="")
-
-
-async def _space(number: str, target: Target) -> Mapping[str, int]:
+async def _space(place: Place) -> Mapping[str, int]:
     """Return the bytes in use below the target's filesystem if its space is to be given back.
 
     Raise MeasurementError if the drive does not answer.
     """
-    if not target.trim:
+    if not place.target.trim:
         return {}
     try:
-        return await within(PROBE_LIMIT_S, in_thread(lambda: space.read(number)))
+        return await within(PROBE_LIMIT_S, in_thread(lambda: space.read(place.number)))
     except TooLateError:
-        raise _silent(target.path) from None
+        raise silent(place.target.path) from None
 
 
 async def run(request: TuneRequest, watcher: ProgressObserver, observer: SweepObserver | None = None) -> TuneResult:
@@ -351,22 +260,22 @@ async def run(request: TuneRequest, watcher: ProgressObserver, observer: SweepOb
 
 
 async def _sweep(request: TuneRequest, watcher: ProgressObserver, observer: SweepObserver | None) -> TuneResult:
-    number, numbers, device, target = await _decide(request)
+    was = await decide(request)
+    device, target = was.device, was.target
     started = time.monotonic()
     # The helper takes the lock itself on a device that it writes to.
     helper_locks = target.kind == "device" and "write" in _settings(request, target)
     async with _locked(device, itself=not helper_locks):
-        *again, fresh = await _decide(request)
-        if [*again, _lasting(fresh)] != [number, numbers, device, _lasting(target)]:
+        place = await decide(request)
+        if place.lasting != was.lasting:
             raise TargetError(f"{device.node} or its use has just changed; try again")
-        target = fresh
+        target = place.target
         watcher.begin(device, target)
         observer = observer or NullObserver(Thermometer(Sensors(device.device_number)))
-        space_before = await _space(number, target)
-        order = _order(request, device, target)
-        measuring = _measure_with_nocow(request, order, numbers, device, target, watcher, observer)
-        outcome, uncopied = await (end_at_snapshot(measuring, number) if target.kind == "scratch" else measuring)
-        space_after = await _space(number, target)
+        space_before = await _space(place)
+        measuring = _measure_with_nocow(request, _order(request, device, target), place, watcher, observer)
+        outcome, uncopied = await (end_at_snapshot(measuring, place.number) if target.kind == "scratch" else measuring)
+        space_after = await _space(place)
         unreturned = space.finding(space_before, space_after, target.span_bytes, target.path) if target.trim else ""
         check_same(device)
         after = resolve.read_device(device.device_number).array

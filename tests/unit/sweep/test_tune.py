@@ -24,7 +24,8 @@ from aio_tuned.model.target import Skip, Target
 from aio_tuned.model.temperature import Heat, Warned
 from aio_tuned.report.terminal.progress import Quiet
 from aio_tuned.sweep.observer import NullObserver
-from aio_tuned.sweep.tune import TuneRequest, TuneResult, _locked, _order, run
+from aio_tuned.sweep.request import TuneRequest
+from aio_tuned.sweep.tune import TuneResult, _locked, _order, run
 from unit.support.builders import (
     FAKE_HELPER,
     GIB,
@@ -227,7 +228,8 @@ from pathlib import Path
 from aio_tuned.config.load import Config
 from aio_tuned.errors import AioTunedError
 from aio_tuned.report.terminal.progress import Quiet
-from aio_tuned.sweep.tune import TuneRequest, run
+from aio_tuned.sweep.request import TuneRequest
+from aio_tuned.sweep.tune import run
 
 helper, target = map(Path, sys.argv[1:])
 task = TuneRequest(target=target, config=Config(), seed=1, helper=helper, read_only=True, grace_s=0.6)

@@ -26,6 +26,7 @@ from aio_tuned.storage.append_log import AppendLog
 from aio_tuned.storage.name_register import NameRegister
 from aio_tuned.sweep import checkpoint, tune
 from aio_tuned.sweep.order import Checkpoint
+from aio_tuned.sweep.request import TuneRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -212,7 +213,7 @@ async def _sweep(job: Job) -> Final:
     # The throttle must agree before the scratch file is written, not only after.
     await throttle.before(None)
     left_today = ledger.left_today(job.device.id, job.config.write_budget_per_day)
-    task = tune.TuneRequest(
+    task = TuneRequest(
         target=job.device.node,
         config=job.config,
         seed=job.seed,

@@ -1,0 +1,96 @@
+"""Where a sweep does its I/O, as it is found to be just before the sweep."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from aio_tuned.devices.probe import PROBE_LIMIT_S, ProbeResult, probe
+from aio_tuned.errors import DeferredError, MeasurementError, TargetError
+from aio_tuned.helper.process import NO_SPACE_RETRY_S
+from aio_tuned.model.target import Skip, Target
+from aio_tuned.timeouts import TooLateError, in_thread, within
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aio_tuned.model.device import Device
+    from aio_tuned.sweep.request import TuneRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """The whole device and the target on it.
+
+    `number` is that of the filesystem's or the raw device, and `numbers` are those that the opened target may have.
+    """
+
+    number: str
+    numbers: tuple[str, ...]
+    device: Device
+    target: Target
+
+    @property
+    def lasting(self) -> Place:
+        """The place without what depends on free space and on content, which change below a mounted filesystem."""
+        return replace(self, target=replace(self.target, span_bytes=0, offset_bytes=0, provisional=""))
+
+
+def silent(what: Path) -> MeasurementError:
+    """Return the error of a drive that does not answer."""
+    return MeasurementError(f"{what}: the drive has not answered for {PROBE_LIMIT_S:.0f} s; see the kernel log")
+
+
+def expected_numbers(found: ProbeResult) -> tuple[str, ...]:
+    """Return the device numbers of which the opened target must have one.
+
+    A file on btrfs or overlay has an anonymous number, that of its folder, or on some overlays the drive's own.
+    """
+    if found.mount is None or not found.mount.device_number.startswith("0:") or not isinstance(found.decision, Target):
+        return (found.number,)
+    anonymous = found.decision.path.stat().st_dev
+    return (found.number, f"{os.major(anonymous)}:{os.minor(anonymous)}")
+
+
+async def look(request: TuneRequest) -> tuple[ProbeResult, tuple[str, ...]]:
+    """Probe the drive and return its facts, and the numbers that the opened target may have.
+
+    Raise MeasurementError if the drive does not answer, TargetError if it is another disk than the one that is meant.
+    """
+
+    def probed() -> tuple[ProbeResult, tuple[str, ...]]:
+        found = probe(
+            request.target,
+            request.config,
+            raw=request.raw,
+            read_only=request.read_only,
+            thin_writes=request.thin_writes,
+        )
+        return found, expected_numbers(found)
+
+    try:
+        found, numbers = await within(PROBE_LIMIT_S, in_thread(probed))
+    except TooLateError:
+        raise silent(request.target) from None
+    if request.diskseq is not None and found.device.diskseq != request.diskseq:
+        raise TargetError(f"{found.device.node} is not the disk any more that it was when the sweep was decided on")
+    return found, numbers
+
+
+async def decide(request: TuneRequest) -> Place:
+    """Probe the drive and decide where to sweep it.
+
+    Raise TargetError if the device must not be swept, or is another disk than the one that is meant, DeferredError if
+    the daemon is to wait for space, and MeasurementError if the drive does not answer.
+    """
+    found, numbers = await look(request)
+    if isinstance(found.decision, Skip) and found.decision.for_now and request.resumable:
+        raise DeferredError(found.decision.reason, NO_SPACE_RETRY_S)
+    if isinstance(found.decision, Skip):
+        raise TargetError(f"{request.target}: {found.decision.reason}")
+    target = found.decision
+    if target.kind == "device" and not target.no_write:
+        target = replace(target, no_write=request.no_raw_write)
+    device = request.named(found.device) if request.named else found.device
+    return Place(number=found.number, numbers=numbers, device=device, target=target)

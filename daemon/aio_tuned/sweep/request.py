@@ -1,0 +1,46 @@
+"""What to sweep, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aio_tuned.helper.process import END_S
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from aio_tuned.config.load import Config
+    from aio_tuned.model.device import Device
+    from aio_tuned.model.profile import Profile
+    from aio_tuned.model.setting import Direction, Setting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuneRequest:
+    """What to sweep, and how.
+
+    `settings` are measured in place of the whole grid, to check another drive's profile, `against`. `others` are the
+    profiles that are known on this host. `write_budget_bytes` limits this run if it is less than the configured budget.
+    `diskseq` identifies the disk that is meant, and `named` gives it the name of its profile. `no_raw_write` is why a
+    raw device is not written, or "". The observer of a `resumable` sweep keeps a checkpoint. The helper has `grace_s`
+    seconds to end.
+    """
+
+    target: Path
+    config: Config
+    seed: int
+    helper: Path
+    raw: bool = False
+    read_only: bool = False
+    thin_writes: bool = False
+    settings: Mapping[Direction, tuple[Setting, ...]] | None = None
+    against: Profile | None = None
+    others: tuple[Profile, ...] = ()
+    write_budget_bytes: int | None = None
+    diskseq: int | None = None
+    named: Callable[[Device], Device] | None = None
+    resumable: bool = False
+    no_raw_write: str = ""
+    grace_s: float = END_S
