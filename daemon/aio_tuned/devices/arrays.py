@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aio_tuned.devices import dm_status, sysfs
+from aio_tuned.devices import device_mapper, sysfs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -32,11 +32,11 @@ class Array:
     known: bool = True
 
 
-def below(number: str, sys: Path = sysfs.SYS, control: Path | None = None) -> tuple[Array, ...]:
-    """Return the arrays that a device is or is built on, at any depth; `control` is the device mapper's node."""
+def below(number: str, sys: Path = sysfs.SYS, dev: Path | None = None) -> tuple[Array, ...]:
+    """Return the arrays that a device is or is built on, at any depth; without `dev` no device mapper is asked."""
     found: dict[str, Array] = {}
     for directory in _stack(sysfs.directory(number, sys)):
-        array = _md(directory) if (directory / "md").is_dir() else _dm(directory, control)
+        array = _md(directory) if (directory / "md").is_dir() else _dm(directory, dev)
         if array:
             found.setdefault(array.name, array)
     return tuple(found.values())
@@ -103,14 +103,17 @@ def _md(directory: Path) -> Array:
     )
 
 
-def _dm(directory: Path, control: Path | None) -> Array | None:
+def _dm(directory: Path, dev: Path | None) -> Array | None:
     """Return the array that a device-mapper device is, or None."""
     name = sysfs.attribute(directory, "dm/name")
     if not name:
         return None
-    found = dm_status.targets(sysfs.attribute(directory, "dev"), control) if control else None
-    for kind, text in found or ():
-        if array := from_status(name, kind, text):
+    try:
+        found = device_mapper.targets(sysfs.attribute(directory, "dev"), dev, status=True) if dev else None
+    except OSError:
+        found = None
+    for target in found or ():
+        if array := from_status(name, target.type, target.text):
             return array
     parts = (sysfs.attribute(directory, f"slaves/{slave}/dm/name") for slave in sysfs.names(directory / "slaves"))
     if found is None and any(_LVM_PART in part for part in parts):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aio_tuned.devices import arrays, blkid, boot, copy_on_write, dm_status, identity, mountinfo, stack, sysfs, trim
+from aio_tuned.devices import arrays, blkid, boot, copy_on_write, identity, mountinfo, stack, sysfs, trim
 from aio_tuned.devices.eligibility import on_filesystem
 from aio_tuned.devices.names import device_node
 from aio_tuned.errors import MeasurementError, TargetError
@@ -157,7 +157,7 @@ def read_device(number: str, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) 
 
 def arrays_below(number: str, sys: Path = sysfs.SYS) -> tuple[Array, ...]:
     """Return the RAID arrays that a device is or is built on; raise TargetError if there is no such device."""
-    return arrays.below(number, sys, dm_status.CONTROL if sys == sysfs.SYS else None)
+    return arrays.below(number, sys, Path("/dev") if sys == sysfs.SYS else None)
 
 
 def members(volume: Device, sys: Path = sysfs.SYS) -> tuple[Device, ...]:
