@@ -82,15 +82,15 @@ def test_the_daemon_waits_for_a_resync_and_sweeps_again_after_a_rebuild(host: Da
     host.configure(SMALL)
     host.sh("systemctl reload aio-tuned")
     host.until_stage("/dev/md0", "skipped", reason="md0 is busy with a resync: it is swept when that ends")
-    assert host.sweeps() == 0
+    assert host.sweeps("/dev/md0") == 0
 
     sync_fast(host, fast=True)
     # The daemon compares once a minute.
     host.until_measured("/dev/md0", timeout_s=180)
     host.sh(f"mdadm /dev/md0 --fail {drives[1].dev} --remove {drives[1].dev}")
-    host.until(lambda: host.sweeps() == 2, 180, "it is swept without the member")
+    host.until(lambda: host.sweeps("/dev/md0") == 2, 180, "it is swept without the member")
     host.until_stage("/dev/md0", "published")
     assert host.drive("/dev/md0")["published"] == "provisional"
     host.sh(f"mdadm --zero-superblock {drives[1].dev}; mdadm /dev/md0 --add {drives[1].dev}")
     host.until_measured("/dev/md0", timeout_s=300)
-    assert host.sweeps() == 3
+    assert host.sweeps("/dev/md0") == 3
