@@ -33,8 +33,9 @@ class Place:
 
     @property
     def lasting(self) -> Place:
-        """The place without what depends on free space and on content, which change below a mounted filesystem."""
-        return replace(self, target=replace(self.target, span_bytes=0, offset_bytes=0, provisional=""))
+        """The place without what depends on free space and content, which change; on ZFS the filesystem's size too."""
+        target = replace(self.target, span_bytes=0, offset_bytes=0, min_free_bytes=0, provisional="")
+        return replace(self, target=target)
 
 
 def silent(what: Path) -> MeasurementError:
