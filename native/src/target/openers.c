@@ -165,22 +165,28 @@ static enum openers look_at_path(const struct search *search, const char *attrib
 {
     static const char removed[] = " (deleted)"; /* a file without a name; a device keeps its node */
     char path[PATH_MAX];
-    struct stat status;
-    size_t length;
 
-    if (read_line(attribute, path, sizeof(path)) < 0)
-        return access(attribute, F_OK) < 0 && errno == ENOENT
-                   ? OPENERS_NONE
-                   : say(search, OPENERS_UNSEEN, "%s cannot be read; run as root", attribute);
-    length = strlen(path);
-    if (length >= sizeof(removed) && strcmp(path + length + 1 - sizeof(removed), removed) == 0)
-        return OPENERS_NONE;
-    if (stat(path, &status) < 0)
-        return strncmp(path, where, strlen(where)) != 0 ? OPENERS_NONE : say(search, OPENERS_UNSEEN, "%s uses %s, which is not visible here; run on the host",
-                   user, path);
-    if (!nodes_have(search->nodes, status.st_mode, status.st_rdev))
-        return OPENERS_NONE;
-    return say(search, OPENERS_FOUND, "%s uses it", user);
+    /* Twice: its file may have been removed between the two looks, which the second shows. */
+    for (int tries = 0; tries < 2; tries++) {
+        int r = read_line(attribute, path, sizeof(path));
+        size_t length = r == 0 ? strlen(path) : 0;
+        struct stat status;
+
+        if (r == -ENOENT || r == -ENXIO || r == -ENODEV)
+            return OPENERS_NONE; /* it has been taken apart */
+        if (r < 0)
+            return say(search, OPENERS_UNSEEN, "%s cannot be read; run as root", attribute);
+        if (length >= sizeof(removed) && strcmp(path + length + 1 - sizeof(removed), removed) == 0)
+            return OPENERS_NONE;
+        if (stat(path, &status) == 0)
+            return nodes_have(search->nodes, status.st_mode, status.st_rdev)
+                       ? say(search, OPENERS_FOUND, "%s uses it", user)
+                       : OPENERS_NONE;
+        if (strncmp(path, where, strlen(where)) != 0)
+            return OPENERS_NONE;
+    }
+    return say(search, OPENERS_UNSEEN, "%s uses %s, which is not visible here; run on the host",
+               user, path);
 }
 
 /* Looks at PARENT/<one>/REST for every entry of the folder whose name begins with `prefix`. */
