@@ -86,6 +86,7 @@ def test_every_mode(start: StartHelper, tmp_path: Path, overlap: int, single: in
                 "points": 1,
                 "bytes_read": 12 * MIB * (op == "read"),
                 "bytes_written": 16 * MIB + 12 * MIB * (op == "write"),
+                "bytes_trimmed": 0,
             }
         ],
     )
