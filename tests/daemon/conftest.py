@@ -18,11 +18,10 @@ import jsonschema
 import pytest
 
 import storage
-from aio_tuned.helper.process import find
 from daemon.cli_process import Cli
 from daemon.daemon_process import ENDLESS, FAKE, Daemon
 from daemon.loop_drive import LoopDrive
-from daemon.processes import aio_tuned, alive, children, environment_with, until
+from daemon.processes import aio_tuned, alive, children, environment_with, seeing_helper, until
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -143,12 +142,7 @@ class Tuner:
         It makes of chance a certainty: something happens between the tuner's decision and the helper's start. Before it
         writes a raw device it sees the processes that there are now, and whose open files may be read here.
         """
-        path = self.folder / f"helper-{len(list(self.folder.glob('helper-*')))}"
-        seen = storage.visible_proc(Path(tempfile.mkdtemp(dir=self.folder)))
-        raw = f'case " $* " in *" --device="*" --allow-write "*) set -- "$@" --proc={seen} ;; esac'
-        path.write_text(f'#!/bin/sh\nset -e\n{script}\n{raw}\nexec "{find()}" "$@"\n')
-        path.chmod(0o755)
-        return path
+        return seeing_helper(self.folder, script)
 
     def command(self, *words: str | Path) -> list[str | Path]:
         """The command line of aio-tuned with these words."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import storage
+from aio_tuned.helper.process import find
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -15,6 +19,19 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 # Enough for whatever comes at all, on a machine with much other work.
 PATIENCE_S = 60.0
+
+
+def seeing_helper(folder: Path, script: str = "") -> Path:
+    """Return a helper that runs the shell script, and then is the real one.
+
+    Before it writes a raw device it sees the processes that there are now, and whose open files may be read here.
+    """
+    path = folder / f"helper-{len(list(folder.glob('helper-*')))}"
+    seen = storage.visible_proc(Path(tempfile.mkdtemp(dir=folder)))
+    raw = f'case " $* " in *" --device="*" --allow-write "*) set -- "$@" --proc={seen} ;; esac'
+    path.write_text(f'#!/bin/sh\nset -e\n{script}\n{raw}\nexec "{find()}" "$@"\n')
+    path.chmod(0o755)
+    return path
 
 
 def until(condition: Callable[[], object], seconds: float = PATIENCE_S) -> bool:

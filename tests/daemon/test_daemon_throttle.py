@@ -10,7 +10,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import storage
-from daemon.processes import until
+from daemon.processes import seeing_helper, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -127,6 +127,7 @@ def test_a_day_s_writes_are_limited_over_restarts(
 def test_the_zeroing_of_a_blank_drive_counts_too(daemon: Daemon, disk: Callable[..., LoopDrive]) -> None:
     drive = disk()
     daemon.configure('[safety]\nraw_write = "blank"')
+    daemon.helper = seeing_helper(daemon.folder)
     daemon.watch(drive)
     daemon.start()
     counted = daemon.wait(drive, "published", published="measured")["written_today_bytes"]

@@ -52,9 +52,10 @@ def test_a_filesystem_unmounted_in_the_gap(
 def test_another_disk_under_the_same_name_in_the_gap(quick: Tuner) -> None:
     """Its file has been exchanged, so that the kernel's number of it is the same."""
     images = [quick.folder / name for name in ("first", "second")]
-    for image in images:
-        with image.open("wb") as file:
-            file.truncate(96 * MIB)
+    with images[0].open("wb") as file:  # whole: a sparse one is never written raw
+        os.posix_fallocate(file.fileno(), 0, 96 * MIB)
+    with images[1].open("wb") as file:
+        file.truncate(96 * MIB)
     quick.configure('[safety]\nraw_write = "blank"')
     node = storage.attach(images[0])
     try:
