@@ -302,6 +302,7 @@ class Helper:
                 elif loop.time() - moved_at > _STUCK_S:
                     raise HelperError(f"the device has not answered for {_STUCK_S:.0f} s; see the kernel log", Exit.IO)
             elif kind == "error":
+                self._ended = True  # a signal to a process that asyncio has not reaped yet takes its exit code away
                 self.span = str(message.get("span", ""))
                 raise _error(message, wanted)
             elif kind == "end" and wanted != kind:

@@ -70,7 +70,7 @@ def differences(was: Profile, now: Fingerprint, kernel_release: str, kernel_chan
 
 
 def _shown(value: object, empty: str) -> str:
-    return str(value) or empty
+    return empty if value in ("", None) else str(value)
 
 
 def measured_when(profile: Profile) -> datetime:

@@ -48,10 +48,11 @@ def expected_numbers(found: ProbeResult) -> tuple[str, ...]:
 
     A file on btrfs or overlay has an anonymous number, that of its folder, or on some overlays the drive's own.
     """
-    if found.mount is None or not found.mount.device_number.startswith("0:") or not isinstance(found.decision, Target):
+    if not isinstance(found.decision, Target) or found.decision.kind == "device":
         return (found.number,)
-    anonymous = found.decision.path.stat().st_dev
-    return (found.number, f"{os.major(anonymous)}:{os.minor(anonymous)}")
+    folder = found.decision.path.stat().st_dev
+    anonymous = os.major(folder) == 0
+    return (found.number, f"0:{os.minor(folder)}") if anonymous else (found.number,)
 
 
 async def look(request: TuneRequest) -> tuple[ProbeResult, tuple[str, ...]]:

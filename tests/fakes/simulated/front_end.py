@@ -58,6 +58,8 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--trim", action="store_true")
     parser.add_argument("--drop-caches", choices=("auto", "always", "never"), default="auto")
     parser.add_argument("--counters", default="")
+    for ignored in ("--expect-device", "--expect-diskseq", "--min-free-bytes", "--key"):
+        parser.add_argument(ignored, help=argparse.SUPPRESS)
     parser.add_argument("--version", action="version", version=f"simulated_aio_sweep {_VERSION}")
     parser.add_argument("--drive", choices=NAMED, default=os.environ.get(DRIVE_VARIABLE, "pm9a3"))
     parser.add_argument("--seed", type=int, default=os.environ.get(SEED_VARIABLE, "1"))
