@@ -232,7 +232,8 @@ class Helper:
         # asyncio has no public way to close our ends of the pipes, nor to leave a process behind: closing kills it.
         transport = self._process._transport  # type: ignore[attr-defined]  # noqa: SLF001
         if self.stuck and self._writes_raw:
-            transport._proc = None  # noqa: SLF001
+            left, transport._proc = transport._proc, None  # noqa: SLF001
+            left.returncode = 0  # else subprocess warns of a process that still runs when it forgets this one
         transport.close()
 
     async def _drained(self, seconds: float) -> None:
