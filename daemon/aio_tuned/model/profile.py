@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from aio_tuned.model.setting import Setting  # noqa: TC001 - profiles/codec.py evaluates the types of the fields
@@ -153,3 +153,8 @@ class Profile:
     def sections(self) -> tuple[tuple[Direction, Result | Unmeasured | Skipped], ...]:
         """Return the sections that are measured by themselves, each with its name; `combined` follows from them."""
         return ("read", self.read), ("write", self.write)
+
+    def doubted(self, *why: str) -> Profile:
+        """Return the profile as stale, with these findings."""
+        findings = tuple(dict.fromkeys((*self.evidence.findings, *why)))  # without duplicates
+        return replace(self, state="stale", evidence=replace(self.evidence, findings=findings))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Literal
 
@@ -140,7 +140,7 @@ def decide(  # noqa: PLR0913 - the facts, the history and the policy
 def _decide_by_own(own: Profile, changed: tuple[str, ...], target: Target | None) -> Decision:
     """Decide on a drive that was measured before; `changed` are its differences since then."""
     if changed:
-        return Decision(publish=doubted(own, *changed), sweep="full", stale=True, reason=", ".join(changed))
+        return Decision(publish=own.doubted(*changed), sweep="full", stale=True, reason=", ".join(changed))
     if own.state == "stale":
         return Decision(publish=own, sweep="full", stale=True, reason="it was stale before")
     may_write = target is not None and target.kind == "scratch" and not target.no_write
@@ -148,12 +148,6 @@ def _decide_by_own(own: Profile, changed: tuple[str, ...], target: Target | None
         return Decision(publish=own, sweep="full", stale=False, reason="mounted now: writes can be measured")
     reason = f"nothing has changed since it was measured at {own.evidence.measured_at}"
     return Decision(publish=own, sweep="none", stale=False, reason=reason)
-
-
-def doubted(own: Profile, *why: str) -> Profile:
-    """Return the profile as stale, with these findings."""
-    findings = tuple(dict.fromkeys((*own.evidence.findings, *why)))  # without duplicates
-    return replace(own, state="stale", evidence=replace(own.evidence, findings=findings))
 
 
 def _has_numbers(sibling: Profile, now: Fingerprint, target: Target | None) -> bool:

@@ -111,11 +111,8 @@ def _found(disk: Disk, path: Path, profile: Profile) -> FoundProfile:
     doubt = _doubt(profile, disk, path)
     if not doubt:
         return FoundProfile(disk, path, profile, disk.note)
-    from dataclasses import replace  # deferred: most profiles leave no doubt
-
-    evidence = replace(profile.evidence, findings=(*profile.evidence.findings, doubt))
     note = f"{disk.note}; {doubt}" if disk.note else doubt
-    return FoundProfile(disk, path, replace(profile, state="stale", evidence=evidence), note)
+    return FoundProfile(disk, path, profile.doubted(doubt), note)
 
 
 def find_profile(path: str | os.PathLike[str], profiles: Path = PROFILES) -> FoundProfile:

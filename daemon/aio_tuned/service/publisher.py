@@ -77,7 +77,7 @@ class Publisher:
         match drive.publication:
             case Publication.DOUBTED if own:
                 names = tuple(sorted((drive.device.sys_name, *drive.clones)))
-                wanted = decision.doubted(own, clones.describe(names, drive.device.id))
+                wanted = own.doubted(clones.describe(names, drive.device.id))
             case Publication.ANY:
                 wanted = self.decide(drive).publish
             case Publication.MEASURED if own:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from aio_tuned.devices import clones
 from aio_tuned.errors import AioTunedError, Exit, PublishError
-from aio_tuned.profiles import codec, decision
+from aio_tuned.profiles import codec
 from aio_tuned.storage import atomic_file, profile_store, sweep_archive
 from aio_tuned.storage.name_register import NameRegister
 from aio_tuned.sweep import tune as sweep_tune
@@ -101,7 +101,7 @@ def tune(request: TuneRequest, watcher: ProgressObserver, out: Path | None = Non
     found = replace(found, device=replace(found.device, name=name))
     if others := clones.find_clones(measured.device):
         names = tuple(sorted((measured.device.sys_name, *others)))
-        found = decision.doubted(found, clones.describe(names, measured.device.id))
+        found = found.doubted(clones.describe(names, measured.device.id))
     text = codec.render(profile_store.apply_override(found, profiles))
     trouble = ""
     try:

@@ -563,10 +563,10 @@ def test_an_id_made_of_the_kernels_name_is_stale_after_a_boot(then: str, now_: s
 
 
 def test_a_profile_of_several_drives_with_one_id_is_doubted() -> None:
-    found = decision.doubted(profile(), "why")
+    found = profile().doubted("why")
     assert (found.state, found.evidence.findings) == ("stale", (*profile().evidence.findings, "why"))
     assert replace(found, state="measured", evidence=profile().evidence) == profile()
-    assert decision.doubted(found, "why") == found
+    assert found.doubted("why") == found
 
 
 def test_a_volume_of_other_members_is_stale() -> None:
