@@ -6,12 +6,14 @@ import json
 import random
 import shlex
 import sys
+import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vm.product import installation
+from vm.rig.guest_shell import PATIENCE
 from vm.rig.machine import VM
 
 if TYPE_CHECKING:
@@ -74,6 +76,15 @@ class Tuned:
     profile: dict[str, Any]
     file: str
     samples: tuple[dict[str, Any], ...]
+
+
+def wait_for(job: Job, words: str) -> None:
+    """Until the command says so."""
+    end = time.monotonic() + 90 * PATIENCE
+    while words not in job.output():
+        assert job.poll() is None, job.out
+        assert time.monotonic() < end, job.output()
+        time.sleep(0.2)
 
 
 def is_limit(found: float, limit: float, let_through: float) -> bool:

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from vm.guest import MIB, QUICK, RAW_SIZE, READ_BYTES_PER_S, WRITE_BYTES_PER_S, file_with_data
+from vm.guest import MIB, QUICK, RAW_SIZE, READ_BYTES_PER_S, WRITE_BYTES_PER_S, file_with_data, wait_for
 from vm.rig.guest_shell import PATIENCE
 
 if TYPE_CHECKING:
     from vm.guest import Guest
-    from vm.rig.agent import Job
 
 IO_ERROR = 74
 NO_TARGET = 66
-
-
-def wait_for(job: Job, words: str) -> None:
-    """Until the command says so."""
-    end = time.monotonic() + 90 * PATIENCE
-    while words not in job.output():
-        assert job.poll() is None, job.out
-        assert time.monotonic() < end, job.output()
-        time.sleep(0.2)
 
 
 def is_well(guest: Guest) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from vm.guest import QUICK
+from vm.guest import QUICK, wait_for
 from vm.rig import nvmet
 from vm.rig.guest_shell import PATIENCE
 
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vm.guest import Guest
-    from vm.rig.agent import Job
 
 pytestmark = pytest.mark.long
 
@@ -33,15 +31,6 @@ def pair(guest: Guest) -> Iterator[list[str]]:
         yield nodes
     finally:
         nvmet.disconnect(guest, "SHARED1")
-
-
-def wait_for(job: Job, words: str) -> None:
-    """Until the command says so."""
-    end = time.monotonic() + 90 * PATIENCE
-    while words not in job.output():
-        assert job.poll() is None, job.out
-        assert time.monotonic() < end, job.output()
-        time.sleep(0.2)
 
 
 def test_io_to_another_namespace_taints_what_is_measured(guest: Guest, pair: list[str]) -> None:
