@@ -52,20 +52,13 @@ def find_device_number(mount: Mount, sys: Path) -> str:
     return mount.device_number
 
 
-def _free_bytes(point: Path) -> int:
+def _space(point: Path) -> tuple[int, int]:
+    """Return the free bytes and the size of a filesystem, both 0 if it does not say."""
     try:
         status = os.statvfs(point)
     except OSError:
-        return 0
-    return status.f_bavail * status.f_frsize
-
-
-def _filesystem_bytes(point: Path) -> int:
-    try:
-        status = os.statvfs(point)
-    except OSError:
-        return 0
-    return status.f_blocks * status.f_frsize
+        return 0, 0
+    return status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize
 
 
 def _leads_to(mount: Mount, table: Sequence[Mount], proc: Path) -> bool:
@@ -86,7 +79,7 @@ def _btrfs_over(numbers: Iterable[str], sys: Path) -> tuple[str, ...]:
 
 def _roomiest(candidates: Sequence[Mount]) -> Mount | None:
     """Return the mount for a scratch file: a writable one before a read-only one, then the one with most space."""
-    return max(candidates, key=lambda mount: (not mount.read_only, _free_bytes(mount.point)), default=None)
+    return max(candidates, key=lambda mount: (not mount.read_only, _space(mount.point)[0]), default=None)
 
 
 def resolve(target: Path, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> Location:
@@ -192,12 +185,13 @@ def usage(
     )
     directory = location.directory or (location.mount.point if location.mount else None)
     below = stack.read(location.mount_number or location.node_number, sys, proc)
+    free_bytes, filesystem_bytes = _space(directory) if directory else (0, 0)
     common = Usage(
         mount=location.mount,
         mounted_at=mounted_at,
         boot=tuple(str(point) for point in location.boot),
-        free_bytes=_free_bytes(directory) if directory else 0,
-        filesystem_bytes=_filesystem_bytes(directory) if directory else 0,
+        free_bytes=free_bytes,
+        filesystem_bytes=filesystem_bytes,
         nocow=bool(directory and location.mount and copy_on_write.is_off(location.mount, directory)),
         partitions=tuple(partitions),
         holders=holders,

@@ -206,21 +206,23 @@ def parse_message(line: bytes) -> tuple[str, dict[str, Any] | Tick]:
     return kind, tick
 
 
+def _readable(line: bytes) -> dict[str, Any] | Tick | None:
+    """Return the message of a line; None if it is not of the protocol."""
+    try:
+        return parse_message(line)[1]
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+
+
 def parse_span(line: bytes) -> str:
     """Return what the last line of a helper says of the span of a raw device ("clean", "left"), "" if it says none."""
-    try:
-        _, message = parse_message(line)
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        return ""
+    message = _readable(line)
     return str(message.get("span", "")) if isinstance(message, dict) else ""
 
 
 def parse_zeroing(line: bytes) -> Tick | None:
     """Return the tick of a helper that zeroes or trims what it has written; None if the line is anything else."""
-    if b'"zero"' not in line and b'"trim"' not in line:  # fast, even for megabytes of nonsense
+    if not any(f'"{phase}"'.encode() in line for phase in ENDING):  # fast, even for megabytes of nonsense
         return None
-    try:
-        _, message = parse_message(line)
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        return None
+    message = _readable(line)
     return message if isinstance(message, Tick) and message.phase in ENDING else None

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aio_tuned.devices import sysfs
 from aio_tuned.errors import BusyError, PublishError
 from aio_tuned.storage import atomic_file
 
@@ -48,11 +49,11 @@ class RawWriteRecord:
 
     def written_by(self, pid: int, proc: Path = _PROC) -> RawWriteRecord:
         """Return the record with the helper that writes, by which it is known again while it runs."""
-        return replace(self, pid=pid, started=_started(pid, proc), boot_id=_boot_id(proc))
+        return replace(self, pid=pid, started=_started(pid, proc), boot_id=sysfs.boot_id(proc))
 
     def is_written(self, proc: Path = _PROC) -> bool:
         """Return whether the helper has not ended yet."""
-        return self.pid > 0 and self.boot_id == _boot_id(proc) and self.started == _started(self.pid, proc)
+        return self.pid > 0 and self.boot_id == sysfs.boot_id(proc) and self.started == _started(self.pid, proc)
 
 
 def new(device: Device, target: Target) -> RawWriteRecord:
@@ -65,13 +66,6 @@ def new(device: Device, target: Target) -> RawWriteRecord:
         span_bytes=target.span_bytes,
         key=secrets.token_hex(16),
     )
-
-
-def _boot_id(proc: Path) -> str:
-    try:
-        return (proc / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
 
 
 def _started(pid: int, proc: Path) -> int:
