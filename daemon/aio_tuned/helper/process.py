@@ -25,6 +25,7 @@ from aio_tuned.helper.protocol import (
     parse_span,
     parse_zeroing,
     request_line,
+    tells_of_the_end,
 )
 from aio_tuned.timeouts import TooLateError, within
 
@@ -47,8 +48,9 @@ NO_SPACE_RETRY_S = 600.0
 # How long a helper that has written a raw device may take to zero it, if it says nothing. It is never killed.
 RAW_END_S = 300.0
 
-# How long a helper may take to end.
+# How long a helper may take to end, and how long at least the kernel to end one that was killed.
 END_S = 10.0
+_KILLED_S = 1.0
 
 _LAST_WORDS = 4096
 
@@ -128,8 +130,8 @@ class Helper:
     ) -> Helper:
         """Start the process, which prepares the target before its hello; raise HelperError if it cannot be run.
 
-        close() gives it `grace_s` seconds to end, and a third of that more once it has been killed. One that
-        `writes_raw` is not killed, but left behind.
+        close() gives it `grace_s` seconds to end, and a third of that more, at least 1 s, once it has been killed. One
+        that `writes_raw` is not killed, but left behind.
         """
         starting = asyncio.ensure_future(
             asyncio.create_subprocess_exec(
@@ -226,7 +228,7 @@ class Helper:
                 with contextlib.suppress(ProcessLookupError):
                     self._process.kill()
                 with contextlib.suppress(TooLateError):
-                    await self._drained(self._grace_s / 3)
+                    await self._drained(max(_KILLED_S, self._grace_s / 3))
         # A process that inherited the pipes may hold them open after the helper has ended.
         self.stuck = self._process.returncode is None
         # asyncio has no public way to close our ends of the pipes, nor to leave a process behind: closing kills it.
@@ -247,8 +249,10 @@ class Helper:
         end, rest, zeroed = loop.time() + seconds, b"", Tick(phase="", bytes=-1, total_bytes=0)
         moved_at = loop.time()
         while said := await within(end - loop.time(), self._process.stdout.read(1 << 16)):
-            *lines, rest = (rest[-_LAST_WORDS:] + said).split(b"\n")
-            self.span = next((found for line in lines if b'"span"' in line and (found := parse_span(line))), self.span)
+            said = rest[-_LAST_WORDS:] + said
+            # 8 MiB of nonsense may wait, in lines of a byte.
+            *lines, rest = said.split(b"\n") if tells_of_the_end(said) else (said[said.rfind(b"\n") + 1 :],)
+            self.span = next((found for line in lines if (found := parse_span(line))), self.span)
             for line in lines:
                 if (tick := parse_zeroing(line)) is None:
                     continue
