@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from aio_tuned.errors import HelperError
+from aio_tuned.errors import DeferredError, HelperError
 from aio_tuned.helper.process import Helper
 from aio_tuned.model.measurement import Request
 from aio_tuned.search.taint import taint_reason
@@ -45,7 +45,7 @@ async def measure(
     """Write a second scratch file, without copy-on-write, if the sweep's writes to a btrfs passed through the cache.
 
     `start` returns the helper's command line. Do nothing if the write budget does not pay for it. An error of the
-    helper ends this measurement alone.
+    helper ends this measurement alone, and so does a scratch file that is given up because others need the space.
     """
     if target.filesystem != "btrfs" or not page_cache.passed(outcome.samples, "write"):
         return NocowWrites()
@@ -63,7 +63,7 @@ async def measure(
             await helper.hello()
             sample = await helper.measure(request)
             await helper.finish()
-    except HelperError:
+    except (HelperError, DeferredError):
         return NocowWrites(written_bytes=needed)
     good = not taint_reason(sample) and not sample.passing_bytes
     return NocowWrites(bytes_per_s=sample.bytes_per_s if good else None, written_bytes=needed)
