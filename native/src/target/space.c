@@ -8,22 +8,31 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-/* A filesystem that does not answer has not run out of space. */
-static uint64_t free_bytes(int fd)
+/* Returns 0 or an errno: who cannot see the free space must not take it. */
+static int free_bytes(int fd, uint64_t *found)
 {
     struct statvfs status;
 
+    *found = 0;
     if (fstatvfs(fd, &status) < 0)
-        return UINT64_MAX;
-    return (uint64_t)status.f_bavail * status.f_frsize;
+        return errno;
+    *found = (uint64_t)status.f_bavail * status.f_frsize;
+    return 0;
 }
 
 int space_check(int fd, const char *path, uint64_t min_free_bytes, uint64_t span_bytes,
                 struct fault *fault)
 {
-    uint64_t found = free_bytes(fd);
+    uint64_t found;
+    int r;
 
-    if (min_free_bytes == 0 || (found >= min_free_bytes && found - min_free_bytes >= span_bytes))
+    if (min_free_bytes == 0)
+        return 0;
+    r = free_bytes(fd, &found);
+    if (r != 0)
+        return fault_set(fault, FAULT_IO, "space", r, "%s: cannot read the free space: %s", path,
+                         strerror(r));
+    if (found >= min_free_bytes && found - min_free_bytes >= span_bytes)
         return 0;
     return fault_set(fault, FAULT_LATER, "space", 0,
                      "%s: %" PRIu64 " bytes are free, too few for a scratch file of %" PRIu64
@@ -37,11 +46,9 @@ static void *watch_space(void *argument)
     struct pollfd stop = {.fd = space->stop_fd, .events = POLLIN};
 
     while (poll(&stop, 1, SPACE_INTERVAL_MS) <= 0) {
-        uint64_t found = free_bytes(space->fd);
-
-        if (found >= space->min_free_bytes)
+        space->errnum = free_bytes(space->fd, &space->found_bytes);
+        if (space->errnum == 0 && space->found_bytes >= space->min_free_bytes)
             continue;
-        space->found_bytes = found;
         atomic_store(&space->tripped, true);
         (void)eventfd_write(space->tripped_fd, 1);
         /* Again and again: a request that was submitted before the main thread woke may have
@@ -91,6 +98,11 @@ void space_close(struct space *space)
 
 int space_fault(const struct space *space, const char *path, struct fault *fault)
 {
+    if (space->errnum != 0)
+        return fault_set(fault, FAULT_IO, "space", space->errnum,
+                         "%s: the free space can no longer be read: %s; the scratch file was "
+                         "given up",
+                         path, strerror(space->errnum));
     return fault_set(fault, FAULT_LATER, "space", 0,
                      "%s: only %" PRIu64 " bytes were free, less than the %" PRIu64
                      " that others may need: the scratch file was given up; free some space, or "

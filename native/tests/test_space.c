@@ -1,0 +1,43 @@
+/* A filesystem that does not tell its free space: a closed descriptor stands for it. The rest is tried
+ * on a real filesystem by tests/native/test_scratch_space.py. */
+#include "check.h"
+#include "target/space.h"
+
+#include <errno.h>
+#include <poll.h>
+
+#define CLOSED (-1)
+
+static void a_file_is_not_begun(void)
+{
+    struct fault fault = {0};
+
+    CHECK(space_check(CLOSED, "/mnt", 1 << 20, 1 << 20, &fault) == -1);
+    CHECK(fault.code == FAULT_IO && fault.errnum == EBADF);
+    CHECK_TEXT(fault.message, "/mnt: cannot read the free space: Bad file descriptor");
+    CHECK(space_check(CLOSED, "/mnt", 0, 1 << 20, &fault) == 0);
+}
+
+static void a_file_is_given_up(void)
+{
+    struct space space = SPACE_CLOSED;
+    struct fault fault = {0};
+    struct pollfd tripped = {.events = POLLIN};
+
+    CHECK(space_open(&space, CLOSED, 1 << 20, &fault) == 0);
+    tripped.fd = space.tripped_fd;
+    CHECK(poll(&tripped, 1, 60000) == 1);
+    CHECK(atomic_load(&space.tripped));
+    CHECK(space_fault(&space, "/mnt", &fault) == -1);
+    CHECK(fault.code == FAULT_IO && fault.errnum == EBADF);
+    CHECK_TEXT(fault.message, "/mnt: the free space can no longer be read: Bad file descriptor; the "
+                              "scratch file was given up");
+    space_close(&space);
+}
+
+int main(void)
+{
+    a_file_is_not_begun();
+    a_file_is_given_up();
+    return check_result();
+}
