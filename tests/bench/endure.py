@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Cut the guest's power and pull its drives, seed by seed, and keep a log; a run that is cut off continues.
+"""Cut the guest's power, pull its drives, or let anything happen, seed by seed, with a log; cut off, it continues.
 
-    endure.py [--cuts N] [--pulls N] [--log build/endure.jsonl] [--first SEED]
+    endure.py [--cuts N] [--pulls N] [--soaks N] [--log build/endure.jsonl] [--first SEED]
 
 Each attack is one line of the log: its kind, seed, moment, duration, and `lost`, which is "" if nothing was. Seeds that
 the log has are not tried again. It prints how often each was tried, and what was lost. Needs root, and what tests/vm
@@ -24,8 +24,9 @@ from vm.daemon_guest import DaemonGuest
 from vm.product import package
 from vm.rig.errors import CommandError, RigError
 from vm.rig.machine import build_image
+from vm.soak import Soak
 
-KINDS: dict[str, type[PowerCuts | Pulls]] = {"cut": PowerCuts, "pull": Pulls}
+KINDS: dict[str, type[PowerCuts | Pulls | Soak]] = {"pull": Pulls, "cut": PowerCuts, "soak": Soak}
 # One guest has so many attacks, then another one: a fault that only wears in is seen, and a rotten guest is not kept.
 A_GUEST = 20
 # QEMU itself dies now and then of a drive that is pulled with its I/O in flight, which loses nothing of ours.
@@ -69,6 +70,7 @@ def some(kind: str, seeds: list[int], image: Path, deb: Path, log: Path) -> None
                 note(log, kind=kind, seed=seed, moment=moment, seconds=seconds, lost="")
                 print(f"{kind} {seed}: {moment}; nothing lost, {seconds} s", flush=True)
             target.end()
+            target.clean_up()
         except AssertionError as error:
             note(log, kind=kind, seed=seed, moment="", seconds=0, lost=str(error)[:2000] or "an assertion")
             print(f"{kind} {seed}: {error}", flush=True)
@@ -80,12 +82,13 @@ def main() -> None:
     )
     parser.add_argument("--cuts", type=int, default=60)
     parser.add_argument("--pulls", type=int, default=60)
+    parser.add_argument("--soaks", type=int, default=0, metavar="ROUNDS")
     parser.add_argument("--first", type=int, default=0, metavar="SEED")
     parser.add_argument("--log", type=Path, default=Path("build/endure.jsonl"))
     asked = parser.parse_args()
     image, deb = build_image(), package()
     crashes = 0
-    for kind, count in (("pull", asked.pulls), ("cut", asked.cuts)):
+    for kind, count in (("pull", asked.pulls), ("cut", asked.cuts), ("soak", asked.soaks)):
         wanted = range(asked.first, asked.first + count)
         while left := [seed for seed in wanted if seed not in tried(asked.log, kind)]:
             try:
