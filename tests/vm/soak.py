@@ -179,6 +179,7 @@ class Soak:
         host.until(
             lambda: {entry["serial"] for entry in host.status()["drives"]} == present, 60, f"the drives {present}"
         )
+        host.until(lambda: host.unit("ActiveState") == "active", 60, "it has read its configuration again")
         unexplained = [entry for entry in host.status()["drives"] if not explained(entry)]
         assert not unexplained, unexplained
         host.lives()
