@@ -90,6 +90,7 @@ class ProfileStore:
         self._unclaimed: dict[str, PublishError] = {}
         self._told: set[str] = set()
         self.troubles: dict[str, str] = {}
+        self._logged: set[tuple[str, str]] = set()
         self._merged: dict[str, Profile] = {}
 
     @property
@@ -215,11 +216,15 @@ class ProfileStore:
                 del self._wanted[name]
             except AioTunedError as error:
                 self._complain(name, error)
+        self._logged = {(name, words) for name, words in self._logged if name in self.troubles}
         return not self.pending
 
     def _complain(self, name: str, error: AioTunedError) -> None:
-        self.troubles[name] = str(error)
-        _log.error("%s", error)
+        """Keep the error for the status, and log it unless an earlier try has: a full disk may last for days."""
+        self.troubles[name] = words = str(error)
+        if (name, words) not in self._logged:
+            self._logged.add((name, words))
+            _log.error("%s", words)
 
     def _write(self, name: str, shown: Profile | None) -> None:
         path = self._profiles / f"{name}.toml"

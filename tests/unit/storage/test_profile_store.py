@@ -195,6 +195,23 @@ def test_what_another_process_adds_to_the_catalog_is_seen(store: ProfileStore, p
     assert store.load(NAME) is None
 
 
+def test_what_still_cannot_be_written_is_logged_once(
+    store: ProfileStore, profiles: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR):
+        for times in (1, 2):
+            profiles.write_text("a file where the folder should be")
+            store.publish(a_profile(read=result(throughput_bytes_per_s=times * 1_000_000_000)))
+            for _ in range(3):
+                assert not store.retry()
+            # The override cannot be read, and the profile cannot be written.
+            assert len(caplog.records) == 2 * times
+            profiles.unlink()
+            assert store.retry()
+            (profiles / f"{NAME}.toml").unlink()
+            profiles.rmdir()
+
+
 @pytest.mark.parametrize("content", [b"", b"half a profi", b"\xff\xfe", b"schema = 99\n"])
 def test_a_broken_file_of_the_catalog_does_not_count_and_is_complained_of_once(
     store: ProfileStore, state: Path, content: bytes, caplog: pytest.LogCaptureFixture
