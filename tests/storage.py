@@ -74,6 +74,10 @@ def attach(backing: Path) -> Path:
     device = Path(run("losetup", "--find", "--show", "--sector-size=4096", backing))
     with suppress(OSError):
         run("losetup", "--direct-io=on", device)
+    if Path("/run/udev/control").exists():
+        # A udevd reads every new device; who looks for others that have it open must not take it for one.
+        with suppress(OSError):
+            run("udevadm", "settle", "--timeout=10")
     return device
 
 
