@@ -210,8 +210,8 @@ def test_a_restart_sweeps_nothing_again(quick_daemon: Daemon, loop_drive: Callab
     assert not quick_daemon.path(drive).exists()
     assert others.exists()
     drive.plug()
-    assert until(quick_daemon.path(drive).exists), quick_daemon.log
-    assert quick_daemon.path(drive).read_bytes() == profile
+    # A loop device has another block size in the moment before it is set up; what is published then is put right.
+    assert until(lambda: quick_daemon.path(drive).exists() and quick_daemon.path(drive).read_bytes() == profile)
 
 
 def test_a_drive_pulled_in_its_sweep_leaves_nothing_published(

@@ -10,7 +10,7 @@ import random
 import time
 from typing import TYPE_CHECKING
 
-from vm.daemon_guest import SMALL
+from vm.daemon_guest import small
 from vm.guest import MIB, RAW_SIZE, READ_BYTES_PER_S, WRITE_BYTES_PER_S, file_with_data
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Pulls:
 
     def __init__(self, host: DaemonGuest) -> None:
         self.host = host
-        host.begin(SMALL.replace("time_budget = 7", "time_budget = 1"))
+        host.begin(small(1))
         self.path = file_with_data(host, "ANY1")
         self.digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
 

@@ -8,7 +8,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from vm.guest import PROFILES, TOLERANT, Guest, validated
+from vm.guest import PROFILES, TOLERANT, Guest, busy_s, validated
 from vm.rig.errors import RigError
 from vm.rig.guest_shell import PATIENCE
 
@@ -20,25 +20,6 @@ if TYPE_CHECKING:
 
 STATUS = "/run/aio-tuned/status.json"
 DROP_INS = f"{PROFILES}/aio-tuned.conf.d"
-# As guest.QUICK: two points that differ in what an emulated drive can be seen to differ in, and budgets to match.
-SMALL = (
-    TOLERANT
-    + """
-[grid]
-block_size = ["256K", "1M"]
-queue_depth = [8]
-io_parallelism = [1]
-overlap_events = [true]
-single_submit = [false]
-[sweep]
-time_budget = 7
-[daemon]
-settle = 0.5
-min_retry = 600
-[throttle]
-min_pause = 1
-"""
-)
 # What makes a volume of that kernel name over two drives.
 VOLUMES = {
     "md0": "mdadm --create /dev/md0 --run --level=0 --raid-devices=2 {nodes}",
@@ -48,6 +29,25 @@ VOLUMES = {
 SWEEP_S = 90.0
 
 Entry = dict[str, Any]
+
+
+def small(time_budget_s: float = 7) -> str:
+    """As guest.QUICK: two points that an emulated drive can be seen to differ in, and budgets to match."""
+    return f"""{TOLERANT}
+[grid]
+block_size = ["256K", "1M"]
+queue_depth = [8]
+io_parallelism = [1]
+overlap_events = [true]
+single_submit = [false]
+[sweep]
+time_budget = {busy_s(time_budget_s)}
+[daemon]
+settle = 0.5
+min_retry = 600
+[throttle]
+min_pause = 1
+"""
 
 
 class DaemonGuest(Guest):
@@ -169,9 +169,9 @@ class DaemonGuest(Guest):
 
     # --- from test to test -------------------------------------------------------------------------------------
 
-    def begin(self, config: str = SMALL) -> None:
+    def begin(self, config: str = "") -> None:
         """Start the daemon with that configuration; what it says from now on is the test's."""
-        self.configure(config)
+        self.configure(config or small())
         self.cursor = self.sh("journalctl -n 1 -o cat --show-cursor").split("-- cursor: ")[1].strip()
         self.sh("systemctl start aio-tuned")
 

@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vm.daemon_guest import SMALL, SWEEP_S
+from vm.daemon_guest import SWEEP_S, small
 from vm.guest import READ_BYTES_PER_S, WRITE_BYTES_PER_S
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SERIALS = [f"SOAK{number}" for number in range(1, 7)]
 SIZE = "512M"
-CONFIG = SMALL.replace("time_budget = 7", "time_budget = 3").replace("min_retry = 600", "min_retry = 20")
+CONFIG = small(3).replace("min_retry = 600", "min_retry = 20")
 STEPS_A_ROUND = 12
 # Its process lives for so many rounds, so that a slow leak shows.
 ROUNDS_A_RESTART = 5

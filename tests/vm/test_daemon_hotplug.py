@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aio_tuned.journald.events import EventId
-from vm.daemon_guest import SMALL, name_of
+from vm.daemon_guest import name_of, small
 from vm.guest import is_limit
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ WRITE_BYTES_PER_S = 100e6
 # transfer of 256 MiB at 200 MB/s) that is 8 %. Four runs had 4 to 6 %; one had 9 % on a host with five times the work
 # that it could do.
 LET_THROUGH = 0.15
-STEADY = SMALL.replace("time_budget = 7", "time_budget = 36").replace('["256K", "1M"]', '["512K", "1M"]')
+STEADY = small(36).replace('["256K", "1M"]', '["512K", "1M"]')
 
 
 def test_a_drive_comes_is_measured_and_goes(host: DaemonGuest) -> None:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aio_tuned.journald.events import EventId
-from vm.daemon_guest import SMALL, name_of
+from vm.daemon_guest import name_of, small
 from vm.guest import PROFILES, READ_BYTES_PER_S, WRITE_BYTES_PER_S
 
 if TYPE_CHECKING:
     from vm.daemon_guest import DaemonGuest
     from vm.rig.bays import Drive
 
-LONG = SMALL.replace("time_budget = 7", "time_budget = 16")
-ENDLESS = SMALL.replace("time_budget = 7", "time_budget = 90")
+LONG = small(16)
+ENDLESS = small(90)
 BUSY = 69
 NO_RIGHTS = 77
 ENDS_WITHIN_S = 5.0

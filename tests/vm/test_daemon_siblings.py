@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vm.daemon_guest import SMALL, name_of
+from vm.daemon_guest import name_of, small
 from vm.guest import QUICK, RAW_SIZE, READ_BYTES_PER_S, file_with_data, is_limit
 from vm.rig import nvmet
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vm.rig.bays import Drive
 
 # A check has a fifth of the time, and all that QEMU lets through at once must be little of it.
-OTHERS_TOO = SMALL.replace("time_budget = 7", "time_budget = 15") + '[[match]]\ntransport = "tcp"\ntune = true\n'
+OTHERS_TOO = small(15) + '[[match]]\ntransport = "tcp"\ntune = true\n'
 
 
 @pytest.mark.long

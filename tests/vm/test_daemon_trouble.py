@@ -8,7 +8,7 @@ import pytest
 
 from aio_tuned.errors import Exit
 from vm.attacks import Pulls
-from vm.daemon_guest import SMALL, name_of
+from vm.daemon_guest import name_of, small
 from vm.guest import MIB, PROFILES, RAW_SIZE, READ_BYTES_PER_S, WRITE_BYTES_PER_S, file_with_data
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vm.rig.bays import Drive
 
 PULLS = 40
-LONG = SMALL.replace("time_budget = 7", "time_budget = 16")
+LONG = small(16)
 
 
 def raw_drive(host: DaemonGuest, serial: str) -> Drive:
@@ -66,7 +66,7 @@ def test_pulled_at_any_moment(host: DaemonGuest) -> None:
 
 @pytest.mark.long
 def test_errors_of_one_drive_are_no_others_business(host: DaemonGuest) -> None:
-    host.begin(SMALL.replace("settle = 0.5", "settle = 3").replace("time_budget = 7", "time_budget = 3"))
+    host.begin(small(3).replace("settle = 0.5", "settle = 3"))
     dead = raw_drive(host, "DEAD1")
     host.inject_errors("DEAD1", "read")
     spot = raw_drive(host, "SPOT1")
@@ -95,7 +95,7 @@ def test_errors_of_one_drive_are_no_others_business(host: DaemonGuest) -> None:
 @pytest.mark.long
 def test_a_full_drive_and_one_that_becomes_read_only(host: DaemonGuest) -> None:
     # It must not end before the drive has become read-only.
-    host.begin(SMALL.replace("time_budget = 7", "time_budget = 60"))
+    host.begin(small(60))
     host.sh("systemctl stop aio-tuned")
     drive = mounted_drive(host, "FULL1")
     host.run("dd if=/dev/zero of=/mnt/x/filler bs=1M oflag=direct")
@@ -117,7 +117,7 @@ def test_a_full_drive_and_one_that_becomes_read_only(host: DaemonGuest) -> None:
 
 @pytest.mark.long
 def test_profiles_that_cannot_be_written_are_tried_again(host: DaemonGuest) -> None:
-    host.begin(SMALL.replace("min_retry = 600", "min_retry = 2"))
+    host.begin(small().replace("min_retry = 600", "min_retry = 2"))
     host.sh(f"chattr +i {PROFILES}")
     try:
         drive = raw_drive(host, "ETC1")
@@ -153,7 +153,7 @@ def test_a_drive_that_does_not_answer_can_be_left_behind(host: DaemonGuest) -> N
     # The drive is not free: what asked for it is told so, and not kept waiting until the drive answers.
     assert stopped.status == Exit.BUSY, stopped.err
     assert "does not end" in stopped.err
-    host.configure(SMALL)
+    host.configure(small())
     host.sh("systemctl reload aio-tuned")
     host.until_stage("OTHER1", "published")
     assert host.drive("STUCK1")["stage"] == "skipped"

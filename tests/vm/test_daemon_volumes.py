@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vm.daemon_guest import SMALL, VOLUMES, name_of
+from vm.daemon_guest import VOLUMES, name_of, small
 
 if TYPE_CHECKING:
     from vm.daemon_guest import DaemonGuest
@@ -19,12 +19,12 @@ LEG_READ_BYTES_PER_S = 80e6
 @pytest.mark.parametrize("volume", ["md0", "dm-0"])
 def test_a_volume_is_built_and_taken_apart(host: DaemonGuest, volume: str) -> None:
     # Time enough to build it before its members are busy.
-    host.begin(SMALL.replace("settle = 0.5", "settle = 60"))
+    host.begin(small().replace("settle = 0.5", "settle = 60"))
     drives = [host.hotplug(serial, "256M", read_bps=LEG_READ_BYTES_PER_S, write_bps=60e6) for serial in ("L1", "L2")]
     host.sh(VOLUMES[volume].format(nodes=" ".join(drive.dev for drive in drives)))
     host.until_stage(f"/dev/{volume}", "settling", timeout_s=20)
     host.mount(f"/dev/{volume}")
-    host.configure(SMALL)
+    host.configure(small())
     host.sh("systemctl reload aio-tuned")
     for drive in drives:
         host.until_stage(drive.serial, "skipped", reason=f"is a member of {volume}")

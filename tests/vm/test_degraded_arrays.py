@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vm.daemon_guest import SMALL
+from vm.daemon_guest import small
 
 if TYPE_CHECKING:
     from vm.daemon_guest import DaemonGuest
@@ -73,15 +73,15 @@ def test_a_logical_mirror_in_resync_is_provisional(guest: Guest) -> None:
 
 def test_the_daemon_waits_for_a_resync_and_sweeps_again_after_a_rebuild(host: DaemonGuest) -> None:
     # A mirror writes everything twice, which takes the emulator long.
-    small = SMALL.replace("time_budget = 7", "time_budget = 60")
-    host.begin(small.replace("settle = 0.5", "settle = 60"))
+    config = small(60)
+    host.begin(config.replace("settle = 0.5", "settle = 60"))
     drives = legs(host)
     host.sh("modprobe raid1")
     sync_fast(host, fast=False)
     host.sh(f"{MIRROR} {nodes(drives)} && udevadm settle")
     host.until_stage("/dev/md0", "settling", timeout_s=20)
     host.mount("/dev/md0")
-    host.configure(small)
+    host.configure(config)
     host.sh("systemctl reload aio-tuned")
     host.until_stage("/dev/md0", "skipped", reason="md0 is busy with a resync: it is swept when that ends")
     assert host.sweeps("/dev/md0") == 0

@@ -11,7 +11,7 @@ import pytest
 from aio_tuned.service.monitoring.node_features import PREFIX
 from manifests import config_text, daemon_config, daemon_pod, workload_pod
 from vm.container_image import disk_image
-from vm.daemon_guest import SMALL, name_of
+from vm.daemon_guest import name_of, small
 from vm.pod import CAPABILITIES, oci
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ KEYS = ("block_size", "queue_depth", "io_parallelism", "overlap_events", "single
 IMAGE = "/run/kube/image"
 CONFIG = "/run/kube/config"
 # The drive that holds the image is none of the node's.
-TIER = SMALL + '[[match]]\nserial = "IMAGE"\ntune = false\n'
+TIER = small() + '[[match]]\nserial = "IMAGE"\ntune = false\n'
 CGROUP = "/sys/fs/cgroup/kubepods/aio-tuned"
 
 

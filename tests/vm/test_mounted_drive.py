@@ -54,7 +54,7 @@ def test_every_point_was_measured(tuned: Tuned) -> None:
 
 @pytest.mark.parametrize(("direction", "limit"), [("read", READ_BYTES_PER_S), ("write", WRITE_BYTES_PER_S)])
 def test_the_throughput_is_the_drives_limit(tuned: Tuned, direction: str, limit: float) -> None:
-    assert is_limit(tuned.profile[direction]["throughput_bytes_per_s"], limit, 0.15)
+    assert is_limit(tuned.profile[direction]["throughput_bytes_per_s"], limit, 0.3)
     low, high = tuned.profile[direction]["throughput_ci95_bytes_per_s"]
     assert low <= tuned.profile[direction]["throughput_bytes_per_s"] <= high
 

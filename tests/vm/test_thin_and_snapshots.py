@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vm.daemon_guest import SMALL, SWEEP_S
+from vm.daemon_guest import SWEEP_S, small
 from vm.guest import MIB, QUICK, READ_BYTES_PER_S, WRITE_BYTES_PER_S
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def test_the_daemon_fills_no_pool(host: DaemonGuest) -> None:
     """Under its unit, which reads no table and trims nothing; with the drop-in for that the named volume is written."""
     make_thin(host)
     before = used_bytes(host)
-    config = SMALL.replace("[sweep]\n", SMALL_SPAN) + '[safety]\nthin_writes = ["/dev/vg/thin"]\n'
+    config = small().replace("[sweep]\n", SMALL_SPAN) + '[safety]\nthin_writes = ["/dev/vg/thin"]\n'
     host.begin(config)
     name = host.device_name("/dev/vg/thin")
     host.until_stage(name, "published")
@@ -134,7 +134,7 @@ def test_an_origin_keeps_its_snapshot(host: DaemonGuest) -> None:
     host.sh("lvcreate -q -y -W n -L 600M -n data vg")
     host.mount("/dev/vg/data")
     host.sh("dd if=/dev/urandom of=/mnt/x/file bs=1M count=16 conv=fsync && lvcreate -q -y -s -L 24M -n snap vg/data")
-    host.begin(SMALL)
+    host.begin(small())
     name = host.device_name("/dev/vg/data")
     host.until_stage(name, "published")
     host.until_stage(host.device_name("/dev/vg/snap"), "skipped", reason="is a snapshot")
