@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import udev
 from aio_tuned.search.threads import limit_threads
 from storage import mounted_filesystem, open_loop_device
 from tiers import STORAGE, TIERS, Tiers, in_words, machine_has, selected_tiers
@@ -39,6 +40,9 @@ def pytest_configure(config: pytest.Config) -> None:
         is_worker=hasattr(config, "workerinput"),
     )
     config.pluginmanager.register(tiers, "tiers")
+    if not tiers.is_worker:
+        udev.unwatch()
+        config.add_cleanup(udev.watch)
 
 
 @pytest.fixture(autouse=True)

@@ -74,11 +74,21 @@ def attach(backing: Path) -> Path:
     device = Path(run("losetup", "--find", "--show", "--sector-size=4096", backing))
     with suppress(OSError):
         run("losetup", "--direct-io=on", device)
+    settle()
+    return device
+
+
+def settle() -> None:
+    """Wait for a udevd, if there is one: it reads every new device, and may be taken for somebody who uses it."""
     if Path("/run/udev/control").exists():
-        # A udevd reads every new device; who looks for others that have it open must not take it for one.
         with suppress(OSError):
             run("udevadm", "settle", "--timeout=10")
-    return device
+
+
+def remove_partition(disk: Path, number: int) -> None:
+    """Take a partition from the kernel that was added by addpart."""
+    settle()
+    run("delpart", disk, str(number))
 
 
 @contextmanager

@@ -310,7 +310,7 @@ def partition(disk: Callable[..., LoopDrive]) -> Iterator[Callable[[int], tuple[
                 storage.run("addpart", whole.node, "1", "2048", str(size_bytes // 512 - 2048))
             except OSError as error:
                 pytest.skip(f"no partitions here: {error}")
-            stack.callback(storage.run, "delpart", whole.node, "1")
+            stack.callback(storage.remove_partition, whole.node, 1)
             part = Path(f"{whole.node}p1")
             if not until(part.exists):
                 pytest.skip(f"partitions get no nodes here: {part}")

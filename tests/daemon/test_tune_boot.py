@@ -80,7 +80,7 @@ def test_it_is_known_by_its_type(
     subprocess.run(
         ["sfdisk", "--no-reread", "--no-tell-kernel", "--quiet", str(whole.node)], input=table, text=True, check=True
     )
-    storage.run("delpart", whole.node, "1")
+    storage.remove_partition(whole.node, 1)
     storage.run("addpart", whole.node, "1", "2048", str(511 * 2048))
     storage.run(*storage.MAKE["ext4"], part)
     point = mount_at(part, "data")
@@ -97,7 +97,7 @@ def test_another_partition_of_the_disk_is_taken(
 ) -> None:
     """Although it has less room."""
     whole, part = partition(SIZE + 400 * MIB)
-    storage.run("delpart", whole.node, "1")
+    storage.remove_partition(whole.node, 1)
     storage.run("addpart", whole.node, "1", "2048", str(512 * 2048))
     storage.run("addpart", whole.node, "2", str(513 * 2048), str(399 * 2048))
     second = Path(f"{whole.node}p2")
@@ -109,6 +109,6 @@ def test_another_partition_of_the_disk_is_taken(
         done = quick.run(whole.node)
     finally:
         storage.unmount(data)
-        storage.run("delpart", whole.node, "2")
+        storage.remove_partition(whole.node, 2)
     assert done.code == 0, done.stderr
     assert f"scratch file in {data} (ext4), reads and writes" in done.stderr
