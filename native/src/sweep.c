@@ -85,8 +85,11 @@ static enum step_result set_up(struct context *context, struct fault *fault)
     if (space_open(&context->space, target->fd, options->min_free_bytes, fault) < 0)
         return STEP_FAILED;
     context->watch.guard_fd = context->space.tripped_fd;
-    if (buffer_open(&context->buffer, options->max_transfer_bytes, fault) < 0)
+    if (buffer_open(&context->buffer, options->max_transfer_bytes, options->buffer, fault) < 0)
         return STEP_FAILED;
+    if (options->buffer == BUFFER_HUGETLB && strcmp(context->buffer.backing, "hugetlb") != 0)
+        (void)fprintf(stderr, "aio-sweep: too few reserved huge pages of 2 MiB are free; going on "
+                              "with transparent ones\n");
     if (team_create(&context->team, fault) < 0)
         return STEP_FAILED;
     context->transfers_ns = calloc(REQUEST_MAX_TRANSFERS, sizeof(uint64_t));

@@ -1,7 +1,30 @@
 #include "check.h"
 #include "io/buffer.h"
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+
+void *__real_mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset);
+void *__wrap_mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset);
+
+/* Stands for /proc/meminfo's HugePages_Free: whether there are enough, and who has asked for them. */
+static bool reserved_free;
+static int reserved_asked;
+
+void *__wrap_mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset)
+{
+    if (flags & MAP_HUGETLB) {
+        reserved_asked++;
+        if (!reserved_free) {
+            errno = ENOMEM;
+            return MAP_FAILED;
+        }
+        flags &= (int)~(MAP_HUGETLB | 63U << MAP_HUGE_SHIFT);
+    }
+    return __real_mmap(address, length, protection, flags, fd, offset);
+}
 
 static int compare(const void *a, const void *b)
 {
@@ -30,6 +53,28 @@ static void is_noise(const struct buffer *buffer)
     free(sorted);
 }
 
+static void pages_of_others(void)
+{
+    enum { BYTES = 3 << 20 };
+    struct buffer buffer;
+    struct fault fault;
+
+    reserved_free = true;
+    CHECK(buffer_open(&buffer, BYTES, BUFFER_HUGE, &fault) == 0);
+    CHECK(reserved_asked == 0 && strcmp(buffer.backing, "hugetlb") != 0);
+    buffer_close(&buffer);
+
+    CHECK(buffer_open(&buffer, BYTES, BUFFER_HUGETLB, &fault) == 0);
+    CHECK(reserved_asked == 1);
+    CHECK_TEXT(buffer.backing, "hugetlb");
+    buffer_close(&buffer);
+
+    reserved_free = false;
+    CHECK(buffer_open(&buffer, BYTES, BUFFER_HUGETLB, &fault) == 0);
+    CHECK(reserved_asked == 2 && strcmp(buffer.backing, "hugetlb") != 0);
+    buffer_close(&buffer);
+}
+
 int main(void)
 {
     enum { BYTES = 3 << 20 };
@@ -39,7 +84,7 @@ int main(void)
 
     if (!before)
         abort();
-    CHECK(buffer_open(&buffer, BYTES, &fault) == 0);
+    CHECK(buffer_open(&buffer, BYTES, BUFFER_HUGE, &fault) == 0);
     CHECK(buffer.bytes == BYTES && buffer.huge_bytes <= BYTES && buffer.random);
     CHECK((uintptr_t)buffer.data % (2U << 20) == 0);
     is_noise(&buffer);
@@ -54,11 +99,12 @@ int main(void)
         CHECK(memcmp(before + at, buffer.data + at, 512) != 0);
     buffer_close(&buffer);
 
-    CHECK(buffer_open(&buffer, 1000, &fault) == 0);
+    CHECK(buffer_open(&buffer, 1000, BUFFER_HUGE, &fault) == 0);
     CHECK(buffer.bytes == 1000);
     buffer_close(&buffer);
-    CHECK(buffer_open(&buffer, UINT64_C(1) << 60, &fault) < 0);
+    CHECK(buffer_open(&buffer, UINT64_C(1) << 60, BUFFER_HUGE, &fault) < 0);
     CHECK(fault.code == FAULT_SYSTEM);
     free(before);
+    pages_of_others();
     return check_result();
 }

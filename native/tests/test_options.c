@@ -55,6 +55,8 @@ static const struct {
     {"no meaning with --scratch", {"--scratch=/d", SIZES, "--offset-bytes=0"}},
     {"with --scratch only", {"--file=/f", SIZES, "--nocow"}},
     {"more than 2^63-1", {"--file=/f", SIZES, "--offset-bytes=9223372036854775807"}},
+    {NULL, {"--scratch=/d", SIZES, "--buffer=huge"}},
+    {"must be huge or hugetlb", {"--scratch=/d", SIZES, "--buffer=small"}},
     {"must be auto, always or never", {"--file=/f", SIZES, "--drop-caches=sometimes"}},
 };
 
@@ -86,13 +88,15 @@ int main(void)
                         (char *)"--max-transfer-bytes",
                         (char *)"4096",
                         (char *)"--allow-write",
+                        (char *)"--buffer=hugetlb",
                         (char *)"--drop-caches",
                         (char *)"always"};
 
-        CHECK(options_parse(10, argv, &options, &fault) == 0);
+        CHECK(options_parse(11, argv, &options, &fault) == 0);
         CHECK(options.kind == TARGET_FILE && options.span_bytes == 8192);
         CHECK(options.offset_bytes == 7 && options.max_transfer_bytes == 4096);
         CHECK(options.allow_write && options.drop_caches == DROP_ALWAYS && !options.counters);
+        CHECK(options.buffer == BUFFER_HUGETLB);
         CHECK_TEXT(options.path, "/f");
     }
     return check_result();

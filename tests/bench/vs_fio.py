@@ -124,6 +124,8 @@ class Ours:
                 f"--span-bytes={SPAN}",
                 f"--max-transfer-bytes={TRANSFER}",
                 "--drop-caches=never",
+                # small_buffer.c takes the place of a mapping that is whole huge pages.
+                *(("--buffer=hugetlb",) if small_buffer else ()),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

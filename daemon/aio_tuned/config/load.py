@@ -30,7 +30,7 @@ from aio_tuned.config.parsing import (
     word,
 )
 from aio_tuned.errors import ConfigError
-from aio_tuned.model.measurement import DropCaches
+from aio_tuned.model.measurement import BufferPages, DropCaches
 from aio_tuned.model.profile import Effort
 from aio_tuned.model.setting import Grid
 from aio_tuned.model.target import Btrfs, RawWrite
@@ -90,6 +90,7 @@ class Config:
 
     transfer_bytes: int = _key("sweep", size_bytes, 256 << 20)
     span_bytes: int = _key("sweep", size_bytes, 1 << 30)
+    buffer: BufferPages = _key("sweep", word(*get_args(BufferPages)), "huge")
     drop_caches: DropCaches = _key("sweep", word(*get_args(DropCaches)), "auto")
     btrfs: Btrfs = _key("sweep", word(*get_args(Btrfs)), "folder")
     effort: Effort = _key("sweep", word(*get_args(Effort)), "default")

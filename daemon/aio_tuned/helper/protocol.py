@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aio_tuned.errors import Exit, HelperError
-from aio_tuned.model.measurement import DropCaches, Request, Sample
+from aio_tuned.model.measurement import BufferPages, DropCaches, Request, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +56,7 @@ class Tick:
     total_bytes: int
 
 
-def arguments(
+def arguments(  # noqa: PLR0913 - the options of aio-sweep
     target: Target,
     *,
     allow_write: bool,
@@ -66,6 +66,7 @@ def arguments(
     expect_devices: Sequence[str],
     expect_diskseq: int | None,
     key: str = "",
+    buffer: BufferPages = "huge",
 ) -> tuple[str, ...]:
     """Return the helper's command line for a target.
 
@@ -88,6 +89,8 @@ def arguments(
         words.append(f"--min-free-bytes={target.min_free_bytes}")
     if counters:
         words.append(f"--counters={','.join(map(str, counters))}")
+    if buffer != "huge":
+        words.append(f"--buffer={buffer}")
     if target.nocow:
         words.append("--nocow")
     if target.trim:

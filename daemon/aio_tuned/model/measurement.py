@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from aio_tuned.model.setting import Direction, Setting
 
+BufferPages = Literal["huge", "hugetlb"]
 DropCaches = Literal["auto", "always", "never"]
 
 Purpose = Literal["calibrate", "reference", "pass", "repeat", "sustain"]

@@ -136,18 +136,23 @@ def _provenance(outcome: SweepOutcome, found: tuple[Curve, ...], grid: Grid, che
     return notes
 
 
-def _notes(device: Device, outcome: SweepOutcome, found: tuple[Curve, ...], wished_transfer_bytes: int) -> list[str]:
+def _notes(device: Device, outcome: SweepOutcome, found: tuple[Curve, ...], config: Config) -> list[str]:
     """Return the findings on conditions that do not make the profile provisional."""
     notes = []
     if not outcome.hello.drop_caches:
         notes.append(f"drop_caches was not possible: {outcome.hello.no_drop_reason}".removesuffix(": "))
+    if config.buffer == "hugetlb" and "(hugetlb)" not in outcome.hello.buffer:
+        notes.append(
+            "buffer: too few reserved huge pages were free ([sweep] buffer); the figures are those of the memory that"
+            " evidence.buffer names; raise vm.nr_hugepages, and tune again"
+        )
     if device.members:
         notes.append("what others did on the volume's members was not seen: the counters are the volume's own")
     for curve, phase in zip(found, outcome.phases, strict=True):
         if len(curve.points) == curve.planned and not phase.settled:
             notes.append(f"{curve.direction}: {phase.ended} before the best points were known to the tolerance")
         notes += _course(curve, steady_state.found(phase.samples))
-        if curve.transfer_bytes < min(_SHORT_TRANSFER_BYTES, wished_transfer_bytes):
+        if curve.transfer_bytes < min(_SHORT_TRANSFER_BYTES, config.transfer_bytes):
             notes.append(
                 f"{curve.direction}: measured in bursts of {curve.transfer_bytes >> 20} MiB, all that the budgets pay"
                 " for: queues that such a transfer cannot fill could not be told apart"
@@ -230,7 +235,7 @@ def build_profile(
     # Figures in doubt are not compared with the siblings'.
     facts = replace(circumstances.facts, others=()) if doubts else circumstances.facts
     judged = sweep_findings.collect(device, target.filesystem, chosen, facts, tolerance)
-    notes = [*page_cache.notes(target), *_notes(device, outcome, found, config.transfer_bytes)]
+    notes = [*page_cache.notes(target), *_notes(device, outcome, found, config)]
     findings = [*doubts, *provenance, *notes, *judged]
     samples = outcome.samples
     verdicts = {sample.cache_verdict for sample in clean_samples(samples)}

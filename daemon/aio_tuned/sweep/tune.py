@@ -165,6 +165,7 @@ async def _measure(
         expect_devices=place.numbers,
         expect_diskseq=device.diskseq,
         key=record.key if record else "",
+        buffer=request.config.buffer,
     )
     if "write" in order.directions:
         check_write_budget(order, target.span_bytes, device.logical_block_bytes)

@@ -93,13 +93,14 @@ static uint64_t huge_bytes(uintptr_t start, uintptr_t end)
     return sum_kib * 1024;
 }
 
-int buffer_open(struct buffer *buffer, uint64_t bytes, struct fault *fault)
+int buffer_open(struct buffer *buffer, uint64_t bytes, enum buffer_pages pages,
+                struct fault *fault)
 {
     *buffer = (struct buffer){.bytes = bytes, .backing = "pages"};
     if (bytes > SIZE_MAX - 2 * HUGE_BYTES)
         return fault_set(fault, FAULT_SYSTEM, "memory", ENOMEM,
                          "--max-transfer-bytes=%" PRIu64 ": more than memory can be", bytes);
-    if (map_hugetlb(buffer) < 0) {
+    if (pages != BUFFER_HUGETLB || map_hugetlb(buffer) < 0) {
         int r = map_pages(buffer);
 
         if (r < 0) {

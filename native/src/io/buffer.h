@@ -1,5 +1,5 @@
 /*
- * The one I/O buffer: locked, on huge pages where there are any, full of random data.
+ * The one I/O buffer: locked, on transparent huge pages where there are any, full of random data.
  *
  * Its contiguity in physical memory decides into how many segments a request is split. On one
  * machine throughput differed by a factor of 2.3 between contiguous runs of 128 KiB and of 4 KiB.
@@ -15,6 +15,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Pages that the administrator has reserved are for a program that will need them, and it may not
+ * have started yet. So they are taken by BUFFER_HUGETLB alone. */
+enum buffer_pages { BUFFER_HUGE, BUFFER_HUGETLB };
+
 struct buffer {
     char *data;
     uint64_t bytes;
@@ -27,7 +31,9 @@ struct buffer {
     size_t map_bytes;
 };
 
-int buffer_open(struct buffer *buffer, uint64_t bytes, struct fault *fault);
+/* Falls back from reserved pages to transparent ones: ->backing tells what was got. */
+int buffer_open(struct buffer *buffer, uint64_t bytes, enum buffer_pages pages,
+                struct fault *fault);
 void buffer_close(struct buffer *buffer);
 
 /* Fills the buffer with incompressible data, different for each seed. */

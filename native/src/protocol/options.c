@@ -27,6 +27,7 @@ const char options_usage[] =
     "  --allow-write           honour write requests: THE CONTENT OF THE SPAN IS OVERWRITTEN\n"
     "  --trim                  at the end, discard the scratch file's blocks on what lies below\n"
     "  --drop-caches=POLICY    auto (default), always or never\n"
+    "  --buffer=PAGES          huge (default): transparent huge pages; hugetlb: reserved ones\n"
     "  --min-free-bytes=N      give the scratch file up, with 75, when less is free\n"
     "  --counters=PATH,...     stat files of the devices that prove the I/O (default: found)\n"
     "  --expect-device=M:m,... the devices of which the open target must be on one, else 66\n"
@@ -54,6 +55,7 @@ enum option {
     OPT_ALLOW_WRITE,
     OPT_TRIM,
     OPT_DROP_CACHES,
+    OPT_BUFFER,
     OPT_COUNTERS,
     OPT_EXPECT_DEVICE,
     OPT_EXPECT_DISKSEQ,
@@ -80,6 +82,7 @@ static const struct {
     [OPT_ALLOW_WRITE] = {"--allow-write", false},
     [OPT_TRIM] = {"--trim", false},
     [OPT_DROP_CACHES] = {"--drop-caches", true},
+    [OPT_BUFFER] = {"--buffer", true},
     [OPT_COUNTERS] = {"--counters", true},
     [OPT_EXPECT_DEVICE] = {"--expect-device", true},
     [OPT_EXPECT_DISKSEQ] = {"--expect-diskseq", true},
@@ -188,6 +191,14 @@ static int parse_policy(const char *text, enum drop_policy *ret, struct fault *f
     return bad(fault, "--drop-caches=%s: must be auto, always or never", text);
 }
 
+static int parse_buffer(const char *text, enum buffer_pages *ret, struct fault *fault)
+{
+    *ret = text && strcmp(text, "hugetlb") == 0 ? BUFFER_HUGETLB : BUFFER_HUGE;
+    if (text && *ret == BUFFER_HUGE && strcmp(text, "huge") != 0)
+        return bad(fault, "--buffer=%s: must be huge or hugetlb", text);
+    return 0;
+}
+
 static int parse_identity(const char *const values[OPT_COUNT], struct options *options,
                           struct fault *fault)
 {
@@ -242,6 +253,8 @@ int options_parse(int argc, char *const argv[], struct options *ret, struct faul
     if (parse_size(values, OPT_MIN_FREE, 0, &options.min_free_bytes, fault) < 0)
         return -1;
     if (parse_policy(values[OPT_DROP_CACHES], &options.drop_caches, fault) < 0)
+        return -1;
+    if (parse_buffer(values[OPT_BUFFER], &options.buffer, fault) < 0)
         return -1;
     if (parse_key(values, &options, fault) < 0)
         return -1;

@@ -2,6 +2,7 @@
 #ifndef AIO_SWEEP_OPTIONS_H
 #define AIO_SWEEP_OPTIONS_H
 
+#include "io/buffer.h"
 #include "io/stamp.h"
 #include "protocol/fault.h"
 
@@ -22,6 +23,7 @@ struct options {
     bool allow_write;
     bool trim;
     enum drop_policy drop_caches;
+    enum buffer_pages buffer;
     const char *counters; /* NULL: find them */
     const char *expect_device; /* a checked list of MAJ:MIN; NULL: any device */
     const char *proc; /* where others' processes are seen */

@@ -88,6 +88,7 @@ BAD = [
     ("grid", "single_submit", '["yes"]', "true or false"),
     ("sweep", "transfer_bytes", '"big"', "64G"),
     ("sweep", "span_bytes", "0", "more than 0"),
+    ("sweep", "buffer", '"pages"', "huge, hugetlb"),
     ("sweep", "drop_caches", '"sometimes"', "auto, always, never"),
     ("sweep", "drop_caches", "[]", "auto, always, never"),
     ("sweep", "time_budget", '"3 days"', "3m"),
@@ -399,6 +400,7 @@ def test_every_key_can_be_changed() -> None:
     text = """
         [sweep]
         btrfs = "nocow"
+        buffer = "hugetlb"
         [daemon]
         settle = 0
         siblings = "full"
@@ -428,7 +430,7 @@ def test_every_key_can_be_changed() -> None:
         name
         for section, keys in _sections().items()
         for name in keys
-        if section in ("daemon", "throttle", "publish") or name in ("btrfs", "runtime")
+        if section in ("daemon", "throttle", "publish") or name in ("btrfs", "buffer", "runtime")
     ]
     assert all(getattr(found, name) != getattr(default, name) for name in names)
     assert found.quiet_hours == ((time(8, 0), time(20, 0)),)

@@ -41,6 +41,8 @@ from unit.support.builders import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from aio_tuned.model.measurement import BufferPages
+
 ORDER = Order(
     settings={"read": grid.settings(SMALL_GRID), "write": grid.settings(SMALL_GRID)},
     max_transfer_bytes=64 * MIB,
@@ -147,6 +149,23 @@ def test_arguments_of_a_device_target() -> None:
         f"--offset-bytes={MIB}",
         "--counters=/sys/x/stat,/sys/y/stat",
     )
+
+
+def test_reserved_huge_pages_are_asked_for_only_by_name() -> None:
+    def words(buffer: BufferPages) -> tuple[str, ...]:
+        return arguments(
+            scratch_target(),
+            allow_write=True,
+            max_transfer_bytes=MIB,
+            drop_caches="auto",
+            counters=(),
+            expect_devices=("259:1",),
+            expect_diskseq=None,
+            buffer=buffer,
+        )
+
+    assert not any("--buffer" in word for word in words("huge"))
+    assert set(words("hugetlb")) - set(words("huge")) == {"--buffer=hugetlb"}
 
 
 def test_a_target_whose_space_is_to_return_is_trimmed() -> None:

@@ -149,6 +149,15 @@ def test_what_was_noticed_is_said_once(hello: Hello, target: dict[str, Any], sta
     assert not finding.endswith(": ")
 
 
+def test_a_buffer_that_is_not_on_the_pages_asked_for_is_said() -> None:
+    asked = replace(CONFIG, buffer="hugetlb")
+    (finding,) = build(READ, config=asked).evidence.findings
+    assert finding.startswith("buffer: too few reserved huge pages were free")
+    got = replace(HELLO, buffer="256 MiB, 256 MiB of it huge pages (hugetlb), locked")
+    assert build(READ, config=asked, hello=got).evidence.findings == ()
+    assert build(READ, hello=got).evidence.findings == ()
+
+
 def test_points_that_were_not_measured_make_it_provisional() -> None:
     cut = replace(READ, samples=READ.samples[:5], ended="the time budget is spent")
     made = build(cut)

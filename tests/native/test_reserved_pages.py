@@ -1,0 +1,62 @@
+"""Huge pages that the administrator has reserved for others."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from native.helper_process import MIB
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from native.helper_process import StartHelper
+
+COUNT = Path("/proc/sys/vm/nr_hugepages")
+RESERVED = 150
+BUFFER_BYTES = 64 * MIB
+
+
+def free_pages() -> int:
+    found = re.search(r"^HugePages_Free: *(\d+)$", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    assert found
+    return int(found[1])
+
+
+@pytest.fixture
+def reserved() -> Iterator[int]:
+    """150 pages that nobody uses; the number of all that are free."""
+    before, free_before = COUNT.read_text(), free_pages()
+    try:
+        COUNT.write_text(str(int(before) + RESERVED))
+    except OSError as error:
+        pytest.skip(f"{COUNT}: {error.strerror}")
+    try:
+        if free_pages() < free_before + RESERVED:
+            pytest.skip("the memory is too fragmented to reserve huge pages")
+        yield free_pages()
+    finally:
+        COUNT.write_text(before)
+
+
+def test_the_buffer_takes_none_of_them_unless_it_is_told_to(start: StartHelper, tmp_path: Path, reserved: int) -> None:
+    sizes = (f"--scratch={tmp_path}", f"--span-bytes={BUFFER_BYTES}", f"--max-transfer-bytes={BUFFER_BYTES}")
+    assert start(*sizes).receive()["buffer"]["backing"] in {"thp", "pages"}
+    assert free_pages() == reserved
+    assert start(*sizes, "--buffer=hugetlb").receive()["buffer"]["backing"] == "hugetlb"
+    assert free_pages() == reserved - BUFFER_BYTES // (2 * MIB)
+
+
+def test_too_few_of_them_are_said_and_none_is_taken(start: StartHelper, tmp_path: Path, reserved: int) -> None:
+    span = (reserved + 1) * 2 * MIB
+    path = tmp_path / "file"
+    with path.open("wb") as file:
+        file.truncate(span)
+    sizes = (f"--file={path}", f"--span-bytes={span}", f"--max-transfer-bytes={span}", "--drop-caches=never")
+    helper = start(*sizes, "--buffer=hugetlb")
+    assert helper.receive()["buffer"]["backing"] in {"thp", "pages"}
+    assert free_pages() == reserved
+    assert helper.finish()[0] == 0
