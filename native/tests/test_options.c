@@ -55,9 +55,10 @@ static const struct {
     {"no meaning with --scratch", {"--scratch=/d", SIZES, "--offset-bytes=0"}},
     {"with --scratch only", {"--file=/f", SIZES, "--nocow"}},
     {"more than 2^63-1", {"--file=/f", SIZES, "--offset-bytes=9223372036854775807"}},
+    {NULL, {"--scratch=/d", SIZES, "--drop-caches=file"}},
     {NULL, {"--scratch=/d", SIZES, "--buffer=huge"}},
     {"must be huge or hugetlb", {"--scratch=/d", SIZES, "--buffer=small"}},
-    {"must be auto, always or never", {"--file=/f", SIZES, "--drop-caches=sometimes"}},
+    {"must be auto, always, file or never", {"--file=/f", SIZES, "--drop-caches=sometimes"}},
 };
 
 int main(void)

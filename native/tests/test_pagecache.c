@@ -3,9 +3,14 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 enum { PAGE = 4096, PAGES = 64 };
+
+#define BY_POLICY REQUEST_DROP_BY_POLICY
+#define NO        REQUEST_DROP_NO
+#define YES       REQUEST_DROP_YES
 
 static void residency(enum residency how, int fd)
 {
@@ -25,33 +30,61 @@ static void policies(void)
 {
     static const struct {
         enum drop_policy policy;
-        bool dropped_before;
+        bool write, read_before;
         enum request_drop asked;
         uint64_t resident, kept;
-        bool wanted;
+        enum eviction planned;
     } table[] = {
-        {DROP_AUTO, false, REQUEST_DROP_BY_POLICY, 0, 0, true},
-        {DROP_AUTO, true, REQUEST_DROP_BY_POLICY, 0, 0, false},
-        {DROP_AUTO, true, REQUEST_DROP_BY_POLICY, 4096, 0, true},
-        {DROP_AUTO, true, REQUEST_DROP_BY_POLICY, 8192, 8192, false},
-        {DROP_AUTO, true, REQUEST_DROP_BY_POLICY, 12288, 8192, true},
-        {DROP_AUTO, false, REQUEST_DROP_BY_POLICY, 8192, 8192, true},
-        {DROP_AUTO, false, REQUEST_DROP_NO, 4096, 0, false},
-        {DROP_AUTO, true, REQUEST_DROP_YES, 0, 0, true},
-        {DROP_ALWAYS, true, REQUEST_DROP_BY_POLICY, 0, 0, true},
-        {DROP_ALWAYS, true, REQUEST_DROP_NO, 0, 0, false},
-        {DROP_NEVER, false, REQUEST_DROP_BY_POLICY, 4096, 0, false},
-        {DROP_NEVER, false, REQUEST_DROP_YES, 0, 0, true},
+        /* auto: once, before the first read; then only what an eviction of the span leaves */
+        {DROP_AUTO, false, false, BY_POLICY, 0, 0, EVICT_HOST},
+        {DROP_AUTO, false, false, BY_POLICY, 8192, 8192, EVICT_HOST},
+        {DROP_AUTO, false, true, BY_POLICY, 0, 0, EVICT_CLEAN},
+        {DROP_AUTO, false, true, BY_POLICY, 4096, 0, EVICT_SPAN_OR_HOST},
+        {DROP_AUTO, false, true, BY_POLICY, 8192, 8192, EVICT_CLEAN},
+        {DROP_AUTO, false, true, BY_POLICY, 12288, 8192, EVICT_SPAN_OR_HOST},
+        /* a write never costs others their pages */
+        {DROP_AUTO, true, false, BY_POLICY, 0, 0, EVICT_CLEAN},
+        {DROP_AUTO, true, true, BY_POLICY, 4096, 0, EVICT_SPAN},
+        {DROP_AUTO, false, false, NO, 0, 0, EVICT_CLEAN},
+        {DROP_AUTO, false, false, NO, 4096, 0, EVICT_SPAN},
+        {DROP_AUTO, true, true, YES, 0, 0, EVICT_HOST},
+        {DROP_ALWAYS, true, true, BY_POLICY, 0, 0, EVICT_HOST},
+        {DROP_ALWAYS, false, true, BY_POLICY, 0, 0, EVICT_HOST},
+        {DROP_ALWAYS, true, true, NO, 0, 0, EVICT_CLEAN},
+        {DROP_FILE, false, false, BY_POLICY, 0, 0, EVICT_CLEAN},
+        {DROP_FILE, false, false, BY_POLICY, 4096, 0, EVICT_SPAN},
+        {DROP_FILE, true, true, BY_POLICY, 4096, 0, EVICT_SPAN},
+        {DROP_NEVER, false, false, BY_POLICY, 4096, 0, EVICT_CLEAN},
+        {DROP_NEVER, false, false, YES, 0, 0, EVICT_HOST},
     };
 
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
         struct pagecache cache = {.policy = table[i].policy,
-                                  .dropped_for = {false, table[i].dropped_before},
+                                  .read_before = table[i].read_before,
                                   .kept_bytes = table[i].kept};
+        enum eviction planned =
+            pagecache_plan(&cache, table[i].write, table[i].asked, table[i].resident);
 
-        CHECK(pagecache_wants_drop(&cache, true, table[i].asked, table[i].resident) ==
-              table[i].wanted);
+        if (planned != table[i].planned)
+            (void)fprintf(stderr, "  row %zu -> %d\n", i, (int)planned);
+        CHECK(planned == table[i].planned);
     }
+}
+
+static uint64_t resident(const struct pagecache *cache, const struct pagecache_span *span)
+{
+    uint64_t bytes = 1;
+
+    CHECK(pagecache_resident(cache->residency, span, &bytes) == 0);
+    return bytes;
+}
+
+static void cache_again(int fd)
+{
+    char page[PAGE];
+
+    for (int i = 0; i < PAGES; i++)
+        CHECK(pread(fd, page, PAGE, i * PAGE) == PAGE);
 }
 
 /* With a file of our own in place of /proc/sys/vm/drop_caches. */
@@ -60,27 +93,45 @@ static void dropping(int fd)
     char path[] = "/tmp/aio-sweep-drop-XXXXXX", got[8] = "";
     struct pagecache_span span = {.fd = fd, .bytes = PAGES * PAGE};
     struct pagecache cache;
-    uint64_t bytes;
     int drop_fd = mkstemp(path);
+    char *mapped;
 
     CHECK(drop_fd >= 0);
     pagecache_open(&cache, DROP_AUTO, path, &span);
     CHECK(cache.drop_fd >= 0 && cache.reason[0] == '\0');
     CHECK(cache.residency != RESIDENCY_NONE);
-    CHECK(!pagecache_evict(&cache, &span, false, false));
-    CHECK(!cache.dropped_for[0]);
-    CHECK(pagecache_evict(&cache, &span, false, true));
-    CHECK(cache.dropped_for[0] && !cache.dropped_for[1]);
+    CHECK(!pagecache_evict(&cache, &span, true, EVICT_CLEAN));
+    CHECK(!cache.read_before);
+    CHECK(resident(&cache, &span) > 0); /* dirty pages stay */
+    CHECK(!pagecache_evict(&cache, &span, true, EVICT_SPAN));
+    CHECK(resident(&cache, &span) == 0 && cache.kept_bytes == 0);
+
+    cache_again(fd);
+    CHECK(!pagecache_evict(&cache, &span, false, EVICT_SPAN_OR_HOST));
+    CHECK(cache.read_before && resident(&cache, &span) == 0);
+    CHECK(pread(drop_fd, got, sizeof(got) - 1, 0) == 0);
+
+    /* Pages that somebody has mapped stay: they are worth one drop, and not another. */
+    mapped = mmap(NULL, PAGE, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
+    CHECK(mapped != MAP_FAILED && mapped[0] == 'x');
+    CHECK(pagecache_evict(&cache, &span, false, EVICT_SPAN_OR_HOST));
     CHECK(pread(drop_fd, got, sizeof(got) - 1, 0) == 1);
     CHECK_TEXT(got, "1");
-    CHECK(pagecache_resident(cache.residency, &span, &bytes) == 0);
+    CHECK(cache.kept_bytes == resident(&cache, &span) && cache.kept_bytes > 0);
+    CHECK(pagecache_plan(&cache, false, REQUEST_DROP_BY_POLICY, cache.kept_bytes) == EVICT_CLEAN);
+    (void)munmap(mapped, PAGE);
+
+    CHECK(pagecache_evict(&cache, &span, false, EVICT_HOST));
+    CHECK(cache.kept_bytes == 0);
     pagecache_close(&cache);
     (void)unlink(path);
     (void)close(drop_fd);
 
     pagecache_open(&cache, DROP_AUTO, "/nowhere/drop_caches", &span);
     CHECK(cache.drop_fd < 0 && strstr(cache.reason, "/nowhere/drop_caches"));
-    CHECK(!pagecache_evict(&cache, &span, false, true));
+    cache_again(fd);
+    CHECK(!pagecache_evict(&cache, &span, false, EVICT_HOST));
+    CHECK(resident(&cache, &span) == 0);
     pagecache_close(&cache);
 }
 

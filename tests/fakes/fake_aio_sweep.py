@@ -75,6 +75,13 @@ def transfer_ns(
     return max(1, int(elapsed)), int(service + depth * threads * block / rate * 1e9), int(cpu)
 
 
+def drops(policy: str, request: dict[str, str], *, first_read: bool) -> bool:
+    """Return whether the page cache of the host is dropped before the point."""
+    if "drop_caches" in request:
+        return request["drop_caches"] == "1"
+    return policy == "always" or (policy == "auto" and first_read)
+
+
 def main() -> int:
     model = MODEL | json.loads(os.environ.get("FAKE_AIO_SWEEP", "{}"))
     options = words_of(sys.argv[1:])
@@ -141,6 +148,7 @@ def main() -> int:
             times.append(elapsed)
             cpu += busy
         total = size * len(times)
+        first_read = request["op"] == "read" and not moved["read"]
         moved[request["op"]] += total
         now_ns += sum(times)
         seen = total // 2 if wrong == "cache" else total * 3 if wrong == "foreign" else total
@@ -160,7 +168,7 @@ def main() -> int:
             cpu_user_ns=0,
             cpu_system_ns=cpu,
             cache={
-                "dropped": points == 1 or request.get("drop_caches") == "1",
+                "dropped": drops(options["drop-caches"], request, first_read=first_read),
                 "resident_bytes": 0,
                 "verdict": "unknown" if wrong == "unknown" else "cache" if wrong == "cache" else "device",
             },

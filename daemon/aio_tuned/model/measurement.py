@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from aio_tuned.model.setting import Direction, Setting
 
 BufferPages = Literal["huge", "hugetlb"]
-DropCaches = Literal["auto", "always", "never"]
+DropCaches = Literal["auto", "always", "file", "never"]
+# The policies by which the page cache of the whole host is dropped.
+DROPPING: tuple[DropCaches, ...] = ("auto", "always")
 
 Purpose = Literal["calibrate", "reference", "pass", "repeat", "sustain"]
 
@@ -40,7 +42,6 @@ class Phase:
     write_budget_bytes: int
     tolerance: float
     seed: int
-    may_drop_caches: bool = True
     sure_points: int | None = None
     sustain_bytes: int = 0
 

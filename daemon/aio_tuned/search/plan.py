@@ -145,7 +145,6 @@ def phase(  # noqa: PLR0913 - the facts of one direction
     write_budget_bytes: int,
     tolerance: float,
     seed: int,
-    may_drop_caches: bool = True,
     fraction: int = 1,
     sustain_bytes: int = 0,
 ) -> Phase:
@@ -194,7 +193,6 @@ def phase(  # noqa: PLR0913 - the facts of one direction
         write_budget_bytes=write_budget_bytes,
         tolerance=tolerance,
         seed=seed,
-        may_drop_caches=may_drop_caches,
         sure_points=len(sure) if fraction > 1 else None,
         sustain_bytes=sustain_bytes if direction == "write" else 0,
     )

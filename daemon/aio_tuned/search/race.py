@@ -124,7 +124,7 @@ class _Requests:
         self.next_id = first_id
         self.made: list[Request] = []
 
-    def visit(self, point: Point, purpose: Purpose, *, drop_caches: bool | None = None) -> None:
+    def visit(self, point: Point, purpose: Purpose) -> None:
         if purpose != "reference" and len(self.made) % (REFERENCE_EVERY + 1) == 0:
             self.visit(self.phase.reference, "reference")
         self.made.append(
@@ -135,7 +135,6 @@ class _Requests:
                 transfer_bytes=self.phase.transfer_bytes,
                 min_ns=self.phase.visit_ns,
                 max_bytes=self.phase.visit_bytes,
-                drop_caches=drop_caches,
                 purpose=purpose,
             )
         )
@@ -146,7 +145,6 @@ def _first_visits(phase: Phase, samples: Sequence[Sample], first_id: int) -> tup
     """Return requests for every point that needs a clean sample, has none, and is not given up."""
     places, _ = estimate.places(phase)
     tries: dict[int | None, int] = {}
-    cached: set[int | None] = set()
     measured: set[int | None] = set()
     for sample in samples:
         if not is_counted(sample, phase):
@@ -155,15 +153,13 @@ def _first_visits(phase: Phase, samples: Sequence[Sample], first_id: int) -> tup
         tries[place] = tries.get(place, 0) + 1
         if not taint_reason(sample):
             measured.add(place)
-        elif sample.cache_verdict == "cache":
-            cached.add(place)
     requests = _Requests(phase, first_id)
 
     def ask(points: Iterable[Point]) -> None:
         for point in points:
             place = places[point.setting]
             if place not in measured and tries.get(place, 0) < MAX_TRIES:
-                requests.visit(point, "pass", drop_caches=True if place in cached and phase.may_drop_caches else None)
+                requests.visit(point, "pass")
 
     ask(phase.points[: phase.sure_points])
     if phase.sure_points is not None and not requests.made:

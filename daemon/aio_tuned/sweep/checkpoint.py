@@ -45,7 +45,7 @@ def header(order: Order, hello: Hello) -> dict[str, Any]:
         "write_budget_bytes": order.write_budget_bytes,
         "tolerance": order.tolerance,
         "seed": order.seed,
-        "may_drop_caches": order.may_drop_caches,
+        "drop_caches": order.drop_caches,
         "fraction": order.fraction,
         "sustain_share": order.sustain_share,
         "about": dict(order.about),
@@ -76,6 +76,11 @@ def sample_entry(sample: Sample) -> dict[str, Any]:
 def resumed_entry() -> dict[str, Any]:
     """Return the entry of a process that resumes the sweep."""
     return {"kind": "resumed"}
+
+
+def has_dropped(entries: Iterable[Mapping[str, Any]]) -> bool:
+    """Return whether the recorded sweep has dropped the host's page cache."""
+    return any(entry.get("cache_dropped") is True for entry in entries)
 
 
 def read_seed(entries: Sequence[Mapping[str, Any]]) -> int | None:

@@ -37,7 +37,8 @@ class Facts:
 
     `attachment` is the drive's link after the sweep, and `others` are all profiles that are known on this host.
     `array_became` is the state of the RAID arrays at the end if it is not that of the beginning. `nocow_bytes_per_s` is
-    what writes to a file without copy-on-write gave. `space` is a finding on the scratch file's space, or "".
+    what writes to a file without copy-on-write gave. `space` is a finding on the scratch file's space, or "", and
+    `keep_cache` why the host's page cache was kept although the configuration drops it, or "".
     """
 
     attachment: Attachment | None = None
@@ -46,6 +47,7 @@ class Facts:
     array_became: ArrayState | None = None
     nocow_bytes_per_s: float | None = None
     space: str = ""
+    keep_cache: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,6 +50,12 @@ class SweepObserver(Protocol):
         `previous` is the measurement before it, if this process has made one.
         """
 
+    async def before_drop(self) -> None:
+        """Wait until the host's page cache may be dropped; raise DeferredError to end the sweep for now.
+
+        Called once at most, between `before` and the measurement.
+        """
+
     def after(self, sample: Sample) -> None:
         """Take note of a measurement that has been made."""
 
@@ -87,6 +93,9 @@ class NullObserver:
         if self._thermometer:
             await self._thermometer.read()
 
+    async def before_drop(self) -> None:
+        pass
+
     def after(self, sample: Sample) -> None:
         pass
 
@@ -99,6 +108,9 @@ class ProgressObserver(Protocol):
 
     def begin(self, device: Device, target: Target) -> None:
         """Show that the sweep of this target begins."""
+
+    def will_drop(self) -> None:
+        """Show that the sweep drops the page cache of the whole host."""
 
     def note(self, text: str) -> None:
         """Show what was found out about the drive before the sweep."""

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aio_tuned.helper.protocol import Hello
-    from aio_tuned.model.measurement import Phase, Sample
+    from aio_tuned.model.measurement import DropCaches, Phase, Sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """What to sweep, and what it may cost; both budgets are for all directions together.
 
-    `may_drop_caches` allows another drop of the page cache after a measurement that was served from a cache.
+    `drop_caches` is the helper's policy; by `auto` the host's page cache is dropped once a sweep, not once a process.
     `zeroed_bytes` are written by the helper at its end. A `resumable` sweep reserves the bytes that a second process
     writes besides its measurements. `write_cap_bytes` limits this process, whatever is left of the budget. One in
     `fraction` points is measured, and then the neighbours of the best. `sustain_share` of the write budget is for
@@ -37,7 +37,7 @@ class Order:
     fraction: int = 1
     sustain_share: float = 0.0
     resumable: bool = False
-    may_drop_caches: bool = True
+    drop_caches: DropCaches = "auto"
     reference: Setting = DEFAULT_SETTING
     about: Mapping[str, object] = field(default_factory=dict)
 

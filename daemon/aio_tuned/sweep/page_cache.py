@@ -1,4 +1,4 @@
-"""Findings on transfers that passed through the page cache, although the scratch file is open with O_DIRECT."""
+"""Findings on the page cache: whose pages were evicted, and transfers that passed through it in spite of O_DIRECT."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from aio_tuned.search.taint import clean_samples
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aio_tuned.model.measurement import Sample
+    from aio_tuned.helper.protocol import Hello
+    from aio_tuned.model.measurement import DropCaches, Sample
     from aio_tuned.model.setting import Direction
     from aio_tuned.model.target import Target
 
@@ -59,3 +60,19 @@ def notes(target: Target) -> list[str]:
         f" run `chattr +C {target.path}` before files are made there"
     )
     return [said]
+
+
+def evictions(policy: DropCaches, hello: Hello, keep_cache: str) -> list[str]:
+    """Return a finding unless the host's page cache was dropped as the configuration asks by default.
+
+    `keep_cache` is why it was kept although the configuration drops it, or "".
+    """
+    if policy == "never":
+        return ["page cache: not dropped ([sweep] drop_caches); the device's counters alone prove that it did the I/O"]
+    if policy == "file":
+        why = keep_cache or "[sweep] drop_caches"
+        return [f"page cache: the target's own pages were evicted, the host's were kept ({why})"]
+    if not hello.drop_caches:
+        why = hello.no_drop_reason
+        return [f"page cache: drop_caches was not possible; the target's own pages were evicted ({why})"]
+    return []

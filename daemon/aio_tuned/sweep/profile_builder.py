@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from aio_tuned.config.load import Config
     from aio_tuned.model.curve import Curve, Steady
     from aio_tuned.model.device import Device
+    from aio_tuned.model.measurement import DropCaches
     from aio_tuned.model.profile import Unmeasured
     from aio_tuned.model.setting import Direction, Grid, Setting
     from aio_tuned.model.target import Target
@@ -139,8 +140,6 @@ def _provenance(outcome: SweepOutcome, found: tuple[Curve, ...], grid: Grid, che
 def _notes(device: Device, outcome: SweepOutcome, found: tuple[Curve, ...], config: Config) -> list[str]:
     """Return the findings on conditions that do not make the profile provisional."""
     notes = []
-    if not outcome.hello.drop_caches:
-        notes.append(f"drop_caches was not possible: {outcome.hello.no_drop_reason}".removesuffix(": "))
     if config.buffer == "hugetlb" and "(hugetlb)" not in outcome.hello.buffer:
         notes.append(
             "buffer: too few reserved huge pages were free ([sweep] buffer); the figures are those of the memory that"
@@ -211,7 +210,7 @@ def build_profile(
     config: Config,
     outcome: SweepOutcome,
     circumstances: Circumstances,
-    drop_caches: str,
+    drop_caches: DropCaches,
 ) -> BuiltProfile:
     """Return the profile of a finished sweep; raise MeasurementError if the samples do not support one.
 
@@ -235,7 +234,11 @@ def build_profile(
     # Figures in doubt are not compared with the siblings'.
     facts = replace(circumstances.facts, others=()) if doubts else circumstances.facts
     judged = sweep_findings.collect(device, target.filesystem, chosen, facts, tolerance)
-    notes = [*page_cache.notes(target), *_notes(device, outcome, found, config)]
+    notes = [
+        *page_cache.notes(target),
+        *page_cache.evictions(drop_caches, outcome.hello, facts.keep_cache),
+        *_notes(device, outcome, found, config),
+    ]
     findings = [*doubts, *provenance, *notes, *judged]
     samples = outcome.samples
     verdicts = {sample.cache_verdict for sample in clean_samples(samples)}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aio_tuned.helper.process import END_S
+from aio_tuned.model.measurement import DROPPING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from aio_tuned.config.load import Config
     from aio_tuned.model.device import Device
+    from aio_tuned.model.measurement import DropCaches
     from aio_tuned.model.profile import Profile
     from aio_tuned.model.setting import Direction, Setting
 
@@ -24,8 +26,8 @@ class TuneRequest:
     `settings` are measured in place of the whole grid, to check another drive's profile, `against`. `others` are the
     profiles that are known on this host. `write_budget_bytes` limits this run if it is less than the configured budget.
     `diskseq` identifies the disk that is meant, and `named` gives it the name of its profile. `no_raw_write` is why a
-    raw device is not written, or "". The observer of a `resumable` sweep keeps a checkpoint. The helper has `grace_s`
-    seconds to end.
+    raw device is not written, or "", and `keep_cache` why the host's page cache is kept although the configuration has
+    it dropped, or "". The observer of a `resumable` sweep keeps a checkpoint. The helper has `grace_s` seconds to end.
     """
 
     target: Path
@@ -43,4 +45,11 @@ class TuneRequest:
     named: Callable[[Device], Device] | None = None
     resumable: bool = False
     no_raw_write: str = ""
+    keep_cache: str = ""
     grace_s: float = END_S
+
+    @property
+    def drop_caches(self) -> DropCaches:
+        """The policy of this sweep."""
+        policy = self.config.drop_caches
+        return "file" if self.keep_cache and policy in DROPPING else policy

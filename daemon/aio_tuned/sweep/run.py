@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aio_tuned.errors import MeasurementError
+from aio_tuned.model.measurement import DROPPING
 from aio_tuned.search import grid, plan, race
 from aio_tuned.search.taint import clean_samples, moved_bytes, taint_reason
 from aio_tuned.sweep import checkpoint
@@ -44,6 +45,7 @@ class _Run:
         self.report = report
         self.observer = observer
         self.previous: Sample | None = None
+        self._cache_settled = order.drop_caches not in DROPPING
         self.next_id = max((sample.request.id for sample in earlier.samples), default=0) + 1
         self.spent_ns = sum(sample.wall_ns for sample in earlier.samples)
         each_bytes = hello.fill_bytes + order.zeroed_bytes
@@ -59,8 +61,25 @@ class _Run:
         """The bytes that measurements may still write."""
         return self._max_written_bytes - self.written_bytes
 
+    def _with_cache(self, request: Request) -> tuple[Request, bool]:
+        """Return the request, and whether it is the process's first before which the host's page cache is dropped.
+
+        A sweep that was interrupted ten times would cost others their cache ten times. So `auto` drops no more once an
+        earlier process has: the helper evicts the target's own pages, and the counters prove the reads.
+        """
+        policy = self.order.drop_caches
+        if self._cache_settled or (policy == "auto" and request.direction == "write"):
+            return request, False
+        self._cache_settled = True
+        if policy == "auto" and any(sample.cache_dropped for sample in self.earlier.samples):
+            return replace(request, drop_caches=False), False
+        return request, self.hello.drop_caches
+
     async def measure(self, request: Request) -> Sample:
+        request, drops = self._with_cache(request)
         await self.observer.before(request, self.previous)
+        if drops:
+            await self.observer.before_drop()
         before = self.neighbours()
         sample = await self.helper.measure(request)
         # A counter can fall: a namespace may be removed.
@@ -103,7 +122,6 @@ class _Run:
             write_budget_bytes=budgets.write_budget_bytes,
             tolerance=order.tolerance,
             seed=order.seed,
-            may_drop_caches=order.may_drop_caches,
             fraction=order.fraction,
             sustain_bytes=self._sustain_bytes(direction, budgets.write_budget_bytes),
         )

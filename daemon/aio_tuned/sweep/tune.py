@@ -22,6 +22,7 @@ from aio_tuned.errors import AioTunedError, Exit, HelperError, TargetError
 from aio_tuned.helper import samples
 from aio_tuned.helper.process import RAW_END_S, Helper, RawWriteRefusedError
 from aio_tuned.helper.protocol import arguments
+from aio_tuned.model.measurement import DROPPING
 from aio_tuned.search import effort, grid
 from aio_tuned.storage import raw_write_record
 from aio_tuned.sweep import leftover, nocow, profile_builder
@@ -129,13 +130,12 @@ def _order(request: TuneRequest, device: Device, target: Target) -> Order:
         fraction=extended.fraction,
         sustain_share=extended.sustain_share,
         resumable=request.resumable,
-        may_drop_caches=config.drop_caches != "never",
+        drop_caches=request.drop_caches,
         about={
             "tool_version": __version__,
             "device": [device.id, device.size_bytes, device.boot_id],
             "fingerprint": asdict(fingerprint),
             "target": [target.kind, target.filesystem, target.span_bytes, target.offset_bytes],
-            "drop_caches": config.drop_caches,
             "against": request.against.device.name if request.against else "",
         },
     )
@@ -160,7 +160,7 @@ async def _measure(
         # A scratch file is filled before it is read, whether or not writes are then measured.
         allow_write=target.kind == "scratch" or "write" in order.directions,
         max_transfer_bytes=order.max_transfer_bytes,
-        drop_caches=request.config.drop_caches,
+        drop_caches=request.drop_caches,
         counters=_counters(device),
         expect_devices=place.numbers,
         expect_diskseq=device.diskseq,
@@ -272,6 +272,8 @@ async def _sweep(request: TuneRequest, watcher: ProgressObserver, observer: Swee
             raise TargetError(f"{device.node} or its use has just changed; try again")
         target = place.target
         watcher.begin(device, target)
+        if request.drop_caches in DROPPING:
+            watcher.will_drop()
         observer = observer or NullObserver(Thermometer(Sensors(device.device_number)))
         space_before = await _space(place)
         measuring = _measure_with_nocow(request, _order(request, device, target), place, watcher, observer)
@@ -301,9 +303,10 @@ async def _sweep(request: TuneRequest, watcher: ProgressObserver, observer: Swee
                     nocow_bytes_per_s=uncopied.bytes_per_s,
                     array_became=after if after != device.array else None,
                     space=unreturned,
+                    keep_cache=request.keep_cache,
                 ),
             ),
-            request.config.drop_caches,
+            request.drop_caches,
         )
     return TuneResult(
         device=device, target=target, report=built, outcome=outcome, samples_text=samples.to_lines(outcome.samples)

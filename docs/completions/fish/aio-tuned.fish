@@ -80,7 +80,7 @@ complete -c aio-tuned -n '_shtab_aio_tuned_using tune' -l thin-writes -d 'write 
 complete -c aio-tuned -n '_shtab_aio_tuned_using tune' -l effort -xka "quick default thorough" -d 'quick: a fifth of the points in 20 s, provisional; thorough: four times the time, and half of the bytes to write on until the drive is steady (default: as configured)'
 complete -c aio-tuned -n '_shtab_aio_tuned_using tune' -l time-budget -x -d 'measuring time, e.g. 90s, 3m'
 complete -c aio-tuned -n '_shtab_aio_tuned_using tune' -l write-budget -x -d 'bytes to write at most, e.g. 8G'
-complete -c aio-tuned -n '_shtab_aio_tuned_using tune' -l drop-caches -xka "auto always never" -d 'when to drop the page cache'
+complete -c aio-tuned -n '_shtab_aio_tuned_using tune' -l drop-caches -xka "auto always file never" -d 'when to drop the page cache'
 complete -c aio-tuned -n '_shtab_aio_tuned_using tune' -l helper -xka "(__fish_complete_path (commandline -ct))" -d 'a stand-in for aio-sweep (native/PROTOCOL.md)'
 complete -c aio-tuned -n '_shtab_aio_tuned_using tune; and test $_shtab_aio_tuned_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'a directory, a file, or a block device'
 complete -c aio-tuned -n '_shtab_aio_tuned_using; and test $_shtab_aio_tuned_npos -eq 0' -a show -d 'show published profiles'

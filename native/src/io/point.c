@@ -25,7 +25,8 @@ static uint64_t timeval_ns(struct timeval time)
 struct evict_work {
     struct context *context;
     const struct pagecache_span *span;
-    bool write, drop, dropped;
+    bool write, dropped;
+    enum eviction how;
 };
 
 static struct pagecache_span cached_span(const struct context *context)
@@ -40,7 +41,7 @@ static void evict(void *argument)
 {
     struct evict_work *work = argument;
 
-    work->dropped = pagecache_evict(&work->context->cache, work->span, work->write, work->drop);
+    work->dropped = pagecache_evict(&work->context->cache, work->span, work->write, work->how);
 }
 
 /* Evicts the span from the page cache. A sync can take minutes on a busy machine, so it runs with
@@ -53,12 +54,12 @@ static void prepare_cache(struct context *context, const struct request *request
 
     if (pagecache_resident(context->cache.residency, &span, &point->resident_bytes) < 0)
         point->resident_bytes = 0;
-    work.drop = pagecache_wants_drop(&context->cache, request->write, request->drop_caches,
-                                     point->resident_bytes);
-    if (work.drop)
-        move_run_with_ticks(context, evict, &work, phase);
-    else
+    work.how = pagecache_plan(&context->cache, request->write, request->drop_caches,
+                              point->resident_bytes);
+    if (work.how == EVICT_CLEAN)
         evict(&work);
+    else
+        move_run_with_ticks(context, evict, &work, phase);
     point->dropped = work.dropped;
 }
 

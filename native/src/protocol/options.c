@@ -26,7 +26,7 @@ const char options_usage[] =
     "  --nocow                 the scratch file gets chattr +C (btrfs), whatever its folder has\n"
     "  --allow-write           honour write requests: THE CONTENT OF THE SPAN IS OVERWRITTEN\n"
     "  --trim                  at the end, discard the scratch file's blocks on what lies below\n"
-    "  --drop-caches=POLICY    auto (default), always or never\n"
+    "  --drop-caches=POLICY    auto (default), always, file or never\n"
     "  --buffer=PAGES          huge (default): transparent huge pages; hugetlb: reserved ones\n"
     "  --min-free-bytes=N      give the scratch file up, with 75, when less is free\n"
     "  --counters=PATH,...     stat files of the devices that prove the I/O (default: found)\n"
@@ -102,7 +102,7 @@ const char *options_kind_name(enum target_kind kind)
 
 const char *options_policy_name(enum drop_policy policy)
 {
-    static const char *const names[] = {"auto", "always", "never"};
+    static const char *const names[] = {"auto", "always", "file", "never"};
 
     return names[policy];
 }
@@ -188,7 +188,7 @@ static int parse_policy(const char *text, enum drop_policy *ret, struct fault *f
             return 0;
         }
     }
-    return bad(fault, "--drop-caches=%s: must be auto, always or never", text);
+    return bad(fault, "--drop-caches=%s: must be auto, always, file or never", text);
 }
 
 static int parse_buffer(const char *text, enum buffer_pages *ret, struct fault *fault)

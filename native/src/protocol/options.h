@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 enum target_kind { TARGET_NONE, TARGET_SCRATCH, TARGET_FILE, TARGET_DEVICE };
-enum drop_policy { DROP_AUTO, DROP_ALWAYS, DROP_NEVER };
+enum drop_policy { DROP_AUTO, DROP_ALWAYS, DROP_FILE, DROP_NEVER };
 
 struct options {
     enum target_kind kind;

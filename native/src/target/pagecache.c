@@ -99,33 +99,52 @@ void pagecache_close(struct pagecache *cache)
     cache->drop_fd = -1;
 }
 
-bool pagecache_wants_drop(const struct pagecache *cache, bool write, enum request_drop asked,
-                          uint64_t resident_bytes)
+enum eviction pagecache_plan(const struct pagecache *cache, bool write, enum request_drop asked,
+                             uint64_t resident_bytes)
 {
-    if (asked != REQUEST_DROP_BY_POLICY)
-        return asked == REQUEST_DROP_YES;
-    if (cache->policy == DROP_AUTO)
-        return !cache->dropped_for[write] || resident_bytes > cache->kept_bytes;
-    return cache->policy == DROP_ALWAYS;
+    bool by_policy = asked == REQUEST_DROP_BY_POLICY;
+    bool may_drop = by_policy && cache->policy == DROP_AUTO && !write;
+
+    if (asked == REQUEST_DROP_YES || (by_policy && cache->policy == DROP_ALWAYS) ||
+        (may_drop && !cache->read_before))
+        return EVICT_HOST;
+    if (cache->policy == DROP_NEVER || resident_bytes <= cache->kept_bytes)
+        return EVICT_CLEAN;
+    return may_drop ? EVICT_SPAN_OR_HOST : EVICT_SPAN;
+}
+
+/* At offset 0: kernel.sysctl_writes_strict ignores writes elsewhere. */
+static bool drop_host(const struct pagecache *cache)
+{
+    return cache->drop_fd >= 0 && pwrite(cache->drop_fd, "1", 1, 0) == 1;
 }
 
 bool pagecache_evict(struct pagecache *cache, const struct pagecache_span *span, bool write,
-                     bool drop)
+                     enum eviction how)
 {
-    drop = drop && cache->drop_fd >= 0;
+    bool dropped = false;
+    uint64_t bytes;
+
+    cache->read_before = cache->read_before || !write;
     /* Only clean pages can be evicted. syncfs() of a device node would sync devtmpfs. */
-    if (drop)
-        (void)(span->device ? fsync(span->fd) : syncfs(span->fd));
+    if (how == EVICT_HOST && cache->drop_fd >= 0 && !span->device)
+        (void)syncfs(span->fd);
+    else if (how != EVICT_CLEAN)
+        (void)fdatasync(span->fd);
     (void)posix_fadvise(span->fd, (off_t)span->offset, (off_t)span->bytes, POSIX_FADV_DONTNEED);
-    if (!drop)
+    if (how == EVICT_CLEAN)
         return false;
-    /* At offset 0: kernel.sysctl_writes_strict ignores writes elsewhere. */
-    if (pwrite(cache->drop_fd, "1", 1, 0) != 1)
-        return false;
-    cache->dropped_for[write] = true;
-    /* A mounted filesystem pins its metadata in its device's cache: a second drop would not free
-     * it, and would slow other programs. */
-    if (pagecache_resident(cache->residency, span, &cache->kept_bytes) < 0)
-        cache->kept_bytes = 0;
-    return true;
+    if (how == EVICT_HOST)
+        dropped = drop_host(cache);
+    if (pagecache_resident(cache->residency, span, &bytes) < 0)
+        bytes = 0;
+    if (how == EVICT_SPAN_OR_HOST && bytes > cache->kept_bytes) {
+        dropped = drop_host(cache);
+        if (pagecache_resident(cache->residency, span, &bytes) < 0)
+            bytes = 0;
+    }
+    /* A mounted filesystem pins its metadata in its device's cache, and others what they have
+     * mapped: another eviction would not free it, and would slow other programs. */
+    cache->kept_bytes = bytes;
+    return dropped;
 }

@@ -11,11 +11,19 @@ enum residency { RESIDENCY_NONE, RESIDENCY_CACHESTAT, RESIDENCY_MINCORE };
 struct pagecache {
     enum drop_policy policy;
     enum residency residency;
-    int drop_fd;         /* -1: it cannot be written */
-    char reason[256];    /* why drop_fd is -1, else "" */
-    bool dropped_for[2]; /* `auto` has dropped for [0] a read point, [1] a write point */
-    /* Bytes of the span that the last drop left resident: another drop would not free them. */
+    int drop_fd;      /* -1: it cannot be written */
+    char reason[256]; /* why drop_fd is -1, else "" */
+    bool read_before; /* a read point has been prepared: `auto` drops before the first */
+    /* Bytes of the span that the last eviction left resident: another would not free them. */
     uint64_t kept_bytes;
+};
+
+/* What is evicted before a point. */
+enum eviction {
+    EVICT_CLEAN,        /* the clean pages of the span */
+    EVICT_SPAN,         /* all pages of the span, which is synced first */
+    EVICT_SPAN_OR_HOST, /* and if that leaves more than before, the clean pages of the host */
+    EVICT_HOST,         /* the clean pages of the host, at once */
 };
 
 /* A part of an open file or device. */
@@ -33,13 +41,14 @@ void pagecache_close(struct pagecache *cache);
 /* Counts the bytes of the span that are in the page cache, by `how`. Returns 0 or -errno. */
 int pagecache_resident(enum residency how, const struct pagecache_span *span, uint64_t *ret_bytes);
 
-/* Decides whether to drop the page cache before a point. */
-bool pagecache_wants_drop(const struct pagecache *cache, bool write, enum request_drop asked,
-                          uint64_t resident_bytes);
+/* Decides what to evict before a point. Other processes pay for a drop of the host's pages, so
+ * `auto` does it once, and again only for a read whose span cannot be evicted otherwise. */
+enum eviction pagecache_plan(const struct pagecache *cache, bool write, enum request_drop asked,
+                             uint64_t resident_bytes);
 
-/* Evicts the span with posix_fadvise(2); with `drop` also syncs and drops all clean pages of the
- * host. Returns whether it dropped them. */
+/* Evicts by posix_fadvise(2) and, for the pages of the host, drop_caches. Returns whether it
+ * dropped those; where drop_caches cannot be written the span alone is evicted. */
 bool pagecache_evict(struct pagecache *cache, const struct pagecache_span *span, bool write,
-                     bool drop);
+                     enum eviction how);
 
 #endif

@@ -53,7 +53,7 @@ class Drive:
             if (cliff := model.side(direction).cliff) is not None:
                 self.stores[direction] = Store(cliff)
         self._tables: dict[tuple[Direction, int, bool], dict[Setting, Row]] = {}
-        self._dropped: set[Direction] = set()
+        self._has_read = False
 
     def true_bytes_per_s(self, direction: Direction, setting: Setting, transfer_bytes: int) -> float:
         """Return the throughput of the setting on a fresh drive, without noise."""
@@ -91,8 +91,9 @@ class Drive:
             elapsed_ns += int(lost_s * 1e9)
         total = len(times) * size
         foreign = self._foreign_bytes(elapsed_ns / 1e9, total)
-        dropped = request.drop_caches is True or (request.drop_caches is None and direction not in self._dropped)
-        self._dropped.add(direction)
+        first_read = direction == "read" and not self._has_read
+        dropped = first_read if request.drop_caches is None else request.drop_caches
+        self._has_read = self._has_read or direction == "read"
         between_ns = _BETWEEN_NS + (_DROP_NS if dropped else 0)
         self._pass_time(elapsed_ns / 1e9, moving=direction)
         self._pass_time(between_ns / 1e9, moving=None)

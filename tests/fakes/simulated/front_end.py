@@ -56,7 +56,7 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--max-transfer-bytes", type=int, required=True)
     parser.add_argument("--allow-write", action="store_true")
     parser.add_argument("--trim", action="store_true")
-    parser.add_argument("--drop-caches", choices=("auto", "always", "never"), default="auto")
+    parser.add_argument("--drop-caches", choices=("auto", "always", "file", "never"), default="auto")
     parser.add_argument("--counters", default="")
     for ignored in ("--expect-device", "--expect-diskseq", "--min-free-bytes", "--key"):
         parser.add_argument(ignored, help=argparse.SUPPRESS)

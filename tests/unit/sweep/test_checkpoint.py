@@ -128,6 +128,12 @@ def test_the_seed_is_in_the_record() -> None:
     assert checkpoint.read_seed([{"kind": "sweep", "seed": "x"}]) is None
 
 
+def test_a_record_tells_whether_the_hosts_cache_was_dropped() -> None:
+    kept: list[dict[str, object]] = [{"kind": "sweep"}, {"kind": "sample", "cache_dropped": False}]
+    assert not checkpoint.has_dropped(kept)
+    assert checkpoint.has_dropped([*kept, {"kind": "sample", "cache_dropped": True}, {"kind": "resumed"}])
+
+
 # --- which sweep it is -----------------------------------------------------------------------------------
 
 
@@ -143,7 +149,7 @@ def test_the_seed_is_in_the_record() -> None:
             {"write_budget_bytes": 1},
             {"tolerance": 0.02},
             {"seed": 8},
-            {"may_drop_caches": False},
+            {"drop_caches": "file"},
             {"reference": setting(depth=1)},
             {"about": {**ORDER.about, "device": "eui.2"}},
         )

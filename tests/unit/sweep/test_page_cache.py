@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aio_tuned.sweep import page_cache
-from unit.support.builders import MIB, sample, scratch_target
+from unit.support.builders import HELLO, MIB, sample, scratch_target
 
 if TYPE_CHECKING:
     from aio_tuned.model.measurement import Sample
@@ -65,3 +65,16 @@ def test_a_file_that_is_written_unlike_the_folders_is_noted() -> None:
     assert page_cache.notes(BTRFS) == []
     (said,) = page_cache.notes(replace(BTRFS, nocow=True))
     assert "[sweep] btrfs" in said
+
+
+def test_a_finding_says_which_pages_were_evicted_where_the_hosts_were_not() -> None:
+    no_drop = replace(HELLO, drop_caches=False, no_drop_reason="not root")
+    assert page_cache.evictions("auto", HELLO, "") == page_cache.evictions("always", HELLO, "") == []
+    (said,) = page_cache.evictions("auto", no_drop, "")
+    assert said.endswith("(not root)")
+    (said,) = page_cache.evictions("file", no_drop, "")
+    assert said == "page cache: the target's own pages were evicted, the host's were kept ([sweep] drop_caches)"
+    (said,) = page_cache.evictions("file", HELLO, "no PSI")
+    assert said.endswith("(no PSI)")
+    (said,) = page_cache.evictions("never", no_drop, "")
+    assert "not dropped" in said

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from aio_tuned.helper.process import Helper
     from aio_tuned.helper.protocol import Hello
-    from aio_tuned.model.measurement import Phase, Request, Sample
+    from aio_tuned.model.measurement import DropCaches, Phase, Request, Sample
     from aio_tuned.model.setting import Direction
     from aio_tuned.sweep.order import Budgets
     from aio_tuned.sweep.progress import SweepProgress
@@ -49,6 +49,7 @@ class Stand:
     def __init__(self, seed: int) -> None:
         self.drive = Drive(noise=0.03, seed=seed)
         self.written_bytes = FILL
+        self.has_read = False
 
     async def hello(self) -> Hello:
         return replace(HELLO, fill_bytes=FILL)
@@ -56,7 +57,9 @@ class Stand:
     async def measure(self, request: Request) -> Sample:
         answer = self.drive.answer(request)
         self.written_bytes += answer.device_write_bytes
-        return answer
+        dropped = request.drop_caches is None and request.direction == "read" and not self.has_read
+        self.has_read = self.has_read or request.direction == "read"
+        return replace(answer, cache_dropped=dropped)
 
     async def finish(self) -> int:
         return self.written_bytes
@@ -75,6 +78,7 @@ class Recorder:
         self.visits = visits
         self.made: list[Sample] = []
         self.previous: list[Sample | None] = []
+        self.drops_announced = 0
 
     def _note(self, entry: Mapping[str, object]) -> None:
         self.lines.append(json.dumps(entry))
@@ -98,6 +102,9 @@ class Recorder:
         if len(self.made) == self.visits:
             raise DeferredError("others need the drive", 60)
         self.previous.append(previous)
+
+    async def before_drop(self) -> None:
+        self.drops_announced += 1
 
     def after(self, sample: Sample) -> None:
         self.made.append(sample)
@@ -217,6 +224,25 @@ def test_every_visit_is_attended() -> None:
     kinds = [json.loads(line)["kind"] for line in recorder.lines]
     assert kinds[:6] == ["sweep", *["sample"] * plan.CALIBRATION_VISITS, "phase"]
     assert kinds.count("phase") == 2
+
+
+def test_the_hosts_cache_is_dropped_once_by_all_processes_of_a_sweep() -> None:
+    for visits in visits_of(ORDER):
+        sweeping, announced = Sweeping(ORDER), 0
+        for limit in (visits, visits, None):
+            outcome, recorder, _ = sweeping.go(limit)
+            announced += recorder.drops_announced
+            if outcome is not None:
+                break
+        assert outcome is not None
+        assert [sample.cache_dropped for sample in outcome.samples] == [True] + [False] * (len(outcome.samples) - 1)
+        assert announced == 1
+
+
+@pytest.mark.parametrize(("policy", "announced"), [("auto", 1), ("always", 1), ("file", 0), ("never", 0)])
+def test_a_drop_is_announced_before_the_first_measurement(policy: DropCaches, announced: int) -> None:
+    _, recorder = whole(replace(ORDER, drop_caches=policy))
+    assert recorder.drops_announced == announced
 
 
 def test_a_second_interruption_is_survived_too() -> None:

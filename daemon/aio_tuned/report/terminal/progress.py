@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Often enough to tell slow from stuck, without filling a log.
 _PLAIN_EVERY_S = 5.0
+_WILL_DROP = "the page cache of the whole host is dropped before the first read; --drop-caches=file keeps it"
 
 
 def _title(device: Device, target: Target) -> str:
@@ -51,6 +52,9 @@ class Quiet:
     def begin(self, device: Device, target: Target) -> None:
         """Show the target, once it is decided."""
 
+    def will_drop(self) -> None:
+        """Show that the host's page cache is dropped."""
+
     def note(self, text: str) -> None:
         """Show what was found out before the sweep."""
 
@@ -78,6 +82,9 @@ class Plain(Quiet):
 
     def begin(self, device: Device, target: Target) -> None:
         print(_title(device, target), file=self._stream, flush=True)
+
+    def will_drop(self) -> None:
+        self.note(_WILL_DROP)
 
     def note(self, text: str) -> None:
         print(text, file=self._stream, flush=True)
@@ -135,6 +142,9 @@ class Bar(Quiet):
 
     def begin(self, device: Device, target: Target) -> None:
         self._console.print(_title(device, target), highlight=False, markup=False, emoji=False)
+
+    def will_drop(self) -> None:
+        self.note(_WILL_DROP)
 
     def note(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, emoji=False)

@@ -15,9 +15,12 @@ from aio_tuned.devices.sensors import Sensors
 from aio_tuned.errors import AioTunedError, DeferredError, MeasurementError, PublishError, UsageError
 from aio_tuned.helper.process import find
 from aio_tuned.helper.protocol import ENDING
+from aio_tuned.model.measurement import DROPPING
 from aio_tuned.profiles import codec
 from aio_tuned.profiles.siblings import check_agrees
 from aio_tuned.service.worker import messages as wire
+from aio_tuned.service.worker import quiet_host
+from aio_tuned.service.worker.quiet_host import QuietHost
 from aio_tuned.service.worker.throttle import Throttle
 from aio_tuned.service.worker.throttle_rules import ThrottleRules
 from aio_tuned.service.write_ledger import Ledger
@@ -103,6 +106,9 @@ class _ProgressReporter:
             self._account.reserve(target.span_bytes + self._account.zeroed_bytes, sync=True)
         _say(wire.Started(where=where if not target.no_write else f"{where}, reads only: {target.no_write}"))
 
+    def will_drop(self) -> None:
+        pass  # the daemon waits for a quiet host, and says so
+
     def note(self, text: str) -> None:
         _say(wire.Noted(text=text))
 
@@ -129,9 +135,10 @@ class _ProgressReporter:
 class _CheckpointKeeper:
     """A SweepObserver that keeps the checkpoint, applies the throttle, and counts written bytes in the ledger."""
 
-    def __init__(self, job: Job, throttle: Throttle, account: _WriteAccount) -> None:
+    def __init__(self, job: Job, throttle: Throttle, host: QuietHost, account: _WriteAccount) -> None:
         self._job = job
         self._throttle = throttle
+        self._host = host
         self._account = account
         self._log: AppendLog | None = None
 
@@ -178,6 +185,10 @@ class _CheckpointKeeper:
         if request.direction == "write":
             self._account.reserve(request.max_bytes or request.transfer_bytes)
 
+    async def before_drop(self) -> None:
+        # The scratch file is there by now, and is held no longer than in any other pause.
+        await self._host.wait(self._job.config.max_hold)
+
     def after(self, sample: Sample) -> None:
         if sample.request.direction == "write":
             self._account.settle(sample.bytes)
@@ -203,6 +214,33 @@ class _CheckpointKeeper:
             self._log = None
 
 
+def _will_drop(job: Job) -> bool:
+    """Return whether the sweep drops the host's page cache, which a resumed one has done before."""
+    if not os.access("/proc/sys/vm/drop_caches", os.W_OK):
+        return False
+    if job.config.drop_caches == "always" or not job.checkpoint.exists():
+        return True
+    try:
+        entries, opened = AppendLog.open(job.checkpoint)
+    except OSError:
+        return True
+    opened.close()
+    return not checkpoint.has_dropped(entries)
+
+
+async def _begin(job: Job, throttle: Throttle, host: QuietHost) -> str:
+    """Wait until the scratch file may be written; return why the host's page cache must be kept, or ""."""
+    await throttle.before(None)
+    if job.config.drop_caches not in DROPPING:
+        return ""
+    if blind := quiet_host.why_blind():
+        return blind
+    if _will_drop(job):
+        await host.wait()
+        await throttle.before(None)
+    return ""
+
+
 async def _sweep(job: Job) -> Final:
     account = _WriteAccount(job)
     ledger = account.ledger
@@ -210,8 +248,8 @@ async def _sweep(job: Job) -> Final:
     throttle = Throttle(
         ThrottleRules.from_config(job.config), sensors, notice=lambda reason: _say(wire.Paused(reason=reason))
     )
-    # The throttle must agree before the scratch file is written, not only after.
-    await throttle.before(None)
+    host = QuietHost(job.config.min_pause, notice=lambda reason: _say(wire.Paused(reason=reason)))
+    keep_cache = await _begin(job, throttle, host)
     left_today = ledger.left_today(job.device.id, job.config.write_budget_per_day)
     task = TuneRequest(
         target=job.device.node,
@@ -225,10 +263,11 @@ async def _sweep(job: Job) -> Final:
         diskseq=job.device.diskseq,
         named=NameRegister(job.config.profiles, job.config.state).named,
         resumable=True,
+        keep_cache=keep_cache,
         grace_s=_GRACE_S,
     )
     try:
-        measured = await tune.run(task, _ProgressReporter(account), _CheckpointKeeper(job, throttle, account))
+        measured = await tune.run(task, _ProgressReporter(account), _CheckpointKeeper(job, throttle, host, account))
     except MeasurementError as error:
         if job.against:  # a full sweep may succeed where a check fails, because a check has a fifth of the time
             return wire.Disagreed(reason=f"the check against {job.against.device.name}: {error}")

@@ -1,0 +1,116 @@
+"""The wait for a quiet host, before a sweep drops the page cache that other processes have filled."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aio_tuned import formatting
+from aio_tuned.devices import sysfs
+from aio_tuned.devices.sensors import Sensors
+from aio_tuned.errors import DeferredError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+# A process that reads a model or writes a checkpoint shows within 2 s; the kernel's counters lag by up to a second.
+_LOOK_S = 2.0
+_LONGEST_S = 600.0
+# A deferred sweep is tried again after so many times the shortest pause, as that of a busy drive.
+_PAUSES_AWAY = 30
+# Above either of these the host is busy: the share of time in which a task waits for I/O, and what enters the cache.
+_BUSY_PERCENT = 10.0
+_BUSY_BYTES_PER_S = 16 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostIo:
+    """Counters of the whole host: the time in which a task waited for I/O, and the bytes that entered the page cache.
+
+    The kernel does not count the latter. They follow from three counters of /proc/vmstat, in pages: what is in the
+    cache (nr_file_pages, without nr_shmem, which a drop does not touch) and what was reclaimed from it (pgsteal_file),
+    so that a full cache that is still being filled shows too. pgpgin would not do: it counts direct I/O as well, which
+    loses nothing by a drop, and does not count reads from the network. Hits in the cache are counted nowhere.
+    """
+
+    waited_us: int
+    cached_bytes: int
+
+
+def read_host_io(proc: Path) -> HostIo | None:
+    """Return the counters now; None if the kernel does not tell one of them."""
+    waited_us = Sensors("", proc=proc).pressure_us()
+    lines = sysfs.attribute(proc, "vmstat").splitlines()
+    counts = {name: count for name, _, count in (line.partition(" ") for line in lines)}
+    try:
+        pages = int(counts["nr_file_pages"]) - int(counts["nr_shmem"]) + int(counts["pgsteal_file"])
+    except (KeyError, ValueError):
+        return None
+    return None if waited_us is None else HostIo(waited_us=waited_us, cached_bytes=pages * os.sysconf("SC_PAGE_SIZE"))
+
+
+def busy(before: HostIo, after: HostIo, seconds: float) -> str:
+    """Return why the host is not quiet, by its counters at the beginning and the end of so many seconds, or ""."""
+    percent = (after.waited_us - before.waited_us) / (seconds * 1e4)
+    if percent >= _BUSY_PERCENT:
+        return f"others wait for I/O {min(percent, 100):.0f} % of the time"
+    bytes_per_s = (after.cached_bytes - before.cached_bytes) / seconds
+    if bytes_per_s > _BUSY_BYTES_PER_S:
+        return f"others fill the page cache with {formatting.throughput(bytes_per_s)}"
+    return ""
+
+
+def why_blind(proc: Path = Path("/proc")) -> str:
+    """Return why it cannot be seen whether the host is quiet, or "".
+
+    Without PSI, which some distributions leave off, no wait would ever end. Reads of the drive can be proven without a
+    drop, so a sweep then evicts the target's own pages alone.
+    """
+    if read_host_io(proc) is not None:
+        return ""
+    return f"{proc}/pressure/io or {proc}/vmstat does not tell whether others use the cache; boot with psi=1"
+
+
+class QuietHost:
+    """The wait of one sweep: `wait` returns when the host is quiet, or raises DeferredError.
+
+    `notice` is called with the reason after each look that finds the host busy, and with "" at the end.
+    """
+
+    def __init__(
+        self,
+        min_pause_s: float,
+        *,
+        notice: Callable[[str], None],
+        proc: Path = Path("/proc"),
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._min_pause_s = min_pause_s
+        self._notice = notice
+        self._proc = proc
+        self._monotonic = monotonic
+        self._sleep = sleep
+
+    async def wait(self, longest_s: float = _LONGEST_S) -> None:
+        """Look at the host until it is quiet; raise DeferredError if it is not within so many seconds."""
+        begun = self._monotonic()
+        while reason := await self._look():
+            reason = f"waiting to drop the page cache: {reason}"
+            if self._monotonic() - begun + _LOOK_S > longest_s:
+                refused = f'{reason}; [sweep] drop_caches = "file" sweeps without it'
+                raise DeferredError(refused, self._min_pause_s * _PAUSES_AWAY)
+            self._notice(reason)
+        self._notice("")
+
+    async def _look(self) -> str:
+        before, begun = read_host_io(self._proc), self._monotonic()
+        await self._sleep(_LOOK_S)
+        after = read_host_io(self._proc)
+        if before is None or after is None:
+            return why_blind(self._proc) or "the host's counters could not be read"
+        return busy(before, after, self._monotonic() - begun)
