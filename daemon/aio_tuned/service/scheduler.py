@@ -53,7 +53,8 @@ class Scheduler:
     """The scheduler, which runs the sweep of one drive at a time, `current`.
 
     It calls `ended` at the end of a sweep with the event for its drive, or None if the sweep was cancelled;
-    `progressed` when a sweep has advanced, and `changed` when a sweep has begun, paused or resumed.
+    `progressed` when a sweep has advanced, `dropped` when it has dropped the host's page cache, and `changed` when a
+    sweep has begun, paused or resumed.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Scheduler:
         *,
         ended: Callable[[Drive, Event | None], None],
         progressed: Callable[[], None],
+        dropped: Callable[[Drive], None],
         changed: Callable[[], None],
     ) -> None:
         self.current: Drive | None = None
@@ -74,6 +76,7 @@ class Scheduler:
         self._ledger = ledger
         self._ended = ended
         self._progressed = progressed
+        self._dropped = dropped
         self._changed = changed
         self._worker: Runner | None = None
         self._sweep: asyncio.Task[Final | None] | None = None
@@ -203,6 +206,8 @@ class Scheduler:
             case messages.Unnoted(hour=hour, count=count):
                 self._ledger.take_over(drive.device.id, hour, count)
                 self._changed()
+            case messages.Dropped():
+                self._dropped(drive)
             case messages.Noted(text=text):
                 drive.note = text
                 _log.warning("%s", text, extra=drive.fields())

@@ -25,6 +25,7 @@ from aio_tuned.service.operator import Operator
 from aio_tuned.service.publisher import Publisher
 from aio_tuned.service.scheduler import Scheduler
 from aio_tuned.service.state_machine import Backoff, Deferred, Failed, Finished, Ineligible, Stage, Stopped
+from aio_tuned.service.sweep_counter import PAGE_CACHE_DROP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -93,6 +94,7 @@ class Supervisor:
             ledger,
             ended=self._on_sweep_end,
             progressed=self._status.progressed,
+            dropped=lambda drive: sweep_counter.count(drive.device.id, PAGE_CACHE_DROP),
             changed=self._status.changed,
         )
         self._operator = Operator(self._inventory, self._scheduler, self.emit)

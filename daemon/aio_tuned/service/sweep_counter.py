@@ -1,10 +1,10 @@
-"""The number of each drive's sweeps by outcome, kept over restarts."""
+"""The number of each drive's sweeps by outcome, and of their drops of the page cache, kept over restarts."""
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from aio_tuned.service.state_machine import SWEEP_ENDS
 from aio_tuned.storage import append_log
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from aio_tuned.service.state_machine import SweepEnd
 
-_Counts = dict[str, "Counter[SweepEnd]"]
+PAGE_CACHE_DROP: Final = "page_cache_drop"
+_KNOWN = (*SWEEP_ENDS, PAGE_CACHE_DROP)
+_Counts = dict[str, "Counter[SweepEnd | Literal['page_cache_drop']]"]
 
 
 class SweepCounter:
@@ -53,8 +55,8 @@ class SweepCounter:
             tally._lose(error)
         return tally
 
-    def count(self, drive: str, outcome: SweepEnd) -> None:
-        """Count a sweep of the drive with this outcome."""
+    def count(self, drive: str, outcome: SweepEnd | Literal["page_cache_drop"]) -> None:
+        """Count a sweep of the drive with this outcome, or a drop that it has made."""
         entry: dict[str, object] = {"id": drive, "outcome": outcome, "count": 1}
         _count([entry], self._counts)
         self._pending.append(entry)
@@ -66,6 +68,10 @@ class SweepCounter:
             self._note()
         found = self._counts.get(drive, Counter())
         return {outcome: found[outcome] for outcome in SWEEP_ENDS}
+
+    def page_cache_drops(self, drive: str) -> int:
+        """Return how often sweeps of the drive have dropped the host's page cache."""
+        return self._counts.get(drive, Counter())[PAGE_CACHE_DROP]
 
     def _note(self) -> None:
         """Write the pending entries."""
@@ -90,7 +96,7 @@ def _count(entries: Iterable[Mapping[str, Any]], counts: _Counts) -> None:
     """Add the entries to `counts`; unknown ones, which a later version may have written, are ignored."""
     for entry in entries:
         drive, outcome, count = entry.get("id"), entry.get("outcome"), entry.get("count")
-        if isinstance(drive, str) and outcome in SWEEP_ENDS and isinstance(count, int) and count > 0:
+        if isinstance(drive, str) and outcome in _KNOWN and isinstance(count, int) and count > 0:
             counts.setdefault(drive, Counter())[outcome] += count
 
 

@@ -120,6 +120,18 @@ def test_a_note_about_the_drive_is_logged_and_shown(desk: Desk, caplog: pytest.L
     assert "/dev/x: 64 MiB at offset 0 were zeroed" in caplog.text
 
 
+def test_a_drop_of_the_page_cache_is_counted_at_once(desk: Desk) -> None:
+    counted: list[int] = []
+
+    def act(supervisor: Supervisor, drive: Drive, _: Job) -> None:
+        supervisor._scheduler.hear(drive, wire.Dropped())
+        (seen,) = supervisor.snapshot().drives
+        counted.append(seen.page_cache_drops)
+
+    of_sweep(desk, act)
+    assert counted == [1]
+
+
 def test_a_sweep_that_starts_pauses_and_goes_on(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aio_tuned.service.sweep_counter import SweepCounter
+from aio_tuned.service.sweep_counter import PAGE_CACHE_DROP, SweepCounter
 from aio_tuned.storage.append_log import AppendLog, rewrite
 
 if TYPE_CHECKING:
@@ -38,6 +38,18 @@ def test_each_drive_is_counted_for_itself_over_restarts(path: Path) -> None:
         assert again.counts(DRIVE) == {"finished": 1, "failed": 2, "deferred": 0}
         assert again.counts(OTHER) == {"finished": 0, "failed": 0, "deferred": 1}
         assert again.trouble == ""
+
+
+def test_drops_of_the_page_cache_are_counted_beside_the_outcomes(path: Path) -> None:
+    tally = SweepCounter.open(path)
+    assert tally.page_cache_drops(DRIVE) == 0
+    tally.count(DRIVE, PAGE_CACHE_DROP)
+    tally.count(DRIVE, PAGE_CACHE_DROP)
+    tally.count(DRIVE, "finished")
+    for again in (tally, SweepCounter.open(path), SweepCounter.open(path)):
+        assert again.page_cache_drops(DRIVE) == 2
+        assert again.page_cache_drops(OTHER) == 0
+        assert again.counts(DRIVE) == {"finished": 1, "failed": 0, "deferred": 0}
 
 
 def test_a_start_leaves_one_line_a_drive_and_outcome(path: Path) -> None:

@@ -31,8 +31,8 @@ class DriveSnapshot:
 
     `shown` is the profile that readers are to find, and `published` the one that they do find, with the administrator's
     overrides; None if there is none. `namesake` is the bare name that another drive owns, and that one's id. `siblings`
-    are the siblings' profiles. `written_bytes` is what sweeps have written to the drive, and `sweeps` the number of
-    sweeps by outcome; both are kept over restarts.
+    are the siblings' profiles. `written_bytes` is what sweeps have written to the drive, `sweeps` the number of sweeps
+    by outcome, and `page_cache_drops` how often they dropped the host's page cache; all are kept over restarts.
     """
 
     device: Device
@@ -49,6 +49,7 @@ class DriveSnapshot:
     written_today_bytes: int = 0
     written_bytes: int = 0
     sweeps: Mapping[SweepEnd, int] = field(default_factory=dict)
+    page_cache_drops: int = 0
 
     @property
     def progress(self) -> Sweeping | None:
@@ -99,6 +100,7 @@ def of_drive(
         written_today_bytes=ledger.written_today(device.id),
         written_bytes=drive.written_bytes,
         sweeps=sweep_counter.counts(device.id),
+        page_cache_drops=sweep_counter.page_cache_drops(device.id),
     )
 
 

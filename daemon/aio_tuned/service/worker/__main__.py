@@ -15,11 +15,9 @@ from aio_tuned.devices.sensors import Sensors
 from aio_tuned.errors import AioTunedError, DeferredError, MeasurementError, PublishError, UsageError
 from aio_tuned.helper.process import find
 from aio_tuned.helper.protocol import ENDING
-from aio_tuned.model.measurement import DROPPING
 from aio_tuned.profiles import codec
 from aio_tuned.profiles.siblings import check_agrees
 from aio_tuned.service.worker import messages as wire
-from aio_tuned.service.worker import quiet_host
 from aio_tuned.service.worker.quiet_host import QuietHost
 from aio_tuned.service.worker.throttle import Throttle
 from aio_tuned.service.worker.throttle_rules import ThrottleRules
@@ -192,6 +190,8 @@ class _CheckpointKeeper:
     def after(self, sample: Sample) -> None:
         if sample.request.direction == "write":
             self._account.settle(sample.bytes)
+        if sample.cache_dropped:
+            _say(wire.Dropped())
         self._note(checkpoint.sample_entry(sample))
 
     def reserve(self, write_bytes: int) -> None:
@@ -214,33 +214,6 @@ class _CheckpointKeeper:
             self._log = None
 
 
-def _will_drop(job: Job) -> bool:
-    """Return whether the sweep drops the host's page cache, which a resumed one has done before."""
-    if not os.access("/proc/sys/vm/drop_caches", os.W_OK):
-        return False
-    if job.config.drop_caches == "always" or not job.checkpoint.exists():
-        return True
-    try:
-        entries, opened = AppendLog.open(job.checkpoint)
-    except OSError:
-        return True
-    opened.close()
-    return not checkpoint.has_dropped(entries)
-
-
-async def _begin(job: Job, throttle: Throttle, host: QuietHost) -> str:
-    """Wait until the scratch file may be written; return why the host's page cache must be kept, or ""."""
-    await throttle.before(None)
-    if job.config.drop_caches not in DROPPING:
-        return ""
-    if blind := quiet_host.why_blind():
-        return blind
-    if _will_drop(job):
-        await host.wait()
-        await throttle.before(None)
-    return ""
-
-
 async def _sweep(job: Job) -> Final:
     account = _WriteAccount(job)
     ledger = account.ledger
@@ -249,7 +222,10 @@ async def _sweep(job: Job) -> Final:
         ThrottleRules.from_config(job.config), sensors, notice=lambda reason: _say(wire.Paused(reason=reason))
     )
     host = QuietHost(job.config.min_pause, notice=lambda reason: _say(wire.Paused(reason=reason)))
-    keep_cache = await _begin(job, throttle, host)
+    # The throttle must agree before the scratch file is written, not only after.
+    await throttle.before(None)
+    keep_cache = await host.before_sweep(job.config.drop_caches, job.checkpoint)
+    await throttle.before(None)
     left_today = ledger.left_today(job.device.id, job.config.write_budget_per_day)
     task = TuneRequest(
         target=job.device.node,

@@ -93,6 +93,11 @@ class Noted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """The host's page cache was dropped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Zeroing:
     """A raw device that was written is being zeroed; the worker needs time for that."""
 
@@ -129,9 +134,9 @@ class Failed:
 
 
 Final = Done | Disagreed | Deferred | Failed
-Message = Started | Noted | Progress | Paused | Unnoted | Zeroing | Final
+Message = Started | Noted | Progress | Paused | Unnoted | Dropped | Zeroing | Final
 
-_KINDS = (Started, Noted, Progress, Paused, Unnoted, Zeroing, Done, Disagreed, Deferred, Failed)
+_KINDS = (Started, Noted, Progress, Paused, Unnoted, Dropped, Zeroing, Done, Disagreed, Deferred, Failed)
 _TYPES = {kind.__name__: kind for kind in _KINDS}
 
 

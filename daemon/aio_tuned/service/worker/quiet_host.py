@@ -13,9 +13,14 @@ from aio_tuned import formatting
 from aio_tuned.devices import sysfs
 from aio_tuned.devices.sensors import Sensors
 from aio_tuned.errors import DeferredError
+from aio_tuned.model.measurement import DROPPING
+from aio_tuned.storage.append_log import AppendLog
+from aio_tuned.sweep import checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from aio_tuned.model.measurement import DropCaches
 
 # A process that reads a model or writes a checkpoint shows within 2 s; the kernel's counters lag by up to a second.
 _LOOK_S = 2.0
@@ -75,6 +80,17 @@ def why_blind(proc: Path = Path("/proc")) -> str:
     return f"{proc}/pressure/io or {proc}/vmstat does not tell whether others use the cache; boot with psi=1"
 
 
+def _has_dropped(record: Path) -> bool:
+    if not record.exists():
+        return False
+    try:
+        entries, opened = AppendLog.open(record)
+    except OSError:
+        return False
+    opened.close()
+    return checkpoint.has_dropped(entries)
+
+
 class QuietHost:
     """The wait of one sweep: `wait` returns when the host is quiet, or raises DeferredError.
 
@@ -95,6 +111,20 @@ class QuietHost:
         self._proc = proc
         self._monotonic = monotonic
         self._sleep = sleep
+
+    async def before_sweep(self, policy: DropCaches, record: Path) -> str:
+        """Wait, if the sweep will drop the cache; return why it must not, which is why that cannot be seen, or "".
+
+        The sweep's checkpoint, `record`, says whether an earlier process has dropped it.
+        """
+        if policy not in DROPPING:
+            return ""
+        if blind := why_blind(self._proc):
+            return blind
+        writable = os.access(self._proc / "sys/vm/drop_caches", os.W_OK)
+        if writable and (policy == "always" or not _has_dropped(record)):
+            await self.wait()
+        return ""
 
     async def wait(self, longest_s: float = _LONGEST_S) -> None:
         """Look at the host until it is quiet; raise DeferredError if it is not within so many seconds."""

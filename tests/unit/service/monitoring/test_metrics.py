@@ -133,6 +133,7 @@ def test_a_sweep_that_goes_on() -> None:
 def test_what_is_counted() -> None:
     assert of(seen(), "sweeps_total") == {"finished": 2, "failed": 1, "deferred": 0}
     assert of(seen(), "sweep_written_bytes_total") == {(): 8 << 30}
+    assert of(seen(page_cache_drops=3), "page_cache_drops_total") == {(): 3}
     text = prometheus.render(snapshot(seen()), NOW_S)
     assert "# TYPE aio_tuned_sweeps_total counter\n" in text
     assert "# TYPE aio_tuned_sweep_written_bytes_total counter\n" in text

@@ -21,6 +21,7 @@ from aio_tuned.service.worker.messages import (
     Deferred,
     Disagreed,
     Done,
+    Dropped,
     Failed,
     Final,
     Job,
@@ -125,6 +126,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     ),
     st.builds(Paused, reason=REASONS),
     st.builds(Unnoted, hour=st.integers(), count=st.integers()),
+    st.builds(Dropped),
     st.builds(Zeroing),
     st.builds(Done, text=REASONS, trouble=REASONS),
     st.builds(Disagreed, reason=REASONS),
@@ -145,7 +147,7 @@ def test_a_message_is_one_line_and_is_read_as_it_was_said(message: Message) -> N
 def test_every_message_can_be_read() -> None:
     known = {name for name, kind in vars(wire).items() if kind in get_args(Message)}
     assert known == {
-        *("Started", "Noted", "Progress", "Paused", "Unnoted", "Zeroing"),
+        *("Started", "Noted", "Progress", "Paused", "Unnoted", "Dropped", "Zeroing"),
         *("Done", "Disagreed", "Deferred", "Failed"),
     }
     assert known == set(wire._TYPES)

@@ -8,11 +8,14 @@ import pytest
 
 from aio_tuned.errors import DeferredError
 from aio_tuned.service.worker.quiet_host import HostIo, QuietHost, busy, read_host_io, why_blind
+from aio_tuned.storage.append_log import rewrite
 from unit.support.builders import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from aio_tuned.model.measurement import DropCaches
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 AT_FIRST = HostIo(waited_us=10**9, cached_bytes=4 << 30)
@@ -29,6 +32,8 @@ class Proc:
         self.notices: list[str] = []
         self.others: Callable[[float], None] = lambda _seconds: None
         (root / "pressure").mkdir()
+        (root / "sys/vm").mkdir(parents=True)
+        (root / "sys/vm/drop_caches").touch()
         self.write()
 
     def write(self) -> None:
@@ -53,15 +58,20 @@ class Proc:
 
         return others
 
-    def wait(self, longest_s: float = 600.0) -> None:
-        host = QuietHost(
+    def host(self) -> QuietHost:
+        return QuietHost(
             10.0,
             notice=self.notices.append,
             proc=self.root,
             monotonic=lambda: self.clock_s,
             sleep=self.sleep,
         )
-        asyncio.run(host.wait(longest_s))
+
+    def wait(self, longest_s: float = 600.0) -> None:
+        asyncio.run(self.host().wait(longest_s))
+
+    def before_sweep(self, policy: DropCaches, record: Path) -> str:
+        return asyncio.run(self.host().before_sweep(policy, record))
 
 
 @pytest.fixture
@@ -147,6 +157,48 @@ def test_a_host_that_stays_busy_defers_the_sweep(proc: Proc, longest_s: float) -
         proc.wait(longest_s)
     assert raised.value.seconds == 300.0
     assert proc.clock_s == longest_s
+
+
+# --- before a sweep ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("policy", "recorded", "waits"),
+    [
+        ("auto", None, True),
+        ("auto", False, True),
+        ("auto", True, False),
+        ("always", True, True),
+        ("file", None, False),
+        ("never", None, False),
+    ],
+)
+def test_a_sweep_that_will_drop_waits_before_it_writes_its_scratch_file(
+    proc: Proc, tmp_path: Path, policy: DropCaches, recorded: bool | None, waits: bool
+) -> None:
+    record = tmp_path / "x.journal"
+    if recorded is not None:
+        rewrite(record, [{"kind": "sweep"}, {"kind": "sample", "cache_dropped": recorded}])
+    proc.others = proc.waits(0.34)
+    if waits:
+        with pytest.raises(DeferredError):
+            proc.before_sweep(policy, record)
+    else:
+        assert proc.before_sweep(policy, record) == ""
+        assert proc.clock_s == 0.0
+
+
+def test_a_sweep_that_cannot_drop_does_not_wait(proc: Proc, tmp_path: Path) -> None:
+    (proc.root / "sys/vm/drop_caches").unlink()
+    proc.others = proc.waits(0.34)
+    assert proc.before_sweep("auto", tmp_path / "x.journal") == ""
+
+
+@pytest.mark.parametrize("policy", ["auto", "always"])
+def test_a_host_that_cannot_be_seen_keeps_its_cache(proc: Proc, tmp_path: Path, policy: DropCaches) -> None:
+    (proc.root / "pressure/io").unlink()
+    assert "psi=1" in proc.before_sweep(policy, tmp_path / "x.journal")
+    assert proc.clock_s == 0.0
 
 
 # --- a kernel that does not tell -------------------------------------------------------------------------
