@@ -154,7 +154,7 @@ class _CheckpointKeeper:
 
     @property
     def paused_s(self) -> float | None:
-        return self._throttle.paused_s
+        return self._throttle.paused_s + self._host.paused_s
 
     def load_checkpoint(self, hello: Hello, header: Mapping[str, Any]) -> Checkpoint:
         self._account.settle(hello.fill_bytes + self._account.zeroed_bytes)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # A process that reads a model or writes a checkpoint shows within 2 s; the kernel's counters lag by up to a second.
 _LOOK_S = 2.0
 _LONGEST_S = 600.0
+# Each notice is a line in the journal, and a new status file.
+_NOTICE_EVERY_S = 60.0
 # A deferred sweep is tried again after so many times the shortest pause, as that of a busy drive.
 _PAUSES_AWAY = 30
 # Above either of these the host is busy: the share of time in which a task waits for I/O, and what enters the cache.
@@ -94,7 +96,8 @@ def _has_dropped(record: Path) -> bool:
 class QuietHost:
     """The wait of one sweep: `wait` returns when the host is quiet, or raises DeferredError.
 
-    `notice` is called with the reason after each look that finds the host busy, and with "" at the end.
+    `notice` is called with the reason once a minute while the host is busy, and with "" at the end. `paused_s` is the
+    time in which it was.
     """
 
     def __init__(
@@ -106,6 +109,7 @@ class QuietHost:
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        self.paused_s = 0.0
         self._min_pause_s = min_pause_s
         self._notice = notice
         self._proc = proc
@@ -128,14 +132,19 @@ class QuietHost:
 
     async def wait(self, longest_s: float = _LONGEST_S) -> None:
         """Look at the host until it is quiet; raise DeferredError if it is not within so many seconds."""
-        begun = self._monotonic()
+        waited_s, next_notice_s = 0.0, 0.0
         while reason := await self._look():
             reason = f"waiting to drop the page cache: {reason}"
-            if self._monotonic() - begun + _LOOK_S > longest_s:
+            waited_s += _LOOK_S
+            self.paused_s += _LOOK_S
+            if waited_s + _LOOK_S > longest_s:
                 refused = f'{reason}; [sweep] drop_caches = "file" sweeps without it'
                 raise DeferredError(refused, self._min_pause_s * _PAUSES_AWAY)
-            self._notice(reason)
-        self._notice("")
+            if waited_s >= next_notice_s:
+                self._notice(reason)
+                next_notice_s = waited_s + _NOTICE_EVERY_S
+        if waited_s:
+            self._notice("")
 
     async def _look(self) -> str:
         before, begun = read_host_io(self._proc), self._monotonic()
