@@ -36,7 +36,7 @@ def test_help_and_version(helper_path: Path, option: str, says: str) -> None:
         (["--scratch=/tmp", *SIZES, "--offset-bytes=0"], 64, "no meaning"),
         (["--scratch=/tmp", *SIZES, "--bogus"], 64, "unknown option"),
         (["--scratch=/tmp", *SIZES, "stray"], 64, "unknown option"),
-        (["--scratch=/tmp", *SIZES, "--drop-caches=maybe"], 64, "auto, always or never"),
+        (["--scratch=/tmp", *SIZES, "--drop-caches=maybe"], 64, "auto, always, file or never"),
         (["--scratch=/tmp", "--span-bytes=1048577", "--max-transfer-bytes=4096"], 64, "alignment"),
         (["--scratch=/nowhere/at/all", *SIZES], 66, "No such file"),
         (["--scratch=/dev/null", *SIZES], 66, "Not a directory"),
