@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import storage
+from unit.support.builders import FAKE_HELPER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,3 +77,15 @@ def test_pages_that_come_back_in_the_sweep_cost_no_other_drop(quick: Tuner, disk
         assert evidence["caches_dropped"] == 1
     else:
         assert "no read could be trusted" in done.last
+
+
+@pytest.mark.parametrize(("policy", "said"), [("auto", True), ("always", True), ("file", False), ("never", False)])
+def test_a_drop_is_said_before_it_is_made(
+    quick: Tuner, disk: Callable[..., LoopDrive], policy: str, *, said: bool
+) -> None:
+    made = disk()
+    made.write(0, os.urandom(made.size_bytes))
+    done = quick.start(made.node, "--helper", FAKE_HELPER, "--drop-caches", policy).end()
+    assert done.code == 0, done.stderr
+    before, _, _ = done.stderr.partition("read: ")
+    assert ("the page cache of the whole host is dropped before the first read" in before) is said

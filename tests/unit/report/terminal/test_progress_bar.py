@@ -55,6 +55,15 @@ def test_plain_lines_say_what_and_where_and_how_far() -> None:
     ]
 
 
+def test_a_drop_of_the_page_cache_is_said_with_the_way_to_do_without() -> None:
+    for watcher in (Plain, Bar):
+        stream = io.StringIO()
+        with watcher(stream) as shown:
+            shown.will_drop()
+        assert "page cache of the whole host is dropped" in stream.getvalue()
+        assert "--drop-caches=file" in stream.getvalue()
+
+
 def test_plain_lines_have_no_colour() -> None:
     stream = io.StringIO()
     run(Plain(stream))
