@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aio_tuned.child_process import ChildProcess
 from aio_tuned.errors import AioTunedError, DeferredError, Exit, HelperError
 from aio_tuned.helper.protocol import (
     EXIT_OF_CODE,
@@ -102,7 +103,7 @@ class Helper:
 
     def __init__(
         self,
-        process: asyncio.subprocess.Process,
+        process: ChildProcess,
         on_tick: Callable[[Tick], None],
         grace_s: float,
         *,
@@ -133,27 +134,12 @@ class Helper:
         close() gives it `grace_s` seconds to end, and a third of that more, at least 1 s, once it has been killed. One
         that `writes_raw` is not killed, but left behind.
         """
-        starting = asyncio.ensure_future(
-            asyncio.create_subprocess_exec(
-                str(program),
-                *words,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                limit=_LINE_LIMIT,
-                # Ctrl-C reaches the whole foreground process group; close() ends the helper in order instead.
-                start_new_session=True,
-            )
-        )
         try:
-            process = await asyncio.shield(starting)
+            # Ctrl-C does not reach its session; close() ends it in order instead. Nothing is awaited here, so that no
+            # cancellation comes between a helper that may have begun to write a raw device and its close().
+            process = ChildProcess.start((str(program), *words), line_limit=_LINE_LIMIT, stderr=True)
         except OSError as error:
             raise HelperError(f"helper {program}: cannot be run: {error.strerror}") from None
-        except asyncio.CancelledError:
-            # asyncio would kill the process; but what it has begun to write on a raw device must be zeroed again.
-            with contextlib.suppress(OSError):
-                await cls(await starting, on_tick, grace_s, writes_raw=writes_raw).close()
-            raise
         return cls(process, on_tick, grace_s, writes_raw=writes_raw)
 
     @property
@@ -185,11 +171,9 @@ class Helper:
 
         Raise HelperError if the helper fails, or answers what the protocol does not allow.
         """
-        assert self._process.stdin is not None  # noqa: S101 - we asked for the pipe
         # The reason of a helper that has just died is on its standard output, which _next reads.
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self._process.stdin.write(request_line(request).encode() + b"\n")
-            await self._process.stdin.drain()
+        with contextlib.suppress(BrokenPipeError):
+            await self._process.stdin.write(request_line(request).encode() + b"\n")
         return replace(parse_point(await self._next("point"), request), at_s=round(time.time(), 3))
 
     async def finish(self) -> int:
@@ -198,7 +182,6 @@ class Helper:
         Raise HelperError if the helper does not announce its end and exit with code 0: what it reported is not to be
         trusted then.
         """
-        assert self._process.stdin is not None  # noqa: S101 - we asked for the pipe
         self._process.stdin.close()
         message = await self._next("end")
         self._ended = True
@@ -216,27 +199,20 @@ class Helper:
 
     async def close(self) -> None:
         """End the process, whatever state it is in."""
-        if self._process.returncode is None and not self._ended:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(signal.SIGTERM)
-            if self._process.stdin is not None:
-                self._process.stdin.close()
+        if not self._ended:
+            self._process.send_signal(signal.SIGTERM)
+            self._process.stdin.close()
         try:
             await self._drained(self._grace_s)
         except TooLateError:
             if not self._writes_raw:
-                with contextlib.suppress(ProcessLookupError):
-                    self._process.kill()
+                self._process.kill()
                 with contextlib.suppress(TooLateError):
                     await self._drained(max(_KILLED_S, self._grace_s / 3))
-        # A process that inherited the pipes may hold them open after the helper has ended.
-        self.stuck = self._process.returncode is None
-        # asyncio has no public way to close our ends of the pipes, nor to leave a process behind: closing kills it.
-        transport = self._process._transport  # type: ignore[attr-defined]  # noqa: SLF001
-        if self.stuck and self._writes_raw:
-            left, transport._proc = transport._proc, None  # noqa: SLF001
-            left.returncode = 0  # else subprocess warns of a process that still runs when it forgets this one
-        transport.close()
+        finally:
+            # A process that inherited the pipes may hold them open after the helper has ended.
+            self.stuck = self._process.returncode is None
+            self._process.close()
 
     async def _drained(self, seconds: float) -> None:
         """Read on until the process has ended, so that a helper with a full pipe can exit.
@@ -244,7 +220,6 @@ class Helper:
         Raise TooLateError after `seconds`. They begin again while the helper zeroes what it has written on a raw
         device, or gives a scratch file's space back, which must not stay half done.
         """
-        assert self._process.stdout is not None  # noqa: S101 - we asked for the pipe
         loop = asyncio.get_running_loop()
         end, rest, zeroed = loop.time() + seconds, b"", Tick(phase="", bytes=-1, total_bytes=0)
         moved_at = loop.time()
@@ -268,7 +243,6 @@ class Helper:
 
     async def _line(self) -> bytes:
         """Return the next line; raise HelperError if there is none."""
-        assert self._process.stdout is not None  # noqa: S101 - we asked for the pipe
         try:
             line = await within(_SILENCE_S, self._process.stdout.readline())
         except TooLateError:
@@ -307,7 +281,7 @@ class Helper:
                 elif loop.time() - moved_at > _STUCK_S:
                     raise HelperError(f"the device has not answered for {_STUCK_S:.0f} s; see the kernel log", Exit.IO)
             elif kind == "error":
-                self._ended = True  # a signal to a process that asyncio has not reaped yet takes its exit code away
+                self._ended = True
                 self.span = str(message.get("span", ""))
                 raise _error(message, wanted)
             elif kind == "end" and wanted != kind:

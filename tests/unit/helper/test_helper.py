@@ -758,26 +758,41 @@ def test_a_helper_that_closes_its_output_and_stays_is_an_error(tmp_path: Path) -
     assert caught.value.exit_code == Exit.IO
 
 
-def test_a_start_that_is_cancelled_ends_the_helper_in_order(tmp_path: Path) -> None:
-    """asyncio would kill it: a raw drive that it has begun to fill would stay half written."""
-    begun, ended = tmp_path / "begun", tmp_path / "ended"
-    body = f"trap 'echo > {ended}; exit 0' TERM\necho > {begun}\nwhile :; do sleep 0.05; done\n"
-    program = executable(tmp_path / "helper", f"#!/bin/sh\n{body}")
+def test_no_cancellation_comes_between_the_start_and_whoever_closes_the_helper(tmp_path: Path) -> None:
+    """A raw drive that it has begun to fill would stay half written."""
+    program = executable(tmp_path / "helper", "#!/bin/sh\nread line\n")
 
     async def run() -> None:
-        others = set(children())  # the guest's QEMU, where this worker has had its tests
-        starting = asyncio.ensure_future(Helper.start(program, WORDS))
-        while others.issuperset(children()):  # noqa: ASYNC110 - the very moment is wanted
-            await asyncio.sleep(0)
-        assert not starting.done()
-        while not begun.exists():  # the event loop stands still meanwhile, as it may on a busy machine
-            time.sleep(0.01)  # noqa: ASYNC251
-        starting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await starting
+        starting = Helper.start(program, WORDS)
+        with pytest.raises(StopIteration) as started:
+            starting.send(None)
+        await started.value.value.close()
 
     asyncio.run(run())
-    assert ended.exists()
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_helper_that_ends_at_once_has_one_reaper(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, *, asked: bool
+) -> None:
+    """A second one would warn "Unknown child process pid …, will report returncode 255"."""
+    program = executable(tmp_path / "helper", "#!/bin/sh\nexit 3\n")
+
+    async def run() -> set[int | None]:
+        codes = set()
+        for _ in range(100):
+            helper = await Helper.start(program, WORDS, grace_s=20)
+            if asked:
+                with pytest.raises(HelperError, match="left with exit code 3"):
+                    await helper.hello()
+            else:
+                helper._ended = True  # no signal: how it ends is its own business
+            await helper.close()
+            codes.add(helper._process.returncode)
+        return codes
+
+    assert asyncio.run(run()) == {3}
+    assert caplog.messages == []
 
 
 def test_whoever_has_inherited_the_helpers_pipes_does_not_make_it_stuck(tmp_path: Path) -> None:

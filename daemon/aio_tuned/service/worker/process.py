@@ -7,7 +7,6 @@ then cannot affect the daemon.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import io
 import os
 import shutil
@@ -15,6 +14,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from aio_tuned.child_process import ChildProcess
 from aio_tuned.errors import Exit
 from aio_tuned.search.threads import limit_threads
 from aio_tuned.service.worker import messages as wire
@@ -49,7 +49,7 @@ def command(config: Config, worker: tuple[str, ...] = _WORKER) -> tuple[str, ...
 class Runner:
     """One running worker; `zeroing` is true while its helper zeroes a device, and it needs more time to end."""
 
-    def __init__(self, process: asyncio.subprocess.Process, listen: Callable[[Message], None]) -> None:
+    def __init__(self, process: ChildProcess, listen: Callable[[Message], None]) -> None:
         self._process = process
         self._listen = listen
         self._final: Final | None = None
@@ -60,25 +60,24 @@ class Runner:
     @classmethod
     async def start(cls, job: Job, listen: Callable[[Message], None], worker: tuple[str, ...] = _WORKER) -> Runner:
         """Start a worker, or a stand-in for it, on the job; raise OSError if it cannot be started."""
-        process = await asyncio.create_subprocess_exec(
-            *command(job.config, worker),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            limit=_LINE_LIMIT,
+        process = ChildProcess.start(
+            command(job.config, worker),
+            line_limit=_LINE_LIMIT,
             env=limit_threads(dict(os.environ)),
             cwd="/",  # python -m also searches the current folder for modules
-            start_new_session=True,
         )
-        assert process.stdin is not None  # noqa: S101 - create_subprocess_exec was given PIPE
         sent = io.BytesIO()
         wire.send(job, sent)
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the worker has ended, which _ending reports
-            process.stdin.write(sent.getvalue())
-            await process.stdin.drain()
+        try:
+            await process.stdin.write(sent.getvalue())
+        except BrokenPipeError:
+            pass  # the worker has ended, which _ending reports
+        except asyncio.CancelledError:
+            process.close()  # the end of its standard input ends the worker
+            raise
         return cls(process, listen)
 
     async def _read(self) -> None:
-        assert self._process.stdout is not None  # noqa: S101 - create_subprocess_exec was given PIPE
         while line := await self._process.stdout.readline():
             message = wire.from_line(line)
             self.zeroing = isinstance(message, wire.Zeroing)
@@ -98,6 +97,7 @@ class Runner:
         finally:
             ending.cancel()
             left.cancel()
+            self._process.close()
         reason = "its worker is stuck in the kernel (D state) and cannot be ended: the drive does not answer"
         return wire.Failed(reason=reason, exit_code=Exit.IO)
 
@@ -119,8 +119,7 @@ class Runner:
 
     def end(self) -> None:
         """Send SIGTERM, at which the worker ends its helper and itself."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGTERM)
+        self._process.send_signal(signal.SIGTERM)
 
     async def close(self, extend: Callable[[float], None] = lambda _: None) -> bool:
         """End the worker, with SIGKILL if SIGTERM is not enough; return whether it has ended.
@@ -135,8 +134,7 @@ class Runner:
                 extend(_ZEROING_S)
                 done, _ = await asyncio.wait({gone}, timeout=_ZEROING_S)
             if not done:
-                with contextlib.suppress(ProcessLookupError):
-                    self._process.kill()
+                self._process.kill()
                 done, _ = await asyncio.wait({gone}, timeout=0.3)
             if not done:
                 self._left.set()

@@ -272,6 +272,9 @@ class Stuck:
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
 
+    def close(self) -> None:
+        self.stdout.feed_eof()
+
 
 async def left_behind() -> tuple[bool, Final, float, list[int]]:
     """As `closed`, but with the signals that it got."""
@@ -282,7 +285,6 @@ async def left_behind() -> tuple[bool, Final, float, list[int]]:
     gone = await runner.close()
     took = time.monotonic() - started
     found = await asyncio.wait_for(result, 1)
-    runner._reading.cancel()
     return gone, found, took, process.got
 
 
