@@ -152,6 +152,36 @@ def test_nothing_is_written_that_cannot_be_noted(
         storage.unmount(daemon.state)
 
 
+@pytest.mark.parametrize("swept", [False, True], ids=["never swept", "swept before"])
+def test_a_read_only_state_folder_is_the_reason_that_is_named(
+    quick_daemon: Daemon, loop_drive: Callable[..., LoopDrive], tmp_path: Path, *, swept: bool
+) -> None:
+    drive, daemon = loop_drive(), quick_daemon
+    daemon.watch(drive)
+    drive.plug()
+    drive.format()
+    mount_over(daemon.state)
+    try:
+        with storage.mount_in(tmp_path, drive.node):
+            if swept:
+                daemon.start()
+                daemon.wait(drive, "published", published="measured")
+                daemon.stop()
+            storage.run("mount", "-o", "remount,ro", daemon.state)
+            daemon.start()
+            if swept:
+                daemon.wait(drive, "published")
+                assert daemon.run("retune", "--force", drive.name).returncode == 0
+            trouble = f"{daemon.state}/written.journal: what is written to drives cannot be noted there: Read-only"
+            assert until(lambda: daemon.drive(drive).get("reason", "").startswith(trouble)), daemon.log
+            assert "make it writable" in daemon.drive(drive)["reason"]
+            assert "space" not in daemon.drive(drive)["reason"]
+            daemon.stop()
+    finally:
+        daemon.kill()
+        storage.unmount(daemon.state)
+
+
 def test_a_sweep_ends_where_its_next_write_cannot_be_noted(
     daemon: Daemon, loop_drive: Callable[..., LoopDrive], tmp_path: Path
 ) -> None:

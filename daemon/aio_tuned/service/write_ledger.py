@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _HOUR_S = 3600
 # A byte counts until a whole day has passed after the hour in which it was written.
 _HOURS = 25
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 # Bytes by the hour since the epoch in which they were written; None is for those older than a day.
 _Hours = dict["int | None", int]
@@ -28,10 +30,10 @@ class Ledger:
     """The bytes written by drive id, to the hour: what was written at 10:59 is free again at 11:00 tomorrow.
 
     Several processes may have it open; each reads what the others have added. A lock beside the file, held for each
-    access, keeps their lines apart. No method raises OSError. `trouble` is the error if a change could not be written,
-    or "". A reservation counts only once it is in the file, so that nothing is written that a later process would not
-    know of; any other change counts anyway, and the next call tries to write it again. Entries from the future, after
-    the clock was set back, count as written now.
+    access, keeps their lines apart. No method raises OSError. `trouble` says why a change could not be written and what
+    to do, or "", and `is_read` whether the file was ever read. A reservation counts only once it is in the file, so
+    that nothing is written that a later process would not know of; any other change counts anyway, and the next call
+    tries to write it again. Entries from the future, after the clock was set back, count as written now.
     """
 
     def __init__(self, path: Path, now: Callable[[], float]) -> None:
@@ -44,7 +46,7 @@ class Ledger:
         self._handed_over: list[dict[str, object]] = []
         self._hours: dict[str, _Hours] = {}
         self._reserved_hour: dict[str, int] = {}
-        self._read = False
+        self.is_read = False
 
     @classmethod
     def open(cls, path: Path, now: Callable[[], float] = time.time) -> Ledger:
@@ -103,7 +105,7 @@ class Ledger:
     def left_today(self, drive: str, budget: int) -> int:
         """Return the bytes that a budget for a day still allows; 0 if the ledger cannot be read."""
         written = self.written_today(drive)
-        return max(0, budget - written) if self._read else 0
+        return max(0, budget - written) if self.is_read else 0
 
     def frees_at(self, drive: str, budget: int, need: int) -> float | None:
         """Return the seconds until the budget allows `need` bytes: 0 if it does now, None if it never will.
@@ -113,7 +115,7 @@ class Ledger:
         if need > budget:
             return None
         left = budget - self.written_today(drive)
-        if not self._read:
+        if not self.is_read:
             return float(_HOUR_S)
         now = free_at = self._now()
         for hour, count in sorted(self._today(drive).items()):
@@ -178,7 +180,7 @@ class Ledger:
         entries, self._log = AppendLog.open(self._path)
         self._seen = self._state()
         self._hours = _count([*entries, *self._handed_over, *self._pending], {})
-        self._read = True
+        self.is_read = True
 
     def _compact(self) -> None:
         """Rewrite the file with one line for all that is older than a day, and future entries dated now."""
@@ -210,7 +212,8 @@ class Ledger:
             os.close(lock)
 
     def _lose(self, error: OSError) -> None:
-        self.trouble = f"{self._path}: what is written to drives cannot be noted there: {error.strerror}"
+        action = "free space there" if error.errno in _NO_SPACE else "make it writable"
+        self.trouble = f"{self._path}: what is written to drives cannot be noted there: {error.strerror}; {action}"
 
 
 def _count(entries: Iterable[Mapping[str, Any]], hours: dict[str, _Hours]) -> dict[str, _Hours]:

@@ -26,6 +26,7 @@ DAY = 24 * HOUR
 # 10:30 of some day, in hours of the epoch.
 START = 490_000 * DAY / 24 + 10 * HOUR + HOUR / 2
 DRIVE, OTHER = "eui.1", "eui.2"
+NOT_NOTED = "what is written to drives cannot be noted there"
 
 
 class Clock:
@@ -314,7 +315,7 @@ class TestTrouble:
         with full_disk(path.stat().st_size):
             assert not ledger.reserve(DRIVE, 50)
             assert not ledger.reserve(OTHER, 50, sync=True)
-            assert ledger.trouble == f"{path}: what is written to drives cannot be noted there: File too large"
+            assert ledger.trouble == f"{path}: {NOT_NOTED}: File too large; make it writable"
             assert (ledger.written_today(DRIVE), ledger.written_today(OTHER)) == (100, 0), "it was not written"
         assert ledger.reserve(DRIVE, 50)
         assert ledger.trouble == ""
@@ -366,7 +367,7 @@ class TestTrouble:
     def test_what_cannot_be_read_may_be_all(self, path: Path, clock: Clock) -> None:
         path.mkdir(parents=True)
         ledger = Ledger.open(path, clock)
-        assert ledger.trouble == f"{path}: what is written to drives cannot be noted there: Is a directory"
+        assert ledger.trouble == f"{path}: {NOT_NOTED}: Is a directory; make it writable"
         assert ledger.left_today(DRIVE, GIB) == 0
         assert ledger.frees_at(DRIVE, GIB, 1) == HOUR
         assert ledger.frees_at(DRIVE, GIB, 2 * GIB) is None

@@ -79,8 +79,9 @@ class _WriteAccount:
 
     def closed(self) -> DeferredError:
         """Return the error that ends a sweep for now because nothing can be noted."""
-        why, seconds = self.ledger.trouble or f"{self._path}: cannot be written", self._retry_s
-        return DeferredError(f"{why}; free space there: until then nothing is written to the drive", seconds)
+        why = self.ledger.trouble or f"{self._path}: cannot be read yet, for another process holds its lock"
+        seconds = self._retry_s
+        return DeferredError(f"{why}: until then nothing is written to the drive", seconds)
 
     def settle(self, written: int) -> None:
         """Replace the bytes reserved last by those that were really written; without a reservation do nothing."""
@@ -250,7 +251,7 @@ async def _sweep(job: Job) -> Final:
         raise
     except UsageError:
         account.settle(0)  # raised before the scratch file is written
-        if ledger.trouble:
+        if ledger.trouble or not ledger.is_read:
             raise account.closed() from None
         budget = min(job.config.write_budget_bytes(job.device.size_bytes), job.config.write_budget_per_day)
         if left_today >= budget:
