@@ -94,6 +94,10 @@ class DeferredError(AioTunedError):
         self.seconds = seconds
 
 
+class BusyDriveError(DeferredError):
+    """The sweep is deferred because other processes use the drive; the message names their I/O."""
+
+
 class MeasurementError(AioTunedError):
     """The samples do not support any profile: nothing may be published."""
 

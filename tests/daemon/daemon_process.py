@@ -48,6 +48,7 @@ min_retry = 1
 max_retry = 1
 [throttle]
 busy_bytes_per_s = "1G"
+busy_requests_per_s = 0
 busy_pressure_percent = 100
 min_pause = 0.5
 nice = 0

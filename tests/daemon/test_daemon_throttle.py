@@ -28,14 +28,14 @@ min_pause = 0.3
 
 
 @contextmanager
-def busy(drive: LoopDrive) -> Iterator[None]:
+def busy(drive: LoopDrive, size: int = MIB) -> Iterator[None]:
     """Somebody reads the drive meanwhile, past the page cache: more than is allowed, on a loaded machine too."""
     over = Event()
 
     def read() -> None:
         descriptor = os.open(drive.node, os.O_RDONLY | os.O_DIRECT)
         try:
-            with mmap.mmap(-1, MIB) as buffer:
+            with mmap.mmap(-1, size) as buffer:
                 while not over.wait(0.005):
                     os.preadv(descriptor, [buffer], 0)
         finally:
@@ -81,6 +81,27 @@ def test_who_waits_for_too_long_gives_way(quick_daemon: Daemon, loop_drive: Call
         assert "queued: others move" in quick_daemon.log
         assert quick_daemon.drive(drive)["published"] == "provisional"
     quick_daemon.wait(drive, "published", published="measured")
+
+
+def test_a_drive_that_is_never_quiet_is_swept_beside_others(
+    quick_daemon: Daemon, loop_drive: Callable[..., LoopDrive]
+) -> None:
+    """Its neighbour reads 4 KiB, at most 200 times a second: less than a megabyte."""
+    drive = loop_drive()
+    limits = "busy_requests_per_s = 20\nmin_pause = 0.05\nmax_hold = 0.1\n"
+    quick_daemon.configure(f"[throttle]\n{limits}patience = 0.5\n[grid]\nqueue_depth = [4, 16]\nio_parallelism = [1]")
+    quick_daemon.watch(drive)
+    drive.plug()
+    with busy(drive, 4096):
+        quick_daemon.start()
+        quick_daemon.wait(drive, "queued")
+        assert "requests/s on the drive" in quick_daemon.log
+        found = quick_daemon.wait(drive, "published", published="provisional")
+    assert "never quiet for 0 h: others make " in quick_daemon.log
+    assert found["never_quiet"] == ""
+    profile = quick_daemon.profile(drive)
+    assert profile["read"]["queue_depth"] == 4
+    assert any("the drive is never quiet (others make " in each for each in profile["evidence"]["findings"])
 
 
 def test_no_sweep_begins_in_quiet_hours(quick_daemon: Daemon, loop_drive: Callable[..., LoopDrive]) -> None:

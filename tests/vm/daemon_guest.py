@@ -51,6 +51,7 @@ settle = 0.5
 min_retry = 600
 [throttle]
 min_pause = 1
+busy_requests_per_s = 0
 """
 
 

@@ -14,6 +14,7 @@ from aio_tuned.config.parsing import (
     absolute_path,
     celsius,
     day_spans,
+    duration_or_never,
     duration_s,
     flag,
     minutes_s,
@@ -113,9 +114,11 @@ class Config:
     max_retry: float = _key("daemon", duration_s, 6 * 3600.0)
 
     busy_bytes_per_s: int = _key("throttle", size_bytes, 16 << 20)
+    busy_requests_per_s: int = _key("throttle", whole(0, 1_000_000), 20)
     busy_pressure_percent: float = _key("throttle", number(0, 100), 10.0)
     min_pause: float = _key("throttle", duration_s, 10.0)
     max_hold: float = _key("throttle", duration_s, 60.0)
+    patience: float | None = _key("throttle", duration_or_never, 86400.0, none="never")
     quiet_hours: tuple[tuple[time, time], ...] = _key("throttle", day_spans, ())
     nice: int = _key("throttle", whole(0, 19), 10)
     io_priority: str = _key("throttle", word(*_IO_PRIORITIES), "best-effort:7")

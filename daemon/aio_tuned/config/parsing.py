@@ -52,6 +52,16 @@ def duration_s(value: object) -> float:
     return number
 
 
+def duration_or_never(value: object) -> float | None:
+    """Return seconds as duration_s() does; None for "never"."""
+    if value == "never":
+        return None
+    try:
+        return duration_s(value)
+    except ValueError as error:
+        raise ValueError(f'{error}, or "never"') from None
+
+
 def moment_s(value: object) -> float:
     """Return seconds as duration_s() does, but from 0 to 60."""
     number = _seconds(value)

@@ -11,6 +11,8 @@ from aio_tuned.model.temperature import Temperature
 _SECTOR = 512
 # Fields of /sys/block/X/stat: sectors read, written and (from Linux 4.18) discarded.
 _SECTORS = (2, 6, 13)
+# The requests completed: reads, writes, discards, and (from Linux 5.5) flushes.
+_REQUESTS = (0, 4, 11, 15)
 # Patterns below the block device's "device": the hwmon of the NVMe controller since Linux 5.12, or of a SCSI disk;
 # before, that of the controller's PCI function.
 _HWMON = ("hwmon[0-9]*", "hwmon/hwmon[0-9]*", "device/hwmon/hwmon[0-9]*")
@@ -38,6 +40,13 @@ class Sensors:
         moved = [_moved_bytes(disk) for disk in self._disks()]
         known = [count for count in moved if count is not None]
         return sum(known) + self.neighbours_moved_bytes() if known and len(known) == len(moved) else None
+
+    def requests(self) -> int | None:
+        """Return the requests that the drive has completed since it appeared, counted as in moved_bytes()."""
+        done = [_sum(disk, _REQUESTS) for disk in self._disks()]
+        known = [count for count in done if count is not None]
+        of_neighbours = sum(_sum(disk, _REQUESTS) or 0 for disk in self._neighbours())
+        return sum(known) + of_neighbours if known and len(known) == len(done) else None
 
     def neighbours_moved_bytes(self) -> int:
         """Return what the drive's other namespaces have moved, as far as they count it."""
@@ -98,10 +107,16 @@ class Sensors:
 
 
 def _moved_bytes(disk: Path) -> int | None:
+    sectors = _sum(disk, _SECTORS)
+    return None if sectors is None else _SECTOR * sectors
+
+
+def _sum(disk: Path, places: tuple[int, ...]) -> int | None:
+    """Return the sum of these fields of the disk's counters, as far as it has them; None if it does not count."""
     words = sysfs.attribute(disk, "stat").split()
     if len(words) <= _SECTORS[1] or sysfs.attribute(disk, "queue/iostats") == "0":
         return None
-    return _SECTOR * sum(int(words[place]) for place in _SECTORS if place < len(words))
+    return sum(int(words[place]) for place in places if place < len(words))
 
 
 def _celsius(hwmon: Path, name: str) -> float | None:

@@ -126,10 +126,13 @@ def _ns_per_byte(calibrated: Sequence[Sample]) -> float:
     return sum(medians) / len(medians)
 
 
-def _visit_ns(calibrated: Sequence[Sample], ns_per_byte: float, max_ns: int) -> int:
-    """Return the least nanoseconds of a measurement that keep its overhead a small part of it; at most `max_ns`."""
+def _visit_ns(calibrated: Sequence[Sample], ns_per_byte: float, max_ns: int, max_turn_ns: int | None) -> int:
+    """Return the least nanoseconds of a measurement that keep its overhead a small part of it; at most `max_ns`.
+
+    At most `max_turn_ns` too, but on slow devices: a limit of theirs shows only in a longer measurement.
+    """
     besides = sorted(sample.wall_ns - sample.elapsed_ns for sample in calibrated)
-    usual_ns = min(max(_OVERHEADS * besides[len(besides) // 2], _MIN_VISIT_NS), _MAX_VISIT_NS)
+    usual_ns = min(max(_OVERHEADS * besides[len(besides) // 2], _MIN_VISIT_NS), max_turn_ns or _MAX_VISIT_NS)
     return min(_SLOW_VISIT_NS if ns_per_byte > _SLOW_NS_PER_BYTE else usual_ns, max_ns)
 
 
@@ -147,13 +150,16 @@ def phase(  # noqa: PLR0913 - the facts of one direction
     seed: int,
     fraction: int = 1,
     sustain_bytes: int = 0,
+    max_transfer_ns: int | None = None,
 ) -> Phase:
     """Return the plan of one direction, fitted to the device's speed in the calibration samples.
 
     The transfer is the largest power-of-two part of `max_transfer_bytes` with which measuring every point once is
     expected to take a third of the time budget and, for writes, of the bytes. `sustain_bytes` of the write budget are
-    kept for sustained writes. One of `fraction` points is measured. Raise MeasurementError if calibration has no
-    sample, or if the write budget does not pay for one pass with the smallest transfer.
+    kept for sustained writes. One of `fraction` points is measured. With `max_transfer_ns` neither a transfer nor the
+    repetitions of one are expected to take longer, but for the smallest transfer and the slowest devices. Raise
+    MeasurementError if calibration has no sample, or if the write budget does not pay for one pass with the smallest
+    transfer.
     """
     if not calibrated:
         raise MeasurementError(f"no calibration visit of the {direction} phase succeeded")
@@ -166,8 +172,9 @@ def phase(  # noqa: PLR0913 - the facts of one direction
         visits = _visits(math.ceil(len(planned) / fraction))
         fits_time = visits * transfer * ns_per_byte <= _PASS_TIME_SHARE * time_budget_ns
         fits_bytes = direction == "read" or visits * transfer <= _PASS_WRITE_SHARE * race_bytes
+        fits_turn = max_transfer_ns is None or transfer * ns_per_byte <= max_transfer_ns
         smaller = transfer // 2 // quantum * quantum
-        if (fits_time and fits_bytes) or smaller < MIN_TRANSFER_BYTES:
+        if (fits_time and fits_bytes and fits_turn) or smaller < MIN_TRANSFER_BYTES:
             break
         transfer = smaller
     min_bytes = visits * transfer + sustain_bytes
@@ -186,7 +193,7 @@ def phase(  # noqa: PLR0913 - the facts of one direction
         points=tuple(order),
         reference=Point(setting=reference, aliases=(reference,)),
         transfer_bytes=transfer,
-        visit_ns=_visit_ns(calibrated, ns_per_byte, int(_PASS_TIME_SHARE * time_budget_ns / visits)),
+        visit_ns=_visit_ns(calibrated, ns_per_byte, int(_PASS_TIME_SHARE * time_budget_ns / visits), max_transfer_ns),
         # Two visits tell more than one of twice the length, so a visit writes no more than the pass can pay for.
         visit_bytes=max(transfer, int(_PASS_WRITE_SHARE * race_bytes / visits)) if direction == "write" else 0,
         time_budget_ns=time_budget_ns,

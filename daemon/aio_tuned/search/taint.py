@@ -18,13 +18,18 @@ def taint_reason(sample: Sample) -> str:
     """Return why the measurement must be discarded and repeated; "" if it is good."""
     if sample.cache_verdict == "cache":
         return "served from a cache"
-    foreign = sample.device_read_bytes + sample.device_write_bytes - sample.bytes
-    if sample.cache_verdict == "device" and foreign > FOREIGN_SHARE * sample.bytes:
+    if foreign_bytes(sample) - sample.neighbour_bytes > FOREIGN_SHARE * sample.bytes:
         return "others used the device"
     # These counters hold nothing of ours, whatever the device's own prove.
     if sample.neighbour_bytes > FOREIGN_SHARE * sample.bytes:
         return "others used another namespace of the drive"
     return ""
+
+
+def foreign_bytes(sample: Sample) -> int:
+    """Return the bytes that others have moved on the drive during the measurement, as far as its counters prove it."""
+    own = sample.device_read_bytes + sample.device_write_bytes - sample.bytes if sample.cache_verdict == "device" else 0
+    return max(0, own) + sample.neighbour_bytes
 
 
 def is_counted(sample: Sample, phase: Phase) -> bool:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from aio_tuned.model.device import Device
     from aio_tuned.model.profile import Profile
     from aio_tuned.model.target import Target
+    from aio_tuned.service.busy_wait import BusyWait
     from aio_tuned.service.state_machine import DriveState
     from aio_tuned.service.status import Sweeping
 
@@ -40,6 +41,7 @@ class Drive:
     are to find. `target` is where a sweep would do its I/O, None until the drive was probed and found eligible.
     `full_sweep_reason` is the reason why the next sweep must not be a check, or "". `written_bytes` is the sum of what
     sweeps have written to it, kept over restarts. `note` is what became of bytes that a killed sweep had left on it.
+    `busy_wait` is set while its sweep is deferred for others, and `never_quiet` says so once that is too long.
     """
 
     device: Device
@@ -57,6 +59,8 @@ class Drive:
     sweeping: Sweeping | None = None
     written_bytes: int = 0
     note: str = ""
+    busy_wait: BusyWait | None = None
+    never_quiet: str = ""
     gone: bool = False
 
     @property

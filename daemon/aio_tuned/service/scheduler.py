@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 import zlib
 from dataclasses import replace
 from functools import partial
@@ -14,6 +15,7 @@ from aio_tuned import formatting
 from aio_tuned.journald.events import EventId
 from aio_tuned.profiles import codec
 from aio_tuned.profiles.siblings import check_settings, find_siblings
+from aio_tuned.service import busy_wait
 from aio_tuned.service.state_machine import (
     Appeared,
     Deferred,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from aio_tuned.config.load import Config
     from aio_tuned.model.profile import Profile
     from aio_tuned.profiles.decision import Decision
+    from aio_tuned.service.busy_wait import BusyWait
     from aio_tuned.service.drive import Drive
     from aio_tuned.service.publisher import Publisher
     from aio_tuned.service.state_machine import Event
@@ -68,6 +71,7 @@ class Scheduler:
         progressed: Callable[[], None],
         dropped: Callable[[Drive], None],
         changed: Callable[[], None],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.current: Drive | None = None
         self._publisher = publisher
@@ -78,6 +82,7 @@ class Scheduler:
         self._progressed = progressed
         self._dropped = dropped
         self._changed = changed
+        self._monotonic = monotonic
         self._worker: Runner | None = None
         self._sweep: asyncio.Task[Final | None] | None = None
 
@@ -167,7 +172,11 @@ class Scheduler:
 
     def _job(self, drive: Drive, decision: Decision) -> Job:
         config, settings = self._config(), None
-        if decision.sweep == "check" and decision.against:
+        never_quiet = ""
+        if (wait := drive.busy_wait) and wait.is_over(config.patience, self._monotonic()):
+            never_quiet = wait.traffic
+            self._tell_of(drive, wait)
+        if not never_quiet and decision.sweep == "check" and decision.against:
             settings = check_settings(decision.against, config.grid)
             config = replace(config, time_budget=config.time_budget * _CHECK_SHARE)
         own = self._publisher.measured(drive)
@@ -183,6 +192,7 @@ class Scheduler:
             settings=settings,
             against=decision.against if settings else None,
             others=find_siblings(drive.device, self._publisher.others()),
+            never_quiet=never_quiet,
         )
 
     def hear(self, drive: Drive, message: Message) -> None:
@@ -223,6 +233,7 @@ class Scheduler:
 
         A profile is saved even if the sweep was cancelled; the event is None then.
         """
+        self._note_others(drive, job, final)
         match final:
             case messages.Done(text=text, trouble=trouble):
                 measured = codec.parse(text)
@@ -248,6 +259,23 @@ class Scheduler:
                     self.forget(drive)
                 return Failed(reason=reason, exit_code=int(code))
         return None
+
+    def _note_others(self, drive: Drive, job: Job, final: Final) -> None:
+        """Take note whether others keep the drive from being swept."""
+        if isinstance(final, messages.Done):
+            drive.busy_wait, drive.never_quiet = None, ""
+        elif job.never_quiet:  # the wait for another such sweep begins
+            drive.busy_wait = None
+        elif isinstance(final, messages.Deferred) and final.busy:
+            drive.busy_wait = busy_wait.deferred(drive.busy_wait, final.reason, self._monotonic())
+            self._tell_of(drive, drive.busy_wait)
+
+    def _tell_of(self, drive: Drive, wait: BusyWait) -> None:
+        """Say that the drive is never quiet once the wait is too long; the status shows it until a sweep finishes."""
+        found = wait.never_quiet(self._config().patience, self._monotonic())
+        if found and not drive.never_quiet:
+            _log.warning("%s: %s", drive.device.sys_name, found, extra=drive.fields())
+        drive.never_quiet = found or drive.never_quiet
 
 
 def _describe(measured: Profile, job: Job) -> str:

@@ -54,6 +54,7 @@ class DriveStatus:
     written_today_bytes: int = 0
     next_try: str = ""
     note: str = ""
+    never_quiet: str = ""
     sweeping: Sweeping | None = None
 
 
@@ -142,6 +143,8 @@ def _lines(drive: DriveStatus) -> list[str]:
         lines.append(f"  {drive.namesake}")
     if drive.next_try:
         lines.append(f"  next try: {drive.next_try}")
+    if drive.never_quiet:
+        lines.append(f"  {drive.never_quiet}")
     if drive.note:
         lines.append(f"  note: {drive.note}")
     if drive.published:

@@ -46,6 +46,7 @@ def header(order: Order, hello: Hello) -> dict[str, Any]:
         "tolerance": order.tolerance,
         "seed": order.seed,
         "drop_caches": order.drop_caches,
+        "max_transfer_ns": order.max_transfer_ns,
         "fraction": order.fraction,
         "sustain_share": order.sustain_share,
         "about": dict(order.about),

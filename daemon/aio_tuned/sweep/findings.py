@@ -38,7 +38,8 @@ class Facts:
     `attachment` is the drive's link after the sweep, and `others` are all profiles that are known on this host.
     `array_became` is the state of the RAID arrays at the end if it is not that of the beginning. `nocow_bytes_per_s` is
     what writes to a file without copy-on-write gave. `space` is a finding on the scratch file's space, or "", and
-    `keep_cache` why the host's page cache was kept although the configuration drops it, or "".
+    `keep_cache` why the host's page cache was kept although the configuration drops it, or "". `never_quiet` is what
+    others did on a drive that was measured beside them, or "", with at most `max_concurrency` requests in flight.
     """
 
     attachment: Attachment | None = None
@@ -48,6 +49,8 @@ class Facts:
     nocow_bytes_per_s: float | None = None
     space: str = ""
     keep_cache: str = ""
+    never_quiet: str = ""
+    max_concurrency: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

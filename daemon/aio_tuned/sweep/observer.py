@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from aio_tuned import formatting
 from aio_tuned.model.temperature import Heat
+from aio_tuned.search.taint import foreign_bytes
 from aio_tuned.sweep.order import Budgets, Checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from aio_tuned.devices.thermometer import Thermometer
     from aio_tuned.helper.protocol import Hello, Tick
@@ -63,13 +65,24 @@ class SweepObserver(Protocol):
         """Take note of bytes that are about to be written after the sweep's own measurements."""
 
 
+# Others are warned of by what they move over so many seconds of measurements, at this rate: 20 requests of 4 KiB.
+_WARN_AFTER_S = 2.0
+_WARN_BYTES_PER_S = 20 * 4096
+
+
 class NullObserver:
-    """An observer that keeps no checkpoint and never pauses; it reads the thermometer if it has one."""
+    """An observer that keeps no checkpoint and never pauses; it reads the thermometer if it has one.
+
+    `warn` is called once if others use the drive during the measurements.
+    """
 
     paused_s: float | None = None
 
-    def __init__(self, thermometer: Thermometer | None = None) -> None:
+    def __init__(self, thermometer: Thermometer | None = None, warn: Callable[[str], None] | None = None) -> None:
         self._thermometer = thermometer
+        self._warn = warn
+        self._measured_s = 0.0
+        self._foreign_bytes = 0
 
     @property
     def celsius(self) -> float | None:
@@ -97,7 +110,18 @@ class NullObserver:
         pass
 
     def after(self, sample: Sample) -> None:
-        pass
+        if self._warn is None:
+            return
+        self._measured_s += sample.wall_ns / 1e9
+        self._foreign_bytes += foreign_bytes(sample)
+        if self._measured_s < _WARN_AFTER_S:
+            return
+        bytes_per_s = self._foreign_bytes / self._measured_s
+        self._measured_s, self._foreign_bytes = 0.0, 0
+        if bytes_per_s > _WARN_BYTES_PER_S:
+            moving = formatting.throughput(bytes_per_s)
+            self._warn(f"others move {moving} on the drive, and tune does not wait for them; the daemon does")
+            self._warn = None
 
     def reserve(self, write_bytes: int) -> None:
         pass

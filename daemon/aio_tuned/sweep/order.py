@@ -22,7 +22,8 @@ class Order:
     `zeroed_bytes` are written by the helper at its end. A `resumable` sweep reserves the bytes that a second process
     writes besides its measurements. `write_cap_bytes` limits this process, whatever is left of the budget. One in
     `fraction` points is measured, and then the neighbours of the best. `sustain_share` of the write budget is for
-    continued writes with the chosen setting. `about` has further facts that must be equal for a resumption (see
+    continued writes with the chosen setting. No transfer is to take longer than `max_transfer_ns`, as far as the
+    smallest one allows that. `about` has further facts that must be equal for a resumption (see
     checkpoint.header).
     """
 
@@ -38,6 +39,7 @@ class Order:
     sustain_share: float = 0.0
     resumable: bool = False
     drop_caches: DropCaches = "auto"
+    max_transfer_ns: int | None = None
     reference: Setting = DEFAULT_SETTING
     about: Mapping[str, object] = field(default_factory=dict)
 

@@ -100,9 +100,27 @@ def _combined(read: Curve, write: Curve, config: Config, preferred: Setting | No
     )
 
 
-def _doubts(target: Target, outcome: SweepOutcome, found: tuple[Curve, ...], facts: sweep_findings.Facts) -> list[str]:
+def _beside_others(facts: sweep_findings.Facts, grid: Grid) -> tuple[str, bool]:
+    """Return the finding on a drive that was measured beside others, or "", and whether points were left out for it."""
+    most = facts.max_concurrency
+    if not facts.never_quiet or most is None:
+        return "", False
+    cut = any(setting.concurrency > most for setting in search_grid.settings(grid))
+    deeper = f", with at most {most} requests in flight; deeper points were not measured" if cut else ""
+    return (
+        f"the drive is never quiet ({facts.never_quiet}): measured beside other I/O{deeper}; tune by hand when it is"
+        " quiet"
+    ), cut
+
+
+def _doubts(
+    target: Target, outcome: SweepOutcome, found: tuple[Curve, ...], facts: sweep_findings.Facts, grid: Grid
+) -> list[str]:
     """Return the findings that make the profile provisional."""
     doubts = [target.provisional] if target.provisional else []
+    beside, cut = _beside_others(facts, grid)
+    if cut:
+        doubts.append(beside)
     if not outcome.hello.counters_live:
         doubts.append(
             "the device keeps no I/O counters (queue/iostats is 0), so nothing proves that it did the I/O; write 1 to"
@@ -154,7 +172,8 @@ def _notes(device: Device, outcome: SweepOutcome, found: tuple[Curve, ...], conf
         if curve.transfer_bytes < min(_SHORT_TRANSFER_BYTES, config.transfer_bytes):
             notes.append(
                 f"{curve.direction}: measured in bursts of {curve.transfer_bytes >> 20} MiB, all that the budgets pay"
-                " for: queues that such a transfer cannot fill could not be told apart"
+                " for, or the daemon's limit of 50 ms allows: queues that such a transfer cannot fill could not be told"
+                " apart"
             )
         if curve.noise > _NOTABLE:
             notes.append(f"{curve.direction}: visits to one point differ by {curve.noise:.0%} (standard deviation)")
@@ -222,7 +241,8 @@ def build_profile(
     # Names of mount points may contain bytes that are not text.
     skipped = Skipped(skipped=clean_text(target.no_write) or "not swept")
     read, write = of_direction.get("read"), of_direction.get("write")
-    doubts = _doubts(target, outcome, found, circumstances.facts)
+    doubts = _doubts(target, outcome, found, circumstances.facts, config.grid)
+    beside, cut = _beside_others(circumstances.facts, config.grid)
     sibling = circumstances.checked_against
     checked_against = sibling.device.name if sibling else ""
     provenance = _provenance(outcome, found, config.grid, checked_against)
@@ -239,7 +259,7 @@ def build_profile(
         *page_cache.evictions(drop_caches, outcome.hello, facts.keep_cache),
         *_notes(device, outcome, found, config),
     ]
-    findings = [*doubts, *provenance, *notes, *judged]
+    findings = [*doubts, *provenance, *([beside] if beside and not cut else []), *notes, *judged]
     samples = outcome.samples
     verdicts = {sample.cache_verdict for sample in clean_samples(samples)}
     return BuiltProfile(

@@ -27,7 +27,9 @@ class TuneRequest:
     profiles that are known on this host. `write_budget_bytes` limits this run if it is less than the configured budget.
     `diskseq` identifies the disk that is meant, and `named` gives it the name of its profile. `no_raw_write` is why a
     raw device is not written, or "", and `keep_cache` why the host's page cache is kept although the configuration has
-    it dropped, or "". The observer of a `resumable` sweep keeps a checkpoint. The helper has `grace_s` seconds to end.
+    it dropped, or "". Settings with more than `max_concurrency` requests in flight are left out, and `never_quiet` is
+    what others do on the drive meanwhile, or "". No transfer is planned that takes longer than `max_transfer_ns`. The
+    observer of a `resumable` sweep keeps a checkpoint. The helper has `grace_s` seconds to end.
     """
 
     target: Path
@@ -46,6 +48,9 @@ class TuneRequest:
     resumable: bool = False
     no_raw_write: str = ""
     keep_cache: str = ""
+    max_concurrency: int | None = None
+    never_quiet: str = ""
+    max_transfer_ns: int | None = None
     grace_s: float = END_S
 
     @property

@@ -124,6 +124,7 @@ class _Run:
             seed=order.seed,
             fraction=order.fraction,
             sustain_bytes=self._sustain_bytes(direction, budgets.write_budget_bytes),
+            max_transfer_ns=order.max_transfer_ns,
         )
         if known is None:
             self.observer.planned(direction, budgets)

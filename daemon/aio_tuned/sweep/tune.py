@@ -93,11 +93,17 @@ def _settings(request: TuneRequest, target: Target) -> dict[Direction, tuple[Set
     if request.settings is not None:
         wanted = request.settings
     allowed: tuple[Direction, ...] = ("read",) if target.no_write else ("read", "write")
-    settings = {direction: wanted[direction] for direction in allowed if wanted.get(direction)}
+    most = request.max_concurrency
+    settings = {
+        direction: chosen
+        for direction in allowed
+        if (chosen := tuple(one for one in wanted.get(direction, ()) if most is None or one.concurrency <= most))
+    }
     if not settings:
-        raise TargetError(
-            f"{request.target}: there is nothing to measure: {target.no_write or 'no settings were given'}"
-        )
+        why = target.no_write or "no settings were given"
+        if most is not None and any(wanted.values()):
+            why = f"each setting has more than {most} requests in flight, and the drive is never quiet"
+        raise TargetError(f"{request.target}: there is nothing to measure: {why}")
     return settings
 
 
@@ -131,6 +137,7 @@ def _order(request: TuneRequest, device: Device, target: Target) -> Order:
         sustain_share=extended.sustain_share,
         resumable=request.resumable,
         drop_caches=request.drop_caches,
+        max_transfer_ns=request.max_transfer_ns,
         about={
             "tool_version": __version__,
             "device": [device.id, device.size_bytes, device.boot_id],
@@ -234,6 +241,10 @@ async def _measure_with_nocow(
     return replace(outcome, written_bytes=outcome.written_bytes + uncopied.written_bytes), uncopied
 
 
+def _warn(watcher: ProgressObserver, device: Device, text: str) -> None:
+    watcher.note(f"{device.node}: {text}")
+
+
 async def _space(place: Place) -> Mapping[str, int]:
     """Return the bytes in use below the target's filesystem if its space is to be given back.
 
@@ -274,7 +285,8 @@ async def _sweep(request: TuneRequest, watcher: ProgressObserver, observer: Swee
         watcher.begin(device, target)
         if request.drop_caches in DROPPING:
             watcher.will_drop()
-        observer = observer or NullObserver(Thermometer(Sensors(device.device_number)))
+        warn = partial(_warn, watcher, device)
+        observer = observer or NullObserver(Thermometer(Sensors(device.device_number)), warn)
         space_before = await _space(place)
         measuring = _measure_with_nocow(request, _order(request, device, target), place, watcher, observer)
         outcome, uncopied = await (end_at_snapshot(measuring, place.number) if target.kind == "scratch" else measuring)
@@ -304,6 +316,8 @@ async def _sweep(request: TuneRequest, watcher: ProgressObserver, observer: Swee
                     array_became=after if after != device.array else None,
                     space=unreturned,
                     keep_cache=request.keep_cache,
+                    never_quiet=request.never_quiet,
+                    max_concurrency=request.max_concurrency,
                 ),
             ),
             request.drop_caches,

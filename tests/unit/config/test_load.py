@@ -113,6 +113,8 @@ BAD = [
     ("daemon", "max_retry", '"6 hours"', "1h"),
     ("throttle", "busy_bytes_per_s", "0", "more than 0"),
     ("throttle", "busy_pressure_percent", "101", "from 0 to 100"),
+    ("throttle", "busy_requests_per_s", "-1", "from 0 to 1000000"),
+    ("throttle", "patience", '"always"', '"never"'),
     ("throttle", "min_pause", "[]", "90s"),
     ("throttle", "max_hold", '"8d"', "90s"),
     ("throttle", "quiet_hours", '"22:00-06:00"', '["22:00-06:00"]'),
@@ -409,9 +411,11 @@ def test_every_key_can_be_changed() -> None:
         max_retry = "1h"
         [throttle]
         busy_bytes_per_s = "1M"
+        busy_requests_per_s = 0
         busy_pressure_percent = 0
         min_pause = 1
         max_hold = "2m"
+        patience = "never"
         quiet_hours = ["08:00-20:00"]
         nice = 0
         io_priority = "idle"

@@ -96,6 +96,30 @@ class TestMovedBytes:
         assert sensors(host, "259:9").moved_bytes() is None
 
 
+class TestRequests:
+    def test_reads_writes_discards_and_flushes_count(self, host: Host) -> None:
+        words = "1 0 8 0 20 0 16 0 0 0 0 300 0 0 0 4000 0"
+        (nvme(host).directory / "stat").write_text(f"{words}\n")
+        assert sensors(host).requests() == 4321
+
+    def test_an_old_kernel_counts_reads_and_writes(self, host: Host) -> None:
+        (nvme(host).directory / "stat").write_text("1 2 8 4 20 6 16 8 9 10 11\n")
+        assert sensors(host).requests() == 21
+
+    def test_it_is_not_known_where_the_kernel_does_not_count(self, host: Host) -> None:
+        (nvme(host).directory / "queue/iostats").write_text("0\n")
+        assert sensors(host).requests() is None
+
+    def test_those_of_other_namespaces_and_members_count(self, host: Host) -> None:
+        first, second = nvme(host, 0), nvme(host, 1)
+        mirror(host, first, second)
+        before = sensors(host, "9:0").requests()
+        assert before is not None
+        first.moves(requests=2)
+        second.moves(requests=3)
+        assert sensors(host, "9:0").requests() == before + 5
+
+
 class TestNeighbours:
     def test_other_namespaces_of_the_controller_use_the_drive(self, host: Host) -> None:
         first, second, third = namespaces(host, 1, 2, 3)

@@ -281,6 +281,7 @@ def make(
     alignment: int = 4096,
     fraction: int = 1,
     sustain: int = 0,
+    turn_ms: int | None = None,
 ) -> Phase:
     return plan.phase(
         direction,
@@ -295,6 +296,7 @@ def make(
         seed=seed,
         fraction=fraction,
         sustain_bytes=sustain,
+        max_transfer_ns=turn_ms and turn_ms * 1_000_000,
     )
 
 
@@ -339,6 +341,20 @@ def test_one_visit_to_every_point_fits_the_budgets(
 )
 def test_the_transfer_is_the_largest_that_fits_the_time(speed: float, seconds: float, mib: int) -> None:
     assert make(speed=speed, seconds=seconds).transfer_bytes == mib * MIB
+
+
+@pytest.mark.parametrize("speed", [14e9, 6e9, 3e9, 2e9, 1e9, 0.4e9])
+def test_others_wait_for_one_short_transfer_at_most(speed: float) -> None:
+    made, free = make(speed=speed, seconds=600, turn_ms=50), make(speed=speed, seconds=600)
+    assert made.transfer_bytes / speed <= 0.05
+    assert 4 * made.transfer_bytes / speed > 0.05 or made.transfer_bytes == 256 * MIB, "no shorter than it must be"
+    assert made.transfer_bytes <= free.transfer_bytes
+    # A device that is slower than 1 GB/s may have a limit, which shows only in longer measurements.
+    assert made.visit_ns <= (50_000_000 if speed >= 1e9 else 1_000_000_000)
+
+
+def test_the_smallest_transfer_is_the_smallest_for_others_too() -> None:
+    assert make(speed=0.1e9, seconds=600, turn_ms=50).transfer_bytes == plan.MIN_TRANSFER_BYTES
 
 
 @pytest.mark.parametrize(("gib", "mib"), [(256, 256), (120, 128), (64, 64), (17, 16), (6, 16)])

@@ -68,6 +68,12 @@ def killed(runtime: Path) -> int:
 # --- only one daemon -------------------------------------------------------------------------------------
 
 
+def test_a_drive_that_is_never_quiet_says_so() -> None:
+    text = status.describe(replace(STATUS, drives=(replace(DRIVE, never_quiet="never quiet for 25 h: logs"),)))
+    assert "\n  never quiet for 25 h: logs" in text
+    assert "never quiet" not in status.describe(STATUS)
+
+
 def test_a_note_has_a_line_of_its_own() -> None:
     text = status.describe(replace(STATUS, drives=(replace(DRIVE, note="/dev/nvme0n1: 64 MiB were zeroed"),)))
     assert "\n  note: /dev/nvme0n1: 64 MiB were zeroed" in text

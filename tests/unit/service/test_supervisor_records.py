@@ -132,6 +132,48 @@ def test_a_drop_of_the_page_cache_is_counted_at_once(desk: Desk) -> None:
     assert counted == [1]
 
 
+BUSY = wire.Deferred(reason="others make 30 requests/s on the drive", seconds=300.0, busy=True)
+
+
+@pytest.mark.parametrize("patience", [3600.0, None])
+def test_a_drive_that_is_never_quiet_is_swept_beside_others_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, patience: float | None
+) -> None:
+    desk = Desk(tmp_path, Config(settle=60.0, patience=patience))
+
+    def act(supervisor: Supervisor, drive: Drive, job: Job) -> None:
+        scheduler, hour = supervisor._scheduler, [0.0]
+        scheduler._monotonic = lambda: 3600.0 * hour[0]
+        decision = supervisor._publisher.decide(drive)
+        for hour[0] in (0.0, 0.5):
+            scheduler.conclude(drive, job, BUSY)
+            assert (drive.never_quiet, scheduler._job(drive, decision).never_quiet) == ("", "")
+        scheduler.conclude(drive, job, wire.Failed(reason="an error", exit_code=1))
+        hour[0] = 25.0
+        if patience is None:
+            scheduler.conclude(drive, job, BUSY)
+        beside = scheduler._job(drive, decision)
+        assert beside.never_quiet == ("" if patience is None else BUSY.reason)
+        assert drive.never_quiet == f"never quiet for 25 h: {BUSY.reason}"
+        scheduler.conclude(drive, beside, wire.Failed(reason="all was tainted", exit_code=1))
+        scheduler.conclude(drive, job, BUSY)
+        assert drive.never_quiet, "it is not swept yet"
+        assert scheduler._job(drive, decision).never_quiet == "", "once"
+        scheduler.conclude(drive, beside, wire.Done(text=render(profile())))
+        assert (drive.never_quiet, drive.busy_wait) == ("", None)
+
+    of_sweep(desk, act)
+    assert caplog.text.count("never quiet for 25 h") == 1
+
+
+def test_a_deferral_for_heat_is_no_wait_for_others(desk: Desk) -> None:
+    def act(supervisor: Supervisor, drive: Drive, job: Job) -> None:
+        supervisor._scheduler.conclude(drive, job, wire.Deferred(reason="it is 84 °C", seconds=300.0))
+        assert drive.busy_wait is None
+
+    of_sweep(desk, act)
+
+
 def test_a_sweep_that_starts_pauses_and_goes_on(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 

@@ -40,14 +40,17 @@ class Block:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._sectors = [0, 0, 0]
+        self._requests = 90
         self.moves()
 
-    def moves(self, read: int = 0, written: int = 0, discarded: int = 0) -> None:
-        """Add these bytes to the device's counters."""
+    def moves(self, read: int = 0, written: int = 0, discarded: int = 0, requests: int = 0) -> None:
+        """Add these bytes, and requests, to the device's counters."""
+        self._requests += requests
         for place, count in enumerate((read, written, discarded)):
             self._sectors[place] += count // 512
         reads, writes, discards = self._sectors
-        (self.directory / "stat").write_text(f"  90  91 {reads} 92  93 94 {writes} 95 0 96 97 98 99 {discards} 1 2 3\n")
+        words = f"  {self._requests}  91 {reads} 92  93 94 {writes} 95 0 96 97 98 99 {discards} 1 2 3\n"
+        (self.directory / "stat").write_text(words)
 
     def device(self, directory: Path) -> None:
         """Link the device's "device", mostly the controller, to that directory."""

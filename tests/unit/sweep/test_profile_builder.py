@@ -296,6 +296,19 @@ def test_a_resumed_sweep_says_so_and_is_sound(times: int, words: str) -> None:
     assert made.evidence.findings == (words,)
 
 
+LOGS = "others make 30 requests/s on the drive"
+
+
+@pytest.mark.parametrize(("depths", "state"), [((4, 8, 32), "provisional"), ((4, 8), "measured")])
+def test_a_drive_that_is_never_quiet_is_measured_beside_others(depths: tuple[int, ...], state: str) -> None:
+    config = replace(CONFIG, grid=replace(CONFIG.grid, queue_depth=depths, io_parallelism=(1,)))
+    made = build(READ, config=config, facts=Facts(never_quiet=LOGS, max_concurrency=8))
+    assert made.state == state
+    (finding,) = made.evidence.findings
+    assert finding.startswith(f"the drive is never quiet ({LOGS}): measured beside other I/O")
+    assert ("at most 8 requests in flight" in finding) is (state == "provisional")
+
+
 def test_heat_and_pauses_are_evidence() -> None:
     found = build(READ, temperature_peak_c=71.26, paused_seconds=0.0).evidence
     assert (found.temperature_peak_c, found.paused_seconds) == (71.3, 0.0)

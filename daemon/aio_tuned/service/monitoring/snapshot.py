@@ -40,6 +40,7 @@ class DriveSnapshot:
     since: str
     next_try: str = ""
     note: str = ""
+    never_quiet: str = ""
     shown: Profile | None = None
     published: Profile | None = None
     overridden: bool = False
@@ -91,6 +92,7 @@ def of_drive(
         since=drive.since,
         next_try=drive.next_try,
         note=drive.note,
+        never_quiet=drive.never_quiet,
         shown=shown,
         published=store.as_read(shown) if shown else None,
         overridden=device.name in store.overridden,
@@ -137,6 +139,7 @@ def _drive(seen: DriveSnapshot, config: Config) -> DriveStatus:
         written_today_bytes=seen.written_today_bytes,
         next_try=seen.next_try,
         note=seen.note,
+        never_quiet=seen.never_quiet,
         sweeping=seen.progress,
     )
 

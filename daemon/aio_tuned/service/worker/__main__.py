@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from aio_tuned import formatting
 from aio_tuned.devices.sensors import Sensors
-from aio_tuned.errors import AioTunedError, DeferredError, MeasurementError, PublishError, UsageError
+from aio_tuned.errors import AioTunedError, BusyDriveError, DeferredError, MeasurementError, PublishError, UsageError
 from aio_tuned.helper.process import find
 from aio_tuned.helper.protocol import ENDING
 from aio_tuned.profiles import codec
 from aio_tuned.profiles.siblings import check_agrees
 from aio_tuned.service.worker import messages as wire
 from aio_tuned.service.worker.quiet_host import QuietHost
-from aio_tuned.service.worker.throttle import Throttle
+from aio_tuned.service.worker.throttle import DEEP, Throttle
 from aio_tuned.service.worker.throttle_rules import ThrottleRules
 from aio_tuned.service.write_ledger import Ledger
 from aio_tuned.storage import append_log, atomic_file, sweep_archive
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 # The daemon must end within 5 s of its SIGTERM, and gives the worker 4.5 s of these.
 _GRACE_S = 3.0
 _A_DAY_S = 86400.0
+# A request of others waits behind one transfer at most.
+_MAX_TRANSFER_NS = 50_000_000
 # A sweep whose writes cannot be noted is tried again after so many times the shortest retry, by default 5 minutes.
 _LEDGER_PAUSES = 5
 
@@ -159,6 +161,8 @@ class _CheckpointKeeper:
 
     def load_checkpoint(self, hello: Hello, header: Mapping[str, Any]) -> Checkpoint:
         self._account.settle(hello.fill_bytes + self._account.zeroed_bytes)
+        if hello.fill_bytes:
+            self._throttle.wrote()
         path = self._job.checkpoint
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -180,7 +184,7 @@ class _CheckpointKeeper:
         self._note(checkpoint.phase_entry(direction, budgets))
 
     async def before(self, request: Request, previous: Sample | None) -> None:
-        await self._throttle.before(previous)
+        await self._throttle.before(previous, deep=request.setting.concurrency > DEEP)
         if request.direction == "write":
             self._account.reserve(request.max_bytes or request.transfer_bytes)
 
@@ -191,6 +195,7 @@ class _CheckpointKeeper:
     def after(self, sample: Sample) -> None:
         if sample.request.direction == "write":
             self._account.settle(sample.bytes)
+            self._throttle.wrote()
         if sample.cache_dropped:
             _say(wire.Dropped())
         self._note(checkpoint.sample_entry(sample))
@@ -220,7 +225,10 @@ async def _sweep(job: Job) -> Final:
     ledger = account.ledger
     sensors = Sensors(job.device.device_number)
     throttle = Throttle(
-        ThrottleRules.from_config(job.config), sensors, notice=lambda reason: _say(wire.Paused(reason=reason))
+        ThrottleRules.from_config(job.config),
+        sensors,
+        notice=lambda reason: _say(wire.Paused(reason=reason)),
+        patient=not job.never_quiet,
     )
     host = QuietHost(job.config.min_pause, notice=lambda reason: _say(wire.Paused(reason=reason)))
     # The throttle must agree before the scratch file is written, not only after.
@@ -234,6 +242,9 @@ async def _sweep(job: Job) -> Final:
         seed=job.seed,
         helper=find(job.helper),
         settings=job.settings,
+        max_concurrency=DEEP if job.never_quiet else None,
+        never_quiet=job.never_quiet,
+        max_transfer_ns=_MAX_TRANSFER_NS,
         against=job.against,
         others=job.others,
         write_budget_bytes=left_today,
@@ -298,7 +309,7 @@ async def _work(job: Job) -> Final:
     try:
         return await sweeping
     except DeferredError as error:
-        return wire.Deferred(reason=str(error), seconds=error.seconds)
+        return wire.Deferred(reason=str(error), seconds=error.seconds, busy=isinstance(error, BusyDriveError))
     except AioTunedError as error:
         return wire.Failed(reason=str(error), exit_code=error.exit_code)
     except asyncio.CancelledError:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 class Job:
     """One sweep, or with `settings` and `against` a check of a sibling's profile.
 
+    `never_quiet` is what others do on a drive on which the sweep has waited for too long, and is to run beside them;
+    else "".
+
     `others` are the siblings' profiles. `checkpoint` is the file from which a later worker can continue, and `ledger`
     the file that counts the bytes written.
     """
@@ -34,6 +37,7 @@ class Job:
     settings: Mapping[Direction, tuple[Setting, ...]] | None = None
     against: Profile | None = None
     others: tuple[Profile, ...] = ()
+    never_quiet: str = ""
 
 
 def send(job: Job, pipe: IO[bytes]) -> None:
@@ -119,10 +123,11 @@ class Disagreed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deferred:
-    """The sweep has ended for now; it continues in `seconds`."""
+    """The sweep has ended for now; it continues in `seconds`. `busy` means that others use the drive."""
 
     reason: str
     seconds: float
+    busy: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from aio_tuned.devices.thermometer import Thermometer
-from aio_tuned.errors import DeferredError
+from aio_tuned.errors import BusyDriveError, DeferredError
 from aio_tuned.model.temperature import Heat
-from aio_tuned.search.taint import taint_reason
 from aio_tuned.service.worker import throttle_rules
+from aio_tuned.service.worker.throttle_rules import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -20,9 +20,16 @@ if TYPE_CHECKING:
     from aio_tuned.model.measurement import Sample
     from aio_tuned.service.worker.throttle_rules import ThrottleRules
 
-# The sweep's I/O rests for 0.25 s every 10 s, 2.5 % of its time, to measure the I/O of other processes.
+# The sweep's I/O rests every 10 s to measure the I/O of other processes: for 2 s if their requests are counted, else
+# for 0.25 s, which is enough to see bytes.
 _LOOK_S = 0.25
 _LOOK_EVERY_S = 10.0
+# Deep queues, which delay each request of others the most, are measured only so soon after a quiet look.
+_DEEP_EVERY_S = 5.0
+# More requests in flight than this are deep: DeepSpeed's default has as many.
+DEEP = 8
+# A filesystem commits its journal up to 5 s after a write of ours; a look that ends later sees what others do.
+_SETTLED_S = 5.0
 # A deferred sweep writes its scratch file again, so it is deferred for this many times the shortest pause.
 _PAUSES_AWAY = 30
 
@@ -37,7 +44,7 @@ class Throttle:
 
     It observes the drive while the helper is idle, so that all I/O is that of other processes. `notice` is called with
     the reason at each look during a pause, and with "" at its end. `paused_s` is the time spent in pauses, and `now`
-    returns local time.
+    returns local time. With `patient` False others do not pause it.
     """
 
     def __init__(
@@ -46,6 +53,7 @@ class Throttle:
         sensors: Sensors,
         *,
         notice: Callable[[str], None],
+        patient: bool = True,
         now: Callable[[], datetime] = _local_now,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -55,10 +63,12 @@ class Throttle:
         self._rules = rules
         self._sensors = sensors
         self._notice = notice
+        self._patient = patient
         self._now = now
         self._monotonic = monotonic
         self._sleep = sleep
         self._looked_at: float | None = None
+        self._wrote_at: float | None = None
         self._hot = ""
         self._pauses_to_cool = 0
 
@@ -67,15 +77,20 @@ class Throttle:
         """Whether the drive has exceeded its warning threshold, and the number of pauses for heat."""
         return Heat(warned=self.thermometer.warned, pauses=self._pauses_to_cool)
 
-    async def before(self, previous: Sample | None) -> None:
-        """Wait until the next measurement may begin; `previous` is the one just made.
+    def wrote(self) -> None:
+        """Take note that the sweep has just written to the drive."""
+        self._wrote_at = self._monotonic()
 
-        Raise DeferredError in quiet hours, and if a pause would keep the scratch file for longer than `max_hold_s`.
+    async def before(self, previous: Sample | None, *, deep: bool = False) -> None:
+        """Wait until the next measurement, which may be a deep one, may begin; `previous` is the one just made.
+
+        Raise DeferredError in quiet hours, and if a pause would keep the scratch file for longer than `max_hold_s`;
+        it is a BusyDriveError if the pause was for other processes.
         """
         self._keep_quiet_hours()
         reason = await self._heat()
-        if not reason and self._wants_look(previous):
-            reason = await self._look(_LOOK_S)
+        if not reason and self._wants_look(previous, deep=deep):
+            reason = await self._look(self._quiet_look_s)
         if reason:
             await self._pause(reason)
 
@@ -84,11 +99,17 @@ class Throttle:
         if until := throttle_rules.quiet_until(now, self._rules.quiet_hours):
             raise DeferredError(throttle_rules.quiet(now, until), until.timestamp() - now.timestamp())
 
-    def _wants_look(self, previous: Sample | None) -> bool:
-        if self._looked_at is None or self._monotonic() - self._looked_at >= _LOOK_EVERY_S:
+    @property
+    def _quiet_look_s(self) -> float:
+        return throttle_rules.QUIET_LOOK_S if self._rules.busy_requests_per_s else _LOOK_S
+
+    def _wants_look(self, previous: Sample | None, *, deep: bool) -> bool:
+        if not self._patient:
+            return False
+        every_s = _DEEP_EVERY_S if deep and self._rules.busy_requests_per_s else _LOOK_EVERY_S
+        if self._looked_at is None or self._monotonic() - self._looked_at >= every_s:
             return True
-        # A measurement that was tainted by a cache is no sign of other processes.
-        return previous is not None and previous.cache_verdict != "cache" and bool(taint_reason(previous))
+        return previous is not None and throttle_rules.shows_others(previous, self._rules)
 
     async def _heat(self) -> str:
         found = await self.thermometer.read()
@@ -98,15 +119,21 @@ class Throttle:
 
     async def _look(self, seconds: float) -> str:
         """Leave the drive idle for so many seconds; return why other processes need it, or ""."""
-        moved, pressure, begun = self._sensors.moved_bytes(), self._sensors.pressure_us(), self._monotonic()
+        if self._rules.busy_requests_per_s and self._wrote_at is not None:
+            settling_s = self._wrote_at + _SETTLED_S - seconds - self._monotonic()
+            if settling_s > 0:
+                await self._sleep(settling_s)
+        sensors, begun = self._sensors, self._monotonic()
+        moved, requests, pressure = sensors.moved_bytes(), sensors.requests(), sensors.pressure_us()
         await self._sleep(seconds)
         self._looked_at = self._monotonic()
-        return throttle_rules.busy(
-            _since(moved, self._sensors.moved_bytes()),
-            _since(pressure, self._sensors.pressure_us()),
-            self._looked_at - begun,
-            self._rules,
+        seen = Traffic(
+            seconds=self._looked_at - begun,
+            moved_bytes=_since(moved, sensors.moved_bytes()),
+            requests=_since(requests, sensors.requests()),
+            pressure_us=_since(pressure, sensors.pressure_us()),
         )
+        return throttle_rules.busy(seen, self._rules) if self._patient else ""
 
     async def _pause(self, reason: str) -> None:
         begun = self._monotonic()
@@ -115,11 +142,12 @@ class Throttle:
             while reason:
                 self._notice(reason)
                 if self._monotonic() - begun + self._rules.min_pause_s > self._rules.max_hold_s:
-                    raise DeferredError(reason, self._rules.min_pause_s * _PAUSES_AWAY)
+                    error = DeferredError if reason == self._hot else BusyDriveError
+                    raise error(reason, self._rules.min_pause_s * _PAUSES_AWAY)
                 reason = await self._look(self._rules.min_pause_s)
                 self._keep_quiet_hours()
                 # An intermittent load may have begun again at the end of the wait, so there is a last short look.
-                reason = await self._heat() or reason or await self._look(_LOOK_S)
+                reason = await self._heat() or reason or await self._look(self._quiet_look_s)
         finally:
             self.paused_s += self._monotonic() - begun
         self._notice("")

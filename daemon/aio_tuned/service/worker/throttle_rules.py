@@ -7,11 +7,13 @@ from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 from aio_tuned import formatting
+from aio_tuned.search.taint import foreign_bytes, taint_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from aio_tuned.config.load import Config
+    from aio_tuned.model.measurement import Sample
     from aio_tuned.model.temperature import Temperature
 
 QuietHours = tuple[tuple["time", "time"], ...]
@@ -23,11 +25,21 @@ _COOLER_CELSIUS = 5.0
 _PRESSED_SHARE = 1 / 16
 
 
+# How long a look is at least in which requests are counted.
+QUIET_LOOK_S = 2.0
+# The least bytes of a request of others, with which their bytes during a measurement are turned into a rate.
+_REQUEST_BYTES = 4096
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThrottleRules:
-    """The limits of [throttle] that decide on pauses; `max_celsius` None means the drive's own warning threshold."""
+    """The limits of [throttle] that decide on pauses; `max_celsius` None means the drive's own warning threshold.
+
+    With `busy_requests_per_s` 0 requests are not counted.
+    """
 
     busy_bytes_per_s: int
+    busy_requests_per_s: int
     busy_pressure_percent: float
     min_pause_s: float
     max_hold_s: float
@@ -39,6 +51,7 @@ class ThrottleRules:
         """Return the rules in the configuration."""
         return cls(
             busy_bytes_per_s=config.busy_bytes_per_s,
+            busy_requests_per_s=config.busy_requests_per_s,
             busy_pressure_percent=config.busy_pressure_percent,
             min_pause_s=config.min_pause,
             max_hold_s=config.max_hold,
@@ -47,23 +60,49 @@ class ThrottleRules:
         )
 
 
-def busy(foreign_bytes: int | None, pressure_us: int | None, seconds: float, rules: ThrottleRules) -> str:
-    """Return why other processes need the drive, or "", by the bytes they moved over `seconds` and their I/O waits.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """What others did on the drive in a look of some seconds: None is unknown, and never pauses a sweep."""
 
-    `pressure_us` is the whole host's, for all drives together. Another disk that is busy for days must not pause this
-    sweep for days, so pressure counts only if other processes use this drive too: slow single requests move few bytes,
-    but a process may wait for each. None means unknown, and never pauses the sweep.
+    seconds: float
+    moved_bytes: int | None
+    requests: int | None = None
+    pressure_us: int | None = None
+
+
+def busy(seen: Traffic, rules: ThrottleRules) -> str:
+    """Return why other processes need the drive, or "": what they moved, how many requests, and their I/O waits.
+
+    A server that reads 4 KiB at a time, or syncs its log, moves few bytes, and waits for each request. In a short look
+    a single burst, such as a commit of the journal, would be a high rate, so requests count in looks of
+    QUIET_LOOK_S and more.
+
+    The pressure is the whole host's, for all drives together. Another disk that is busy for days must not pause this
+    sweep for days, so pressure counts only if other processes use this drive too.
     """
-    if foreign_bytes is None or seconds <= 0:
+    seconds = seen.seconds
+    if seen.moved_bytes is None or seconds <= 0:
         return ""
-    bytes_per_s = foreign_bytes / seconds
+    bytes_per_s = seen.moved_bytes / seconds
     moving = f"others move {formatting.throughput(bytes_per_s)} on the drive"
     if bytes_per_s > rules.busy_bytes_per_s:
         return moving
-    percent = (pressure_us or 0) / (seconds * 1e4)
+    requests_per_s = (seen.requests or 0) / seconds
+    if rules.busy_requests_per_s and seconds >= QUIET_LOOK_S and requests_per_s > rules.busy_requests_per_s:
+        return f"others make {requests_per_s:.0f} requests/s on the drive"
+    percent = (seen.pressure_us or 0) / (seconds * 1e4)
     if percent > rules.busy_pressure_percent and bytes_per_s > rules.busy_bytes_per_s * _PRESSED_SHARE:
         return f"{moving} and wait for I/O {min(percent, 100):.0f} % of the time"
     return ""
+
+
+def shows_others(sample: Sample, rules: ThrottleRules) -> bool:
+    """Return whether others may have used the drive during the measurement, by its counters, so that a look is due."""
+    # A measurement that was tainted by a cache is no sign of other processes.
+    if sample.cache_verdict == "cache":
+        return False
+    few = rules.busy_requests_per_s * _REQUEST_BYTES * sample.wall_ns / 1e9
+    return bool(taint_reason(sample)) or (rules.busy_requests_per_s > 0 and foreign_bytes(sample) > few)
 
 
 def quiet_until(now: datetime, quiet_hours: QuietHours) -> datetime | None:

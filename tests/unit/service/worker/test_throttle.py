@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aio_tuned.devices.sensors import Sensors
-from aio_tuned.errors import DeferredError
+from aio_tuned.errors import BusyDriveError, DeferredError
 from aio_tuned.model.temperature import Heat, Warned
 from aio_tuned.service.worker.throttle import Throttle
 from unit.service.worker.test_throttle_rules import RULES
@@ -64,11 +64,18 @@ class World:
 
         return move
 
-    def gate(self, throttle: ThrottleRules = RULES) -> Throttle:
+    def asks(self, requests_per_s: float) -> Callable[[float], None]:
+        """Others who read 4 KiB at a time."""
+        return lambda seconds: self.drive.moves(
+            read=round(requests_per_s * seconds) * 4096, requests=round(requests_per_s * seconds)
+        )
+
+    def gate(self, throttle: ThrottleRules = RULES, *, patient: bool = True) -> Throttle:
         return Throttle(
             throttle,
             Sensors("259:0", self.host.sys, self.host.proc),
             notice=self.notices.append,
+            patient=patient,
             now=lambda: NOON + timedelta(seconds=self.clock_s - 1000),
             monotonic=lambda: self.clock_s,
             sleep=self.sleep,
@@ -230,6 +237,88 @@ class TestPauses:
             before(gate)
         assert gate.paused_s == pytest.approx(10)
         assert world.notices == ["others move 120 MB/s on the drive"]
+
+
+COUNTING = replace(RULES, busy_requests_per_s=20)
+QUIET_S = 2.0
+
+
+class TestRequests:
+    def test_a_server_that_reads_4_kib_at_a_time_pauses_the_sweep(self, world: World) -> None:
+        world.others = world.asks(200)
+        error = deferred(world.gate(COUNTING))
+        assert str(error) == "others make 200 requests/s on the drive"
+        assert isinstance(error, BusyDriveError)
+        assert world.slept == [QUIET_S, *[10.0] * 6]
+
+    def test_a_log_that_is_synced_now_and_then_does_not(self, world: World) -> None:
+        world.others = world.asks(15)
+        before(world.gate(COUNTING))
+        assert world.slept == [QUIET_S]
+        assert world.notices == []
+
+    def test_a_look_ends_five_seconds_after_the_last_write_of_ours(self, world: World) -> None:
+        gate = world.gate(COUNTING)
+        gate.wrote()
+        world.clock_s += 0.5
+        begun = world.clock_s
+
+        def commit(seconds: float) -> None:
+            """Our own journal is committed 2 s after the write."""
+            if world.clock_s - seconds <= begun + 1.5 < world.clock_s:
+                world.drive.moves(written=300 * 4096, requests=300)
+
+        world.others = commit
+        before(gate)
+        assert world.slept == [2.5, QUIET_S]
+        assert world.notices == []
+
+    def test_a_deep_point_comes_right_after_a_quiet_look(self, world: World) -> None:
+        gate = world.gate(COUNTING)
+        before(gate)
+        world.clock_s += 5.0
+        before(gate, sample())
+        assert world.slept == [QUIET_S]
+        asyncio.run(gate.before(sample(), deep=True))
+        assert world.slept == [QUIET_S, QUIET_S]
+
+    def test_it_does_not_where_requests_are_not_counted(self, world: World) -> None:
+        gate = world.gate()
+        before(gate)
+        world.clock_s += 5.0
+        asyncio.run(gate.before(sample(), deep=True))
+        assert world.slept == [LOOK_S]
+
+    def test_a_measurement_that_shows_small_requests_of_others_is_cause_for_a_look(self, world: World) -> None:
+        gate = world.gate(COUNTING)
+        before(gate)
+        before(gate, sample(foreign_bytes=MIB // 2))
+        assert world.slept == [QUIET_S, QUIET_S]
+
+
+class TestImpatience:
+    def test_others_do_not_pause_it(self, world: World) -> None:
+        world.others = world.moves_at(120e6)
+        gate = world.gate(COUNTING, patient=False)
+        before(gate)
+        before(gate, TAINTED)
+        assert world.slept == []
+
+    def test_heat_does(self, world: World) -> None:
+        world.warm(84)
+
+        def cool(seconds: float) -> None:
+            world.moves_at(120e6)(seconds)
+            world.warm(40)
+
+        world.others = cool
+        gate = world.gate(COUNTING, patient=False)
+        before(gate)
+        assert gate.heat == Heat(warned=Warned(celsius=84, limit=80), pauses=1)
+
+    def test_a_deferral_for_heat_is_none_for_others(self, world: World) -> None:
+        world.warm(84)
+        assert not isinstance(deferred(world.gate(COUNTING)), BusyDriveError)
 
 
 class TestHeat:

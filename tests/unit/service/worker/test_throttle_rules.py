@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, time, timedelta, timezone
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -9,10 +11,23 @@ from hypothesis import strategies as st
 from aio_tuned.config.load import Config
 from aio_tuned.devices.thermometer import worse
 from aio_tuned.model.temperature import Temperature, Warned
-from aio_tuned.service.worker.throttle_rules import ThrottleRules, busy, heat, quiet, quiet_until
+from aio_tuned.service.worker.throttle_rules import (
+    ThrottleRules,
+    Traffic,
+    busy,
+    heat,
+    quiet,
+    quiet_until,
+    shows_others,
+)
+from unit.support.builders import MIB, sample
+
+if TYPE_CHECKING:
+    from aio_tuned.model.measurement import Sample
 
 RULES = ThrottleRules(
     busy_bytes_per_s=16_000_000,
+    busy_requests_per_s=0,
     busy_pressure_percent=10.0,
     min_pause_s=10.0,
     max_hold_s=60.0,
@@ -26,6 +41,7 @@ def test_the_rules_are_the_configuration_s() -> None:
     hours = ((time(8), time(20)),)
     config = Config(
         busy_bytes_per_s=1,
+        busy_requests_per_s=7,
         busy_pressure_percent=2.0,
         min_pause=3.0,
         max_hold=4.0,
@@ -34,6 +50,7 @@ def test_the_rules_are_the_configuration_s() -> None:
     )
     assert ThrottleRules.from_config(config) == ThrottleRules(
         busy_bytes_per_s=1,
+        busy_requests_per_s=7,
         busy_pressure_percent=2.0,
         min_pause_s=3.0,
         max_hold_s=4.0,
@@ -73,7 +90,37 @@ class TestBusy:
         ],
     )
     def test_table(self, foreign: int | None, pressure: int | None, seconds: float, expected: str) -> None:
-        assert busy(foreign, pressure, seconds, RULES) == expected
+        seen = Traffic(seconds=seconds, moved_bytes=foreign, pressure_us=pressure)
+        assert busy(seen, RULES) == expected
+
+    @pytest.mark.parametrize(
+        ("requests", "seconds", "limit", "expected"),
+        [
+            pytest.param(400, 2.0, 20, "others make 200 requests/s on the drive", id="a server reads 4 KiB at a time"),
+            pytest.param(40, 2.0, 20, "", id="at the limit"),
+            pytest.param(42, 2.0, 20, "others make 21 requests/s on the drive", id="above it"),
+            pytest.param(42, 10.0, 20, "", id="the same in a longer time"),
+            pytest.param(100, 1.9, 20, "", id="a burst in a short look"),
+            pytest.param(400, 2.0, 0, "", id="not counted"),
+            pytest.param(None, 2.0, 20, "", id="unknown"),
+        ],
+    )
+    def test_requests(self, requests: int | None, seconds: float, limit: int, expected: str) -> None:
+        seen = Traffic(seconds=seconds, moved_bytes=(requests or 0) * 4096, requests=requests)
+        assert busy(seen, replace(RULES, busy_requests_per_s=limit)) == expected
+
+    @pytest.mark.parametrize(
+        ("found", "limit", "expected"),
+        [
+            pytest.param(sample(), 20, False, id="nobody"),
+            pytest.param(sample(foreign_bytes=MIB // 2), 20, True, id="a few small requests"),
+            pytest.param(sample(foreign_bytes=MIB // 2), 0, False, id="they are not counted"),
+            pytest.param(sample(foreign_bytes=64 * MIB), 0, True, id="enough to taint it"),
+            pytest.param(sample(verdict="cache"), 20, False, id="a cache"),
+        ],
+    )
+    def test_what_a_measurement_shows(self, found: Sample, limit: int, *, expected: bool) -> None:
+        assert shows_others(found, replace(RULES, busy_requests_per_s=limit)) is expected
 
 
 def at(text: str, day: int = 9) -> datetime:
