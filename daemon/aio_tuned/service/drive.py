@@ -42,6 +42,7 @@ class Drive:
     `full_sweep_reason` is the reason why the next sweep must not be a check, or "". `written_bytes` is the sum of what
     sweeps have written to it, kept over restarts. `note` is what became of bytes that a killed sweep had left on it.
     `busy_wait` is set while its sweep is deferred for others, and `never_quiet` says so once that is too long.
+    `short_of_memory` is why its last sweep was cut or has to wait for memory, or "".
     """
 
     device: Device
@@ -61,6 +62,7 @@ class Drive:
     note: str = ""
     busy_wait: BusyWait | None = None
     never_quiet: str = ""
+    short_of_memory: str = ""
     gone: bool = False
 
     @property

@@ -27,7 +27,7 @@ from aio_tuned.service.state_machine import (
     first_in_line,
 )
 from aio_tuned.service.status import Sweeping
-from aio_tuned.service.worker import messages
+from aio_tuned.service.worker import memory, messages
 from aio_tuned.service.worker.messages import Job
 from aio_tuned.service.worker.process import Runner
 from aio_tuned.service.write_ledger import ledger_path
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from aio_tuned.service.drive import Drive
     from aio_tuned.service.publisher import Publisher
     from aio_tuned.service.state_machine import Event
+    from aio_tuned.service.worker.memory import Room
     from aio_tuned.service.worker.messages import Final, Message
     from aio_tuned.service.write_ledger import Ledger
 
@@ -50,6 +51,8 @@ _log = logging.getLogger(__name__)
 
 # A check of a sibling's settings gets this share of a sweep's time budget.
 _CHECK_SHARE = 0.2
+# A sweep for which there is too little memory is tried again after so many times the shortest retry.
+_MEMORY_PAUSES = 5
 
 
 class Scheduler:
@@ -71,7 +74,6 @@ class Scheduler:
         progressed: Callable[[], None],
         dropped: Callable[[Drive], None],
         changed: Callable[[], None],
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.current: Drive | None = None
         self._publisher = publisher
@@ -82,7 +84,8 @@ class Scheduler:
         self._progressed = progressed
         self._dropped = dropped
         self._changed = changed
-        self._monotonic = monotonic
+        self._monotonic: Callable[[], float] = time.monotonic
+        self._room: Callable[[], Room | None] = memory.read_room
         self._worker: Runner | None = None
         self._sweep: asyncio.Task[Final | None] | None = None
 
@@ -157,7 +160,26 @@ class Scheduler:
         self._ended(drive, event)
         return final
 
+    def _fitted(self, drive: Drive, job: Job) -> Job | Deferred:
+        """Return the job with a transfer for whose buffer there is memory, or when to try again."""
+        config, room = job.config, self._room()
+        fits = memory.fitting_transfer(room, config.transfer_bytes)
+        if room is None or fits == config.transfer_bytes:
+            drive.short_of_memory = ""
+            return job
+        needed = config.transfer_bytes + memory.PROCESSES_BYTES
+        drive.short_of_memory = memory.describe(room, needed)
+        if not fits:
+            return Deferred(reason=drive.short_of_memory, seconds=_MEMORY_PAUSES * config.min_retry)
+        drive.short_of_memory += f": transfers of {formatting.size(fits)}"
+        _log.warning("%s: %s", drive.device.sys_name, drive.short_of_memory, extra=drive.fields())
+        return replace(job, config=replace(config, transfer_bytes=fits))
+
     async def _work(self, drive: Drive, job: Job) -> tuple[Final | None, Event | None]:
+        fitted = self._fitted(drive, job)
+        if isinstance(fitted, Deferred):
+            return None, fitted
+        job = fitted
         try:
             self._worker = await Runner.start(job, partial(self.hear, drive))
         except OSError as error:

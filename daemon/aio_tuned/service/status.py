@@ -55,6 +55,7 @@ class DriveStatus:
     next_try: str = ""
     note: str = ""
     never_quiet: str = ""
+    short_of_memory: str = ""
     sweeping: Sweeping | None = None
 
 
@@ -143,8 +144,7 @@ def _lines(drive: DriveStatus) -> list[str]:
         lines.append(f"  {drive.namesake}")
     if drive.next_try:
         lines.append(f"  next try: {drive.next_try}")
-    if drive.never_quiet:
-        lines.append(f"  {drive.never_quiet}")
+    lines += [f"  {why}" for why in (drive.never_quiet, drive.short_of_memory) if why and why != drive.reason]
     if drive.note:
         lines.append(f"  note: {drive.note}")
     if drive.published:

@@ -11,12 +11,14 @@ import pytest
 
 from aio_tuned.config.load import Config
 from aio_tuned.devices import identity
+from aio_tuned.formatting import size
 from aio_tuned.journald.events import EventId
 from aio_tuned.profiles.codec import render
 from aio_tuned.service import state_machine
 from aio_tuned.service.state_machine import DriveState, Stage, SweepRequest
 from aio_tuned.service.supervisor import _EVENT_IDS
 from aio_tuned.service.worker import messages as wire
+from aio_tuned.service.worker.memory import Room
 from aio_tuned.service.worker.messages import Job
 from unit.support.builders import profile
 from unit.support.desk import Bay, Desk, running
@@ -130,6 +132,28 @@ def test_a_drop_of_the_page_cache_is_counted_at_once(desk: Desk) -> None:
 
     of_sweep(desk, act)
     assert counted == [1]
+
+
+@pytest.mark.parametrize(("free_mib", "transfer_mib"), [(1024, 256), (150, 64), (40, 0)])
+def test_a_sweep_is_fitted_into_the_memory_or_waits(desk: Desk, free_mib: int, transfer_mib: int) -> None:
+    def act(supervisor: Supervisor, drive: Drive, job: Job) -> None:
+        scheduler = supervisor._scheduler
+        scheduler._room = lambda: Room(free_bytes=free_mib << 20, whose="control group /a")
+        fitted = scheduler._fitted(drive, job)
+        short = f"memory: {size(free_mib << 20)} of control group /a are left for a sweep, and it needs 320M; "
+        if isinstance(fitted, state_machine.Deferred):
+            assert transfer_mib == 0
+            assert fitted.reason == drive.short_of_memory
+            assert fitted.seconds == 5 * desk.config.min_retry
+        else:
+            assert fitted.config.transfer_bytes == transfer_mib << 20
+        assert drive.short_of_memory.startswith(short) is (transfer_mib < 256)
+        assert drive.short_of_memory.endswith(": transfers of 64M") is (transfer_mib == 64)
+        scheduler._room = lambda: None
+        assert scheduler._fitted(drive, job) == job
+        assert drive.short_of_memory == ""
+
+    of_sweep(desk, act)
 
 
 BUSY = wire.Deferred(reason="others make 30 requests/s on the drive", seconds=300.0, busy=True)

@@ -41,6 +41,7 @@ class DriveSnapshot:
     next_try: str = ""
     note: str = ""
     never_quiet: str = ""
+    short_of_memory: str = ""
     shown: Profile | None = None
     published: Profile | None = None
     overridden: bool = False
@@ -93,6 +94,7 @@ def of_drive(
         next_try=drive.next_try,
         note=drive.note,
         never_quiet=drive.never_quiet,
+        short_of_memory=drive.short_of_memory,
         shown=shown,
         published=store.as_read(shown) if shown else None,
         overridden=device.name in store.overridden,
@@ -140,6 +142,7 @@ def _drive(seen: DriveSnapshot, config: Config) -> DriveStatus:
         next_try=seen.next_try,
         note=seen.note,
         never_quiet=seen.never_quiet,
+        short_of_memory=seen.short_of_memory,
         sweeping=seen.progress,
     )
 

@@ -7,11 +7,13 @@ then cannot affect the daemon.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import os
 import shutil
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aio_tuned.child_process import ChildProcess
@@ -31,6 +33,8 @@ _LINE_LIMIT = 4 << 20
 _END_S = 4.5
 # A worker may take this long to end while its helper zeroes a raw device, which the helper reports once a second.
 _ZEROING_S = 120.0
+# Of 1000, which is all memory: by so much the worker and its helper are above the daemon.
+_OOM_SCORE_ABOVE, _MOST_OOM_SCORE = 400, 1000
 _WORKER = (sys.executable, "-m", "aio_tuned.service.worker")
 
 
@@ -44,6 +48,13 @@ def command(config: Config, worker: tuple[str, ...] = _WORKER) -> tuple[str, ...
         class_words = ("-c", "3") if kind == "idle" else ("-c", "2", "-n", level or "4")
         words = (ionice, "-t", *class_words, *words)
     return words
+
+
+def make_first_to_die(pid: int, proc: Path = Path("/proc")) -> None:
+    """Let the kernel, out of memory, kill this process and those that it starts before the daemon."""
+    with contextlib.suppress(OSError, ValueError):  # without it the daemon itself may be chosen
+        own = int((proc / "self/oom_score_adj").read_text())
+        (proc / f"{pid}/oom_score_adj").write_text(str(min(_MOST_OOM_SCORE, own + _OOM_SCORE_ABOVE)))
 
 
 class Runner:
@@ -66,6 +77,7 @@ class Runner:
             env=limit_threads(dict(os.environ)),
             cwd="/",  # python -m also searches the current folder for modules
         )
+        make_first_to_die(process.pid)
         sent = io.BytesIO()
         wire.send(job, sent)
         try:

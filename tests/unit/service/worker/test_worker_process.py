@@ -15,7 +15,7 @@ import pytest
 from aio_tuned.config.load import Config
 from aio_tuned.errors import Exit
 from aio_tuned.service.worker.messages import Deferred, Done, Failed, Job, Paused, Progress, Started, Zeroing, to_line
-from aio_tuned.service.worker.process import Runner, command
+from aio_tuned.service.worker.process import Runner, command, make_first_to_die
 from unit.support.builders import PROJECT, device, setting
 
 if TYPE_CHECKING:
@@ -124,6 +124,29 @@ def test_the_worker_has_the_priorities() -> None:
     code += "io = subprocess.check_output(['ionice'])\n"
     final, _ = run(python(f"{code}sys.stdout.buffer.write(to_line(Done(text=f'{{os.nice(0)}} {{io.decode()}}')))"), job)
     assert final == Done(text=f"{min(19, niceness + 3)} best-effort: prio 6\n")
+
+
+@pytest.mark.parametrize(("own", "worker"), [(500, 900), (0, 400), (800, 1000)])
+def test_the_worker_is_killed_for_its_memory_before_the_daemon(tmp_path: Path, own: int, worker: int) -> None:
+    for name, score in (("self", own), ("77", own)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "oom_score_adj").write_text(f"{score}\n")
+    make_first_to_die(77, tmp_path)
+    assert (tmp_path / "77/oom_score_adj").read_text() == str(worker)
+
+
+def test_a_worker_that_has_gone_needs_no_score(tmp_path: Path) -> None:
+    make_first_to_die(77, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_helper_inherits_the_score() -> None:
+    code = "import subprocess\nsys.stdin.buffer.read(1)\n"  # the score is there before the job
+    code += "from aio_tuned.service.worker.messages import Done, to_line\n"
+    code += "score = subprocess.check_output(['cat', '/proc/self/oom_score_adj'], text=True)\n"
+    code += "sys.stdout.buffer.write(to_line(Done(text=score)))"
+    own = int(Path("/proc/self/oom_score_adj").read_text())
+    assert run(python(code))[0] == Done(text=f"{min(1000, own + 400)}\n")
 
 
 # --- what it says ----------------------------------------------------------------------------------------
