@@ -80,7 +80,7 @@ def _volume_wanted(device: Device, members: Sequence[Device], rules: Sequence[Ma
     known = {member.sys_name: member for member in members}
     for name in device.members:
         if name not in known:
-            return Skip(reason=f"its member {name} is not known")
+            return Skip(reason=f"its member {name} is not present; replace it, or take the volume apart")
         if skip := wanted(known[name], (), rules):
             return Skip(
                 reason=f"its member {name} is not tuned ({skip.reason}); to tune the volume all the same, add a"
@@ -89,9 +89,11 @@ def _volume_wanted(device: Device, members: Sequence[Device], rules: Sequence[Ma
     return None
 
 
-def is_of_interest(device: Device, members: Sequence[Device], rules: Sequence[MatchRule] = ()) -> bool:
+def is_of_interest(device: Device, rules: Sequence[MatchRule] = ()) -> bool:
     """Return whether status shows the device even if it is skipped.
 
-    It does for NVMe drives, volumes with an NVMe member, and devices that a rule names.
+    It does for NVMe drives, volumes with an NVMe member, present or not, and devices that a rule names.
     """
-    return any(_is_nvme(each) for each in (device, *members)) or _first(device, rules) is not None
+    return (
+        any(name.startswith("nvme") for name in (device.sys_name, *device.members)) or _first(device, rules) is not None
+    )

@@ -70,8 +70,9 @@ def probe(
     usage = resolve.usage(place, device, policy, sys, proc)
     decision = eligibility.decide(device, usage, policy, place.directory)
     below = resolve.arrays_below(place.disk_number, sys)
-    if isinstance(decision, Target) and (doubt := arrays.doubt(below)):
-        decision = replace(decision, provisional="; ".join(filter(None, (decision.provisional, doubt))))
+    if isinstance(decision, Target):
+        doubts = (decision.provisional, _incomplete(device, sys), arrays.doubt(below))
+        decision = replace(decision, provisional="; ".join(filter(None, doubts)))
     on_filesystem = isinstance(decision, Target) and decision.kind == "scratch"
     return ProbeResult(
         device=device,
@@ -80,6 +81,17 @@ def probe(
         number=place.mount_number if on_filesystem else place.node_number,
         mount=place.mount,
         busy=arrays.busy(below),
+    )
+
+
+def _incomplete(device: Device, sys: Path) -> str:
+    """Return the finding on a volume of which a member was removed, or ""."""
+    missing = resolve.missing_members(device, sys)
+    if not missing:
+        return ""
+    return (
+        f"{device.sys_name} lacks its member {', '.join(missing)}; the figures are not those of the whole volume; tune"
+        " again when it is whole"
     )
 
 

@@ -138,8 +138,14 @@ def device(location: Location, sys: Path = sysfs.SYS, proc: Path = Path("/proc")
 
 
 def read_device(number: str, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> Device:
-    """Read the facts of the disk or volume of that number and return it; raise TargetError if there is none."""
-    found = identity.device(sysfs.facts(number, sys, sysfs.udev_properties(number), proc), sysfs.queue(number, sys))
+    """Read the facts of the disk or volume of that number and return it.
+
+    Raise TargetError if there is none, or if its facts make no sense.
+    """
+    try:
+        found = identity.device(sysfs.facts(number, sys, sysfs.udev_properties(number), proc), sysfs.queue(number, sys))
+    except (KeyError, ValueError) as error:
+        raise TargetError(f"device {number}: what /sys shows of it makes no sense ({error}); see dmesg") from None
     return replace(
         found,
         member_names=tuple(sorted(member.name for member in members(found, sys))),
@@ -160,6 +166,11 @@ def members(volume: Device, sys: Path = sysfs.SYS) -> tuple[Device, ...]:
         with contextlib.suppress(TargetError, ValueError):
             found.append(read_device(sysfs.attribute(sys / "class/block" / name, "dev"), sys))
     return tuple(found)
+
+
+def missing_members(volume: Device, sys: Path = sysfs.SYS) -> tuple[str, ...]:
+    """Return the kernel's names of the disks that a volume lists and that were removed."""
+    return tuple(name for name in volume.members if not (sys / "class/block" / name).exists())
 
 
 def usage(

@@ -79,7 +79,13 @@ def layers(
         try:
             found[at], below = _layer(at, sys, proc, dev)
         except (TargetError, OSError, ValueError) as error:
-            found[at] = Layer(name=f"device {at}", number=at, kind="unseen", why=f"cannot be looked at ({error})")
+            missing = ":" not in at
+            name, why = (
+                (at, "lies below, and is not present")
+                if missing
+                else (f"device {at}", f"cannot be looked at ({error})")
+            )
+            found[at] = Layer(name=name, number=at, kind="unseen", why=why)
             continue
         waiting += below
     return tuple(found.values())
@@ -121,7 +127,8 @@ def _layer(number: str, sys: Path, proc: Path, dev: Path) -> tuple[Layer, list[s
 
 
 def _below(directory: Path) -> list[str]:
-    return [sysfs.attribute(entry, "dev") for entry in sorted((directory / "slaves").glob("*"))]
+    """Return the numbers of the devices right below; of one that was removed, its name."""
+    return [sysfs.attribute(entry, "dev") or entry.name for entry in sorted((directory / "slaves").glob("*"))]
 
 
 def _volume(directory: Path, number: str, dev: Path) -> tuple[Layer, list[str]]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SYS = Path("/sys")
 _SECTOR = 512
+_NUMBER = re.compile(r"[0-9]+:[0-9]+", re.ASCII)
 # A namespace that has a node, not a hidden path (nvme0c0n1), a partition or a character device (ng0n1).
 _NAMESPACE = re.compile(r"nvme[0-9]+n[0-9]+", re.ASCII)
 # Vendors of virtual machines, where the processor has no flag for one, as in systemd-detect-virt(1).
@@ -49,6 +50,8 @@ def device_number(path: Path) -> str:
 
 def directory(number: str, sys: Path = SYS) -> Path:
     """Return the /sys directory of a block device; raise TargetError if the kernel does not know the device."""
+    if not _NUMBER.fullmatch(number):  # what attribute() returns of a device that was removed: dev/block itself exists
+        raise TargetError(f"{number or 'a device'}: has no block device's number; has it been removed?")
     link = sys / "dev/block" / number
     if not link.exists():
         raise TargetError(f"no block device {number}: {link} does not exist; has it been removed?")

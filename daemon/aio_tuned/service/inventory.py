@@ -190,7 +190,7 @@ class Inventory:
         # A volume's members must not be swept while it uses them.
         yield from self._look_again(device.members, f"{device.sys_name} has been built on it")
         yield from self._take_clones(device)
-        if device.hidden or (unwanted and not device_rules.is_of_interest(device, members, rules)):
+        if device.hidden or (unwanted and not device_rules.is_of_interest(device, rules)):
             return
         device = self._register.claim(device, self._sys)
         extra = fields(EventId.DRIVE_APPEARED, device.name, device.node, size_bytes=device.size_bytes)
