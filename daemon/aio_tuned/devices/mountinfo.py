@@ -73,8 +73,25 @@ def parse(text: str) -> tuple[Mount, ...]:
 
 def read(proc: Path = Path("/proc")) -> tuple[Mount, ...]:
     """Return the mounts of this process's namespace; raise OSError if they cannot be read."""
+    return parse(_text(proc))
+
+
+def read_on_devices(proc: Path = Path("/proc")) -> tuple[Mount, ...]:
+    """Return the mounts that may be on block devices, as `read` does.
+
+    The others have an anonymous device number, and are most of a container host's mounts; btrfs has nothing else.
+    """
+    lines = (line for line in _text(proc).split("\n") if " - btrfs " in line or not _is_anonymous(line))
+    return parse("\n".join(lines))
+
+
+def _text(proc: Path) -> str:
     # As bytes: reading as text would turn a carriage return in a name into a newline.
-    return parse((proc / "self/mountinfo").read_bytes().decode("utf-8", "surrogateescape"))
+    return (proc / "self/mountinfo").read_bytes().decode("utf-8", "surrogateescape")
+
+
+def _is_anonymous(line: str) -> bool:
+    return any(number.startswith("0:") for number in line.split(" ", 3)[2:3])
 
 
 def find_mount(path: Path, mounts: Sequence[Mount], proc: Path = Path("/proc")) -> Mount:

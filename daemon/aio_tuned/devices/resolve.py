@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from aio_tuned.devices import arrays, blkid, boot, copy_on_write, identity, mountinfo, stack, sysfs, trim
 from aio_tuned.devices.eligibility import on_filesystem
+from aio_tuned.devices.mount_table import MountTable, find_device_number
 from aio_tuned.devices.names import device_node
 from aio_tuned.errors import MeasurementError, TargetError
 from aio_tuned.model.device import Usage
@@ -37,19 +38,6 @@ class Location:
     mount: Mount | None
     directory: Path | None
     boot: tuple[Path, ...] = ()
-
-
-def find_device_number(mount: Mount, sys: Path) -> str:
-    """Return the number of a mount's block device, or its anonymous number.
-
-    For btrfs, which has only anonymous numbers, the mount's source is used.
-    """
-    if not (sys / "dev/block" / mount.device_number).exists() and mount.source.startswith("/dev/"):
-        try:
-            return sysfs.device_number(Path(mount.source))
-        except TargetError:
-            pass
-    return mount.device_number
 
 
 def _space(point: Path) -> tuple[int, int]:
@@ -98,17 +86,15 @@ def resolve(target: Path, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> 
         numbers = {number}
         if number == disk:
             numbers.update(sysfs.partitions(disk, sys).values())
-        mounted = [
-            mount for mount in table if find_device_number(mount, sys) in numbers and _leads_to(mount, table, proc)
-        ]
+        mounted = [mount for mount in MountTable(table).on(numbers) if _leads_to(mount, table, proc)]
         if _btrfs_over(numbers, sys):
             mounted = []
-        passed = [mount for mount in mounted if boot.is_boot(mount.point, find_device_number(mount, sys), sys)]
+        passed = [mount for mount in mounted if boot.is_boot(mount.point, find_device_number(mount), sys)]
         mount = _roomiest([mount for mount in mounted if mount not in passed])
         return Location(
             disk_number=disk,
             node_number=number,
-            mount_number=find_device_number(mount, sys) if mount else "",
+            mount_number=find_device_number(mount) if mount else "",
             mount=mount,
             directory=None,
             boot=() if mount else tuple(one.point for one in passed),
@@ -187,7 +173,7 @@ def usage(
     """
     partitions = sysfs.partitions(location.disk_number, sys)
     numbers = {location.disk_number, location.node_number, *partitions.values()}
-    mounted_at = tuple(str(mount.point) for mount in mountinfo.read(proc) if find_device_number(mount, sys) in numbers)
+    mounted_at = tuple(str(mount.point) for mount in mountinfo.read(proc) if find_device_number(mount) in numbers)
     # For a partition that was named only its own use counts, for a disk that of all its partitions.
     named = numbers if location.node_number == location.disk_number else {location.node_number}
     holders = (

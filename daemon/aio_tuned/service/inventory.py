@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from aio_tuned.config import device_rules
 from aio_tuned.devices import mountinfo, resolve, sysfs
 from aio_tuned.devices.clones import are_clones, find_clones
+from aio_tuned.devices.mount_table import find_device_number
 from aio_tuned.devices.probe import PROBE_LIMIT_S, probe
 from aio_tuned.errors import AioTunedError, TargetError
 from aio_tuned.journald.events import EventId, fields
@@ -290,7 +291,7 @@ class Inventory:
         return frozenset(
             (number, mount.read_only, mount.filesystem)
             for mount in table
-            if (number := resolve.find_device_number(mount, self._sys)) in numbers
+            if (number := find_device_number(mount)) in numbers
         )
 
 
