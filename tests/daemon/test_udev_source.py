@@ -7,6 +7,7 @@ import fcntl
 import gc
 import os
 import select
+import socket
 import subprocess
 import sys
 import threading
@@ -183,8 +184,9 @@ def test_drives_that_go_while_they_are_enumerated_do_no_harm(source: UdevSource)
 
 
 def test_what_udev_has_not_processed_is_not_initialized(tmp_path: Path, source: UdevSource) -> None:
-    (tmp_path / "control").touch()
-    with drive():
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as udevd, drive():
+        udevd.bind(str(tmp_path / "control"))
+        udevd.listen()
         if Path("/run/udev/control").exists():
             pytest.skip("udev runs here: it may be quicker than we are")
         waiting = UdevSource(tmp_path / "control")

@@ -38,6 +38,7 @@ class Pipe:
         self._waiting: list[DeviceEvent] = []
         self.present: list[DeviceEvent] = []
         self.overrun = False
+        self.trouble = ""
 
     def fileno(self) -> int:
         return self._reads
