@@ -11,6 +11,8 @@ from aio_tuned.journald.events import fields
 from aio_tuned.service.state_machine import Stage
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from aio_tuned.journald.events import EventId
     from aio_tuned.model.device import Device
     from aio_tuned.model.profile import Profile
@@ -39,6 +41,8 @@ class Drive:
     `clones` are the kernel's names of other disks that are present and report the same id.
     `gone` is true once its removal was handled; later events have no effect then. `shown` is the profile that readers
     are to find. `target` is where a sweep would do its I/O, None until the drive was probed and found eligible.
+    `scratch_folder` is where the running sweep has its scratch file, None if it sweeps the device itself.
+    `shape_below` is the stack of volumes below it at the last probe if that forbids something, else None.
     `full_sweep_reason` is the reason why the next sweep must not be a check, or "". `written_bytes` is the sum of what
     sweeps have written to it, kept over restarts. `note` is what became of bytes that a killed sweep had left on it.
     `busy_wait` is set while its sweep is deferred for others, and `never_quiet` says so once that is too long.
@@ -52,6 +56,8 @@ class Drive:
     publication: Publication = Publication.ANY
     clones: tuple[str, ...] = ()
     target: Target | None = None
+    scratch_folder: Path | None = None
+    shape_below: frozenset[object] | None = None
     shown: Profile | None = None
     full_sweep_reason: str = ""
     timer: asyncio.TimerHandle | None = None

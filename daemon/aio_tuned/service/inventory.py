@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING
 
 from aio_tuned.config import device_rules
-from aio_tuned.devices import mountinfo, resolve, sysfs
+from aio_tuned.devices import resolve, stack, sysfs
 from aio_tuned.devices.clones import are_clones, find_clones
-from aio_tuned.devices.mount_table import find_device_number
+from aio_tuned.devices.mount_table import MountTable
 from aio_tuned.devices.probe import PROBE_LIMIT_S, probe
+from aio_tuned.devices.udev_monitor import DeviceEvent
 from aio_tuned.errors import AioTunedError, TargetError
 from aio_tuned.journald.events import EventId, fields
+from aio_tuned.model.device import Stack
 from aio_tuned.model.target import Skip
+from aio_tuned.service.device_facts import differences, disk_of_partition, identity, is_complete
 from aio_tuned.service.drive import Drive, Publication
+from aio_tuned.service.presence import Presence
 from aio_tuned.service.state_machine import Appeared, DriveState, Failed, Ineligible, Removed, Stage
+from aio_tuned.service.uses import concerns_sweep, uses
 from aio_tuned.timeouts import TooLateError, in_thread, within
 
 if TYPE_CHECKING:
@@ -26,9 +32,8 @@ if TYPE_CHECKING:
 
     from aio_tuned.config.load import Config
     from aio_tuned.devices.probe import ProbeResult
-    from aio_tuned.devices.udev_monitor import DeviceEvent, EventSource
-    from aio_tuned.model.device import Device, Mount
-    from aio_tuned.service.drive import Uses
+    from aio_tuned.devices.udev_monitor import EventSource
+    from aio_tuned.model.device import Device
     from aio_tuned.service.state_machine import Event
     from aio_tuned.storage.name_register import NameRegister
 
@@ -37,11 +42,20 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """One device that is looked at: the kernel's name, and the changes, which are determined while they are taken."""
+
+    sys_name: str
+    changes: Iterable[Change]
+
+
 class Inventory:
     """The drives that are present, by the kernel's name.
 
-    Changes are yielded as (drive, event), one at a time. The caller handles each before the next is determined, so that
-    a disk which takes the name of another appears after the removal of that one.
+    Each look at a device yields its changes as (drive, event), one at a time. The caller handles each before the next
+    is determined, so that a disk which takes the name of another appears after the removal of that one. Between two
+    looks the caller may do other work. A look raises whatever goes wrong with its device.
     """
 
     def __init__(
@@ -49,6 +63,8 @@ class Inventory:
     ) -> None:
         self.drives: dict[str, Drive] = {}
         self._source = source
+        self._presence = Presence(source, sys)
+        self._mounts = MountTable()
         self._config = config
         self._register = register
         self._sys = sys
@@ -61,58 +77,56 @@ class Inventory:
     def names_present(self) -> set[str]:
         """Return the profile names of all disks of this machine, managed or not."""
         present = {drive.device.name for drive in self.drives.values()}
-        for number in (entry.name for entry in (self._sys / "dev/block").iterdir()):
-            with contextlib.suppress(TargetError, ValueError, OSError):
+        for number in sysfs.names(self._sys / "dev/block"):
+            with contextlib.suppress(Exception):  # such a disk is named in the status
                 if sysfs.whole_disk(number, self._sys) == number:
                     present.add(self._read_device(number).name)
         return present
 
     # --- what may have changed ---------------------------------------------------------------------------------
 
-    def scan(self) -> Iterator[Change]:
-        """Read the facts of every disk that is present, and yield the changes."""
-        table = mountinfo.read(self._proc)
-        for event in self._source.enumerate():
-            yield from self._take(event, table)
-
-    def take(self, events: Sequence[DeviceEvent]) -> Iterator[Change]:
-        """Process the source's events, and yield the changes."""
-        table = mountinfo.read(self._proc)
-        if self._source.overrun:
-            _log.warning("events of devices were lost: all are looked at again")
-            present = {event.sys_name for event in events}
-            for sys_name in [name for name in self.drives if name not in present]:
-                yield from self._remove(sys_name)
-        for event in events:
-            yield from self._take(event, table)
-
-    def compare_uses(self) -> Iterator[Change]:
-        """Compare the mounts with the last ones, and yield the changes."""
-        table = mountinfo.read(self._proc)
-        for drive in list(self.drives.values()):
-            try:
-                uses = self._uses(drive.device, table)
-            except TargetError:
-                continue  # the drive was removed, and the event of that follows
-            if uses != drive.uses:
-                drive.uses = uses
-                yield drive, Appeared(reason="mounted" if uses else "unmounted")
-
-    def compare_limits(self) -> Iterator[Change]:
-        """Compare facts that change without an event, such as a scheduler in /sys or a read-only filesystem."""
+    def scan(self) -> Iterator[Look]:
+        """Look at every disk that is present."""
         yield from self.compare_uses()
-        for drive in list(self.drives.values()):
-            if drive.shown and not drive.is_swept:
-                with contextlib.suppress(TargetError, ValueError):
-                    device = self._read_device(drive.device.device_number)
-                    if _identity(device) == _identity(drive.device):  # else the event of its removal follows
-                        yield from self._compare(drive, device)
+        for event in self._source.enumerate():
+            yield self.take((event,))
 
-    def reconsider(self) -> Iterator[Change]:
+    def take(self, events: Sequence[DeviceEvent]) -> Look:
+        """Look at a device that events tell of, all of one device."""
+        return Look(sys_name=events[0].sys_name, changes=self._take(events))
+
+    def lost(self, present: Iterable[DeviceEvent]) -> tuple[DeviceEvent, ...]:
+        """Return events that make up for lost ones, where `present` are those of all disks that are present."""
+        present = tuple(present)
+        names = {event.sys_name for event in present}
+        gone = (DeviceEvent(action="remove", sys_name=name, device_number="0:0") for name in self.drives)
+        return (*(event for event in gone if event.sys_name not in names), *present)
+
+    def missed(self) -> tuple[DeviceEvent, ...]:
+        """Return events for the disks that have come, gone or changed without one."""
+        return self._presence.missed()
+
+    def compare_uses(self) -> Iterator[Look]:
+        """Compare the mounts with the last ones, and look at the drives whose use has changed."""
+        before, self._mounts = self._mounts, MountTable.read(self._proc)
+        disks = set()
+        for number in self._mounts.differences(before):
+            with contextlib.suppress(TargetError):  # the device was removed, and the event of that follows
+                disks.add(sysfs.whole_disk(number, self._sys))
+        for drive in [each for each in self.drives.values() if each.device.device_number in disks]:
+            yield Look(sys_name=drive.device.sys_name, changes=self._compare_uses(drive, before))
+
+    def compare_facts(self) -> Iterator[Look]:
+        """Compare what changes without an event: a scheduler in /sys, a snapshot below, mounts during a sweep."""
+        for drive in list(self.drives.values()):
+            if not drive.is_swept and not drive.gone:
+                yield Look(sys_name=drive.device.sys_name, changes=self._compare_facts(drive))
+
+    def reconsider(self) -> Iterator[Look]:
         """Read the facts of every device again, as if it were new; sweeps of drives that are still wanted continue."""
         for drive in list(self.drives.values()):
-            if drive.state.stage is not Stage.SWEEPING or self._unwanted(drive):
-                yield drive, Appeared(reason="the configuration was read again")
+            if not drive.gone:
+                yield Look(sys_name=drive.device.sys_name, changes=self._reconsider(drive))
         yield from self.scan()
 
     async def probe(self, drive: Drive) -> Ineligible | Failed | None:
@@ -135,6 +149,8 @@ class Inventory:
         if found.device.diskseq != drive.device.diskseq:
             return Failed(reason="another disk has taken its name")
         drive.device = self._register.named(found.device, self._sys)
+        below = stack.shape(drive.device.device_number, self._sys)
+        drive.shape_below = below if found.usage.stack != Stack() else None
         unwanted = self._unwanted(drive)
         decision = unwanted or found.decision
         if not isinstance(decision, Skip):
@@ -150,41 +166,46 @@ class Inventory:
 
     # --- one event ---------------------------------------------------------------------------------------------
 
-    def _take(self, event: DeviceEvent, table: tuple[Mount, ...]) -> Iterator[Change]:
-        """Process one event, and log its error, so that an error of one device does not affect the others."""
-        try:
+    def _take(self, events: Sequence[DeviceEvent]) -> Iterator[Change]:
+        for event in events:
             if event.is_partition:
                 yield from self._take_partition(event)
             elif event.action == "remove":
+                self._presence.forget(event.sys_name)
                 yield from self._remove(event.sys_name)
             elif event.initialized:
-                yield from self._take_disk(event, table)
-        except TargetError as error:
-            _log.debug("%s: %s", event.sys_name, error)  # the drive was removed, and the event of that follows
-        except (AioTunedError, OSError, ValueError) as error:
-            _log.warning("%s: %s", event.sys_name, error)
+                self._presence.forget(event.sys_name)
+                yield from self._unless_removed(event.device_number, self._take_disk(event))
+                self._presence.handled(event.sys_name)
+
+    def _unless_removed(self, number: str, changes: Iterator[Change]) -> Iterator[Change]:
+        """Yield the changes; an error of a device that was removed counts for nothing, as the event of that follows."""
+        try:
+            yield from changes
+        except TargetError:
+            if (self._sys / "dev/block" / number).exists():
+                raise
 
     def _take_partition(self, event: DeviceEvent) -> Iterator[Change]:
         """Yield a change for the partition's disk, whose use may have changed; a running sweep is not affected."""
         if event.action not in ("add", "remove"):
             return
-        drive = self.drives.get(_disk_of_partition(event.sys_name))
+        drive = self.drives.get(disk_of_partition(event.sys_name))
         if drive and drive.state.stage is not Stage.SWEEPING:
             yield drive, Appeared(reason=f"partition {event.sys_name}: {event.action}")
 
-    def _take_disk(self, event: DeviceEvent, table: tuple[Mount, ...]) -> Iterator[Change]:
+    def _take_disk(self, event: DeviceEvent) -> Iterator[Change]:
         device = self._read_device(event.device_number)
         known = self.drives.get(device.sys_name)
-        # A volume that is not assembled yet, an empty card reader and a loop device without a file have a size of 0.
-        if known and (device.size_bytes == 0 or _identity(known.device) != _identity(device)):
+        if known and (not is_complete(device) or identity(known.device) != identity(device)):
             yield from self._remove(device.sys_name)
             known = None
         if known:
             yield from self._compare(known, device)
-        elif device.size_bytes:
-            yield from self._add(device, table)
+        elif is_complete(device):
+            yield from self._add(device)
 
-    def _add(self, device: Device, table: tuple[Mount, ...]) -> Iterator[Change]:
+    def _add(self, device: Device) -> Iterator[Change]:
         rules = self._config().match
         members = resolve.members(device, self._sys)
         unwanted = device_rules.wanted(device, members, rules)
@@ -201,12 +222,12 @@ class Inventory:
             device=device,
             state=DriveState(stage=Stage.SETTLING, reason=reason),
             since=now(),
-            uses=self._uses(device, table),
+            uses=uses(device, self._mounts, self._sys),
         )
-        self.drives[device.sys_name] = drive
         skip = self._unwanted(drive)
         if skip:
             drive.publication = _publication(drive)
+        self.drives[device.sys_name] = drive
         yield drive, Appeared(reason=reason)
         if skip:
             yield drive, Ineligible(reason=skip.reason)
@@ -223,25 +244,39 @@ class Inventory:
             yield drive, Appeared(reason=f"{device.sys_name} reports the same id")
             yield drive, Ineligible(reason=_of_clones(drive).reason)
 
+    def _compare_uses(self, drive: Drive, before: MountTable | None = None) -> Iterator[Change]:
+        """Yield a change if the drive's use is another; one that does not concern its sweep waits for the end."""
+        found = uses(drive.device, self._mounts, self._sys)
+        if found == drive.uses:
+            return
+        if drive.is_swept and before and not concerns_sweep(drive, before, self._mounts, self._sys):
+            return
+        drive.uses = found
+        yield drive, Appeared(reason="mounted" if found else "unmounted")
+
+    def _compare_facts(self, drive: Drive) -> Iterator[Change]:
+        yield from self._unless_removed(drive.device.device_number, self._compare_uses(drive))
+        if drive.shape_below is not None:
+            below = stack.shape(drive.device.device_number, self._sys)
+            if below != drive.shape_below:  # a snapshot of it was removed, perhaps, which nothing else tells
+                drive.shape_below = below
+                yield drive, Appeared(reason="what it lies on has changed")
+        if drive.shown:
+            device = self._read_device(drive.device.device_number)
+            if identity(device) == identity(drive.device):  # else the event of its removal follows
+                yield from self._compare(drive, device)
+
+    def _reconsider(self, drive: Drive) -> Iterator[Change]:
+        if drive.state.stage is not Stage.SWEEPING or self._unwanted(drive):
+            yield drive, Appeared(reason="the configuration was read again")
+
     def _compare(self, drive: Drive, device: Device) -> Iterator[Change]:
         """Compare the few facts that matter, and yield the changes.
 
         udev sends a "change" event whenever a process closes a device after writing to it.
         """
         before, drive.device = drive.device, device
-        changed = [
-            what
-            for what, old, new in (
-                ("size", before.size_bytes, device.size_bytes),
-                ("block format", _block_format(before), _block_format(device)),
-                ("read-only flag", before.read_only, device.read_only),
-                ("firmware", before.firmware, device.firmware),
-                ("members", before.members, device.members),
-                ("state of the array", before.array, device.array),
-                ("limits of the request queue", before.queue, device.queue),
-            )
-            if old != new
-        ]
+        changed = differences(before, device)
         if changed:
             yield drive, Appeared(reason=f"changed: {', '.join(changed)}")
         if before.members != device.members:
@@ -275,6 +310,8 @@ class Inventory:
         drive.clones = self._clones(drive.device)
         if drive.clones:
             return _of_clones(drive)
+        if drive.device.size_bytes == 0:
+            return Skip(reason=f"{drive.device.sys_name} has 0 bytes: the drive offers no space in this namespace")
         members = resolve.members(drive.device, self._sys)
         return device_rules.wanted(drive.device, members, self._config().match)
 
@@ -285,28 +322,10 @@ class Inventory:
             return tuple(sorted(set(same) - {device.sys_name}))
         return find_clones(device, self._sys)
 
-    def _uses(self, device: Device, table: tuple[Mount, ...]) -> Uses:
-        """Return the mounts of the device and its partitions; a bind mount of the same filesystem changes nothing."""
-        numbers = {device.device_number, *sysfs.partitions(device.device_number, self._sys).values()}
-        return frozenset(
-            (number, mount.read_only, mount.filesystem)
-            for mount in table
-            if (number := find_device_number(mount)) in numbers
-        )
-
 
 def now() -> str:
     """Return the time as the status has it: ISO 8601 in UTC, to the second."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
-def _identity(device: Device) -> tuple[str, str, int | None]:
-    """Return the facts that tell disks, and volumes of different names, apart."""
-    return device.id, device.name, device.diskseq
-
-
-def _block_format(device: Device) -> tuple[int, str, int | None]:
-    return device.logical_block_bytes, device.integrity_format, device.metadata_bytes
 
 
 def _of_clones(drive: Drive) -> Skip:
@@ -319,10 +338,3 @@ def _of_clones(drive: Drive) -> Skip:
 def _publication(drive: Drive) -> Publication:
     """Return what readers may find of a drive that must not be swept."""
     return Publication.DOUBTED if drive.clones else Publication.NONE
-
-
-def _disk_of_partition(partition: str) -> str:
-    """Return the name of the disk that a partition is on, from its name only: /sys may not have it any more."""
-    disk = partition.rstrip("0123456789")
-    # A disk's name that ends with a digit gets a "p": nvme0n1p1, md0p1 and loop0p1, but sda1.
-    return disk[:-1] if disk[-1:] == "p" and disk[-2:-1].isdigit() else disk

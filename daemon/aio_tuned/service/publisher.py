@@ -89,11 +89,10 @@ class Publisher:
         drive.shown = wanted
         self._retry_later()
 
-    def refresh_waiting(self, drives: Iterable[Drive]) -> None:
-        """Refresh the drives that wait for their first sweep, because a sibling may have been measured."""
-        for drive in drives:
-            if drive.state.stage in (Stage.SETTLING, Stage.QUEUED) and self.measured(drive) is None:
-                self.refresh(drive)
+    def waiting(self, drives: Iterable[Drive]) -> tuple[Drive, ...]:
+        """Return the drives that wait for their first sweep: what a sibling gives them may change with its profile."""
+        stages = (Stage.SETTLING, Stage.QUEUED)
+        return tuple(drive for drive in drives if drive.state.stage in stages and self.measured(drive) is None)
 
     def save(self, measured: Profile) -> bool:
         """Save a measured profile in the catalog; return whether it was written (else it is retried later)."""

@@ -9,6 +9,7 @@ import time
 import zlib
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aio_tuned import formatting
@@ -34,7 +35,6 @@ from aio_tuned.service.write_ledger import ledger_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     from aio_tuned.config.load import Config
     from aio_tuned.model.profile import Profile
@@ -112,6 +112,7 @@ class Scheduler:
     def start(self, drive: Drive) -> None:
         """Start the sweep of the drive; no other may be running."""
         self.current = drive
+        drive.scratch_folder = drive.target.path if drive.target and drive.target.kind == "scratch" else None
         self._sweep = asyncio.ensure_future(self._run(drive))
 
     def cancel(self, drive: Drive) -> None:
@@ -244,7 +245,8 @@ class Scheduler:
                 drive.note = text
                 _log.warning("%s", text, extra=drive.fields())
                 self._changed()
-            case messages.Started(where=where):
+            case messages.Started(where=where, folder=folder):
+                drive.scratch_folder = Path(folder) if folder else None
                 drive.sweeping = replace(was, doing=where)
                 extra = drive.fields(EventId.SWEEP_STARTED, where=where)
                 _log.info("%s: sweeping: %s", drive.device.sys_name, where, extra=extra)

@@ -16,42 +16,38 @@ from typing import TYPE_CHECKING, Any
 from aio_tuned import __version__
 from aio_tuned.devices import sysfs
 from aio_tuned.errors import AioTunedError
-from aio_tuned.journald.events import EventId, figures
 from aio_tuned.service import state_machine
-from aio_tuned.service.inventory import Inventory, now
+from aio_tuned.service.device_troubles import DeviceTroubles
+from aio_tuned.service.inventory import Inventory, Look, now
+from aio_tuned.service.look_queue import LookQueue
 from aio_tuned.service.monitoring import snapshot
 from aio_tuned.service.monitoring.status_publisher import StatusPublisher
 from aio_tuned.service.operator import Operator
 from aio_tuned.service.publisher import Publisher
 from aio_tuned.service.scheduler import Scheduler
-from aio_tuned.service.state_machine import Backoff, Deferred, Failed, Finished, Ineligible, Stage, Stopped
+from aio_tuned.service.state_machine import Backoff, Failed, Finished
+from aio_tuned.service.step_log import log_step
 from aio_tuned.service.sweep_counter import PAGE_CACHE_DROP
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from aio_tuned.config.load import Config
     from aio_tuned.devices.mount_monitor import MountWatch
     from aio_tuned.devices.udev_monitor import EventSource
+    from aio_tuned.model.profile import Profile
     from aio_tuned.service.drive import Drive
-    from aio_tuned.service.monitoring.snapshot import Snapshot
+    from aio_tuned.service.monitoring.snapshot import DriveSnapshot, Snapshot
     from aio_tuned.service.sd_notify import Notify
-    from aio_tuned.service.state_machine import DriveState, Effect, Event
+    from aio_tuned.service.state_machine import Effect, Event
     from aio_tuned.service.sweep_counter import SweepCounter
     from aio_tuned.service.write_ledger import Ledger
     from aio_tuned.storage.profile_store import ProfileStore
 
 _log = logging.getLogger(__name__)
 
-# The interval at which facts that change without an event are compared, such as a scheduler written to /sys.
+# The interval at which what changes without an event is compared: a scheduler written to /sys, an event that was lost.
 _COMPARE_EVERY_S = 60.0
-_EVENT_IDS: dict[type, EventId] = {
-    Finished: EventId.SWEEP_FINISHED,
-    Ineligible: EventId.SWEEP_SKIPPED,
-    Failed: EventId.SWEEP_FAILED,
-    Deferred: EventId.SWEEP_DEFERRED,
-    Stopped: EventId.SWEEP_STOPPED,
-}
 
 
 class Supervisor:
@@ -84,8 +80,10 @@ class Supervisor:
         self._broken = ""
         self._config_trouble = ""
         self._stopped = asyncio.Event()
+        self._troubles = DeviceTroubles()
         self._status = StatusPublisher(self.snapshot, notify)
         self._inventory = Inventory(source, self._current_config, store.register, sys, proc)
+        self._looks = LookQueue(self._inventory.take, self._take, self._troubles)
         self._publisher = Publisher(store, self._current_config, self._status.changed)
         self._scheduler = Scheduler(
             self._publisher,
@@ -111,11 +109,12 @@ class Supervisor:
         """
         loop = asyncio.get_running_loop()
         self._publisher.adopt_published()  # before another profile is published in the place of one of them
-        self._apply(self._inventory.scan())
+        for look in self._inventory.scan():
+            self._take(look)
         self._publisher.withdraw_absent(self._inventory.names_present())
         loop.add_reader(self._source.fileno(), self._on_devices)
         loop.add_reader(self._mount_watch.fileno(), self._on_mounts)
-        beat = asyncio.ensure_future(self._beat())
+        tasks = [asyncio.ensure_future(work) for work in (self._beat(), self._looks.follow())]
         self._status.begin()
         self._notify.ready()
         _log.info("watching; %d drives are there", len(self._inventory.drives))
@@ -125,7 +124,8 @@ class Supervisor:
                 raise AioTunedError(self._broken)
         finally:
             self._notify.stopping()
-            beat.cancel()
+            for task in tasks:
+                task.cancel()
             loop.remove_reader(self._source.fileno())
             loop.remove_reader(self._mount_watch.fileno())
             for drive in self._inventory.drives.values():
@@ -141,6 +141,9 @@ class Supervisor:
     def reload(self) -> None:
         """Read the configuration again, and reconsider every drive; an invalid configuration is not applied."""
         self._notify.reloading()
+        self._looks.want("configuration", self._reload)
+
+    def _reload(self) -> Iterator[Look]:
         try:
             self._config = self._load_config()
             self._config_trouble = ""
@@ -148,9 +151,9 @@ class Supervisor:
         except AioTunedError as error:
             self._config_trouble = f"the old configuration is still in use: {error}"
             _log.error("%s", self._config_trouble)
-        self._apply(self._inventory.reconsider())
-        for drive in self._inventory.drives.values():
-            self._publisher.refresh(drive)  # an override may have changed
+        with self._troubles.noted("configuration"):
+            yield from self._inventory.reconsider()
+            yield from self._refresh(self._inventory.drives.values())  # an override may have changed
         self._status.changed()
         self._notify.ready()
 
@@ -159,7 +162,7 @@ class Supervisor:
         return await self._operator.answer(request)
 
     async def _beat(self) -> None:
-        """Notify the watchdog, and compare facts that change without an event; nothing else wakes an idle daemon."""
+        """Notify the watchdog, and have what changes without an event compared; nothing else wakes an idle daemon."""
         pause = self._notify.watchdog_s or _COMPARE_EVERY_S
         loop = asyncio.get_running_loop()
         compared = loop.time()
@@ -168,7 +171,7 @@ class Supervisor:
             self._status.beat()
             if loop.time() - compared >= _COMPARE_EVERY_S:
                 compared = loop.time()
-                self._apply(self._inventory.compare_limits())
+                self._looks.want("system", self._glance)
             await asyncio.sleep(pause)
 
     # --- where events come from --------------------------------------------------------------------------------
@@ -182,11 +185,26 @@ class Supervisor:
             asyncio.get_running_loop().remove_reader(self._source.fileno())
             self.stop()
             return
-        self._apply(self._inventory.take(events))
+        if self._source.overrun:
+            _log.warning("device events lost: rescanning all drives")
+        self._looks.add(self._inventory.lost(events) if self._source.overrun else events)
 
     def _on_mounts(self) -> None:
         if self._mount_watch.changed():
-            self._apply(self._inventory.compare_uses())
+            self._looks.want("mounts", self._inventory.compare_uses)
+
+    def _glance(self) -> Iterator[Look]:
+        """Find what no event has told."""
+        self._looks.add(self._inventory.missed())
+        yield from self._inventory.compare_facts()
+
+    def _take(self, look: Look) -> None:
+        """Apply the changes of one device; whatever goes wrong with it is noted, and is no concern of the others."""
+        errors = self._troubles.count
+        with self._troubles.noted(look.sys_name):
+            self._apply(look.changes)
+        if self._troubles.count == errors:
+            self._troubles.clear(look.sys_name)
 
     def _on_sweep_end(self, drive: Drive, event: Event | None) -> None:
         self._apply([(drive, event)] if event else [])
@@ -209,17 +227,31 @@ class Supervisor:
 
     def _apply(self, changes: Iterable[tuple[Drive, Event]]) -> None:
         """Step the drives' state machines, publish the drives' profiles, and start the next sweep if none runs."""
-        for drive, event in changes:
-            try:
-                self._step(drive, event)
-                if not drive.gone:
-                    self._publisher.refresh(drive)
+        try:
+            for drive, event in changes:
+                with self._troubles.noted(drive.device.sys_name):
+                    self._step(drive, event)
+                    if not drive.gone:
+                        self._publisher.refresh(drive)
                 if isinstance(event, Finished):
-                    self._publisher.refresh_waiting(self._inventory.drives.values())
-            except (AioTunedError, OSError, ValueError) as error:  # an error of one drive must not affect the others
-                _log.warning("%s: %s", drive.device.sys_name, error)
-        if not self._stopped.is_set() and (waiting := self._scheduler.next(self._inventory.drives.values())):
-            self._step(waiting, state_machine.Dispatched())
+                    self._looks.want("siblings", self._refresh_waiting)
+        finally:
+            if not self._stopped.is_set() and (waiting := self._scheduler.next(self._inventory.drives.values())):
+                self._step(waiting, state_machine.Dispatched())
+
+    def _refresh_waiting(self) -> Iterator[Look]:
+        return self._refresh(self._publisher.waiting(self._inventory.drives.values()))
+
+    def _refresh(self, drives: Iterable[Drive]) -> Iterator[Look]:
+        """Publish again what readers may find of the drives."""
+
+        def refreshed(drive: Drive) -> Iterator[tuple[Drive, Event]]:
+            if not drive.gone:
+                self._publisher.refresh(drive)
+            yield from ()
+
+        for drive in list(drives):
+            yield Look(sys_name=drive.device.sys_name, changes=refreshed(drive))
 
     def _step(self, drive: Drive, event: Event) -> None:
         """Step the drive's state machine, and carry out the effects."""
@@ -238,7 +270,7 @@ class Supervisor:
                 drive.since = now()
             drive.state = state
             drive.sweeping = None
-            _log_step(drive, event, state, effects)
+            log_step(drive, event, state, effects)
         for effect in effects:
             self._carry_out(drive, effect)
         self._status.changed()
@@ -271,12 +303,11 @@ class Supervisor:
         current = self._scheduler.current
         catalog = self._publisher.others()
         # The drives come first because the ledger and the counter then retry their failed writes.
-        drives = tuple(
-            snapshot.of_drive(drive, catalog, self._store, self._ledger, self._sweep_counter, is_swept=drive is current)
-            for drive in self._inventory.drives.values()
-        )
+        drives = [self._seen(drive, catalog) for drive in self._inventory.drives.values()]
         troubles = (
             self._config_trouble,
+            self._source.trouble,
+            *self._troubles.sentences,
             *self._store.troubles.values(),
             self._ledger.trouble,
             self._sweep_counter.trouble,
@@ -288,23 +319,19 @@ class Supervisor:
             since=self._since,
             config=self._config,
             swept=current.device.sys_name if current else "",
-            drives=drives,
+            drives=tuple(seen for seen in drives if seen),
             troubles=tuple(trouble for trouble in troubles if trouble),
         )
 
-
-def _log_step(drive: Drive, event: Event, state: DriveState, effects: Iterable[Effect]) -> None:
-    """Log the drive's new state, with the journal's fields for the event."""
-    known: dict[str, object] = {
-        "stage": state.stage.value,
-        "reason": state.reason,
-        "retry_s": next((round(each.seconds) for each in effects if isinstance(each, state_machine.RetryIn)), None),
-    }
-    match event:
-        case Finished(measured=measured) if measured:
-            known |= figures(measured)
-        case Failed(exit_code=exit_code):
-            known["exit_code"] = exit_code
-    level = logging.WARNING if state.stage is Stage.FAILED else logging.INFO
-    extra = drive.fields(_EVENT_IDS.get(type(event)), **known)
-    _log.log(level, "%s: %s: %s", drive.device.sys_name, state.stage.value, state.reason, extra=extra)
+    def _seen(self, drive: Drive, catalog: tuple[Profile, ...]) -> DriveSnapshot | None:
+        """Return what is known of one drive; None if not even that can be told."""
+        with self._troubles.noted(f"{drive.device.sys_name} in the status"):
+            return snapshot.of_drive(
+                drive,
+                catalog,
+                self._store,
+                self._ledger,
+                self._sweep_counter,
+                is_swept=drive is self._scheduler.current,
+            )
+        return None

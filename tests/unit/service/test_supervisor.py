@@ -171,8 +171,9 @@ def test_a_drive_counts_when_udev_has_processed_it(desk: Desk) -> None:
     asyncio.run(scene())
 
 
-def test_a_disk_without_a_size_is_none_yet(desk: Desk) -> None:
-    bay = Bay(desk.host)
+def test_a_disk_without_a_size_is_none_yet(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, Config(settle=60.0, match=(MatchRule(tune=True, name="loop9"),)))
+    bay = Bay(desk.host, name="loop9")
     bay.set(size=0)
 
     async def scene() -> None:
@@ -186,6 +187,23 @@ def test_a_disk_without_a_size_is_none_yet(desk: Desk) -> None:
             await desk.send(bay.event("change"))
             assert desk.drives() == {}
             assert desk.published() == []
+
+    asyncio.run(scene())
+
+
+def test_a_namespace_of_no_bytes_is_shown_with_the_reason(desk: Desk) -> None:
+    bay = Bay(desk.host)
+    bay.set(size=0)
+
+    async def scene() -> None:
+        async with running(desk):
+            await desk.send(bay.event())
+            found = desk.drives()[bay.sys_name]
+            assert (found.stage, found.published) == ("skipped", "")
+            assert found.reason == "nvme9000n1 has 0 bytes: the drive offers no space in this namespace"
+            bay.set(size=1 << 21)
+            await desk.send(bay.event("change"))
+            assert desk.drives()[bay.sys_name].reason == "changed: size"
 
     asyncio.run(scene())
 
@@ -645,6 +663,7 @@ def test_other_programs_get_what_readers_get(desk: Desk) -> None:
             folder.mkdir()
             (folder / f"{made.device.name}.toml").write_text("[read]\nqueue_depth = 3\n")
             desk.supervisor.reload()
+            await desk.settle(3)
             await asyncio.sleep(0.1)
             assert f'aio_tuned_setting_queue_depth{device},section="read"}} 3.0' in metrics.read_text()
             bay.vanish()
@@ -755,6 +774,7 @@ def test_an_override_holds_from_the_reload_on(desk: Desk) -> None:
             folder.mkdir()
             (folder / f"{made.device.name}.toml").write_text("[read]\nqueue_depth = 3\n")
             desk.supervisor.reload()
+            await desk.settle(3)
             assert desk.drives()[bay.sys_name].overridden
             assert desk.drives()[bay.sys_name].read_bytes_per_s == 0
             part = load_profile(desk.config.profiles / f"{made.device.name}.toml").read

@@ -16,7 +16,7 @@ from aio_tuned.journald.events import EventId
 from aio_tuned.profiles.codec import render
 from aio_tuned.service import state_machine
 from aio_tuned.service.state_machine import DriveState, Stage, SweepRequest
-from aio_tuned.service.supervisor import _EVENT_IDS
+from aio_tuned.service.step_log import _EVENT_IDS
 from aio_tuned.service.worker import messages as wire
 from aio_tuned.service.worker.memory import Room
 from aio_tuned.service.worker.messages import Job

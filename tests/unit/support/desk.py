@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # No machine has so many drives, so that a real drive is never probed.
 FIRST = 9000
+# The events of one drain().
+MOST = 256
 
 
 class Pipe:
@@ -48,7 +50,9 @@ class Pipe:
 
     def drain(self) -> list[DeviceEvent]:
         os.read(self._reads, 1 << 16)
-        events, self._waiting = self._waiting, []
+        events, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+        if self._waiting:
+            os.write(self._writes, b".")
         return events
 
     def send(self, *events: DeviceEvent) -> None:
@@ -60,13 +64,33 @@ class Pipe:
         os.close(self._writes)
 
 
+class Bell(MountWatch):
+    """A MountWatch that a test rings, since nothing is mounted in a test's folder."""
+
+    def __init__(self) -> None:
+        self._reads, self._writes = os.pipe()
+
+    def fileno(self) -> int:
+        return self._reads
+
+    def ring(self) -> None:
+        os.write(self._writes, b".")
+
+    def changed(self) -> bool:
+        return bool(os.read(self._reads, 1 << 16))
+
+    def close(self) -> None:
+        os.close(self._reads)
+        os.close(self._writes)
+
+
 class Bay:
     """A namespace of an NVMe drive as it appears in /sys."""
 
-    def __init__(self, host: Host, number: int = FIRST, nsid: int = 1, name: str = "") -> None:
+    def __init__(self, host: Host, number: int = FIRST, nsid: int = 1, name: str = "", device_number: str = "") -> None:
         self._host = host
         self.sys_name = name or f"nvme{number}n{nsid}"
-        self.number = f"259:{number * 10 + nsid + 5 * bool(name)}"
+        self.number = device_number or f"259:{number * 10 + nsid + 5 * bool(name)}"
         place = f"pci0000:00/{number}/nvme/nvme{number}"
         self.controller = host.sys / "devices" / place
         self.block: Block = host.block(f"{place}/{self.sys_name}", self.number)
@@ -86,13 +110,24 @@ class Bay:
             (self.block.directory / folder).mkdir(exist_ok=True)
             (self.block.directory / folder / name).write_text(f"{value}\n")
 
+    def partition(self, number: int) -> str:
+        """Add a partition, and return its device number."""
+        directory = self.block.directory / f"{self.sys_name}p{number}"
+        directory.mkdir()
+        own = f"260:{self.number.partition(':')[2]}{number}"
+        (directory / "partition").write_text(f"{number}\n")
+        (directory / "dev").write_text(f"{own}\n")
+        (self._host.sys / "dev/block" / own).symlink_to(directory)
+        return own
+
     def event(self, action: str = "add", **changes: Any) -> DeviceEvent:  # noqa: ANN401 - any field
         return replace(DeviceEvent(action=action, sys_name=self.sys_name, device_number=self.number), **changes)
 
     def vanish(self) -> None:
         """Remove the drive from /sys without an event."""
         (self._host.sys / "dev/block" / self.number).unlink()
-        (self._host.sys / "class/block" / self.sys_name).unlink()
+        for folder in ("class/block", "block"):
+            (self._host.sys / folder / self.sys_name).unlink()
         shutil.rmtree(self.block.directory)
 
 
@@ -111,7 +146,7 @@ class Desk:
     def restart(self) -> None:
         """Make a new supervisor on the same folders, as a new process is; the old one must have ended."""
         self.source = Pipe()
-        self.mount_watch = MountWatch()
+        self.mount_watch = Bell()
         self.supervisor = Supervisor(
             self.config,
             load_config=lambda: self.config,
@@ -128,7 +163,23 @@ class Desk:
     async def send(self, *events: DeviceEvent) -> None:
         """Send these events, and let the supervisor process them."""
         self.source.send(*events)
-        for _ in range(3):
+        await self.settle(len(events))
+
+    async def mount(self, *lines: str) -> None:
+        """Have these lines of mountinfo, after the number of the mount and its parent, and no others."""
+        text = "".join(f"{30 + place} 22 {line}\n" for place, line in enumerate(lines))
+        (self.host.proc / "self/mountinfo").write_text(text)
+        self.mount_watch.ring()
+        await self.settle(len(self.drives()))
+
+    async def glance(self) -> None:
+        """Let the supervisor compare what changes without an event, as it does each minute."""
+        self.supervisor._looks.want("system", self.supervisor._glance)
+        await self.settle(2 * len(self.drives()) + 100)
+
+    async def settle(self, looks: int = 1) -> None:
+        """Let the supervisor make that many looks; each takes a turn of the loop, and waking up a few."""
+        for _ in range(looks + 5):
             await asyncio.sleep(0)
 
     def drives(self) -> dict[str, DriveStatus]:

@@ -14,7 +14,7 @@ class Host:
     def __init__(self, root: Path) -> None:
         self.sys = root / "sys"
         self.proc = root / "proc"
-        for folder in ("dev/block", "class/block"):
+        for folder in ("dev/block", "class/block", "block"):
             (self.sys / folder).mkdir(parents=True)
         (self.proc / "pressure").mkdir(parents=True)
 
@@ -24,7 +24,8 @@ class Host:
         (directory / "queue").mkdir(parents=True)
         (directory / "dev").write_text(f"{number}\n")
         (self.sys / "dev/block" / number).symlink_to(directory)
-        (self.sys / "class/block" / directory.name).symlink_to(directory)
+        for folder in ("class/block", "block"):
+            (self.sys / folder / directory.name).symlink_to(directory)
         return Block(directory)
 
     def pressure(self, total_us: int) -> None:

@@ -105,7 +105,9 @@ class _ProgressReporter:
         if target.kind == "scratch" or not target.no_write:
             self._account.zeroed_bytes = target.span_bytes if target.kind == "device" else 0
             self._account.reserve(target.span_bytes + self._account.zeroed_bytes, sync=True)
-        _say(wire.Started(where=where if not target.no_write else f"{where}, reads only: {target.no_write}"))
+        folder = str(target.path) if target.kind == "scratch" else ""
+        where = where if not target.no_write else f"{where}, reads only: {target.no_write}"
+        _say(wire.Started(where=where, folder=folder))
 
     def will_drop(self) -> None:
         pass  # the daemon waits for a quiet host, and says so

@@ -58,9 +58,10 @@ def receive(pipe: IO[bytes]) -> Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """The target is decided on, and the sweep begins there."""
+    """The target is decided on, and the sweep begins there; `folder` has the scratch file, "" for a raw device."""
 
     where: str
+    folder: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
