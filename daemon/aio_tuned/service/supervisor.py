@@ -117,6 +117,8 @@ class Supervisor:
         tasks = [asyncio.ensure_future(work) for work in (self._beat(), self._looks.follow())]
         self._status.begin()
         self._notify.ready()
+        if self._source.trouble:
+            _log.warning("%s", self._source.trouble)
         _log.info("watching; %d drives are there", len(self._inventory.drives))
         try:
             await self._stopped.wait()

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import socket
 import stat
+import sys
 import tempfile
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +16,8 @@ import pytest
 
 from aio_tuned.errors import AioTunedError, BusyError, Exit, PrivilegeError, TargetError, UsageError
 from aio_tuned.service import control
+from unit.support.builders import PROJECT
+from unit.support.limits import descriptors_left
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -163,17 +167,69 @@ def test_a_client_that_goes_away_harms_nobody(tmp_path: Path) -> None:
         said(tmp_path, line, then=lambda client: client.shutdown(socket.SHUT_RDWR))
 
 
-def test_an_error_of_the_daemon_ends_the_answer_only(tmp_path: Path) -> None:
+def test_an_error_of_the_daemon_ends_the_answer_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        complaints: list[dict[str, Any]] = []
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
         async with serving(tmp_path):
             with pytest.raises(BusyError, match="does not answer"):
                 await asyncio.to_thread(control.ask, tmp_path, {"do": "burn"})
             assert (await asyncio.to_thread(control.ask, tmp_path, {"name": "nvme-x"})).startswith("done")
-        assert complaints
 
     asyncio.run(main())
+    assert "control socket: a request was not answered" in caplog.text
+
+
+# Connects as many times as it is told without a word, then asks as a client does.
+_SILENT = """
+import socket, sys
+from pathlib import Path
+from aio_tuned.service import control
+held = []
+for _ in range(int(sys.argv[2])):
+    held.append(socket.socket(socket.AF_UNIX))
+    held[-1].connect(str(control.socket_path(Path(sys.argv[1]))))
+print("connected", flush=True)
+print(control.ask(Path(sys.argv[1]), {"name": "nvme-x"}), flush=True)
+"""
+
+
+@pytest.mark.parametrize("spare", [30, 6], ids=["capped", "no descriptors"])
+def test_clients_that_say_nothing_neither_fill_the_log_nor_keep_others_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, spare: int
+) -> None:
+    """With 30 descriptors left the number of clients is limited, with 6 left accept() fails."""
+    caplog.set_level(logging.INFO)
+
+    async def main() -> tuple[bytes, int]:
+        turns = 0
+        async with serving(tmp_path):
+            words = ("-c", _SILENT, str(tmp_path), "114")
+            environment = {**os.environ, "PYTHONPATH": str(PROJECT / "daemon")}
+            pipe = asyncio.subprocess.PIPE
+            client = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=pipe, env=environment)
+            with descriptors_left(spare):
+                asking = asyncio.ensure_future(client.communicate())
+                while not asking.done():
+                    turns += 1
+                    await asyncio.wait({asking}, timeout=0.05)
+            return asking.result()[0], turns
+
+    answered, _ = asyncio.run(main())
+    assert answered.startswith(b"connected\ndone")
+    assert [record.getMessage() for record in caplog.records if "disconnected" in record.getMessage()] == [
+        record.getMessage() for record in caplog.records
+    ]
+    assert len(caplog.records) == 1
+
+
+def test_clients_that_wait_for_their_answer_are_not_disconnected(tmp_path: Path) -> None:
+    async def main() -> list[str]:
+        async with serving(tmp_path):
+            words = {"do": "wait", "name": "nvme-x"}
+            # Twice as many as are served at once; each takes 0.3 s.
+            asking = [asyncio.to_thread(control.ask, tmp_path, words) for _ in range(32)]
+            return await asyncio.gather(*asking)
+
+    assert all(answer.startswith("done") for answer in asyncio.run(main()))
 
 
 def test_the_socket_of_a_killed_daemon_is_replaced(tmp_path: Path) -> None:
