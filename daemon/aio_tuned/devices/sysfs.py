@@ -22,6 +22,15 @@ _SECTOR = 512
 _NUMBER = re.compile(r"[0-9]+:[0-9]+", re.ASCII)
 # A namespace that has a node, not a hidden path (nvme0c0n1), a partition or a character device (ng0n1).
 _NAMESPACE = re.compile(r"nvme[0-9]+n[0-9]+", re.ASCII)
+_CHANGEABLE = (
+    "ro",
+    "size",
+    "metadata_bytes",
+    "integrity/format",
+    "device/firmware_rev",
+    "device/rev",
+    *(f"queue/{name}" for name in ("logical_block_size", "max_sectors_kb", "nr_requests", "scheduler")),
+)
 # Vendors of virtual machines, where the processor has no flag for one, as in systemd-detect-virt(1).
 _HYPERVISORS = ("QEMU", "KVM", "Amazon EC2", "Google", "Microsoft Corporation", "VMware", "Xen", "OpenStack", "Oracle")
 
@@ -153,6 +162,12 @@ def queue(number: str, sys: Path = SYS) -> Queue:
         nr_requests=int(attribute(found, "nr_requests") or 0),
         scheduler=scheduler,
     )
+
+
+def changeable(number: str, sys: Path = SYS) -> tuple[str, ...]:
+    """Return the attributes of a disk that may change without an event, as they are; of a volume others may, too."""
+    found = directory(number, sys)
+    return tuple(attribute(found, name) for name in _CHANGEABLE)
 
 
 def zoned(number: str, sys: Path = SYS) -> str:

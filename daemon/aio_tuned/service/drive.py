@@ -42,7 +42,8 @@ class Drive:
     `gone` is true once its removal was handled; later events have no effect then. `shown` is the profile that readers
     are to find. `target` is where a sweep would do its I/O, None until the drive was probed and found eligible.
     `scratch_folder` is where the running sweep has its scratch file, None if it sweeps the device itself.
-    `shape_below` is the stack of volumes below it at the last probe if that forbids something, else None.
+    `shape_below` is the stack of volumes below it at the last probe if that forbids something, else None, and
+    `attributes` are those of sysfs.changeable() when its facts were last compared without an event.
     `full_sweep_reason` is the reason why the next sweep must not be a check, or "". `written_bytes` is the sum of what
     sweeps have written to it, kept over restarts. `note` is what became of bytes that a killed sweep had left on it.
     `busy_wait` is set while its sweep is deferred for others, and `never_quiet` says so once that is too long.
@@ -58,6 +59,7 @@ class Drive:
     target: Target | None = None
     scratch_folder: Path | None = None
     shape_below: frozenset[object] | None = None
+    attributes: tuple[str, ...] = ()
     shown: Profile | None = None
     full_sweep_reason: str = ""
     timer: asyncio.TimerHandle | None = None

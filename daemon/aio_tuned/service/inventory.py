@@ -261,7 +261,9 @@ class Inventory:
             if below != drive.shape_below:  # a snapshot of it was removed, perhaps, which nothing else tells
                 drive.shape_below = below
                 yield drive, Appeared(reason="what it lies on has changed")
-        if drive.shown:
+        attributes = sysfs.changeable(drive.device.device_number, self._sys)
+        if drive.shown and (drive.device.members or attributes != drive.attributes):
+            drive.attributes = attributes
             device = self._read_device(drive.device.device_number)
             if identity(device) == identity(drive.device):  # else the event of its removal follows
                 yield from self._compare(drive, device)

@@ -94,6 +94,36 @@ def test_a_glance_at_disks_that_are_as_they_were_reads_two_attributes_of_each(de
     asyncio.run(scene())
 
 
+def test_a_glance_at_drives_that_are_as_they_were_reads_a_few_attributes_of_each(desk: Desk) -> None:
+    bays = [Bay(desk.host, FIRST + place) for place in range(10)]
+    desk.source.present = [bay.event() for bay in bays]
+
+    async def scene() -> None:
+        async with running(desk):
+            await desk.glance()
+            with opened(desk.host.sys) as read:
+                await desk.glance()
+            assert len(read) < 15 * len(bays)
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(("folder", "attribute"), [("queue", "nr_requests"), ("queue", "scheduler"), ("", "ro")])
+def test_a_limit_that_was_written_by_hand_is_found(desk: Desk, folder: str, attribute: str) -> None:
+    bay = Bay(desk.host)
+    desk.source.present = [bay.event()]
+
+    async def scene() -> None:
+        async with running(desk):
+            await desk.glance()
+            assert desk.drives()[bay.sys_name].reason == "it has just appeared"
+            bay.set(folder, **{attribute: "1"})
+            await desk.glance()
+            assert desk.drives()[bay.sys_name].reason.startswith("changed: ")
+
+    asyncio.run(scene())
+
+
 def test_a_glance_that_sees_nothing_removes_nothing(desk: Desk) -> None:
     bay = Bay(desk.host)
     desk.source.present = [bay.event()]
