@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from aio_tuned.service.inventory import Inventory, Look, now
 from aio_tuned.service.look_queue import LookQueue
 from aio_tuned.service.monitoring import snapshot
 from aio_tuned.service.monitoring.status_publisher import StatusPublisher
+from aio_tuned.service.mount_listener import MountListener
 from aio_tuned.service.operator import Operator
 from aio_tuned.service.publisher import Publisher
 from aio_tuned.service.scheduler import Scheduler
@@ -67,11 +69,11 @@ class Supervisor:
         helper: Path | None = None,
         sys: Path = sysfs.SYS,
         proc: Path = Path("/proc"),
+        mounts_pause_s: float = 0.1,
     ) -> None:
         self._config = config
         self._load_config = load_config
         self._source = source
-        self._mount_watch = mount_watch
         self._notify = notify
         self._store = store
         self._ledger = ledger
@@ -84,6 +86,9 @@ class Supervisor:
         self._status = StatusPublisher(self.snapshot, notify)
         self._inventory = Inventory(source, self._current_config, store.register, sys, proc)
         self._looks = LookQueue(self._inventory.take, self._take, self._troubles)
+        self._mounts = MountListener(
+            mount_watch, mounts_pause_s, partial(self._looks.want, "mounts", self._inventory.compare_uses)
+        )
         self._publisher = Publisher(store, self._current_config, self._status.changed)
         self._scheduler = Scheduler(
             self._publisher,
@@ -113,7 +118,7 @@ class Supervisor:
             self._take(look)
         self._publisher.withdraw_absent(self._inventory.names_present())
         loop.add_reader(self._source.fileno(), self._on_devices)
-        loop.add_reader(self._mount_watch.fileno(), self._on_mounts)
+        self._mounts.start()
         tasks = [asyncio.ensure_future(work) for work in (self._beat(), self._looks.follow())]
         self._status.begin()
         self._notify.ready()
@@ -129,7 +134,7 @@ class Supervisor:
             for task in tasks:
                 task.cancel()
             loop.remove_reader(self._source.fileno())
-            loop.remove_reader(self._mount_watch.fileno())
+            self._mounts.stop()
             for drive in self._inventory.drives.values():
                 drive.stop_waiting()
             self._publisher.close()
@@ -190,10 +195,6 @@ class Supervisor:
         if self._source.overrun:
             _log.warning("device events lost: rescanning all drives")
         self._looks.add(self._inventory.lost(events) if self._source.overrun else events)
-
-    def _on_mounts(self) -> None:
-        if self._mount_watch.changed():
-            self._looks.want("mounts", self._inventory.compare_uses)
 
     def _glance(self) -> Iterator[Look]:
         """Find what no event has told."""

@@ -154,6 +154,28 @@ def test_a_burst_reads_each_drive_a_few_times_and_nobody_waits(desk: Desk, bays:
     assert max(gaps) < 2.0
 
 
+def test_mounts_that_come_and_go_in_a_loop_are_read_now_and_then(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, Config(settle=600.0), mounts_pause_s=0.3)
+    bay = Bay(desk.host)
+    desk.source.present = [bay.event()]
+    line = f"{bay.number} / /mnt rw - ext4 /dev/x rw"
+
+    async def scene() -> None:
+        async with running(desk):
+            with opened(desk.host.proc) as proc:
+                for _ in range(50):
+                    await desk.mount()
+                await desk.mount(line)
+                written = 51
+                assert desk.drives()[bay.sys_name].reason == "it has just appeared"
+                await asyncio.sleep(0.4)
+                await desk.settle()
+                assert desk.drives()[bay.sys_name].reason == "mounted", "the last one counts"
+            assert proc.count("self/mountinfo") - written < 10
+
+    asyncio.run(scene())
+
+
 # --- what still matters of a burst ---------------------------------------------------------------------------
 
 

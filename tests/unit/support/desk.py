@@ -134,7 +134,8 @@ class Bay:
 class Desk:
     """A supervisor with its boundaries, and what a user can see of it."""
 
-    def __init__(self, root: Path, config: Config) -> None:
+    def __init__(self, root: Path, config: Config, mounts_pause_s: float = 0.0) -> None:
+        self._mounts_pause_s = mounts_pause_s
         self.host = Host(root)
         (self.host.proc / "self").mkdir()
         (self.host.proc / "self/mountinfo").write_text("")
@@ -158,6 +159,7 @@ class Desk:
             sweep_counter=SweepCounter.open(sweep_counts_path(self.config.state)),
             sys=self.host.sys,
             proc=self.host.proc,
+            mounts_pause_s=self._mounts_pause_s,
         )
 
     async def send(self, *events: DeviceEvent) -> None:
