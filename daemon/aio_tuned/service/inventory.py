@@ -114,19 +114,19 @@ class Inventory:
             with contextlib.suppress(TargetError):  # the device was removed, and the event of that follows
                 disks.add(sysfs.whole_disk(number, self._sys))
         for drive in [each for each in self.drives.values() if each.device.device_number in disks]:
-            yield Look(sys_name=drive.device.sys_name, changes=self._compare_uses(drive, before))
+            yield self._look(drive, self._compare_uses(drive, before))
 
     def compare_facts(self) -> Iterator[Look]:
         """Compare what changes without an event: a scheduler in /sys, a snapshot below, mounts during a sweep."""
         for drive in list(self.drives.values()):
             if not drive.is_swept and not drive.gone:
-                yield Look(sys_name=drive.device.sys_name, changes=self._compare_facts(drive))
+                yield self._look(drive, self._compare_facts(drive))
 
     def reconsider(self) -> Iterator[Look]:
         """Read the facts of every device again, as if it were new; sweeps of drives that are still wanted continue."""
         for drive in list(self.drives.values()):
             if not drive.gone:
-                yield Look(sys_name=drive.device.sys_name, changes=self._reconsider(drive))
+                yield self._look(drive, self._reconsider(drive))
         yield from self.scan()
 
     async def probe(self, drive: Drive) -> Ineligible | Failed | None:
@@ -177,6 +177,9 @@ class Inventory:
                 self._presence.forget(event.sys_name)
                 yield from self._unless_removed(event.device_number, self._take_disk(event))
                 self._presence.handled(event.sys_name)
+
+    def _look(self, drive: Drive, changes: Iterator[Change]) -> Look:
+        return Look(sys_name=drive.device.sys_name, changes=self._unless_removed(drive.device.device_number, changes))
 
     def _unless_removed(self, number: str, changes: Iterator[Change]) -> Iterator[Change]:
         """Yield the changes; an error of a device that was removed counts for nothing, as the event of that follows."""
@@ -255,7 +258,7 @@ class Inventory:
         yield drive, Appeared(reason="mounted" if found else "unmounted")
 
     def _compare_facts(self, drive: Drive) -> Iterator[Change]:
-        yield from self._unless_removed(drive.device.device_number, self._compare_uses(drive))
+        yield from self._compare_uses(drive)
         if drive.shape_below is not None:
             below = stack.shape(drive.device.device_number, self._sys)
             if below != drive.shape_below:  # a snapshot of it was removed, perhaps, which nothing else tells
@@ -263,10 +266,10 @@ class Inventory:
                 yield drive, Appeared(reason="what it lies on has changed")
         attributes = sysfs.changeable(drive.device.device_number, self._sys)
         if drive.shown and (drive.device.members or attributes != drive.attributes):
-            drive.attributes = attributes
             device = self._read_device(drive.device.device_number)
             if identity(device) == identity(drive.device):  # else the event of its removal follows
                 yield from self._compare(drive, device)
+            drive.attributes = attributes
 
     def _reconsider(self, drive: Drive) -> Iterator[Change]:
         if drive.state.stage is not Stage.SWEEPING or self._unwanted(drive):

@@ -76,7 +76,8 @@ def test_it_is_handled_once_it_makes_sense(desk: Desk) -> None:
     asyncio.run(scene())
 
 
-def test_a_drive_that_is_known_stays_until_it_is_removed(desk: Desk) -> None:
+def test_a_drive_that_is_known_stays_until_it_is_removed(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, logger="aio_tuned")
     bay = Bay(desk.host)
 
     async def scene() -> None:
@@ -84,8 +85,12 @@ def test_a_drive_that_is_known_stays_until_it_is_removed(desk: Desk) -> None:
             await desk.send(bay.event())
             bay.set(size="a lot")
             await desk.send(bay.event("change"))
-            assert list(desk.drives()) == [bay.sys_name]
-            assert len(troubles(desk)) == 1
+            for _ in range(3):
+                desk.source.present = [bay.event()]
+                await desk.glance()
+                assert list(desk.drives()) == [bay.sys_name]
+                assert len(troubles(desk)) == 1
+            assert len(caplog.records) == 1
             bay.vanish()
             await desk.send(bay.event("remove"))
             assert (desk.drives(), troubles(desk)) == ({}, [])
@@ -94,12 +99,18 @@ def test_a_drive_that_is_known_stays_until_it_is_removed(desk: Desk) -> None:
 
 
 def test_a_device_that_was_removed_meanwhile_is_no_trouble(desk: Desk) -> None:
-    bay = Bay(desk.host)
-    bay.vanish()
+    bay, other = Bay(desk.host, FIRST), Bay(desk.host, FIRST + 1)
+    desk.source.present = [other.event()]
 
     async def scene() -> None:
         async with running(desk):
+            bay.vanish()
+            other.vanish()
             await desk.send(bay.event())
+            # Its name is there still, as it is for a moment.
+            (desk.host.sys / "block" / other.sys_name).mkdir()
+            await desk.glance()
+            await desk.mount(f"{other.number} / /mnt rw - ext4 /dev/x rw")
             assert troubles(desk) == []
 
     asyncio.run(scene())
