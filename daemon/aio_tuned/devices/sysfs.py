@@ -151,7 +151,7 @@ def _namespaces(disk: Path, sys: Path) -> Iterator[str]:
 
 def queue(number: str, sys: Path = SYS) -> Queue:
     """Return the request queue's limits; the scheduler is the one in brackets."""
-    from aio_tuned.model.device import Queue  # deferred, as pyudev below: the reader needs neither, and must load fast
+    from aio_tuned.model.device import Queue  # deferred: the reader does not need it, and must load fast
 
     found = directory(number, sys) / "queue"
     scheduler = attribute(found, "scheduler")
@@ -202,16 +202,16 @@ def in_swap(numbers: set[str], proc: Path = Path("/proc")) -> bool:
     return False
 
 
-def udev_properties(number: str) -> dict[str, str]:
-    """Return the device's properties in udev's database; {} if udev does not run or has none."""
-    import pyudev
+def udev_properties(number: str, run: Path = Path("/run")) -> dict[str, str]:
+    """Return the device's properties in udev's database; {} if udev does not run or has none.
 
+    The file is read here: pyudev looks for libudev by starting ldconfig(8), at each call.
+    """
     try:
-        major, minor = (int(part) for part in number.split(":"))
-        device = pyudev.Devices.from_device_number(pyudev.Context(), "block", os.makedev(major, minor))
-        return dict(device.properties)
-    except (pyudev.DeviceNotFoundError, ImportError, OSError, ValueError):  # ImportError: libudev is missing
+        lines = (run / "udev/data" / f"b{number}").read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
         return {}
+    return {key: value for key, mark, value in (line[2:].partition("=") for line in lines if line[:2] == "E:") if mark}
 
 
 def _link(controller: Path) -> str:

@@ -22,20 +22,6 @@ if TYPE_CHECKING:
 PROFILES = Path("/etc/aio-tuned")
 
 
-def _udev(number: str, run: Path) -> dict[str, str]:
-    """Return the device's properties from udev's database; {} if that is not visible.
-
-    Disks other than NVMe get their names from these properties.
-    """
-    try:
-        lines = (run / "udev/data" / f"b{number}").read_text(encoding="utf-8", errors="replace").split("\n")
-    except OSError:
-        return {}
-    return {
-        f"udev.{key}": value for key, mark, value in (line[2:].partition("=") for line in lines if line[:2] == "E:")
-    }
-
-
 def find_disk(
     path: str | os.PathLike[str], sys: Path = sysfs.SYS, proc: Path = Path("/proc"), run: Path = Path("/run")
 ) -> Disk:
@@ -63,7 +49,7 @@ def find_disk(
     except ValueError as error:  # a NUL in the path
         raise TargetError(f"{shown!r}: {error}") from None
     if not facts["sys_name"].startswith("nvme"):
-        facts = {**facts, **_udev(number, run)}
+        facts = {**facts, **{f"udev.{key}": value for key, value in sysfs.udev_properties(number, run).items()}}
     identifier, name = id_and_name(facts)
     return Disk(
         id=identifier,

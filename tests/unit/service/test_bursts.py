@@ -30,6 +30,8 @@ _opened: list[list[str]] = []
 
 
 def _hear(event: str, arguments: tuple[object, ...]) -> None:
+    if _opened and event == "subprocess.Popen":
+        raise AssertionError(f"an event starts a process: {arguments[1]}")
     if _opened and event in ("open", "os.listdir", "os.scandir") and isinstance(arguments[0], (str, os.PathLike)):
         for heard in _opened:
             heard.append(os.fspath(arguments[0]))
