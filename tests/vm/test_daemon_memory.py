@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vm.daemon_guest import SMALL
+from vm.daemon_guest import small
 from vm.guest import READ_BYTES_PER_S, WRITE_BYTES_PER_S
 
 if TYPE_CHECKING:
     from vm.daemon_guest import DaemonGuest
 
-ENDLESS = SMALL.replace("time_budget = 7", "time_budget = 90")
+ENDLESS = small(90)
 
 
 def limit(host: DaemonGuest, memory: str) -> None:
