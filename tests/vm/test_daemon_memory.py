@@ -38,6 +38,7 @@ def test_a_sweep_waits_for_memory_and_one_that_is_killed_has_failed(host: Daemon
         host.until_stage("MEM1", "failed", "queued", reason="killed by signal 9")
         assert host.drive("MEM1")["next_try"]
         assert host.main_pid() == pid
+        host.sh("dmesg -C")  # the kernel's report of the kill has a call trace
         host.lives()
     finally:
         limit(host, "infinity")
