@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vm.daemon_guest import small
+from vm.guest import QUICK
 
 if TYPE_CHECKING:
     from vm.daemon_guest import DaemonGuest
@@ -17,6 +18,8 @@ pytestmark = pytest.mark.long
 
 LIMIT = "/proc/sys/dev/raid/speed_limit_max"
 MIRROR = "mdadm --create /dev/md0 --run --metadata=1.2 --bitmap=none --level=1 --raid-devices=2"
+# A mirror writes everything twice, which takes the emulator long.
+PATIENT = [*QUICK, "--time-budget", "40s"]
 IDLE = "mdadm --wait /dev/md0; [ $(cat /sys/block/md0/md/sync_action) = idle ]"
 
 
@@ -40,19 +43,19 @@ def test_a_mirror_in_resync_and_one_without_a_member_are_provisional(guest: Gues
     sync_fast(guest, fast=False)
     guest.sh(f"{MIRROR} {nodes(drives)} && udevadm settle")
     point = guest.mount("/dev/md0")
-    profile = guest.tune(point).profile
+    profile = guest.tune(point, PATIENT).profile
     assert profile["state"] == "provisional"
     assert profile["fingerprint"]["array"] == "syncing"
     assert any("md0 is busy with a resync" in finding for finding in profile["evidence"]["findings"])
 
     sync_fast(guest, fast=True)
     guest.sh(IDLE, 120)
-    profile = guest.tune(point).profile
+    profile = guest.tune(point, PATIENT).profile
     assert profile["state"] == "measured", profile["evidence"]["findings"]
     assert "array" not in profile["fingerprint"]
 
     guest.sh(f"mdadm /dev/md0 --fail {drives[1].dev} --remove {drives[1].dev}")
-    profile = guest.tune(point).profile
+    profile = guest.tune(point, PATIENT).profile
     assert profile["state"] == "provisional"
     assert profile["fingerprint"]["array"] == "degraded"
     assert any("md0 lacks a member" in finding for finding in profile["evidence"]["findings"])
@@ -65,14 +68,13 @@ def test_a_logical_mirror_in_resync_is_provisional(guest: Guest) -> None:
     make = "lvcreate -q -y --type raid1 -m 1 --maxrecoveryrate 10k -n fast-lv -l 100%FREE vg"
     guest.sh(f"vgcreate -q vg {nodes(drives)} && {make} && udevadm settle", 120)
     point = guest.mount("/dev/vg/fast-lv")
-    profile = guest.tune(point).profile
+    profile = guest.tune(point, PATIENT).profile
     assert profile["state"] == "provisional"
     assert profile["fingerprint"]["array"] == "syncing"
     assert any("is busy with a resync" in finding for finding in profile["evidence"]["findings"])
 
 
 def test_the_daemon_waits_for_a_resync_and_sweeps_again_after_a_rebuild(host: DaemonGuest) -> None:
-    # A mirror writes everything twice, which takes the emulator long.
     config = small(60)
     host.begin(config.replace("settle = 0.5", "settle = 60"))
     drives = legs(host)
