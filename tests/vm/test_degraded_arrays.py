@@ -96,5 +96,6 @@ def test_the_daemon_waits_for_a_resync_and_sweeps_again_after_a_rebuild(host: Da
     host.until_stage("/dev/md0", "published")
     assert host.drive("/dev/md0")["published"] == "provisional"
     host.sh(f"mdadm --zero-superblock {drives[1].dev}; mdadm /dev/md0 --add {drives[1].dev}")
-    host.until_measured("/dev/md0", timeout_s=300)
+    # Until the daemon has noticed, within a minute, the last profile is the one without the member.
+    host.until(lambda: host.drive("/dev/md0")["published"] == "measured", 400, "it is swept when it is whole again")
     assert host.sweeps("/dev/md0") == 3

@@ -16,7 +16,8 @@ DRIVE = "/dev/nullb0"
 
 @pytest.mark.parametrize("raw_write", ["never", "blank"])
 def test_a_zoned_drive_has_its_reads_measured(guest: Guest, raw_write: str) -> None:
-    made = guest.run("modprobe null_blk nr_devices=1 gb=1 memory_backed=1 zoned=1 zone_size=64 && udevadm settle")
+    zones = "nr_devices=1 gb=1 memory_backed=1 zoned=1 zone_size=64"
+    made = guest.run(f"modprobe -r null_blk; modprobe null_blk {zones} && udevadm settle")
     if made.status:
         pytest.skip(f"no zoned null_blk in this guest: {made.err}")
     try:
