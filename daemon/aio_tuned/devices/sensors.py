@@ -37,20 +37,25 @@ class Sensors:
 
         All namespaces of the drive count, since they share its speed. Return None if a disk does not count them.
         """
-        moved = [_moved_bytes(disk) for disk in self._disks()]
-        known = [count for count in moved if count is not None]
-        return sum(known) + self.neighbours_moved_bytes() if known and len(known) == len(moved) else None
+        sectors = self._counted(_SECTORS)
+        return None if sectors is None else _SECTOR * sectors
 
     def requests(self) -> int | None:
         """Return the requests that the drive has completed since it appeared, counted as in moved_bytes()."""
-        done = [_sum(disk, _REQUESTS) for disk in self._disks()]
-        known = [count for count in done if count is not None]
-        of_neighbours = sum(_sum(disk, _REQUESTS) or 0 for disk in self._neighbours())
-        return sum(known) + of_neighbours if known and len(known) == len(done) else None
+        return self._counted(_REQUESTS)
 
     def neighbours_moved_bytes(self) -> int:
         """Return what the drive's other namespaces have moved, as far as they count it."""
-        return sum(_moved_bytes(disk) or 0 for disk in self._neighbours())
+        return _SECTOR * self._neighbours_counted(_SECTORS)
+
+    def _counted(self, places: tuple[int, ...]) -> int | None:
+        """Return the sum of these fields over all namespaces of the drive; None if its own do not count."""
+        counts = [_sum(disk, places) for disk in self._disks()]
+        known = [count for count in counts if count is not None]
+        return sum(known) + self._neighbours_counted(places) if known and len(known) == len(counts) else None
+
+    def _neighbours_counted(self, places: tuple[int, ...]) -> int:
+        return sum(_sum(disk, places) or 0 for disk in self._neighbours())
 
     def in_flight(self) -> int:
         """Return the number of requests that the drive has not answered yet; 0 if unknown."""
@@ -104,11 +109,6 @@ class Sensors:
             return ()
         disks = [(self._sys / "class/block" / name).resolve() for name in found]
         return tuple(path for disk in disks for path in sysfs.counting(disk))
-
-
-def _moved_bytes(disk: Path) -> int | None:
-    sectors = _sum(disk, _SECTORS)
-    return None if sectors is None else _SECTOR * sectors
 
 
 def _sum(disk: Path, places: tuple[int, ...]) -> int | None:
