@@ -18,7 +18,7 @@ def taint_reason(sample: Sample) -> str:
     """Return why the measurement must be discarded and repeated; "" if it is good."""
     if sample.cache_verdict == "cache":
         return "served from a cache"
-    if foreign_bytes(sample) - sample.neighbour_bytes > FOREIGN_SHARE * sample.bytes:
+    if _unexplained_bytes(sample) > FOREIGN_SHARE * sample.bytes:
         return "others used the device"
     # These counters hold nothing of ours, whatever the device's own prove.
     if sample.neighbour_bytes > FOREIGN_SHARE * sample.bytes:
@@ -28,8 +28,14 @@ def taint_reason(sample: Sample) -> str:
 
 def foreign_bytes(sample: Sample) -> int:
     """Return the bytes that others have moved on the drive during the measurement, as far as its counters prove it."""
-    own = sample.device_read_bytes + sample.device_write_bytes - sample.bytes if sample.cache_verdict == "device" else 0
-    return max(0, own) + sample.neighbour_bytes
+    return max(0, _unexplained_bytes(sample)) + sample.neighbour_bytes
+
+
+def _unexplained_bytes(sample: Sample) -> int:
+    """Return what the device's own counters have beyond the measurement, 0 if they prove nothing."""
+    if sample.cache_verdict != "device":
+        return 0
+    return sample.device_read_bytes + sample.device_write_bytes - sample.bytes
 
 
 def is_counted(sample: Sample, phase: Phase) -> bool:
