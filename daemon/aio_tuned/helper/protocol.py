@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 PROTOCOL = 1
 # The phases in which a helper puts right what it has written; it needs more time to end then.
 ENDING = ("zero", "trim")
+_ENDING_PHASES = tuple(f'"{phase}"'.encode() for phase in ENDING)
+_SPAN = b'"span"'
 
 EXIT_OF_CODE = {
     64: Exit.HELPER,
@@ -219,12 +221,12 @@ def _readable(line: bytes) -> dict[str, Any] | Tick | None:
 
 def tells_of_the_end(lines: bytes) -> bool:
     """Return whether parse_span or parse_zeroing may find something in these lines; fast, even for nonsense."""
-    return b'"span"' in lines or any(f'"{phase}"'.encode() in lines for phase in ENDING)
+    return _SPAN in lines or any(phase in lines for phase in _ENDING_PHASES)
 
 
 def parse_span(line: bytes) -> str:
     """Return what the last line of a helper says of the span of a raw device ("clean", "left"), "" if it says none."""
-    if b'"span"' not in line:
+    if _SPAN not in line:
         return ""
     message = _readable(line)
     return str(message.get("span", "")) if isinstance(message, dict) else ""
@@ -232,7 +234,7 @@ def parse_span(line: bytes) -> str:
 
 def parse_zeroing(line: bytes) -> Tick | None:
     """Return the tick of a helper that zeroes or trims what it has written; None if the line is anything else."""
-    if not any(f'"{phase}"'.encode() in line for phase in ENDING):
+    if not any(phase in line for phase in _ENDING_PHASES):
         return None
     message = _readable(line)
     return message if isinstance(message, Tick) and message.phase in ENDING else None
