@@ -14,6 +14,7 @@ from aio_tuned.devices import sysfs
 from aio_tuned.devices.sensors import Sensors
 from aio_tuned.errors import DeferredError
 from aio_tuned.model.measurement import DROPPING
+from aio_tuned.service.worker.throttle_rules import PAUSES_AWAY
 from aio_tuned.storage.append_log import AppendLog
 from aio_tuned.sweep import checkpoint
 
@@ -27,8 +28,6 @@ _LOOK_S = 2.0
 _LONGEST_S = 600.0
 # Each notice is a line in the journal, and a new status file.
 _NOTICE_EVERY_S = 60.0
-# A deferred sweep is tried again after so many times the shortest pause, as that of a busy drive.
-_PAUSES_AWAY = 30
 # Above either of these the host is busy: the share of time in which a task waits for I/O, and what enters the cache.
 _BUSY_PERCENT = 10.0
 _BUSY_BYTES_PER_S = 16 << 20
@@ -139,7 +138,7 @@ class QuietHost:
             self.paused_s += _LOOK_S
             if waited_s + _LOOK_S > longest_s:
                 refused = f'{reason}; [sweep] drop_caches = "file" sweeps without it'
-                raise DeferredError(refused, self._min_pause_s * _PAUSES_AWAY)
+                raise DeferredError(refused, self._min_pause_s * PAUSES_AWAY)
             if waited_s >= next_notice_s:
                 self._notice(reason)
                 next_notice_s = waited_s + _NOTICE_EVERY_S

@@ -30,8 +30,6 @@ _DEEP_EVERY_S = 5.0
 DEEP = 8
 # A filesystem commits its journal up to 5 s after a write of ours; a look that ends later sees what others do.
 _SETTLED_S = 5.0
-# A deferred sweep writes its scratch file again, so it is deferred for this many times the shortest pause.
-_PAUSES_AWAY = 30
 
 
 def _local_now() -> datetime:
@@ -143,7 +141,7 @@ class Throttle:
                 self._notice(reason)
                 if self._monotonic() - begun + self._rules.min_pause_s > self._rules.max_hold_s:
                     error = DeferredError if reason == self._hot else BusyDriveError
-                    raise error(reason, self._rules.min_pause_s * _PAUSES_AWAY)
+                    raise error(reason, self._rules.min_pause_s * throttle_rules.PAUSES_AWAY)
                 reason = await self._look(self._rules.min_pause_s)
                 self._keep_quiet_hours()
                 # An intermittent load may have begun again at the end of the wait, so there is a last short look.

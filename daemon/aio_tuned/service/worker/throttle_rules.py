@@ -24,6 +24,8 @@ _COOLER_CELSIUS = 5.0
 # Other processes must move this share of the busy threshold on the drive for the host's I/O pressure to count.
 _PRESSED_SHARE = 1 / 16
 
+# A deferred sweep writes its scratch file again, so it is deferred for this many times the shortest pause.
+PAUSES_AWAY = 30
 
 # How long a look is at least in which requests are counted.
 QUIET_LOOK_S = 2.0
