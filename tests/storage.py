@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Kind = Literal["ext4", "xfs", "btrfs", "tmpfs"]
 
 PREFIX = "aio-tuned-test-"
+UDEV_CONTROL = Path("/run/udev/control")
 # Quick, and without work that goes on in the background after the mount, or discards, which make the file sparse.
 MAKE: dict[str, tuple[str, ...]] = {
     "ext4": ("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard"),
@@ -80,7 +81,7 @@ def attach(backing: Path) -> Path:
 
 def settle() -> None:
     """Wait for a udevd, if there is one: it reads every new device, and may be taken for somebody who uses it."""
-    if Path("/run/udev/control").exists():
+    if UDEV_CONTROL.exists():
         with suppress(OSError):
             run("udevadm", "settle", "--timeout=10")
 

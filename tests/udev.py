@@ -6,9 +6,8 @@ import os
 import subprocess
 from pathlib import Path
 
-from storage import PREFIX
+from storage import PREFIX, UDEV_CONTROL
 
-CONTROL = Path("/run/udev/control")
 RULES = Path("/run/udev/rules.d/99-aio-tuned-tests.rules")
 # Backing files of storage.py, and those in pytest's own folders.
 _RULE = 'SUBSYSTEM=="block", ATTRS{{loop/backing_file}}=="*{}*", OPTIONS:="nowatch"\n'
@@ -16,7 +15,7 @@ _RULE = 'SUBSYSTEM=="block", ATTRS{{loop/backing_file}}=="*{}*", OPTIONS:="nowat
 
 def unwatch() -> None:
     """Write a rule that ends the watch on the tests' devices; without udevd or root do nothing."""
-    if CONTROL.exists() and os.geteuid() == 0:
+    if UDEV_CONTROL.exists() and os.geteuid() == 0:
         RULES.parent.mkdir(exist_ok=True)
         RULES.write_text(_RULE.format(PREFIX) + _RULE.format("/pytest-of-"))
         _reload()
