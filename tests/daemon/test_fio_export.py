@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 SHORTER = 64
+SECTOR = 4096
+MEASURED = ("aio-tuned-read", "aio-tuned-write")
 WRITTEN_BYTES = 4 * GIB // SHORTER
 
 
@@ -38,13 +40,22 @@ def job_file(path: Path, directory: Path, read: Settings, write: Settings) -> Pa
 
 
 def shortened(file: Path) -> Path:
-    """Make the same job's file a 64th of its size, and its reads last for many times the file.
-
-    A thread that a busy machine lets begin only when the first one has ended finds no file: that one removes it.
-    """
-    text = file.read_text().replace("runtime=10", "runtime=4")
+    """Make the same job's file a 64th of its size, and its reads last for many times the file."""
+    text = file.read_text().replace("runtime=10", "runtime=1")
     sizes = re.compile(r"^(filesize|size|offset_increment|io_size)=(\d+)$", re.MULTILINE)
-    file.write_text(sizes.sub(lambda found: f"{found[1]}={int(found[2]) // SHORTER}", text))
+    file.write_text(sizes.sub(lambda found: f"{found[1]}={_shorter(int(found[2]))}", text))
+    return file
+
+
+def _shorter(size: int) -> int:
+    return max(size // SHORTER, SECTOR)
+
+
+def once(file: Path) -> Path:
+    """Make the job's reads go over its file once, however long that takes."""
+    text = file.read_text()
+    assert "time_based=1\nruntime=1\n" in text
+    file.write_text(text.replace("time_based=1\nruntime=1\n", ""))
     return file
 
 
@@ -82,7 +93,7 @@ def test_fio_moves_what_the_settings_say_past_the_page_cache_and_leaves_nothing(
     jobs = run(file)
     device_read, device_written = (now - then for now, then in zip(device_bytes(place), before, strict=True))
 
-    assert list(jobs) == ["aio-tuned-read", "aio-tuned-write"]
+    assert list(jobs) == [*MEASURED, "aio-tuned-remove"]
     for direction, wanted in (("read", read), ("write", write)):
         job = jobs[f"aio-tuned-{direction}"]
         assert job["error"] == 0
@@ -116,12 +127,10 @@ def test_fio_submits_and_waits_as_the_modes_say(
     chosen = settings(
         block_size=64 * KIB, queue_depth=16, io_parallelism=2, overlap_events=overlap, single_submit=single
     )
-    file = shortened(job_file(tmp_path / "job.fio", place.path, chosen, chosen))
     # All of the file once: the last queue of a read that ends by time is a shorter one.
-    text = file.read_text()
-    assert "time_based=1\nruntime=4\n" in text
-    file.write_text(text.replace("time_based=1\nruntime=4\n", ""))
-    for job in run(file).values():
+    file = once(shortened(job_file(tmp_path / "job.fio", place.path, chosen, chosen)))
+    jobs = run(file)
+    for job in (jobs[name] for name in MEASURED):
         alone = job["iodepth_submit"]["4"]  # up to 4 in one system call
         together = job["iodepth_submit"]["16"]  # 9 to 16
         if single:
@@ -134,6 +143,21 @@ def test_fio_submits_and_waits_as_the_modes_say(
             assert job["iodepth_complete"]["16"] == 100.0
 
 
+def test_a_thread_that_begins_when_others_have_ended_finds_the_file(
+    filesystem: Callable[..., Filesystem], tmp_path: Path
+) -> None:
+    place = filesystem()
+    chosen = settings(block_size=256 * KIB, queue_depth=8, io_parallelism=4)
+    file = once(shortened(job_file(tmp_path / "job.fio", place.path, chosen, chosen)))
+    # Each thread begins at some moment of three seconds, and its part takes milliseconds. A section that is delayed is
+    # overtaken by the next one: each is run by itself.
+    file.write_text(file.read_text().replace("stonewall=1\n", "stonewall=1\nstartdelay=0-3\n"))
+    for name in MEASURED:
+        assert run(file, f"--section={name}")[name]["error"] == 0
+    run(file, "--section=aio-tuned-remove")
+    assert not (place.path / fio.FILE_NAME).exists()
+
+
 def test_threads_write_parts_of_one_file_that_make_up_all_of_it(
     filesystem: Callable[..., Filesystem], tmp_path: Path
 ) -> None:
@@ -143,7 +167,7 @@ def test_threads_write_parts_of_one_file_that_make_up_all_of_it(
     text = file.read_text()
     assert "overwrite=1" in text
     # Nothing fills the file beforehand, and it stays: what the threads wrote is what it has.
-    file.write_text(text.replace("overwrite=1", "fallocate=none").replace("unlink=1", "unlink=0"))
+    file.write_text(text.replace("overwrite=1", "fallocate=none"))
     run(file, "--section=aio-tuned-write")
     status = (place.path / fio.FILE_NAME).stat()
     (total,) = set(re.findall(r"^filesize=(\d+)$", file.read_text(), re.MULTILINE))

@@ -8,8 +8,10 @@ block_size is bs (bytes), queue_depth is iodepth (requests a thread), io_paralle
 
 As in a transfer of ours all threads move one file, each its own contiguous part (size, offset_increment); a gibibyte or
 more together. Reads go over it for 10 seconds; writes, which wear the drive, for four times its size. The file is
-fio's own in the directory that the user named, full before it is measured (overwrite=1) and gone afterwards (unlink=1):
-nothing else is written to, and there is no way here to name a device.
+fio's own in the directory that the user named, and full before it is measured (overwrite=1): nothing else is written
+to, and there is no way here to name a device. A last section removes it (unlink=1). A section of several threads must
+not: its first thread to end would take the file from one that has not opened it yet, and from the section of writes,
+which would then fill a new one while it is measured.
 
 What differs: fio has bs * iodepth bytes of memory a thread, ours is one buffer as large as the transfer, on huge pages.
 In a job file "#" and ";" begin a comment and "$" a variable, everywhere and without escape: a directory with one of
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 FILE_NAME = "aio-tuned-fio.tmp"
 
+_READ, _WRITE, _REMOVE = "aio-tuned-read", "aio-tuned-write", "aio-tuned-remove"
+_SECTOR_BYTES = 4096  # as long as any drive's logical block
 _FILE_BYTES = 1 << 30
 _READ_SECONDS = 10
 _WRITE_PASSES = 4
@@ -48,19 +52,21 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
     notes: list[str] = []
     if _is_its_own(read):
         job = _options(read, directory) | {"rw": "read", "time_based": 1, "runtime": _READ_SECONDS}
-        values |= {("aio-tuned-read", option): value for option, value in job.items()}
-        notes += cap_note("bs of aio-tuned-read", drive.read, read)
+        values |= {(_READ, option): value for option, value in job.items()}
+        notes += cap_note(f"bs of {_READ}", drive.read, read)
     else:
-        notes.append("aio-tuned-read: left out, for reads were not measured.")
+        notes.append(f"{_READ}: left out, for reads were not measured.")
     if _is_its_own(write):
         job = _options(write, directory)
         job |= {"rw": "write", "overwrite": 1, "io_size": _part_bytes(write) * _WRITE_PASSES}
-        values |= {("aio-tuned-write", option): value for option, value in job.items()}
-        notes += cap_note("bs of aio-tuned-write", drive.write, write)
+        values |= {(_WRITE, option): value for option, value in job.items()}
+        notes += cap_note(f"bs of {_WRITE}", drive.write, write)
         written = f"{_written_gib(write):.1f} GiB"
-        notes.append(f"aio-tuned-write: writes {written}; fio --section=aio-tuned-read leaves that out.")
+        notes.append(f"{_WRITE}: writes {written}; fio --section={_READ} --section={_REMOVE} leaves that out.")
     else:
-        notes.append("aio-tuned-write: left out, for writes were not measured.")
+        notes.append(f"{_WRITE}: left out, for writes were not measured.")
+    if values:
+        values |= {(_REMOVE, option): value for option, value in _removal(directory).items()}
     memory = "mem: fio reuses bs x iodepth bytes a thread, which may be faster; mem=mmaphuge is closer to aio-tuned."
     return Export(format="fio", values=values, notes=(*notes, memory, *release_ignored(options, "fio")))
 
@@ -91,18 +97,29 @@ def _written_gib(settings: Settings) -> float:
     return _part_bytes(settings) * settings.io_parallelism * (1 + _WRITE_PASSES) / (1 << 30)
 
 
-def _options(settings: Settings, directory: str) -> dict[str, Value]:
-    """Return the options that both directions have."""
-    part, depth = _part_bytes(settings), settings.queue_depth
+def _file(directory: str) -> dict[str, Value]:
+    """Return the options that every section has."""
     return {
         "stonewall": 1,  # one section after the other
         "ioengine": "libaio",
         "direct": 1,
         "thread": 1,
-        "group_reporting": 1,
         "directory": directory,
         "filename": FILE_NAME,
-        "unlink": 1,
+    }
+
+
+def _removal(directory: str) -> dict[str, Value]:
+    """Return the section that reads one sector of the file and removes it."""
+    sector: dict[str, Value] = {"bs": _SECTOR_BYTES, "size": _SECTOR_BYTES}
+    return _file(directory) | {"rw": "read", "unlink": 1} | sector
+
+
+def _options(settings: Settings, directory: str) -> dict[str, Value]:
+    """Return the options that both directions have."""
+    part, depth = _part_bytes(settings), settings.queue_depth
+    return _file(directory) | {
+        "group_reporting": 1,
         "bs": settings.block_size,
         "iodepth": depth,
         "iodepth_batch_submit": 1 if settings.single_submit else depth,

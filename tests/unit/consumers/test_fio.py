@@ -67,13 +67,32 @@ def test_reads_last_some_time_and_writes_are_counted() -> None:
     assert (write["rw"], write["overwrite"]) == ("write", 1)
     assert write["io_size"] * write["numjobs"] == 4 * GIB
     assert not {"time_based", "runtime", "loops"} & set(write)
-    assert any("writes 5.0 GiB" in note for note in export(drive(), PATH, ExportOptions()).notes)
+    without = "fio --section=aio-tuned-read --section=aio-tuned-remove leaves that out"
+    assert any(f"writes 5.0 GiB; {without}" in note for note in export(drive(), PATH, ExportOptions()).notes)
 
 
 @given(any_drives)
-def test_no_section_names_anything_but_a_file_of_its_own_that_goes_away(given_drive: DriveSettings) -> None:
-    for options, _ in both(given_drive):
-        assert (options["directory"], options["filename"], options["unlink"]) == (PATH, "aio-tuned-fio.tmp", 1)
+def test_no_section_names_anything_but_a_file_of_its_own(given_drive: DriveSettings) -> None:
+    for options in sections(export(given_drive, PATH, ExportOptions())).values():
+        assert (options["directory"], options["filename"]) == (PATH, "aio-tuned-fio.tmp")
+
+
+@given(any_drives)
+def test_the_last_section_alone_removes_the_file_with_one_thread(given_drive: DriveSettings) -> None:
+    *measured, last = sections(export(given_drive, PATH, ExportOptions())).values()
+    assert last["unlink"] == last["stonewall"] == 1
+    assert (last["rw"], last["size"]) == ("read", 4096)
+    assert not {"numjobs", "overwrite", "time_based"} & set(last)
+    assert not any("unlink" in options for options in measured)
+
+
+def test_where_nothing_was_measured_there_is_no_file_to_remove() -> None:
+    read, write = drive().read, drive().write
+    swapped = drive(
+        read=read._replace(source=read.source._replace(section="write")),
+        write=write._replace(source=write.source._replace(section="read")),
+    )
+    assert not sections(export(swapped, PATH, ExportOptions()))
 
 
 def test_a_colon_in_the_directory_is_escaped() -> None:
@@ -112,5 +131,5 @@ def test_a_direction_that_was_not_measured_is_left_out() -> None:
     read = settings(direction="read")
     borrowed = read._replace(direction="write", source=read.source._replace(note="[write] has none"))
     made = export(drive(read=read, write=borrowed), PATH, ExportOptions())
-    assert set(sections(made)) == {"aio-tuned-read"}
+    assert list(sections(made)) == ["aio-tuned-read", "aio-tuned-remove"]
     assert any(note.startswith("aio-tuned-write: left out") for note in made.notes)
