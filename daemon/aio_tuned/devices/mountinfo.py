@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from aio_tuned.model.device import Mount
 
-_ESCAPE = re.compile(r"\\([0-7]{3})")
+_ESCAPE = re.compile(r"\\(?!000)([0-7]{3})")  # no name has a NUL
+_ID = re.compile(r"[0-9]{1,10}", re.ASCII)  # an int of the kernel; int() refuses 5,000 digits
 _NUMBER = re.compile(r"[0-9]+:[0-9]+", re.ASCII)
 # linux/btrfs.h: the ioctl, which needs no privilege, the size of its answer, and the uuid's place in it.
 _BTRFS_IOC_FS_INFO = 0x8400941F
@@ -51,7 +52,7 @@ def parse(text: str) -> tuple[Mount, ...]:
     for line in text.split("\n"):  # not splitlines(): a name may hold any other line end
         left, separator, right = line.partition(" - ")
         head, tail = left.split(" "), right.split(" ", 2)
-        if not separator or len(head) < 6 or len(tail) < 3 or not (head[0].isascii() and head[0].isdigit()):  # noqa: PLR2004 - proc(5)
+        if not separator or "\0" in line or len(head) < 6 or len(tail) < 3 or not _ID.fullmatch(head[0]):  # noqa: PLR2004 - proc(5)
             continue
         if not _NUMBER.fullmatch(head[2]):  # it becomes a part of a path
             continue

@@ -107,10 +107,17 @@ def test_overlay_and_btrfs_and_bind_mounts() -> None:
         "-1 1 259:2 / / rw - ext4 /dev/x rw",
         "\u00b2 1 259:2 / / rw - ext4 /dev/x rw",
         "\x00",
+        "9" * 5000 + " 1 259:2 / / rw - ext4 /dev/x rw",
+        "22 1 259:2 / /a\x00b rw - ext4 /dev/x rw",
     ],
 )
 def test_garbage_is_left_out_and_the_rest_stays(garbage: str) -> None:
     assert [found.id for found in mountinfo.parse(f"{ROOT}\n{garbage}\n{ROOT}")] == [22, 22]
+
+
+def test_no_name_has_a_nul() -> None:
+    """Every call of the kernel with such a name would raise ValueError."""
+    assert one("22 1 0:44 / /mnt rw - btrfs /dev/a\\000b rw").source == "/dev/a\\000b"
 
 
 WORDS = st.lists(st.one_of(st.text(max_size=6), st.sampled_from(["-", "22", "259:1", "/", "rw", "\\040", "\\777"])))
