@@ -27,6 +27,7 @@ class Presence:
         self._folder = sys / "block"
         self._handled: dict[str, tuple[str, str]] = {}
         self._unprocessed: set[str] = set()
+        self._found: set[str] = set()
 
     def handled(self, sys_name: str) -> None:
         """Note that an event of the disk was handled."""
@@ -49,10 +50,12 @@ class Presence:
         fresh = {name for name, mark in marks.items() if self._handled.get(name) != mark}
         events = [DeviceEvent(action="remove", sys_name=name, device_number="0:0") for name in gone]
         events += self._enumerated(fresh) if fresh else ()
-        told = {event.sys_name for event in events if event.initialized}
-        if told:
-            some = ", ".join(sorted(told)[:_MOST_NAMED]) + (", ..." if len(told) > _MOST_NAMED else "")
+        found = {event.sys_name for event in events if event.initialized}
+        # A device that cannot be handled is found again each time.
+        if new := sorted(found - self._found):
+            some = ", ".join(new[:_MOST_NAMED]) + (", ..." if len(new) > _MOST_NAMED else "")
             _log.info("device events lost: rescanning %s", some)
+        self._found = found
         return tuple(events)
 
     def _enumerated(self, fresh: set[str]) -> list[DeviceEvent]:
