@@ -128,14 +128,22 @@ def test_an_idle_daemon_sleeps_and_is_small(
 
 
 def test_it_is_ready_soon(quick_daemon: Daemon, manager: Manager) -> None:
-    """It takes less than half a second of a processor, or twice as much as what it must import takes here."""
+    """It takes less than half a second of a processor, or four times as much as what it must import takes here.
+
+    Beside other work the same instructions take up to twice as long, and more so at one moment than at the next.
+    """
+    before = imports_s()
     quick_daemon.start(ready=False)
     assert manager.listen("READY=1"), quick_daemon.log
     took = processor_s(quick_daemon.pid)
     quick_daemon.stop()
+    assert took < max(0.5, 4 * max(before, imports_s()))
+
+
+def imports_s() -> float:
+    """What the least that a daemon must import takes here, in seconds of a processor."""
     program = "import asyncio, pyudev, time\nprint(time.process_time())"
-    imports = float(subprocess.run([sys.executable, "-c", program], check=True, capture_output=True).stdout)
-    assert took < max(0.5, 2 * imports)
+    return float(subprocess.run([sys.executable, "-c", program], check=True, capture_output=True).stdout)
 
 
 def test_the_service_manager_is_told(
