@@ -61,6 +61,40 @@ def test_a_mirror_in_resync_and_one_without_a_member_are_provisional(guest: Gues
     assert any("md0 lacks a member" in finding for finding in profile["evidence"]["findings"])
 
 
+def test_an_array_with_parity_is_provisional_until_it_is_built_and_without_a_member(guest: Guest) -> None:
+    drives = legs(guest, 3)
+    guest.sh("modprobe raid456", 120)
+    sync_fast(guest, fast=False)
+    make = "mdadm --create /dev/md0 --run --metadata=1.2 --bitmap=none --level=5 --raid-devices=3"
+    guest.sh(f"{make} {nodes(drives)} && udevadm settle")
+    # mdadm builds the parity as if the last member were replaced.
+    assert guest.sh("cat /sys/block/md0/md/sync_action").strip() == "recover"
+    point = guest.mount("/dev/md0")
+    found = guest.tune(point, [*PATIENT, "--read-only"]).profile
+    assert found["state"] == "provisional"
+    assert "md0" in " ".join(found["evidence"]["findings"])
+
+    sync_fast(guest, fast=True)
+    guest.sh(IDLE, 240)
+    found = guest.tune(point, PATIENT).profile
+    assert found["state"] == "measured", found["evidence"]["findings"]
+    whole = found["read"]["throughput_bytes_per_s"]
+
+    guest.sh(f"mdadm /dev/md0 --fail {drives[2].dev} --remove {drives[2].dev}")
+    found = guest.tune(point, [*PATIENT, "--read-only"]).profile
+    assert found["state"] == "provisional"
+    assert found["fingerprint"]["array"] == "degraded"
+    assert any("md0 lacks a member" in finding for finding in found["evidence"]["findings"])
+    assert found["read"]["throughput_bytes_per_s"] < whole
+
+    sync_fast(guest, fast=False)
+    guest.sh(f"mdadm --zero-superblock {drives[2].dev}; mdadm /dev/md0 --add {drives[2].dev}")
+    found = guest.tune(point, [*PATIENT, "--read-only"]).profile
+    assert found["state"] == "provisional", "it is rebuilt"
+    sync_fast(guest, fast=True)
+    guest.sh(IDLE, 240)
+
+
 def test_a_logical_mirror_in_resync_is_provisional(guest: Guest) -> None:
     drives = legs(guest)
     guest.sh("modprobe dm-raid")

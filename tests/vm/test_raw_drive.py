@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vm.guest import MIB, QUICK, RAW_SIZE, READ_BYTES_PER_S, WRITE_BYTES_PER_S, file_with_data
+from vm.rig import nvmet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +59,23 @@ def test_a_blank_drive_is_only_read_where_writing_is_not_allowed(guest: Guest) -
     assert any("zeros" in finding for finding in tuned.profile["evidence"]["findings"])
     assert guest.attribute(drive, "stat").split()[6] == "0"  # sectors written since it was plugged in
     assert zero(drive.path)
+
+
+@pytest.mark.long
+def test_a_blank_drive_that_is_exported_to_other_hosts_is_only_read(guest: Guest) -> None:
+    """The NVMe target opens it without O_EXCL, and inside the kernel: no process has a descriptor of it."""
+    drive = guest.hotplug("EXPORTED1", RAW_SIZE, read_bps=READ_BYTES_PER_S, write_bps=WRITE_BYTES_PER_S)
+    nvmet.export(guest, "exported", drive.dev)
+    try:
+        tuned = guest.tune(drive.dev, config='[safety]\nraw_write = "blank"\n')
+    finally:
+        nvmet.withdraw(guest, "exported")
+    assert "nvmet uses it" in tuned.profile["write"]["skipped"]
+    assert tuned.profile["evidence"]["bytes_written"] == 0
+    assert guest.attribute(drive, "stat").split()[6] == "0"
+    assert zero(drive.path)
+    tuned = guest.tune(drive.dev, config='[safety]\nraw_write = "blank"\n')
+    assert tuned.profile["write"]["throughput_bytes_per_s"] > 0
 
 
 @pytest.mark.long

@@ -55,3 +55,16 @@ def disconnect(guest: GuestShell, serial: str) -> None:
         "nvme disconnect -n nqn.$s >&2; rm $c/nvmet/ports/*/subsystems/nqn.$s; "
         "rmdir $t/namespaces/* $t; for b in $c/nullb/$s-*; do echo 0 > $b/power; rmdir $b; done; udevadm settle"
     )
+
+
+def export(guest: GuestShell, serial: str, device: str) -> None:
+    """Let the NVMe target open a device of the guest's, as it does for hosts that have not connected yet."""
+    guest.sh(
+        f"set -e; modprobe -a nvmet nvmet-tcp; s={shlex.quote(serial)}; {_PATHS}\n"
+        f"n=$t/namespaces/1; mkdir $t; mkdir $n; echo -n {device} > $n/device_path; echo 1 > $n/enable"
+    )
+
+
+def withdraw(guest: GuestShell, serial: str) -> None:
+    """Undo export()."""
+    guest.sh(f"s={shlex.quote(serial)}; {_PATHS}\nrmdir $t/namespaces/1 $t")
