@@ -2,12 +2,13 @@
 """The search over simulated drives: how good its choices are, how far its figures can be trusted, what it costs.
 
     search.py [--seeds 200] [--models developed|held-back|all|NAME…] [--jobs 2] [--each] [--json FILE]
-              [--rivals [--rival-seeds 10]]
+              [--max-transfer-ms MS] [--rivals [--rival-seeds 10]]
     search.py --again FILE [--models …] [--each]
 
 One full default sweep, read and write, of each drive model with each seed, in virtual time. Regret is the true best
 throughput over that of the chosen setting, less one, on a fresh drive; the truth at level is that with the mean heat
 and swing of the phase. Phases that went over a cliff (a full SLC cache, spent credits) are not counted there.
+--max-transfer-ms limits what a transfer takes, as the daemon does to 50 ms, so that others wait no longer.
 
 With --rivals other ways to search play on fresh drives with the same seeds and transfer sizes: DeepSpeed's (each
 setting once, after a transfer that warms up, highest figure; for each direction, and its own way, the highest sum of
@@ -53,13 +54,13 @@ def names(words: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in NAMED if name in wanted)
 
 
-def sweeps(name: str, seeds: range) -> list[Trial]:
-    return [trial.run(name, seed)[0] for seed in seeds]
+def sweeps(name: str, seeds: range, max_transfer_ns: int | None) -> list[Trial]:
+    return [trial.run(name, seed, max_transfer_ns)[0] for seed in seeds]
 
 
-def contests(name: str, seeds: range) -> list[Played]:
+def contests(name: str, seeds: range, max_transfer_ns: int | None) -> list[Played]:
     """The rivals' play, against a sweep of ours with each seed: it gives the transfer sizes and the budgets."""
-    runs = (trial.run(name, seed) for seed in seeds)
+    runs = (trial.run(name, seed, max_transfer_ns) for seed in seeds)
     return [played for ours, outcome in runs if outcome for played in rivals.contest(ours, outcome)]
 
 
@@ -87,6 +88,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--models", nargs="+", default=["all"], metavar="NAME")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--max-transfer-ms", type=float, metavar="MS")
     parser.add_argument("--rivals", action="store_true", help="other ways to search, on the same drives")
     parser.add_argument("--rival-seeds", type=int, default=10, help="with so many of the seeds")
     parser.add_argument("--each", action="store_true", help="every model's own figures too")
@@ -94,6 +96,7 @@ def main() -> None:
     parser.add_argument("--again", type=Path, metavar="FILE", help="print the tables of a kept run")
     arguments = parser.parse_args()
     chosen = names(arguments.models)
+    limit_ns = int(arguments.max_transfer_ms * 1e6) if arguments.max_transfer_ms else None
     played: list[Played] = []
     if arguments.again:
         kept = json.loads(arguments.again.read_text())
@@ -101,13 +104,13 @@ def main() -> None:
         played = [rivals.parsed(each) for each in kept["played"] if each["model"] in chosen]
     else:
         found = run(
-            [partial(sweeps, name, seeds) for name in chosen for seeds in chunks(arguments.seeds, _CHUNK)],
+            [partial(sweeps, name, seeds, limit_ns) for name in chosen for seeds in chunks(arguments.seeds, _CHUNK)],
             arguments.jobs,
         )
         if arguments.rivals:
             seeds = min(arguments.seeds, arguments.rival_seeds)
             played = run(
-                [partial(contests, name, some) for name in chosen for some in chunks(seeds, _RIVAL_CHUNK)],
+                [partial(contests, name, some, limit_ns) for name in chosen for some in chunks(seeds, _RIVAL_CHUNK)],
                 arguments.jobs,
             )
     if arguments.json:

@@ -93,8 +93,8 @@ class Trial:
         return next((found for found in self.found if found.direction == direction), None)
 
 
-def order(seed: int) -> Order:
-    """A sweep as the daemon orders it by default."""
+def order(seed: int, max_transfer_ns: int | None = None) -> Order:
+    """A sweep as `tune` orders it by default, or the daemon, which limits what a transfer takes."""
     return Order(
         settings={"read": SETTINGS, "write": SETTINGS},
         max_transfer_bytes=CONFIG.transfer_bytes,
@@ -102,6 +102,7 @@ def order(seed: int) -> Order:
         write_budget_bytes=CONFIG.write_budget,
         tolerance=TOLERANCE,
         seed=seed,
+        max_transfer_ns=max_transfer_ns,
     )
 
 
@@ -164,13 +165,13 @@ def _found(drive: Drive, outcome: PhaseOutcome) -> Found:
     )
 
 
-def run(name: str, seed: int) -> tuple[Trial, SweepOutcome | None]:
+def run(name: str, seed: int, max_transfer_ns: int | None = None) -> tuple[Trial, SweepOutcome | None]:
     """Sweep a fresh drive of that model; the outcome is None if the sweep failed."""
     drive = Drive(NAMED[name], seed)
     helper = SimulatedHelper(drive, fill_bytes=FILL_BYTES)
     started = time.process_time()
     try:
-        outcome = asyncio.run(run_sweep(helper.helper, order(seed)))
+        outcome = asyncio.run(run_sweep(helper.helper, order(seed, max_transfer_ns)))
         found = tuple(_found(drive, phase) for phase in outcome.phases)
     except AioTunedError as error:
         return Trial(model=name, seed=seed, error=str(error)), None
