@@ -193,6 +193,7 @@ def test_the_profile_of_a_loop_device_is_named_after_its_file(
     backing.write_bytes(os.urandom(96 * MIB))
     node = Path(storage.run("losetup", "--find", "--show", backing))
     request.addfinalizer(lambda: storage.run("losetup", "--detach", node))
+    storage.settle()
     profile = quick.profile(node)
     name = "loop-" + str(backing).strip("/").replace("/", "_").replace(" ", "_")
     assert profile["device"]["name"] == name

@@ -45,6 +45,7 @@ def attached(cleared_last: ExitStack) -> Callable[[Path], Path]:
     def make(file: Path) -> Path:
         node = Path(storage.run("losetup", "--find", "--show", "--sector-size=4096", file))
         cleared_last.callback(storage.run, "losetup", "--detach", node)
+        storage.settle()
         return node
 
     return make

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from native.helper_process import MIB, StartHelper, point
+from storage import settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -169,6 +170,7 @@ def partitioned_disk(image: Path) -> Iterator[tuple[Path, Path]]:
     command = ["losetup", "--find", "--show", "--partscan", "--sector-size=4096", str(image)]
     disk = Path(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
     try:
+        settle()  # a udevd that has not handled the new device watches it still, and re-reads its partitions
         add_partition(disk, MIB, SIZE - 4 * MIB)
         node = Path(f"{disk}p1")
         for _ in range(100):
