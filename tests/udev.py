@@ -8,24 +8,36 @@ from pathlib import Path
 
 from storage import PREFIX, UDEV_CONTROL
 
-RULES = Path("/run/udev/rules.d/99-aio-tuned-tests.rules")
+_FOLDER = Path("/run/udev/rules.d")
+_NAME = "99-aio-tuned-tests-{}.rules"
 # Backing files of storage.py, and those in pytest's own folders.
 _RULE = 'SUBSYSTEM=="block", ATTRS{{loop/backing_file}}=="*{}*", OPTIONS:="nowatch"\n'
 
 
 def unwatch() -> None:
-    """Write a rule that ends the watch on the tests' devices; without udevd or root do nothing."""
+    """Write a rule that ends the watch on the tests' devices; without udevd or root do nothing.
+
+    Each test run has a file of its own: one that ends does not take the rule from another.
+    """
     if UDEV_CONTROL.exists() and os.geteuid() == 0:
-        RULES.parent.mkdir(exist_ok=True)
-        RULES.write_text(_RULE.format(PREFIX) + _RULE.format("/pytest-of-"))
+        _FOLDER.mkdir(exist_ok=True)
+        for left in _FOLDER.glob(_NAME.format("*")):
+            maker = left.stem.rpartition("-")[2]
+            if maker.isdigit() and not Path("/proc", maker).exists():
+                left.unlink(missing_ok=True)
+        _own().write_text(_RULE.format(PREFIX) + _RULE.format("/pytest-of-"))
         _reload()
 
 
 def watch() -> None:
     """Remove that rule."""
-    if RULES.exists():
-        RULES.unlink()
+    if _own().exists():
+        _own().unlink()
         _reload()
+
+
+def _own() -> Path:
+    return _FOLDER / _NAME.format(os.getpid())
 
 
 def _reload() -> None:
