@@ -8,6 +8,10 @@
 
 enum { ALIGN = 4096, FILE_BYTES = 4 << 20 };
 
+/* On a busy machine a pause of 1 ms may take a hundred times as long. */
+#define PATIENCE_NS UINT64_C(60000000000)
+#define IMPATIENCE_NS UINT64_C(50000000)
+
 static int fd;
 static char *buffer;
 static atomic_bool halt;
@@ -34,7 +38,7 @@ static struct engine *make_engine(unsigned depth)
         (void)fprintf(stderr, "io_setup does not work here\n");
         exit(CHECK_SKIP);
     }
-    engine_set_eagain_limit(engine, 50000000);
+    engine_set_eagain_limit(engine, PATIENCE_NS);
     return engine;
 }
 
@@ -97,6 +101,8 @@ static void faults(void)
             struct engine_stats *stats;
             int failures = check_failures;
 
+            if (table[i].error == ENGINE_EAGAIN)
+                engine_set_eagain_limit(engine, IMPATIENCE_NS);
             job.overlap = mode & 1;
             job.single = mode & 2;
             inject(table[i].kind, table[i].value, table[i].after, table[i].times);
