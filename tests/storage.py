@@ -83,7 +83,7 @@ def settle() -> None:
     """Wait for a udevd, if there is one: it reads every new device, and may be taken for somebody who uses it."""
     if UDEV_CONTROL.exists():
         with suppress(OSError):
-            run("udevadm", "settle", "--timeout=10")
+            run("udevadm", "settle", "--timeout=120")
 
 
 def remove_partition(disk: Path, number: int) -> None:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from daemon.loop_drive import LoopDrive
 
 
+PAGE = 4096
+GIB = 1 << 30
+
+
 def mount_over(folder: Path, *options: str) -> None:
     """A tmpfs in the place of the folder."""
     folder.mkdir(exist_ok=True)
@@ -192,7 +196,9 @@ def test_a_sweep_ends_where_its_next_write_cannot_be_noted(
     mount_over(daemon.state)
     try:
         # A page of the ledger is full but for the scratch file's entry, and there will be no other page.
-        entry: dict[str, object] = {"id": "x" * 3800, "hour": int(time.time() // 3600), "bytes": 1}
+        hour = int(time.time() // 3600)
+        taken = sum(len(append_log._line({"id": name, "hour": hour, "bytes": GIB})) for name in ("", drive.name))
+        entry: dict[str, object] = {"id": "x" * (PAGE - taken), "hour": hour, "bytes": 1}
         append_log.rewrite(ledger_path(daemon.state), [entry])
         with storage.mount_in(tmp_path, drive.node):
             storage.run("sync", "-f", tmp_path)

@@ -47,6 +47,10 @@ _CLIFF_REFERENCES = 4
 
 _CLIFF_S = 4.0
 
+# The logarithm of what no drive's link carries (PCIe 7.0 x16: 2.4e11 B/s): the upper bound of visits that agree on
+# nothing, which would else have any number of digits.
+_MAX_LEVEL = float(np.log(1e12))
+
 # The most times that a race looks at its intervals (see race.py): each look may be wrong.
 LOOKS = 32
 
@@ -239,11 +243,12 @@ def curve(phase: Phase, samples: Sequence[Sample], *, smooth: bool = True) -> Cu
     def known(place: int, point: Point) -> PointStats:
         level, error = float(found.level[place]), float(errors[place])
         half = quantile[float(freedom[place])] * float(np.hypot(error, found.level_error))
+        high = max(level, min(level + half, _MAX_LEVEL))
         return PointStats(
             point=point,
             bytes_per_s=float(np.exp(level)),
             low_bytes_per_s=float(np.exp(level - half)),
-            high_bytes_per_s=float(np.exp(level + half)),
+            high_bytes_per_s=float(np.exp(high)),
             visits=int(found.visits[place]),
             latency_p99_us=_middle(sample.latency_p99_ns for sample in of_place[place]) / 1000,
             error=error,

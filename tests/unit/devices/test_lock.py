@@ -21,9 +21,13 @@ if TYPE_CHECKING:
     from aio_tuned.model.device import Device
 
 NAMES = ("nvme0n1", "nvme0n2", "nvme0n3", "nvme9n1")
-# The kernel's number of some disk and its DISKSEQ, which the lock compares.
+# The kernel's number of some disk and its DISKSEQ, which the lock compares; loop devices may change beside the test.
 KNOWN: dict[str, Any] = next(
-    ({"device_number": path.name, "diskseq": sysfs.diskseq(path.name)} for path in sysfs.SYS.glob("dev/block/*")), {}
+    (
+        {"device_number": path.name, "diskseq": sysfs.diskseq(path.name)}
+        for path in sorted(sysfs.SYS.glob("dev/block/*"), key=lambda path: "/loop" in str(path.resolve()))
+    ),
+    {},
 )
 
 pytestmark = pytest.mark.skipif(not KNOWN, reason="this machine has no disk")

@@ -125,6 +125,14 @@ def test_the_point_lies_in_its_interval_and_is_the_geometric_mean() -> None:
     assert point.visits == 2
 
 
+@pytest.mark.parametrize("apart", [1e2, 1e6])
+def test_visits_that_agree_on_nothing_bound_no_more_than_a_link_could_carry(apart: float) -> None:
+    """Two visits of a factor of 100 have an interval up to 1e24 B/s, which no profile can hold."""
+    for speeds in ((1e9, 1e9 / apart), (1e9 / apart, 1e9, 1e9 / apart)):
+        found = of(estimate.curve(phase(), visits(A, *speeds)), A)
+        assert 0 <= found.low_bytes_per_s <= found.bytes_per_s <= found.high_bytes_per_s <= 1e12
+
+
 def test_the_latency_is_the_median_of_the_visits() -> None:
     taken = [sample(A, latency_p99_ns=ns) for ns in (3_000_000, 1_000_000, 2_000_000)]
     assert of(estimate.curve(phase(), taken), A).latency_p99_us == 2000.0
