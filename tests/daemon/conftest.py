@@ -305,6 +305,7 @@ def partition(disk: Callable[..., LoopDrive]) -> Iterator[Callable[[int], tuple[
 
         def make(size_bytes: int = 97 * MIB) -> tuple[LoopDrive, Path]:
             whole = disk(size_bytes=size_bytes)
+            storage.settle()  # a udevd that has not handled it watches the node still, and re-reads its partitions
             try:
                 # The kernel need not know any partition table for this.
                 storage.run("addpart", whole.node, "1", "2048", str(size_bytes // 512 - 2048))
