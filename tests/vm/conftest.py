@@ -53,14 +53,22 @@ class Rack:
             self.stop()
             if self.foreign:
                 pytest.skip(self.foreign)
-            self.running = DaemonGuest(self.image, package())
-            try:
-                self.running.start()
-            except ForeignPackageError as error:
-                self.foreign = str(error)
-                pytest.skip(self.foreign)
-            self.running.wait_ready()
+            self.running = self._started()
         return self.running
+
+    def _started(self) -> DaemonGuest:
+        guest = DaemonGuest(self.image, package())
+        try:
+            guest.start()
+            guest.wait_ready()
+        except ForeignPackageError as error:
+            guest.stop()
+            self.foreign = str(error)
+            pytest.skip(self.foreign)
+        except Exception:
+            guest.stop()
+            raise
+        return guest
 
     def stop(self) -> None:
         if self.running is not None:

@@ -216,8 +216,7 @@ class VM(Bays):
             )
         _live.add(self)
         (self.dir / "qemu.pid").write_text(f"{self.process.pid}\n")
-        self._wait_for(monitor.exists, 20, "the QMP socket")
-        self.qmp = Qmp(monitor)
+        self._wait_for(lambda: self._monitored(monitor), 20, "the QMP socket")
         if ram:
             self.qmp.command("migrate-incoming", uri=f"exec:cat {shlex.quote(str(ram))}")
             self._wait_for(lambda: self.qmp.command("query-status")["status"] == "paused", 60, "the saved state")
@@ -226,6 +225,13 @@ class VM(Bays):
             for drive in self.cold:
                 self.attach(drive)
             self.qmp.command("cont")
+
+    def _monitored(self, monitor: Path) -> bool:
+        """Whether QEMU's monitor could be connected to: it has a name before it listens."""
+        with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+            self.qmp = Qmp(monitor)
+            return True
+        return False
 
     def _wait_for(self, condition: Callable[[], object], timeout_s: float, what: str) -> None:
         end = time.monotonic() + timeout_s * PATIENCE

@@ -21,7 +21,11 @@ class Qmp:
 
     def __init__(self, path: Path) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.connect(str(path))
+        try:
+            self.sock.connect(str(path))
+        except OSError:
+            self.sock.close()
+            raise
         self.cond = threading.Condition()
         self.replies: dict[int, Message] = {}
         self.events: list[Message] = []
