@@ -293,6 +293,8 @@ def disk(cleared_last: ExitStack, tmp_path: Path) -> Callable[..., LoopDrive]:
         drive = LoopDrive(tmp_path, size_bytes, sector_bytes=sector_bytes, blank=True)
         cleared_last.callback(drive.close)
         drive.plug()
+        # Until it has handled the disk, a udevd opens it, and re-reads the partitions after each writer.
+        storage.settle()
         return drive
 
     return make
@@ -305,7 +307,6 @@ def partition(disk: Callable[..., LoopDrive]) -> Iterator[Callable[[int], tuple[
 
         def make(size_bytes: int = 97 * MIB) -> tuple[LoopDrive, Path]:
             whole = disk(size_bytes=size_bytes)
-            storage.settle()  # a udevd that has not handled it watches the node still, and re-reads its partitions
             try:
                 # The kernel need not know any partition table for this.
                 storage.run("addpart", whole.node, "1", "2048", str(size_bytes // 512 - 2048))
