@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import storage
+from busy import busy_s
 from daemon.processes import alive, until
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from daemon.conftest import Tuner
     from daemon.loop_drive import LoopDrive
 
-RAW_WRITE = '[safety]\nraw_write = "blank"\n[sweep]\ntime_budget = 4'
+
+def raw_write() -> str:
+    """A configuration that writes to a blank disk soon after it has read it."""
+    return f'[safety]\nraw_write = "blank"\n[sweep]\ntime_budget = {busy_s(4)}'
 
 
 def records(tuner: Tuner) -> list[Path]:
@@ -31,7 +35,7 @@ def records(tuner: Tuner) -> list[Path]:
 def left(endless: Tuner, disk: Callable[..., LoopDrive]) -> LoopDrive:
     """A disk on which a helper was killed while it measured; `endless` writes raw."""
     made = disk()
-    endless.configure(RAW_WRITE)
+    endless.configure(raw_write())
     run = endless.start(made.node)
     run.reach("write:")
     (helper,) = run.helpers
@@ -100,7 +104,7 @@ def test_without_leave_it_stays_and_is_remembered(endless: Tuner, left: LoopDriv
 def test_a_drive_whose_helper_has_not_ended_is_not_swept(endless: Tuner, disk: Callable[..., LoopDrive]) -> None:
     """A helper that does not answer: stopped, where a dead drive would leave it in the kernel."""
     made = disk()
-    endless.configure(RAW_WRITE)
+    endless.configure(raw_write())
     run = endless.start(made.node)
     run.reach("write:")
     (helper,) = run.helpers
@@ -121,7 +125,7 @@ def test_a_drive_whose_helper_has_not_ended_is_not_swept(endless: Tuner, disk: C
 def test_a_disk_that_a_guest_has_open_is_only_read(quick: Tuner, disk: Callable[..., LoopDrive]) -> None:
     """QEMU and nvmet open a whole drive without O_EXCL."""
     made = disk()
-    quick.configure(RAW_WRITE)
+    quick.configure(raw_write())
     descriptor = os.open(made.node, os.O_RDWR)
     try:
         profile = quick.profile(made.node, "--time-budget", "0.4s")
@@ -136,7 +140,7 @@ def test_a_disk_that_a_guest_has_open_is_only_read(quick: Tuner, disk: Callable[
 def test_a_disk_is_not_written_without_a_record(quick: Tuner, disk: Callable[..., LoopDrive]) -> None:
     """Where the folder is that would have it, there is a file."""
     made = disk()
-    quick.configure(RAW_WRITE)
+    quick.configure(raw_write())
     quick.state.mkdir()
     (quick.state / "raw-writes").touch()
     done = quick.run(made.node)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import storage
+from busy import busy_s
 from daemon.loop_drive import digest
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 RAW_WRITE = '[safety]\nraw_write = "blank"'
+
+
+def soon_writing() -> str:
+    """A configuration with time for all reads, and writes soon after."""
+    return f"{RAW_WRITE}\n[sweep]\ntime_budget = {busy_s(4)}"
 
 
 # --- what a device may hold --------------------------------------------------------------------------------
@@ -241,7 +247,7 @@ def test_a_blank_disk_is_blank_again_after_an_interruption(
     endless: Tuner, disk: Callable[..., LoopDrive], number: signal.Signals, phase: str
 ) -> None:
     made = disk()
-    endless.configure(RAW_WRITE + ("\n[sweep]\ntime_budget = 4" if phase == "write:" else ""))
+    endless.configure(soon_writing() if phase == "write:" else RAW_WRITE)
     run = endless.start(made.node)
     run.reach(phase)
     done = run.end(number)
@@ -267,7 +273,7 @@ def test_a_blank_disk_is_blank_again_after_an_interruption_while_caches_are_drop
     endless: Tuner, disk: Callable[..., LoopDrive]
 ) -> None:
     made = disk()
-    endless.configure(f'{RAW_WRITE}\n[sweep]\ndrop_caches = "always"\ntransfer_bytes = "1M"\ntime_budget = 4')
+    endless.configure(f'{RAW_WRITE}\n[sweep]\ndrop_caches = "always"\ntransfer_bytes = "1M"')
     for _ in range(3):
         run = endless.start(made.node)
         run.reach("read:")
@@ -280,7 +286,7 @@ def test_what_others_write_to_a_blank_disk_during_its_sweep_stays(
 ) -> None:
     """O_EXCL and a lock keep out only who asks for them: dd does not, nor does a guest on a raw volume."""
     made = disk()
-    endless.configure(RAW_WRITE + "\n[sweep]\ntime_budget = 4")
+    endless.configure(soon_writing())
     run = endless.start(made.node)
     run.reach("write:")
     theirs = os.urandom(4096)

@@ -22,7 +22,7 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
         monkeypatch.delenv(name, raising=False)
     shutil.copy(PROJECT / "pyproject.toml", pytester.path)
     tests = pytester.mkdir("tests")
-    for name in ("conftest.py", "storage.py", "tiers.py", "udev.py"):
+    for name in ("busy.py", "conftest.py", "storage.py", "tiers.py", "udev.py"):
         shutil.copy(PROJECT / "tests" / name, tests)
     with (tests / "tiers.py").open("a") as rules:
         rules.write('NEEDS = {tier: () for tier in TIERS}\nNEEDS["vm"] = (Need("/no/qemu", "QEMU", "get it"),)\n')

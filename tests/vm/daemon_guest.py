@@ -8,7 +8,8 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from vm.guest import PROFILES, TOLERANT, Guest, busy_s, validated
+from busy import busy_s
+from vm.guest import PROFILES, TOLERANT, Guest, validated
 from vm.rig.errors import RigError
 from vm.rig.guest_shell import PATIENCE
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shlex
 import sys
@@ -13,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from busy import busy_s
 from vm.product import installation
 from vm.rig.guest_shell import PATIENCE
 from vm.rig.machine import VM
@@ -37,15 +37,6 @@ STATE = "/var/lib/aio-tuned"
 _NOT_CONFIGURATION = f"-not -path '{PROFILES}/aio-tuned.conf*'"
 # Emulated drives are not steady to 1 %.
 TOLERANT = "[choose]\ntolerance_percent = 5.0\n"
-# Load per processor that our own tests make on a quiet machine.
-_OWN_LOAD = 3.0
-
-
-def busy_s(quiet_s: float) -> float:
-    """Return the time budget for what takes so many seconds on a machine that has nothing else to do."""
-    load = os.getloadavg()[0] / (os.cpu_count() or 1)
-    return quiet_s * min(4.0, max(1.0, load / _OWN_LOAD))
-
 
 # Two points that differ in what an emulated drive can be seen to differ in, and budgets to match.
 QUICK = (
