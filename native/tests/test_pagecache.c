@@ -35,13 +35,13 @@ static void policies(void)
         uint64_t resident, kept;
         enum eviction planned;
     } table[] = {
-        /* auto: once, before the first read; then only what an eviction of the span leaves */
+        /* auto: once, before the first read */
         {DROP_AUTO, false, false, BY_POLICY, 0, 0, EVICT_HOST},
         {DROP_AUTO, false, false, BY_POLICY, 8192, 8192, EVICT_HOST},
         {DROP_AUTO, false, true, BY_POLICY, 0, 0, EVICT_CLEAN},
-        {DROP_AUTO, false, true, BY_POLICY, 4096, 0, EVICT_SPAN_OR_HOST},
+        {DROP_AUTO, false, true, BY_POLICY, 4096, 0, EVICT_SPAN},
         {DROP_AUTO, false, true, BY_POLICY, 8192, 8192, EVICT_CLEAN},
-        {DROP_AUTO, false, true, BY_POLICY, 12288, 8192, EVICT_SPAN_OR_HOST},
+        {DROP_AUTO, false, true, BY_POLICY, 12288, 8192, EVICT_SPAN},
         /* a write never costs others their pages */
         {DROP_AUTO, true, false, BY_POLICY, 0, 0, EVICT_CLEAN},
         {DROP_AUTO, true, true, BY_POLICY, 4096, 0, EVICT_SPAN},
@@ -107,21 +107,22 @@ static void dropping(int fd)
     CHECK(resident(&cache, &span) == 0 && cache.kept_bytes == 0);
 
     cache_again(fd);
-    CHECK(!pagecache_evict(&cache, &span, false, EVICT_SPAN_OR_HOST));
+    CHECK(!pagecache_evict(&cache, &span, false, EVICT_SPAN));
     CHECK(cache.read_before && resident(&cache, &span) == 0);
     CHECK(pread(drop_fd, got, sizeof(got) - 1, 0) == 0);
 
-    /* Pages that somebody has mapped stay: they are worth one drop, and not another. */
+    /* Pages that somebody has mapped stay, and cost the host none of its own. */
     mapped = mmap(NULL, PAGE, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
     CHECK(mapped != MAP_FAILED && mapped[0] == 'x');
-    CHECK(pagecache_evict(&cache, &span, false, EVICT_SPAN_OR_HOST));
-    CHECK(pread(drop_fd, got, sizeof(got) - 1, 0) == 1);
-    CHECK_TEXT(got, "1");
+    CHECK(!pagecache_evict(&cache, &span, false, EVICT_SPAN));
+    CHECK(pread(drop_fd, got, sizeof(got) - 1, 0) == 0);
     CHECK(cache.kept_bytes == resident(&cache, &span) && cache.kept_bytes > 0);
     CHECK(pagecache_plan(&cache, false, REQUEST_DROP_BY_POLICY, cache.kept_bytes) == EVICT_CLEAN);
     (void)munmap(mapped, PAGE);
 
     CHECK(pagecache_evict(&cache, &span, false, EVICT_HOST));
+    CHECK(pread(drop_fd, got, sizeof(got) - 1, 0) == 1);
+    CHECK_TEXT(got, "1");
     CHECK(cache.kept_bytes == 0);
     pagecache_close(&cache);
     (void)unlink(path);

@@ -103,14 +103,13 @@ enum eviction pagecache_plan(const struct pagecache *cache, bool write, enum req
                              uint64_t resident_bytes)
 {
     bool by_policy = asked == REQUEST_DROP_BY_POLICY;
-    bool may_drop = by_policy && cache->policy == DROP_AUTO && !write;
+    bool first_read = cache->policy == DROP_AUTO && !write && !cache->read_before;
 
-    if (asked == REQUEST_DROP_YES || (by_policy && cache->policy == DROP_ALWAYS) ||
-        (may_drop && !cache->read_before))
+    if (asked == REQUEST_DROP_YES || (by_policy && (cache->policy == DROP_ALWAYS || first_read)))
         return EVICT_HOST;
     if (cache->policy == DROP_NEVER || resident_bytes <= cache->kept_bytes)
         return EVICT_CLEAN;
-    return may_drop ? EVICT_SPAN_OR_HOST : EVICT_SPAN;
+    return EVICT_SPAN;
 }
 
 /* At offset 0: kernel.sysctl_writes_strict ignores writes elsewhere. */
@@ -138,11 +137,6 @@ bool pagecache_evict(struct pagecache *cache, const struct pagecache_span *span,
         dropped = drop_host(cache);
     if (pagecache_resident(cache->residency, span, &bytes) < 0)
         bytes = 0;
-    if (how == EVICT_SPAN_OR_HOST && bytes > cache->kept_bytes) {
-        dropped = drop_host(cache);
-        if (pagecache_resident(cache->residency, span, &bytes) < 0)
-            bytes = 0;
-    }
     /* A mounted filesystem pins its metadata in its device's cache, and others what they have
      * mapped: another eviction would not free it, and would slow other programs. */
     cache->kept_bytes = bytes;

@@ -20,10 +20,9 @@ struct pagecache {
 
 /* What is evicted before a point. */
 enum eviction {
-    EVICT_CLEAN,        /* the clean pages of the span */
-    EVICT_SPAN,         /* all pages of the span, which is synced first */
-    EVICT_SPAN_OR_HOST, /* and if that leaves more than before, the clean pages of the host */
-    EVICT_HOST,         /* the clean pages of the host, at once */
+    EVICT_CLEAN, /* the clean pages of the span */
+    EVICT_SPAN,  /* all pages of the span, which is synced first */
+    EVICT_HOST,  /* the clean pages of the host */
 };
 
 /* A part of an open file or device. */
@@ -42,7 +41,7 @@ void pagecache_close(struct pagecache *cache);
 int pagecache_resident(enum residency how, const struct pagecache_span *span, uint64_t *ret_bytes);
 
 /* Decides what to evict before a point. Other processes pay for a drop of the host's pages, so
- * `auto` does it once, and again only for a read whose span cannot be evicted otherwise. */
+ * `auto` does it once: any user could have it done again and again by reading the target. */
 enum eviction pagecache_plan(const struct pagecache *cache, bool write, enum request_drop asked,
                              uint64_t resident_bytes);
 
