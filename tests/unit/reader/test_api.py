@@ -22,6 +22,7 @@ from aio_tuned.reader.lookup import find_disk, find_disk_profile
 from aio_tuned.reader.section import section
 from unit.support import builders
 from unit.support.drives import Host
+from unit.support.parser_targets import check_limits
 
 if TYPE_CHECKING:
     from aio_tuned.reader.types import Disk, FoundProfile
@@ -479,17 +480,6 @@ def mutated(draw: st.DrawFn) -> bytes:
     return content
 
 
-def held(found: reader.Settings) -> None:
-    assert 512 <= found.block_size <= 64 << 20
-    assert found.block_size % 512 == 0
-    assert 1 <= found.queue_depth <= 4096
-    assert 1 <= found.io_parallelism <= 64
-    assert isinstance(found.overlap_events, bool)
-    assert isinstance(found.single_submit, bool)
-    assert 1 <= found.saturating_concurrency <= 4096 * 64
-    assert found.throughput_bytes_per_s is None or found.throughput_bytes_per_s > 0
-
-
 @pytest.fixture(scope="module")
 def same_world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """For all examples of a property."""
@@ -515,7 +505,7 @@ def test_mutated_profiles(same_world: World, content: bytes) -> None:
     assert found.profile.device.id == WWID
     for direction in reader.DIRECTIONS:
         try:
-            held(section(found, direction))
+            check_limits(section(found, direction))
         except NoProfileError:
             assert isinstance(getattr(found.profile, direction), Skipped)
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aio_tuned.consumers.export import Format, Key, Value
+    from aio_tuned.reader import Settings
 
 _GIB = 1 << 30
 _DISK = Disk(id="wwid", name="disk", model="", serial="", size_bytes=0, node="/dev/nvme0n1", number="259:0")
@@ -54,13 +55,19 @@ def _check_profile(data: bytes) -> None:
         except NoProfileError:
             assert isinstance(getattr(profile, direction), Skipped)
             continue
-        assert 512 <= settings.block_size <= 64 << 20
-        assert settings.block_size % 512 == 0
-        assert 1 <= settings.queue_depth <= 4096
-        assert 1 <= settings.io_parallelism <= 64
-        assert {type(settings.overlap_events), type(settings.single_submit)} == {bool}
-        assert 1 <= settings.saturating_concurrency <= 4096 * 64
-        assert settings.throughput_bytes_per_s is None or settings.throughput_bytes_per_s > 0
+        check_limits(settings)
+
+
+def check_limits(settings: Settings) -> None:
+    """A consumer allocates memory by these numbers."""
+    assert 512 <= settings.block_size <= 64 << 20
+    assert settings.block_size % 512 == 0
+    assert 1 <= settings.queue_depth <= 4096
+    assert 1 <= settings.io_parallelism <= 64
+    assert isinstance(settings.overlap_events, bool)
+    assert isinstance(settings.single_submit, bool)
+    assert 1 <= settings.saturating_concurrency <= 4096 * 64
+    assert settings.throughput_bytes_per_s is None or settings.throughput_bytes_per_s > 0
 
 
 def _check_names(error: ConfigError, file: str) -> None:
