@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from aio_tuned.model.measurement import BufferPages
+    from aio_tuned.model.target import Target
 
 ORDER = Order(
     settings={"read": grid.settings(SMALL_GRID), "write": grid.settings(SMALL_GRID)},
@@ -151,33 +152,28 @@ def test_arguments_of_a_device_target() -> None:
     )
 
 
-def test_reserved_huge_pages_are_asked_for_only_by_name() -> None:
-    def words(buffer: BufferPages) -> tuple[str, ...]:
-        return arguments(
-            scratch_target(),
-            allow_write=True,
-            max_transfer_bytes=MIB,
-            drop_caches="auto",
-            counters=(),
-            expect_devices=("259:1",),
-            expect_diskseq=None,
-            buffer=buffer,
-        )
-
-    assert not any("--buffer" in word for word in words("huge"))
-    assert set(words("hugetlb")) - set(words("huge")) == {"--buffer=hugetlb"}
-
-
-def test_a_target_whose_space_is_to_return_is_trimmed() -> None:
-    words = arguments(
-        scratch_target(trim=True),
+def words_for(target: Target, buffer: BufferPages = "huge") -> tuple[str, ...]:
+    """The command line of a sweep that writes to the target, and has nothing else unusual."""
+    return arguments(
+        target,
         allow_write=True,
         max_transfer_bytes=MIB,
         drop_caches="auto",
         counters=(),
         expect_devices=("259:1",),
         expect_diskseq=None,
+        buffer=buffer,
     )
+
+
+def test_reserved_huge_pages_are_asked_for_only_by_name() -> None:
+    huge, hugetlb = words_for(scratch_target(), "huge"), words_for(scratch_target(), "hugetlb")
+    assert not any("--buffer" in word for word in huge)
+    assert set(hugetlb) - set(huge) == {"--buffer=hugetlb"}
+
+
+def test_a_target_whose_space_is_to_return_is_trimmed() -> None:
+    words = words_for(scratch_target(trim=True))
     assert "--trim" in words
     assert "--trim" not in WORDS
 
