@@ -6,6 +6,7 @@ import contextlib
 import os
 import stat
 import tempfile
+import time
 from pathlib import Path
 
 from aio_tuned.errors import PublishError
@@ -25,11 +26,19 @@ def make_folder(directory: Path) -> None:
         raise PublishError(f"{directory}: profiles cannot be written there: {error.strerror}") from None
 
 
-def remove_leftovers(directory: Path, now: float, *names: str, age_s: float = _LEFT_S) -> None:
+def left_after_s(uptime_s: float) -> float:
+    """Return the age in seconds from which nobody can still be writing a file: an hour, or since before the boot."""
+    return min(_LEFT_S, uptime_s)
+
+
+def remove_leftovers(directory: Path, now: float, *names: str, age_s: float | None = None) -> None:
     """Remove temporary files that were left by a kill or a power cut, at least `age_s` seconds before `now`.
 
-    `names` are patterns of the files that were to be written; without any, they are those of profiles and samples.
+    The default is left_after_s(). `names` are patterns of the files that were to be written; without any, they are
+    those of profiles and samples.
     """
+    if age_s is None:
+        age_s = left_after_s(time.clock_gettime(time.CLOCK_BOOTTIME))
     globs = [f".{name}.????????" for name in names or _OURS] + ([] if names else [".aio-tuned-*"])
     for path in (path for glob in globs for path in directory.glob(glob)):
         with contextlib.suppress(OSError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aio_tuned.errors import Exit, PublishError
-from aio_tuned.storage.atomic_file import check_writable, publish, write
+from aio_tuned.storage.atomic_file import check_writable, left_after_s, publish, remove_leftovers, write
 from unit.support.limits import files_no_larger_than
 
 if TYPE_CHECKING:
@@ -167,3 +167,21 @@ def test_a_file_in_the_folders_place(tmp_path: Path, below: str) -> None:
     with pytest.raises(PublishError) as caught:
         check_writable(tmp_path / below)
     assert caught.value.exit_code == Exit.PUBLISH
+
+
+# --- what a kill or a power cut leaves -------------------------------------------------------------------
+
+
+def test_what_was_written_before_the_boot_is_a_leftover_at_once() -> None:
+    assert left_after_s(20.0) == 20.0
+    assert left_after_s(10 * 86400.0) == 3600.0
+
+
+def test_leftovers_are_removed_and_what_may_be_written_now_is_not(tmp_path: Path) -> None:
+    old, new, other = (tmp_path / name for name in (".x.toml.abcdefgh", ".y.toml.abcdefgh", ".z.txt.abcdefgh"))
+    for path in (old, new, other):
+        path.touch()
+    for path in (old, other):
+        os.utime(path, (1000.0, 1000.0))
+    remove_leftovers(tmp_path, new.stat().st_mtime)
+    assert names(tmp_path) == [new.name, other.name]
