@@ -257,12 +257,14 @@ class VM(Bays):
         """Retries: before the guest opens its port, QEMU discards what is sent."""
         end = time.monotonic() + timeout_s * PATIENCE
         while True:
-            agent = Agent(self.data / "agent.sock")
-            with contextlib.suppress(RigError):
-                if agent.result(agent.send("ping"), 1.0 if self.boot else 5.0):
-                    self.agent = agent
-                    return
-            agent.close()
+            # QEMU removes its socket when it ends.
+            with contextlib.suppress(OSError):
+                agent = Agent(self.data / "agent.sock")
+                with contextlib.suppress(RigError):
+                    if agent.result(agent.send("ping"), 1.0 if self.boot else 5.0):
+                        self.agent = agent
+                        return
+                agent.close()
             if not self.alive:
                 raise RigError(f"QEMU has ended:\n{self._log_tail()}")
             if time.monotonic() > end:
