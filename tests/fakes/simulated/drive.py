@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from aio_tuned.model.measurement import Sample
 from fakes.simulated.dice import Dice
 from fakes.simulated.truth import SETTINGS, Row, rows
-from fakes.simulated.weather import Climate, Spells, Stalling, Store
+from fakes.simulated.weather import Climate, Periodic, Spells, Stalling, Store
 
 if TYPE_CHECKING:
     from aio_tuned.model.measurement import Request
@@ -43,7 +43,7 @@ class Drive:
         self.now_s = 0.0
         self._dice = dice = Dice(seed, model.name)
         noise, foreign = model.noise, model.foreign
-        self._slow = Spells(dice, noise.slow_s, noise.fast_s)
+        self._slow = (Periodic if noise.periodic else Spells)(dice, noise.slow_s, noise.fast_s)
         self._others = Spells(dice, foreign.burst_s, foreign.quiet_s)
         self._stalling = Stalling(dice, model.stalls)
         self.climate = Climate(dice, model.drift)
@@ -81,6 +81,7 @@ class Drive:
             planned_ns = max(row.transfer_ns, min(planned_ns, row.transfer_ns * (request.max_bytes // size)))
         climate = self.climate.factor(self.now_s)
         factor = self._slowed(climate, row.strain, planned_ns / 1e9)
+        factor *= self._mode(request.setting.io_parallelism)
         times = self._transfers(request, factor, row)
         store = self.stores.get(direction)
         self.journal[request.id] = Mood(math.log(climate), behind_cliff=store is not None and store.full)
@@ -140,6 +141,14 @@ class Drive:
         if noise.tail_share and dice.uniform() < noise.tail_share:
             factor *= 1 + noise.tail_scale * dice.pareto(noise.tail_index)
         return factor
+
+    def _mode(self, threads: int) -> float:
+        """Return the slowness of the mode that the visit is in, relative to the mean of its modes."""
+        noise = self.model.noise
+        if not noise.mode_share or threads > noise.mode_threads:
+            return 1.0
+        slow = self._dice.uniform() < noise.mode_share
+        return (noise.mode_factor if slow else 1.0) / noise.mean_factor(threads)
 
     def _transfers(self, request: Request, factor: float, row: Row) -> list[int]:
         size, min_ns, least = request.transfer_bytes, request.min_ns, request.min_transfers

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from aio_tuned.model.setting import Direction
 
-Family = Literal["enterprise", "consumer", "qlc", "raid0", "cloud", "virtio"]
+Family = Literal["enterprise", "consumer", "qlc", "raid0", "cloud", "virtio", "other"]
 MIB = 1 << 20
 GB = 10**9
 
@@ -33,7 +33,8 @@ class Side:
     over the drive. `spread` is how much longer the slowest of many requests takes, and `tail` how much of a batch's end
     is lost if nothing refills the queue. Each request costs the drive the time of `small_bytes` more. Every doubling of
     bytes in flight beyond `window_bytes` (0 means no limit) costs `crowd`. Refilling the queue as completions arrive
-    costs `disorder`, because the drive then sees its stream in a worse order than in batches.
+    costs `disorder`, because the drive then sees its stream in a worse order than in batches. Requests shorter than
+    `stripe_bytes` make a parity array read before it writes, which takes up to the share `stripe_cost` more.
     """
 
     bytes_per_s: float
@@ -46,6 +47,8 @@ class Side:
     window_bytes: int = 0
     crowd: float = 0.0
     disorder: float = 0.0
+    stripe_bytes: int = 0
+    stripe_cost: float = 0.0
     cliff: Cliff | None = None
 
 
@@ -73,7 +76,9 @@ class Noise:
 
     `visit` and `transfer` are standard deviations of logarithms. A share `tail_share` of the visits is slower by
     `tail_scale` times a Pareto number with index `tail_index`. `slow_factor` is the slowness of a second mode, as by
-    garbage collection or a neighbour, in which a drive is for `slow_s` at a time, `fast_s` apart.
+    garbage collection or a neighbour, in which a drive is for `slow_s` at a time, `fast_s` apart; both are exact if it
+    is `periodic`, else random. A share `mode_share` of the visits with up to `mode_threads` threads is slower by
+    `mode_factor`, as where a thread runs on the far NUMA node, or the link has to wake: the mean is the truth.
     """
 
     visit: float = 0.006
@@ -84,6 +89,14 @@ class Noise:
     slow_factor: float = 1.0
     slow_s: float = 0.0
     fast_s: float = 1.0
+    periodic: bool = False
+    mode_share: float = 0.0
+    mode_factor: float = 1.0
+    mode_threads: int = 1
+
+    def mean_factor(self, threads: int) -> float:
+        """Return the mean slowness of the modes with that many threads."""
+        return 1 + self.mode_share * (self.mode_factor - 1) if threads <= self.mode_threads else 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +137,8 @@ class DriveModel:
     `held_back` marks models on which an algorithm is validated but not developed. `knee` is the sharpness of the bend
     at a ceiling. Every doubling of threads costs `streams`, and every doubling of pieces in flight beyond `crowd_from`
     costs `crowd`. Without `counters` the device's own counters do not move. With `merges` the block layer joins the
-    adjacent requests of a batch up to `max_sectors_kb`.
+    adjacent requests of a batch up to `max_sectors_kb`. As a `network` the requests circulate in a closed queueing
+    network of the processor, the link and `channels` of flash, in place of the ceilings and their soft bends.
     """
 
     name: str
@@ -140,6 +154,8 @@ class DriveModel:
     streams: float = 0.001
     crowd: float = 0.002
     crowd_from: int = 128
+    network: bool = False
+    channels: int = 16
     noise: Noise = field(default_factory=Noise)
     drift: Drift = field(default_factory=Drift)
     stalls: Stalls = field(default_factory=Stalls)

@@ -134,6 +134,43 @@ def losses(model: DriveModel, side: Side, done: Work, piece: Floats) -> Floats:
     return factor
 
 
+def read_modify_write(side: Side, done: Work, piece: Floats) -> Floats:
+    """Return the factor by which a parity array is slower where its requests are no whole stripes.
+
+    The block layer merges a batch's requests up to a piece; md gathers those in flight into stripes as far as it can.
+    """
+    if not side.stripe_bytes:
+        return np.ones(len(piece))
+    gathered = np.minimum(done.batch * done.block, side.stripe_bytes) / side.stripe_bytes
+    whole = np.minimum(1.0, np.maximum(piece / side.stripe_bytes, gathered**2))
+    factor: Floats = 1 + side.stripe_cost * (1 - whole)
+    return factor
+
+
+def network_s(model: DriveModel, side: Side, done: Work, piece: Floats, cost: Floats, most: Floats) -> Floats:
+    """Return the seconds of a piece in a closed queueing network, by exact mean value analysis.
+
+    Reiser & Lavenberg 1980. The stations are the processor (a server for each thread), the link, and the channels of
+    flash; a station of several servers is a faster one and a delay (Seidmann 1987). The customers are the pieces in
+    flight; the latency of a lone request beyond its services is a delay.
+    """
+    servers = np.minimum(done.threads, model.host.cores)
+    processor = cost * piece / done.block
+    link = piece / most
+    flash = np.full(len(piece), alone_s(side, piece))
+    queues = (processor / servers, link, flash / model.channels)
+    delay = processor * (1 - 1 / servers) + flash * (1 - 1 / model.channels)
+    customers = np.maximum(1, np.rint(np.minimum(done.in_flight * done.block / piece, model.tags))).astype(np.intp)
+    lengths = [np.zeros(len(piece)) for _ in queues]
+    found = np.zeros(len(piece))
+    for number in range(1, int(customers.max()) + 1):
+        waits = [service * (1 + length) for service, length in zip(queues, lengths, strict=True)]
+        passing = number / (delay + sum(waits))
+        lengths = [passing * wait for wait in waits]
+        found = np.where(customers == number, 1 / passing, found)
+    return found
+
+
 def figures(
     model: DriveModel,
     direction: Direction,
@@ -165,9 +202,17 @@ def figures(
     gap = side.tail * np.minimum(latency, drained) / done.threads**_FILLED_BY_OTHERS
     turn += np.where(done.overlap, 0.0, gap)
     submitted = np.minimum(done.threads, host.cores) * done.block / cost
-    rate = 1 / (soft_max(turn / in_flight, 1 / submitted, _CPU_KNEE) * losses(model, side, done, piece))
+    if model.network:
+        each_s = network_s(model, side, done, piece, cost, most)
+        turn = in_flight / piece * each_s + np.where(done.overlap, 0.0, gap)
+        spacing = turn / in_flight
+    else:
+        spacing = soft_max(turn / in_flight, 1 / submitted, _CPU_KNEE)
+    spacing *= read_modify_write(side, done, piece)
+    rate = 1 / (spacing * losses(model, side, done, piece))
     # The first request adds its latency before any data arrives, and the threads are woken one after the other.
     transfer = transfer_bytes / rate + latency + done.threads * host.wake_ns / 1e9
+    transfer *= np.array([model.noise.mean_factor(int(threads)) for threads in done.threads])
     # Waiting threads use no processor time, and none can use more than the time of the transfer.
     busy = np.minimum(transfer_bytes / done.block * cost, np.minimum(done.threads, host.cores) * transfer)
     return Figures(transfer, np.minimum(1.0, rate / most), done.in_flight * done.block / rate, busy)

@@ -34,6 +34,23 @@ class Spells:
         return inside / (end_s - start_s)
 
 
+class Periodic:
+    """Spells of one length at one distance, which begin at a random moment; calls must be in the order of time."""
+
+    def __init__(self, dice: Dice, length_s: float, pause_s: float) -> None:
+        self._length_s, self._period_s = length_s, length_s + pause_s
+        self._begin_s = -dice.uniform() * self._period_s
+
+    def _until(self, now_s: float) -> float:
+        """Return the seconds in spells until then."""
+        whole, rest = divmod(now_s - self._begin_s, self._period_s)
+        return whole * self._length_s + min(rest, self._length_s)
+
+    def share(self, start_s: float, end_s: float) -> float:
+        """Return the share of the time from start to end that is in spells."""
+        return (self._until(end_s) - self._until(start_s)) / (end_s - start_s)
+
+
 class Climate:
     """The slow changes of a drive's speed by heat and neighbours."""
 
