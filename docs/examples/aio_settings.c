@@ -21,13 +21,15 @@ static bool boolean(const char *word, bool *to)
 static bool from_profile(const char *path, const char *wwid, struct settings *to)
 {
     char text[1 << 16], device[300], overlap[6], single[6]; /* a profile has 4 KiB, and [read] comes early */
+    int schema;
     FILE *file = fopen(path, "re");
     if (!file) return false;
     text[fread(text, 1, sizeof text - 1, file)] = '\0';
     fclose(file);
     snprintf(device, sizeof device, "\n[device]\nid = \"%s\"\n", wwid);
     const char *read = strstr(text, "\n[read]\n");
-    return read && strstr(text, "\nschema = 1\n") && strstr(text, device) &&
+    return read && sscanf(text, "#%*[^\n] schema = %d", &schema) == 1 && (schema == 1 || schema == 2) &&
+           strstr(text, device) &&
            sscanf(read, " [read] block_size = %lld queue_depth = %d io_parallelism = %d"
                         " overlap_events = %5[a-z] single_submit = %5[a-z]",
                   &to->block_size, &to->queue_depth, &to->io_parallelism, overlap, single) == 5 &&

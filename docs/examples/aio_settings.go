@@ -16,7 +16,7 @@ type Settings struct {
 	OverlapEvents, SingleSubmit          bool
 }
 
-var profile = regexp.MustCompile(`^#.*\nschema = 1\n(?:.*\n)*?\[device\]\nid = "(.*)"\n(?:.*\n)*?\[read\]\n` +
+var profile = regexp.MustCompile(`^#.*\nschema = [12]\n(?:.*\n)*?\[device\]\nid = "(.*)"\n(?:.*\n)*?\[read\]\n` +
 	`block_size = (\d+)\nqueue_depth = (\d+)\nio_parallelism = (\d+)\n` +
 	`overlap_events = (true|false)\nsingle_submit = (true|false)`)
 

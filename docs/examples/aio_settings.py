@@ -20,7 +20,7 @@ def settings(path, sysfs="/sys", profiles="/etc/aio-tuned"):
     for file in Path(profiles).glob("*.toml"):
         try:
             profile = tomllib.loads(file.read_text(encoding="utf-8"))
-            if profile["schema"] == 1 and profile["device"]["id"] == wwid:
+            if profile["schema"] in (1, 2) and profile["device"]["id"] == wwid:
                 return {key: profile["read"][key] for key in DEFAULT}
         except (OSError, ValueError, KeyError, TypeError):
             continue  # torn or foreign, or its reads were skipped

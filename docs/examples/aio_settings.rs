@@ -28,7 +28,8 @@ fn from_profile(text: &str, wwid: &str) -> Option<Settings> {
             values.insert((section, key), value);
         }
     }
-    if values.get(&("", "schema"))? != &"1" || *values.get(&("[device]", "id"))? != format!("\"{wwid}\"") {
+    let known = matches!(*values.get(&("", "schema"))?, "1" | "2");
+    if !known || *values.get(&("[device]", "id"))? != format!("\"{wwid}\"") {
         return None;
     }
     let read = |key| values.get(&("[read]", key));

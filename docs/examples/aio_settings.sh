@@ -8,7 +8,10 @@ disk=${2:-/sys}/dev/block/$((number >> 8 & 0xfff)):$((number & 0xff | number >> 
 [ -e "$disk/partition" ] && disk=$disk/.. # the kernel follows the link first: the partition's disk
 wwid=$(cat "$disk/wwid") || wwid=none
 for file in "${3:-/etc/aio-tuned}"/*.toml; do
-    [ "$(sed -n '/^\[/q; /^schema = /p' "$file" 2>&1)" = 'schema = 1' ] || continue
+    case $(sed -n '/^\[/q; /^schema = /p' "$file" 2>&1) in
+    'schema = 1' | 'schema = 2') ;;
+    *) continue ;;
+    esac
     section "$file" device | grep -qxF "id = \"$wwid\"" || continue
     found=$(section "$file" read | sed 's/ = /=/' | grep -xE "$wanted")
     [ "$(echo "$found" | wc -l)" -eq 5 ] && echo "$found" && exit

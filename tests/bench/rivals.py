@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from aio_tuned.model.measurement import Request
 from aio_tuned.model.setting import Setting
-from aio_tuned.search import choose, estimate
+from aio_tuned.search import grid
 from aio_tuned.search.taint import taint_reason
-from bench.trial import FILL_BYTES, TOLERANCE, regret
+from bench.trial import FILL_BYTES, regret
 from fakes.simulated.drive import Drive
 from fakes.simulated.models import NAMED
 from fakes.simulated.truth import SETTINGS
@@ -22,20 +22,14 @@ from fakes.simulated.truth import SETTINGS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from aio_tuned.model.measurement import Phase, Point, Sample
+    from aio_tuned.model.measurement import Sample
     from aio_tuned.model.setting import Direction
-    from aio_tuned.sweep.order import SweepOutcome
     from bench.trial import Trial
-
-PASSES = (1, 2, 3, 5, 8, 12, 20, 30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Played:
-    """What a rival chose for one direction, its regret there (see trial.Found), and what it had cost by then.
-
-    `passes` is how often an exhaustive rival has visited every point; 0 for the others. `behind_cliff` as trial.Found.
-    """
+    """What a rival chose for one direction, its regret there (see trial.Found), and what it had cost by then."""
 
     rival: str
     model: str
@@ -47,7 +41,6 @@ class Played:
     io_s: float
     bytes: int
     behind_cliff: bool
-    passes: int = 0
 
 
 class _Bench:
@@ -81,7 +74,7 @@ class _Bench:
         self.behind_cliff |= self._drive.journal[self.visits].behind_cliff
         return sample
 
-    def played(self, rival: str, setting: Setting, passes: int = 0) -> Played:
+    def played(self, rival: str, setting: Setting) -> Played:
         model = self._drive.model
         return Played(
             rival=rival,
@@ -94,7 +87,6 @@ class _Bench:
             io_s=self.io_s,
             bytes=self.bytes,
             behind_cliff=self.behind_cliff,
-            passes=passes,
         )
 
 
@@ -173,27 +165,6 @@ def halving(
     return left[0]
 
 
-# --- exhaustive repeats ----------------------------------------------------------------------------------------
-
-
-def exhaustive(bench: _Bench, phase: Phase, passes: Sequence[int] = PASSES) -> Iterator[Played]:
-    """Whole passes over all points in random order, one transfer a visit: the choice after each of `passes`.
-
-    By the highest mean of logarithms, and by our own statistics and rule, the cheapest within the tolerance.
-    """
-    order: list[Point] = list(phase.points)
-    means, samples = _Means(), []
-    for number in range(1, max(passes) + 1):
-        bench.dice.shuffle(order)
-        for point in order:
-            samples.append(bench.visit(point.setting))
-            means.add(samples[-1])
-        if number in passes:
-            yield bench.played("exhaustive, highest", means.best(), number)
-            chosen = choose.choose(estimate.curve(phase, samples), TOLERANCE).stats
-            yield bench.played("exhaustive, our rule", chosen.point.setting, number)
-
-
 # --- all of them -----------------------------------------------------------------------------------------------
 
 
@@ -214,10 +185,10 @@ def _deepspeed(trial: Trial) -> Iterator[Played]:
         yield bench.played("DeepSpeed, one for both", both)
 
 
-def _halving(trial: Trial, outcome: SweepOutcome) -> Iterator[Played]:
+def _halving(trial: Trial) -> Iterator[Played]:
     """With what our sweep spent: the seconds of its reads, the bytes of its writes."""
     benches = _benches(trial)
-    for found, phase in zip(trial.found, outcome.phases, strict=True):
+    for found in trial.found:
         bench, means = benches[found.direction], _Means()
 
         def pull(setting: Setting, bench: _Bench = bench, means: _Means = means) -> float:
@@ -225,19 +196,14 @@ def _halving(trial: Trial, outcome: SweepOutcome) -> Iterator[Played]:
             means.add(sample)
             return sample.elapsed_ns / 1e9 if sample.request.direction == "read" else sample.bytes
 
-        arms = [point.setting for point in phase.phase.points]
+        arms = [point.setting for point in grid.points(SETTINGS, found.transfer_bytes)]
         budget = found.io_s if found.direction == "read" else found.bytes
         yield bench.played("sequential halving", halving(arms, pull, budget, bench.dice, means.of))
 
 
-def contest(trial: Trial, outcome: SweepOutcome) -> list[Played]:
-    """What every rival makes of the trial's drive, at the transfer sizes of its phases."""
-    benches = _benches(trial)
-    return [
-        *_deepspeed(trial),
-        *_halving(trial, outcome),
-        *(played for phase in outcome.phases for played in exhaustive(benches[phase.phase.direction], phase.phase)),
-    ]
+def contest(trial: Trial) -> list[Played]:
+    """What every rival makes of the trial's drive, at the transfer sizes of its races."""
+    return [*_deepspeed(trial), *_halving(trial)]
 
 
 def parsed(record: dict[str, Any]) -> Played:

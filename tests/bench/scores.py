@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from aio_tuned.model.setting import Direction, Setting
-    from bench.rivals import Played
     from bench.trial import Found, Trial
 
 # Two choices whose true values are within this are as good as each other.
@@ -28,15 +27,6 @@ class Spread:
     median: float
     p95: float
     most: float
-
-
-class Rung(NamedTuple):
-    """What some effort gives and costs: mean regret, and per sweep the mean I/O seconds and bytes."""
-
-    passes: float
-    regret: float
-    io_s: float
-    bytes: float
 
 
 class Pick(NamedTuple):
@@ -156,37 +146,3 @@ def coverage(trials: Sequence[Trial], direction: Direction) -> Coverage:
         cliffs=sum(map(len, cliffs.values())),
         cliff_models=len(cliffs),
     )
-
-
-def rung(played: Sequence[Played]) -> Rung:
-    """Of one rival with one number of passes, over all directions that are in `played`."""
-
-    def over_models(value: Callable[[Played], float]) -> dict[Direction, float]:
-        found: dict[Direction, dict[str, list[float]]] = {}
-        for each in played:
-            found.setdefault(each.direction, {}).setdefault(each.model, []).append(value(each))
-        return {direction: mean(of_model) for direction, of_model in found.items()}
-
-    return Rung(
-        passes=max(each.passes for each in played),
-        regret=statistics.fmean(over_models(lambda each: each.regret).values()),
-        io_s=sum(over_models(lambda each: each.io_s).values()),
-        bytes=sum(over_models(lambda each: each.bytes).values()),
-    )
-
-
-def reached(regret: float, ladder: Sequence[Rung]) -> Rung | None:
-    """Where the ladder first has a regret as low: between two of its rungs, by a straight line.
-
-    Its rungs cost more and more. None if it never has; the first rung if that is good enough already.
-    """
-    below: Rung | None = None
-    for above in ladder:
-        if above.regret > regret:
-            below = above
-            continue
-        if below is None:
-            return above
-        part = (below.regret - regret) / (below.regret - above.regret)
-        return Rung(*(low + part * (high - low) for low, high in zip(below, above, strict=True)))
-    return None

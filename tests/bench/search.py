@@ -1,19 +1,20 @@
 #!/usr/bin/env python3
 """The search over simulated drives: how good its choices are, how far its figures can be trusted, what it costs.
 
-    search.py [--seeds 200] [--models developed|held-back|all|NAME…] [--jobs 2] [--each] [--json FILE]
-              [--max-transfer-ms MS] [--rivals [--rival-seeds 10]]
+    search.py [--seeds 24] [--models developed|held-back|all|NAME…] [--drive-tb 1 2 7.68] [--jobs 2] [--each]
+              [--json FILE] [--max-transfer-ms MS] [--rivals [--rival-seeds 10]]
     search.py --again FILE [--models …] [--each]
 
-One full default sweep, read and write, of each drive model with each seed, in virtual time. Regret is the true best
-throughput over that of the chosen setting, less one, on a fresh drive; the truth at level is that with the mean heat
-and swing of the phase. Phases that went over a cliff (a full SLC cache, spent credits) are not counted there.
---max-transfer-ms limits what a transfer takes, as the daemon does to 50 ms, so that others wait no longer.
+One default sweep, read and write, of each drive model with each seed, in virtual time, with the write budget that a
+drive of each of those sizes gets. Regret is the true best throughput over that of the chosen setting, less one, on a
+fresh drive; the truth at level is that with the mean heat and swing of the phase. q95 is the shortfall that is
+published, and held if the true one is no larger. Phases that went over a cliff (a full SLC cache, spent credits) are
+left out of the intervals. --max-transfer-ms limits what a transfer takes, as the daemon does to 50 ms, so that others
+wait no longer.
 
 With --rivals other ways to search play on fresh drives with the same seeds and transfer sizes: DeepSpeed's (each
 setting once, after a transfer that warms up, highest figure; for each direction, and its own way, the highest sum of
-both), sequential halving with what our sweep has spent, and whole passes over all points, one transfer a visit.
-"As good after" is how many such passes have the same mean regret, interpolated.
+both), and sequential halving with what our sweep has spent.
 
 With --json everything is kept, so that --again prints the tables without any sweep; --each prints every model too.
 """
@@ -54,14 +55,15 @@ def names(words: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in NAMED if name in wanted)
 
 
-def sweeps(name: str, seeds: range, max_transfer_ns: int | None) -> list[Trial]:
-    return [trial.run(name, seed, max_transfer_ns)[0] for seed in seeds]
+def sweeps(name: str, seeds: range, size: int, max_transfer_ns: int | None) -> list[Trial]:
+    return [trial.run(name, trial.order(seed, size, max_transfer_ns), size)[0] for seed in seeds]
 
 
-def contests(name: str, seeds: range, max_transfer_ns: int | None) -> list[Played]:
+def contests(name: str, seeds: range, size: int, max_transfer_ns: int | None) -> list[Played]:
     """The rivals' play, against a sweep of ours with each seed: it gives the transfer sizes and the budgets."""
-    runs = (trial.run(name, seed, max_transfer_ns) for seed in seeds)
-    return [played for ours, outcome in runs if outcome for played in rivals.contest(ours, outcome)]
+    return [
+        played for ours in sweeps(name, seeds, size, max_transfer_ns) if ours.found for played in rivals.contest(ours)
+    ]
 
 
 def _call(task: partial[list[Any]]) -> list[Any]:
@@ -85,8 +87,9 @@ def chunks(seeds: int, size: int) -> Iterator[range]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=200)
+    parser.add_argument("--seeds", type=int, default=24)
     parser.add_argument("--models", nargs="+", default=["all"], metavar="NAME")
+    parser.add_argument("--drive-tb", nargs="+", type=float, default=[1, 2, 7.68], metavar="TB")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--max-transfer-ms", type=float, metavar="MS")
     parser.add_argument("--rivals", action="store_true", help="other ways to search, on the same drives")
@@ -97,6 +100,7 @@ def main() -> None:
     arguments = parser.parse_args()
     chosen = names(arguments.models)
     limit_ns = int(arguments.max_transfer_ms * 1e6) if arguments.max_transfer_ms else None
+    sizes = [int(each * trial.TB) for each in arguments.drive_tb]
     played: list[Played] = []
     if arguments.again:
         kept = json.loads(arguments.again.read_text())
@@ -104,13 +108,22 @@ def main() -> None:
         played = [rivals.parsed(each) for each in kept["played"] if each["model"] in chosen]
     else:
         found = run(
-            [partial(sweeps, name, seeds, limit_ns) for name in chosen for seeds in chunks(arguments.seeds, _CHUNK)],
+            [
+                partial(sweeps, name, seeds, size, limit_ns)
+                for size in sizes
+                for name in chosen
+                for seeds in chunks(arguments.seeds, _CHUNK)
+            ],
             arguments.jobs,
         )
         if arguments.rivals:
             seeds = min(arguments.seeds, arguments.rival_seeds)
             played = run(
-                [partial(contests, name, some, limit_ns) for name in chosen for some in chunks(seeds, _RIVAL_CHUNK)],
+                [
+                    partial(contests, name, some, sizes[0], limit_ns)
+                    for name in chosen
+                    for some in chunks(seeds, _RIVAL_CHUNK)
+                ],
                 arguments.jobs,
             )
     if arguments.json:

@@ -10,18 +10,21 @@ from aio_tuned.model.setting import Direction
 from bench import scores
 from bench.rivals import Played
 from bench.scores import Pick
+from bench.trial import TOLERANCE
 from fakes.simulated.models import DEVELOPED_WITH, HELD_BACK, MODELS, NAMED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from bench.scores import Spread
-    from bench.trial import Trial
+    from bench.trial import Found, Trial
 
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 THIRDS = {"developed": DEVELOPED_WITH, "held-back": HELD_BACK, "all": MODELS}
 GIB = 1 << 30
 OURS = "aio-tuned"
+LOW = 0.1
+BELOW = 0.01
 Entry = TypeVar("Entry", "Trial", "Played")
 
 
@@ -60,38 +63,49 @@ def quality(of_group: dict[str, list[Trial]]) -> None:
         "models",
         "direction",
         "sweeps",
-        "regret: mean",
-        "median",
+        "regret at 256 MiB: mean",
         "p95",
         "worst",
-        "at 256 MiB: mean",
-        "p95",
-        "within 1 %",
+        "published q95, median",
+        "held",
+        "settled",
+        "of those beyond 2 %",
+        "q95 above 10 %",
+        "below the default: measured",
+        "in truth by 1 %",
         "same program",
         "within 1 % of each other",
-        "settled",
         "ties",
     )
     for group, trials in of_group.items():
         for direction in DIRECTIONS:
-            regret = scores.of_direction(trials, direction, lambda found: found.regret)
+            regret = scores.of_direction(trials, direction, lambda found: found.regret_configured)
             if not regret:
                 continue
-            own = scores.spread(regret)
-            configured = scores.spread(scores.of_direction(trials, direction, lambda found: found.regret_configured))
-            good = scores.of_direction(trials, direction, lambda found: found.share >= 1 - scores.ALIKE)
+            configured = scores.spread(regret)
+            every = [found for trial in trials if (found := trial.of(direction))]
+            settled = [found for found in every if found.settled]
             pairs = scores.agreement(scores.picks(trials, direction))
             row(
                 group,
                 direction,
-                sum(map(len, regret.values())),
-                *map(percent, (own.mean, own.median, own.p95, own.most, configured.mean, configured.p95)),
-                percent(scores.mean(good), 1),
+                len(every),
+                *map(percent, (configured.mean, configured.p95, configured.most)),
+                percent(statistics.median(found.regret95 for found in every)),
+                percent(scores.mean(scores.of_direction(trials, direction, _held)), 1),
+                percent(scores.mean(scores.of_direction(trials, direction, lambda found: found.settled)), 1),
+                f"{sum(found.shortfall > TOLERANCE for found in settled)} of {len(settled)}",
+                percent(scores.mean(scores.of_direction(trials, direction, lambda found: found.regret95 > LOW)), 1),
+                sum(found.bytes_per_s < found.default_bytes_per_s for found in every),
+                sum(found.below_default > BELOW for found in every),
                 percent(pairs.same, 1),
                 percent(pairs.alike, 1),
-                percent(scores.mean(scores.of_direction(trials, direction, lambda found: found.settled)), 1),
                 f"{scores.mean(scores.of_direction(trials, direction, lambda found: found.ties)):.0f}",
             )
+
+
+def _held(found: Found) -> bool:
+    return found.shortfall <= found.regret95
 
 
 def honesty(of_group: dict[str, list[Trial]]) -> None:
@@ -181,12 +195,19 @@ def _games(trials: Iterable[Trial], seeds: set[int]) -> list[Played]:
     ]
 
 
-def _by_rival(played: Iterable[Played]) -> dict[tuple[str, int], list[Played]]:
-    """By name and passes, in the order in which they are first met."""
-    found: dict[tuple[str, int], list[Played]] = {}
+def _by_rival(played: Iterable[Played]) -> dict[str, list[Played]]:
+    """By name, in the order in which they are first met."""
+    found: dict[str, list[Played]] = {}
     for each in played:
-        found.setdefault((each.rival, each.passes), []).append(each)
+        found.setdefault(each.rival, []).append(each)
     return found
+
+
+def _mean(games: Iterable[Played], value: Callable[[Played], float]) -> float:
+    of_model: dict[str, list[float]] = {}
+    for each in games:
+        of_model.setdefault(each.model, []).append(value(each))
+    return scores.mean(of_model)
 
 
 def _picks(played: Iterable[Played]) -> dict[str, dict[int, Pick]]:
@@ -200,55 +221,23 @@ def _picks(played: Iterable[Played]) -> dict[str, dict[int, Pick]]:
 def league(of_group: Mapping[str, Sequence[Played]]) -> None:
     """Each rival's choices and costs, per direction."""
     header(
-        *("models", "direction", "searched by", "passes", "regret: mean", "p95", "worst"),
+        *("models", "direction", "searched by", "regret: mean", "p95", "worst"),
         *("same program", "within 1 % of each other", "I/O s", "GiB"),
     )
     for group, played in of_group.items():
         for direction in DIRECTIONS:
-            for (rival, passes), games in _by_rival(each for each in played if each.direction == direction).items():
+            for rival, games in _by_rival(each for each in played if each.direction == direction).items():
                 of_model: dict[str, list[float]] = {}
                 for each in games:
                     of_model.setdefault(each.model, []).append(each.regret)
-                regret, cost_ = scores.spread(of_model), scores.rung(games)
+                regret = scores.spread(of_model)
                 pairs = scores.agreement(_picks(games))
                 row(
-                    *(group, direction, rival, passes or ""),
+                    *(group, direction, rival),
                     *map(percent, (regret.mean, regret.p95, regret.most)),
-                    *(percent(pairs.same, 1), percent(pairs.alike, 1), f"{cost_.io_s:.1f}", f"{cost_.bytes / GIB:.1f}"),
-                )
-
-
-def equals(of_group: Mapping[str, Sequence[Played]], trials: Sequence[Trial]) -> None:
-    """How many exhaustive passes have our mean regret, and what share of their cost ours is."""
-    header(
-        *("models", "direction", "ours", "regret", "exhaustive passes", "as good after", "their regret then"),
-        *("our I/O s / theirs", "our bytes / theirs"),
-    )
-    for group, played in of_group.items():
-        seeds = {(each.model, each.seed) for each in played}
-        own = [each for each in trials if (each.model, each.seed) in seeds]
-        for directions in (*((direction,) for direction in DIRECTIONS), DIRECTIONS):
-            games = [each for each in played if each.direction in directions]
-            ours = scores.rung([each for each in games if each.rival == OURS])
-            highest = statistics.fmean(
-                scores.mean(scores.of_direction(own, direction, lambda found: found.regret_highest))
-                for direction in directions
-            )
-            for name, regret, rival in (
-                ("choice", ours.regret, "exhaustive, our rule"),
-                ("choice", ours.regret, "exhaustive, highest"),
-                ("highest figure", highest, "exhaustive, highest"),
-            ):
-                ladder = [scores.rung(each) for (by, _), each in _by_rival(games).items() if by == rival]
-                if not ladder:
-                    continue
-                found = scores.reached(regret, ladder)
-                least, end = ("", found) if found else ("more than ", ladder[-1])
-                most = "" if found else "less than "
-                row(
-                    *(group, " and ".join(directions), name, percent(regret), rival.removeprefix("exhaustive, ")),
-                    *(f"{least}{end.passes:.1f}", percent(end.regret)),
-                    *(f"{most}{ours.io_s / end.io_s:.2f}", f"{most}{ours.bytes / end.bytes:.2f}"),
+                    *(percent(pairs.same, 1), percent(pairs.alike, 1)),
+                    f"{_mean(games, lambda each: each.io_s):.1f}",
+                    f"{_mean(games, lambda each: each.bytes / GIB):.1f}",
                 )
 
 
@@ -265,13 +254,16 @@ def rivalry(trials: Sequence[Trial], played: Sequence[Played], *, each: bool) ->
         groups["no cliff met"] = level
     for of_group in (groups, *([each_model(games)] if each else [])):
         league(of_group)
-        equals(of_group, trials)
 
 
 def tables(found: Sequence[Trial], *, each: bool) -> None:
-    for of_group in (grouped(found), *([each_model(found)] if each else [])):
-        quality(of_group)
-        honesty(of_group)
-        cost(of_group)
+    sizes = sorted({one.device_bytes for one in found})
+    for size in sizes:
+        trials = [one for one in found if one.device_bytes == size]
+        print(f"\n## A drive of {size / 1e12:g} TB")
+        for of_group in (grouped(trials), *([each_model(trials)] if each else [])):
+            quality(of_group)
+            honesty(of_group)
+            cost(of_group)
     if failed := [one for one in found if one.error]:
         print(f"\n{len(failed)} sweeps failed, the first ({failed[0].model}, seed {failed[0].seed}): {failed[0].error}")

@@ -1,19 +1,20 @@
-"""One full default sweep of a simulated drive, and what it found beside the truth. Deterministic by model and seed."""
+"""One sweep of a simulated drive, and what it found beside the truth. Deterministic by model, seed and budgets."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from aio_tuned.config.load import Config
 from aio_tuned.errors import AioTunedError
-from aio_tuned.model.setting import Setting
-from aio_tuned.search import choose, estimate, grid
+from aio_tuned.model.setting import DEFAULT_SETTING, Setting
+from aio_tuned.search import choose, effort, estimate, grid
+from aio_tuned.search.posterior import posterior
 from aio_tuned.search.taint import clean_samples, is_counted
 from aio_tuned.sweep.order import Order
 from aio_tuned.sweep.run import run_sweep
@@ -24,6 +25,7 @@ from fakes.simulated.truth import SETTINGS, TRANSFER_BYTES, rows, truth
 
 if TYPE_CHECKING:
     from aio_tuned.model.curve import Choice
+    from aio_tuned.model.measurement import Phase
     from aio_tuned.model.setting import Direction
     from aio_tuned.sweep.order import PhaseOutcome, SweepOutcome
     from fakes.simulated.model import DriveModel
@@ -31,17 +33,19 @@ if TYPE_CHECKING:
 CONFIG = Config()
 TOLERANCE = CONFIG.tolerance_percent / 100
 FILL_BYTES = CONFIG.span_bytes
+TB = 10**12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """One direction: what was chosen and published, what it cost, and the truth of the chosen setting.
 
-    `regret` is the true best over the true chosen throughput of a fresh drive, less one: at the phase's own transfer
-    size, and `regret_configured` at the configured one; `regret_highest` is that of the point that is held for
-    the best, which the choice may leave for a cheaper one. `level_bytes_per_s` is the truth with the median climate of
-    the phase's counted visits, `fresh_bytes_per_s` that of a fresh drive. `behind_cliff` if any visit ended with the
-    drive's fast store exhausted: there the truth is another.
+    `regret` is the true best over the true chosen throughput of a fresh drive, less one: at the transfer size of the
+    phase that decided, and `regret_configured` at the configured one; `below_default` is how far the truth is below
+    the default's, as a share, and `default_bytes_per_s` what the default was measured at. `regret95` is what was
+    published. `level_bytes_per_s` is the truth with the median climate of the phase's counted visits,
+    `fresh_bytes_per_s` that of a fresh drive. `behind_cliff` if any visit ended with the drive's fast store exhausted:
+    there the truth is another.
     """
 
     direction: Direction
@@ -50,11 +54,16 @@ class Found:
     bytes_per_s: float
     low_bytes_per_s: float
     high_bytes_per_s: float
+    default_bytes_per_s: float
     fresh_bytes_per_s: float
     level_bytes_per_s: float
     regret: float
     regret_configured: float
-    regret_highest: float
+    below_default: float
+    regret95: float
+    kept: bool
+    floored: bool
+    raced: bool
     ties: int
     settled: bool
     ended: str
@@ -67,6 +76,11 @@ class Found:
     noise: float
     drift: float
     behind_cliff: bool
+
+    @property
+    def shortfall(self) -> float:
+        """How far the chosen setting is below the true best, as a share of it."""
+        return 1 - 1 / (1 + self.regret)
 
     @property
     def share(self) -> float:
@@ -83,6 +97,7 @@ class Trial:
 
     model: str
     seed: int
+    device_bytes: int
     found: tuple[Found, ...] = ()
     wall_s: float = 0.0
     cpu_s: float = 0.0
@@ -93,13 +108,18 @@ class Trial:
         return next((found for found in self.found if found.direction == direction), None)
 
 
-def order(seed: int, max_transfer_ns: int | None = None) -> Order:
-    """A sweep as `tune` orders it by default, or the daemon, which limits what a transfer takes."""
+def order(seed: int, device_bytes: int = TB, max_transfer_ns: int | None = None) -> Order:
+    """A sweep as `tune` orders it by default for a drive of that size, or the daemon, which limits a transfer."""
+    usual = effort.extent("default", CONFIG.time_budget)
+    budget = CONFIG.write_budget_bytes(device_bytes)
     return Order(
         settings={"read": SETTINGS, "write": SETTINGS},
         max_transfer_bytes=CONFIG.transfer_bytes,
-        time_budget_ns=int(CONFIG.time_budget * 1e9),
-        write_budget_bytes=CONFIG.write_budget,
+        time_budget_ns=int(usual.time_budget_s * 1e9),
+        pass_ns=int(usual.pass_s * 1e9),
+        race_ns=int(usual.race_s * 1e9),
+        usual_write_bytes=min(usual.usual_bytes or budget, budget),
+        write_budget_bytes=budget,
         tolerance=TOLERANCE,
         seed=seed,
         max_transfer_ns=max_transfer_ns,
@@ -119,40 +139,54 @@ def regret(model: DriveModel, direction: Direction, setting: Setting, transfer_b
     return table.best_bytes_per_s / table.of(setting) - 1
 
 
-def level_bytes_per_s(drive: Drive, setting: Setting, phase: PhaseOutcome) -> float:
+def shortfall(model: DriveModel, direction: Direction, setting: Setting, transfer_bytes: int) -> float:
+    """How far the setting is below the best on a fresh drive, as a share of it."""
+    return 1 - 1 / (1 + regret(model, direction, setting, transfer_bytes))
+
+
+def level_bytes_per_s(drive: Drive, setting: Setting, outcome: SweepOutcome, phase: Phase) -> float:
     """The setting's truth at the median climate of the visits that count, as the drive's journal has it.
 
     Spells, tails, stalls and bursts are noise, and not in it.
     """
-    plan_ = phase.phase
-    counted = [sample.request.id for sample in phase.samples if is_counted(sample, plan_)]
+    counted = [sample.request.id for sample in outcome.samples if is_counted(sample, phase)]
     climate_log = median(drive.journal[number].climate_log for number in counted)
-    row = rows(drive.model, plan_.direction, SETTINGS, plan_.transfer_bytes)[setting]
-    return plan_.transfer_bytes * 1e9 / row.transfer_ns * math.exp(row.strain * climate_log)
+    row = rows(drive.model, phase.direction, SETTINGS, phase.transfer_bytes)[setting]
+    return phase.transfer_bytes * 1e9 / row.transfer_ns * math.exp(row.strain * climate_log)
 
 
-def _found(drive: Drive, outcome: PhaseOutcome) -> Found:
-    phase, samples = outcome.phase, outcome.samples
-    direction, transfer_bytes = phase.direction, phase.transfer_bytes
-    curve = estimate.curve(phase, samples)
-    choice: Choice = choose.choose(curve, TOLERANCE)
-    chosen = choice.stats
-    setting = chosen.point.setting
+def chosen(outcome: SweepOutcome, one: PhaseOutcome) -> Choice:
+    """What the sweep publishes for that direction."""
+    known = posterior(one.phase, estimate.curve(one.phase, outcome.samples), one.preferred)
+    assert known is not None
+    return choose.choose(known, TOLERANCE, one.preferred, one.keep)
+
+
+def _found(drive: Drive, outcome: SweepOutcome, one: PhaseOutcome) -> Found:
+    phase, direction, transfer_bytes = one.phase, one.phase.direction, one.phase.transfer_bytes
+    samples = [sample for sample in outcome.samples if sample.request.direction == direction]
+    curve, choice = estimate.curve(phase, outcome.samples), chosen(outcome, one)
+    setting, table = choice.setting, truth(drive.model, direction, transfer_bytes)
     return Found(
         direction=direction,
         transfer_bytes=transfer_bytes,
         setting=setting,
-        bytes_per_s=chosen.bytes_per_s,
-        low_bytes_per_s=chosen.low_bytes_per_s,
-        high_bytes_per_s=chosen.high_bytes_per_s,
-        fresh_bytes_per_s=truth(drive.model, direction, transfer_bytes).of(setting),
-        level_bytes_per_s=level_bytes_per_s(drive, setting, outcome),
+        bytes_per_s=choice.stats.bytes_per_s,
+        low_bytes_per_s=choice.stats.low_bytes_per_s,
+        high_bytes_per_s=choice.stats.high_bytes_per_s,
+        default_bytes_per_s=curve.reference.bytes_per_s if curve.reference else 0.0,
+        fresh_bytes_per_s=table.of(setting),
+        level_bytes_per_s=level_bytes_per_s(drive, setting, outcome, phase),
         regret=regret(drive.model, direction, setting, transfer_bytes),
         regret_configured=regret(drive.model, direction, setting, TRANSFER_BYTES),
-        regret_highest=regret(drive.model, direction, choice.best.point.setting, transfer_bytes),
+        below_default=1 - table.of(setting) / table.of(DEFAULT_SETTING),
+        regret95=choice.regret95,
+        kept=choice.kept,
+        floored=choice.floored,
+        raced=one.race is not None,
         ties=choice.ties,
-        settled=outcome.settled,
-        ended=outcome.ended,
+        settled=one.settled,
+        ended=one.ended,
         io_s=sum(sample.elapsed_ns for sample in samples) / 1e9,
         bytes=sum(sample.bytes for sample in samples),
         visits=len(samples),
@@ -165,25 +199,24 @@ def _found(drive: Drive, outcome: PhaseOutcome) -> Found:
     )
 
 
-def run(name: str, seed: int, max_transfer_ns: int | None = None) -> tuple[Trial, SweepOutcome | None]:
+def run(name: str, given: Order, device_bytes: int = TB) -> tuple[Trial, SweepOutcome | None]:
     """Sweep a fresh drive of that model; the outcome is None if the sweep failed."""
-    drive = Drive(NAMED[name], seed)
+    drive = Drive(NAMED[name], given.seed)
     helper = SimulatedHelper(drive, fill_bytes=FILL_BYTES)
     started = time.process_time()
+    trial = Trial(model=name, seed=given.seed, device_bytes=device_bytes)
     try:
-        outcome = asyncio.run(run_sweep(helper.helper, order(seed, max_transfer_ns)))
-        found = tuple(_found(drive, phase) for phase in outcome.phases)
+        outcome = asyncio.run(run_sweep(helper.helper, given))
+        found = tuple(_found(drive, outcome, one) for one in outcome.phases)
     except AioTunedError as error:
-        return Trial(model=name, seed=seed, error=str(error)), None
-    trial = Trial(
-        model=name,
-        seed=seed,
+        return replace(trial, error=str(error)), None
+    return replace(
+        trial,
         found=found,
         wall_s=drive.now_s,
         cpu_s=time.process_time() - started,
         written_bytes=outcome.written_bytes,
-    )
-    return trial, outcome
+    ), outcome
 
 
 def parsed(record: dict[str, Any]) -> Trial:

@@ -29,7 +29,7 @@ GIB = 1 << 30
 def mount_over(folder: Path, *options: str) -> None:
     """A tmpfs in the place of the folder."""
     folder.mkdir(exist_ok=True)
-    storage.run("mount", "-t", "tmpfs", "-o", ",".join(("size=64k", *options)), "aio-tuned-test", folder)
+    storage.run("mount", "-t", "tmpfs", "-o", ",".join(("size=256k", *options)), "aio-tuned-test", folder)
 
 
 def fill(folder: Path) -> Path:

@@ -35,7 +35,7 @@ RULE: dict[str, frozenset[str]] = {
         "helper": "",
         "search": "",
         "devices": "config",
-        "profiles": "config devices search.grid",
+        "profiles": "config devices",
         "storage": "profiles devices helper journald config",
         "reader": "profiles devices",
         "consumers": "reader",

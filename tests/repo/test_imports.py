@@ -25,6 +25,9 @@ WORKERS = {
     "aio_tuned.sweep.tune",
     "aio_tuned.sweep.run",
     "aio_tuned.search.race",
+    "aio_tuned.search.check",
+    "aio_tuned.search.choose",
+    "aio_tuned.search.posterior",
     "aio_tuned.search.estimate",
 }
 
@@ -49,8 +52,6 @@ DAEMON = """
 import json, sys
 import aio_tuned.service.main, aio_tuned.cli.main
 from pathlib import Path
-from aio_tuned.config.load import Config
-from aio_tuned.devices import identity
 from aio_tuned.profiles import codec, siblings
 from aio_tuned.storage.profile_store import ProfileStore
 
@@ -58,7 +59,8 @@ known = codec.parse(Path(sys.argv[1]).read_text())
 store = ProfileStore(Path("etc"), Path("var"))
 store.save(known)
 store.publish(known)
-siblings.check_settings(known, Config().grid)
+siblings.check_settings(known)
+siblings.check_shares(known)
 print(json.dumps(list(sys.modules)))
 """
 

@@ -190,6 +190,13 @@ def other(identifier: str, **changes: Any) -> Profile:  # noqa: ANN401 - any fie
     return profile(**{"device": device_info(id=identifier), "read": read, **changes})
 
 
+def of_schema(schema: str) -> str:
+    """The drive's own profile, with that schema number."""
+    text, count = re.subn(r"^schema = .*$", f"schema = {schema}", render(ours()), flags=re.MULTILINE)
+    assert count == 1
+    return text
+
+
 # --- every language gives the same answer ----------------------------------------------------------------
 
 
@@ -255,18 +262,27 @@ def test_skipped_reads_are_the_default_and_never_the_writes(example: Example, ma
 
 def test_another_schema_is_not_read(example: Example, machine: Machine) -> None:
     machine.drive()
-    for schema in ("2", "11", "10", '"1"'):
-        machine.put(render(ours()).replace("schema = 1\n", f"schema = {schema}\n"))
-        assert machine.ask(example) == DEFAULT
-    machine.put(render(ours()).replace("schema = 1\n", ""))
+    for schema in ("3", "0", "11", "12", "21", "10", '"1"', '"2"'):
+        machine.put(of_schema(schema))
+        assert machine.ask(example) == DEFAULT, schema
+    machine.put(re.sub(r"^schema = .*\n", "", render(ours()), flags=re.MULTILINE))
     assert machine.ask(example) == DEFAULT
+    machine.put(of_schema("3").replace("[device]\n", "[before]\nschema = 2\n\n[device]\n"))
+    assert machine.ask(example) == DEFAULT
+
+
+@pytest.mark.parametrize("schema", ["1", "2"])
+def test_each_schema_with_these_parameters_is_read(example: Example, machine: Machine, schema: str) -> None:
+    machine.drive()
+    machine.put(of_schema(schema))
+    assert machine.ask(example) == printed(BEST)
 
 
 def test_keys_and_sections_to_come_are_passed_over(example: Example, machine: Machine) -> None:
     machine.drive()
     text = render(ours()).replace("ties = 41\n", 'ties = 41\nnovelty = "queue_depth = 1"\n', 1)
     machine.put(
-        text.replace("[device]\n", '[before]\nid = "eui.1"\nschema = 2\n\n[device]\n')
+        text.replace("[device]\n", '[before]\nid = "eui.1"\nschema = 3\n\n[device]\n')
         + "\n[read2]\nio_parallelism = 9\n"
     )
     assert machine.ask(example) == printed(BEST)
@@ -340,8 +356,13 @@ def test_the_shell_takes_large_device_numbers_apart(machine: Machine, tmp_path: 
 # --- what readers of lines are promised ------------------------------------------------------------------
 
 LINE = re.compile(r"([a-z0-9_]+) = (.+)")
+# Or a string, in which a comma and a bracket are text.
+LAST_COMMA = re.compile(r'("(?:\\.|[^"\\])*")|,\]')
 VARIANTS = (
     profile(),
+    profile(schema=1),
+    profile(read=result(challengers=((MIB, 8, 1, 1, 0, 9_800), (MIB // 2, 16, 4, 0, 1, 9_750)), kept_from="earlier")),
+    profile(read=result(challengers=())),
     read_only_profile(),
     never_measured_profile(),
     profile(read=Unmeasured(setting=setting(), overridden=("queue_depth",))),
@@ -355,7 +376,7 @@ TEXT = st.one_of(
 
 
 def by_lines(text: str) -> dict[str, Any]:
-    """A profile, read as docs/reading.md says that it can be: a value is JSON, but for the last comma in an array."""
+    """A profile, read as docs/reading.md says that it can be: a value is JSON, but for the last comma of each array."""
     document: dict[str, Any] = {}
     table = document
     assert text.startswith(HEADER)
@@ -370,13 +391,13 @@ def by_lines(text: str) -> dict[str, Any]:
             assert found, line
             key, value = found.groups()
             assert key not in table
-            table[key] = json.loads(value[:-2] + "]" if value.endswith(",]") else value)
+            table[key] = json.loads(LAST_COMMA.sub(lambda match: match[1] or "]", value))
     return document
 
 
 def check_form(text: str) -> None:
     assert by_lines(text) == tomllib.loads(text)
-    assert text.startswith(f"{HEADER}schema = 1\nstate = ")
+    assert re.match(rf"{re.escape(HEADER)}schema = [12]\nstate = ", text)
     assert '\n[device]\nid = "' in text
     for section in ("read", "write", "combined"):
         first = text.partition(f"\n[{section}]\n")[2].split("\n")[:5]

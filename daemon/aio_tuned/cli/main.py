@@ -101,20 +101,25 @@ def parser() -> argparse.ArgumentParser:
     tune.add_argument(
         "--effort",
         choices=get_args(Effort),
-        help="quick: a fifth of the points in 20 s, provisional; thorough: four times the time, and half of the bytes"
-        " to write on until the drive is steady (default: as configured)",
+        help="quick: a fifth of the points in 20 s, provisional; thorough: up to four times the time, and half of the"
+        " bytes to write on until the drive is steady (default: as configured)",
     )
     tune.add_argument(
         "--time-budget",
         type=argument(parsing.duration_s),
         metavar="TIME",
-        help="measuring time, e.g. 90s, 3m",
+        help="measuring time at most, e.g. 90s, 3m",
     )
     tune.add_argument(
         "--write-budget",
         type=argument(parsing.size_bytes),
         metavar="SIZE",
         help="bytes to write at most, e.g. 8G",
+    )
+    tune.add_argument(
+        "--replace",
+        action="store_true",
+        help="publish the profile even if the drive's present one is better: complete, or surer",
     )
     tune.add_argument("--drop-caches", choices=get_args(DropCaches), help="when to drop the page cache")
     tune.add_argument("--helper", type=Path, metavar="PATH", help="a stand-in for aio-sweep (native/PROTOCOL.md)")
@@ -214,7 +219,13 @@ def _tune(arguments: argparse.Namespace) -> int:
     # The catalog must have full sweeps only: the daemon would take a part of the grid for one.
     remember = arguments.out is None and not arguments.grid and settings.effort != "quick"
     with progress.watcher(quiet=arguments.json) as watcher:
-        tuned = one_shot.tune(request, watcher, arguments.out, remember=remember)
+        tuned = one_shot.tune(request, watcher, arguments.out, remember=remember, replaces=arguments.replace)
+    if tuned.kept:
+        print(
+            f"aio-tuned: {tuned.path} is kept, since this sweep is worse: {tuned.kept}; it is in the history"
+            " (aio-tuned history); --replace publishes it",
+            file=sys.stderr,
+        )
     if tuned.trouble:
         print(f"aio-tuned: {tuned.trouble}: the sweep is published, but not in its history", file=sys.stderr)
     if arguments.json:
@@ -222,6 +233,7 @@ def _tune(arguments: argparse.Namespace) -> int:
             "profile": codec.to_table(tuned.report.profile),
             "file": str(tuned.path),
             "samples_file": str(tuned.samples_path),
+            "kept_because": tuned.kept,
         }
         print(json.dumps(document, indent=2))
     else:

@@ -56,6 +56,11 @@ def add_commands(commands: Any) -> None:  # noqa: ANN401 - argparse's class of s
         "--state", choices=("measured", "any"), default="measured", help="what to wait for (default: measured)"
     )
     wait.add_argument(
+        "--confidence",
+        choices=("settled", "bounded"),
+        help="least confidence of each measured direction (default: any)",
+    )
+    wait.add_argument(
         "--timeout",
         type=argument(parsing.duration_s),
         default=_WAIT_S,
@@ -189,7 +194,9 @@ def _wait(arguments: argparse.Namespace) -> int:
         _say(f"waiting: {missing}" + (f"; {says}" if says else ""))
 
     try:
-        found = reader_wait.until(arguments.path.absolute(), arguments.state, arguments.timeout, folder, waits)
+        found = reader_wait.until(
+            arguments.path.absolute(), arguments.state, arguments.timeout, folder, waits, arguments.confidence
+        )
     except TimedOutError as error:
         says = _daemon_says(settings, arguments.path)
         raise TimedOutError(f"{error}; {says}" if says else str(error)) from None

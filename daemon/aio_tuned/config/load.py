@@ -98,9 +98,9 @@ class Config:
     time_budget: float = _key("sweep", duration_s, 150.0)
     write_budget: int = _key("sweep", size_bytes, 64 << 30)
     write_budget_percent: float = _key("sweep", number(0.01, 100), 1.0)
-    write_budget_floor: int = _key("sweep", size_bytes, 8 << 30)
+    write_budget_floor: int = _key("sweep", size_bytes, 21 << 30)
 
-    tolerance_percent: float = _key("choose", number(0.1, 20), 1.0)
+    tolerance_percent: float = _key("choose", number(0.1, 20), 2.0)
     read_weight: float = _key("choose", number(0, 1), 0.5)
 
     raw_write: RawWrite = _key("safety", word(*get_args(RawWrite)), "never")
@@ -141,8 +141,9 @@ class Config:
     def write_budget_bytes(self, device_bytes: int) -> int:
         """Return the bytes that one sweep may write to a device of that size.
 
-        One percent of a small drive would not pay for measuring every point once (300 points of 16 MiB are 5 GiB),
-        hence the floor: 8 GiB are 3 % of one overwrite of a 250 GB drive, which is rated for hundreds.
+        One percent of a small drive would not pay for a sweep: 1 GiB fills the scratch file, 5 GiB are every point once
+        in 16 MiB, and the finalists' race takes up to 14 GiB; one more fills the file again after a restart. Hence the
+        floor: 21 GiB are 9 % of one overwrite of a 250 GB drive, which is rated for hundreds.
         """
         share = int(device_bytes * self.write_budget_percent / 100)
         return min(self.write_budget, max(share, self.write_budget_floor))

@@ -15,8 +15,7 @@ class PointStats:
     """The figures of one point; `bytes_per_s` lies within `low` and `high` with 95 % confidence.
 
     `cpu_s_per_gb` is the processor time for 10^9 bytes, over all threads; 0 if unknown. `error` is the standard error
-    of the throughput's logarithm, with `freedom` degrees of freedom. `likely_bytes_per_s` and `likely_error` are the
-    same, smoothed with the neighbouring points (search/smoothing.py).
+    of the throughput's logarithm, with `freedom` degrees of freedom.
     """
 
     point: Point
@@ -27,8 +26,6 @@ class PointStats:
     latency_p99_us: float
     error: float
     freedom: float
-    likely_bytes_per_s: float
-    likely_error: float
     cpu_s_per_gb: float = 0.0
 
 
@@ -84,18 +81,31 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """The setting for one direction: the cheapest of `ties` points within the tolerance of the best.
+    """The setting for one direction, and how far it can be trusted, by the joint posterior of all points.
 
-    `saturating_concurrency` is the least number of requests in flight, over all threads, among the ties whose blocks
-    are no larger. `within` is the most that the setting's throughput is below that of the best point, as a share, with
-    95 % confidence over all points.
+    `ties` points, this one included, are as likely as not within the tolerance of the best, and `rivals` others may be
+    the best.
+    `saturating_concurrency` is the least number of requests in flight, over all threads, among those whose blocks are
+    no larger. Shares are of the best point's throughput: with 95 % the setting is at most `regret95` below it, and
+    `expected_shortfall` on average; within the tolerance it is with `probability_within`. `versus_default` is its gain
+    over the default setting, with the 95 % interval `versus_default_ci95`. `kept` says that an earlier or a sibling's
+    setting was kept, and `floored` that the default was chosen because nothing was surely as good. `challengers` are
+    the best points of other classes (threads and block size), each with its share of the setting's throughput.
     """
 
     stats: PointStats
-    best: PointStats
+    setting: Setting
     ties: int
+    rivals: int
     saturating_concurrency: int
-    within: float
+    regret95: float
+    expected_shortfall: float
+    probability_within: float
+    versus_default: float
+    versus_default_ci95: tuple[float, float]
+    kept: bool
+    floored: bool
+    challengers: tuple[tuple[Setting, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,8 @@ DropCaches = Literal["auto", "always", "file", "never"]
 # The policies by which the page cache of the whole host is dropped.
 DROPPING: tuple[DropCaches, ...] = ("auto", "always")
 
+Stage = Literal["pass", "race"]
+# `reference` and `pass` belong to the pass, `repeat` to the race; the others to neither.
 Purpose = Literal["calibrate", "reference", "pass", "repeat", "sustain"]
 
 
@@ -26,13 +28,15 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """The plan of one direction; times are the helper's wall-clock nanoseconds, with all overhead of a measurement.
+    """The plan of one direction's pass or race; times are the helper's wall-clock nanoseconds, overhead included.
 
-    The first `sure_points` are always measured, the others only where they are neighbours of the best. `sustain_bytes`
-    of the write budget are kept for sustained writes with the chosen setting.
+    A pass measures each point once; the first `sure_points` always, the others only where they are neighbours of the
+    best. A race measures a few finalists until the choice is clear. `sustain_ns` and `sustain_bytes` are for sustained
+    writes with the chosen setting, beside the budgets.
     """
 
     direction: Direction
+    stage: Stage
     points: tuple[Point, ...]
     reference: Point
     transfer_bytes: int
@@ -43,6 +47,7 @@ class Phase:
     tolerance: float
     seed: int
     sure_points: int | None = None
+    sustain_ns: int = 0
     sustain_bytes: int = 0
 
 

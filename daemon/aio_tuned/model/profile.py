@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from aio_tuned.model.setting import Setting  # noqa: TC001 - profiles/codec.py evaluates the types of the fields
+from aio_tuned.model.setting import Setting
 
 if TYPE_CHECKING:
     from aio_tuned.model.setting import Direction
@@ -14,14 +14,26 @@ Effort = Literal["quick", "default", "thorough"]
 
 State = Literal["provisional", "measured", "stale"]
 
+# The worst first.
+Confidence = Literal["low", "bounded", "settled"]
+
+# A challenger's share is in parts of this.
+SHARE_ONE = 10_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """One direction's section: the five parameters, then their figures.
 
-    With 95 % confidence, over all points together, the setting is no more than `within_percent` below the best.
-    `sustained_throughput_bytes_per_s` is its throughput in sustained writes, measured by a thorough sweep. Keys that
-    may be None are missing in older files.
+    By the joint posterior of all points that were measured together, the setting is at most `regret95_percent` below
+    the best with 95 % probability, `expected_shortfall_percent` on average, and at most `tolerance_percent` with
+    `probability_within_tolerance`. `versus_default_percent` is its gain over DeepSpeed's
+    default setting, with a 95 % interval. `confidence` is "settled" if the first is within the tolerance, "low" if it
+    is above 10 %, else "bounded"; `stopped_because` says why measuring ended, and `not_ruled_out` how
+    many other settings may be the best. `kept_from` is "earlier" or a sibling's
+    name if its setting was kept. `challengers` are the best settings of other classes (threads and block size): the
+    five parameters, and ten-thousandths of the chosen setting's throughput. `sustained_throughput_bytes_per_s` is the
+    throughput in sustained writes, measured by a thorough sweep. Keys that may be None are missing in older files.
     """
 
     setting: Setting
@@ -32,8 +44,34 @@ class Result:
     default_throughput_bytes_per_s: int
     transfer_bytes: int
     saturating_concurrency: int | None = None
-    within_percent: float | None = None
+    confidence: Confidence | None = None
+    regret95_percent: float | None = None
+    expected_shortfall_percent: float | None = None
+    tolerance_percent: float | None = None
+    probability_within_tolerance: float | None = None
+    versus_default_percent: float | None = None
+    versus_default_ci95_percent: tuple[float, float] | None = None
+    stopped_because: str | None = None
+    not_ruled_out: int | None = None
+    kept_from: str | None = None
+    challengers: tuple[tuple[int, int, int, int, int, int], ...] | None = None
     sustained_throughput_bytes_per_s: int | None = None
+
+    def challenger_shares(self) -> tuple[tuple[Setting, float], ...]:
+        """Return the challengers' settings, each with its throughput over the chosen setting's."""
+        return tuple(
+            (
+                Setting(
+                    block_size=block,
+                    queue_depth=depth,
+                    io_parallelism=threads,
+                    overlap_events=bool(overlap),
+                    single_submit=bool(single),
+                ),
+                share / SHARE_ONE,
+            )
+            for block, depth, threads, overlap, single, share in self.challengers or ()
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,9 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SCHEMA = 1
+SCHEMA = 2
+# Files of these versions are read: a drive that was measured before an update keeps its profile.
+SCHEMAS = (1, 2)
 # TOML's integers have 64 bits.
 _LARGEST = (1 << 63) - 1
 # Messages show this many characters of an invalid value.
@@ -175,8 +177,11 @@ def _check_figures(found: Profile) -> None:
         if isinstance(part, Result):
             figures = (part.throughput_bytes_per_s, part.ties, part.transfer_bytes)
             concurrency = part.saturating_concurrency
-            if min(figures) < 1 or not (concurrency is None or 1 <= concurrency <= _MAX_CONCURRENCY):
+            shares = [share for *_, share in part.challengers or ()]
+            if min((*figures, *shares)) < 1 or not (concurrency is None or 1 <= concurrency <= _MAX_CONCURRENCY):
                 raise ProfileError(f"[{name}] has figures that no sweep gives")
+            if found.schema > 1 and part.confidence is None:
+                raise ProfileError(f"[{name}] lacks confidence")
 
 
 def _section(document: Mapping[str, object], name: str) -> Mapping[str, object]:
@@ -217,8 +222,9 @@ def _parse(text: str) -> Profile:
     schema = document.get("schema")
     if type(schema) is not int:
         raise ProfileError("not a profile of aio-tuned: there is no schema number")
-    if schema != SCHEMA:
-        raise ProfileError(f"schema {schema} is not known here (only {SCHEMA}): it was written by another aio-tuned")
+    if schema not in SCHEMAS:
+        known = " and ".join(map(str, SCHEMAS))
+        raise ProfileError(f"schema {schema} is not known here (only {known}): it was written by another aio-tuned")
     found = Profile(
         schema=schema,
         state=_value(State, document.get("state"), "state"),

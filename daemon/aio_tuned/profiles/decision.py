@@ -151,11 +151,18 @@ def _decide_by_own(own: Profile, changed: tuple[str, ...], target: Target | None
 
 
 def _has_numbers(sibling: Profile, now: Fingerprint, target: Target | None) -> bool:
-    """Return whether the sibling was measured on the same filesystem, and in all directions that this drive allows."""
+    """Return whether the sibling was measured on the same filesystem, and in all directions that this drive allows.
+
+    Its challengers must be known: without them a check could not see that another class of settings wins here.
+    """
     if target is None:
-        return isinstance(sibling.read, Result)
+        return _checkable(sibling.read)
     parts = (sibling.read,) if target.no_write else (sibling.read, sibling.write)
-    return sibling.fingerprint.filesystem == now.filesystem and all(isinstance(part, Result) for part in parts)
+    return sibling.fingerprint.filesystem == now.filesystem and all(_checkable(part) for part in parts)
+
+
+def _checkable(part: Result | Unmeasured | Skipped) -> bool:
+    return isinstance(part, Result) and part.challengers is not None
 
 
 def _borrowed(part: Result | CombinedResult | Unmeasured | Skipped) -> Unmeasured | Skipped:

@@ -6,17 +6,21 @@ from typing import TYPE_CHECKING
 
 from aio_tuned import formatting
 from aio_tuned.model.profile import CombinedResult, Profile, Result
-from aio_tuned.search import grid as search_grid
+from aio_tuned.model.setting import DEFAULT_SETTING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from aio_tuned.model.device import Device
-    from aio_tuned.model.setting import Direction, Grid, Setting
+    from aio_tuned.model.setting import Direction, Setting
     from aio_tuned.model.target import Target
 
 # Two drives of one model may differ by this share even where each interval is narrower.
 _MIN_MARGIN = 0.03
+
+# A check is confirmed although the level differs, as drives of one model fill and wear apart: by 10 %, half of it for
+# each of the two.
+_CHECK_MARGIN = 0.05
 
 # An interval wider than this share of the figure would agree with a drive of half the speed.
 _MAX_WIDTH = 0.4
@@ -60,21 +64,34 @@ def _same_format(device: Device, other: Profile) -> bool:
     )
 
 
-def check_settings(sibling: Profile, grid: Grid) -> Mapping[Direction, tuple[Setting, ...]]:
+def check_settings(sibling: Profile) -> Mapping[Direction, tuple[Setting, ...]]:
     """Return the settings that a check measures, for each direction in which the sibling was measured.
 
-    They are the sibling's setting for the direction, the combined one, and the neighbours of both in the grid.
+    They are the sibling's setting for the direction, its challengers (the best of other classes), the combined setting
+    and the default.
     """
     found: dict[Direction, tuple[Setting, ...]] = {}
     for direction, part in sibling.sections():
         if isinstance(part, Result):
-            centres = [part.setting]
+            others = [setting for setting, _ in part.challenger_shares()]
             if isinstance(sibling.combined, CombinedResult):
-                centres.append(sibling.combined.setting)
-            found[direction] = tuple(
-                dict.fromkeys(setting for centre in centres for setting in (centre, *search_grid.beside(centre, grid)))
-            )
+                others.append(sibling.combined.setting)
+            found[direction] = tuple(dict.fromkeys((part.setting, *others, DEFAULT_SETTING)))
     return found
+
+
+def check_shares(sibling: Profile) -> Mapping[Direction, Mapping[Setting, float]]:
+    """Return the challengers of each direction, the default too, with their throughputs over the sibling's setting."""
+    return {
+        direction: {**_default_share(part), **dict(part.challenger_shares())}
+        for direction, part in sibling.sections()
+        if isinstance(part, Result)
+    }
+
+
+def _default_share(part: Result) -> dict[Setting, float]:
+    gain = part.versus_default_percent
+    return {} if gain is None else {DEFAULT_SETTING: 1 / (1 + gain / 100)}
 
 
 def apart(here: Result, there: Sequence[Result], tolerance: float) -> bool:
@@ -86,24 +103,29 @@ def apart(here: Result, there: Sequence[Result], tolerance: float) -> bool:
     return here_high * (1 + margin) < there_low * (1 - margin) or here_low * (1 - margin) > there_high * (1 + margin)
 
 
-def check_agrees(sibling: Profile, checked: Profile, tolerance: float) -> str:
-    """Compare a check's throughput with the sibling's; return "" if they agree, else a sentence on the difference.
+def check_agrees(sibling: Profile, checked: Profile, unsettled: Mapping[Direction, str]) -> str:
+    """Compare a check with the sibling's profile; return "" if they agree, else a sentence on the difference.
 
-    The throughputs may differ by the intervals and a margin. The best setting of the check may differ from the
-    sibling's, because the check measures neighbours too.
+    `unsettled` has why the check of a direction ended, where it did not end because no other class gained. The
+    throughputs may differ by 10 %: the setting is the same, and the figures published are those measured here.
     """
     compared = False
     for (direction, there), (_, here) in zip(sibling.sections(), checked.sections(), strict=True):
         if not (isinstance(there, Result) and isinstance(here, Result)):
             continue
         compared = True
+        if why := unsettled.get(direction, ""):
+            return f"{direction}: {why}"
+        # The default is as good where the two cannot be told apart; where it is better, it has gained on the setting.
+        if here.setting not in (there.setting, DEFAULT_SETTING):
+            return f"{direction}: the setting of {sibling.device.name} is not the choice here"
         low, high = here.throughput_ci95_bytes_per_s
         if high - low > _MAX_WIDTH * here.throughput_bytes_per_s:
             return (
                 f"{direction}: {formatting.throughput(low)} to {formatting.throughput(high)} here, too uncertain to"
                 " confirm anything"
             )
-        if apart(here, [there], tolerance):
+        if apart(here, [there], _CHECK_MARGIN):
             return (
                 f"{direction}: {formatting.throughput(here.throughput_bytes_per_s)} here, but"
                 f" {formatting.throughput(there.throughput_bytes_per_s)} on {sibling.device.name}"

@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING
 
 from aio_tuned.devices.mount_monitor import MountWatch
 from aio_tuned.errors import AioTunedError, NoProfileError, ProfileError, TargetError, TimedOutError
+from aio_tuned.model.confidence import rank
+from aio_tuned.model.profile import Result
 from aio_tuned.reader.lookup import find_disk, find_profile
 from aio_tuned.reader.types import FoundProfile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from aio_tuned.model.profile import Confidence, Profile
 
 # From linux/inotify.h: every event by which a name or its folder can appear, disappear or become another file.
 _ATTRIB, _CLOSE_WRITE = 0x4, 0x8
@@ -76,10 +80,16 @@ class FolderWatch:
 
 
 def until(
-    path: Path, wanted: str, timeout_s: float, profiles: Path, waits: Callable[[str], None] = lambda _: None
+    path: Path,
+    wanted: str,
+    timeout_s: float,
+    profiles: Path,
+    waits: Callable[[str], None] = lambda _: None,
+    confidence: Confidence | None = None,
 ) -> FoundProfile:
     """Wait until the profile of the path's drive has the state `wanted` ("any" is any state), and return it.
 
+    With a `confidence`, each measured section, of which there must be one, must have that confidence or a higher one.
     The path, its filesystem and the folder of profiles need not exist yet. `waits` is called with a sentence on what is
     missing, each time that it changes. Raise TimedOutError, with what is missing, after `timeout_s` seconds,
     ProfileError at once, and AioTunedError if the kernel allows no more watches.
@@ -99,7 +109,7 @@ def until(
             # Cleared before looking, so that any later change wakes the poll.
             folders.drain()
             mounted.changed()
-            found = _look(path, wanted, profiles, folders)
+            found = _look(path, wanted, confidence, profiles, folders)
             if isinstance(found, FoundProfile):
                 return found
             if found != told:
@@ -115,8 +125,10 @@ def until(
         mounted.close()
 
 
-def _look(path: Path, wanted: str, profiles: Path, folders: FolderWatch) -> FoundProfile | str:
-    """Return the profile if it is in the wanted state, else a sentence on what is missing.
+def _look(
+    path: Path, wanted: str, confidence: Confidence | None, profiles: Path, folders: FolderWatch
+) -> FoundProfile | str:
+    """Return the profile if it is in the wanted state and sure enough, else a sentence on what is missing.
 
     Before that, watch the folders in which a change could provide it.
     """
@@ -135,7 +147,21 @@ def _look(path: Path, wanted: str, profiles: Path, folders: FolderWatch) -> Foun
             find_disk(path)
         except TargetError:
             return str(error)
-        return _look(path, wanted, profiles, folders)  # the path has just appeared
-    if wanted in ("any", found.profile.state):
-        return found
-    return f"{found.path} is {found.profile.state}, not {wanted}"
+        return _look(path, wanted, confidence, profiles, folders)  # the path has just appeared
+    if wanted not in ("any", found.profile.state):
+        return f"{found.path} is {found.profile.state}, not {wanted}"
+    missing = _unsure(found.profile, confidence) if confidence else ""
+    return f"{found.path}: {missing}" if missing else found
+
+
+def _unsure(profile: Profile, least: Confidence) -> str:
+    """Return which measured sections have a lower confidence than `least`, in words; "" if none has."""
+    found = [(name, part.confidence) for name, part in profile.sections() if isinstance(part, Result)]
+    lower = [
+        f"{name} is {known}" if known else f"{name} has no confidence (written by an older version)"
+        for name, known in found
+        if known is None or rank(known) < rank(least)
+    ]
+    if not found:
+        return f"nothing was measured, so nothing is {least}"
+    return f"{' and '.join(lower)}, not {least}" if lower else ""

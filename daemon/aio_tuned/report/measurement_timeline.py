@@ -1,10 +1,9 @@
-"""The measurements of a phase over time, each relative to its point, with the drift and the pauses."""
+"""The measurements of one direction over time, each relative to its point, with the drift and the pauses."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,8 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aio_tuned.model.curve import Curve
-    from aio_tuned.model.measurement import Sample
+    from aio_tuned.model.measurement import Phase, Sample
     from aio_tuned.model.profile import Evidence
+    from aio_tuned.model.setting import Direction
     from aio_tuned.report.replay import Replay
 
 # Shorter gaps are overhead: requests, the checkpoint and the check for other I/O take milliseconds between visits.
@@ -36,23 +36,24 @@ def _longest_s(evidence: Evidence) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """One measurement: its middle in seconds of the phase's own I/O clock, and its throughput relative to its point.
+    """One measurement: its middle in seconds of the direction's own I/O clock, and its throughput over its point's.
 
-    `relative` is None for measurements without a comparison: calibration, discarded ones, and the only one of a point.
-    `written_bytes` counts what the phase has moved when it ends.
+    `number` is that of the sample in the sweep, from 1. `relative` is None for measurements without a comparison:
+    calibration, discarded ones, and the only one of a point in its phase. `moved_bytes` counts what the sweep has moved
+    in the direction when it ends.
     """
 
+    number: int
     sample: Sample
-    place: int | None
     time_s: float
     end_s: float
-    written_bytes: int
+    moved_bytes: int
     relative: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
-    """Time without I/O: where on the phase's clock, which does not count it, and its seconds by the wall clock."""
+    """Time without I/O: where on the direction's clock, which does not count it, and its seconds by the wall clock."""
 
     time_s: float
     seconds: float
@@ -60,82 +61,158 @@ class Pause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasurementTimeline:
-    """All measurements of a phase, and the fitted drift, as (seconds, share of the usual level)."""
+    """All measurements of a direction, and the drift in each of its phases, as (seconds, share of the usual level).
+
+    The level is the phase's own: transfers of another size give another throughput. `race_s` is when the first
+    measurement of the race begins, and None if it is not between a pass and its race.
+    """
 
     visits: tuple[Visit, ...]
-    drift: tuple[tuple[float, float], ...]
+    drifts: tuple[tuple[tuple[float, float], ...], ...]
     pauses: tuple[Pause, ...]
-    cliff_s: float | None
+    cliffs_s: tuple[float, ...]
+    race_s: float | None
 
 
-def _pauses(samples: Sequence[Sample], ends_s: Sequence[float], longest_s: float) -> tuple[Pause, ...]:
-    found = []
-    for before, after, end_s in zip(samples, samples[1:], ends_s, strict=False):
-        if before.at_s is not None and after.at_s is not None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Clocked:
+    """A sample with its number in the sweep, the end and the middle of its time on two clocks, and the bytes moved.
+
+    The direction's clock stands still while the other direction is measured; the sweep's does not, and drifts by it.
+    """
+
+    number: int
+    sample: Sample
+    end_s: float
+    sweep_end_s: float
+    moved_bytes: int
+
+    @property
+    def time_s(self) -> float:
+        return self.end_s - self.sample.elapsed_ns / 2e9
+
+    @property
+    def sweep_time_s(self) -> float:
+        return self.sweep_end_s - self.sample.elapsed_ns / 2e9
+
+
+def _clocked(samples: Sequence[Sample], direction: Direction) -> list[_Clocked]:
+    found, clock_ns, sweep_ns, moved = [], 0, 0, 0
+    for number, sample in enumerate(samples, start=1):
+        sweep_ns += sample.wall_ns
+        if sample.request.direction != direction:
+            continue
+        clock_ns += sample.wall_ns
+        moved += sample.bytes
+        found.append(
+            _Clocked(number=number, sample=sample, end_s=clock_ns / 1e9, sweep_end_s=sweep_ns / 1e9, moved_bytes=moved)
+        )
+    return found
+
+
+def _pauses(samples: Sequence[Sample], direction: Direction, longest_s: float) -> tuple[Pause, ...]:
+    """Return the pauses before the direction's measurements."""
+    found, end_ns = [], 0
+    for before, after in zip((None, *samples), samples, strict=False):
+        if after.request.direction != direction:
+            continue
+        if before is not None and before.at_s is not None and after.at_s is not None:
             idle_s = after.at_s - after.wall_ns / 1e9 - before.at_s
             # A pause contains the overhead between two visits too.
             if _PAUSE_S < idle_s <= longest_s + _PAUSE_S:
-                found.append(Pause(time_s=end_s, seconds=idle_s))
+                found.append(Pause(time_s=end_ns / 1e9, seconds=idle_s))
+        end_ns += after.wall_ns
     return tuple(found)
 
 
-def _kept(curve: Curve, counted: Sequence[Visit], reference: int) -> tuple[Sequence[Visit], float | None]:
-    """Return the measurements on the side of the cliff that makes the curve, and when the fall was.
+class _Course:
+    """A phase: the levels of its points, and those of its measurements from which its curve is made."""
 
-    Without a cliff, return all of them and None.
-    """
-    if curve.cliff is None:
-        return counted, None
-    moved = accumulate(visit.sample.bytes for visit in counted)
-    last = next(at for at, count in enumerate(moved) if count >= curve.cliff.after_bytes)
-    behind = next((at for at in range(last + 1, len(counted)) if counted[at].place == reference), len(counted))
-    kept = counted[: last + 1] if curve.cliff.before_counts else counted[behind:]
-    return kept, counted[last].end_s
+    def __init__(self, phase: Phase, curve: Curve, every: Sequence[_Clocked], *, decides: bool) -> None:
+        self._phase = phase
+        self._decides = decides
+        self._places, self._reference = estimate.places(phase)
+        self._level = {
+            self._places[point.point.setting]: point.bytes_per_s for point in curve.points if point.visits > 1
+        }
+        if curve.reference is not None:
+            self._level[self._reference] = curve.reference.bytes_per_s
+        counted = [each for each in every if is_counted(each.sample, phase) and self._place(each) is not None]
+        self._kept, self.cliff_s = self._side(curve, counted)
+
+    def _place(self, each: _Clocked) -> int | None:
+        """Return the place of the measured point; None if it is not the phase's, or if the measurement is discarded."""
+        return None if taint_reason(each.sample) else self._places.get(each.sample.request.setting)
+
+    def relative(self, each: _Clocked) -> float | None:
+        """Return the throughput over that of the measured point in this phase."""
+        # Sustained writes have the chosen setting, and the transfer size of the phase that chose it.
+        held = is_counted(each.sample, self._phase) or (self._decides and each.sample.request.purpose == "sustain")
+        known = self._level.get(place) if held and (place := self._place(each)) is not None else None
+        return None if known is None else each.sample.bytes_per_s / known
+
+    def _side(self, curve: Curve, counted: Sequence[_Clocked]) -> tuple[Sequence[_Clocked], float | None]:
+        """Return the measurements on the side of the cliff that makes the curve, and when the fall was.
+
+        Without a cliff, return all of them and None.
+        """
+        if curve.cliff is None:
+            return counted, None
+        last = next(at for at, each in enumerate(counted) if each.moved_bytes >= curve.cliff.after_bytes)
+        before, behind = counted[: last + 1], counted[last + 1 :]
+        if curve.cliff.before_counts:
+            return before, before[-1].end_s
+        # As in estimate.curve(), those between the last measurement that showed the level and the next are left out.
+        seen = {self._place(each) for each in before} if self._phase.stage == "race" else set[int | None]()
+        for at, each in enumerate(behind):
+            place = self._place(each)
+            if place == self._reference or place in seen:
+                return behind[at:], before[-1].end_s
+            if self._phase.stage == "race":
+                seen.add(place)
+        return (), before[-1].end_s
+
+    def drift(self) -> tuple[tuple[float, float], ...]:
+        """Return the phase's drift, as (seconds of the direction's clock, share of the usual level)."""
+        if not self._kept:
+            return ()
+        every = (*self._phase.points, self._phase.reference)
+        fitted = fit(
+            np.array([self._place(each) for each in self._kept], dtype=np.intp),
+            np.array([each.sweep_time_s for each in self._kept]),
+            np.log([each.sample.bytes_per_s for each in self._kept]),
+            np.array([point.setting.io_parallelism for point in every], dtype=np.intp),
+        )
+        return tuple(
+            (each.time_s, math.exp(level)) for each, level in zip(self._kept, fitted.drift.tolist(), strict=True)
+        )
 
 
 def build_timeline(replay: Replay, evidence: Evidence) -> MeasurementTimeline:
     """Return the timeline of one direction of the sweep that has that evidence."""
-    phase, curve = replay.phase, replay.curve
-    places, reference = estimate.places(phase)
-    level = {places[point.point.setting]: point.bytes_per_s for point in curve.points if point.visits > 1}
-    if curve.reference is not None:
-        level[reference] = curve.reference.bytes_per_s
-    visits, clock_ns, moved = [], 0, 0
-    for sample in replay.samples:
-        clock_ns += sample.wall_ns
-        moved += sample.bytes
-        place = places.get(sample.request.setting)
-        held = sample.request.purpose == "sustain" or is_counted(sample, phase)
-        known = level.get(place) if place is not None and held and not taint_reason(sample) else None
-        visits.append(
-            Visit(
-                sample=sample,
-                place=place,
-                time_s=(clock_ns - sample.elapsed_ns / 2) / 1e9,
-                end_s=clock_ns / 1e9,
-                written_bytes=moved,
-                relative=None if known is None else sample.bytes_per_s / known,
-            )
-        )
-    counted = [
-        visit
-        for visit in visits
-        if visit.place is not None and is_counted(visit.sample, phase) and not taint_reason(visit.sample)
-    ]
-    kept, cliff_s = _kept(curve, counted, reference)
-    drift: tuple[tuple[float, float], ...] = ()
-    if kept:
-        times = [visit.time_s for visit in kept]
-        fitted = fit(
-            np.array([visit.place for visit in kept], dtype=np.intp),
-            np.array(times),
-            np.log([visit.sample.bytes_per_s for visit in kept]),
-            len(phase.points) + 1,
-        )
-        drift = tuple(zip(times, (math.exp(each) for each in fitted.drift.tolist()), strict=True))
+    every = _clocked(replay.samples, replay.direction)
+    courses = [_Course(phase, curve, every, decides=phase is replay.phase) for phase, curve in replay.stages]
+
+    def relative(each: _Clocked) -> float | None:
+        return next((found for course in courses if (found := course.relative(each)) is not None), None)
+
+    race = replay.race if replay.first_pass is not None else None
     return MeasurementTimeline(
-        visits=tuple(visits),
-        drift=drift,
-        pauses=_pauses(replay.samples, [visit.end_s for visit in visits], _longest_s(evidence)),
-        cliff_s=cliff_s,
+        visits=tuple(
+            Visit(
+                number=each.number,
+                sample=each.sample,
+                time_s=each.time_s,
+                end_s=each.end_s,
+                moved_bytes=each.moved_bytes,
+                relative=relative(each),
+            )
+            for each in every
+        ),
+        drifts=tuple(drift for course in courses if (drift := course.drift())),
+        pauses=_pauses(replay.samples, replay.direction, _longest_s(evidence)),
+        cliffs_s=tuple(course.cliff_s for course in courses if course.cliff_s is not None),
+        race_s=next(
+            (each.end_s - each.sample.wall_ns / 1e9 for each in every if race and is_counted(each.sample, race)), None
+        ),
     )

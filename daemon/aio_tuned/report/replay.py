@@ -10,10 +10,12 @@ from collections import Counter
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, get_args
 
-from aio_tuned.model.measurement import Phase, Point, Sample
+from aio_tuned.model.measurement import Phase, Point, Sample, Stage
 from aio_tuned.model.setting import DEFAULT_SETTING, Direction, Grid, Setting
 from aio_tuned.search import effort, estimate, grid
-from aio_tuned.search.taint import taint_reason
+from aio_tuned.search.posterior import Posterior, posterior
+from aio_tuned.search.step import unmeasured
+from aio_tuned.search.taint import STAGE_PURPOSES, taint_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,16 +26,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """One direction of a stored sweep: its plan, its samples in the order in which they were taken, its curve."""
+    """One direction of a stored sweep: its plans, all samples of the sweep in their order, and what they say.
 
+    `first_pass` is None for a check, and `race` if none was run or it was not finished. `phase` is the one that
+    decides, with `curve` and the posterior `known`; `screen` is the curve of every point, the pass's if there is one.
+    """
+
+    first_pass: Phase | None
+    race: Phase | None
     phase: Phase
     samples: tuple[Sample, ...]
+    screen: Curve
     curve: Curve
+    known: Posterior
 
     @property
     def direction(self) -> Direction:
-        """Return the direction."""
+        """The direction."""
         return self.phase.direction
+
+    @property
+    def screened(self) -> Phase:
+        """The phase that `screen` is the curve of."""
+        return self.first_pass or self.phase
+
+    @property
+    def stages(self) -> tuple[tuple[Phase, Curve], ...]:
+        """The phases with their curves, the pass first."""
+        screen = () if self.first_pass in (None, self.phase) else ((self.screened, self.screen),)
+        return (*screen, (self.phase, self.curve))
 
 
 def _reference(samples: Iterable[Sample]) -> Setting:
@@ -73,40 +94,78 @@ def _points(chosen: Iterable[Setting], visited: Sequence[Setting], transfer_byte
 def replays(samples: Sequence[Sample], evidence: Evidence) -> tuple[Replay, ...]:
     """Return a replay of each direction that was measured, read before write.
 
-    A check of another drive's settings has only those as its points, any other sweep a whole grid.
+    A check of another drive's settings has only those as its points, any other sweep a whole grid, and then finalists.
     """
     reference = _reference(samples)
-    every = _visited(samples, reference)
-    found = []
-    for direction in get_args(Direction):
-        own = tuple(sample for sample in samples if sample.request.direction == direction)
-        sizes = Counter(
-            sample.request.transfer_bytes
-            for sample in own
-            if sample.request.purpose not in ("calibrate", "sustain") and not taint_reason(sample)
-        )
-        if not sizes:
-            continue
-        transfer_bytes = sizes.most_common(1)[0][0]
-        raced = [sample for sample in own if sample.request.purpose not in ("calibrate", "sustain")]
-        visited = _visited(raced, reference)
-        chosen = visited if evidence.checked_against else grid.settings(_grid(every))
-        points = _points(chosen, visited, transfer_bytes)
-        sure = None
-        if evidence.effort == "quick":
-            sure = len(grid.designed(points, effort.extent("quick", 0.0).fraction))
-        phase = Phase(
-            direction=direction,
-            points=points,
-            reference=Point(setting=reference, aliases=(reference,)),
-            transfer_bytes=transfer_bytes,
-            visit_ns=max(sample.request.min_ns for sample in raced),
-            visit_bytes=max(sample.request.max_bytes for sample in raced),
-            time_budget_ns=0,
-            write_budget_bytes=0,
-            tolerance=0.0,
-            seed=evidence.seed,
-            sure_points=sure,
-        )
-        found.append(Replay(phase=phase, samples=own, curve=estimate.curve(phase, own)))
-    return tuple(found)
+    # A race, and the sustained writes after it, have settings beside the grid too: the default, an earlier sweep's.
+    screened = [sample for sample in samples if sample.request.purpose in (*STAGE_PURPOSES["pass"], "calibrate")]
+    whole = grid.settings(_grid(_visited(screened, reference)))
+    found = (_replay(direction, samples, evidence, reference, whole) for direction in get_args(Direction))
+    return tuple(each for each in found if each is not None)
+
+
+def _replay(
+    direction: Direction,
+    samples: Sequence[Sample],
+    evidence: Evidence,
+    reference: Setting,
+    whole: tuple[Setting, ...],
+) -> Replay | None:
+    first_pass = _phase(direction, "pass", samples, evidence, reference, whole)
+    race = _phase(direction, "race", samples, evidence, reference, None)
+    if race is not None and unmeasured(race, samples, race.points):
+        race = None
+    phase = race or first_pass
+    if phase is None:
+        return None
+    curve = estimate.curve(phase, samples)
+    known = posterior(phase, curve)
+    if known is None:
+        return None
+    screen = curve if first_pass in (None, phase) else estimate.curve(first_pass, samples)
+    return Replay(
+        first_pass=first_pass,
+        race=race,
+        phase=phase,
+        samples=tuple(samples),
+        screen=screen,
+        curve=curve,
+        known=known,
+    )
+
+
+def _phase(
+    direction: Direction,
+    stage: Stage,
+    samples: Sequence[Sample],
+    evidence: Evidence,
+    reference: Setting,
+    chosen: tuple[Setting, ...] | None,
+) -> Phase | None:
+    """Return the plan of one stage, by its samples; without settings, its points are those that were measured."""
+    own = [
+        sample
+        for sample in samples
+        if sample.request.direction == direction and sample.request.purpose in STAGE_PURPOSES[stage]
+    ]
+    sizes = Counter(sample.request.transfer_bytes for sample in own if not taint_reason(sample))
+    if not sizes:
+        return None
+    transfer_bytes = sizes.most_common(1)[0][0]
+    visited = _visited(own, reference) if stage == "pass" else list(dict.fromkeys(each.request.setting for each in own))
+    points = _points(visited if chosen is None else chosen, visited, transfer_bytes)
+    quick = stage == "pass" and evidence.effort == "quick"
+    return Phase(
+        direction=direction,
+        stage=stage,
+        points=points,
+        reference=Point(setting=reference, aliases=(reference,)),
+        transfer_bytes=transfer_bytes,
+        visit_ns=max(sample.request.min_ns for sample in own),
+        visit_bytes=max(sample.request.max_bytes for sample in own),
+        time_budget_ns=0,
+        write_budget_bytes=0,
+        tolerance=0.0,
+        seed=evidence.seed,
+        sure_points=len(grid.designed(points, effort.extent("quick", 0.0).fraction)) if quick else None,
+    )

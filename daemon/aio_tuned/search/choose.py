@@ -1,29 +1,52 @@
-"""The choice of a setting from a curve: the cheapest of those that are as good as the best.
+"""The choice of a setting from the posterior: the earlier one while it is good, else the first rung that surely is.
 
-The point with the highest figure is a matter of chance among dozens that are alike. Two rules make two sweeps agree.
-The likely throughput decides, to which neighbouring points contribute, and the best point is the one with the highest
-lower bound, so that a lucky measurement wins nothing. The cost is compared in coarse steps: a cost that counts every
-byte puts many settings of nearly equal throughput next to each other, and the edge of the tolerance then falls between
-two of them.
+The point with the highest figure is a matter of chance among dozens that are alike. So an earlier or a sibling's
+setting is kept as long as it is within the tolerance of the best with 40 %; else the default is taken if it is
+expected to be within 1 % of it, for there is nothing to gain; else the first rung of a short ladder that is within
+the tolerance with 90 %; else the point with the least expected shortfall, and of those that are as good to
+0.2 % the cheapest. Whatever the rule, a setting that may be below the default is never chosen: see allowed().
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from aio_tuned.errors import MeasurementError
 from aio_tuned.model.curve import Choice, CombinedChoice
-from aio_tuned.search import estimate
+from aio_tuned.search.finalists import LADDER, ladder_place
 
 if TYPE_CHECKING:
-    from aio_tuned.model.curve import Curve, PointStats
-    from aio_tuned.model.setting import Setting
+    from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
+    from aio_tuned.model.curve import PointStats
+    from aio_tuned.model.setting import Setting
+    from aio_tuned.search.posterior import Posterior
+
+# The probability of being within the tolerance that keeps an earlier setting, and that lets a rung be taken.
+KEEP = 0.4
+ACCEPT = 0.9
+# A rung that was visited this often and is in doubt still lies so near the tolerance's edge that more does not help.
+MAX_RUNG_VISITS = 16
+# Another point is a rival, which is not ruled out, if it is the best with more than this probability.
+RIVAL = 0.005
+# A point is a tie if it is as likely as not within the tolerance.
+_TIE = 0.5
+# Expected shortfalls that differ by less than this share are alike: the cheapest is taken.
+_ALIKE = 0.002
+# Less than this share is not worth a change from the default.
+NOTHING = 0.01
+# The probability of being below the default that no chosen setting may exceed.
+MAX_BELOW_DEFAULT = 0.05
+# As many classes (threads and block size) besides the chosen one's are named as challengers.
+_CHALLENGERS = 3
 # Up to 1 MiB, 8 MiB, 64 MiB, 512 MiB and so on cost the same.
 _MEMORY_STEP_BYTES = 1 << 20
 _MEMORY_STEPS = 3
-_PLATEAU_PART = 50
 
 
 def cost(setting: Setting) -> tuple[int, int, int, int, bool, bool]:
@@ -43,113 +66,182 @@ def cost(setting: Setting) -> tuple[int, int, int, int, bool, bool]:
     )
 
 
-def surely(point: PointStats) -> float:
-    """Return the likely throughput less its standard error, in bytes/s."""
-    return point.likely_bytes_per_s * math.exp(-point.likely_error)
+class Pick(NamedTuple):
+    """A column of the posterior, and why it was picked.
 
-
-def best(curve: Curve) -> PointStats:
-    """Return the point with the highest lower bound; raise MeasurementError if the curve has no points."""
-    if not curve.points:
-        raise MeasurementError(
-            f"no point of the {curve.direction} phase could be measured; try again when nothing else uses the drive"
-        )
-    return max(curve.points, key=surely)
-
-
-def plateau(curve: Curve) -> float:
-    """Return the mean of the highest fiftieth of the likely throughputs, in bytes/s.
-
-    The single highest of many is partly luck, and the set of points within a tolerance of it would change from sweep to
-    sweep.
+    It was `kept`, or it is the default: because it is `as_good` as any, or `floored` because nothing is surely as good.
     """
-    highest = sorted((point.likely_bytes_per_s for point in curve.points), reverse=True)
-    count = max(1, len(highest) // _PLATEAU_PART)
-    return sum(highest[:count]) / count
+
+    column: int
+    kept: bool = False
+    as_good: bool = False
+    floored: bool = False
 
 
-def ties(curve: Curve, tolerance: float) -> list[PointStats]:
-    """Return the best point, and those within `tolerance` (0.01: 1 %) of the plateau even less a standard error.
+def allowed(known: Posterior, margin: float = 0.0) -> NDArray[np.bool_]:
+    """Return which points may be chosen: those that are not below the default.
 
-    Without the standard error, the cheapest of many poorly known points that seem good enough would be a lucky one.
+    They were measured no slower than it, and are below it by more than `margin` (a share) with 5 % probability at the
+    most. The default itself may be chosen, and everything where it was not measured.
     """
-    top, floor = best(curve), plateau(curve) * (1 - tolerance)
-    return [point for point in curve.points if point is top or surely(point) >= floor]
+    own = known.default
+    if own is None:
+        return np.ones(len(known.points), dtype=np.bool_)
+    below = (known.draws < known.draws[:, [own]] + math.log1p(-margin)).mean(0)
+    measured = np.array([point.bytes_per_s for point in known.points])
+    found: NDArray[np.bool_] = (below <= MAX_BELOW_DEFAULT) & (measured >= measured[own])
+    found[own] = True
+    return found
 
 
-def choose(curve: Curve, tolerance: float, preferred: Setting | None = None) -> Choice:
-    """Return the cheapest point within `tolerance` (a share) of the best, or the preferred one if it is within.
+def pick(known: Posterior, tolerance: float, preferred: Sequence[Setting] = (), keep: float = KEEP) -> Pick:
+    """Return the point to choose; `preferred` are settings to keep if they are good enough, the first one first.
 
-    A sibling's setting is preferred, so that drives of the same model get the same settings.
+    One is good enough if it is within the tolerance of the best with the probability `keep`.
     """
-    tied = ties(curve, tolerance)
-    chosen = min(tied, key=lambda point: (preferred not in point.point.aliases, cost(point.point.setting)))
+    within, expected = known.within(tolerance), known.expected()
+    # That it is not below the default the sweep has shown that chose it: this one would have to contradict it.
+    may_keep = allowed(known, NOTHING)
+    for setting in preferred:
+        column = known.place(setting)
+        if column is not None and may_keep[column] and within[column] >= keep:
+            return Pick(column, kept=True)
+    may = np.flatnonzero(allowed(known))
+    own = known.default
+    # A check (keep is 0) knows nothing of what it has not measured: it confirms, or falls back to the default.
+    if own is not None and (expected[own] <= NOTHING or not keep):
+        return Pick(own, as_good=True)
+    rungs = [column for column in may.tolist() if _rung(known, column) < len(LADDER)]
+    sure = [column for column in rungs if within[column] >= ACCEPT]
+    if sure:
+        return Pick(min(sure, key=lambda column: _rung(known, column)))
+    alike = [column for column in may.tolist() if expected[column] <= expected[may].min() + _ALIKE]
+    best = min(alike, key=lambda column: (_rung(known, column), cost(_cheapest(known, column))))
+    return Pick(best, floored=best == own and len(may) == 1 and len(known.points) > 1)
+
+
+def _aliases(known: Posterior, column: int) -> tuple[Setting, ...]:
+    return known.points[column].point.aliases
+
+
+def _rung(known: Posterior, column: int) -> int:
+    return ladder_place(_aliases(known, column))
+
+
+def undecided(known: Posterior, tolerance: float, picked: Pick) -> list[int]:
+    """Return the columns of the rungs before the picked one that more measuring may still let through."""
+    if picked.kept or picked.as_good:
+        return []
+    within, mine = known.within(tolerance), _rung(known, picked.column)
+    return [
+        column
+        for column in np.flatnonzero((within > 1 - ACCEPT) & (within < ACCEPT)).tolist()
+        if column != picked.column and _rung(known, column) < mine and known.points[column].visits < MAX_RUNG_VISITS
+    ]
+
+
+def _cheapest(known: Posterior, column: int) -> Setting:
+    return min(_aliases(known, column), key=cost)
+
+
+def _setting(known: Posterior, picked: Pick, preferred: Sequence[Setting]) -> Setting:
+    """Return the picked point's setting that is published: a preferred one, the default, a rung or the cheapest."""
+    aliases = _aliases(known, picked.column)
+    default = (known.reference.point.setting,) if known.reference else ()
+    wanted = (*(preferred if picked.kept else ()), *default, *LADDER)
+    return next((setting for setting in wanted if setting in aliases), min(aliases, key=cost))
+
+
+def choose(known: Posterior, tolerance: float, preferred: Sequence[Setting] = (), keep: float = KEEP) -> Choice:
+    """Return the choice of pick(), with what the posterior says of it."""
+    picked = pick(known, tolerance, preferred, keep)
+    column = picked.column
+    setting = _setting(known, picked, preferred)
+    within = known.within(tolerance)
+    tied = np.flatnonzero(within >= _TIE).tolist()
+    default = column if known.default is None else known.default
+    gain = np.expm1(known.draws[:, column] - known.draws[:, default])
+    low, middle, high = (float(each) for each in np.quantile(gain, (0.025, 0.5, 0.975)))
     return Choice(
-        stats=chosen,
-        best=best(curve),
-        ties=len(tied),
+        stats=known.points[column],
+        setting=setting,
+        ties=len({*tied, column}),
+        rivals=sum(chance > RIVAL for place, chance in enumerate(known.best_chances().tolist()) if place != column),
         saturating_concurrency=min(
-            point.point.setting.concurrency
-            for point in tied
-            if point.point.setting.block_size <= chosen.point.setting.block_size
+            (
+                each.concurrency
+                for one in {*tied, column}
+                for each in _aliases(known, one)
+                if each.block_size <= setting.block_size
+            ),
+            default=setting.concurrency,
         ),
-        within=shortfall(curve, chosen),
+        regret95=known.quantile(column),
+        expected_shortfall=float(known.expected()[column]),
+        probability_within=float(within[column]),
+        versus_default=middle,
+        versus_default_ci95=(low, high),
+        kept=picked.kept,
+        floored=picked.floored,
+        challengers=_challengers(known, column),
     )
 
 
-def shortfall(curve: Curve, chosen: PointStats) -> float:
-    """Return the most that the chosen point is below the true best, as a share, with 95 % over all points together."""
-    bounds = estimate.simultaneous(curve)
-    low = bounds[curve.points.index(chosen)][0]
-    # The chosen point is not compared with itself.
-    above = max(
-        (high for point, (_, high) in zip(curve.points, bounds, strict=True) if point is not chosen), default=low
-    )
-    return max(0.0, 1 - math.exp(low - above))
+def _challengers(known: Posterior, column: int) -> tuple[tuple[Setting, float], ...]:
+    """Return the best points of the likeliest other classes, each with its throughput over the chosen point's."""
+    classes = {(each.io_parallelism, each.block_size) for each in (_cheapest(known, column),)}
+    found: list[tuple[Setting, float]] = []
+    for other in np.argsort(-known.mean, kind="stable").tolist():
+        setting = _cheapest(known, other)
+        kind = (setting.io_parallelism, setting.block_size)
+        if kind not in classes and len(found) < _CHALLENGERS:
+            classes.add(kind)
+            found.append((setting, float(np.exp(known.mean[other] - known.mean[column]))))
+    return tuple(found)
+
+
+class _Levels:
+    """A direction's log throughputs by setting, of those that are not below the default."""
+
+    def __init__(self, known: Posterior) -> None:
+        self.of: dict[Setting, tuple[float, PointStats]] = {
+            setting: (level, point)
+            for point, level, may in zip(known.points, known.mean.tolist(), allowed(known).tolist(), strict=True)
+            if may
+            for setting in point.point.aliases
+        }
+        self.best = float(known.mean.max())
 
 
 def combine(
-    read: Curve, write: Curve, read_weight: float, tolerance: float, preferred: Setting | None = None
+    read: Posterior, write: Posterior, read_weight: float, tolerance: float, preferred: Sequence[Setting] = ()
 ) -> CombinedChoice:
     """Return the setting with the best weighted geometric mean of its shares of the read and the write optimum.
 
-    `read_weight` ranges from 0 (only writes count) to 1 (only reads). Ties within `tolerance` go to the preferred
-    setting, else to the cheapest. Only settings measured in both directions take part; raise MeasurementError if there
-    is none.
+    `read_weight` ranges from 0 (only writes count) to 1 (only reads). Ties within `tolerance` go to a preferred
+    setting, else to the first rung of the ladder, else to the cheapest. Only settings measured in both directions take
+    part, and none that may be below the default in one of them; raise MeasurementError if there is none.
     """
-    read_best, write_best = best(read).likely_bytes_per_s, best(write).likely_bytes_per_s
-    read_of = {setting: point for point in read.points for setting in point.point.aliases}
-    write_of = {setting: point for point in write.points for setting in point.point.aliases}
-    candidates: list[tuple[float, CombinedChoice]] = []
-    for setting, read_point in read_of.items():
-        if (write_point := write_of.get(setting)) is None:
-            continue
-        read_share = min(1.0, read_point.likely_bytes_per_s / read_best)
-        write_share = min(1.0, write_point.likely_bytes_per_s / write_best)
-        candidates.append(
-            (
-                read_share**read_weight * write_share ** (1 - read_weight),
-                CombinedChoice(
-                    setting=setting,
-                    read=read_point,
-                    write=write_point,
-                    read_share=read_share,
-                    write_share=write_share,
-                    ties=0,
-                ),
-            )
-        )
-    if not candidates:
+    reads, writes = _Levels(read), _Levels(write)
+    scores = {
+        setting: read_weight * (reads.of[setting][0] - reads.best)
+        + (1 - read_weight) * (writes.of[setting][0] - writes.best)
+        for setting in reads.of
+        if setting in writes.of
+    }
+    if not scores:
         raise MeasurementError("no setting was measured in both directions")
-    top = max(score for score, _ in candidates)
-    tied = [choice for score, choice in candidates if score >= top * (1 - tolerance)]
-    chosen = min(tied, key=lambda choice: (choice.setting != preferred, cost(choice.setting)))
+    floor = max(scores.values()) + math.log1p(-tolerance)
+    tied = [setting for setting, score in scores.items() if score >= floor]
+    chosen = min(tied, key=lambda each: (each not in preferred, ladder_place((each,)), cost(each)))
+    read_level, read_point = reads.of[chosen]
+    write_level, write_point = writes.of[chosen]
     return CombinedChoice(
-        setting=chosen.setting,
-        read=chosen.read,
-        write=chosen.write,
-        read_share=chosen.read_share,
-        write_share=chosen.write_share,
+        setting=chosen,
+        read=read_point,
+        write=write_point,
+        read_share=min(1.0, math.exp(read_level - reads.best)),
+        write_share=min(1.0, math.exp(write_level - writes.best)),
         # Settings that are the same program in both directions are one tie, as they are in each direction by itself.
-        ties=len({(choice.read.point.setting, choice.write.point.setting) for choice in tied}),
+        ties=len({(reads.of[each][1].point.setting, writes.of[each][1].point.setting) for each in tied}),
     )

@@ -40,6 +40,11 @@ GUESSED_FREEDOM = 2
 # Some dozens of visits cannot show that the noise of a drive is below this.
 MIN_NOISE = 1e-4
 _ROUNDS = 4
+# Fewer repeated visits of a group say too little of its noise.
+_MIN_GROUP = 10
+# A group has two modes if more than this share of its visits lie far off, and this many times that of another group.
+_MODE_SHARE = 0.1
+_MODE_TIMES = 3.0
 # Seconds between the knots of the drift's curve, and the most knots. Shorter swings are noise.
 _KNOT_S = 1.2
 _MAX_KNOTS = 64
@@ -54,10 +59,10 @@ class Fit:
 
     Each point has a `level` (the log throughput at the drive's usual level), a `weight` in measurements, and `squares`
     (its own squared deviations). `noise` is the standard deviation between measurements of one point, with `freedom`
-    degrees of freedom. `drift` is the log of the drive's level at each measurement, relative to the median. `tail` is
-    how far, in logs, the worst twentieth of the measurements lie below their points. `memory` is the correlation of
-    successive deviations. `level_error` is the standard error of the usual level itself, which all points have in
-    common.
+    degrees of freedom, and `group_noise` that of each point's group, never below it. `drift` is the log of the drive's
+    level at each measurement, relative to the median. `tail` is how far, in logs, the worst twentieth of the
+    measurements lie below their points. `memory` is the correlation of successive deviations. `level_error` is the
+    standard error of the usual level itself, which all points have in common.
     """
 
     level: Floats
@@ -65,6 +70,7 @@ class Fit:
     squares: Floats
     visits: Places
     noise: float
+    group_noise: Floats
     freedom: int
     drift: Floats
     tail: float
@@ -143,11 +149,33 @@ class _Drift:
         return solved[:, 0], float(np.trace(solved[:, 1:]))
 
 
-def fit(point: Places, time_s: Floats, rate: Floats, points: int) -> Fit:
-    """Fit measurements in the order of their times, each with its point (from 0 to `points`), time and log throughput.
+def _group_noise(noise: float, group: Places, of_visit: Places, deviations: Floats) -> Floats:
+    """Return the noise of each point: that of its group's repeated visits if it is larger than that of all.
 
-    A point without a measurement has the level nan and no weight.
+    `group` is each point's, `of_visit` that of each repeated visit, with its deviation. A group that lies far off much
+    more often than another has two modes: what its consumer gets is their mean, so none of them is an outlier. Where
+    all groups have them, as by garbage collection, the slow visits say nothing of one point against another.
     """
+    found = np.full(len(group), noise)
+    sizes = {each: np.abs(deviations[of_visit == each]) for each in np.unique(group).tolist()}
+    known = {each: mine for each, mine in sizes.items() if len(mine) >= _MIN_GROUP}
+    shares = {each: float((mine > _BIWEIGHT * noise).mean()) for each, mine in known.items()}
+    for each, mine in known.items():
+        spread = float(_MAD_TO_SD * np.median(mine))
+        if shares[each] > max(_MODE_SHARE, _MODE_TIMES * min(shares.values())):
+            spread = max(spread, float(np.sqrt((mine**2).mean())))
+        found[group == each] = max(noise, spread)
+    return found
+
+
+def fit(point: Places, time_s: Floats, rate: Floats, group: Places) -> Fit:
+    """Fit measurements in the order of their times, each with its point, time in seconds and log throughput.
+
+    `group` has an entry for each point: points of one group may be noisier than others. A single thread that runs now
+    on one core and now on another has two modes, and by the noise of all points its lucky mode would win. A point
+    without a measurement has the level nan and no weight.
+    """
+    points = len(group)
     visits = np.bincount(point, minlength=points)
     seen = visits > 0
     several = visits[point] > 1
@@ -156,12 +184,13 @@ def fit(point: Places, time_s: Floats, rate: Floats, points: int) -> Fit:
     curve = _Drift(point, time_s, points) if repeats >= _MIN_REPEATS else None
     widened = np.sqrt(visits[point] / np.maximum(visits[point] - 1, 1))
     least = np.where(visits[point] > 2, _MIN_WEIGHT, _MIN_WEIGHT_OF_TWO)  # noqa: PLR2004 - two have no middle
-    level, noise = _medians(point, rate, visits), GUESSED_NOISE
+    level, noise, spread = _medians(point, rate, visits), GUESSED_NOISE, np.full(points, GUESSED_NOISE)
     away = rate - level[point]
     for number in range(_ROUNDS):
         if repeats:
             noise = max(float(_MAD_TO_SD * np.median(np.abs(away * widened)[several])), MIN_NOISE)
-            far = np.minimum(np.abs(away) / (_BIWEIGHT * noise), 1)
+            spread = _group_noise(noise, group, group[point[several]], (away * widened)[several])
+            far = np.minimum(np.abs(away) / (_BIWEIGHT * spread[point]), 1)
             weight = np.where(several, np.maximum((1 - far**2) ** 2, least), 1.0)
         if curve is not None:
             drift = curve.at_visits(rate, weight, noise, choose=number < _ROUNDS - 1)
@@ -179,6 +208,7 @@ def fit(point: Places, time_s: Floats, rate: Floats, points: int) -> Fit:
         squares=_LOST_SQUARES * _sums(point, weight * away**2, points),
         visits=visits,
         noise=noise if repeats else 0.0,
+        group_noise=_group_noise(noise, group, group[point[several]], (away * widened)[several]) if repeats else spread,
         freedom=int(_MAD_EFFICIENCY * repeats),
         drift=drift,
         tail=tail,

@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aio_tuned.model.profile import Effort
 
+# The usual seconds of a direction's pass and of its race.
+_PASS_S = 12.0
+_RACE_S = 25.0
+# The usual bytes of writes.
+_USUAL_BYTES = 20 << 30
 _QUICK_S = 20.0
 _THOROUGH_TIMES = 4
 # One point in five of the 320: 64 settings, in random order, touch every value of every parameter a dozen times.
 _QUICK_FRACTION = 5
 _QUICK_WRITE_SHARE = 1 / 8
+_THOROUGH_WRITE_SHARE = 2.0
 _SUSTAIN_SHARE = 0.5
 
 
@@ -20,11 +26,16 @@ _SUSTAIN_SHARE = 0.5
 class Extent:
     """The time for measuring in seconds, and the parts of the budgets.
 
-    `write_share` is the share of the write budget. One of `fraction` points is measured. `sustain_share` is the share
-    of the bytes for sustained writes.
+    `pass_s` and `race_s` are the usual seconds of one direction, and `usual_bytes` the usual bytes of writes; a sweep
+    takes more, up to `time_budget_s` and to the write budget, only where that helps. `write_share` is the share of the
+    drive's write budget, never above the largest one. One of `fraction` points is measured. `sustain_share` is the
+    share of the bytes for sustained writes.
     """
 
     time_budget_s: float
+    pass_s: float = _PASS_S
+    race_s: float = _RACE_S
+    usual_bytes: int | None = _USUAL_BYTES
     write_share: float = 1.0
     fraction: int = 1
     sustain_share: float = 0.0
@@ -34,12 +45,20 @@ def extent(effort: Effort, time_budget_s: float) -> Extent:
     """Return the budgets of the effort, given the configured time for measuring in seconds.
 
     Quick is for a provisional profile: 20 s at most, an eighth of the bytes, a fifth of the points and the neighbours
-    of the best. Thorough has four times the time, and half of the bytes for sustained writes until the drive is steady.
+    of the best. Thorough has four times the time and twice the bytes, of which half are for sustained writes until the
+    drive is steady.
     """
     if effort == "quick":
         return Extent(
             time_budget_s=min(time_budget_s, _QUICK_S), write_share=_QUICK_WRITE_SHARE, fraction=_QUICK_FRACTION
         )
     if effort == "thorough":
-        return Extent(time_budget_s=time_budget_s * _THOROUGH_TIMES, sustain_share=_SUSTAIN_SHARE)
+        most_s = time_budget_s * _THOROUGH_TIMES
+        return Extent(
+            time_budget_s=most_s,
+            race_s=most_s,
+            usual_bytes=None,
+            write_share=_THOROUGH_WRITE_SHARE,
+            sustain_share=_SUSTAIN_SHARE,
+        )
     return Extent(time_budget_s=time_budget_s)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from aio_tuned.model.curve import Cliff, Curve, PointStats
-from aio_tuned.search import smoothing
 from aio_tuned.search.drift_fit import GUESSED_FREEDOM, GUESSED_NOISE, MIN_NOISE, Fit, fit
 from aio_tuned.search.grid import program
 from aio_tuned.search.taint import is_counted, taint_reason
@@ -29,30 +28,19 @@ _MAX_PRIOR = 8
 
 _MAX_MEMORY = 0.8
 
-# Points further below the best than this share and the noise are not smoothed: a slope says little of a plateau.
-_PLATEAU = 0.05
-
-_PLATEAU_NOISES = 3.0
-
-# A point with more visits than this is not an outlier because its neighbours differ.
-_FEW_VISITS = 2
-
 # The share to which the reference falls, and below which it stays: a full cache causes that, heat does not.
 _CLIFF = 0.65
 
 _STAYS_BELOW = 0.75
 
 # A shorter fall may be a slow mode, which lasts for seconds too.
-_CLIFF_REFERENCES = 4
+_CLIFF_LEVELS = 4
 
 _CLIFF_S = 4.0
 
 # The logarithm of what no drive's link carries (PCIe 7.0 x16: 2.4e11 B/s): the upper bound of visits that agree on
 # nothing, which would else have any number of digits.
 _MAX_LEVEL = float(np.log(1e12))
-
-# The most times that a race looks at its intervals (see race.py): each look may be wrong.
-LOOKS = 32
 
 
 def student_t(confidence: float, freedom: float) -> float:
@@ -132,23 +120,48 @@ def _visits(phase: Phase, samples: Sequence[Sample]) -> tuple[_Visits, int]:
     return visits, reference
 
 
-def _cliff(phase: Phase, visits: _Visits, reference: int) -> tuple[_Visits, _Visits, Cliff] | None:
-    """Split the measurements where the reference fell and stayed down; return None if it did not.
+class _Levels(NamedTuple):
+    """Measurements that show the drive's level: their indices, and the log throughput that the reference had at each.
+
+    Each is compared with an earlier measurement of its own point, the index of which is in `against`.
+    """
+
+    at: NDArray[np.intp]
+    rate: NDArray[np.float64]
+    against: NDArray[np.intp]
+
+
+def _levels(phase: Phase, visits: _Visits, reference: int) -> _Levels:
+    """Return the reference's measurements and, in a race, which repeats every point, the repeats of the others."""
+    own = visits.place == reference
+    if phase.stage == "pass" or not own.any():
+        at = np.flatnonzero(own)
+        return _Levels(at, visits.rate[at], np.full(len(at), -1))
+    _, first, point = np.unique(visits.place, return_index=True, return_inverse=True)
+    at = np.flatnonzero(own | (np.arange(len(visits.place)) != first[point]))
+    against = first[point[at]]
+    return _Levels(at, visits.rate[at] - visits.rate[against] + visits.rate[own][0], against)
+
+
+def _cliff(
+    phase: Phase, samples: Sequence[Sample], visits: _Visits, reference: int
+) -> tuple[_Visits, _Visits, Cliff] | None:
+    """Split the measurements where the drive's level fell and stayed down; return None if it did not.
 
     The result has the measurements before and after the fall, and its figures. The fall lies between two measurements
-    of the reference; those between the two are left out, as they may lie on either side.
+    that show the level; those between the two are left out, as they may lie on either side.
     """
-    at = np.flatnonzero(visits.place == reference)
-    rates = visits.rate[at]
-    if len(rates) == 0 or rates[-_CLIFF_REFERENCES:].max() >= rates.max() + np.log(_STAYS_BELOW):
-        return None
-    for number in range(1, len(at) - _CLIFF_REFERENCES + 1):
-        before, behind = float(np.median(rates[:number])), float(np.median(rates[number:]))
-        lasted_s = visits.time_s[-1] - visits.time_s[at[number]]
+    at, rates, against = _levels(phase, visits, reference)
+    for number in range(1, len(at) - _CLIFF_LEVELS + 1):
+        if visits.time_s[-1] - visits.time_s[at[number]] < _CLIFF_S:
+            break
+        # A point that was first measured behind the fall does not show it.
+        after = rates[number:][against[number:] < at[number]]
+        before = float(np.median(rates[:number]))
         if (
-            lasted_s >= _CLIFF_S
-            and behind < before + np.log(_CLIFF)
-            and rates[number:].max() < before + np.log(_STAYS_BELOW)
+            len(after) >= _CLIFF_LEVELS
+            and after.max() < before + np.log(_STAYS_BELOW)
+            and float(np.median(after)) < before + np.log(_CLIFF)
         ):
             last = int(at[number - 1]) + 1
             return (
@@ -156,12 +169,18 @@ def _cliff(phase: Phase, visits: _Visits, reference: int) -> tuple[_Visits, _Vis
                 visits.part(int(at[number]), None),
                 Cliff(
                     before_counts=len(np.unique(visits.place[:last])) >= len(phase.points[: phase.sure_points]) / 2,
-                    after_bytes=sum(sample.bytes for sample in visits.samples[:last]),
+                    after_bytes=_moved_until(samples, visits.samples[last - 1]),
                     before_bytes_per_s=float(np.exp(before)),
-                    behind_bytes_per_s=float(np.exp(behind)),
+                    behind_bytes_per_s=float(np.exp(np.median(after))),
                 ),
             )
     return None
+
+
+def _moved_until(samples: Sequence[Sample], last: Sample) -> int:
+    """Return the bytes that the sweep has moved in the direction of the sample, until it and with it."""
+    same = [sample for sample in samples if sample.request.direction == last.request.direction]
+    return sum(sample.bytes for sample in same[: same.index(last) + 1])
 
 
 def _errors(found: Fit) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -176,7 +195,7 @@ def _errors(found: Fit) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     # A point's own visits are in the pool too, and must not count twice.
     prior = np.clip(found.freedom - own, 0, _MAX_PRIOR)
     freedom = (prior + own).astype(np.float64)
-    variance = (prior * found.noise**2 + found.squares) / np.maximum(freedom, 1)
+    variance = (prior * found.group_noise**2 + found.squares) / np.maximum(freedom, 1)
     guessed = max(found.noise**2, GUESSED_NOISE**2)
     # Visits that agree to the last byte are few; they are not exact.
     variance = np.maximum(np.where(freedom == 0, guessed, variance), MIN_NOISE**2)
@@ -185,38 +204,22 @@ def _errors(found: Fit) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.sqrt(variance / worth), freedom
 
 
-def _likely(
-    phase: Phase, found: Fit, errors: NDArray[np.float64], seen: NDArray[np.intp]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return log throughputs and their errors, those on the plateau smoothed with their neighbours."""
-    level, error = found.level.copy(), errors.copy()
-    noise = found.noise or GUESSED_NOISE
-    # One high visit must not raise the floor, so the fifth highest stands for the top.
-    top = float(np.sort(level[seen])[-min(5, len(seen))])
-    near = seen[level[seen] > top - _PLATEAU - _PLATEAU_NOISES * noise]
-    odd = found.visits[near] <= _FEW_VISITS
-    settings = [phase.points[place].setting for place in near.tolist()]
-    level[near], error[near] = smoothing.smooth(settings, level[near], error[near], odd)
-    return level, error
-
-
 def _middle(values: Iterable[int]) -> float:
     """Return the median; numpy's takes a hundred times as long for a few values."""
     ordered = sorted(values)
     return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
 
 
-def curve(phase: Phase, samples: Sequence[Sample], *, smooth: bool = True) -> Curve:
+def curve(phase: Phase, samples: Sequence[Sample]) -> Curve:
     """Estimate the curve of the phase from its samples, in the order in which they were taken.
 
     Tainted samples and calibration do not count, and a point without a sample is not in the curve. Throughputs are
     positive: the client of the helper refuses any other. Where the drive fell over a cliff, the curve is made of the
-    measurements on one side: before it, if half of the points have been measured there. Without `smooth`, which takes
-    most of the time, neighbours contribute nothing: likely throughputs are the measured ones.
+    measurements on one side: before it, if half of the points have been measured there.
     """
     visits, reference = _visits(phase, samples)
     cliff = None
-    if fell := _cliff(phase, visits, reference):
+    if fell := _cliff(phase, samples, visits, reference):
         before, behind, cliff = fell
         visits = before if cliff.before_counts else behind
     if not visits.samples:
@@ -229,15 +232,13 @@ def curve(phase: Phase, samples: Sequence[Sample], *, smooth: bool = True) -> Cu
             noise=0.0,
             drift=0.0,
         )
-    found = fit(visits.place, visits.time_s, visits.rate, len(phase.points) + 1)
+    threads = [point.setting.io_parallelism for point in (*phase.points, phase.reference)]
+    found = fit(visits.place, visits.time_s, visits.rate, np.array(threads, dtype=np.intp))
     errors, freedom = _errors(found)
     of_place: list[list[Sample]] = [[] for _ in range(len(phase.points) + 1)]
     for place, sample in zip(visits.place.tolist(), visits.samples, strict=True):
         of_place[place].append(sample)
     seen = np.flatnonzero(found.visits[: len(phase.points)])
-    likely, likely_error = found.level, errors
-    if smooth and len(seen):
-        likely, likely_error = _likely(phase, found, errors, seen)
     quantile = {number: student_t(CONFIDENCE, number) for number in np.unique(freedom).tolist()}
 
     def known(place: int, point: Point) -> PointStats:
@@ -253,8 +254,6 @@ def curve(phase: Phase, samples: Sequence[Sample], *, smooth: bool = True) -> Cu
             latency_p99_us=_middle(sample.latency_p99_ns for sample in of_place[place]) / 1000,
             error=error,
             freedom=float(freedom[place]),
-            likely_bytes_per_s=float(np.exp(likely[place])),
-            likely_error=float(likely_error[place]),
             cpu_s_per_gb=sum(sample.cpu_ns for sample in of_place[place])
             / sum(sample.bytes for sample in of_place[place]),
         )
@@ -271,23 +270,3 @@ def curve(phase: Phase, samples: Sequence[Sample], *, smooth: bool = True) -> Cu
         memory=found.memory,
         cliff=cliff,
     )
-
-
-def simultaneous(curve: Curve) -> list[tuple[float, float]]:
-    """Return bounds of each point's log throughput that hold for all points, at all looks, with 95 % together.
-
-    By Bonferroni's inequality over points and looks, which needs no assumption on how points depend on each other. A
-    point measured once or twice may have met a slow mode of the drive, so its upper bound is raised by what the worst
-    twentieth of the measurements lose.
-    """
-    confidence = 1 - (1 - CONFIDENCE) / max(len(curve.points) * LOOKS, 1)
-    quantile: dict[float, float] = {}
-    bounds = []
-    for stats in curve.points:
-        if stats.freedom not in quantile:
-            quantile[stats.freedom] = student_t(confidence, stats.freedom)
-        half = quantile[stats.freedom] * stats.error
-        level = float(np.log(stats.bytes_per_s))
-        unlucky = curve.tail / stats.visits if stats.visits <= _FEW_VISITS else 0.0
-        bounds.append((level - half, level + max(half, unlucky)))
-    return bounds

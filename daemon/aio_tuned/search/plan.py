@@ -1,4 +1,4 @@
-"""The plan of a phase: its points, their order, and the sizes that fit its budgets."""
+"""The plans of a pass and of a race: their points, their order, and the sizes that fit their budgets."""
 
 from __future__ import annotations
 
@@ -19,10 +19,18 @@ if TYPE_CHECKING:
 # release and join eight threads.
 MIN_TRANSFER_BYTES = 16 << 20
 
-# Shares of the budgets for measuring every point once; the rest is for repeating the contenders.
+# On a slow device less will do: as much as takes a few times those 2.4 ms.
+_MIN_TRANSFER_NS = 20_000_000
+_SLOW_MIN_TRANSFER_BYTES = 8 << 20
+
+# A pass is planned for a third of its time, as points far slower than the mean take the rest.
 _PASS_TIME_SHARE = 0.3
 
-_PASS_WRITE_SHARE = 0.35
+# The share of the bytes for measuring every point once; the rest is for the race.
+_PASS_WRITE_SHARE = 0.25
+
+# The transfers of a race are as long as lets it measure each finalist this often with its budgets.
+RACE_ROUNDS = 3
 
 # A visit takes at least this many times its overhead, and from 10 to 200 ms.
 _OVERHEADS = 20
@@ -136,7 +144,33 @@ def _visit_ns(calibrated: Sequence[Sample], ns_per_byte: float, max_ns: int, max
     return min(_SLOW_VISIT_NS if ns_per_byte > _SLOW_NS_PER_BYTE else usual_ns, max_ns)
 
 
-def phase(  # noqa: PLR0913 - the facts of one direction
+def _sized(
+    chosen: Sequence[Setting],
+    alignment_bytes: int,
+    max_transfer_bytes: int,
+    *,
+    most_bytes: float,
+    longest_bytes: float,
+    least_bytes: int = MIN_TRANSFER_BYTES,
+    fraction: int = 1,
+) -> tuple[tuple[Point, ...], int, int]:
+    """Return the points, the measurements of a pass over them, and the bytes of a transfer.
+
+    The transfer is the largest power-of-two part of `max_transfer_bytes` that is at most `longest_bytes`, and with
+    which all measurements move at most `most_bytes`; the least one if none is.
+    """
+    quantum = transfer_quantum(chosen, alignment_bytes)
+    transfer = largest_transfer(chosen, alignment_bytes, max_transfer_bytes)
+    while True:
+        planned = points(chosen, transfer)
+        visits = _visits(math.ceil(len(planned) / fraction))
+        smaller = transfer // 2 // quantum * quantum
+        if (visits * transfer <= most_bytes and transfer <= longest_bytes) or smaller < least_bytes:
+            return planned, visits, transfer
+        transfer = smaller
+
+
+def first_pass(  # noqa: PLR0913 - the facts of one direction
     direction: Direction,
     *,
     chosen: Sequence[Setting],
@@ -144,40 +178,40 @@ def phase(  # noqa: PLR0913 - the facts of one direction
     calibrated: Sequence[Sample],
     alignment_bytes: int,
     max_transfer_bytes: int,
+    usual_ns: int,
     time_budget_ns: int,
+    usual_bytes: int,
     write_budget_bytes: int,
     tolerance: float,
     seed: int,
     fraction: int = 1,
-    sustain_bytes: int = 0,
     max_transfer_ns: int | None = None,
 ) -> Phase:
-    """Return the plan of one direction, fitted to the device's speed in the calibration samples.
+    """Return the plan of one direction's pass, fitted to the device's speed in the calibration samples.
 
     The transfer is the largest power-of-two part of `max_transfer_bytes` with which measuring every point once is
-    expected to take a third of the time budget and, for writes, of the bytes. `sustain_bytes` of the write budget are
-    kept for sustained writes. One of `fraction` points is measured. With `max_transfer_ns` neither a transfer nor the
-    repetitions of one are expected to take longer, but for the smallest transfer and the slowest devices. Raise
-    MeasurementError if calibration has no sample, or if the write budget does not pay for one pass with the smallest
-    transfer.
+    expected to take a third of `usual_ns` and, for writes, a quarter of `usual_bytes`; the budgets end it in any case.
+    One of `fraction` points is measured. With `max_transfer_ns` neither a transfer nor the repetitions of one are
+    expected to take longer, but for the smallest transfer and the slowest devices. Raise MeasurementError if
+    calibration has no sample, or if the write budget does not pay for one pass with the smallest transfer.
     """
     if not calibrated:
         raise MeasurementError(f"no calibration visit of the {direction} phase succeeded")
     ns_per_byte = _ns_per_byte(calibrated)
-    race_bytes = write_budget_bytes - sustain_bytes
-    quantum = transfer_quantum(chosen, alignment_bytes)
-    transfer = largest_transfer(chosen, alignment_bytes, max_transfer_bytes)
-    while True:
-        planned = points(chosen, transfer)
-        visits = _visits(math.ceil(len(planned) / fraction))
-        fits_time = visits * transfer * ns_per_byte <= _PASS_TIME_SHARE * time_budget_ns
-        fits_bytes = direction == "read" or visits * transfer <= _PASS_WRITE_SHARE * race_bytes
-        fits_turn = max_transfer_ns is None or transfer * ns_per_byte <= max_transfer_ns
-        smaller = transfer // 2 // quantum * quantum
-        if (fits_time and fits_bytes and fits_turn) or smaller < MIN_TRANSFER_BYTES:
-            break
-        transfer = smaller
-    min_bytes = visits * transfer + sustain_bytes
+    most_bytes = _PASS_TIME_SHARE * usual_ns / ns_per_byte
+    if direction == "write":
+        most_bytes = min(most_bytes, _PASS_WRITE_SHARE * usual_bytes)
+    longest = max_transfer_bytes if max_transfer_ns is None else max_transfer_ns / ns_per_byte
+    planned, visits, transfer = _sized(
+        chosen,
+        alignment_bytes,
+        max_transfer_bytes,
+        most_bytes=most_bytes,
+        longest_bytes=longest,
+        least_bytes=int(min(max(_MIN_TRANSFER_NS / ns_per_byte, _SLOW_MIN_TRANSFER_BYTES), MIN_TRANSFER_BYTES)),
+        fraction=fraction,
+    )
+    min_bytes = visits * transfer
     if direction == "write" and min_bytes > write_budget_bytes:
         raise MeasurementError(
             f"the write budget of {write_budget_bytes >> 20} MiB does not pay for one visit to each of {len(planned)}"
@@ -190,16 +224,85 @@ def phase(  # noqa: PLR0913 - the facts of one direction
     order.sort(key=lambda point: point not in sure)
     return Phase(
         direction=direction,
+        stage="pass",
         points=tuple(order),
         reference=Point(setting=reference, aliases=(reference,)),
         transfer_bytes=transfer,
-        visit_ns=_visit_ns(calibrated, ns_per_byte, int(_PASS_TIME_SHARE * time_budget_ns / visits), max_transfer_ns),
+        visit_ns=_visit_ns(calibrated, ns_per_byte, int(_PASS_TIME_SHARE * usual_ns / visits), max_transfer_ns),
         # Two visits tell more than one of twice the length, so a visit writes no more than the pass can pay for.
-        visit_bytes=max(transfer, int(_PASS_WRITE_SHARE * race_bytes / visits)) if direction == "write" else 0,
+        visit_bytes=max(transfer, int(_PASS_WRITE_SHARE * usual_bytes / visits)) if direction == "write" else 0,
         time_budget_ns=time_budget_ns,
         write_budget_bytes=write_budget_bytes,
         tolerance=tolerance,
         seed=seed,
         sure_points=len(sure) if fraction > 1 else None,
-        sustain_bytes=sustain_bytes if direction == "write" else 0,
     )
+
+
+def race(  # noqa: PLR0913 - the facts of one direction
+    direction: Direction,
+    *,
+    chosen: Sequence[Setting],
+    reference: Setting,
+    samples: Sequence[Sample],
+    alignment_bytes: int,
+    max_transfer_bytes: int,
+    usual_ns: int,
+    time_budget_ns: int,
+    usual_bytes: int,
+    write_budget_bytes: int,
+    tolerance: float,
+    seed: int,
+    sustain_ns: int = 0,
+    sustain_bytes: int = 0,
+    max_transfer_ns: int | None = None,
+    rounds: int = RACE_ROUNDS,
+) -> Phase | None:
+    """Return the plan of the race of the settings in `chosen`; None if the budgets do not pay for measuring each once.
+
+    `samples` are clean ones of the direction, which tell how fast the device is. The transfer is the largest
+    power-of-two part of `max_transfer_bytes` with which measuring each setting `rounds` times is expected to take no
+    more than `usual_ns` and, for writes, `usual_bytes`; `max_transfer_ns` limits it as that of a pass.
+    """
+    ns_per_byte = _mean_ns_per_byte(chosen, samples)
+    most_bytes = usual_ns / rounds / ns_per_byte
+    if direction == "write":
+        most_bytes = min(most_bytes, usual_bytes / rounds)
+    longest = max_transfer_bytes if max_transfer_ns is None else max_transfer_ns / ns_per_byte
+    planned, visits, transfer = _sized(
+        chosen, alignment_bytes, max_transfer_bytes, most_bytes=most_bytes, longest_bytes=longest
+    )
+    if visits * transfer * ns_per_byte > time_budget_ns:
+        return None
+    if direction == "write" and visits * transfer > write_budget_bytes:
+        return None
+    order = list(planned)
+    random.Random(f"{seed}/{direction}/race").shuffle(order)  # noqa: S311 - an experiment's order, no secret
+    # The reference is the first one to be measured, so that the order of the first visits is that of the points.
+    order.sort(key=lambda point: reference not in point.aliases)
+    longest_ns = int(usual_ns / rounds / visits)
+    return Phase(
+        direction=direction,
+        stage="race",
+        points=tuple(order),
+        reference=Point(setting=reference, aliases=(reference,)),
+        transfer_bytes=transfer,
+        visit_ns=_visit_ns(samples, ns_per_byte, longest_ns, max_transfer_ns),
+        visit_bytes=max(transfer, int(usual_bytes / rounds / visits)) if direction == "write" else 0,
+        time_budget_ns=time_budget_ns,
+        write_budget_bytes=write_budget_bytes,
+        tolerance=tolerance,
+        seed=seed,
+        sustain_ns=sustain_ns,
+        sustain_bytes=sustain_bytes,
+    )
+
+
+def _mean_ns_per_byte(chosen: Sequence[Setting], samples: Sequence[Sample]) -> float:
+    """Return the mean over the settings of the nanoseconds per byte; those of all samples for one without a sample."""
+    of_setting: dict[Setting, list[float]] = {}
+    for sample in samples:
+        of_setting.setdefault(sample.request.setting, []).append(sample.elapsed_ns / sample.bytes)
+    known = [sum(found) / len(found) for setting in chosen if (found := of_setting.get(setting))]
+    every = known or [sample.elapsed_ns / sample.bytes for sample in samples]
+    return sum(every) / len(every)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from aio_tuned.model.curve import Steady
 from aio_tuned.model.measurement import Request
-from aio_tuned.search.taint import moved_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,14 +24,8 @@ _MAX_RANGE = 0.2
 _MAX_SLOPE = 0.1
 # Each window writes 1/32 of the reserved bytes, so a write cache smaller than 27 windows is detected.
 _WINDOW_SHARE = 1 / 32
-_TIME_PART = 4
 # The drive has fallen if it stays below this share of the first window's throughput.
 _FALL = 0.75
-
-
-def time_ns(phase: Phase) -> int:
-    """Return the part of the phase's time budget for sustained writes, in nanoseconds."""
-    return phase.time_budget_ns // _TIME_PART if phase.sustain_bytes else 0
 
 
 def _windows(samples: Sequence[Sample]) -> list[Sample]:
@@ -55,12 +48,9 @@ def next_request(phase: Phase, samples: Sequence[Sample], setting: Setting, firs
     """
     windows = _windows(samples)
     size = max(phase.transfer_bytes, int(phase.sustain_bytes * _WINDOW_SHARE))
-    if (
-        sum(sample.bytes for sample in windows) + size > phase.sustain_bytes
-        or moved_bytes(samples) + size > phase.write_budget_bytes
-    ):
+    if sum(sample.bytes for sample in windows) + size > phase.sustain_bytes:
         return None
-    if sum(sample.wall_ns for sample in windows) >= time_ns(phase):
+    if sum(sample.wall_ns for sample in windows) >= phase.sustain_ns:
         return None
     if windows:
         setting = windows[0].request.setting  # the setting of the first window, even if the choice has changed

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
 
     from aio_tuned.model.measurement import Phase, Sample
 
+# The purposes of the measurements that belong to each stage.
+STAGE_PURPOSES: dict[str, tuple[str, ...]] = {"pass": ("reference", "pass"), "race": ("repeat",)}
+
 # More I/O of other processes than this share taints a visit: a log daemon on a root drive causes up to 5 % without
 # changing a throughput of GB/s; a production workload causes far more.
 FOREIGN_SHARE = 0.05
@@ -39,13 +42,17 @@ def _unexplained_bytes(sample: Sample) -> int:
 
 
 def is_counted(sample: Sample, phase: Phase) -> bool:
-    """Return whether the sample belongs to the phase's plan.
+    """Return whether the sample is the phase's, in its plan's transfer size.
 
-    Calibration only warms up, and may use another transfer size; sustained writes are another experiment.
+    Calibration only warms up, and may use another size; sustained writes are another experiment.
     """
-    return (
-        sample.request.purpose not in ("calibrate", "sustain") and sample.request.transfer_bytes == phase.transfer_bytes
-    )
+    return is_of(sample, phase) and sample.request.transfer_bytes == phase.transfer_bytes
+
+
+def is_of(sample: Sample, phase: Phase) -> bool:
+    """Return whether the sample was taken by the phase, which pays for it."""
+    request = sample.request
+    return request.direction == phase.direction and request.purpose in STAGE_PURPOSES[phase.stage]
 
 
 def clean_samples(samples: Iterable[Sample]) -> list[Sample]:

@@ -200,7 +200,7 @@ class Scheduler:
             never_quiet = wait.traffic
             self._tell_of(drive, wait)
         if not never_quiet and decision.sweep == "check" and decision.against:
-            settings = check_settings(decision.against, config.grid)
+            settings = check_settings(decision.against)
             config = replace(config, time_budget=config.time_budget * _CHECK_SHARE)
         own = self._publisher.measured(drive)
         # The seed stays the same over restarts, so that a sweep can be resumed, and changes after each sweep.

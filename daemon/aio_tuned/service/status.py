@@ -33,7 +33,8 @@ class Sweeping:
 class DriveStatus:
     """One drive's status; `published` is the state of the profile that readers find, "" if they find none.
 
-    `namesake` is a sentence on the drive that owns the name which this one would have without its digits, or "".
+    `confidence` is the lowest of that profile's measured sections, or "" if it is not known. `namesake` is a sentence
+    on the drive that owns the name which this one would have without its digits, or "".
     """
 
     name: str
@@ -45,6 +46,7 @@ class DriveStatus:
     reason: str
     since: str
     published: str = ""
+    confidence: str = ""
     profile: str = ""
     overridden: bool = False
     namesake: str = ""
@@ -120,7 +122,7 @@ def read(runtime: Path) -> Status:
 def _figures(drive: DriveStatus) -> str:
     rates = (("read", drive.read_bytes_per_s), ("write", drive.write_bytes_per_s))
     measured = ", ".join(f"{name} {formatting.throughput(rate)}" for name, rate in rates if rate)
-    words = [f"profile: {drive.published}"]
+    words = [f"profile: {drive.published}" + (f" ({drive.confidence})" if drive.confidence else "")]
     if measured:
         words.append(measured)
     if drive.measured_at:

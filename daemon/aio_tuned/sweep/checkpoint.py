@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import astuple
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, astuple, fields
+from typing import TYPE_CHECKING, Any, get_args
 
 from aio_tuned.errors import HelperError
 from aio_tuned.helper import samples
+from aio_tuned.model.measurement import Stage
 from aio_tuned.search import plan
 from aio_tuned.sweep.order import Budgets, Checkpoint, Order
 
@@ -43,6 +44,10 @@ def header(order: Order, hello: Hello) -> dict[str, Any]:
         "most_transfer_bytes": order.max_transfer_bytes,
         "time_budget_ns": order.time_budget_ns,
         "write_budget_bytes": order.write_budget_bytes,
+        "usual": [order.pass_ns, order.race_ns, order.usual_write_bytes],
+        "check": order.check,
+        "preferred": {direction: [astuple(one) for one in found] for direction, found in order.preferred.items()},
+        "read_weight": order.read_weight,
         "tolerance": order.tolerance,
         "seed": order.seed,
         "drop_caches": order.drop_caches,
@@ -59,14 +64,9 @@ def first_entry(header: Mapping[str, Any], now_s: float) -> dict[str, Any]:
     return {**header, "when": now_s}
 
 
-def phase_entry(direction: Direction, budgets: Budgets) -> dict[str, Any]:
+def phase_entry(direction: Direction, stage: Stage, budgets: Budgets) -> dict[str, Any]:
     """Return the entry of a phase that has been planned."""
-    return {
-        "kind": "phase",
-        "direction": direction,
-        "time_budget_ns": budgets.time_budget_ns,
-        "write_budget_bytes": budgets.write_budget_bytes,
-    }
+    return {"kind": "phase", "direction": direction, "stage": stage, **asdict(budgets)}
 
 
 def sample_entry(sample: Sample) -> dict[str, Any]:
@@ -91,8 +91,8 @@ def read_seed(entries: Sequence[Mapping[str, Any]]) -> int | None:
 
 
 def _budgets(entry: Mapping[str, Any]) -> Budgets:
-    found = Budgets(time_budget_ns=entry["time_budget_ns"], write_budget_bytes=entry["write_budget_bytes"])
-    if type(found.time_budget_ns) is not int or type(found.write_budget_bytes) is not int:
+    found = Budgets(**{item.name: entry[item.name] for item in fields(Budgets)})
+    if any(type(value) is not int for value in asdict(found).values()):
         raise ValueError(entry)
     return found
 
@@ -101,7 +101,7 @@ class _Reading:
     """The sums over the entries after the header; `add` raises ValueError for an entry that is out of order."""
 
     def __init__(self) -> None:
-        self.budgets: dict[Direction, Budgets] = {}
+        self.budgets: dict[tuple[Direction, Stage], Budgets] = {}
         self.calibrated: Counter[Direction] = Counter()
         self.samples: list[Sample] = []
         self.resumed = 1
@@ -111,23 +111,23 @@ class _Reading:
         if kind == "resumed":
             self.resumed += 1
         elif kind == "phase":
-            self._plan(entry["direction"], _budgets(entry))
+            self._plan(entry["direction"], entry["stage"], _budgets(entry))
         elif kind == "sample":
             self._take(samples.from_table(entry))
         else:
             raise ValueError(entry)
 
-    def _plan(self, direction: Direction, budgets: Budgets) -> None:
-        if direction in self.budgets or self.calibrated[direction] != plan.CALIBRATION_VISITS:
+    def _plan(self, direction: Direction, stage: Stage, budgets: Budgets) -> None:
+        calibrated = self.calibrated[direction] == plan.CALIBRATION_VISITS
+        if stage not in get_args(Stage) or (direction, stage) in self.budgets or not calibrated:
             raise ValueError(direction)
-        self.budgets[direction] = budgets
+        self.budgets[direction, stage] = budgets
 
     def _take(self, visit: Sample) -> None:
         request = visit.request
         calibrates = request.purpose == "calibrate"
-        if calibrates == (request.direction in self.budgets) or (
-            self.samples and request.id <= self.samples[-1].request.id
-        ):
+        planned = any(direction == request.direction for direction, _ in self.budgets)
+        if calibrates == planned or (self.samples and request.id <= self.samples[-1].request.id):
             raise ValueError(request)
         self.calibrated[request.direction] += calibrates
         self.samples.append(visit)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aio_tuned.devices.thermometer import Thermometer
     from aio_tuned.helper.protocol import Hello, Tick
     from aio_tuned.model.device import Device
-    from aio_tuned.model.measurement import Request, Sample
+    from aio_tuned.model.measurement import Request, Sample, Stage
     from aio_tuned.model.setting import Direction
     from aio_tuned.model.target import Target
     from aio_tuned.sweep.progress import SweepProgress
@@ -43,7 +43,7 @@ class SweepObserver(Protocol):
     def load_checkpoint(self, hello: Hello, header: Mapping[str, Any]) -> Checkpoint:
         """Return the checkpoint of the sweep with that header; called once, when the target is ready."""
 
-    def planned(self, direction: Direction, budgets: Budgets) -> None:
+    def planned(self, direction: Direction, stage: Stage, budgets: Budgets) -> None:
         """Take note that a phase has been calibrated and planned."""
 
     async def before(self, request: Request, previous: Sample | None) -> None:
@@ -99,7 +99,7 @@ class NullObserver:
     def load_checkpoint(self, hello: Hello, header: Mapping[str, Any]) -> Checkpoint:  # noqa: ARG002 - as SweepObserver
         return Checkpoint()
 
-    def planned(self, direction: Direction, budgets: Budgets) -> None:
+    def planned(self, direction: Direction, stage: Stage, budgets: Budgets) -> None:
         pass
 
     async def before(self, request: Request, previous: Sample | None) -> None:  # noqa: ARG002 - as SweepObserver

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aio_tuned.devices import clones
-from aio_tuned.errors import AioTunedError, Exit, PublishError
+from aio_tuned.errors import AioTunedError, Exit, ProfileError, PublishError
 from aio_tuned.profiles import codec
+from aio_tuned.profiles.files import load_profile
+from aio_tuned.profiles.replacement import why_kept
 from aio_tuned.storage import atomic_file, profile_store, sweep_archive
 from aio_tuned.storage.name_register import NameRegister
 from aio_tuned.sweep import tune as sweep_tune
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from pathlib import Path
 
+    from aio_tuned.model.profile import Profile
     from aio_tuned.sweep.observer import ProgressObserver
     from aio_tuned.sweep.profile_builder import BuiltProfile
     from aio_tuned.sweep.request import TuneRequest
@@ -28,11 +31,16 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuned:
-    """The result of `aio-tuned tune`; `trouble` is the error if the sweep could not be archived, or ""."""
+    """The result of `aio-tuned tune`.
+
+    `path` is the file of the published profile; `kept` is why it is still an earlier one, which is better, or "".
+    `trouble` is the error if the sweep could not be archived, or "".
+    """
 
     report: BuiltProfile
     path: Path
     samples_path: Path
+    kept: str = ""
     trouble: str = ""
 
 
@@ -79,11 +87,30 @@ def run_interruptibly(work: Coroutine[Any, Any, _T]) -> _T:
     return asyncio.run(watched())
 
 
-def tune(request: TuneRequest, watcher: ProgressObserver, out: Path | None = None, *, remember: bool = False) -> Tuned:
+def _why_kept(found: Profile, path: Path, state: Path) -> str:
+    """Return why the profile that is published, or in the catalog, is kept in place of this one, or ""."""
+    for known in (profile_store.catalog_folder(state) / path.name, path):
+        try:
+            if why := why_kept(found, load_profile(known)):
+                return why
+        except ProfileError:
+            continue  # what is missing or damaged is no better
+    return ""
+
+
+def tune(
+    request: TuneRequest,
+    watcher: ProgressObserver,
+    out: Path | None = None,
+    *,
+    remember: bool = False,
+    replaces: bool = False,
+) -> Tuned:
     """Sweep one target and publish its profile; on any error publish nothing.
 
     The profile and the samples go into the configured folders, or into the folder `out`. With `remember` the profile is
-    also saved in the catalog, from which the daemon publishes it again. Raise AioTunedError if the sweep fails.
+    also saved in the catalog, from which the daemon publishes it again. A profile that is worse than the one which is
+    there goes into the history alone, unless it `replaces` whatever is there. Raise AioTunedError if the sweep fails.
     """
     config = request.config
     profiles, state = out or config.profiles, out or config.state
@@ -102,6 +129,8 @@ def tune(request: TuneRequest, watcher: ProgressObserver, out: Path | None = Non
     if others := clones.find_clones(measured.device):
         names = tuple(sorted((measured.device.sys_name, *others)))
         found = found.doubted(clones.describe(names, measured.device.id))
+    path = profiles / f"{name}.toml"
+    kept = "" if replaces else _why_kept(found, path, state)
     text = codec.render(profile_store.apply_override(found, profiles))
     trouble = ""
     try:
@@ -109,11 +138,13 @@ def tune(request: TuneRequest, watcher: ProgressObserver, out: Path | None = Non
     except PublishError as error:
         trouble = str(error)  # the sweep is complete except for the archive
     samples_path = state / f"{name}.samples.jsonl"
+    if kept:
+        report = replace(measured.report, profile=found)
+        return Tuned(report=report, path=path, samples_path=samples_path, kept=kept, trouble=trouble)
     atomic_file.publish(samples_path, measured.samples_text)
     if remember:
         catalog = profile_store.catalog_folder(state)
         atomic_file.check_writable(catalog)
         atomic_file.publish(catalog / f"{name}.toml", codec.render(found))
-    path = profiles / f"{name}.toml"
     atomic_file.publish(path, text)
     return Tuned(report=replace(measured.report, profile=found), path=path, samples_path=samples_path, trouble=trouble)

@@ -1,169 +1,303 @@
-"""The run of one sweep, by plan and race with the helper; all times are those that the helper reports."""
+"""The run of one sweep, by passes and races with the helper; all times are those that the helper reports."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from aio_tuned.errors import MeasurementError
-from aio_tuned.model.measurement import DROPPING
-from aio_tuned.search import grid, plan, race
-from aio_tuned.search.taint import clean_samples, moved_bytes, taint_reason
+from aio_tuned.search import check, choose, estimate, first_pass, grid, plan, race, steady_state
+from aio_tuned.search.finalists import Passed, finalists
+from aio_tuned.search.posterior import posterior
+from aio_tuned.search.race import RaceRules
+from aio_tuned.search.spells import has_spells
+from aio_tuned.search.step import PhaseEnd, Round, cut, exhausted, next_id, spent, unmeasured
+from aio_tuned.search.taint import clean_samples, is_of, taint_reason
 from aio_tuned.sweep import checkpoint
-from aio_tuned.sweep.budget import check_write_budget, min_write_bytes, write_budget
+from aio_tuned.sweep.budget import check_write_budget
+from aio_tuned.sweep.measuring import Measuring
 from aio_tuned.sweep.observer import NullObserver, SweepObserver
 from aio_tuned.sweep.order import Budgets, Checkpoint, Order, PhaseOutcome, SweepOutcome
 from aio_tuned.sweep.progress import PhaseProgress, SweepProgress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from aio_tuned.helper.process import Helper
     from aio_tuned.helper.protocol import Hello
-    from aio_tuned.model.measurement import Phase, Request, Sample
-    from aio_tuned.model.setting import Direction
+    from aio_tuned.model.measurement import Phase, Request, Sample, Stage
+    from aio_tuned.model.setting import Direction, Setting
+
+# Part of a thorough sweep's time that is for sustained writes.
+_SUSTAIN_TIME_PART = 4
+_OF_RACE = ("repeat", "sustain")
+
+
+@dataclass(slots=True, kw_only=True)
+class _Race:
+    """A race, or a check, that is planned or runs; `ended` is why it ended."""
+
+    phase: Phase
+    rules: RaceRules
+    ended: PhaseEnd | None = None
+
+    def next_round(self, order: Order, samples: Sequence[Sample]) -> Round | PhaseEnd:
+        direction = self.phase.direction
+        if order.check:
+            chosen = order.settings[direction][0]
+            return check.next_round(self.phase, samples, chosen, order.shares.get(direction, {}))
+        return race.next_round(self.phase, self.rules, samples)
 
 
 class _Run:
-    """A running sweep with its running sums, which include what earlier processes of the sweep have spent."""
+    """A running sweep: its passes, then its races."""
 
     def __init__(
         self,
-        helper: Helper,
+        measuring: Measuring,
         order: Order,
         hello: Hello,
         earlier: Checkpoint,
         report: Callable[[SweepProgress], None],
         observer: SweepObserver,
-        neighbours: Callable[[], int],
     ) -> None:
-        self.neighbours = neighbours
-        self.helper = helper
+        self.measuring = measuring
         self.order = order
         self.hello = hello
         self.earlier = earlier
         self.report = report
         self.observer = observer
-        self.previous: Sample | None = None
-        self._cache_settled = order.drop_caches not in DROPPING
-        self.next_id = max((sample.request.id for sample in earlier.samples), default=0) + 1
-        self.spent_ns = sum(sample.wall_ns for sample in earlier.samples)
-        each_bytes = hello.fill_bytes + order.zeroed_bytes
-        self.earlier_bytes = earlier.resumed * each_bytes + sum(
-            sample.bytes for sample in earlier.samples if sample.request.direction == "write"
-        )
-        self.written_bytes = self.earlier_bytes + hello.fill_bytes
-        kept_back = each_bytes if order.resumable and not earlier.resumed else 0
-        self._max_written_bytes = write_budget(order, self.earlier_bytes) - order.zeroed_bytes - kept_back
+        self.tallies: dict[Direction, PhaseProgress] = {}
 
     @property
-    def write_left_bytes(self) -> int:
-        """The bytes that measurements may still write."""
-        return self._max_written_bytes - self.written_bytes
+    def samples(self) -> list[Sample]:
+        """All samples so far."""
+        return self.measuring.samples
 
-    def _with_cache(self, request: Request) -> tuple[Request, bool]:
-        """Return the request, and whether it is the process's first before which the host's page cache is dropped.
-
-        A sweep that was interrupted ten times would cost others their cache ten times. So `auto` drops no more once an
-        earlier process has: the helper evicts the target's own pages, and the counters prove the reads.
-        """
-        policy = self.order.drop_caches
-        if self._cache_settled or (policy == "auto" and request.direction == "write"):
-            return request, False
-        self._cache_settled = True
-        if policy == "auto" and any(sample.cache_dropped for sample in self.earlier.samples):
-            return replace(request, drop_caches=False), False
-        return request, self.hello.drop_caches
-
-    async def measure(self, request: Request) -> Sample:
-        request, drops = self._with_cache(request)
-        await self.observer.before(request, self.previous)
-        if drops:
-            await self.observer.before_drop()
-        before = self.neighbours()
-        sample = await self.helper.measure(request)
-        # A counter can fall: a namespace may be removed.
-        moved = max(0, self.neighbours() - before)
-        sample = replace(sample, celsius=self.observer.celsius, neighbour_bytes=moved)
-        self.spent_ns += sample.wall_ns
-        self.next_id = request.id + 1
-        if request.direction == "write":
-            self.written_bytes += sample.bytes
-        self.previous = sample
-        self.observer.after(sample)
-        return sample
-
-    async def _planned(self, direction: Direction, samples: list[Sample]) -> Phase:
-        """Calibrate and plan a phase; a resumed phase gets the same plan again."""
-        order, alignment = self.order, self.hello.dio_alignment_bytes
-        chosen = order.settings[direction]
-        calibrated = [sample for sample in samples if sample.request.purpose == "calibrate"]
-        min_transfer = plan.min_transfer(chosen, alignment, order.max_transfer_bytes)
-        first_id = self.next_id - len(calibrated)
-        visits = plan.calibration(direction, chosen, order.reference, min_transfer, first_id)
-        for request in visits[len(calibrated) :]:
-            calibrated.append(await self.measure(request))
-            samples.append(calibrated[-1])
-        # Each phase gets an equal share of the remaining budget, so that a later one gets what an earlier one has left.
-        phases_left = len(order.directions) - order.directions.index(direction)
-        known = self.earlier.budgets.get(direction)
-        budgets = known or Budgets(
-            time_budget_ns=max(0, order.time_budget_ns - self.spent_ns) // phases_left,
-            write_budget_bytes=self.write_left_bytes,
+    async def _calibrate(self, direction: Direction) -> list[Sample]:
+        """Return the samples of the calibration, those of an earlier process first."""
+        order = self.order
+        done = [sample for sample in self.measuring.of(direction) if sample.request.purpose == "calibrate"]
+        transfer = plan.min_transfer(
+            order.settings[direction], self.hello.dio_alignment_bytes, order.max_transfer_bytes
         )
-        phase = plan.phase(
+        first_id = next_id(self.samples) - len(done)
+        visits = plan.calibration(direction, order.settings[direction], order.reference, transfer, first_id)
+        done.extend([await self.measuring.measure(request) for request in visits[len(done) :]])
+        return clean_samples(done) or done
+
+    def _budgets(self, direction: Direction, stage: Stage, usual_ns: int, share: int) -> Budgets:
+        """Return what the phase may spend: as an earlier process had it, or its share of what is left.
+
+        `share` is the number of phases among which the time is shared.
+        """
+        if known := self.earlier.budgets.get((direction, stage)):
+            return known
+        left_ns, left_bytes = self.measuring.left_ns // share, max(0, self.measuring.write_left_bytes)
+        sustain_bytes = int(left_bytes * self.order.sustain_share) if (direction, stage) == ("write", "race") else 0
+        budgets = Budgets(
+            usual_ns=min(usual_ns, left_ns),
+            time_budget_ns=left_ns,
+            usual_bytes=max(0, min(self.measuring.usual_left_bytes, left_bytes - sustain_bytes)),
+            write_budget_bytes=left_bytes - sustain_bytes,
+            sustain_bytes=sustain_bytes,
+        )
+        self.observer.planned(direction, stage, budgets)
+        return budgets
+
+    def _limited(self, phase: Phase) -> Phase:
+        """Return the phase with no more bytes than this process may write: resuming has filled the target again."""
+        if phase.direction == "read":
+            return phase
+        moved = sum(sample.bytes for sample in self.samples if is_of(sample, phase))
+        return replace(phase, write_budget_bytes=min(phase.write_budget_bytes, self.measuring.write_left_bytes + moved))
+
+    async def first_pass(self, direction: Direction) -> Phase:
+        """Measure every point of the direction once, and return the plan."""
+        order = self.order
+        calibrated = await self._calibrate(direction)
+        share = len(order.directions) - order.directions.index(direction)
+        left_ns = self.measuring.left_ns // share
+        budgets = self._budgets(direction, "pass", min(order.pass_ns, left_ns // 2), share)
+        phase = self._limited(
+            plan.first_pass(
+                direction,
+                chosen=order.settings[direction],
+                reference=order.reference,
+                calibrated=calibrated,
+                alignment_bytes=self.hello.dio_alignment_bytes,
+                max_transfer_bytes=order.max_transfer_bytes,
+                usual_ns=budgets.usual_ns,
+                time_budget_ns=budgets.time_budget_ns,
+                usual_bytes=budgets.usual_bytes,
+                write_budget_bytes=budgets.write_budget_bytes,
+                tolerance=order.tolerance,
+                seed=order.seed,
+                fraction=order.fraction,
+                max_transfer_ns=order.max_transfer_ns,
+            )
+        )
+        self._show(phase)
+        while isinstance(step := first_pass.next_round(phase, self.samples), Round):
+            await self._make(phase, step)
+        if not self.tallies[direction].done:
+            raise self._nothing(direction, step.reason)
+        return phase
+
+    def _show(self, phase: Phase) -> None:
+        """Let the progress of this direction include what the phase has already measured, as a resumed one has."""
+        tally = self.tallies.setdefault(phase.direction, PhaseProgress(phase))
+        for sample in self.samples:
+            if is_of(sample, phase):
+                tally.add(sample)
+
+    async def _make(self, phase: Phase, step: Round) -> None:
+        cost = spent(phase, self.samples)
+        for request in step.requests:
+            sample = await self.measuring.measure(cut(phase, cost, request))
+            cost = cost.plus(phase, sample)
+            self.tallies[phase.direction].add(sample)
+            self.report(self._progress(request))
+            if exhausted(phase, cost):
+                return
+
+    def _nothing(self, direction: Direction, ended: str) -> MeasurementError:
+        reasons = ", ".join(sorted({taint_reason(sample) for sample in self.measuring.of(direction)} - {""}))
+        failed = f"no {direction} could be trusted: {reasons}" if reasons else f"no {direction} was measured"
+        return MeasurementError(f"{failed}; {ended}" if ended else failed)
+
+    def races(self, passes: Mapping[Direction, Phase]) -> dict[Direction, _Race]:
+        """Plan the races of all directions, of which one may have none."""
+        order = self.order
+        passed: dict[Direction, Passed] = {}
+        for direction, phase in passes.items():
+            known = posterior(phase, estimate.curve(phase, self.samples))
+            if known is not None and not unmeasured(phase, self.samples, phase.points[: phase.sure_points]):
+                preferred = self.preferred(direction)
+                passed[direction] = Passed(settings=order.settings[direction], known=known, preferred=preferred)
+        chosen = finalists(passed, order.reference, order.max_transfer_bytes, order.read_weight)
+        spells = any(has_spells(phase, self.samples) for phase in passes.values())
+        found: dict[Direction, _Race] = {}
+        for direction, one in passed.items():
+            level = max(point.bytes_per_s for point in one.known.points)
+            # All are planned before the first begins, and each may spend its share only.
+            planned = self._race(direction, chosen[direction], len(passed), spells=spells, level=level)
+            if planned is not None:
+                found[direction] = planned
+        return found
+
+    async def checks(self) -> dict[Direction, _Race]:
+        """Plan the measurements of a check, which has no pass."""
+        found: dict[Direction, _Race] = {}
+        for direction in self.order.directions:
+            await self._calibrate(direction)
+            share = len(self.order.directions)
+            planned = self._race(direction, self.order.settings[direction], share, spells=False, level=0.0)
+            if planned is None:
+                raise MeasurementError(f"the budgets do not pay for a check of the {direction} settings")
+            found[direction] = planned
+        return found
+
+    def preferred(self, direction: Direction) -> tuple[Setting, ...]:
+        """Return the settings of the direction that are kept if they are good enough."""
+        return tuple(self.order.preferred.get(direction, ()))
+
+    def _race(
+        self, direction: Direction, chosen: tuple[Setting, ...], share: int, *, spells: bool, level: float
+    ) -> _Race | None:
+        order = self.order
+        budgets = self._budgets(direction, "race", order.race_ns, share)
+        sustain_ns = budgets.time_budget_ns // _SUSTAIN_TIME_PART if budgets.sustain_bytes else 0
+        # A race that is resumed gets the same plan again.
+        before = [sample for sample in self.measuring.of(direction) if sample.request.purpose not in _OF_RACE]
+        phase = plan.race(
             direction,
             chosen=chosen,
             reference=order.reference,
-            calibrated=clean_samples(calibrated) or calibrated,
-            alignment_bytes=alignment,
+            samples=clean_samples(before) or before,
+            alignment_bytes=self.hello.dio_alignment_bytes,
             max_transfer_bytes=order.max_transfer_bytes,
-            time_budget_ns=budgets.time_budget_ns,
+            usual_ns=min(budgets.usual_ns, budgets.time_budget_ns - sustain_ns),
+            time_budget_ns=budgets.time_budget_ns - sustain_ns,
+            usual_bytes=budgets.usual_bytes,
             write_budget_bytes=budgets.write_budget_bytes,
             tolerance=order.tolerance,
             seed=order.seed,
-            fraction=order.fraction,
-            sustain_bytes=self._sustain_bytes(direction, budgets.write_budget_bytes),
+            sustain_ns=sustain_ns,
+            sustain_bytes=budgets.sustain_bytes,
             max_transfer_ns=order.max_transfer_ns,
+            rounds=check.MAX_ROUNDS if order.check else plan.RACE_ROUNDS,
         )
+        if phase is None:
+            return None
+        rules = RaceRules(
+            usual_ns=budgets.usual_ns,
+            usual_bytes=budgets.usual_bytes,
+            level_bytes_per_s=level,
+            preferred=self.preferred(direction),
+            spells=spells,
+        )
+        phase = self._limited(phase)
+        self._show(phase)
+        return _Race(phase=phase, rules=rules)
+
+    async def run_races(self, races: Mapping[Direction, _Race]) -> None:
+        """Race until all have ended; by turns where the drive has slow spells, in which one race could lie whole."""
+        turns = any(one.rules.spells for one in races.values())
+        while waiting := [one for one in races.values() if one.ended is None]:
+            for one in waiting if turns else waiting[:1]:
+                step = one.next_round(self.order, self.samples)
+                if isinstance(step, PhaseEnd):
+                    one.ended = step
+                    await self._sustain(one)
+                else:
+                    await self._make(one.phase, step)
+
+    async def _sustain(self, one: _Race) -> None:
+        """Write on with the chosen setting, in a thorough sweep."""
+        phase = one.phase
+        known = None
+        if phase.sustain_bytes:
+            known = posterior(phase, estimate.curve(phase, self.samples), one.rules.preferred)
         if known is None:
-            self.observer.planned(direction, budgets)
-        if direction == "read":
-            return phase
-        # Resuming has filled the scratch file again, which the budget of the phase does not include.
-        left_bytes = self.write_left_bytes + moved_bytes(samples)
-        return replace(phase, write_budget_bytes=min(phase.write_budget_bytes, left_bytes))
+            return
+        setting = choose.choose(known, phase.tolerance, one.rules.preferred).setting
+        while request := steady_state.next_request(phase, self.samples, setting, next_id(self.samples)):
+            self.tallies[phase.direction].add(await self.measuring.measure(request))
+            self.report(self._progress(request))
 
-    def _sustain_bytes(self, direction: Direction, budget_bytes: int) -> int:
-        """Return the bytes for continued writes with the chosen setting, as far as the race can spare them."""
-        if direction == "read" or not self.order.sustain_share:
-            return 0
-        least = min_write_bytes(self.order, self.hello.dio_alignment_bytes)
-        return max(0, min(int(budget_bytes * self.order.sustain_share), budget_bytes - 2 * least))
+    def outcome(self, direction: Direction, first: Phase | None, raced: _Race | None) -> PhaseOutcome:
+        """Return the outcome of one direction; raise MeasurementError if nothing was measured."""
+        preferred = self.preferred(direction)
+        passed = first_pass.next_round(first, self.samples) if first else None
+        why_passed = passed.reason if isinstance(passed, PhaseEnd) else ""
+        if raced is not None and raced.ended is not None and self._is_complete(raced.phase):
+            return PhaseOutcome(
+                first_pass=first,
+                race=raced.phase,
+                phase=raced.phase,
+                passed=why_passed,
+                ended=raced.ended.reason,
+                settled=raced.ended.settled,
+                preferred=preferred,
+                keep=0.0 if self.order.check else choose.KEEP,
+            )
+        if first is None:
+            raise self._nothing(direction, raced.ended.reason if raced and raced.ended else "")
+        complete = isinstance(passed, PhaseEnd) and passed.settled
+        ended = "the budgets did not pay for a race" if complete else why_passed
+        return PhaseOutcome(
+            first_pass=first, race=None, phase=first, passed=why_passed, ended=ended, settled=False, preferred=preferred
+        )
 
-    async def phase(self, direction: Direction) -> PhaseOutcome:
-        samples = [sample for sample in self.earlier.samples if sample.request.direction == direction]
-        phase = await self._planned(direction, samples)
-        tally = PhaseProgress(phase)
-        cost = race.spent(samples)
-        for sample in samples:
-            if sample.request.purpose != "calibrate":
-                tally.add(sample)
-        while isinstance(step := race.next_round(phase, samples), race.Round):
-            for request in step.requests:
-                samples.append(await self.measure(race.fit(phase, cost, request)))
-                cost = cost.plus(samples[-1])
-                tally.add(samples[-1])
-                self.report(self._progress(tally, request))
-                if race.exhausted(phase, cost):
-                    break
-        if not tally.done:
-            reasons = ", ".join(sorted({taint_reason(sample) for sample in samples} - {""}))
-            failed = f"no {direction} could be trusted: {reasons}" if reasons else f"no {direction} was measured"
-            raise MeasurementError(f"{failed}; {step.reason}" if step.reason else failed)
-        return PhaseOutcome(phase=phase, samples=tuple(samples), ended=step.reason, settled=step.settled)
+    def _is_complete(self, phase: Phase) -> bool:
+        """Return whether the race has measured all of its points that could be, the default among them."""
+        if unmeasured(phase, self.samples, phase.points):
+            return False
+        return estimate.curve(phase, self.samples).reference is not None
 
-    def _progress(self, tally: PhaseProgress, request: Request) -> SweepProgress:
+    def _progress(self, request: Request) -> SweepProgress:
+        tally = self.tallies[request.direction]
         return SweepProgress(
             direction=request.direction,
             points_done=len(tally.done),
@@ -171,8 +305,8 @@ class _Run:
             visits=tally.visits,
             repeating=tally.repeating,
             best_bytes_per_s=tally.best_bytes_per_s,
-            written_bytes=self.written_bytes,
-            left_ns=max(0, self.order.time_budget_ns - self.spent_ns),
+            written_bytes=self.measuring.written_bytes,
+            left_ns=self.measuring.left_ns,
         )
 
 
@@ -192,14 +326,25 @@ async def run_sweep(
     for direction in order.directions:
         grid.check_grid(order.settings[direction], hello.dio_alignment_bytes)
     earlier = observer.load_checkpoint(hello, checkpoint.header(order, hello))
-    run = _Run(helper, order, hello, earlier, report, observer, neighbours)
-    if "write" in order.directions and "write" not in earlier.budgets:
-        check_write_budget(order, hello.fill_bytes, hello.dio_alignment_bytes, run.earlier_bytes)
-    phases = [await run.phase(direction) for direction in order.directions]
-    written_bytes = run.earlier_bytes + await helper.finish()
+    measuring = Measuring(helper, order, hello, earlier, observer, neighbours)
+    run = _Run(measuring, order, hello, earlier, report, observer)
+    if "write" in order.directions and ("write", "pass") not in earlier.budgets:
+        check_write_budget(order, hello.fill_bytes, hello.dio_alignment_bytes, measuring.earlier_bytes)
+    if order.check:
+        passes: dict[Direction, Phase] = {}
+        races = await run.checks()
+    else:
+        passes = {direction: await run.first_pass(direction) for direction in order.directions}
+        races = run.races(passes)
+    await run.run_races(races)
+    phases = tuple(
+        run.outcome(direction, passes.get(direction), races.get(direction)) for direction in order.directions
+    )
+    written_bytes = measuring.earlier_bytes + await helper.finish()
     return SweepOutcome(
         hello=hello,
-        phases=tuple(phases),
-        written_bytes=max(written_bytes, run.written_bytes),
+        phases=phases,
+        samples=tuple(measuring.samples),
+        written_bytes=max(written_bytes, measuring.written_bytes),
         resumed=earlier.resumed,
     )

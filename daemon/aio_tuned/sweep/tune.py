@@ -23,6 +23,8 @@ from aio_tuned.helper import samples
 from aio_tuned.helper.process import RAW_END_S, Helper, RawWriteRefusedError
 from aio_tuned.helper.protocol import arguments
 from aio_tuned.model.measurement import DROPPING
+from aio_tuned.profiles.kept_settings import kept_settings
+from aio_tuned.profiles.siblings import check_shares
 from aio_tuned.search import effort, grid
 from aio_tuned.storage import raw_write_record
 from aio_tuned.sweep import leftover, nocow, profile_builder
@@ -114,7 +116,9 @@ def _write_budget_bytes(extended: effort.Extent, config: Config, device: Device,
     """
     budget = config.write_budget_bytes(device.size_bytes)
     prepared = 2 * target.span_bytes
-    return min(budget, prepared + int((budget - prepared) * extended.write_share)) if budget > prepared else budget
+    if budget <= prepared:
+        return budget
+    return min(config.write_budget, prepared + int((budget - prepared) * extended.write_share))
 
 
 def _order(request: TuneRequest, device: Device, target: Target) -> Order:
@@ -123,11 +127,21 @@ def _order(request: TuneRequest, device: Device, target: Target) -> Order:
     # A check measures all of its few settings, whatever the effort.
     extended = effort.extent(config.effort if request.settings is None else "default", config.time_budget)
     fingerprint = identity.fingerprint(device, target.filesystem, os.uname().release)
+    kept = kept_settings(device, request.others, request.against)
+    write_budget_bytes = _write_budget_bytes(extended, config, device, target)
+    usual_bytes = extended.usual_bytes
     return Order(
         settings=settings,
+        pass_ns=int(extended.pass_s * 1e9),
+        race_ns=int(extended.race_s * 1e9),
+        usual_write_bytes=write_budget_bytes if usual_bytes is None else min(usual_bytes, write_budget_bytes),
+        check=request.against is not None,
+        shares=check_shares(request.against) if request.against else {},
+        preferred={direction: kept.settings(direction) for direction in settings},
+        read_weight=config.read_weight,
         max_transfer_bytes=min(config.transfer_bytes, target.span_bytes),
         time_budget_ns=int(extended.time_budget_s * 1e9),
-        write_budget_bytes=_write_budget_bytes(extended, config, device, target),
+        write_budget_bytes=write_budget_bytes,
         tolerance=config.tolerance_percent / 100,
         seed=request.seed,
         write_cap_bytes=request.write_budget_bytes,
@@ -307,7 +321,7 @@ async def _sweep(request: TuneRequest, watcher: ProgressObserver, observer: Swee
                 seed=request.seed,
                 temperature_peak_c=observer.peak_celsius,
                 paused_seconds=observer.paused_s,
-                checked_against=request.against,
+                kept=kept_settings(device, request.others, request.against),
                 facts=Facts(
                     attachment=sysfs.attachment(device.device_number),
                     others=request.others,

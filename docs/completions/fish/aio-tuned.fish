@@ -60,7 +60,7 @@ function _shtab_aio_tuned_using
 end
 
 set -g _shtab_aio_tuned_commands tune show get wait explain export history report daemon status retune stop check-config
-set -g _shtab_aio_tuned_opts_with_value --compare --config --direction --drop-caches --effort --for-version --grid --helper --max-block-size --merge --out --output --profiles --seed --state --time-budget --timeout --write-budget -o
+set -g _shtab_aio_tuned_opts_with_value --compare --confidence --config --direction --drop-caches --effort --for-version --grid --helper --max-block-size --merge --out --output --profiles --seed --state --time-budget --timeout --write-budget -o
 
 complete -c aio-tuned -e
 complete -c aio-tuned -f
@@ -77,9 +77,10 @@ complete -c aio-tuned -n '_shtab_aio_tuned_using tune' -l seed -x -d 'order of t
 complete -c aio-tuned -n '_shtab_aio_tuned_using tune' -l json -d 'print one JSON document and nothing else'
 complete -c aio-tuned -n '_shtab_aio_tuned_using tune' -l read-only -d 'measure no writes'
 complete -c aio-tuned -n '_shtab_aio_tuned_using tune' -l thin-writes -d 'write to TARGET even where that takes space from a thin pool or a sparse file'
-complete -c aio-tuned -n '_shtab_aio_tuned_using tune' -l effort -xka "quick default thorough" -d 'quick: a fifth of the points in 20 s, provisional; thorough: four times the time, and half of the bytes to write on until the drive is steady (default: as configured)'
-complete -c aio-tuned -n '_shtab_aio_tuned_using tune' -l time-budget -x -d 'measuring time, e.g. 90s, 3m'
+complete -c aio-tuned -n '_shtab_aio_tuned_using tune' -l effort -xka "quick default thorough" -d 'quick: a fifth of the points in 20 s, provisional; thorough: up to four times the time, and half of the bytes to write on until the drive is steady (default: as configured)'
+complete -c aio-tuned -n '_shtab_aio_tuned_using tune' -l time-budget -x -d 'measuring time at most, e.g. 90s, 3m'
 complete -c aio-tuned -n '_shtab_aio_tuned_using tune' -l write-budget -x -d 'bytes to write at most, e.g. 8G'
+complete -c aio-tuned -n '_shtab_aio_tuned_using tune' -l replace -d 'publish the profile even if the drive'"'"'s present one is better: complete, or surer'
 complete -c aio-tuned -n '_shtab_aio_tuned_using tune' -l drop-caches -xka "auto always file never" -d 'when to drop the page cache'
 complete -c aio-tuned -n '_shtab_aio_tuned_using tune' -l helper -xka "(__fish_complete_path (commandline -ct))" -d 'a stand-in for aio-sweep (native/PROTOCOL.md)'
 complete -c aio-tuned -n '_shtab_aio_tuned_using tune; and test $_shtab_aio_tuned_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'a directory, a file, or a block device'
@@ -98,6 +99,7 @@ complete -c aio-tuned -n '_shtab_aio_tuned_using get; and test $_shtab_aio_tuned
 complete -c aio-tuned -n '_shtab_aio_tuned_using; and test $_shtab_aio_tuned_npos -eq 0' -a wait -d 'wait for the settings for a path, for ExecStartPre='
 complete -c aio-tuned -n '_shtab_aio_tuned_using wait' -s h -l help -d 'show this help message and exit'
 complete -c aio-tuned -n '_shtab_aio_tuned_using wait' -l state -xka "measured any" -d 'what to wait for (default: measured)'
+complete -c aio-tuned -n '_shtab_aio_tuned_using wait' -l confidence -xka "settled bounded" -d 'least confidence of each measured direction (default: any)'
 complete -c aio-tuned -n '_shtab_aio_tuned_using wait' -l timeout -x -d 'give up after that, e.g. 90s, 5m (default: 10m)'
 complete -c aio-tuned -n '_shtab_aio_tuned_using wait' -l profiles -xka "(__fish_complete_directories)" -d 'where the profiles are (default: as configured)'
 complete -c aio-tuned -n '_shtab_aio_tuned_using wait; and test $_shtab_aio_tuned_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'a directory, a file, or a block device'

@@ -529,10 +529,28 @@ def test_json_prints_one_document_and_nothing_else(drive: Path, capsys: pytest.C
     assert patiently(lambda: main(words)) == 0
     out, _ = capsys.readouterr()
     document = json.loads(out)
-    assert set(document) == {"profile", "file", "samples_file"}
+    assert set(document) == {"profile", "file", "samples_file", "kept_because"}
     assert document["profile"]["write"] == {"skipped": "asked for reads only (--read-only)"}
     assert codec.to_table(codec.parse(Path(document["file"]).read_text())) == document["profile"]
     assert Path(document["samples_file"]).exists()
+
+
+def test_a_partial_run_does_not_replace_a_better_profile(drive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = drive / "out"
+    words = ["tune", str(drive), "--out", str(out), *QUICK]
+    assert patiently(lambda: main(words)) == 0
+    (path,) = out.glob("*.toml")
+    text, samples = path.read_text(), (out / f"{path.stem}.samples.jsonl").read_text()
+    capsys.readouterr()
+    assert patiently(lambda: main([*words, "--read-only"])) == 0
+    said = capsys.readouterr().err
+    assert f"{path} is kept, since this sweep is worse: it has no write figures" in said
+    assert "--replace publishes it" in said
+    assert (path.read_text(), (out / f"{path.stem}.samples.jsonl").read_text()) == (text, samples)
+    assert len(sweep_archive.list_sweeps(out, path.stem)) == 2, "it is in the history"
+    assert patiently(lambda: main([*words, "--read-only", "--replace"])) == 0
+    assert "is kept" not in capsys.readouterr().err
+    assert 'skipped = "asked for reads only' in path.read_text()
 
 
 def test_show_finds_the_profile_of_a_folder(drive: Path, capsys: pytest.CaptureFixture[str]) -> None:

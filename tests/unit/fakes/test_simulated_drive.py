@@ -23,8 +23,9 @@ from aio_tuned.errors import Exit, HelperError
 from aio_tuned.helper.process import Helper
 from aio_tuned.helper.protocol import Tick, arguments, parse_point, request_line
 from aio_tuned.model.setting import DEFAULT_SETTING, Direction, Setting
-from aio_tuned.search import choose, estimate, grid
+from aio_tuned.search import estimate, grid
 from aio_tuned.search.taint import taint_reason
+from aio_tuned.sweep.decided import decide
 from aio_tuned.sweep.order import Order, SweepOutcome
 from aio_tuned.sweep.run import run_sweep
 from fakes.simulated.dice import Dice
@@ -55,7 +56,7 @@ ORDER = Order(
     max_transfer_bytes=256 * MIB,
     time_budget_ns=60_000_000_000,
     write_budget_bytes=32 * GIB,
-    tolerance=0.01,
+    tolerance=0.02,
     seed=1,
 )
 
@@ -78,7 +79,7 @@ def visits(drive: Drive, asked: Request, count: int) -> list[Sample]:
 def test_there_are_more_than_thirty_models_of_all_families_with_names_of_their_own() -> None:
     assert len(MODELS) >= 30
     assert len(NAMED) == len(MODELS)
-    assert {model.family for model in MODELS} == {"enterprise", "consumer", "qlc", "raid0", "cloud", "virtio"}
+    assert {model.family for model in MODELS} == {"enterprise", "consumer", "qlc", "raid0", "cloud", "virtio", "other"}
 
 
 def test_a_third_is_held_back_some_of_every_family() -> None:
@@ -493,7 +494,8 @@ def test_heat_slows_a_busy_drive_and_only_where_it_is_the_bottleneck() -> None:
 def test_the_sweep_sees_the_drift() -> None:
     outcome = swept(replace(NAMED["t705"], noise=QUIET, drift=Drift(heat_loss=0.1, heat_s=20)))
     (read,) = outcome.phases
-    assert -0.12 < estimate.curve(read.phase, read.samples).drift < -0.005
+    assert read.first_pass is not None
+    assert -0.12 < estimate.curve(read.first_pass, outcome.samples).drift < -0.005
 
 
 def test_neighbours_come_and_go() -> None:
@@ -550,8 +552,9 @@ def swept(model: DriveModel, seed: int = 1, **changes: Any) -> SweepOutcome:  # 
 
 @pytest.mark.parametrize("name", ["pm9a3", "sn570", "raid0-8xmicron-7450", "azure-ultra"])
 def test_a_sweep_finds_a_setting_that_is_nearly_the_best(name: str) -> None:
-    (read,) = swept(NAMED[name]).phases
-    chosen = choose.choose(estimate.curve(read.phase, read.samples), 0.01).stats.point.setting
+    outcome = swept(NAMED[name])
+    (read,) = outcome.phases
+    chosen = decide(outcome, read, 0.02).choice.setting
     table = truth(NAMED[name], "read", read.phase.transfer_bytes)
     assert table.of(chosen) > 0.97 * table.best_bytes_per_s
 

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aio_tuned.errors import Exit, ProfileError
-from aio_tuned.model.profile import Profile, Skipped, Unmeasured
+from aio_tuned.model.profile import Profile, Result, Skipped, Unmeasured
 from aio_tuned.profiles.codec import HEADER, SCHEMA, parse, render, to_table
 from unit.support.builders import (
     MIB,
@@ -39,7 +39,25 @@ if TYPE_CHECKING:
 SCHEMA_DOCUMENT = json.loads((PROJECT / "docs/profile.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA_DOCUMENT)
 
+# The keys of a measured section that files of schema 1 lack.
+SINCE_SCHEMA_2 = (
+    "confidence",
+    "regret95_percent",
+    "expected_shortfall_percent",
+    "tolerance_percent",
+    "probability_within_tolerance",
+    "versus_default_percent",
+    "versus_default_ci95_percent",
+    "stopped_because",
+    "not_ruled_out",
+    "challengers",
+)
+OLD = replace(
+    result(),
+    **dict.fromkeys(SINCE_SCHEMA_2),  # type: ignore[arg-type]  # all of them may be None
+)
 VARIANTS = {
+    "schema 1": replace(profile(), schema=1, read=OLD, write=OLD),
     "full": profile(),
     "read only": read_only_profile(),
     "no combined": replace(profile(), combined=Skipped(skipped="not swept")),
@@ -60,7 +78,7 @@ VARIANTS = {
     "checked": replace(
         profile(),
         device=device_info(boot_id="6ff02615-2f2d-4a56-905e-6babb01430aa"),
-        read=result(within_percent=1.7, sustained_throughput_bytes_per_s=1_400_000_000),
+        read=result(kept_from="earlier", sustained_throughput_bytes_per_s=1_400_000_000),
         evidence=evidence(
             temperature_peak_c=61.5, paused_seconds=70.0, resumed=2, checked_against="nvme-other", effort="thorough"
         ),
@@ -258,7 +276,7 @@ def test_foreign_numbers_are_refused_in_lists_and_settings_too() -> None:
     "made",
     [
         replace(profile(), state="guessed"),  # type: ignore[arg-type]
-        replace(profile(), schema=2),
+        replace(profile(), schema=3),
         replace(profile(), read=result(latency_p99_us="fast")),
         replace(profile(), read=result(ties=True)),
         replace(profile(), read=result(throughput_ci95_bytes_per_s=(1, 2, 3))),
@@ -267,6 +285,46 @@ def test_foreign_numbers_are_refused_in_lists_and_settings_too() -> None:
 def test_what_would_not_read_back_is_not_rendered(made: Profile) -> None:
     with pytest.raises(ProfileError):
         render(made)
+
+
+def test_a_file_of_schema_1_is_read_as_it_is() -> None:
+    """A drive that was measured before an update keeps its profile; what the file does not say is unknown."""
+    table = to_table(replace(profile(), schema=1, read=OLD, write=OLD))
+    assert not set(SINCE_SCHEMA_2) & set(table["read"])
+    text = render(replace(profile(), schema=1, read=OLD, write=OLD))
+    found = parse(text.replace("[write]", "[write]\nwithin_percent = 52.0", 1))
+    assert (found.schema, found.state) == (1, "measured")
+    assert isinstance(found.read, Result)
+    assert [getattr(found.read, key) for key in SINCE_SCHEMA_2] == [None] * len(SINCE_SCHEMA_2)
+    assert found.read.challenger_shares() == ()
+
+
+def test_challengers_are_settings_with_their_shares() -> None:
+    found = parse(render(profile()))
+    assert isinstance(found.read, Result)
+    assert found.read.challenger_shares() == (
+        (setting(1 << 20, 32, 1), 0.9961),
+        (setting(128 << 10, 64, 4), 0.9938),
+        (setting(512 << 10, 8, 8, overlap=False, single=True), 0.9907),
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        ("[[1048576, 32, 1, 1, 0]]", "challengers"),
+        ("[[1048576, 32, 1, 1, 0, 9961, 1]]", "challengers"),
+        ("[[1048576, 32, 1, 1, 0, 1.5]]", "challengers"),
+        ("[1048576, 32, 1, 1, 0, 9961]", "challengers"),
+        ("[[1048576, 32, 1, 1, 0, 0]]", r"\[read\] has figures that no sweep gives"),
+        ("[[1048576, 32, 1, 1, 0, -9961]]", r"\[read\] has figures that no sweep gives"),
+    ],
+)
+def test_challengers_that_cannot_be_are_no_profile(value: str, complaint: str) -> None:
+    lines = render(profile()).splitlines()
+    place = next(number for number, line in enumerate(lines) if line.startswith("challengers"))
+    with pytest.raises(ProfileError, match=complaint):
+        parse("\n".join([*lines[:place], f"challengers = {value}", *lines[place + 1 :]]))
 
 
 # --- what is no profile ----------------------------------------------------------------------------------
@@ -286,10 +344,10 @@ def test_every_prefix_of_a_file_is_an_error_or_the_whole(name: str) -> None:
 
 
 def test_a_hole_in_a_file_is_never_another_profile() -> None:
-    """A line lost is an error; only what is optional may be missing."""
+    """A line lost is an error; only what is optional, or missing in older files, may be missing."""
     lines = render(profile()).splitlines()
     optional = {"nsid", "numa_node", "read_noise", "write_noise", "read_drift", "write_drift", "saturating_concurrency"}
-    optional.add("metadata_bytes")
+    optional |= {"metadata_bytes", *SINCE_SCHEMA_2}
     for number, line in enumerate(lines):
         key = line.partition(" = ")[0]
         if not line or line.startswith("#") or key in optional:
@@ -306,9 +364,10 @@ def test_a_hole_in_a_file_is_never_another_profile() -> None:
         ("schema = true\n", "no schema number"),
         ("schema = '1'\n", "no schema number"),
         ("schema = 1.0\n", "no schema number"),
-        ("schema = 2\n", "schema 2 is not known here"),
+        ("schema = 3\n", "schema 3 is not known here"),
         ("schema = 0\n", "schema 0 is not known here"),
         ("schema = 1\n", "state"),
+        ("schema = 2\n", "state"),
         ("schema = 1\nstate = 'measured'\n", r"no section \[device\]"),
         ("schema = 1\nstate = 'measured'\ndevice = 3\n", r"no section \[device\]"),
         ("schema = 1\nstate = 'measured'\ndevice = []\n", r"no section \[device\]"),
@@ -318,7 +377,7 @@ def test_a_hole_in_a_file_is_never_another_profile() -> None:
         ("x = " + "[" * 5000, "not valid TOML"),
         ("x = " + "9" * 5000, "not valid TOML"),
     ],
-    ids=range(16),
+    ids=range(17),
 )
 def test_foreign_text_is_a_profile_error(text: str, complaint: str) -> None:
     with pytest.raises(ProfileError, match=complaint) as caught:
@@ -434,7 +493,7 @@ def with_value(section: str, key: str, value: object) -> Callable[[dict[str, Any
     "spoil",
     [
         lambda table: table.pop("read"),
-        lambda table: table.update(schema=2),
+        lambda table: table.update(schema=3),
         lambda table: table.update(state="done"),
         without("read", "queue_depth"),
         without("read", "ties"),
@@ -459,13 +518,20 @@ def with_value(section: str, key: str, value: object) -> Callable[[dict[str, Any
         lambda table: (table.update(state="provisional"), table["evidence"].pop("measured_at")),
         with_value("read", "throughput_bytes_per_s", None),
         without("write", "throughput_bytes_per_s"),
+        without("read", "confidence"),
+        without("write", "challengers"),
+        with_value("read", "confidence", "sure"),
+        with_value("read", "regret95_percent", 101),
+        with_value("read", "probability_within_tolerance", 1.01),
+        with_value("read", "kept_from", ""),
+        with_value("read", "challengers", [[1, 2, 3, 4, 5]]),
         lambda table: table.update(read={**bare("read"), "overridden": []}),
         lambda table: table.update(read={**bare("read"), "overridden": ["latency"]}),
         lambda table: table.update(combined={**bare("combined"), "ties": 3}),
         lambda table: table.update(write={"skipped": ""}),
         lambda table: table.update(write={}),
     ],
-    ids=range(31),
+    ids=range(38),
 )
 def test_a_broken_table_is_not_valid(spoil: Callable[[dict[str, Any]], None]) -> None:
     table = json.loads(json.dumps(to_table(profile())))

@@ -9,13 +9,12 @@ from hypothesis import strategies as st
 
 from aio_tuned.devices import identity
 from aio_tuned.model.profile import CombinedResult, Result, Skipped, Unmeasured
-from aio_tuned.model.setting import DEFAULT_SETTING, Grid
+from aio_tuned.model.setting import DEFAULT_SETTING
 from aio_tuned.profiles import codec as profile_text
 from aio_tuned.profiles import decision
-from aio_tuned.profiles.siblings import check_agrees, check_settings
+from aio_tuned.profiles.siblings import check_agrees, check_settings, check_shares
 from unit.support.builders import (
     MIB,
-    SMALL_GRID,
     device,
     device_info,
     evidence,
@@ -30,7 +29,7 @@ from unit.support.builders import (
 if TYPE_CHECKING:
     from aio_tuned.model.device import ArrayState, Device
     from aio_tuned.model.profile import Fingerprint, Profile
-    from aio_tuned.model.setting import Setting
+    from aio_tuned.model.setting import Direction, Setting
     from aio_tuned.model.target import Target
 
 RELEASE = "6.8.0-45-generic"
@@ -395,81 +394,57 @@ def test_the_order_of_the_others_does_not_matter() -> None:
 # --- the check -------------------------------------------------------------------------------------------
 
 
-def test_a_check_covers_both_settings_and_their_neighbours() -> None:
-    grid = Grid(
-        block_size=(MIB, 256 * KIB, 512 * KIB),
-        queue_depth=(8, 16, 32),
-        io_parallelism=(1, 2),
-        overlap_events=(True, False),
-        single_submit=(False,),
+CHALLENGERS = ((MIB, 32, 1, 1, 0, 9900), (128 * KIB, 64, 4, 0, 1, 9500))
+
+
+def test_a_check_covers_the_setting_its_challengers_the_combined_one_and_the_default() -> None:
+    chosen, both = setting(depth=16, threads=2), setting(depth=8, threads=2)
+    sibling = replace(
+        read_only_profile(),
+        read=result(setting=chosen, challengers=CHALLENGERS, versus_default_percent=25.0),
+        combined=combined(both),
     )
-    centre = setting(depth=16, threads=2)
-    both = setting(depth=8, threads=2)
-    sibling = replace(read_only_profile(), read=result(setting=centre), combined=combined(both))
-    assert check_settings(sibling, grid) == {
-        "read": (
-            centre,
-            setting(block=512 * KIB, depth=16, threads=2),
-            setting(depth=8, threads=2),
-            setting(depth=32, threads=2),
-            setting(depth=16, threads=1),
-            setting(depth=16, threads=2, overlap=False),
-            setting(block=512 * KIB, depth=8, threads=2),
-            setting(depth=8, threads=1),
-            setting(depth=8, threads=2, overlap=False),
-        )
-    }
+    deep, narrow = setting(depth=32), setting(128 * KIB, 64, 4, overlap=False, single=True)
+    assert check_settings(sibling) == {"read": (chosen, deep, narrow, both, DEFAULT_SETTING)}
+    assert check_shares(sibling) == {"read": {DEFAULT_SETTING: 0.8, deep: 0.99, narrow: 0.95}}
 
 
-def test_neighbours_are_one_step_away_at_the_grids_ends_too() -> None:
-    grid = replace(SMALL_GRID, queue_depth=(4, 8, 16, 32), io_parallelism=(1,), overlap_events=(True,))
-    for depth, others in ((4, {8}), (8, {4, 16}), (32, {16})):
-        sibling = replace(read_only_profile(), read=result(setting=setting(depth=depth)))
-        found = check_settings(sibling, grid)["read"]
-        assert {which.queue_depth for which in found} == {depth, *others}
-
-
-def test_a_setting_that_the_grid_lacks_is_checked_with_the_grids_next() -> None:
-    sibling = replace(profile(), read=result(setting=setting(block=512 * KIB, depth=64)), combined=Skipped(skipped="x"))
-    found = check_settings(sibling, SMALL_GRID)["read"]
-    assert found[0] == setting(block=512 * KIB, depth=64)
-    assert {which.block_size for which in found} == {128 * KIB, 512 * KIB, MIB}
-    assert {which.queue_depth for which in found} == {32, 64}
+def test_a_check_measures_each_setting_once() -> None:
+    sibling = replace(
+        profile(), read=result(setting=DEFAULT_SETTING, challengers=CHALLENGERS), combined=combined(setting(depth=32))
+    )
+    assert check_settings(sibling)["read"] == (
+        DEFAULT_SETTING,
+        setting(depth=32),
+        setting(128 * KIB, 64, 4, overlap=False, single=True),
+    )
 
 
 def test_what_the_sibling_did_not_measure_is_not_checked() -> None:
-    assert set(check_settings(profile(), SMALL_GRID)) == {"read", "write"}
-    assert set(check_settings(read_only_profile(), SMALL_GRID)) == {"read"}
-    assert check_settings(never_measured_profile(), SMALL_GRID) == {}
+    assert set(check_settings(profile())) == set(check_shares(profile())) == {"read", "write"}
+    assert set(check_settings(read_only_profile())) == set(check_shares(read_only_profile())) == {"read"}
+    assert check_settings(never_measured_profile()) == {}
+    assert check_shares(never_measured_profile()) == {}
 
 
-SETTINGS = st.builds(
-    setting,
-    st.sampled_from([4096, 128 * KIB, 512 * KIB, MIB, 4 * MIB]),
-    st.integers(1, 128),
-    st.integers(1, 16),
-    st.booleans(),
-    st.booleans(),
-)
+@pytest.mark.parametrize("section", ["read", "write"])
+def test_a_sibling_whose_challengers_are_unknown_is_not_checked(section: str) -> None:
+    """Files of schema 1 have none, and a check could not see that another class of settings wins here."""
+    old = profile(**{section: result(challengers=None)})
+    found = judged(TWIN, None, old)
+    assert (found.sweep, found.against) == ("full", None)
+    assert found.publish.read == Unmeasured(setting=result().setting)
+    reads = scratch_target(no_write="asked for reads only")
+    assert judged(TWIN, None, old, target=reads).sweep == ("full" if section == "read" else "check")
+    without_others = profile(**{section: result(challengers=())})
+    assert judged(TWIN, None, without_others).sweep == "check"
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
-@given(SETTINGS, SETTINGS)
-def test_a_check_is_small_has_no_doubles_and_stays_near(mine: Any, both: Any) -> None:  # noqa: ANN401
-    sibling = replace(profile(), read=result(setting=mine), combined=combined(both))
-    found = check_settings(sibling, SMALL_GRID)["read"]
-    assert found[0] == mine
-    assert both in found
-    assert len(set(found)) == len(found) <= 2 * (1 + 3 * 2 + 2)
-    for which in found:
-        far = min(
-            sum(getattr(which, item.name) != getattr(centre, item.name) for item in fields(which))
-            for centre in (mine, both)
-        )
-        assert far <= 1
-        for item in fields(SMALL_GRID):
-            own = {getattr(mine, item.name), getattr(both, item.name)}
-            assert getattr(which, item.name) in {*getattr(SMALL_GRID, item.name), *own}
+def test_a_sibling_with_challengers_counts_before_a_newer_one_without() -> None:
+    first, second = drives("a", "b")
+    older = stamped("2025-01-01T00:00:00+00:00", first)
+    newer = stamped("2025-02-01T00:00:00+00:00", second, read=result(challengers=None))
+    assert judged(TWIN, None, older, newer).against == older
 
 
 def gave(throughput: int, width: float = 0.005, **changes: Any) -> Result:  # noqa: ANN401
@@ -481,36 +456,38 @@ GB = 10**9
 
 
 @pytest.mark.parametrize(
-    ("there", "here", "tolerance", "agrees"),
+    ("there", "here", "agrees"),
     [
-        (gave(6 * GB), gave(6 * GB), 0.01, True),
-        (gave(6 * GB), gave(6 * GB, setting=setting(depth=64)), 0.01, True),
-        (gave(6000 * 10**6), gave(6300 * 10**6), 0.01, True),
-        (gave(6000 * 10**6), gave(5700 * 10**6), 0.01, True),
-        (gave(6000 * 10**6), gave(6800 * 10**6), 0.01, False),
-        (gave(6000 * 10**6), gave(5300 * 10**6), 0.01, False),
-        (gave(6000 * 10**6), gave(6800 * 10**6), 0.10, True),
-        (gave(6000 * 10**6, 0.1), gave(6800 * 10**6), 0.01, True),
-        (gave(6000 * 10**6), gave(6800 * 10**6, 0.1), 0.01, True),
-        (gave(6000 * 10**6), gave(5300 * 10**6, setting=setting(depth=64)), 0.01, False),
+        (gave(6 * GB), gave(6 * GB), True),
+        # Drives of one model fill and wear apart: by 10 %.
+        (gave(6000 * 10**6), gave(6500 * 10**6), True),
+        (gave(6000 * 10**6), gave(5500 * 10**6), True),
+        (gave(6000 * 10**6), gave(6800 * 10**6), False),
+        (gave(6000 * 10**6), gave(5300 * 10**6), False),
+        (gave(6000 * 10**6, 0.1), gave(6800 * 10**6), True),
+        (gave(6000 * 10**6), gave(6800 * 10**6, 0.1), True),
+        # The setting that is published here is another only if the sibling's is below the default.
+        (gave(6 * GB), gave(6 * GB, setting=setting(depth=64)), False),
     ],
 )
 @pytest.mark.parametrize("direction", ["read", "write"])
-def test_agreement(direction: str, there: Result, here: Result, tolerance: float, agrees: bool) -> None:
-    found = check_agrees(
-        profile(**{direction: there}),
-        profile(**{direction: here}),
-        tolerance,
-    )
+def test_agreement(direction: str, there: Result, here: Result, agrees: bool) -> None:
+    found = check_agrees(profile(**{direction: there}), profile(**{direction: here}), {})
     assert (found == "") is agrees
     if not agrees:
         assert found.startswith(f"{direction}: ")
         assert profile().device.name in found
 
 
+@pytest.mark.parametrize("direction", ["read", "write"])
+def test_a_check_that_did_not_end_well_does_not_agree_and_says_why(direction: Direction) -> None:
+    why = "4 threads of 1024 KiB gain 4.2% on it"
+    assert check_agrees(profile(), profile(), {direction: why}) == f"{direction}: {why}"
+
+
 def test_disagreement_says_by_how_much() -> None:
     slow = replace(profile(), read=gave(3_250_000_000))
-    assert check_agrees(profile(), slow, 0.01) == (
+    assert check_agrees(profile(), slow, {}) == (
         "read: 3.25 GB/s here, but 6.51 GB/s on nvme-Samsung_SSD_980_PRO_1TB_S5GXNF0R123456_1"
     )
 
@@ -518,28 +495,23 @@ def test_disagreement_says_by_how_much() -> None:
 def test_what_is_known_too_poorly_confirms_nothing() -> None:
     """An interval from half of the sibling's speed to above it agrees with anything."""
     poor = replace(profile(), read=gave(5_000_000_000, 0.35))
-    assert check_agrees(profile(), poor, 0.01) == (
-        "read: 3.25 GB/s to 6.75 GB/s here, too uncertain to confirm anything"
-    )
+    assert check_agrees(profile(), poor, {}) == "read: 3.25 GB/s to 6.75 GB/s here, too uncertain to confirm anything"
 
 
 def test_only_what_both_have_is_compared() -> None:
     slow_writes = replace(profile(), write=gave(GB))
-    assert check_agrees(profile(), read_only_profile(), 0.01) == ""
-    assert check_agrees(read_only_profile(), slow_writes, 0.01) == ""
-    assert "nothing was measured both here and on" in check_agrees(profile(), never_measured_profile(), 0.01)
+    assert check_agrees(profile(), read_only_profile(), {}) == ""
+    assert check_agrees(read_only_profile(), slow_writes, {"write": "the write budget is spent"}) == ""
+    assert "nothing was measured both here and on" in check_agrees(profile(), never_measured_profile(), {})
 
 
 @settings(derandomize=True, deadline=None, max_examples=60)
-@given(st.integers(10**8, 10**10), st.integers(10**8, 10**10), st.floats(0, 0.2), st.floats(0, 0.2))
-def test_agreement_has_no_sides_and_a_wider_tolerance_agrees_with_more(
-    there: int, here: int, width: float, tolerance: float
-) -> None:
+@given(st.integers(10**8, 10**10), st.integers(10**8, 10**10), st.floats(0, 0.19))
+def test_agreement_has_no_sides(there: int, here: int, width: float) -> None:
     first, second = (replace(read_only_profile(), read=gave(each, width)) for each in (there, here))
-    agrees = check_agrees(first, second, tolerance) == ""
-    assert agrees == (check_agrees(second, first, tolerance) == "")
-    if agrees:
-        assert check_agrees(first, second, tolerance * 2) == ""
+    agrees = check_agrees(first, second, {}) == ""
+    assert agrees == (check_agrees(second, first, {}) == "")
+    assert agrees or abs(there / here - 1) > 0.09
 
 
 # --- who it is -------------------------------------------------------------------------------------------

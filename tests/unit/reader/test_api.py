@@ -329,7 +329,7 @@ def test_a_file_from_before_there_was_a_saturating_concurrency(world: World) -> 
     [
         ("", "no schema number"),
         ("[project]\nname = 'x'\n", "not a profile of aio-tuned"),
-        ("schema = 2\nnew = true\n", "schema 2 is not known here"),
+        ("schema = 3\nnew = true\n", "schema 3 is not known here"),
         ("schema = [", "not valid TOML"),
         (TEXT.replace("firmware = ", "firmware" + ".x" * 1500 + " = ", 1), "too deeply nested|not valid TOML"),
         (TEXT.replace('state = "measured"', 'state = "better"'), "is not one of provisional, measured, stale"),

@@ -35,21 +35,42 @@ def test_a_stored_sweep_gives_the_curves_that_it_was_chosen_from(how: Effort, gr
     found = replays(outcome.samples, evidence(effort=how))
     assert [replay.direction for replay in found] == ["read", "write"]
     for replay, made in zip(found, outcome.phases, strict=True):
-        curve = estimate.curve(made.phase, made.samples)
-        assert known(replay.curve).keys() == known(curve).keys()
-        for point, ours in known(replay.curve).items():
-            assert vars_of(ours) == pytest.approx(vars_of(known(curve)[point]))
-        assert replay.curve.planned == curve.planned
-        assert replay.curve.cliff == curve.cliff
-        assert replay.curve.reference is not None
-        assert curve.reference is not None
-        assert vars_of(replay.curve.reference) == pytest.approx(vars_of(curve.reference))
-        assert replay.phase.sure_points == made.phase.sure_points
+        assert made.first_pass is not None
+        assert replay.first_pass is not None
+        assert replay.first_pass.sure_points == made.first_pass.sure_points
+        # The budgets of a quick sweep may not pay for a race.
+        assert (replay.race is None) == (made.race is None)
+        assert made.race is not None or how == "quick"
+        for phase, ours in ((made.first_pass, replay.screen), (made.phase, replay.curve)):
+            curve = estimate.curve(phase, outcome.samples)
+            assert known(ours).keys() == known(curve).keys()
+            for point, stats in known(ours).items():
+                assert vars_of(stats) == pytest.approx(vars_of(known(curve)[point]))
+            assert ours.planned == curve.planned
+            assert ours.transfer_bytes == curve.transfer_bytes
+            assert ours.cliff == curve.cliff
+            assert ours.reference is not None
+            assert curve.reference is not None
+            assert vars_of(ours.reference) == pytest.approx(vars_of(curve.reference))
+        assert [phase.stage for phase, _ in replay.stages] == (["pass", "race"] if made.race else ["pass"])
+        assert replay.stages[0][1] is replay.screen
+        assert replay.stages[-1][1] is replay.curve
 
 
 def vars_of(stats: object) -> dict[str, float]:
-    names = ("bytes_per_s", "low_bytes_per_s", "high_bytes_per_s", "visits", "likely_bytes_per_s")
+    names = ("bytes_per_s", "low_bytes_per_s", "high_bytes_per_s", "visits")
     return {name: getattr(stats, name) for name in names}
+
+
+def test_a_stored_sweep_gives_the_posterior_that_it_was_chosen_by() -> None:
+    kept = stored(grid=MIDDLE_GRID)
+    for replay in replays(kept.samples, kept.profile.evidence):
+        result = getattr(kept.profile, replay.direction)
+        column = replay.known.place(result.setting)
+        assert column is not None
+        assert 100 * replay.known.quantile(column) == pytest.approx(result.regret95_percent, abs=0.01)
+        tolerance = result.tolerance_percent / 100
+        assert (replay.known.within(tolerance) >= 0.5).sum() == result.ties
 
 
 def test_the_profiles_setting_is_a_point_with_the_profiles_figures() -> None:
@@ -62,14 +83,25 @@ def test_the_profiles_setting_is_a_point_with_the_profiles_figures() -> None:
 
 def test_a_check_has_the_points_that_were_visited_alone() -> None:
     settings = (setting(depth=4), setting(depth=32, threads=4))
-    samples = [
-        sample(each, 5e9 + 1e7 * number, number=number + 1, purpose="repeat")
-        for number, each in enumerate((*settings, *settings))
-    ]
-    (full,) = replays(samples, evidence())
-    (check,) = replays(samples, evidence(checked_against="sibling"))
-    assert full.curve.planned == 4
+    (check,) = replays([sample(each, number=n, purpose="repeat") for n, each in enumerate(settings, 1)], evidence())
+    (full,) = replays([sample(each, number=n, purpose="pass") for n, each in enumerate(settings, 1)], evidence())
+    assert check.first_pass is None
+    assert check.curve is check.screen
     assert check.curve.planned == 2
+    assert full.race is None
+    assert full.curve is full.screen
+    assert full.curve.planned == 4
+    assert [len(replay.stages) for replay in (check, full)] == [1, 1]
+
+
+def test_a_race_of_which_a_point_was_not_measured_decides_nothing() -> None:
+    points = [sample(setting(depth=depth), number=depth, purpose="pass") for depth in (4, 32)]
+    raced = sample(setting(depth=4), number=33, purpose="repeat", transfer_bytes=256 * MIB)
+    spoilt = replace(sample(setting(depth=32), number=34, purpose="repeat", transfer_bytes=256 * MIB))
+    (whole,) = replays([*points, raced, spoilt], evidence())
+    (cut,) = replays([*points, raced, replace(spoilt, cache_verdict="cache")], evidence())
+    assert whole.phase.stage == "race"
+    assert (cut.race, cut.phase.stage) == (None, "pass")
 
 
 def test_a_reference_beside_the_grid_is_no_point() -> None:

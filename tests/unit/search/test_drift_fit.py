@@ -21,6 +21,11 @@ POINTS = 40
 VISIT_S = 0.25
 
 
+def alike(points: int) -> NDArray[np.intp]:
+    """Return one group for all points."""
+    return np.zeros(points, dtype=np.intp)
+
+
 class Made:
     """Visits of known make: each point `repeats` times in random order, the first of them every eighth visit."""
 
@@ -37,7 +42,7 @@ class Made:
         self.rate = self.level[self.point] + self.drift + self.chance.normal(0, noise, len(self.point))
 
     def fit(self) -> Fit:
-        return fit(self.point, self.time_s, self.rate, POINTS)
+        return fit(self.point, self.time_s, self.rate, alike(POINTS))
 
 
 def rms(values: Floats) -> float:
@@ -102,7 +107,7 @@ def test_the_drift_does_better_than_none() -> None:
     """The same visits with their times in random order: the drift cannot be told from noise then."""
     made = Made(3, noise=0.005, drift=heat)
     place = np.random.default_rng(1).permutation(len(made.point))
-    blind = fit(made.point[place], made.time_s, made.rate[place], POINTS)
+    blind = fit(made.point[place], made.time_s, made.rate[place], alike(POINTS))
     assert rms(made.fit().level - made.level) < 0.4 * rms(blind.level - made.level)
 
 
@@ -171,8 +176,8 @@ def test_memory_tells_noise_that_lasts_from_noise_that_does_not() -> None:
         for number in range(1, len(weather)):
             weather[number] = 0.7 * weather[number - 1] + shocks[number]
         # No curve that bends every 1.2 s can follow what changes within 0.05 s.
-        lasting.append(fit(made.point, made.time_s / 50, made.rate + weather, POINTS).memory)
-        fresh.append(fit(made.point, made.time_s / 50, made.rate + shocks, POINTS).memory)
+        lasting.append(fit(made.point, made.time_s / 50, made.rate + weather, alike(POINTS)).memory)
+        fresh.append(fit(made.point, made.time_s / 50, made.rate + shocks, alike(POINTS)).memory)
     assert min(lasting) > 0.3
     assert abs(float(np.mean(fresh))) < 0.1
 
@@ -186,7 +191,7 @@ def fitted(*visits: tuple[int, float], points: int = 3) -> Fit:
         np.array([point for point, _ in visits], dtype=np.intp),
         np.arange(1.0, len(visits) + 1),
         np.array([rate for _, rate in visits]),
-        points,
+        alike(points),
     )
 
 
@@ -220,7 +225,7 @@ def test_points_seen_once_do_not_change_what_the_others_say() -> None:
     place = 77
     many = np.insert(made.point, place, POINTS).astype(np.intp)
     time_s, rate = np.insert(made.time_s, place, made.time_s[place]), np.insert(made.rate, place, 30.0)
-    found = fit(many, time_s, rate, POINTS + 1)
+    found = fit(many, time_s, rate, alike(POINTS + 1))
     # Only the median over the visits has one more to be the median of.
     assert np.diff(np.delete(found.drift, place)) == pytest.approx(np.diff(made.fit().drift), abs=1e-9)
     assert found.noise == pytest.approx(made.fit().noise, rel=1e-9)
@@ -233,7 +238,7 @@ def test_a_once_visited_point_is_put_where_it_would_be_at_the_usual_level() -> N
     once[last] = POINTS
     rate = made.rate.copy()
     rate[last] = 22.0 + made.drift[last]
-    assert fit(once, made.time_s, rate, POINTS + 1).level[POINTS] == pytest.approx(22.0, abs=0.01)
+    assert fit(once, made.time_s, rate, alike(POINTS + 1)).level[POINTS] == pytest.approx(22.0, abs=0.01)
 
 
 def test_when_all_visits_are_equal_all_is_still() -> None:
@@ -260,5 +265,62 @@ def test_where_nothing_is_repeated_the_noise_is_unknown() -> None:
 
 
 def test_visits_at_one_instant_are_fitted_too() -> None:
-    found = fit(np.array([0, 0, 1, 1, 0, 1, 0], dtype=np.intp), np.zeros(7), np.array([1.0, 1, 2, 2, 1, 2, 1]), 2)
+    found = fit(
+        np.array([0, 0, 1, 1, 0, 1, 0], dtype=np.intp), np.zeros(7), np.array([1.0, 1, 2, 2, 1, 2, 1]), alike(2)
+    )
     assert found.level == pytest.approx([1.0, 2.0], abs=1e-6)
+
+
+# --- groups ----------------------------------------------------------------------------------------------
+
+
+def grouped(*noises: float, seed: int = 1, repeats: int = 6) -> Fit:
+    """Visits to forty points in equal groups, each with its own noise."""
+    made = Made(seed, noise=0.0, repeats=repeats)
+    group = (np.arange(POINTS) * len(noises) // POINTS).astype(np.intp)
+    spread = np.array(noises)[group[made.point]]
+    made.rate = made.rate + made.chance.normal(0, 1, len(made.rate)) * spread
+    return fit(made.point, made.time_s, made.rate, group)
+
+
+def test_a_noisier_group_has_its_own_noise() -> None:
+    found = [grouped(0.002, 0.002, 0.002, 0.03, seed=seed).group_noise for seed in range(8)]
+    noisy, calm = np.array([each[-1] for each in found]), np.array([each[0] for each in found])
+    assert float(noisy.mean()) == pytest.approx(0.03, rel=0.3)
+    assert float(calm.mean()) < 0.006
+
+
+def test_a_calm_group_is_not_believed_to_be_calmer_than_all_points_together() -> None:
+    """By chance one of a few groups always seems to be: it would win by that."""
+    for seed in range(8):
+        found = grouped(0.0005, 0.02, 0.02, 0.02, seed=seed)
+        assert found.group_noise.min() >= found.noise
+
+
+def test_a_group_that_was_seldom_repeated_has_the_noise_of_all() -> None:
+    made = Made(1, noise=0.01)
+    group = np.zeros(POINTS, dtype=np.intp)
+    group[:1] = 1
+    few = np.flatnonzero(made.point != 0)
+    found = fit(made.point[few], made.time_s[few], made.rate[few], group)
+    assert found.visits[0] == 0
+    assert found.group_noise[0] == found.noise
+    assert found.group_noise == pytest.approx(np.full(POINTS, found.noise), rel=0.1)
+
+
+def test_a_group_with_two_modes_is_as_noisy_as_their_distance() -> None:
+    """A single thread that runs now on one core and now on another: by its usual noise its lucky mode would win."""
+    noise = []
+    for seed in range(8):
+        made = Made(seed, noise=0.002, repeats=8)
+        group = (np.arange(POINTS) * 2 // POINTS).astype(np.intp)
+        slow = (group[made.point] == 1) & (made.chance.random(len(made.point)) < 0.4)
+        made.rate = np.where(slow, made.rate - 0.1, made.rate)
+        found = fit(made.point, made.time_s, made.rate, group)
+        noise.append(float(found.group_noise[-1]))
+        assert found.group_noise[0] < 0.02
+    assert np.median(noise) > 0.03
+
+
+def test_where_nothing_is_repeated_the_groups_noise_is_guessed() -> None:
+    assert fitted((0, 20.0), (1, 21.0), (2, 20.5)).group_noise.tolist() == [GUESSED_NOISE] * 3

@@ -15,7 +15,7 @@ from unit.support.builders import MIB, SMALL_GRID, phase, sample, setting
 
 if TYPE_CHECKING:
     from aio_tuned.model.curve import Curve, PointStats
-    from aio_tuned.model.measurement import Phase, Purpose, Sample
+    from aio_tuned.model.measurement import Phase, Purpose, Sample, Stage
     from aio_tuned.model.setting import Setting
 
 # Two-sided quantiles from the usual tables.
@@ -273,7 +273,7 @@ def test_the_reference_need_not_be_in_the_grid() -> None:
     assert len(found.points) == 1
 
 
-# --- all points together ---------------------------------------------------------------------------------
+# --- classes of threads ----------------------------------------------------------------------------------
 
 
 def noisy(count: int, seed: int = 1, noise: float = 0.02, phase_: Phase = WIDE) -> list[Sample]:
@@ -285,88 +285,43 @@ def noisy(count: int, seed: int = 1, noise: float = 0.02, phase_: Phase = WIDE) 
     ]
 
 
-def width(bounds: tuple[float, float]) -> float:
-    return bounds[1] - bounds[0]
-
-
-def test_bounds_that_hold_together_are_wider_than_each_points_own_and_widen_with_the_points() -> None:
-    found = estimate.curve(WIDE, noisy(4))
-    few = replace(found, points=found.points[:4])
-    for point, all_of_them, alone in zip(
-        few.points, estimate.simultaneous(found), estimate.simultaneous(few), strict=False
-    ):
-        own = math.log(point.high_bytes_per_s) - math.log(point.low_bytes_per_s)
-        assert own < width(alone) < width(all_of_them)
-        middle = math.log(point.bytes_per_s)
-        assert middle - alone[0] == pytest.approx(alone[1] - middle)
-    assert estimate.simultaneous(replace(found, points=())) == []
-
-
-def test_bounds_narrow_with_visits() -> None:
-    few, many = (estimate.simultaneous(estimate.curve(WIDE, noisy(count))) for count in (3, 30))
-    assert max(map(width, many)) < 0.5 * min(map(width, few))
-
-
-def test_bounds_hold_together() -> None:
-    """All of 72 at once, in 60 phases: 95 % are promised over as many as 32 looks, so one look hardly ever errs."""
-    missed = 0
-    for seed in range(60):
-        bounds = estimate.simultaneous(estimate.curve(WIDE, noisy(4, seed)))
-        missed += not all(low <= math.log(4e9) <= high for low, high in bounds)
-    assert missed <= 2
-
-
-@pytest.mark.parametrize("visits_made", [1, 2, 3])
-def test_the_tail_raises_the_upper_bound_of_a_point_visited_once_or_twice(visits_made: int) -> None:
-    found = estimate.curve(WIDE, noisy(4))
-    seldom = replace(found.points[0], visits=visits_made, error=1e-4)
-    calm, tailed = (estimate.simultaneous(replace(found, points=(seldom,), tail=tail))[0] for tail in (0.0, 0.3))
-    level = math.log(seldom.bytes_per_s)
-    assert tailed[0] == calm[0]
-    if visits_made < 3:
-        assert tailed[1] == pytest.approx(level + 0.3 / visits_made)
-    else:
-        assert tailed == calm
-
-
-# --- what is likely --------------------------------------------------------------------------------------
-
-
-def test_what_is_likely_is_nearer_to_the_truth_on_a_plateau() -> None:
-    """Twelve phases of one visit a point, on a drive that gives the same everywhere."""
-    raw, likely = [], []
-    for seed in range(12):
-        references = [
-            sample(DEFAULT_SETTING, 4e9 * math.exp(random.Random(f"{seed}/{n}").gauss(0, 0.02)), purpose="reference")
-            for n in range(12)
-        ]
-        points = estimate.curve(WIDE, [*references, *noisy(1, seed)]).points
-        raw += [math.log(point.bytes_per_s / 4e9) ** 2 for point in points]
-        likely += [math.log(point.likely_bytes_per_s / 4e9) ** 2 for point in points]
-        # But for those that are contradicted.
-        assert sum(point.likely_error < point.error for point in points) > 0.9 * len(points)
-    assert sum(likely) < 0.3 * sum(raw)
-
-
-def test_points_far_below_the_plateau_are_as_they_were_measured() -> None:
-    slow = WIDE.points[:20]
+def test_a_noisier_class_of_threads_is_less_well_known() -> None:
+    """Settings with a single thread may run on one core or another, and deviate more than the others."""
+    chance = random.Random(2)
     taken = [
-        replace(
-            each, request=replace(each.request), elapsed_ns=each.elapsed_ns * 3, transfers_ns=(each.elapsed_ns * 3,)
-        )
-        if each.request.setting in {point.setting for point in slow}
-        else each
-        for each in noisy(3)
+        sample(which, 4e9 * math.exp(chance.gauss(0, 0.06 if which.io_parallelism == 1 else 0.005)), wall_ns=10**7)
+        for which in (point.setting for point in WIDE.points * 5)
     ]
     found = estimate.curve(WIDE, taken)
-    for point in found.points:
-        same = point.likely_bytes_per_s == pytest.approx(point.bytes_per_s, rel=1e-9)
-        assert same is (point.point in slow)
-        if point.point in slow:
-            assert point.likely_error == point.error
+    errors = {
+        threads: [p.error for p in found.points if p.point.setting.io_parallelism == threads] for threads in (1, 4)
+    }
+    assert sum(errors[1]) / len(errors[1]) > 4 * sum(errors[4]) / len(errors[4])
+
+
+def test_the_other_directions_samples_take_time_and_nothing_else() -> None:
+    """A curve gets all samples of the sweep."""
+    own = noisy(3)
+    mixed = [each for one in own for each in (one, replace(one, request=replace(one.request, direction="write")))]
+    alone, beside = estimate.curve(WIDE, own), estimate.curve(WIDE, mixed)
+    assert [point.visits for point in beside.points] == [point.visits for point in alone.points]
+    assert [point.bytes_per_s for point in beside.points] == pytest.approx(
+        [point.bytes_per_s for point in alone.points], rel=0.01
+    )
+
+
+@pytest.mark.parametrize(("stage", "purposes"), [("pass", ("reference", "pass")), ("race", ("repeat",))])
+def test_each_stage_has_a_curve_of_its_own(stage: Stage, purposes: tuple[Purpose, ...]) -> None:
+    every: tuple[Purpose, ...] = ("calibrate", "reference", "pass", "repeat", "sustain")
+    taken = [sample(A, 1e9 * n, purpose=purpose, number=n) for n, purpose in enumerate(every, start=1)]
+    found = estimate.curve(phase(stage=stage), taken)
+    assert [point.visits for point in found.points] == [len(purposes)]
 
 
 # --- cliffs ----------------------------------------------------------------------------------------------
+
+
+WRITES = replace(WIDE, direction="write")
 
 
 def phase_with_a_fall(
@@ -393,7 +348,7 @@ def phase_with_a_fall(
 @pytest.mark.parametrize("at", [0.2, 0.4, 0.6, 0.7])
 def test_a_cliff_is_found_and_where(at: float) -> None:
     taken, before = phase_with_a_fall(0.3, at=at)
-    cliff = estimate.curve(WIDE, taken).cliff
+    cliff = estimate.curve(WRITES, taken).cliff
     assert cliff is not None
     # It lies between two reference visits, nine apart; the bytes are those up to the first of them.
     assert (before - 10) * 64 * MIB <= cliff.after_bytes <= before * 64 * MIB
@@ -405,7 +360,7 @@ def test_a_cliff_is_found_and_where(at: float) -> None:
 def test_the_side_with_half_of_the_points_makes_the_curve(at: float, level: float) -> None:
     """A quarter of the visits is half of the points: each is in the plan twice."""
     taken, _ = phase_with_a_fall(0.3, at=at)
-    found = estimate.curve(WIDE, taken)
+    found = estimate.curve(WRITES, taken)
     assert len(found.points) >= len(WIDE.points) / 2
     assert all(point.bytes_per_s == pytest.approx(level, rel=0.05) for point in found.points)
     assert found.planned == len(WIDE.points)
@@ -413,7 +368,7 @@ def test_the_side_with_half_of_the_points_makes_the_curve(at: float, level: floa
 
 def test_of_a_part_of_the_points_half_must_be_before_it() -> None:
     """A quarter of the points, all of them visited before the fall, some again behind it: what is before is kept."""
-    few = replace(WIDE, sure_points=18)
+    few = replace(WRITES, sure_points=18)
     kept = {point.setting for point in WIDE.points[:18]} | {DEFAULT_SETTING}
     taken, _ = phase_with_a_fall(0.3, at=0.6, every=4)
     found = estimate.curve(few, [each for each in taken if each.request.setting in kept])
@@ -426,13 +381,54 @@ def test_a_slow_spell_is_no_cliff() -> None:
     """Two seconds at a third, in the midst and at the very end."""
     for at, seconds in ((0.5, 60.0), (0.97, 60.0), (0.5, 20.0), (0.9, 20.0)):
         taken, _ = phase_with_a_fall(0.3, at=at, seconds=seconds, back_after_s=2.0)
-        assert estimate.curve(WIDE, taken).cliff is None
+        assert estimate.curve(WRITES, taken).cliff is None
+
+
+def race_with_a_fall(fall: float, *, at_s: float, seconds: float = 30.0, reference_after: bool = True) -> list[Sample]:
+    """Samples of a race among six settings, each a fifth of a second, the reference once in seventeen."""
+    chance = random.Random(5)
+    settings_ = [point.setting for point in WIDE.points[:6]]
+    taken: list[Sample] = []
+    for number in range(int(seconds * 5)):
+        fell = number / 5 >= at_s
+        which = DEFAULT_SETTING if number % 17 == 0 and (reference_after or not fell) else settings_[number % 6]
+        own = 3e9 + 2e8 * (settings_.index(which) if which in settings_ else 0)
+        speed = own * math.exp(chance.gauss(0, 0.01)) * (fall if fell else 1.0)
+        taken.append(sample(which, speed, direction="write", number=number + 1, purpose="repeat", wall_ns=200_000_000))
+    return taken
+
+
+RACE = phase(points=WIDE.points[:6], stage="race", direction="write")
+
+
+@pytest.mark.parametrize("reference_after", [True, False])
+def test_in_a_race_every_point_that_was_measured_before_shows_a_cliff(*, reference_after: bool) -> None:
+    """Its reference is measured every 3.4 s, and in its last rounds perhaps never."""
+    cliff = estimate.curve(RACE, race_with_a_fall(0.3, at_s=20.0, reference_after=reference_after)).cliff
+    assert cliff is not None
+    assert cliff.before_counts
+    # A hundred measurements were made before it; without the other points it is known to seventeen of them.
+    assert 98 * 64 * MIB <= cliff.after_bytes <= 101 * 64 * MIB
+    assert cliff.behind_bytes_per_s / cliff.before_bytes_per_s == pytest.approx(0.3, rel=0.05)
+    assert cliff.before_bytes_per_s == pytest.approx(3e9, rel=0.05)
+
+
+def test_in_a_race_the_figures_are_those_before_the_cliff() -> None:
+    found = estimate.curve(RACE, race_with_a_fall(0.3, at_s=20.0))
+    for place, point in enumerate(RACE.points):
+        assert of(found, point.setting).bytes_per_s == pytest.approx(3e9 + 2e8 * place, rel=0.02)
+
+
+def test_a_race_without_a_fall_has_no_cliff() -> None:
+    """Points of different speeds are none, nor is a fall that lasted for less than four seconds."""
+    assert estimate.curve(RACE, race_with_a_fall(1.0, at_s=20.0)).cliff is None
+    assert estimate.curve(RACE, race_with_a_fall(0.3, at_s=27.0)).cliff is None
 
 
 @pytest.mark.parametrize("fall", [0.8, 0.7, 1.5])
 def test_heat_is_no_cliff(fall: float) -> None:
     taken, _ = phase_with_a_fall(fall, at=0.5)
-    assert estimate.curve(WIDE, taken).cliff is None
+    assert estimate.curve(WRITES, taken).cliff is None
 
 
 def test_slow_points_are_no_cliff() -> None:
@@ -453,7 +449,6 @@ def test_nothing_of_numpy_gets_out() -> None:
         [sample(point.setting, 1e9 + number, purpose="reference") for number, point in enumerate(POINTS * 3)],
     )
     numbers = [found.noise, found.drift, found.tail, found.memory]
-    numbers += [bound for bounds in estimate.simultaneous(found) for bound in bounds]
     for point in found.points:
         numbers += [getattr(point, item.name) for item in fields(point) if item.name not in ("point", "visits")]
         assert type(point.visits) is int

@@ -15,7 +15,7 @@ from aio_tuned.errors import AioTunedError, ConfigError, MeasurementError
 from aio_tuned.model.setting import DEFAULT_SETTING, Direction, Grid, Setting
 from aio_tuned.search import grid as search_grid
 from aio_tuned.search import plan
-from unit.support.builders import GIB, MIB, SMALL_GRID, sample, setting
+from unit.support.builders import GIB, MIB, sample, setting
 
 if TYPE_CHECKING:
     from aio_tuned.model.measurement import Phase
@@ -266,7 +266,7 @@ def test_blocks_must_suit_the_targets_alignment(block: int, alignment: int, fine
         search_grid.check_grid(search_grid.settings(grid), alignment)
 
 
-# --- the phase -------------------------------------------------------------------------------------------
+# --- the pass --------------------------------------------------------------------------------------------
 
 
 def make(
@@ -276,26 +276,28 @@ def make(
     grid: Grid = DEFAULT_GRID,
     most: int = 256 * MIB,
     seconds: float = 75.0,
-    write_budget: int = 8 * GIB,
+    write_budget: int = 20 * GIB,
+    usual: int | None = None,
     seed: int = 1,
     alignment: int = 4096,
     fraction: int = 1,
-    sustain: int = 0,
     turn_ms: int | None = None,
 ) -> Phase:
-    return plan.phase(
+    """Return the plan of a pass that usually takes so many seconds; `usual` bytes, by default the write budget."""
+    return plan.first_pass(
         direction,
         chosen=search_grid.settings(grid),
         reference=DEFAULT_SETTING,
         calibrated=[sample(bytes_per_s=speed, direction=direction, purpose="calibrate")],
         alignment_bytes=alignment,
         max_transfer_bytes=most,
-        time_budget_ns=int(seconds * 1e9),
+        usual_ns=int(seconds * 1e9),
+        time_budget_ns=int(2 * seconds * 1e9),
+        usual_bytes=write_budget if usual is None else usual,
         write_budget_bytes=write_budget,
         tolerance=0.01,
         seed=seed,
         fraction=fraction,
-        sustain_bytes=sustain,
         max_transfer_ns=turn_ms and turn_ms * 1_000_000,
     )
 
@@ -316,28 +318,38 @@ def test_the_order_is_shuffled_rather_than_the_grids() -> None:
 
 @pytest.mark.parametrize("direction", ["read", "write"])
 @pytest.mark.parametrize("speed", [0.5e9, 3e9, 14e9])
-@pytest.mark.parametrize("seconds", [20, 75, 600])
-@pytest.mark.parametrize("write_budget", [8 * GIB, 64 * GIB])
-def test_one_visit_to_every_point_fits_the_budgets(
+@pytest.mark.parametrize("seconds", [12, 75, 600])
+@pytest.mark.parametrize("write_budget", [20 * GIB, 64 * GIB])
+def test_measuring_every_point_once_takes_a_third_of_the_time_and_a_quarter_of_the_bytes(
     direction: Direction, speed: float, seconds: float, write_budget: int
 ) -> None:
     made = make(direction, speed=speed, seconds=seconds, write_budget=write_budget)
     visits = len(made.points) * 17 / 16
-    assert 16 * MIB <= made.transfer_bytes <= 256 * MIB
+    assert made.stage == "pass"
+    assert 8 * MIB <= made.transfer_bytes <= 256 * MIB
     if made.transfer_bytes > 16 * MIB:
-        assert visits * made.transfer_bytes / speed <= seconds / 2
-        assert direction == "read" or visits * made.transfer_bytes <= 0.75 * write_budget
-    assert made.visit_ns * visits <= seconds / 2 * 1e9
+        assert visits * made.transfer_bytes / speed <= 0.31 * seconds
+        assert direction == "read" or visits * made.transfer_bytes <= 0.25 * write_budget
+    assert made.visit_ns * visits <= 0.31 * seconds * 1e9
+    assert made.time_budget_ns == 2 * seconds * 1e9
     if direction == "write":
         assert made.transfer_bytes <= made.visit_bytes
-        assert visits * made.visit_bytes <= max(0.75 * write_budget, visits * made.transfer_bytes)
+        assert visits * made.visit_bytes <= max(0.25 * write_budget, visits * made.transfer_bytes)
     else:
         assert made.visit_bytes == 0
 
 
+def test_the_usual_bytes_size_a_pass_and_the_budget_bounds_it() -> None:
+    """A drive that may write 64 GiB is swept with what a smaller one is; the rest is for when that does not do."""
+    made = make("write", speed=14e9, usual=20 * GIB, write_budget=64 * GIB)
+    alone = make("write", speed=14e9, write_budget=20 * GIB)
+    assert (made.transfer_bytes, made.visit_bytes) == (alone.transfer_bytes, alone.visit_bytes)
+    assert made.write_budget_bytes == 64 * GIB
+
+
 @pytest.mark.parametrize(
     ("speed", "seconds", "mib"),
-    [(14e9, 75, 256), (6e9, 75, 256), (2e9, 75, 128), (1e9, 75, 64), (0.5e9, 75, 32), (0.1e9, 75, 16)],
+    [(14e9, 75, 256), (6e9, 75, 256), (2e9, 75, 128), (1e9, 75, 64), (0.5e9, 75, 32), (0.2e9, 75, 16), (0.1e9, 75, 8)],
 )
 def test_the_transfer_is_the_largest_that_fits_the_time(speed: float, seconds: float, mib: int) -> None:
     assert make(speed=speed, seconds=seconds).transfer_bytes == mib * MIB
@@ -353,11 +365,13 @@ def test_others_wait_for_one_short_transfer_at_most(speed: float) -> None:
     assert made.visit_ns <= (50_000_000 if speed >= 1e9 else 1_000_000_000)
 
 
-def test_the_smallest_transfer_is_the_smallest_for_others_too() -> None:
-    assert make(speed=0.1e9, seconds=600, turn_ms=50).transfer_bytes == plan.MIN_TRANSFER_BYTES
+@pytest.mark.parametrize(("speed", "mib"), [(0.1e9, 8), (0.5e9, 16), (1e9, 32)])
+def test_a_slow_device_has_smaller_transfers_that_still_last_20_ms(speed: float, mib: int) -> None:
+    assert make(speed=speed, seconds=600, turn_ms=50).transfer_bytes == mib * MIB
+    assert make(speed=speed, seconds=0.1).transfer_bytes == min(mib, 16) * MIB
 
 
-@pytest.mark.parametrize(("gib", "mib"), [(256, 256), (120, 128), (64, 64), (17, 16), (6, 16)])
+@pytest.mark.parametrize(("gib", "mib"), [(340, 256), (165, 128), (76, 64), (20, 16), (6, 16)])
 def test_the_transfer_is_the_largest_that_the_write_budget_pays_for(gib: int, mib: int) -> None:
     assert make("write", speed=14e9, write_budget=gib * GIB).transfer_bytes == mib * MIB
 
@@ -401,26 +415,29 @@ def test_a_write_budget_is_nothing_to_reads() -> None:
     assert make("read", write_budget=0).transfer_bytes == 256 * MIB
 
 
+COMMON: dict[str, Any] = {
+    "chosen": search_grid.settings(DEFAULT_GRID),
+    "reference": DEFAULT_SETTING,
+    "alignment_bytes": 4096,
+    "max_transfer_bytes": 256 * MIB,
+    "usual_ns": 100_000_000_000,
+    "time_budget_ns": 200_000_000_000,
+    "usual_bytes": 0,
+    "write_budget_bytes": 0,
+    "tolerance": 0.01,
+    "seed": 1,
+}
+
+
 def test_the_median_calibration_visit_counts() -> None:
-    made = plan.phase(
-        "read",
-        chosen=search_grid.settings(SMALL_GRID),
-        reference=DEFAULT_SETTING,
-        calibrated=[sample(bytes_per_s=speed, purpose="calibrate") for speed in (1e6, 6e9, 6.1e9)],
-        alignment_bytes=512,
-        max_transfer_bytes=256 * MIB,
-        time_budget_ns=10_000_000_000,
-        write_budget_bytes=0,
-        tolerance=0.01,
-        seed=1,
-    )
-    assert made.transfer_bytes == 256 * MIB
+    speeds = [sample(bytes_per_s=speed, purpose="calibrate") for speed in (1e6, 6e9, 6.1e9)]
+    assert plan.first_pass("read", calibrated=speeds, **COMMON).transfer_bytes == 256 * MIB
 
 
 @pytest.mark.parametrize("direction", ["read", "write"])
 def test_of_a_fraction_only_so_many_visits_are_paid_for(direction: Direction) -> None:
     """Every point is in the plan; a fifth is visited, so the transfer may be larger."""
-    every, few = (make(direction, seconds=20, speed=3e9, fraction=part, write_budget=16 * GIB) for part in (1, 5))
+    every, few = (make(direction, seconds=20, speed=3e9, fraction=part, write_budget=24 * GIB) for part in (1, 5))
     assert few.transfer_bytes >= 4 * every.transfer_bytes
     assert every.sure_points is None
     assert few.sure_points is not None
@@ -464,55 +481,20 @@ def test_a_fraction_needs_so_many_bytes_fewer() -> None:
     assert make("write", write_budget=few - 8 * 16 * MIB, fraction=5).transfer_bytes == 16 * MIB
 
 
-def test_what_is_kept_for_writing_on_is_not_planned_with() -> None:
-    kept = make("write", speed=14e9, write_budget=128 * GIB, sustain=64 * GIB)
-    assert kept.transfer_bytes == make("write", speed=14e9, write_budget=64 * GIB).transfer_bytes
-    assert (kept.write_budget_bytes, kept.sustain_bytes) == (128 * GIB, 64 * GIB)
-    visits = 192 + 192 // 16 + 1
-    with pytest.raises(MeasurementError, match="write budget"):
-        make("write", write_budget=GIB + visits * 16 * MIB - 1, sustain=GIB)
-    assert make("write", write_budget=GIB + visits * 16 * MIB, sustain=GIB).transfer_bytes == 16 * MIB
-
-
-def test_reads_do_not_write_on() -> None:
-    assert make("read", sustain=GIB).sustain_bytes == 0
-
-
 def test_without_a_calibration_visit_there_is_no_plan() -> None:
     with pytest.raises(MeasurementError, match="calibration"):
-        plan.phase(
-            "read",
-            chosen=search_grid.settings(SMALL_GRID),
-            reference=DEFAULT_SETTING,
-            calibrated=[],
-            alignment_bytes=512,
-            max_transfer_bytes=256 * MIB,
-            time_budget_ns=1,
-            write_budget_bytes=0,
-            tolerance=0.01,
-            seed=1,
-        )
+        plan.first_pass("read", calibrated=[], **COMMON)
 
 
 def test_a_device_whose_light_settings_are_slow_gets_shorter_transfers() -> None:
     """Limited to 800 requests a second, 1M blocks make 0.8 GB/s and 128K blocks 0.1 GB/s."""
     light = replace(DEFAULT_SETTING, block_size=128 << 10)
     fast = [sample(bytes_per_s=0.8e9, purpose="calibrate")] * 3
-    common: dict[str, Any] = {
-        "chosen": search_grid.settings(DEFAULT_GRID),
-        "reference": DEFAULT_SETTING,
-        "alignment_bytes": 4096,
-        "max_transfer_bytes": 256 * MIB,
-        "time_budget_ns": 200_000_000_000,
-        "write_budget_bytes": 0,
-        "tolerance": 0.01,
-        "seed": 1,
-    }
-    alone = plan.phase("read", calibrated=fast, **common)
-    with_light = plan.phase("read", calibrated=[*fast, sample(light, 0.1e9, purpose="calibrate")], **common)
-    assert alone.transfer_bytes == 128 * MIB
+    alone = plan.first_pass("read", calibrated=fast, **COMMON)
+    with_light = plan.first_pass("read", calibrated=[*fast, sample(light, 0.1e9, purpose="calibrate")], **COMMON)
+    assert alone.transfer_bytes == 64 * MIB
     # (1/0.8 + 1/0.1) / 2 is 4.5 times the time of a byte
-    assert with_light.transfer_bytes == 32 * MIB
+    assert with_light.transfer_bytes == 16 * MIB
 
 
 def test_calibration_visits_are_numbered_and_marked() -> None:
@@ -525,3 +507,128 @@ def test_calibration_visits_are_numbered_and_marked() -> None:
     assert {request.purpose for request in made} == {"calibrate"}
     assert {request.direction for request in made} == {"write"}
     assert {request.transfer_bytes for request in made} == {16 * MIB}
+
+
+# --- the race --------------------------------------------------------------------------------------------
+
+SOME = (DEFAULT_SETTING, *search_grid.settings(DEFAULT_GRID)[::14])
+
+
+def raced(
+    direction: Direction = "read",
+    *,
+    speed: float = 6e9,
+    chosen: tuple[Setting, ...] = SOME,
+    seconds: float = 25.0,
+    time_budget_s: float = 60.0,
+    usual: int = 16 * GIB,
+    write_budget: int = 64 * GIB,
+    seed: int = 1,
+    turn_ms: int | None = None,
+    sustain: int = 0,
+) -> Phase | None:
+    return plan.race(
+        direction,
+        chosen=chosen,
+        reference=DEFAULT_SETTING,
+        samples=[sample(which, speed, direction=direction) for which in chosen],
+        alignment_bytes=4096,
+        max_transfer_bytes=256 * MIB,
+        usual_ns=int(seconds * 1e9),
+        time_budget_ns=int(time_budget_s * 1e9),
+        usual_bytes=usual,
+        write_budget_bytes=write_budget,
+        tolerance=0.02,
+        seed=seed,
+        sustain_ns=sustain // 10**9,
+        sustain_bytes=sustain,
+        max_transfer_ns=turn_ms and turn_ms * 1_000_000,
+    )
+
+
+def planned(*given: Any, **changes: Any) -> Phase:  # noqa: ANN401 - as raced()
+    found = raced(*given, **changes)
+    assert found is not None
+    return found
+
+
+def test_a_race_measures_the_settings_that_it_is_given() -> None:
+    made = planned()
+    assert made.stage == "race"
+    assert {point.setting for point in made.points} == set(SOME)
+    assert made.points[0].setting == DEFAULT_SETTING
+    assert made.reference.setting == DEFAULT_SETTING
+    assert (made.time_budget_ns, made.tolerance, made.visit_bytes) == (60 * 10**9, 0.02, 0)
+
+
+def test_its_order_is_the_seeds_with_the_reference_first() -> None:
+    orders = [[point.setting for point in planned(seed=seed).points] for seed in range(4)]
+    assert planned(seed=1) == planned(seed=1)
+    assert all(a != b for a, b in itertools.combinations(orders, 2))
+    assert {order[0] for order in orders} == {DEFAULT_SETTING}
+
+
+@pytest.mark.parametrize(("speed", "mib"), [(6e9, 256), (1e9, 256), (0.7e9, 128), (0.3e9, 64), (0.05e9, 16)])
+def test_its_transfer_is_the_largest_that_measures_each_once_in_a_third_of_the_time(speed: float, mib: int) -> None:
+    made = planned(speed=speed, time_budget_s=10**6)
+    assert made.transfer_bytes == mib * MIB
+    visits = len(made.points) * 17 / 16 + 1
+    assert mib == 16 or visits * made.transfer_bytes / speed <= 25 / 3 * 1.05
+
+
+@pytest.mark.parametrize(("usual_gib", "mib"), [(64, 256), (21, 256), (18, 128), (8, 64), (1, 16)])
+def test_its_transfer_is_the_largest_that_a_third_of_the_usual_bytes_pays_for(usual_gib: int, mib: int) -> None:
+    """Twenty-six measurements of 256 MiB are 6.5 GiB."""
+    made = planned("write", usual=usual_gib * GIB, write_budget=64 * GIB)
+    assert made.transfer_bytes == mib * MIB
+    visits = len(made.points) * 17 / 16 + 1
+    assert mib == 16 or visits * made.visit_bytes <= usual_gib * GIB / 3 * 1.05
+    assert planned("read", usual=usual_gib * GIB).transfer_bytes == 256 * MIB
+
+
+def test_it_is_as_considerate_as_a_pass() -> None:
+    made = planned(turn_ms=20)
+    assert made.transfer_bytes == 64 * MIB
+    assert made.visit_ns <= 20_000_000
+
+
+@pytest.mark.parametrize(
+    ("too_little", "enough"),
+    [
+        # 26 measurements of the least transfer are 416 MiB, which take 0.07 s at 6 GB/s.
+        pytest.param({"time_budget_s": 0.06, "seconds": 0.06}, {"time_budget_s": 0.09, "seconds": 0.09}, id="time"),
+        pytest.param(
+            {"usual": 400 * MIB, "write_budget": 400 * MIB}, {"usual": 0, "write_budget": 432 * MIB}, id="bytes"
+        ),
+    ],
+)
+def test_what_the_budgets_do_not_pay_for_is_not_raced(too_little: dict[str, Any], enough: dict[str, Any]) -> None:
+    assert raced("write", **too_little) is None
+    assert planned("write", **enough).transfer_bytes == 16 * MIB
+
+
+def test_nothing_left_is_no_race() -> None:
+    assert raced(seconds=0, time_budget_s=0) is None
+    assert raced("write", usual=0, write_budget=0) is None
+
+
+def test_the_speed_is_the_mean_of_the_finalists_and_of_all_for_one_without_a_sample() -> None:
+    fast, slow, other = SOME[1], SOME[2], setting(depth=99)
+    common = {**COMMON, "chosen": (fast, slow), "usual_ns": 3 * 10**9, "time_budget_ns": 10**12}
+    taken = [sample(fast, 4e9), sample(slow, 1e9), sample(other, 0.01e9)]
+    mean = plan.race("read", samples=taken, **common)
+    assert mean is not None
+    # Four measurements in a second at 1.6 GB/s, the harmonic mean: 400 MB each.
+    assert mean.transfer_bytes == 256 * MIB
+    slower = plan.race("read", samples=taken, **{**common, "chosen": (slow, setting(depth=98))})
+    assert slower is not None
+    assert slower.transfer_bytes == 128 * MIB
+    unknown = plan.race("read", samples=taken[2:], **{**common, "chosen": (fast, slow)})
+    assert unknown is not None
+    assert unknown.transfer_bytes == 16 * MIB
+
+
+def test_what_is_kept_for_sustained_writes_is_in_the_plan_and_beside_the_budgets() -> None:
+    made = planned("write", sustain=4 * GIB)
+    assert (made.sustain_bytes, made.sustain_ns) == (4 * GIB, 4)
+    assert replace(made, sustain_bytes=0, sustain_ns=0) == planned("write")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aio_tuned.search import race, steady_state
+from aio_tuned.search import steady_state
+from aio_tuned.search.step import Spent, spent
 from unit.support.builders import GIB, MIB, Drive, phase, sample, setting
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def writing(sustain_bytes: int, transfer_bytes: int = 64 * MIB) -> Phase:
     return phase(
         direction="write",
         sustain_bytes=sustain_bytes,
+        sustain_ns=10**12,
         transfer_bytes=transfer_bytes,
         visit_bytes=transfer_bytes,
         write_budget_bytes=100 * GIB,
@@ -169,45 +171,13 @@ def test_it_goes_on_with_what_it_began_with() -> None:
     assert asked.id == 9
 
 
-def raced(made: Phase) -> tuple[list[Sample], race.RaceEnd]:
-    samples: list[Sample] = []
-    drive = Drive(noise=0.003, seed=2)
-    while isinstance(step := race.next_round(made, samples), race.Round):
-        for asked in step.requests:
-            samples.append(drive.answer(race.fit(made, race.spent(samples), asked)))
-            if race.exhausted(made, race.spent(samples)):
-                break
-    return samples, step
+def test_the_time_for_sustained_writes_ends_them() -> None:
+    made = replace(writing(16 * GIB), sustain_ns=10**9)
+    begun = [replace(each, wall_ns=3 * 10**8) for each in windows(4e9, 4e9, 4e9)]
+    assert steady_state.next_request(made, begun, WHICH, 9) is not None
+    assert steady_state.next_request(made, [*begun, replace(begun[0], wall_ns=10**8)], WHICH, 9) is None
 
 
-@pytest.mark.parametrize(
-    ("budget_bytes", "reason", "settled"),
-    [(4 * GIB, "the write budget is spent", False), (40 * GIB, "the best points are known to the tolerance", True)],
-)
-def test_the_race_hands_over_to_it_and_keeps_its_own_end(budget_bytes: int, reason: str, settled: bool) -> None:
-    made = replace(writing(2 * GIB), write_budget_bytes=budget_bytes)
-    samples, done = raced(made)
-    purposes = [made_.request.purpose for made_ in samples]
-    begin = purposes.index("sustain")
-    assert set(purposes[begin:]) == {"sustain"}
-    assert sum(made_.bytes for made_ in samples[:begin]) <= budget_bytes - 2 * GIB
-    assert sum(made_.bytes for made_ in samples[begin:]) == 2 * GIB
-    assert {made_.request.setting for made_ in samples[begin:]} <= {point.setting for point in made.points}
-    assert done == race.RaceEnd(reason=reason, settled=settled)
-
-
-def test_what_it_takes_is_nothing_to_the_race() -> None:
-    """The race is settled with nearly all of its bytes spent; the kept ones are more than it has left."""
-    settled, _ = raced(replace(writing(0), write_budget_bytes=40 * GIB))
-    spent_bytes = sum(made_.bytes for made_ in settled)
-    _, done = raced(replace(writing(2 * GIB), write_budget_bytes=spent_bytes + 3 * GIB))
-    assert done.settled
-
-
-def test_a_quarter_of_the_time_is_for_writing_on_and_the_race_ends_before_it() -> None:
-    made = writing(2 * GIB)
-    assert steady_state.time_ns(made) == made.time_budget_ns // 4
-    assert steady_state.time_ns(writing(0)) == 0
-    assert race.exhausted(made, race.Spent(ns=made.time_budget_ns * 3 // 4)) == "time budget"
-    assert race.exhausted(made, race.Spent(ns=made.time_budget_ns * 3 // 4 - 1)) == ""
-    assert race.exhausted(writing(0), race.Spent(ns=made.time_budget_ns - 1)) == ""
+def test_what_they_take_is_nothing_to_the_race() -> None:
+    made = replace(writing(2 * GIB), stage="race", write_budget_bytes=GIB)
+    assert spent(made, windows(*[1e9] * 8)) == Spent()

@@ -14,8 +14,8 @@ from unit.support.builders import PROJECT
 VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 # Multiplies matrices large enough for BLAS to share out, and says how many threads the process has.
 COUNT = """
-from aio_tuned.search import smoothing
-smoothing.np.ones((500, 500)) @ smoothing.np.ones((500, 500))
+from aio_tuned.search import posterior
+posterior.np.ones((500, 500)) @ posterior.np.ones((500, 500))
 import os
 print(len(os.listdir("/proc/self/task")))
 """

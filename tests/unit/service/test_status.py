@@ -286,6 +286,11 @@ def test_a_sweep_that_waits_says_why() -> None:
     assert lines == [WHO, "  sweeping: due", "  read: 12/320 points, 0%, 0 written", "  paused: others use the drive"]
 
 
+def test_the_confidence_is_beside_the_state() -> None:
+    lines = described(replace(MEASURED, confidence="bounded"))
+    assert lines[-1] == FIGURES.replace("profile: measured, ", "profile: measured (bounded), ")
+
+
 def test_overrides_and_a_direction_without_figures() -> None:
     lines = described(replace(MEASURED, overridden=True, write_bytes_per_s=0))
     assert lines[-1] == (

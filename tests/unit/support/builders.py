@@ -103,8 +103,10 @@ def timeless(samples: Iterable[Sample]) -> tuple[Sample, ...]:
 
 
 def phase(grid: Grid = SMALL_GRID, **changes: Any) -> Phase:  # noqa: ANN401 - any field
+    """Return a pass over the grid's points; `stage="race"` makes it their race."""
     made = Phase(
         direction="read",
+        stage="pass",
         points=points(settings(grid), 64 * MIB),
         reference=Point(setting=DEFAULT_SETTING, aliases=(DEFAULT_SETTING,)),
         transfer_bytes=64 * MIB,
@@ -119,19 +121,23 @@ def phase(grid: Grid = SMALL_GRID, **changes: Any) -> Phase:  # noqa: ANN401 - a
 
 
 def stats(
-    bytes_per_s: float, which: Setting, *others: Setting, width: float = 0.005, p99_us: float = 1000.0
+    bytes_per_s: float,
+    which: Setting,
+    *others: Setting,
+    width: float = 0.005,
+    p99_us: float = 1000.0,
+    visits: int = 3,
+    freedom: float = 20.0,
 ) -> PointStats:
     return PointStats(
         point=Point(setting=which, aliases=(which, *others)),
         bytes_per_s=bytes_per_s,
         low_bytes_per_s=bytes_per_s * (1 - width),
         high_bytes_per_s=bytes_per_s * (1 + width),
-        visits=3,
+        visits=visits,
         latency_p99_us=p99_us,
         error=width / 2,
-        freedom=20.0,
-        likely_bytes_per_s=bytes_per_s,
-        likely_error=width / 2,
+        freedom=freedom,
     )
 
 
@@ -237,6 +243,16 @@ def result(**changes: Any) -> Result:  # noqa: ANN401 - any field
         default_throughput_bytes_per_s=5_900_000_000,
         transfer_bytes=256 * MIB,
         saturating_concurrency=16,
+        confidence="settled",
+        regret95_percent=1.62,
+        expected_shortfall_percent=0.51,
+        tolerance_percent=2.0,
+        probability_within_tolerance=0.981,
+        versus_default_percent=10.37,
+        versus_default_ci95_percent=(9.81, 10.94),
+        stopped_because="the choice is clear",
+        not_ruled_out=3,
+        challengers=((1 << 20, 32, 1, 1, 0, 9961), (128 << 10, 64, 4, 1, 0, 9938), (512 << 10, 8, 8, 0, 1, 9907)),
     )
     return replace(made, **changes)
 
@@ -292,7 +308,7 @@ def device_info(**changes: Any) -> DeviceInfo:  # noqa: ANN401 - any field
 
 def profile(**changes: Any) -> Profile:  # noqa: ANN401 - any field
     made = Profile(
-        schema=1,
+        schema=2,
         state="measured",
         device=device_info(),
         read=result(),

@@ -45,12 +45,16 @@ def swept(
     """Return the outcome of a sweep of that model."""
     extent = effort.extent(how, time_budget_s)
     chosen = search_grid.settings(grid)
+    budget_bytes = int(write_budget_bytes * extent.write_share)
     order = Order(
         settings={"read": chosen} if read_only else {"read": chosen, "write": chosen},
         max_transfer_bytes=128 * MIB,
         time_budget_ns=int(extent.time_budget_s * 1e9),
-        write_budget_bytes=int(write_budget_bytes * extent.write_share),
-        tolerance=0.01,
+        pass_ns=int(extent.pass_s * 1e9),
+        race_ns=int(extent.race_s * 1e9),
+        usual_write_bytes=min(extent.usual_bytes or budget_bytes, budget_bytes),
+        write_budget_bytes=budget_bytes,
+        tolerance=0.02,
         seed=seed,
         fraction=extent.fraction,
         sustain_share=extent.sustain_share,

@@ -15,7 +15,7 @@ from aio_tuned.sweep.order import Budgets, Checkpoint, Order
 from unit.support.builders import GIB, HELLO, MIB, SMALL_GRID, sample, setting
 
 if TYPE_CHECKING:
-    from aio_tuned.model.measurement import Purpose, Sample
+    from aio_tuned.model.measurement import Purpose, Sample, Stage
     from aio_tuned.model.setting import Direction
 
 NOW_S = 1_764_000_000.0
@@ -29,9 +29,24 @@ ORDER = Order(
     about={"device": "eui.1", "target": ["scratch", "ext4", GIB, 0]},
 )
 HEADER = checkpoint.header(ORDER, HELLO)
-BUDGETS: dict[Direction, Budgets] = {
-    "read": Budgets(time_budget_ns=10_000_000_000, write_budget_bytes=7 * GIB),
-    "write": Budgets(time_budget_ns=9_000_000_000, write_budget_bytes=6 * GIB),
+
+
+def budgets(usual: int, sustain_bytes: int = 0) -> Budgets:
+    """Return budgets of so many seconds and GiB, and twice that at the most."""
+    return Budgets(
+        usual_ns=usual * 10**9,
+        time_budget_ns=2 * usual * 10**9,
+        usual_bytes=usual * GIB,
+        write_budget_bytes=2 * usual * GIB,
+        sustain_bytes=sustain_bytes,
+    )
+
+
+BUDGETS: dict[tuple[Direction, Stage], Budgets] = {
+    ("read", "pass"): budgets(5),
+    ("write", "pass"): budgets(4),
+    ("read", "race"): budgets(3),
+    ("write", "race"): budgets(2, sustain_bytes=GIB),
 }
 
 
@@ -47,15 +62,25 @@ SAMPLES = (
     *taken("read", "pass", 5, 6),
     *taken("write", "calibrate", 11, 4),
     *taken("write", "pass", 15, 3),
+    *taken("read", "repeat", 18, 2),
+    *taken("write", "repeat", 20, 2),
+    *taken("write", "sustain", 22, 1),
 )
+# The number of samples before each phase was planned.
+PLANNED: dict[int, tuple[Direction, Stage]] = {
+    4: ("read", "pass"),
+    14: ("write", "pass"),
+    17: ("read", "race"),
+    19: ("write", "race"),
+}
 
 
 def entries() -> list[dict[str, Any]]:
     """A whole record, as a journal gives it back."""
     made: list[dict[str, Any]] = [checkpoint.first_entry(HEADER, NOW_S - 100)]
     for number, one in enumerate(SAMPLES):
-        if number in (4, 14):
-            made.append(checkpoint.phase_entry(one.request.direction, BUDGETS[one.request.direction]))
+        if number in PLANNED:
+            made.append(checkpoint.phase_entry(*PLANNED[number], BUDGETS[PLANNED[number]]))
         made.append(checkpoint.sample_entry(one))
     return [json.loads(json.dumps(entry)) for entry in made]
 
@@ -110,7 +135,7 @@ def test_every_resuming_is_counted() -> None:
 
 
 @settings(derandomize=True, deadline=None, max_examples=40)
-@given(st.integers(1, len(SAMPLES) + 3))
+@given(st.integers(1, len(SAMPLES) + 5))
 def test_a_record_may_end_anywhere(length: int) -> None:
     found = checkpoint.read(entries()[:length], HEADER, NOW_S)
     assert found.resumed == 1
@@ -148,6 +173,15 @@ def test_a_record_tells_whether_the_hosts_cache_was_dropped() -> None:
             {"time_budget_ns": 1},
             {"write_budget_bytes": 1},
             {"tolerance": 0.02},
+            {"pass_ns": 1},
+            {"race_ns": 1},
+            {"usual_write_bytes": 1},
+            {"check": True},
+            {"preferred": {"read": (setting(depth=1),)}},
+            {"read_weight": 0.4},
+            {"fraction": 5},
+            {"sustain_share": 0.5},
+            {"max_transfer_ns": 50_000_000},
             {"seed": 8},
             {"drop_caches": "file"},
             {"reference": setting(depth=1)},
@@ -170,7 +204,7 @@ def test_another_sweeps_record_is_no_past(other: dict[str, Any]) -> None:
     assert checkpoint.read(entries(), other, NOW_S) == Checkpoint()
 
 
-@pytest.mark.parametrize("changes", [{"write_cap_bytes": 5}])
+@pytest.mark.parametrize("changes", [{"write_cap_bytes": 5}, {"resumable": True}])
 def test_what_may_differ_between_the_processes_of_a_sweep(changes: dict[str, Any]) -> None:
     assert checkpoint.header(replace(ORDER, **changes), HELLO) == HEADER
 
@@ -233,8 +267,17 @@ def changed(at: int, *path: str, value: object) -> list[dict[str, Any]]:
         changed(3, "cache_verdict", value="maybe"),
         changed(3, "device_read_bytes", value=-1),
         changed(5, "direction", value="write"),
+        changed(5, "direction", value="trim"),
+        changed(5, "stage", value="finals"),
+        changed(5, "stage", value="missing"),
+        changed(5, "stage", value=[]),
+        changed(5, "usual_ns", value="missing"),
+        changed(5, "usual_bytes", value=1.5),
+        changed(5, "sustain_bytes", value="missing"),
         changed(5, "time_budget_ns", value="1"),
         changed(5, "write_budget_bytes", value="missing"),
+        # a race that is planned twice
+        [*entries(), checkpoint.phase_entry("read", "race", BUDGETS["read", "race"])],
         # a phase that was planned without all of its calibration, visits before the plan, a plan made twice
         entries()[:3] + entries()[5:],
         entries()[:5] + entries()[6:],

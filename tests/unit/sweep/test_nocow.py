@@ -25,6 +25,7 @@ ORDER = Order(
     tolerance=0.1,
     seed=1,
 )
+WRITES = phase(direction="write")
 PASSED = replace(sample(direction="write"), passing_bytes=MIB)
 
 
@@ -37,7 +38,8 @@ def test_the_sweep_is_kept_where_the_second_scratch_file_comes_to_nothing(tmp_pa
     helper.chmod(0o755)
     swept = SweepOutcome(
         hello=HELLO,
-        phases=(PhaseOutcome(phase=phase(direction="write"), samples=(PASSED,), ended="", settled=True),),
+        phases=(PhaseOutcome(first_pass=WRITES, race=None, phase=WRITES, passed="", ended="", settled=True),),
+        samples=(PASSED,),
         written_bytes=0,
     )
     found = asyncio.run(

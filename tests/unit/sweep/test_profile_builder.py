@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -11,8 +12,11 @@ from aio_tuned.devices.pcie import Attachment, Link
 from aio_tuned.errors import MeasurementError
 from aio_tuned.model.device import Device, Queue
 from aio_tuned.model.profile import CombinedResult, Profile, Result, Skipped
+from aio_tuned.model.setting import DEFAULT_SETTING
 from aio_tuned.model.temperature import Heat
 from aio_tuned.profiles import codec
+from aio_tuned.profiles.kept_settings import KeptSettings
+from aio_tuned.search.grid import points
 from aio_tuned.sweep import profile_builder
 from aio_tuned.sweep.findings import Facts
 from aio_tuned.sweep.order import PhaseOutcome, SweepOutcome
@@ -29,12 +33,15 @@ from unit.support.builders import (
     result,
     sample,
     scratch_target,
+    setting,
 )
 from unit.support.builders import profile as known_profile
 
 if TYPE_CHECKING:
     from aio_tuned.helper.protocol import Hello
     from aio_tuned.model.measurement import Phase, Sample
+    from aio_tuned.model.profile import Confidence
+    from aio_tuned.model.setting import Direction, Setting
     from aio_tuned.model.target import Target
 
 CONFIG = Config(grid=SMALL_GRID)
@@ -43,28 +50,63 @@ CIRCUMSTANCES = profile_builder.Circumstances(
 )
 
 
-def measured(made: Phase, *, visits: int = 2, slower: float = 1.0) -> PhaseOutcome:
+class Measured(NamedTuple):
+    """One direction: its outcome, and its samples."""
+
+    outcome: PhaseOutcome
+    samples: tuple[Sample, ...]
+
+    @property
+    def phase(self) -> Phase:
+        return self.outcome.phase
+
+    def replaced(self, *samples: Sample, **changes: Any) -> Measured:  # noqa: ANN401 - any field of the outcome
+        return Measured(replace(self.outcome, **changes), samples)
+
+
+def measured(made: Phase, *, visits: int = 2, slower: float = 1.0, noise: float = 0.0) -> Measured:
     """`visits` visits to every point, and to the reference; the speed falls by the factor `slower` each round."""
     samples: list[Sample] = []
     for number in range(visits):
         model = Drive(noise=0.0, seed=1, best_bytes_per_s=6.5e9 * slower**number)
+        dice = random.Random(number)
         for point in (made.reference, *made.points):
             asked = sample(
                 point.setting,
-                model.truth(point.setting) * (1 + 1e-4 * number),
+                model.truth(point.setting) * (1 + 1e-4 * number) * math.exp(dice.gauss(0, noise)),
                 direction=made.direction,
                 number=len(samples) + 1,
+                purpose="pass" if made.stage == "pass" else "repeat",
+                transfer_bytes=made.transfer_bytes,
                 wall_ns=10**9,
             )
             samples.append(asked)
-    return PhaseOutcome(phase=made, samples=tuple(samples), ended="enough", settled=True)
+    outcome = PhaseOutcome(first_pass=made, race=None, phase=made, passed="enough", ended="enough", settled=True)
+    return Measured(outcome, tuple(samples))
+
+
+def raced(direction: Direction = "read", *chosen: Setting, visits: int = 9, noise: float = 0.0, **how: Any) -> Measured:  # noqa: ANN401
+    """A pass over the grid, and a race among the default and the chosen settings; `how` are fields of the outcome."""
+    passed = measured(phase(direction=direction), visits=1)
+    finalists = points(dict.fromkeys((DEFAULT_SETTING, *chosen)), 256 * MIB)
+    race = phase(direction=direction, stage="race", points=finalists, transfer_bytes=256 * MIB)
+    again = measured(race, visits=visits, noise=noise)
+    outcome = PhaseOutcome(
+        first_pass=passed.phase,
+        race=race,
+        phase=race,
+        passed="every point was measured",
+        ended="the choice is clear",
+        settled=True,
+    )
+    return Measured(replace(outcome, **how), (*passed.samples, *again.samples))
 
 
 READ, WRITE = measured(phase()), measured(phase(direction="write"))
 
 
 def build(
-    *phases: PhaseOutcome,
+    *phases: Measured,
     hello: Hello = HELLO,
     target: Target | None = None,
     drive: Device | None = None,
@@ -76,7 +118,13 @@ def build(
         drive or device(),
         target or scratch_target(),
         config,
-        SweepOutcome(hello=hello, phases=phases, written_bytes=3 * GIB, resumed=resumed),
+        SweepOutcome(
+            hello=hello,
+            phases=tuple(one.outcome for one in phases),
+            samples=tuple(sample for one in phases for sample in one.samples),
+            written_bytes=3 * GIB,
+            resumed=resumed,
+        ),
         replace(CIRCUMSTANCES, **circumstances),
         "auto",
     )
@@ -158,7 +206,7 @@ def test_a_buffer_that_is_not_on_the_pages_asked_for_is_said() -> None:
 
 
 def test_points_that_were_not_measured_make_it_provisional() -> None:
-    cut = replace(READ, samples=READ.samples[:5], ended="the time budget is spent")
+    cut = READ.replaced(*READ.samples[:5], passed="the time budget is spent")
     made = build(cut)
     assert made.state == "provisional"
     assert made.evidence.findings == (
@@ -181,7 +229,7 @@ def test_noise_is_noticed() -> None:
     noisy = [
         replace(one, wall_ns=10**9, **_longer(one, dice.gauss(1, 0.1))) for one in measured(phase(), visits=9).samples
     ]
-    made = build(replace(READ, samples=tuple(noisy)))
+    made = build(READ.replaced(*noisy))
     assert made.evidence.read_noise is not None
     assert made.evidence.read_noise > 0.05
     assert any("differ by" in finding for finding in made.evidence.findings)
@@ -195,19 +243,17 @@ def _longer(one: Sample, factor: float) -> dict[str, Any]:
 def test_the_certainty_and_the_effort_are_in_the_profile() -> None:
     made = build(READ)
     assert isinstance(made.read, Result)
-    assert made.read.within_percent is not None
-    assert 0 <= made.read.within_percent < 5
     assert made.read.sustained_throughput_bytes_per_s is None
     assert made.evidence.effort == "default"
     assert build(READ, config=replace(CONFIG, effort="thorough")).evidence.effort == "thorough"
-    assert build(READ, checked_against=known_profile()).evidence.effort is None
+    assert build(READ, kept=KeptSettings(checked=known_profile())).evidence.effort is None
 
 
-def _fallen(made: PhaseOutcome) -> PhaseOutcome:
+def _fallen(made: Measured) -> Measured:
     """The second half of the visits at two fifths of the speed."""
     half = len(made.samples) // 2
     behind = [replace(one, **_longer(one, 2.5)) for one in made.samples[half:]]
-    return replace(made, samples=(*made.samples[:half], *behind))
+    return made.replaced(*made.samples[:half], *behind)
 
 
 def test_a_cliff_is_a_finding_and_what_lies_before_it_counts() -> None:
@@ -229,9 +275,9 @@ def test_a_cliff_is_a_finding_and_what_lies_before_it_counts() -> None:
     ],
 )
 def test_what_writing_on_has_found(speeds: list[float], words: str, figure: float) -> None:
-    setting = WRITE.phase.points[0].setting
-    windows = [sample(setting, speed, direction="write", purpose="sustain") for speed in speeds]
-    made = build(READ, replace(WRITE, samples=(*WRITE.samples, *windows)))
+    which = WRITE.phase.points[0].setting
+    windows = [sample(which, speed, direction="write", purpose="sustain") for speed in speeds]
+    made = build(READ, WRITE.replaced(*WRITE.samples, *windows))
     assert isinstance(made.write, Result)
     assert made.write.sustained_throughput_bytes_per_s == pytest.approx(figure, rel=0.01)
     assert any(words in finding for finding in made.evidence.findings)
@@ -246,13 +292,13 @@ def test_swings_that_could_not_be_followed_are_said() -> None:
         replace(one, **_longer(one, 1.03 if number // 3 % 2 else 1.0), wall_ns=10**8)
         for number, one in enumerate(made.samples)
     ]
-    found = build(replace(made, samples=tuple(swinging))).evidence.findings
+    found = build(made.replaced(*swinging)).evidence.findings
     assert any("swings faster than could be followed" in finding for finding in found)
 
 
 def test_tainted_visits_are_counted_and_do_not_count() -> None:
     spoiled = sample(READ.phase.points[0].setting, 99e9, verdict="cache")
-    made = build(replace(READ, samples=(*READ.samples, spoiled)))
+    made = build(READ.replaced(*READ.samples, spoiled))
     assert made.evidence.tainted_visits == 1
     assert made.read == build(READ).read
     assert made.evidence.cache_verdict == "device"
@@ -260,7 +306,7 @@ def test_tainted_visits_are_counted_and_do_not_count() -> None:
 
 def test_without_proof_the_verdict_is_unknown() -> None:
     samples = tuple(replace(one, cache_verdict="unknown") for one in READ.samples)
-    assert build(replace(READ, samples=samples)).evidence.cache_verdict == "unknown"
+    assert build(READ.replaced(*samples)).evidence.cache_verdict == "unknown"
 
 
 def test_a_raw_target_is_called_one() -> None:
@@ -271,7 +317,7 @@ def test_a_raw_target_is_called_one() -> None:
 
 def test_nothing_measured_nothing_published() -> None:
     with pytest.raises(MeasurementError):
-        build(replace(READ, samples=()))
+        build(READ.replaced())
 
 
 # --- what is not as ever ---------------------------------------------------------------------------------
@@ -314,14 +360,147 @@ def test_heat_and_pauses_are_evidence() -> None:
     assert (found.temperature_peak_c, found.paused_seconds) == (71.3, 0.0)
 
 
+SIBLING = known_profile(device=device_info(id="eui.sibling", name="nvme-sibling"))
+SOME, OTHER = setting(depth=32), setting(depth=32, threads=4)
+
+
+def checked(there: Profile = SIBLING, **how: Any) -> Profile:  # noqa: ANN401 - fields of the outcome
+    found = raced("read", SOME, OTHER, first_pass=None, preferred=(SOME,), keep=0.0, **how)
+    only_race = tuple(sample for sample in found.samples if sample.request.purpose == "repeat")
+    return build(found.replaced(*only_race), kept=KeptSettings(checked=there))
+
+
 def test_a_check_says_against_what_and_how_much_of_the_grid_it_measured() -> None:
-    few = replace(READ.phase, points=READ.phase.points[:3])
-    made = build(measured(few), checked_against=known_profile(device=device_info(name="nvme-sibling")))
+    made = checked(replace(SIBLING, read=result(setting=SOME)))
     assert made.state == "measured"
     assert made.evidence.checked_against == "nvme-sibling"
-    assert made.evidence.findings == (
-        f"checked against nvme-sibling: 3 of the grid's {len(READ.phase.points)} points were measured",
+    assert made.evidence.findings == ("checked against nvme-sibling: 3 of the grid's 16 points were measured",)
+    assert isinstance(made.read, Result)
+    assert (made.read.setting, made.read.kept_from) == (SOME, "nvme-sibling")
+
+
+@pytest.mark.parametrize(
+    ("confidence", "regret95_percent", "expected"),
+    [
+        ("low", 12.0, ("low", 12.0)),
+        ("bounded", 5.0, ("bounded", 5.0)),
+        ("settled", 1.5, ("settled", 1.5)),
+        (None, None, ("settled", 0.0)),
+    ],
+)
+def test_a_check_is_no_surer_than_its_sibling(
+    confidence: Confidence | None, regret95_percent: float | None, expected: tuple[str, float]
+) -> None:
+    """It has measured few settings, of which the sibling's may be the best by far."""
+    there = result(setting=OTHER, confidence=confidence, regret95_percent=regret95_percent)
+    found = raced("read", OTHER, first_pass=None, preferred=(OTHER,), keep=0.0)
+    only_race = tuple(sample for sample in found.samples if sample.request.purpose == "repeat")
+    made = build(found.replaced(*only_race), kept=KeptSettings(checked=replace(SIBLING, read=there)))
+    assert isinstance(made.read, Result)
+    assert made.read.regret95_percent is not None
+    assert (made.read.confidence, round(made.read.regret95_percent, 1)) == expected
+
+
+# --- how sure it is --------------------------------------------------------------------------------------
+
+
+def section(made: Measured, **circumstances: Any) -> Result:  # noqa: ANN401 - any field
+    found = build(made, **circumstances).read
+    assert isinstance(found, Result)
+    return found
+
+
+def test_a_race_says_how_sure_its_choice_is() -> None:
+    found = section(raced("read", SOME, OTHER, noise=0.002))
+    assert found.setting in (SOME, OTHER)
+    assert found.transfer_bytes == 256 * MIB
+    assert found.confidence == "settled"
+    assert found.tolerance_percent == 2.0
+    assert found.regret95_percent is not None
+    assert found.expected_shortfall_percent is not None
+    assert 0 <= found.expected_shortfall_percent <= found.regret95_percent <= 2.0
+    assert found.probability_within_tolerance is not None
+    assert found.probability_within_tolerance > 0.95
+    assert found.stopped_because == "the choice is clear"
+    assert found.kept_from is None
+    assert found.versus_default_percent is not None
+    assert found.versus_default_ci95_percent is not None
+    low, high = found.versus_default_ci95_percent
+    assert 25 < low < found.versus_default_percent < high < 45
+    assert found.default_throughput_bytes_per_s * 1.3 < found.throughput_bytes_per_s
+
+
+@pytest.mark.parametrize(
+    ("noise", "settled", "confidence"), [(0.002, True, "settled"), (0.002, False, "bounded"), (0.4, False, "low")]
+)
+def test_the_confidence_is_by_the_regret_and_by_whether_it_was_settled(
+    noise: float, *, settled: bool, confidence: str
+) -> None:
+    made = raced("read", SOME, OTHER, noise=noise, settled=settled, ended="the usual budget is spent")
+    found = build(made)
+    assert isinstance(found.read, Result)
+    assert found.read.confidence == confidence
+    assert found.read.stopped_because == "the usual budget is spent"
+    assert found.state == "measured"
+    said = [each for each in found.evidence.findings if "--time-budget" in each]
+    assert len(said) == (confidence == "low")
+
+
+def test_a_low_confidence_says_how_far_below_the_best_it_may_be_and_what_helps() -> None:
+    """The choice is not the default here, which would say so itself."""
+    found = build(raced("read", SOME, OTHER, setting(depth=32, threads=2), noise=0.2, settled=False, ended="x"))
+    assert isinstance(found.read, Result)
+    assert found.read.confidence == "low"
+    (said,) = (each for each in found.evidence.findings if "--time-budget" in each)
+    assert said.startswith(f"read: the setting may be up to {found.read.regret95_percent:.0f}% below the best (with 95")
+    assert said.endswith("a longer --time-budget, a larger --write-budget or a quiet host makes the next sweep surer")
+
+
+def test_where_nothing_is_surely_as_fast_the_default_is_published_and_said() -> None:
+    made = build(raced("read", setting(depth=7), setting(depth=9), noise=0.1, visits=4, settled=False))
+    assert isinstance(made.read, Result)
+    assert made.read.setting == DEFAULT_SETTING
+    assert (made.read.versus_default_percent, made.read.versus_default_ci95_percent) == (0.0, (0.0, 0.0))
+    assert any(
+        each.startswith("read: no setting is surely as fast as the default, which is published")
+        for each in made.evidence.findings
     )
+
+
+@pytest.mark.parametrize(("kept", "origin"), [("earlier", "earlier"), ("sibling", "nvme-sibling")])
+def test_a_setting_that_was_kept_says_whose_it_is(kept: str, origin: str) -> None:
+    there = replace(SIBLING, read=result(setting=OTHER))
+    known = KeptSettings(earlier=there) if kept == "earlier" else KeptSettings(siblings=(there,))
+    made = raced("read", SOME, OTHER, noise=0.002, preferred=(OTHER,))
+    assert (section(made, kept=known).setting, section(made, kept=known).kept_from) == (OTHER, origin)
+    assert section(raced("read", SOME, OTHER, noise=0.002), kept=known).kept_from is None
+
+
+def test_the_challengers_are_published_in_ten_thousandths() -> None:
+    found = section(raced("read", SOME, OTHER, noise=0.002))
+    (first, *others) = found.challenger_shares()
+    assert {first[0], found.setting} == {SOME, OTHER}
+    assert 0.95 < first[1] < 1.05
+    assert all(0 < share < 1 for _, share in others)
+
+
+def test_the_grid_is_counted_by_the_pass_and_the_figures_are_the_races() -> None:
+    made = build(raced("read", SOME, OTHER), raced("write", SOME, OTHER))
+    assert (made.evidence.points_planned, made.evidence.points_measured) == (32, 32)
+    assert made.evidence.visits == 2 * (17 + 9 * 4)
+    assert isinstance(made.combined, CombinedResult)
+    assert made.combined.setting in (SOME, OTHER)
+
+
+def test_the_combined_setting_that_was_published_is_kept() -> None:
+    both = (raced("read", SOME, OTHER, noise=0.001), raced("write", SOME, OTHER, noise=0.001))
+    known = known_profile().combined
+    assert isinstance(known, CombinedResult)
+    for which in (SOME, OTHER):
+        kept = KeptSettings(earlier=known_profile(combined=replace(known, setting=which)))
+        made = build(*both, kept=kept).combined
+        assert isinstance(made, CombinedResult)
+        assert made.setting == which
 
 
 # --- what bounds it, and what looks wrong ----------------------------------------------------------------
@@ -353,7 +532,7 @@ def test_busy_threads_are_seen_in_the_samples() -> None:
     samples = tuple(
         replace(one, cpu_ns=one.elapsed_ns * one.request.setting.io_parallelism * 97 // 100) for one in READ.samples
     )
-    (finding,) = build(replace(READ, samples=samples)).evidence.findings
+    (finding,) = build(READ.replaced(*samples)).evidence.findings
     assert "busy 97 % of the time submitting and reaping" in finding
 
 

@@ -11,8 +11,9 @@ import pytest
 
 from aio_tuned.errors import DeferredError, UsageError
 from aio_tuned.model.temperature import Heat
-from aio_tuned.search import estimate, grid, plan, race
-from aio_tuned.search.taint import taint_reason
+from aio_tuned.search import estimate, grid, plan
+from aio_tuned.search.step import spent
+from aio_tuned.search.taint import is_of, taint_reason
 from aio_tuned.sweep import checkpoint
 from aio_tuned.sweep.observer import NullObserver
 from aio_tuned.sweep.order import Checkpoint, Order, SweepOutcome
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from aio_tuned.helper.process import Helper
     from aio_tuned.helper.protocol import Hello
-    from aio_tuned.model.measurement import DropCaches, Phase, Request, Sample
+    from aio_tuned.model.measurement import DropCaches, Phase, Request, Sample, Stage
     from aio_tuned.model.setting import Direction
     from aio_tuned.sweep.order import Budgets
     from aio_tuned.sweep.progress import SweepProgress
@@ -41,6 +42,7 @@ ORDER = Order(
 )
 TIGHT = replace(ORDER, write_budget_bytes=3 * GIB)
 SHORT = replace(ORDER, time_budget_ns=2_000_000_000, tolerance=0.0001, write_budget_bytes=64 * GIB)
+LONG = replace(ORDER, time_budget_ns=20_000_000_000, write_budget_bytes=24 * GIB, sustain_share=0.5)
 
 
 class Stand:
@@ -94,8 +96,8 @@ class Recorder:
     def reserve(self, write_bytes: int) -> None:
         pass
 
-    def planned(self, direction: Direction, budgets: Budgets) -> None:
-        self._note(checkpoint.phase_entry(direction, budgets))
+    def planned(self, direction: Direction, stage: Stage, budgets: Budgets) -> None:
+        self._note(checkpoint.phase_entry(direction, stage, budgets))
 
     async def before(self, request: Request, previous: Sample | None) -> None:
         assert all(request.id > sample.request.id for sample in self.made)
@@ -142,33 +144,39 @@ def whole(order: Order) -> tuple[SweepOutcome, Recorder]:
 def visits_of(order: Order) -> list[int]:
     """After how many visits the sweep is interrupted: about the phases' beginnings, and one in so many."""
     made = whole(order)[1].made
-    writes = next(number for number, sample in enumerate(made) if sample.request.direction == "write")
-    begun = plan.CALIBRATION_VISITS + 1
-    near = {*range(0, begun, 2), *range(writes - 1, writes + begun)}
-    return sorted({*near, *range(0, len(made), max(1, len(made) // 4)), len(made) - 1, len(made)})
+    steps = [(sample.request.direction, sample.request.purpose) for sample in made]
+    begun = {
+        steps.index((direction, purpose)) for direction in ("read", "write") for purpose in ("calibrate", "repeat")
+    }
+    near = {place for each in begun for place in (each - 1, each, each + 1, each + plan.CALIBRATION_VISITS)}
+    every = {*near, *range(0, len(made), max(1, len(made) // 4)), len(made) - 1, len(made)}
+    return sorted(place for place in every if place >= 0)
 
 
-def plan_of(phase: Phase) -> Phase:
-    """The plan without what a second filling of the scratch file takes from it."""
-    return replace(phase, write_budget_bytes=0)
+def plans(outcome: SweepOutcome) -> list[Phase]:
+    """The plans without what a second filling of the scratch file takes from them."""
+    found = [phase for one in outcome.phases for phase in (one.first_pass, one.race) if phase is not None]
+    return [replace(phase, write_budget_bytes=0) for phase in found]
 
 
 def check_sound(order: Order, outcome: SweepOutcome, written_bytes: int) -> None:
     assert [one.phase.direction for one in outcome.phases] == ["read", "write"]
     for one in outcome.phases:
-        curve = estimate.curve(one.phase, one.samples)
-        assert len(curve.points) == curve.planned
+        assert one.first_pass is not None
+        for phase in {one.first_pass.stage: one.first_pass, one.phase.stage: one.phase}.values():
+            curve = estimate.curve(phase, outcome.samples)
+            assert len(curve.points) == curve.planned
         assert one.ended
     ids = [sample.request.id for sample in outcome.samples]
     assert ids == sorted(set(ids))
     longest_ns = max(sample.wall_ns for sample in outcome.samples)
-    assert sum(sample.wall_ns for sample in outcome.samples) <= order.time_budget_ns + 2 * longest_ns
+    assert sum(sample.wall_ns for sample in outcome.samples) <= order.time_budget_ns + 4 * longest_ns
     assert outcome.written_bytes == written_bytes <= order.write_budget_bytes
 
 
 @pytest.mark.parametrize("order", [ORDER, TIGHT, SHORT], ids=["plenty", "tight", "short"])
 def test_a_sweep_that_is_interrupted_anywhere_is_as_sound_as_one_that_is_not(order: Order) -> None:
-    undisturbed, _ = whole(order)
+    undisturbed, recorder = whole(order)
     for visits in visits_of(order):
         sweeping = Sweeping(order)
         outcome, before, _ = sweeping.go(visits)
@@ -181,40 +189,49 @@ def test_a_sweep_that_is_interrupted_anywhere_is_as_sound_as_one_that_is_not(ord
         assert outcome.samples == (*before.made, *after.made)
         assert after.previous[:1] in ([None], [])
         check_sound(order, outcome, sweeping.written_bytes)
-        for was, now in zip(undisturbed.phases, outcome.phases, strict=True):
-            calibrated = now.samples[: plan.CALIBRATION_VISITS]
-            if calibrated[-1] in before.made and was.samples[: plan.CALIBRATION_VISITS] == calibrated:
-                assert plan_of(now.phase) == plan_of(was.phase)
+        # What was planned before the interruption is planned so again.
+        kinds = [json.loads(line)["kind"] for line in recorder.lines]
+        planned = sum(kinds[:place].count("phase") for place in [nth(kinds, "sample", visits)])
+        assert plans_in_order(outcome)[:planned] == plans_in_order(undisturbed)[:planned]
         check_progress(outcome, before, reports)
 
 
+def nth(kinds: list[str], kind: str, count: int) -> int:
+    """Return the place behind the entry of that kind with that number."""
+    places = [place for place, each in enumerate(kinds) if each == kind]
+    return places[count - 1] + 1 if count else 0
+
+
+def plans_in_order(outcome: SweepOutcome) -> list[Phase]:
+    """Return the plans in the order in which they are made: all passes, then all races."""
+    return sorted(plans(outcome), key=lambda phase: phase.stage)
+
+
 def check_progress(outcome: SweepOutcome, before: Recorder, reports: list[SweepProgress]) -> None:
-    """The first report after a resuming counts what was there before, each later one a visit more."""
+    """The first report after a resuming counts what was measured before, each later one a visit more."""
     for one in outcome.phases:
-        direction = one.phase.direction
-        known = [
-            s for s in before.made if (s.request.direction, s.request.purpose == "calibrate") == (direction, False)
-        ]
-        visits = [report.visits for report in reports if report.direction == direction]
-        assert visits == list(range(len(known) + 1, len(one.samples) - plan.CALIBRATION_VISITS + 1))
-        done = [report.points_done for report in reports if report.direction == direction]
+        assert one.first_pass is not None
+        mine = [report for report in reports if report.direction == one.phase.direction]
+        known = sum(is_of(sample, plan) for sample in before.made for plan in (one.first_pass, one.race) if plan)
+        visits = [report.visits for report in mine]
+        assert visits == list(range(known + 1, known + 1 + len(visits)))
+        done = [report.points_done for report in mine]
         assert done == sorted(done)
-        assert done[-1:] in ([len(one.phase.points)], [])
+        assert done[-1:] in ([len(one.first_pass.points)], [])
     assert all(report.written_bytes >= 2 * FILL for report in reports)
 
 
-def test_the_plan_of_a_resumed_phase_is_the_one_that_was_made() -> None:
-    """Not one that the time and the bytes which are left would lead to."""
-    undisturbed, recorder = whole(TIGHT)
-    for one in undisturbed.phases:
-        first = recorder.made.index(one.samples[0])
-        for visits in range(plan.CALIBRATION_VISITS, len(one.samples), len(one.samples) // 4):
-            sweeping = Sweeping(TIGHT)
-            sweeping.go(first + visits)
-            outcome, _, _ = sweeping.go()
-            assert outcome is not None
-            (now,) = (other for other in outcome.phases if other.phase.direction == one.phase.direction)
-            assert plan_of(now.phase) == plan_of(one.phase)
+@pytest.mark.parametrize("order", [TIGHT, LONG], ids=["tight", "thorough"])
+def test_the_plan_of_a_resumed_phase_is_the_one_that_was_made(order: Order) -> None:
+    """Not one that the time and the bytes which are left would lead to, nor the speed of what was raced."""
+    undisturbed, recorder = whole(order)
+    raced = [number for number, sample in enumerate(recorder.made) if sample.request.purpose in ("repeat", "sustain")]
+    for visits in raced[:: max(1, len(raced) // 6)]:
+        sweeping = Sweeping(order)
+        sweeping.go(visits)
+        outcome, _, _ = sweeping.go()
+        assert outcome is not None
+        assert plans(outcome) == plans(undisturbed)
 
 
 def test_every_visit_is_attended() -> None:
@@ -223,7 +240,7 @@ def test_every_visit_is_attended() -> None:
     assert recorder.previous == [None, *outcome.samples[:-1]]
     kinds = [json.loads(line)["kind"] for line in recorder.lines]
     assert kinds[:6] == ["sweep", *["sample"] * plan.CALIBRATION_VISITS, "phase"]
-    assert kinds.count("phase") == 2
+    assert kinds.count("phase") == 4
 
 
 def test_the_hosts_cache_is_dropped_once_by_all_processes_of_a_sweep() -> None:
@@ -262,7 +279,7 @@ def test_a_resumable_sweep_keeps_back_what_filling_the_file_again_will_take() ->
         outcome, _, _ = sweeping.go()
         assert outcome is not None
         left = order.write_budget_bytes - sweeping.written_bytes
-        assert outcome.phases[1].ended == "the write budget is spent"
+        assert outcome.phases[1].ended.endswith("budget is spent")
         assert (left >= FILL) is resumable
 
 
@@ -270,13 +287,15 @@ def test_what_a_second_filling_takes_is_taken_from_the_phase_that_writes() -> No
     order = replace(TIGHT, tolerance=0.0001, resumable=False, time_budget_ns=30_000_000_000)
     undisturbed, recorder = whole(order)
     planned = undisturbed.phases[1].phase
+    assert planned.stage == "race"
     sweeping = Sweeping(order)
-    sweeping.go(recorder.made.index(undisturbed.phases[1].samples[plan.CALIBRATION_VISITS + 1]))
+    first = next(number for number, sample in enumerate(recorder.made) if is_of(sample, planned))
+    sweeping.go(first + 1)
     outcome, _, _ = sweeping.go()
     assert outcome is not None
     now = outcome.phases[1].phase
     assert now == replace(planned, write_budget_bytes=planned.write_budget_bytes - FILL)
-    assert race.spent(outcome.phases[1].samples).written_bytes <= now.write_budget_bytes
+    assert spent(now, outcome.samples).written_bytes <= now.write_budget_bytes
     assert sweeping.written_bytes <= order.write_budget_bytes
 
 
@@ -292,7 +311,7 @@ def test_a_process_writes_no_more_than_its_own_cap() -> None:
     outcome, _, _ = sweeping.go()
     assert outcome is not None
     assert outcome.resumed == 1
-    assert outcome.phases[1].ended == "the write budget is spent"
+    assert outcome.phases[1].ended.endswith("budget is spent")
     assert sweeping.written_bytes - before <= 2 * GIB < order.write_budget_bytes - before
     with pytest.raises(UsageError, match="write budget of 1024 MiB"):
         Sweeping(replace(order, write_cap_bytes=GIB)).go()
@@ -321,9 +340,10 @@ def test_directions_may_have_settings_of_their_own() -> None:
     few = grid.settings(replace(SMALL_GRID, io_parallelism=(3,)))[:2]
     order = replace(ORDER, settings={"read": ORDER.settings["read"], "write": few}, time_budget_ns=20_000_000_000)
     outcome, _ = whole(order)
-    read, write = (one.phase for one in outcome.phases)
+    read, write = (one.first_pass for one in outcome.phases)
+    assert read is not None
+    assert write is not None
     assert (len(read.points), len(write.points)) == (16, 2)
-    assert read.transfer_bytes == 64 * MIB
     assert write.transfer_bytes % (3 * 4096) == 0
     assert {setting for point in write.points for setting in point.aliases} == set(few)
 

@@ -20,6 +20,8 @@ import pytest
 from aio_tuned.config.load import Config
 from aio_tuned.devices.probe import probe
 from aio_tuned.errors import BusyError, DeferredError, TargetError, UsageError
+from aio_tuned.model.profile import Result
+from aio_tuned.model.setting import DEFAULT_SETTING
 from aio_tuned.model.target import Skip, Target
 from aio_tuned.model.temperature import Heat, Warned
 from aio_tuned.report.terminal.progress import Quiet
@@ -35,6 +37,7 @@ from unit.support.builders import (
     device,
     device_info,
     profile,
+    result,
     scratch_target,
     setting,
 )
@@ -96,15 +99,21 @@ def test_a_check_measures_the_settings_that_it_is_given(task: TuneRequest) -> No
         "read": (setting(depth=4), setting(depth=8)),
         "write": (setting(depth=8), setting(depth=2, threads=3)),
     }
-    sibling = profile(device=device_info(name="nvme-sibling"))
+    read, write = (result(setting=chosen[0], challengers=()) for chosen in few.values())
+    sibling = profile(device=device_info(name="nvme-sibling"), read=read, write=write)
     measured = tuned(replace(task, settings=few, against=sibling))
     assert [curve.planned for curve in measured.report.curves] == [2, 2]
     evidence = measured.report.profile.evidence
     assert (measured.report.profile.state, evidence.checked_against) == ("measured", "nvme-sibling")
     (finding,) = (finding for finding in evidence.findings if finding.startswith("checked against"))
     assert finding.startswith("checked against nvme-sibling: 4 of the grid's ")
-    asked = {sample.request.setting for sample in measured.outcome.samples if sample.request.purpose == "pass"}
+    asked = {sample.request.setting for sample in measured.outcome.samples if sample.request.purpose == "repeat"}
     assert asked == {*few["read"], *few["write"]}
+    for direction, part in measured.report.profile.sections():
+        assert isinstance(part, Result)
+        # The stand-in is as fast with each: the default is published where it was measured no slower.
+        assert part.setting in (few[direction][0], DEFAULT_SETTING)
+        assert part.kept_from == ("nvme-sibling" if part.setting == few[direction][0] else None)
 
 
 def test_a_check_of_reads_alone_measures_no_writes(task: TuneRequest) -> None:

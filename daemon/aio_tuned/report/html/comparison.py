@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from aio_tuned import formatting
 from aio_tuned.model.profile import Result
+from aio_tuned.report import sentences
 from aio_tuned.report.html import facts, heatmap, markup, page, prose
 from aio_tuned.report.html.markup import Markup, tag
 from aio_tuned.report.html.style import SHEET
@@ -24,8 +25,8 @@ _HOW_DIFFERENCES = (
     " the drive, its link, its fill, or one of the facts at the end of this page."
 )
 _HOW_MAPS = (
-    "A and B have one scale of colours in each direction. In the map of ratios, numbers are percent that B is above or"
-    " below A: one colour everywhere is a level that has changed, a pattern is another best setting."
+    "The passes of A and B, with one scale of colours in each direction. In the map of ratios, numbers are percent that"
+    " B is above or below A: one colour everywhere is a level that has changed, a pattern is another best setting."
 )
 _HOW_FACTS = "Only what differs. What is missing here is the same in both."
 
@@ -76,6 +77,8 @@ def _differences(first: StoredSweep, second: StoredSweep) -> Iterator[str]:
                 )
             )
             rows.append(("99 of 100 requests within", _latency(ours), _latency(theirs)))
+            rows.append(("Choice", sentences.shortfall(ours), sentences.shortfall(theirs)))
+            rows.append(("Confidence", sentences.ended(ours), sentences.ended(theirs)))
         yield markup.table(
             ("", "A", "B"), [row for row in rows if any(row[1:])], f"{direction.capitalize()}s", "figures"
         )
@@ -95,7 +98,7 @@ def _maps(letter_of: dict[str, tuple[StoredSweep, dict[Direction, Replay]]]) -> 
         both = [replay for _, replay in there.values()]
         ends, every = heatmap.scale(both), heatmap.settings(both)
         for letter, (stored, replay) in there.items():
-            label = f"{direction.capitalize()}s, {letter}: {_name(stored)}"
+            label = f"{direction.capitalize()}s, {letter}: {_name(stored)}, {sentences.how_measured(replay.screen)}"
             drawn = heatmap.throughput(replay, stored.profile, ends.high)
             name = f"heat-{direction}-{letter.lower()}"
             yield page.figure(heatmap.draw(drawn, every, ends, name, label), label)
@@ -125,7 +128,7 @@ def render(first: StoredSweep, second: StoredSweep) -> str:
     replayed: dict[str, tuple[StoredSweep, dict[Direction, Replay]]] = {
         letter: (
             stored,
-            {each.direction: each for each in replays(stored.samples, stored.profile.evidence) if each.curve.points},
+            {each.direction: each for each in replays(stored.samples, stored.profile.evidence)},
         )
         for letter, stored in pair.items()
     }
@@ -133,7 +136,8 @@ def render(first: StoredSweep, second: StoredSweep) -> str:
     maps = list(_maps(replayed))
     missing = f"The samples of {' and '.join(silent)} are not there: without them there is no map."
     heads = (
-        tag("div", tag("p", tag("strong", letter)), page.head(stored.profile, "h2")) for letter, stored in pair.items()
+        tag("div", tag("p", tag("strong", letter)), page.head(stored.profile, "h2"))
+        for letter, (stored, found) in replayed.items()
     )
     summary = markup.items(
         [verdict(name, getattr(first.profile, name), getattr(second.profile, name)) for name in _DIRECTIONS],

@@ -84,11 +84,11 @@ def _figure(bytes_per_s: float, top: float) -> str:
 
 
 def scale(replays: Iterable[Replay]) -> Scale:
-    """Return one scale for all points of the replays.
+    """Return one scale for all points that the replays' passes have measured.
 
     The slowest tenth has one colour, which leaves more of the range for the others.
     """
-    rates = sorted(point.bytes_per_s for each in replays for point in each.curve.points)
+    rates = sorted(point.bytes_per_s for each in replays for point in each.screen.points)
     low, high = rates[len(rates) // 10], rates[-1]
     below = " and below" if low > rates[0] else ""
     return Scale(
@@ -114,7 +114,7 @@ def _tip(setting: Setting, point: PointStats) -> str:
 
 
 def throughput(replay: Replay, profile: Profile, top: float) -> Map:
-    """Return the map of a direction's throughputs; the scale's upper end, `top`, decides on the unit."""
+    """Return the map of a direction's throughputs in its pass; the scale's upper end, `top`, decides on the unit."""
     cells = {
         setting: Cell(
             value=point.bytes_per_s,
@@ -122,17 +122,17 @@ def throughput(replay: Replay, profile: Profile, top: float) -> Map:
             tip=_tip(setting, point),
             same=setting != point.point.setting,
         )
-        for point in replay.curve.points
+        for point in replay.screen.points
         for setting in point.point.aliases
     }
-    return Map(cells=cells, chosen=chosen(profile, replay.direction), reference=replay.phase.reference.setting)
+    return Map(cells=cells, chosen=chosen(profile, replay.direction), reference=replay.screened.reference.setting)
 
 
 def ratio(first: Replay, second: Replay) -> tuple[Map, Scale]:
     """Return the map of the second's throughputs over the first's, where both were measured, and its scale."""
-    before = {setting: point for point in first.curve.points for setting in point.point.aliases}
+    before = {setting: point for point in first.screen.points for setting in point.point.aliases}
     cells = {}
-    for point in second.curve.points:
+    for point in second.screen.points:
         for setting in point.point.aliases:
             if (other := before.get(setting)) is not None:
                 value = point.bytes_per_s / other.bytes_per_s
@@ -159,7 +159,7 @@ def ratio(first: Replay, second: Replay) -> tuple[Map, Scale]:
 
 def settings(replays: Iterable[Replay]) -> list[Setting]:
     """Return all settings of these plans."""
-    return list(dict.fromkeys(each for one in replays for point in one.phase.points for each in point.aliases))
+    return list(dict.fromkeys(each for one in replays for point in one.screened.points for each in point.aliases))
 
 
 def _readable(colour: tuple[float, float, float, float]) -> str:

@@ -8,6 +8,7 @@ from aio_tuned import formatting
 from aio_tuned.model.profile import Result
 from aio_tuned.profiles import codec as profiles
 from aio_tuned.report import measurement_timeline as report_measurement_timeline
+from aio_tuned.report import sentences
 from aio_tuned.report.html import facts, heatmap, interval_plot, markup, prose, search_plot, time_plot
 from aio_tuned.report.html.markup import Markup, tag
 from aio_tuned.report.html.style import SHEET
@@ -15,7 +16,7 @@ from aio_tuned.report.replay import replays
 from aio_tuned.report.terminal import summary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from aio_tuned.model.profile import Profile
     from aio_tuned.report.replay import Replay
@@ -29,31 +30,34 @@ NO_SAMPLES = (
 _SECTIONS = (
     ("figures", "Figures", "the settings and what they give"),
     ("settings", "Every setting", "where the drive is fast and where it is slow"),
-    ("ties", "As good as the best", "how close the race was"),
-    ("race", "The path of the race", "what was measured when, and what was known then"),
+    ("ties", "The finalists", "how close the race was"),
+    ("race", "The path of the search", "what was measured when, and how sure the choice became"),
     ("time", "Throughput over time", "whether the drive was steady"),
     ("evidence", "Evidence and environment", "how the figures came about, and what they depend on"),
     ("profile", "The profile", "the file that programs read"),
 )
 _HOW = {
     "figures": """
-The figures of the profile. Ties are the settings that are as good as the best, within the tolerance.""",
+The figures of the profile. Ties are the settings that are as likely as not within the tolerance of the best.""",
     "settings": """
-Each cell is one setting: the number is its throughput in GB/s (MB/s on slow drives), brighter is faster. Within a small
-map blocks grow downwards and queues to the right; the maps differ in threads (columns) and in how requests are
-submitted and reaped (rows). Point at a cell for its 95 % interval and its visits.""",
+The pass: every setting once, in transfers as small as the caption says. Each cell is one setting: the number is its
+throughput in GB/s (MB/s on slow drives), brighter is faster. Within a small map blocks grow downwards and queues to the
+right; the maps differ in threads (columns) and in how requests are submitted and reaped (rows). Point at a cell for its
+95 % interval and its visits. The pass only selects the finalists: in longer transfers another cell may be the fastest.
+""",
     "ties": """
-Lines are 95 % intervals, the mark in them is what was measured, the upright tick what its neighbours in the grid make
-of it, by which the choice goes. Of those that are as good, the cheapest is chosen.""",
+The settings that were raced in transfers of the configured size. Lines are 95 % intervals of each setting alone, the
+mark in them is what was measured, the upright tick the mean of the posterior, in which its neighbours have a say. The
+percentage is the probability that the setting is within the tolerance of the best.""",
     "race": """
-Above: every visit, by the rank that its setting has at the end (1 is the fastest); the search goes from everywhere to
-the top. Middle: settings whose intervals reach into the leader's. Below: what was known of the chosen setting, with its
-95 % interval; it should become narrow and stay where it is.""",
+Above: every visit, by the rank that its setting has at the end (1 is the fastest): in the pass among all, right of the
+upright line among the finalists. Middle: finalists that may be the best, with a probability of more than 0.5 %. Below:
+how far the chosen setting may be below the best, with 95 % confidence; the dashed line is the tolerance.""",
     "time": """
-Each dot is a visit, in percent above or below what its own setting gives; what is beyond the edge lies on it, and
-settings that were visited once are left out. The line is the drift of the whole drive, which is taken out of all
-figures. A band around 0 is a steady drive; steps, waves and falls are heat, a full cache, garbage collection, or a
-neighbour's.""",
+Each dot is a visit, in percent above or below what its own setting gives in that phase (the upright line is where the
+race begins); what is beyond the edge lies on it, and settings that were visited once are left out. The thick line is
+the drift of the whole drive, which is taken out of all figures. A band around 0 is a steady drive; steps, waves and
+falls are heat, a full cache, garbage collection, or a neighbour's.""",
 }
 
 
@@ -117,7 +121,7 @@ def figure(chart: Markup, caption: str) -> Markup:
     return tag("figure", tag("figcaption", tag("h3", caption)), markup.box(chart, caption))
 
 
-def _heat(every: tuple[Replay, ...], profile: Profile) -> Iterator[str]:
+def _heat(every: Sequence[Replay], profile: Profile) -> Iterator[str]:
     for replay in every:
         name = replay.direction
         ends = heatmap.scale([replay])
@@ -130,48 +134,49 @@ def _heat(every: tuple[Replay, ...], profile: Profile) -> Iterator[str]:
                 f"heat-{name}",
                 f"{label}: from {ends.low_words} to {ends.high_words}",
             ),
-            f"{label}, in transfers of {formatting.size(replay.phase.transfer_bytes)}",
+            f"{label}, {sentences.how_measured(replay.screen)}",
         )
 
 
-def _forests(every: tuple[Replay, ...], profile: Profile) -> Iterator[str]:
+def _forests(every: Sequence[Replay], profile: Profile) -> Iterator[str]:
     for replay in every:
         result = getattr(profile, replay.direction)
-        if isinstance(result, Result) and replay.curve.points:
+        if isinstance(result, Result):
             found = interval_plot.field(replay, result)
-            count = len(found.ties) + found.hidden
-            label = f"{replay.direction.capitalize()}s: {count} setting{'s' if count > 1 else ''} as good as the best"
+            kind = "points" if replay.race is None else "finalists"
+            label = f"{replay.direction.capitalize()}s: the {len(replay.curve.points)} {kind}"
+            size = formatting.size(replay.curve.transfer_bytes)
             yield figure(
-                interval_plot.draw(found, f"forest-{replay.direction}", label), f"{label}, and those that come next"
+                interval_plot.draw(found, f"forest-{replay.direction}", label), f"{label}, in transfers of {size}"
             )
 
 
-def _courses(every: tuple[Replay, ...], profile: Profile) -> Iterator[tuple[str, str]]:
-    """Yield, for each direction, the path of the race, and throughput over time."""
+def _courses(every: Sequence[Replay], profile: Profile) -> Iterator[tuple[str, str]]:
+    """Yield, for each direction, the path of the search, and throughput over time."""
     for replay in every:
-        name = replay.direction
+        name, result = replay.direction, getattr(profile, replay.direction)
         course = report_measurement_timeline.build_timeline(replay, profile.evidence)
         steps = search_plot.steps(replay, course, heatmap.chosen(profile, name))
+        tolerance = interval_plot.tolerance_percent(result if isinstance(result, Result) else None)
         left = f", {steps[-1].candidates} in the end" if steps else ""
-        raced = f"{name.capitalize()}s: which settings were visited when; how many could still be the best{left}"
+        searched = f"{name.capitalize()}s: which settings were visited when; how many may be the best{left}"
         timed = f"{name.capitalize()}s: throughput over time, drift {prose.percent(replay.curve.drift)}, noise"
         timed += f" {replay.curve.noise * 100:.1f} % between visits"
         yield (
-            figure(search_plot.draw(replay, course, steps, f"race-{name}", raced), raced),
+            figure(search_plot.draw(replay, course, steps, tolerance, f"race-{name}", searched), searched),
             figure(time_plot.draw(course, f"time-{name}", timed, written=name == "write"), timed),
         )
 
 
-def _charts(stored: StoredSweep) -> Iterator[str]:
-    every = tuple(each for each in replays(stored.samples, stored.profile.evidence) if each.curve.points)
+def _charts(every: Sequence[Replay], profile: Profile) -> Iterator[str]:
     if not every:
-        measured = stored.profile.evidence.measured_at is not None
+        measured = profile.evidence.measured_at is not None
         yield tag("section", tag("h2", "Charts"), tag("p", NO_SAMPLES)) if measured else ""
         return
-    yield _section("settings", *_heat(every, stored.profile))
-    if forests := list(_forests(every, stored.profile)):
+    yield _section("settings", *_heat(every, profile))
+    if forests := list(_forests(every, profile)):
         yield _section("ties", *forests)
-    courses = list(_courses(every, stored.profile))
+    courses = list(_courses(every, profile))
     yield _section("race", *(race for race, _ in courses))
     yield _section("time", *(time for _, time in courses))
 
@@ -191,9 +196,10 @@ def _section(name: str, *inside: str) -> Markup:
 def render(stored: StoredSweep) -> str:
     """Return the page; call it within figure.drawing()."""
     profile = stored.profile
+    every = replays(stored.samples, profile.evidence)
     parts = [
         _figures(profile),
-        *_charts(stored),
+        *_charts(every, profile),
         _section("evidence", *_tables(profile)),
         _section("profile", tag("pre", profiles.render(profile), tabindex=0)),
     ]

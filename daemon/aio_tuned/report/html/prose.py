@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from aio_tuned import formatting
 from aio_tuned.model.profile import CombinedResult, Result, Skipped, Unmeasured
+from aio_tuned.report import sentences
 from aio_tuned.report.html.markup import join, tag
 
 if TYPE_CHECKING:
@@ -56,21 +57,21 @@ def percent(share: float) -> str:
     return formatting.percent(share).replace("%", "\N{NO-BREAK SPACE}%")
 
 
-def _ties(count: int) -> str:
-    if count == 1:
-        return "no other setting is as good"
-    return f"{count - 1} other setting{'s are' if count > 2 else ' is'} as good, but cost more"  # noqa: PLR2004 - plural
-
-
 def _result(name: str, result: Result) -> Markup:
-    default = result.default_throughput_bytes_per_s
-    against = f", {change(result.throughput_bytes_per_s / default)} the default setting" if default else ""
-    sustained = result.sustained_throughput_bytes_per_s
-    last = f" Written on and on it gave {formatting.throughput(sustained)} at the end." if sustained else ""
+    said = [f"with {_long(result.setting)}", sentences.gain(result), sentences.others(result)]
+    more = [
+        "; ".join(part for part in (sentences.shortfall(result), sentences.ended(result)) if part),
+        sentences.kept(result),
+    ]
+    if result.sustained_throughput_bytes_per_s:
+        more.append(
+            f"written on and on it gave {formatting.throughput(result.sustained_throughput_bytes_per_s)} at the end"
+        )
     return join(
         (
             tag("strong", f"{_NAMES[name]}: {formatting.throughput(result.throughput_bytes_per_s)}"),
-            f" with {_long(result.setting)}{against}; {_ties(result.ties)}.{last}",
+            f" {'; '.join(part for part in said if part)}.",
+            *(f" {part[0].upper()}{part[1:]}." for part in more if part),
         ),
         "",
     )
@@ -90,8 +91,8 @@ def _skipped(name: str, reason: str) -> Markup:
 
 
 def verdicts(profile: Profile) -> Iterator[tuple[bool, Markup]]:
-    """Yield whether each section was measured, and a sentence about it."""
-    for name, part in (("read", profile.read), ("write", profile.write)):
+    """Yield whether each section was measured, and sentences about it."""
+    for name, part in profile.sections():
         if isinstance(part, Result):
             yield True, _result(name, part)
         elif isinstance(part, Unmeasured):

@@ -24,7 +24,7 @@ _MAX_PERCENT = 100.0
 def _reach(course: MeasurementTimeline) -> float:
     """Return how many percent the panel extends up and down."""
     away = sorted(abs(visit.relative - 1) * 100 for visit in course.visits if visit.relative is not None)
-    swing = [abs(part - 1) * 100 for _, part in course.drift]
+    swing = [abs(part - 1) * 100 for drift in course.drifts for _, part in drift]
     if not away:
         return _MIN_PERCENT
     most = max(away[int((len(away) - 1) * _SHOWN)], *swing, _MIN_PERCENT)
@@ -33,7 +33,7 @@ def _reach(course: MeasurementTimeline) -> float:
 
 def _bytes_above(axes: Axes, course: MeasurementTimeline, end_s: float) -> None:
     """Write at the upper edge how many bytes had been written by then."""
-    written = [(visit.end_s, visit.written_bytes) for visit in course.visits]
+    written = [(visit.end_s, visit.moved_bytes) for visit in course.visits]
     total = written[-1][1]
     upper = axes.twiny()
     upper.set_xlim(0, end_s)
@@ -77,10 +77,10 @@ def draw(course: MeasurementTimeline, name: str, label: str, *, written: bool) -
             if visit.relative is not None and visit.sample.request.purpose == purpose
         ]
         dots(axes, places, THEME[purpose], 6 if purpose == "sustain" else 3.5, square=purpose == "reference")
-    if course.drift:
+    for drift in course.drifts:
         axes.plot(
-            [time_s for time_s, _ in course.drift],
-            [(part - 1) * 100 for _, part in course.drift],
+            [time_s for time_s, _ in drift],
+            [(part - 1) * 100 for _, part in drift],
             color=INK,
             linewidth=2,
         )
@@ -127,10 +127,12 @@ def _label(axes: Axes, time_s: float, reach: float, words: str) -> None:
 
 
 def _events(axes: Axes, course: MeasurementTimeline, reach: float) -> None:
-    """Draw lines where the sweep paused and where the drive fell."""
+    """Draw lines where the race began, where the sweep paused and where the drive fell."""
+    if course.race_s is not None:
+        axes.axvline(course.race_s, color=SOFT, linewidth=1)
     for pause in course.pauses:
         axes.axvline(pause.time_s, color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
         _label(axes, pause.time_s, reach, f"paused {formatting.duration(pause.seconds)}")
-    if course.cliff_s is not None:
-        axes.axvline(course.cliff_s, color=THEME["warn"], linewidth=2)
-        _label(axes, course.cliff_s, reach, "fell over a cliff")
+    for cliff_s in course.cliffs_s:
+        axes.axvline(cliff_s, color=THEME["warn"], linewidth=2)
+        _label(axes, cliff_s, reach, "fell over a cliff")

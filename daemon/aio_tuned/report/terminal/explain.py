@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from aio_tuned import formatting
 from aio_tuned.model.profile import CombinedResult, Result, Skipped, Unmeasured
+from aio_tuned.model.setting import DEFAULT_SETTING
+from aio_tuned.report import sentences
 from aio_tuned.report.terminal.summary import setting_words
 
 if TYPE_CHECKING:
@@ -55,25 +57,26 @@ def _way(way: Way) -> list[str]:
     return lines
 
 
-def _share(gain: float) -> str:
-    return f"{abs(gain):.0%} {'more' if gain >= 0 else 'less'} than"
-
-
 def _result(part: Result, points: str) -> list[str]:
     low, high = part.throughput_ci95_bytes_per_s
     interval = f"{formatting.throughput(low)} to {formatting.throughput(high)}"
+    gain = sentences.gain(part)
+    if gain and part.setting != DEFAULT_SETTING:
+        gain += f", which gives {formatting.throughput(part.default_throughput_bytes_per_s)}"
     lines = [
-        f"{formatting.throughput(part.throughput_bytes_per_s)} ({interval} with 95 % confidence)",
-        f"the cheapest of {part.ties} that tie with the best{points}"
-        if part.ties > 1
-        else f"the best by more than the tolerance{points}",
+        f"{formatting.throughput(part.throughput_bytes_per_s)} ({interval}, 95 % confidence)",
+        sentences.shortfall(part),
+        sentences.ended(part),
+        f"{sentences.others(part)}{points}",
+        gain,
+        sentences.kept(part),
+        *(
+            f"of other classes, {setting_text(setting)} gives {share:.1%} of it"
+            for setting, share in part.challenger_shares()
+        ),
+        f"it takes at least {part.saturating_concurrency} requests in flight" if part.saturating_concurrency else "",
     ]
-    if default := part.default_throughput_bytes_per_s:
-        gain = part.throughput_bytes_per_s / default - 1
-        lines.append(f"{_share(gain)} the {formatting.throughput(default)} of DeepSpeed's defaults")
-    if part.saturating_concurrency:
-        lines.append(f"it takes at least {part.saturating_concurrency} requests in flight")
-    return lines
+    return [line for line in lines if line]
 
 
 def _section(name: str, part: Result | CombinedResult | Unmeasured | Skipped, points: str) -> list[str]:
@@ -84,7 +87,7 @@ def _section(name: str, part: Result | CombinedResult | Unmeasured | Skipped, po
         return [head, *(f"  {line}" for line in _result(part, points))]
     if isinstance(part, CombinedResult):
         shares = f"{part.read_share:.0%} of the best read, {part.write_share:.0%} of the best write"
-        return [head, f"  {shares}, the cheapest of {part.ties}" if part.ties > 1 else f"  {shares}"]
+        return [head, f"  {shares}, one of {part.ties} that tie" if part.ties > 1 else f"  {shares}"]
     if part.overridden:
         return [head, f"  {', '.join(part.overridden)} set by the administrator; not measured like this"]
     return [head, "  not measured on this drive"]

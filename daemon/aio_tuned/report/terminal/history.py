@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, fields
 from itertools import pairwise
+from statistics import median
 from typing import TYPE_CHECKING
 
 from aio_tuned import formatting
@@ -26,7 +28,19 @@ _HEAD = ("sweep", "state", "effort", "kernel", "firmware", "read", "", "setting"
 
 _DRIVES_HEAD = ("drive", "sweeps", "last", "state", "read", "write")
 
-_LEGEND = "* beyond both 95 % intervals: no accident of measuring"
+# A larger change than this share is unusual as long as fewer sweeps than _FEWEST precede the one in question.
+_USUAL = 0.03
+_FEWEST = 3
+# A change is unusual beyond three times the median of the earlier ones, which is two standard deviations of a normal
+# distribution, and which a single real change hardly moves; below one percent none matters.
+_MEDIANS = 3
+_LEAST = 0.01
+
+_ALIKE = " (as good, within the tolerance)"
+_LEGEND = (
+    "* changed: beyond both 95 % intervals and beyond the drive's usual change from sweep to sweep"
+    " (3 % until three sweeps tell)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +48,8 @@ class Gave:
     """The figures of one direction.
 
     `change` is the throughput's change since the previous sweep, as a share; None if that did not measure it. A change
-    is `certain` if the 95 % intervals of the two do not overlap.
+    is `certain` if the 95 % intervals of the two do not overlap, and if it is larger than the drive's usual change from
+    sweep to sweep.
     """
 
     setting: Setting
@@ -46,11 +61,15 @@ class Gave:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """Something that differs from the previous sweep: a setting, or a field of the fingerprint."""
+    """Something that differs from the previous sweep: a setting, or a field of the fingerprint.
+
+    Settings are `alike` if one of the two sweeps has found both within its tolerance of each other.
+    """
 
     what: str
     before: str
     after: str
+    alike: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,14 +92,32 @@ class Row:
     findings_gone: tuple[str, ...] = ()
 
 
-def _gave(now: object, before: object) -> Gave | None:
+def _logarithm(now: Result, before: Result) -> float:
+    """Return the size of a change, which is the same there and back."""
+    return abs(math.log(now.throughput_bytes_per_s / before.throughput_bytes_per_s))
+
+
+def _usual(earlier: Sequence[Result]) -> float:
+    """Return the size of change, as a logarithm, that is usual for a direction with these sweeps, oldest first."""
+    if len(earlier) < _FEWEST:
+        return math.log1p(_USUAL)
+    changes = [_logarithm(now, before) for before, now in pairwise(earlier)]
+    return max(_MEDIANS * median(changes), math.log1p(_LEAST))
+
+
+def _gave(now: object, before: object, earlier: Sequence[Result]) -> Gave | None:
+    """Return the figures of one direction; `earlier` are the results of all sweeps before it that measured it."""
     if not isinstance(now, Result):
         return None
     change, certain = None, False
     if isinstance(before, Result):
         (low, high), (low_before, high_before) = now.throughput_ci95_bytes_per_s, before.throughput_ci95_bytes_per_s
         change = round(now.throughput_bytes_per_s / before.throughput_bytes_per_s - 1, 4)
-        certain = low > high_before or high < low_before
+        limit = _usual(earlier)
+        if now.setting != before.setting and _alike(now, before):
+            # Two settings that are as good may differ by the tolerance, with the drive as it was.
+            limit = max(limit, math.log1p((now.tolerance_percent or 0.0) / 100))
+        certain = (low > high_before or high < low_before) and _logarithm(now, before) > limit
     return Gave(
         setting=now.setting,
         bytes_per_s=now.throughput_bytes_per_s,
@@ -103,9 +140,19 @@ def _settings(now: Profile, before: Profile) -> list[Change]:
     ):
         setting, earlier = getattr(new, "setting", None), getattr(old, "setting", None)
         if setting != earlier:
-            words = ("none" if one is None else _words(one) for one in (earlier, setting))
-            found.append(Change(what=name, before=next(words), after=next(words)))
+            was, is_now = ("none" if one is None else _words(one) for one in (earlier, setting))
+            found.append(Change(what=name, before=was, after=is_now, alike=_alike(new, old)))
     return found
+
+
+def _alike(now: object, before: object) -> bool:
+    """Return whether either sweep had the other's setting among its challengers, within its tolerance."""
+    if not (isinstance(now, Result) and isinstance(before, Result)):
+        return False
+    return any(
+        dict(one.challenger_shares()).get(other.setting, 0.0) >= 1 - (one.tolerance_percent or 0.0) / 100
+        for one, other in ((now, before), (before, now))
+    )
 
 
 def _fingerprint(now: Fingerprint, before: Fingerprint) -> list[Change]:
@@ -122,8 +169,9 @@ def _unlike(findings: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
     return tuple(finding for finding in findings if _FIGURE.sub("#", finding) not in known)
 
 
-def _row(sweep: str, now: Profile, before: Profile | None) -> Row:
-    evidence = now.evidence
+def _row(sweep: str, now: Profile, past: Sequence[Profile]) -> Row:
+    """Return the row of a sweep; `past` are those before it, oldest first."""
+    evidence, before = now.evidence, past[-1] if past else None
     found = evidence.findings if before else ()
     earlier = before.evidence.findings if before else ()
     return Row(
@@ -133,8 +181,8 @@ def _row(sweep: str, now: Profile, before: Profile | None) -> Row:
         points=evidence.points_measured,
         kernel=evidence.kernel,
         firmware=now.device.firmware,
-        read=_gave(now.read, before and before.read),
-        write=_gave(now.write, before and before.write),
+        read=_gave(now.read, before and before.read, [one.read for one in past if isinstance(one.read, Result)]),
+        write=_gave(now.write, before and before.write, [one.write for one in past if isinstance(one.write, Result)]),
         changes=(*_settings(now, before), *_fingerprint(now.fingerprint, before.fingerprint)) if before else (),
         findings_new=_unlike(found, earlier),
         findings_gone=_unlike(earlier, found),
@@ -143,8 +191,8 @@ def _row(sweep: str, now: Profile, before: Profile | None) -> Row:
 
 def rows(sweeps: Mapping[str, Profile]) -> tuple[Row, ...]:
     """Return a row for each sweep of a drive, given its profiles by stamp, oldest first."""
-    pairs = [(None, None), *sweeps.items()]
-    return tuple(_row(sweep, now, before) for (_, before), (sweep, now) in pairwise(pairs) if sweep and now)
+    profiles = tuple(sweeps.values())
+    return tuple(_row(sweep, now, profiles[:number]) for number, (sweep, now) in enumerate(sweeps.items()))
 
 
 def _change(gave: Gave) -> str:
@@ -163,7 +211,10 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def _differences(row: Row) -> list[str]:
     return [
-        *(f"{change.what}: {change.before} -> {change.after}" for change in row.changes),
+        *(
+            f"{change.what}: {change.before} -> {change.after}{_ALIKE if change.alike else ''}"
+            for change in row.changes
+        ),
         *(f"new: {finding}" for finding in row.findings_new),
         *(f"gone: {finding}" for finding in row.findings_gone),
     ]

@@ -94,7 +94,7 @@ class Plain(Quiet):
             self._say(tick.phase, f"{tick.phase}: {formatting.size(tick.bytes)} of {formatting.size(tick.total_bytes)}")
 
     def update(self, progress: SweepProgress) -> None:
-        doing = "repeating the best" if progress.repeating else "every point once"
+        doing = "racing the finalists" if progress.repeating else "every point once"
         self._say(
             (progress.direction, progress.repeating),
             f"{progress.direction}: {progress.points_done}/{progress.points_planned} points ({doing}),"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aio_tuned import formatting
 from aio_tuned.model.profile import CombinedResult, Result, Skipped, Unmeasured
+from aio_tuned.report import sentences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +32,8 @@ HEAD = (
     "default gives",
 )
 
+_CORNER = "block by depth"
+
 
 def setting_words(setting: Setting) -> tuple[str, ...]:
     """Return words for block size, depth, threads, events and submission."""
@@ -44,8 +48,11 @@ def setting_words(setting: Setting) -> tuple[str, ...]:
 
 def _row(name: str, result: Result) -> tuple[str, ...]:
     low, high = result.throughput_ci95_bytes_per_s
-    default = result.default_throughput_bytes_per_s
-    gain = f" ({round((result.throughput_bytes_per_s / default - 1) * 100):+d}%)" if default else ""
+    default, gain = result.default_throughput_bytes_per_s, ""
+    if default:
+        measured = (result.throughput_bytes_per_s / default - 1) * 100
+        known = result.versus_default_percent
+        gain = f" ({round(measured if known is None else known):+d}%)"
     return (
         name,
         formatting.throughput(result.throughput_bytes_per_s),
@@ -87,14 +94,45 @@ def rows(profile: Profile) -> list[tuple[str, ...]]:
     return table
 
 
-def heat_map(curve: Curve) -> tuple[list[int], list[int], dict[tuple[int, int], float]]:
-    """Return (block sizes, queue depths, best bytes/s over threads and modes of each measured pair)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeatMap:
+    """The best bytes/s over threads and modes of each measured pair of block size and queue depth.
+
+    `title` says what the figures are. `chosen` is the pair of the published setting, if that was measured.
+    """
+
+    title: str
+    blocks: tuple[int, ...]
+    depths: tuple[int, ...]
+    cells: dict[tuple[int, int], float]
+    chosen: tuple[int, int] | None
+
+    def text(self, block: int, depth: int) -> str:
+        """Return the figure of a pair in GB/s, in brackets if it is the chosen one; "-" if it was not measured."""
+        if (block, depth) not in self.cells:
+            return "-"
+        figure = f"{self.cells[block, depth] / 1e9:.2f}"
+        return f"[{figure}]" if (block, depth) == self.chosen else figure
+
+
+def heat_map(profile: Profile, curve: Curve) -> HeatMap:
+    """Return the map of one direction's curve, with the profile's setting marked."""
     cells: dict[tuple[int, int], float] = {}
     for stats in curve.points:
         for setting in stats.point.aliases:
             cell = (setting.block_size, setting.queue_depth)
             cells[cell] = max(cells.get(cell, 0.0), stats.bytes_per_s)
-    return sorted({block for block, _ in cells}), sorted({depth for _, depth in cells}), cells
+    part = profile.read if curve.direction == "read" else profile.write
+    pair = (part.setting.block_size, part.setting.queue_depth) if isinstance(part, Result) else None
+    chosen = pair if pair in cells else None
+    title = f"{curve.direction} GB/s, each pair's best point, {sentences.how_measured(curve)}"
+    return HeatMap(
+        title=f"{title}; [ ] has the chosen setting" if chosen else title,
+        blocks=tuple(sorted({block for block, _ in cells})),
+        depths=tuple(sorted({depth for _, depth in cells})),
+        cells=cells,
+        chosen=chosen,
+    )
 
 
 def _course(evidence: Evidence) -> list[str]:
@@ -119,8 +157,14 @@ def _course(evidence: Evidence) -> list[str]:
     return [*notes, ", ".join(events)] if events else notes
 
 
-def _percent(number: float) -> str:
-    return f"{number:.1f} %" if number < 10 else f"{number:.0f} %"  # noqa: PLR2004 - one digit says enough
+def _choice(name: str, part: Result) -> list[str]:
+    """Return lines on how good the choice is, and why measuring ended."""
+    sure = sentences.shortfall(part)
+    if sure:
+        sure += f"; {sentences.ended(part)}"
+    against = "; ".join(said for said in (sentences.gain(part), sentences.others(part)) if said)
+    lines = (sure, against, sentences.kept(part), sentences.sustained(part))
+    return [f"{name}: {line}" for line in lines if line]
 
 
 def _notes(profile: Profile) -> list[str]:
@@ -133,14 +177,8 @@ def _notes(profile: Profile) -> list[str]:
         if noise is not None and drift is not None:
             notes.append(f"{name}: noise {noise:.1%} between visits, drift {drift:+.1%} over the phase")
     for name, part in profile.sections():
-        if isinstance(part, Result) and part.within_percent is not None:
-            moved = formatting.size(evidence.bytes_read if name == "read" else evidence.bytes_written)
-            notes.append(
-                f"{name}: {moved} bought this certainty: within {_percent(part.within_percent)} of the best, with 95 %"
-                " confidence over all points"
-            )
-        if isinstance(part, Result) and part.sustained_throughput_bytes_per_s is not None:
-            notes.append(f"{name}: {formatting.throughput(part.sustained_throughput_bytes_per_s)} sustained")
+        if isinstance(part, Result):
+            notes += _choice(name, part)
     notes += [f"! {finding}" for finding in evidence.findings]
     for name, part in profile.sections():
         if isinstance(part, Skipped):
@@ -166,16 +204,12 @@ def plain(profile: Profile, curves: Sequence[Curve]) -> str:
     """Return the summary as text without colours."""
     lines = [_title(profile), "", *plain_table(HEAD, rows(profile))]
     for curve in curves:
-        blocks, depths, cells = heat_map(curve)
-        head = (f"{curve.direction} GB/s, block by depth", *(str(depth) for depth in depths))
+        shown = heat_map(profile, curve)
+        head = (_CORNER, *(str(depth) for depth in shown.depths))
         table = [
-            (
-                formatting.size(block),
-                *(f"{cells[block, depth] / 1e9:.2f}" if (block, depth) in cells else "-" for depth in depths),
-            )
-            for block in blocks
+            (formatting.size(block), *(shown.text(block, depth) for depth in shown.depths)) for block in shown.blocks
         ]
-        lines += ["", *plain_table(head, table)]
+        lines += ["", shown.title, *plain_table(head, table)]
     if notes := _notes(profile):
         lines += ["", *notes]
     return "\n".join(lines)
@@ -188,27 +222,21 @@ def _colour(share: float) -> str:
     return f"black on rgb({red},{green},70)"
 
 
-def _rich_heat_map(curve: Curve) -> RenderableType:
+def _rich_heat_map(shown: HeatMap) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    blocks, depths, cells = heat_map(curve)
-    best = max(cells.values(), default=1.0)
-    table = Table(
-        title=f"{curve.direction}, GB/s: block size by queue depth",
-        box=None,
-        padding=(0, 0),
-        title_justify="left",
-    )
-    table.add_column(justify="right")
-    for depth in depths:
+    best = max(shown.cells.values(), default=1.0)
+    table = Table(title=shown.title, box=None, padding=(0, 0), title_justify="left")
+    table.add_column(_CORNER, justify="right")
+    for depth in shown.depths:
         table.add_column(f"{depth}", justify="center", min_width=8)
-    for block in blocks:
+    for block in shown.blocks:
         row = [Text(f"{formatting.size(block)} ")]
-        for depth in depths:
-            value = cells.get((block, depth))
-            text = f"{value / 1e9:^8.2f}" if value else "   -    "
-            row.append(Text(text, style=_colour(value / best) if value else "dim"))
+        for depth in shown.depths:
+            value = shown.cells.get((block, depth))
+            mark = " bold" if (block, depth) == shown.chosen else ""
+            row.append(Text(f"{shown.text(block, depth):^8}", style=_colour(value / best) + mark if value else "dim"))
         table.add_row(*row)
     return table
 
@@ -237,7 +265,7 @@ def _print_rich(console: Console, profile: Profile, curves: Sequence[Curve]) -> 
     console.print(table)
     if curves:
         console.print()
-        console.print(Columns([_rich_heat_map(curve) for curve in curves], padding=(0, 6)))
+        console.print(Columns([_rich_heat_map(heat_map(profile, curve)) for curve in curves], padding=(0, 6)))
     console.print()
     for note in _notes(profile):
         console.print(Text(note, style="yellow" if note.startswith("!") else "dim"))

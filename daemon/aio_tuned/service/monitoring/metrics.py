@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar, get_args
 
+from aio_tuned.model import confidence
 from aio_tuned.model.profile import Result, Skipped, State
 from aio_tuned.model.setting import Direction
 from aio_tuned.service.state_machine import Stage
@@ -87,6 +88,10 @@ def _sweeps(profile: Profile | None) -> Iterator[tuple[tuple[()], Evidence]]:
 
 def _ratio(percent: float | None) -> float | None:
     return None if percent is None else round(percent / 100, 9)
+
+
+def _confidence(result: Result) -> float | None:
+    return None if result.confidence is None else confidence.rank(result.confidence)
 
 
 def _findings(profile: Profile | None) -> ByLabel:
@@ -223,9 +228,15 @@ OF_DRIVE: tuple[Metric[DriveSnapshot], ...] = (
     Metric("aio_tuned_profile_sustained_throughput_bytes_per_second", "gauge", _DIRECTION,
            "What the settings give when they go on and on; from thorough sweeps only.",
            lambda seen: {key: result.sustained_throughput_bytes_per_s for key, result in _results(seen.published)}),
-    Metric("aio_tuned_profile_within_ratio", "gauge", _DIRECTION,
-           "How far below the best setting the chosen one can be, as a share of it, with 95 % confidence.",
-           lambda seen: {key: _ratio(result.within_percent) for key, result in _results(seen.published)}),
+    Metric("aio_tuned_profile_regret95_ratio", "gauge", _DIRECTION,
+           "How far below the best setting the chosen one may be, as a share of it, with 95 % confidence.",
+           lambda seen: {key: _ratio(result.regret95_percent) for key, result in _results(seen.published)}),
+    Metric("aio_tuned_profile_versus_default_ratio", "gauge", _DIRECTION,
+           "How far the chosen setting is above DeepSpeed's default settings, as a share of what those gave.",
+           lambda seen: {key: _ratio(result.versus_default_percent) for key, result in _results(seen.published)}),
+    Metric("aio_tuned_profile_confidence", "gauge", _DIRECTION,
+           "How sure the choice is: 2 settled (within the tolerance of the best), 1 bounded, 0 low.",
+           lambda seen: {key: _confidence(result) for key, result in _results(seen.published)}),
     Metric("aio_tuned_profile_sibling_ratio", "gauge", _DIRECTION,
            "Throughput as a share of the median of the drive's siblings: the same model, firmware and filesystem.",
            lambda seen: {key: own / middle for key, own, theirs in _siblings(seen) if (middle := _median(theirs))}),

@@ -8,13 +8,14 @@ from __future__ import annotations
 from datetime import timedelta, timezone
 from typing import TYPE_CHECKING
 
+from aio_tuned.model import confidence
 from aio_tuned.model.profile import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from aio_tuned.model.profile import Profile
+    from aio_tuned.model.profile import Confidence, Profile
     from aio_tuned.model.setting import Direction
 
 # NFD's own namespace is the one that needs no setting of nfd-master.
@@ -54,14 +55,18 @@ def render(profiles: Iterable[Profile], now: datetime, expiry_s: float) -> str:
     """Return the text of a features.d file, which NFD ignores from `expiry_s` after `now` (which has a time zone).
 
     Only measured figures are included, not provisional or stale ones; without any, the file has only the number of
-    devices, 0. All values are whole numbers, which Gt and Lt of a nodeAffinity can compare. There are no classes such
-    as "fast": users have their own thresholds, from which a NodeFeatureRule can make a label.
+    devices, 0. All values are whole numbers, which Gt and Lt of a nodeAffinity can compare: the lowest confidence of
+    all sections is 0 for "low", 1 for "bounded" and 2 for "settled", and is left out if that of one is not known. There
+    are no classes such as "fast": users have their own thresholds, from which a NodeFeatureRule can make a label.
     """
     figures: dict[Direction, list[tuple[int, Profile]]] = {direction: [] for direction in _DIRECTIONS}
     measured = 0
+    confidences: list[Confidence | None] = []
     for profile in profiles:
         results = {direction: found for direction in _DIRECTIONS if (found := _result(profile, direction))}
-        measured += bool(results)
+        if results:
+            measured += 1
+            confidences.append(confidence.lowest(profile))
         for direction, found in results.items():
             figures[direction].append((found.throughput_bytes_per_s, profile))
     features = {"measured-devices": measured}
@@ -69,6 +74,9 @@ def render(profiles: Iterable[Profile], now: datetime, expiry_s: float) -> str:
         if of_direction:
             features[f"{direction}-best-mb-per-s"] = _megabytes(max(speed for speed, _ in of_direction))
             features[f"{direction}-total-mb-per-s"] = _megabytes(_total(of_direction))
+    known = [confidence.rank(each) for each in confidences if each is not None]
+    if known and len(known) == measured:
+        features["lowest-confidence"] = min(known)
     # The time is in the format of RFC 3339; the directive applies to the lines below it.
     expiry = (now.astimezone(timezone.utc) + timedelta(seconds=expiry_s)).isoformat(timespec="seconds")
     head = f"{_HEADER}# +expiry-time={expiry}\n"

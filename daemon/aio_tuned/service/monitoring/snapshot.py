@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aio_tuned import formatting
+from aio_tuned.model import confidence
 from aio_tuned.model.profile import Result
 from aio_tuned.profiles.siblings import find_siblings
 from aio_tuned.service.state_machine import Stage
@@ -132,6 +133,7 @@ def _drive(seen: DriveSnapshot, config: Config) -> DriveStatus:
         reason=seen.state.reason,
         since=seen.since,
         published=published.state if published else "",
+        confidence=(published and confidence.lowest(published)) or "",
         profile=str(config.profiles / f"{device.name}.toml") if published else "",
         overridden=seen.overridden,
         namesake=_namesake(*seen.namesake) if seen.namesake else "",

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from aio_tuned.helper.protocol import Hello, Tick
     from aio_tuned.model.device import Device
-    from aio_tuned.model.measurement import Request, Sample
+    from aio_tuned.model.measurement import Request, Sample, Stage
     from aio_tuned.model.setting import Direction
     from aio_tuned.model.target import Target
     from aio_tuned.model.temperature import Heat
@@ -123,10 +123,11 @@ class _ProgressReporter:
             _say(wire.Progress(doing=tick.phase, share=share, left_s=0, best_bytes_per_s=0, written_bytes=tick.bytes))
 
     def update(self, progress: SweepProgress) -> None:
-        rest = "the best once more" if progress.repeating else "points"
+        done = f"{progress.points_done}/{progress.points_planned} points"
+        doing = f"{done}, racing the finalists" if progress.repeating else done
         _say(
             wire.Progress(
-                doing=f"{progress.direction}: {progress.points_done}/{progress.points_planned} {rest}",
+                doing=f"{progress.direction}: {doing}",
                 share=progress.points_done / progress.points_planned,
                 left_s=progress.left_ns / 1e9,
                 best_bytes_per_s=progress.best_bytes_per_s,
@@ -182,8 +183,8 @@ class _CheckpointKeeper:
             self._note(checkpoint.resumed_entry())
         return earlier
 
-    def planned(self, direction: Direction, budgets: Budgets) -> None:
-        self._note(checkpoint.phase_entry(direction, budgets))
+    def planned(self, direction: Direction, stage: Stage, budgets: Budgets) -> None:
+        self._note(checkpoint.phase_entry(direction, stage, budgets))
 
     async def before(self, request: Request, previous: Sample | None) -> None:
         await self._throttle.before(previous, deep=request.setting.concurrency > DEEP)
@@ -276,8 +277,8 @@ async def _sweep(job: Job) -> Final:
         raise DeferredError(reason, seconds or _A_DAY_S) from None
     built = measured.report.profile
     if job.against:
-        tolerance = job.config.tolerance_percent / 100
-        disagreement = check_agrees(job.against, built, tolerance)
+        unsettled = {one.phase.direction: one.ended for one in measured.outcome.phases if not one.settled}
+        disagreement = check_agrees(job.against, built, unsettled)
         if built.state != job.against.state:
             disagreement = "; ".join(built.evidence.findings)
         if disagreement:

@@ -33,16 +33,34 @@ def test_a_volumes_way_names_what_is_below_it() -> None:
 
 
 def test_what_was_chosen_against_what() -> None:
-    lines = said(builders.profile(read=builders.result(ties=1, default_throughput_bytes_per_s=8_000_000_000)))
+    read = builders.result(
+        ties=1,
+        confidence="bounded",
+        stopped_because="the usual budget is spent",
+        kept_from="nvme-B_1",
+        challengers=((1 << 20, 32, 1, 1, 0, 9961),),
+    )
+    lines = said(builders.profile(read=read))
     at = lines.index("read: blocks of 1M, depth 16, 2 threads, overlap, batch submit")
-    assert lines[at + 1 : at + 5] == [
-        "  6.51 GB/s (6.48 GB/s to 6.54 GB/s with 95 % confidence)",
-        "  the best by more than the tolerance, of 508 points measured in all",
-        "  19% less than the 8.00 GB/s of DeepSpeed's defaults",
+    assert lines[at + 1 : lines.index("write: blocks of 1M, depth 4, 1 thread, overlap, batch submit")] == [
+        "  6.51 GB/s (6.48 GB/s to 6.54 GB/s, 95 % confidence)",
+        "  at most 1.6 % below the best (95 % confidence)",
+        "  bounded, stopped because the usual budget is spent",
+        "  the best seen; 3 others are not ruled out, of 508 points measured in all",
+        "  10.4 % above the default setting (+9.8 to +10.9 %, 95 % confidence), which gives 5.90 GB/s",
+        "  kept from nvme-B_1",
+        "  of other classes, blocks of 1M, depth 32, 1 thread, overlap, batch submit gives 99.6% of it",
         "  it takes at least 16 requests in flight",
     ]
     at = lines.index("combined: blocks of 1M, depth 16, 1 thread, overlap, batch submit")
-    assert lines[at + 1] == "  98% of the best read, 99% of the best write, the cheapest of 62"
+    assert lines[at + 1] == "  98% of the best read, 99% of the best write, one of 62 that tie"
+
+
+def test_the_default_is_not_compared_with_itself() -> None:
+    chosen = builders.result(
+        setting=DEFAULT_SETTING, versus_default_percent=0.0, versus_default_ci95_percent=(0.0, 0.0)
+    )
+    assert "  it is the default setting" in said(builders.profile(read=chosen))
 
 
 def test_sections_without_figures() -> None:

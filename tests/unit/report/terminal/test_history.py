@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from aio_tuned import formatting
 from aio_tuned.cli.main import main
 from aio_tuned.errors import Exit
+from aio_tuned.model.profile import Skipped
 from aio_tuned.report.terminal import history, summary
 from aio_tuned.report.terminal.history import Change, Gave, rows
 from aio_tuned.storage import sweep_archive
@@ -55,9 +56,14 @@ def test_without_sweeps_there_are_no_rows() -> None:
         (900, 950, 989, -0.05, True),
         (900, 950, 990, -0.05, False),
         (990, 1000, 1010, 0.0, False),
+        # Intervals that are apart are not enough: no drive gives the same to the percent from one sweep to the next.
+        (1020, 1029, 1040, 0.029, False),
+        (1020, 1031, 1040, 0.031, True),
+        (960, 972, 980, -0.028, False),
+        (960, 969, 980, -0.031, True),
     ],
 )
-def test_a_change_is_certain_where_the_intervals_do_not_overlap(
+def test_a_change_is_certain_beyond_both_intervals_and_three_percent(
     low: int, at: int, high: int, change: float, certain: bool
 ) -> None:
     before = profile(read=of(low=990, at=1000, high=1010))
@@ -65,6 +71,71 @@ def test_a_change_is_certain_where_the_intervals_do_not_overlap(
     _, row = rows({FIRST: before, SECOND: now})
     assert row.read is not None
     assert (row.read.change, row.read.certain) == (change, certain)
+
+
+def course(*rates: int) -> list[bool]:
+    """Whether each change from sweep to sweep is certain, for a drive with these figures and narrow intervals."""
+    sweeps = {f"{number:02d}": profile(read=of(low=at - 1, at=at, high=at + 1)) for number, at in enumerate(rates)}
+    return [row.read.certain for row in rows(sweeps) if row.read is not None]
+
+
+def test_what_is_usual_for_the_drive_is_no_change() -> None:
+    restless = (10_000, 10_500, 10_000)
+    assert course(*restless) == [False, True, True], "two sweeps before it tell nothing of the drive"
+    assert course(*restless, 10_500) == [False, True, True, False]
+    assert course(*restless, 12_000)[-1]
+    steady = (10_000, 10_010, 10_000)
+    assert course(*steady, 10_090)[-1] is False, "below one percent nothing matters"
+    assert course(*steady, 10_200)[-1], "three percent is for drives that are not known yet"
+    assert course(*steady[:2], 10_200)[-1] is False
+
+
+def test_one_real_change_does_not_hide_the_next() -> None:
+    calm = (10_000, 10_010, 10_000, 10_010, 5_000, 5_005)
+    assert course(*calm) == [False, False, False, False, True, False]
+    assert course(*calm, 10_000)[-1]
+
+
+def test_a_direction_that_was_left_out_of_a_sweep_keeps_what_is_usual() -> None:
+    known = [profile(read=of(low=at - 1, at=at, high=at + 1)) for at in (10_000, 10_500, 10_000)]
+    sweeps = [*known[:2], profile(read=Skipped(skipped="x")), known[2], known[1]]
+    found = rows({str(number): each for number, each in enumerate(sweeps)})
+    assert found[-1].read is not None
+    assert (found[-1].read.change, found[-1].read.certain) == (0.05, False)
+
+
+def chosen(depth: int, at: int, *challengers: tuple[int, int]) -> object:
+    """A result of that depth, with challengers by their depths and shares."""
+    rows_of = tuple((1 << 20, other, 1, 1, 0, share) for other, share in challengers)
+    return replace(of(low=at - 1, at=at, high=at + 1, depth=depth), challengers=rows_of)  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "alike"),
+    [
+        (chosen(16, 1000, (32, 9900)), chosen(32, 1000), True),
+        (chosen(16, 1000), chosen(32, 1000, (16, 9801)), True),
+        (chosen(16, 1000), chosen(32, 1000, (16, 9799)), False),
+        (chosen(16, 1000), chosen(32, 1000), False),
+    ],
+)
+def test_another_setting_that_is_as_good_says_so(before: object, now: object, alike: bool) -> None:
+    found = rows({FIRST: profile(read=before), SECOND: profile(read=now)})
+    (change,) = found[1].changes
+    assert (change.what, change.alike) == ("read setting", alike)
+    assert (" -> 1M 32 1 overlap batch (as good, within the tolerance)\n" in history.plain("x", found) + "\n") is alike
+
+
+def test_a_setting_that_is_as_good_is_no_change_for_the_worse() -> None:
+    """Of a drive that changes little, the tolerance is more than the drive's own change."""
+    steady = [profile(read=chosen(16, at)) for at in (10_000, 10_010, 10_000)]
+    lower = profile(read=chosen(32, 9_850, (16, 10_100)))
+    *_, row = rows({str(number): each for number, each in enumerate([*steady, lower])})
+    assert row.read is not None
+    assert row.read.certain is False
+    *_, row = rows({str(number): each for number, each in enumerate([*steady, profile(read=chosen(32, 9_850))])})
+    assert row.read is not None
+    assert row.read.certain is True
 
 
 @given(st.lists(st.integers(1, 1000), min_size=6, max_size=6))
@@ -155,7 +226,10 @@ def test_the_table_and_what_stands_below_it() -> None:
     assert "3.95 GB/s  +0.0%  1M 4 1 overlap batch" in second
     assert rest == [
         "",
-        "* beyond both 95 % intervals: no accident of measuring",
+        (
+            "* changed: beyond both 95 % intervals and beyond the drive's usual change from sweep to sweep"
+            " (3 % until three sweeps tell)"
+        ),
         "",
         f"{SECOND} against the sweep before:",
         "  read setting: 1M 16 2 overlap batch -> 1M 16 1 overlap batch",

@@ -50,7 +50,7 @@ def test_plain_lines_say_what_and_where_and_how_far() -> None:
         "scratch file in /mnt/nvme (ext4), reads and writes",
         "fill: 256M of 1G",
         "read: 1/316 points (every point once), 1 visits, best 6.51 GB/s, 1G written, at most 2:31 left",
-        "read: 316/316 points (repeating the best), 337 visits, best 6.51 GB/s, 1G written, at most 2:31 left",
+        "read: 316/316 points (racing the finalists), 337 visits, best 6.51 GB/s, 1G written, at most 2:31 left",
         "write: 1/192 points (every point once), 1 visits, best 6.51 GB/s, 1G written, at most 2:31 left",
     ]
 

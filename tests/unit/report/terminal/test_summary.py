@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 KIB = 1 << 10
 SURFACE = curve(
-    stats(2.0e9, setting(block=128 * KIB, depth=4, threads=1)),
-    stats(3.0e9, setting(block=128 * KIB, depth=4, threads=2)),
-    stats(4.0e9, setting(block=128 * KIB, depth=8), setting(block=256 * KIB, depth=8)),
-    stats(6.5e9, setting(block=256 * KIB, depth=16)),
+    stats(2.0e9, setting(block=128 * KIB, depth=4, threads=1), visits=1),
+    stats(3.0e9, setting(block=128 * KIB, depth=4, threads=2), visits=1),
+    stats(4.0e9, setting(block=128 * KIB, depth=8), setting(block=256 * KIB, depth=8), visits=1),
+    stats(6.5e9, setting(block=256 * KIB, depth=16), visits=1),
 )
 
 
 def test_the_heat_map_has_the_best_over_threads_and_modes_of_every_alias() -> None:
-    blocks, depths, cells = summary.heat_map(SURFACE)
-    assert blocks == [128 * KIB, 256 * KIB]
-    assert depths == [4, 8, 16]
-    assert cells == {
+    found = summary.heat_map(profile(), SURFACE)
+    assert found.blocks == (128 * KIB, 256 * KIB)
+    assert found.depths == (4, 8, 16)
+    assert found.cells == {
         (128 * KIB, 4): 3.0e9,
         (128 * KIB, 8): 4.0e9,
         (256 * KIB, 8): 4.0e9,
@@ -45,7 +45,24 @@ def test_the_heat_map_has_the_best_over_threads_and_modes_of_every_alias() -> No
 
 
 def test_the_heat_map_of_nothing() -> None:
-    assert summary.heat_map(curve()) == ([], [], {})
+    found = summary.heat_map(profile(), curve())
+    assert (found.blocks, found.depths, found.cells, found.chosen) == ((), (), {}, None)
+
+
+def test_the_heat_map_marks_the_chosen_pair_and_says_what_its_figures_are() -> None:
+    chosen = profile(read=result(setting=setting(block=128 * KIB, depth=4, threads=1)))
+    found = summary.heat_map(chosen, SURFACE)
+    assert found.chosen == (128 * KIB, 4)
+    assert found.title == (
+        "read GB/s, each pair's best point, measured once each in the pass, in transfers of 64M;"
+        " [ ] has the chosen setting"
+    )
+    # The figure of the pair is not the setting's own, which is slower.
+    assert [found.text(128 * KIB, depth) for depth in (4, 8, 16)] == ["[3.00]", "4.00", "-"]
+    writes = summary.heat_map(chosen, replace(SURFACE, direction="write"))
+    assert writes.chosen is None, "the setting for writes is in no cell"
+    assert "[ ]" not in writes.title
+    assert summary.heat_map(never_measured_profile(), SURFACE).chosen is None
 
 
 def test_the_plain_summary() -> None:
@@ -55,21 +72,39 @@ def test_the_plain_summary() -> None:
         "",
         "          throughput   95 % interval  block  depth  threads  events   submit  p99      ties  default gives",
         "read      6.51 GB/s    6.48 to 6.54   1M     16     2        overlap  batch   1.21 ms  41    5.90 GB/s (+10%)",
-        "write     3.95 GB/s    6.48 to 6.54   1M     4      1        overlap  batch   1.21 ms  41    5.90 GB/s (-33%)",
+        "write     3.95 GB/s    6.48 to 6.54   1M     4      1        overlap  batch   1.21 ms  41    5.90 GB/s (+10%)",
         (
             "combined  6.40 GB/s r  3.90 GB/s w    1M     16     1        overlap  batch            62    "
             "98% and 99% of the best"
         ),
         "",
-        "read GB/s, block by depth  4     8     16",
-        "128K                       3.00  4.00  -",
-        "256K                       -     4.00  6.50",
+        "read GB/s, each pair's best point, measured once each in the pass, in transfers of 64M",
+        "block by depth  4     8     16",
+        "128K            3.00  4.00  -",
+        "256K            -     4.00  6.50",
         "",
         "508 of 508 points, 1026 visits in 2:31 (80% of it measured I/O), 8G written",
         "read: noise 0.6% between visits, drift -0.2% over the phase",
         "write: noise 0.9% between visits, drift +0.8% over the phase",
+        *(
+            line
+            for name in ("read", "write")
+            for line in (
+                f"{name}: at most 1.6 % below the best (95 % confidence); settled, stopped because the choice is clear",
+                (
+                    f"{name}: 10.4 % above the default setting (+9.8 to +10.9 %, 95 % confidence);"
+                    " 40 other settings are probably as good (within 2 % of the best)"
+                ),
+            )
+        ),
         "! read: something was noticed",
     ]
+
+
+def test_a_kept_setting_says_from_where() -> None:
+    shown = summary.plain(profile(read=result(kept_from="nvme-B_1"), write=result(kept_from="earlier")), ())
+    assert "\nread: kept from nvme-B_1\n" in shown
+    assert "\nwrite: kept from the earlier sweep\n" in shown
 
 
 def test_what_was_skipped_says_why() -> None:
@@ -156,19 +191,41 @@ def test_colours_go_from_red_to_green(share: float, style: str) -> None:
     assert summary._colour(0.0) == summary._colour(0.5)
 
 
-def test_what_the_bytes_have_bought_is_shown() -> None:
-    certain = result(within_percent=1.74, sustained_throughput_bytes_per_s=1_400_000_000)
-    poor = result(within_percent=37.26)
-    shown = summary.plain(
-        replace(profile(), read=poor, write=certain, evidence=evidence(effort="thorough", bytes_written=3 << 30)), ()
-    ).splitlines()
-    assert "write: 3G bought this certainty: within 1.7 % of the best, with 95 % confidence over all points" in shown
-    assert any("within 37 % of the best" in line and line.startswith("read: ") for line in shown)
+def test_a_poor_choice_and_a_thorough_sweep_say_so() -> None:
+    certain = result(regret95_percent=1.74, sustained_throughput_bytes_per_s=1_400_000_000)
+    poor = result(
+        regret95_percent=37.26,
+        confidence="low",
+        stopped_because="the write budget is spent",
+        probability_within_tolerance=0.2,
+    )
+    shown = summary.plain(profile(read=poor, write=certain, evidence=evidence(effort="thorough")), ()).splitlines()
+    assert (
+        "read: at most 37 % below the best (95 % confidence); low, stopped because the write budget is spent" in shown
+    )
+    assert any(
+        line.endswith("another setting is probably more than 2 % better, but it is not known which")
+        for line in shown
+        if line.startswith("read: ")
+    )
     assert "write: 1.40 GB/s sustained" in shown
     assert "a thorough sweep" in shown
 
 
-def test_files_of_before_say_nothing_of_certainty() -> None:
-    shown = summary.plain(profile(), ())
-    assert "certainty" not in shown
+def test_files_of_schema_1_say_nothing_of_certainty() -> None:
+    unknown = dict.fromkeys(
+        (
+            "confidence",
+            "regret95_percent",
+            "probability_within_tolerance",
+            "versus_default_percent",
+            "versus_default_ci95_percent",
+            "stopped_because",
+            "tolerance_percent",
+            "challengers",
+        )
+    )
+    shown = summary.plain(profile(read=result(**unknown), write=result(**unknown)), ())
+    assert "read: 10.4 % above the default setting; one of 41 settings that tie\n" in shown
+    assert "confidence" not in shown
     assert "sustained" not in shown

@@ -151,17 +151,26 @@ def test_when_and_how_long_it_was_measured() -> None:
 
 
 def test_what_the_settings_give() -> None:
-    full = result(within_percent=1.4, sustained_throughput_bytes_per_s=900_000_000)
-    drive = seen(shown=known(read=full, write=result(default_throughput_bytes_per_s=0)))
+    full = result(regret95_percent=1.4, versus_default_percent=-0.5, sustained_throughput_bytes_per_s=900_000_000)
+    old = result(default_throughput_bytes_per_s=0, regret95_percent=None, versus_default_percent=None, confidence=None)
+    drive = seen(shown=known(read=full, write=old))
     expected = {
         "throughput_bytes_per_second": {"read": 6_512_000_000, "write": 6_512_000_000},
         "throughput_low_bytes_per_second": {"read": 6_480_000_000, "write": 6_480_000_000},
         "throughput_high_bytes_per_second": {"read": 6_544_000_000, "write": 6_544_000_000},
         "default_throughput_bytes_per_second": {"read": 5_900_000_000},
         "sustained_throughput_bytes_per_second": {"read": 900_000_000},
-        "within_ratio": {"read": 0.014},
+        "regret95_ratio": {"read": 0.014},
+        "versus_default_ratio": {"read": -0.005},
+        "confidence": {"read": 2},
     }
     assert {name: of(drive, f"profile_{name}") for name in expected} == expected
+
+
+@pytest.mark.parametrize(("confidence", "number"), [("low", 0), ("bounded", 1), ("settled", 2)])
+def test_how_sure_the_choice_is(confidence: str, number: int) -> None:
+    drive = seen(shown=known(write=result(confidence=confidence)))
+    assert of(drive, "profile_confidence") == {"read": 2, "write": number}
 
 
 def test_the_settings() -> None:

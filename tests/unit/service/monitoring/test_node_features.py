@@ -73,6 +73,7 @@ def test_the_text_for_two_drives() -> None:
         "feature.node.kubernetes.io/aio-tuned.read-total-mb-per-s=13000\n"
         "feature.node.kubernetes.io/aio-tuned.write-best-mb-per-s=3900\n"
         "feature.node.kubernetes.io/aio-tuned.write-total-mb-per-s=4400\n"
+        "feature.node.kubernetes.io/aio-tuned.lowest-confidence=2\n"
     )
 
 
@@ -82,7 +83,12 @@ def test_without_a_drive_it_says_that_there_is_none() -> None:
 
 def test_a_drive_that_was_only_read() -> None:
     found = features([drive("a", 6512, None), drive("b", None, None)])
-    assert found == {"measured-devices": 1, "read-best-mb-per-s": 6500, "read-total-mb-per-s": 6500}
+    assert found == {
+        "measured-devices": 1,
+        "read-best-mb-per-s": 6500,
+        "read-total-mb-per-s": 6500,
+        "lowest-confidence": 2,
+    }
 
 
 @pytest.mark.parametrize("state", ["provisional", "stale"])
@@ -120,9 +126,32 @@ def test_figures_are_rounded_down_to_two_digits(bytes_per_s: int, label: int) ->
     assert found["read-best-mb-per-s"] == label
 
 
+def sure(read: str | None, write: str | None, state: str = "measured") -> Profile:
+    made: Profile = profile(state=state, read=result(confidence=read), write=result(confidence=write))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("profiles", "lowest"),
+    [
+        ([sure("settled", "settled")], 2),
+        ([sure("settled", "bounded")], 1),
+        ([sure("low", "settled")], 0),
+        ([sure("settled", "settled"), sure("bounded", "settled")], 1),
+        ([sure("settled", "settled"), sure("low", "low", state="stale")], 2),
+        # What an older version has written has no confidence: the node's is not known then.
+        ([sure("settled", None)], None),
+        ([sure("settled", "settled"), sure(None, None)], None),
+        ([], None),
+    ],
+)
+def test_the_lowest_confidence_of_all_drives(profiles: list[Profile], lowest: int | None) -> None:
+    assert features(profiles).get("lowest-confidence") == lowest
+
+
 def test_labels_expire() -> None:
     text = render([drive("a", 6512, 3950)], NOW, 90.0)
-    assert len(labels_at(text, NOW + timedelta(seconds=89))) == 5
+    assert len(labels_at(text, NOW + timedelta(seconds=89))) == 6
     assert labels_at(text, NOW + timedelta(seconds=91)) == {}
 
 

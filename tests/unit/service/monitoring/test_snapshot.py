@@ -3,9 +3,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from aio_tuned.config.load import Config
+from aio_tuned.model.profile import Skipped, Unmeasured
 from aio_tuned.service.monitoring.snapshot import headline, status
-from unit.support.builders import device, read_only_profile
+from unit.support.builders import device, read_only_profile, result, setting
 from unit.support.snapshots import SINCE, SWEEPING, known, seen, snapshot, state
 
 
@@ -43,6 +46,7 @@ def test_the_status_of_a_measured_drive() -> None:
         "later",
     )
     assert (told.published, told.profile) == ("measured", f"/etc/x/{device().name}.toml")
+    assert told.confidence == "settled"
     assert (told.read_bytes_per_s, told.write_bytes_per_s) == (6_512_000_000, 6_512_000_000)
     assert (told.measured_at, told.written_today_bytes, told.sweeping) == (SINCE, 3 << 30, None)
 
@@ -58,6 +62,27 @@ def test_the_status_without_what_there_is_not() -> None:
     assert (reads.read_bytes_per_s, reads.write_bytes_per_s) == (6_512_000_000, 0)
     (unknown,) = status(snapshot(replace(seen(), shown=None, published=None))).drives
     assert (unknown.published, unknown.measured_at, unknown.read_bytes_per_s) == ("", "", 0)
+
+
+@pytest.mark.parametrize(
+    ("read", "write", "lowest"),
+    [
+        (result(confidence="bounded"), result(), "bounded"),
+        (result(), result(confidence="low"), "low"),
+        (result(), Skipped(skipped="x"), "settled"),
+        (result(), Unmeasured(setting=setting(), overridden=("queue_depth",)), "settled"),
+        (result(), result(confidence=None), ""),
+        (Skipped(skipped="x"), Skipped(skipped="x"), ""),
+    ],
+)
+def test_the_confidence_is_the_lower_one(read: object, write: object, lowest: str) -> None:
+    (told,) = status(snapshot(seen(shown=known(read=read, write=write)))).drives
+    assert told.confidence == lowest
+
+
+def test_without_a_published_profile_there_is_no_confidence() -> None:
+    (told,) = status(snapshot(seen(published=None))).drives
+    assert told.confidence == ""
 
 
 def test_only_a_drive_that_is_swept_says_how_far_it_is() -> None:

@@ -1,0 +1,51 @@
+"""Whether a new profile of a drive may replace the one that is there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, get_args
+
+from aio_tuned.model.profile import Confidence, Result
+
+if TYPE_CHECKING:
+    from aio_tuned.model.profile import Profile
+
+# A sweep with less measured I/O than this share of the other's was cut short.
+_SHORT = 0.5
+
+
+def why_kept(new: Profile, old: Profile) -> str:
+    """Return why the old profile is the better one, and is kept; "" if the new one may replace it.
+
+    Of another drive, in other surroundings or stale it is not better. Nor is one of the same settings that was measured
+    as long: the drive may have changed since.
+    """
+    same = new.device.id == old.device.id and new.device.size_bytes == old.device.size_bytes
+    kernel = new.fingerprint.kernel
+    if not same or replace(old.fingerprint, kernel=kernel) != new.fingerprint:
+        return ""
+    if old.evidence.measured_at is None or old.state == "stale":
+        return ""
+    for (direction, had), (_, has) in zip(old.sections(), new.sections(), strict=True):
+        if isinstance(had, Result) and not isinstance(has, Result):
+            return f"it has no {direction} figures"
+    if new.state == "provisional" and old.state == "measured":
+        return "it is provisional, and the other is measured"
+    if new.evidence.grid_points < old.evidence.grid_points:
+        return f"it is of {new.evidence.grid_points} settings, the other of {old.evidence.grid_points}"
+    if new.evidence.io_seconds < _SHORT * old.evidence.io_seconds and _less_sure(new, old):
+        short = f"{new.evidence.io_seconds:.0f} s of I/O, the other {old.evidence.io_seconds:.0f} s"
+        return f"it is less sure: it took {short}"
+    return ""
+
+
+def _less_sure(new: Profile, old: Profile) -> bool:
+    order = get_args(Confidence)
+    return any(
+        isinstance(had, Result)
+        and isinstance(has, Result)
+        and had.confidence is not None
+        and has.confidence is not None
+        and order.index(has.confidence) < order.index(had.confidence)
+        for (_, had), (_, has) in zip(old.sections(), new.sections(), strict=True)
+    )
