@@ -201,12 +201,17 @@ def _challengers(known: Posterior, column: int) -> tuple[tuple[Setting, float], 
 
 
 class _Levels:
-    """A direction's log throughputs by setting, of those that are not below the default."""
+    """A direction's log throughputs by setting, and the settings that may be chosen in it."""
 
     def __init__(self, known: Posterior) -> None:
         self.of: dict[Setting, tuple[float, PointStats]] = {
             setting: (level, point)
-            for point, level, may in zip(known.points, known.mean.tolist(), allowed(known).tolist(), strict=True)
+            for point, level in zip(known.points, known.mean.tolist(), strict=True)
+            for setting in point.point.aliases
+        }
+        self.allowed = {
+            setting
+            for point, may in zip(known.points, allowed(known).tolist(), strict=True)
             if may
             for setting in point.point.aliases
         }
@@ -229,11 +234,15 @@ def combine(
         for setting in reads.of
         if setting in writes.of
     }
-    if not scores:
+    may = {setting: score for setting, score in scores.items() if setting in reads.allowed & writes.allowed}
+    if not may:
         raise MeasurementError("no setting was measured in both directions")
-    floor = max(scores.values()) + math.log1p(-tolerance)
-    tied = [setting for setting, score in scores.items() if score >= floor]
-    chosen = min(tied, key=lambda each: (each not in preferred, ladder_place((each,)), cost(each)))
+    edge = math.log1p(-tolerance)
+    chosen = min(
+        (setting for setting, score in may.items() if score >= max(may.values()) + edge),
+        key=lambda each: (each not in preferred, ladder_place((each,)), cost(each)),
+    )
+    tied = {chosen, *(setting for setting, score in scores.items() if score >= max(scores.values()) + edge)}
     read_level, read_point = reads.of[chosen]
     write_level, write_point = writes.of[chosen]
     return CombinedChoice(
