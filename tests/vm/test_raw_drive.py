@@ -87,7 +87,7 @@ def test_where_requests_are_what_is_limited_the_largest_block_wins_by_far(guest:
     words = [*QUICK, "--grid", "single_submit=true", "--grid", f"block_size={','.join(map(str, sizes))}"]
     tuned = guest.tune(drive.dev, words, "[sweep]\ntransfer_bytes = '64M'\n")
     assert tuned.profile["read"]["block_size"] == MIB
-    assert tuned.profile["read"]["ties"] == 1
+    assert tuned.profile["read"]["ties"] <= 2, "the default, which is a finalist too, has blocks of 1 MiB"
     speed = dict.fromkeys(sizes, 0.0)
     for sample in tuned.samples:
         setting = sample["request"]["setting"]
