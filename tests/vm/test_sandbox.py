@@ -95,7 +95,7 @@ def test_a_drive_in_somebodys_private_folder_is_swept(box: Box) -> None:
     assert evidence["target"] == "scratch file on ext4"
     assert evidence["cache_verdict"] == "device"
     assert isinstance(evidence["caches_dropped"], int)
-    assert evidence["caches_dropped"] >= 2
+    assert evidence["caches_dropped"] == 1, "once a sweep"
     assert str(evidence["buffer"]).endswith("locked")
     box.guest.sh("umount /home/someone/drive")
 
