@@ -166,7 +166,8 @@ class DaemonGuest(Guest):
 
     def lives(self) -> None:
         """It is there, has never been restarted by systemd, and has not been surprised."""
-        assert self.unit("ActiveState") == "active", self.words()
+        # For a moment it is still reloading.
+        self.until(lambda: self.unit("ActiveState") == "active", 30, "the daemon is active")
         assert self.unit("NRestarts") == "0", self.words()
         said = self.words()
         assert "Traceback" not in said, said
