@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
-from aio_tuned.model.profile import Confidence, Result
+from aio_tuned.model.confidence import rank
+from aio_tuned.model.profile import Result
 
 if TYPE_CHECKING:
     from aio_tuned.model.profile import Profile
@@ -40,12 +41,11 @@ def why_kept(new: Profile, old: Profile) -> str:
 
 
 def _less_sure(new: Profile, old: Profile) -> bool:
-    order = get_args(Confidence)
     return any(
         isinstance(had, Result)
         and isinstance(has, Result)
         and had.confidence is not None
         and has.confidence is not None
-        and order.index(has.confidence) < order.index(had.confidence)
+        and rank(has.confidence) < rank(had.confidence)
         for (_, had), (_, has) in zip(old.sections(), new.sections(), strict=True)
     )

@@ -41,6 +41,12 @@ def ended(result: Result) -> str:
     return f"{result.confidence}, stopped because {why}" if why else result.confidence
 
 
+def gain_percent(result: Result) -> float:
+    """Return the gain over the default, which was measured: by the posterior, or as schema 1 has it, by the figures."""
+    known = result.versus_default_percent
+    return 100 * (result.throughput_bytes_per_s / result.default_throughput_bytes_per_s - 1) if known is None else known
+
+
 def gain(result: Result) -> str:
     """Return how the setting compares with the default, with the interval if it is known; "" without the default."""
     default = result.default_throughput_bytes_per_s
@@ -48,8 +54,7 @@ def gain(result: Result) -> str:
         return ""
     if result.versus_default_ci95_percent == (0.0, 0.0):
         return "it is the default setting"
-    known = result.versus_default_percent
-    above = 100 * (result.throughput_bytes_per_s / default - 1) if known is None else known
+    above = gain_percent(result)
     said = f"{abs(above):.1f} % {'above' if above >= 0 else 'below'} the default setting"
     if result.versus_default_ci95_percent is not None:
         low, high = result.versus_default_ci95_percent

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aio_tuned.search.step import PhaseEnd, Requests, Round, exhausted, next_id, spent
+from aio_tuned.search.step import PhaseEnd, Round, exhausted, next_id, round_of, spent
 from aio_tuned.search.taint import is_counted, taint_reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from aio_tuned.model.measurement import Phase, Point, Sample
+    from aio_tuned.model.measurement import Phase, Sample
     from aio_tuned.model.setting import Setting
 
 FEW_ROUNDS = 6
@@ -83,10 +83,6 @@ def next_round(
         return PhaseEnd(reason=f"the {reason} is spent")
     if tried >= _MAX_TRIES:
         return PhaseEnd(reason="others used the drive in too many rounds")
-    first_id = next_id(samples)
-    order: list[Point] = list(phase.points)
-    random.Random(f"{phase.seed}/{phase.direction}/{first_id}").shuffle(order)  # noqa: S311 - no secret
-    requests = Requests(phase, first_id, reference=False)
-    for point in order:
-        requests.visit(point)
-    return Round(requests=tuple(requests.made))
+    order = list(phase.points)
+    random.Random(f"{phase.seed}/{phase.direction}/{next_id(samples)}").shuffle(order)  # noqa: S311 - no secret
+    return round_of(phase, samples, order, reference=False)

@@ -12,7 +12,7 @@ import numpy as np
 from aio_tuned.search import estimate
 from aio_tuned.search.grid import neighbours
 from aio_tuned.search.posterior import posterior
-from aio_tuned.search.step import PhaseEnd, Requests, Round, exhausted, next_id, spent, unmeasured
+from aio_tuned.search.step import PhaseEnd, Round, exhausted, round_of, spent, unmeasured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,4 @@ def next_round(phase: Phase, samples: Sequence[Sample]) -> Round | PhaseEnd:
         if measured < planned:
             return PhaseEnd(reason="others used the drive at each try")
         return PhaseEnd(reason="every point was measured", settled=True)
-    requests = Requests(phase, next_id(samples))
-    for point in missing:
-        requests.visit(point)
-    return Round(requests=tuple(requests.made))
+    return round_of(phase, samples, missing)

@@ -144,21 +144,28 @@ def _visit_ns(calibrated: Sequence[Sample], ns_per_byte: float, max_ns: int, max
     return min(_SLOW_VISIT_NS if ns_per_byte > _SLOW_NS_PER_BYTE else usual_ns, max_ns)
 
 
-def _sized(
+def _sized(  # noqa: PLR0913 - the limits of one size
+    direction: Direction,
     chosen: Sequence[Setting],
     alignment_bytes: int,
     max_transfer_bytes: int,
     *,
-    most_bytes: float,
-    longest_bytes: float,
+    ns_per_byte: float,
+    most_ns: float,
+    most_written_bytes: float,
+    max_transfer_ns: int | None,
     least_bytes: int = MIN_TRANSFER_BYTES,
     fraction: int = 1,
 ) -> tuple[tuple[Point, ...], int, int]:
     """Return the points, the measurements of a pass over them, and the bytes of a transfer.
 
-    The transfer is the largest power-of-two part of `max_transfer_bytes` that is at most `longest_bytes`, and with
-    which all measurements move at most `most_bytes`; the least one if none is.
+    The transfer is the largest power-of-two part of `max_transfer_bytes` that takes at most `max_transfer_ns`, and with
+    which all measurements take at most `most_ns` and write at most `most_written_bytes`; the least one if none does.
     """
+    most_bytes = most_ns / ns_per_byte
+    if direction == "write":
+        most_bytes = min(most_bytes, most_written_bytes)
+    longest_bytes = max_transfer_bytes if max_transfer_ns is None else max_transfer_ns / ns_per_byte
     quantum = transfer_quantum(chosen, alignment_bytes)
     transfer = largest_transfer(chosen, alignment_bytes, max_transfer_bytes)
     while True:
@@ -198,16 +205,15 @@ def first_pass(  # noqa: PLR0913 - the facts of one direction
     if not calibrated:
         raise MeasurementError(f"no calibration visit of the {direction} phase succeeded")
     ns_per_byte = _ns_per_byte(calibrated)
-    most_bytes = _PASS_TIME_SHARE * usual_ns / ns_per_byte
-    if direction == "write":
-        most_bytes = min(most_bytes, _PASS_WRITE_SHARE * usual_bytes)
-    longest = max_transfer_bytes if max_transfer_ns is None else max_transfer_ns / ns_per_byte
     planned, visits, transfer = _sized(
+        direction,
         chosen,
         alignment_bytes,
         max_transfer_bytes,
-        most_bytes=most_bytes,
-        longest_bytes=longest,
+        ns_per_byte=ns_per_byte,
+        most_ns=_PASS_TIME_SHARE * usual_ns,
+        most_written_bytes=_PASS_WRITE_SHARE * usual_bytes,
+        max_transfer_ns=max_transfer_ns,
         least_bytes=int(min(max(_MIN_TRANSFER_NS / ns_per_byte, _SLOW_MIN_TRANSFER_BYTES), MIN_TRANSFER_BYTES)),
         fraction=fraction,
     )
@@ -265,12 +271,15 @@ def race(  # noqa: PLR0913 - the facts of one direction
     more than `usual_ns` and, for writes, `usual_bytes`; `max_transfer_ns` limits it as that of a pass.
     """
     ns_per_byte = _mean_ns_per_byte(chosen, samples)
-    most_bytes = usual_ns / rounds / ns_per_byte
-    if direction == "write":
-        most_bytes = min(most_bytes, usual_bytes / rounds)
-    longest = max_transfer_bytes if max_transfer_ns is None else max_transfer_ns / ns_per_byte
     planned, visits, transfer = _sized(
-        chosen, alignment_bytes, max_transfer_bytes, most_bytes=most_bytes, longest_bytes=longest
+        direction,
+        chosen,
+        alignment_bytes,
+        max_transfer_bytes,
+        ns_per_byte=ns_per_byte,
+        most_ns=usual_ns / rounds,
+        most_written_bytes=usual_bytes / rounds,
+        max_transfer_ns=max_transfer_ns,
     )
     if visits * transfer * ns_per_byte > time_budget_ns:
         return None

@@ -23,7 +23,7 @@ import numpy as np
 
 from aio_tuned.search import choose, estimate
 from aio_tuned.search.posterior import posterior
-from aio_tuned.search.step import PhaseEnd, Requests, Round, Spent, exhausted, next_id, spent, unmeasured
+from aio_tuned.search.step import PhaseEnd, Round, Spent, exhausted, next_id, round_of, spent, unmeasured
 from aio_tuned.search.taint import is_counted
 
 if TYPE_CHECKING:
@@ -153,19 +153,12 @@ def _may_go_on(rules: RaceRules, curve: Curve, regret95: float) -> bool:
     return regret95 > _POOR and (curve.noise > _NOISY or curve.cliff is not None or rules.spells)
 
 
-def _first(phase: Phase, samples: Sequence[Sample], missing: Sequence[Point]) -> Round:
-    requests = Requests(phase, next_id(samples))
-    for point in missing:
-        requests.visit(point)
-    return Round(requests=tuple(requests.made))
-
-
 def next_round(phase: Phase, rules: RaceRules, samples: Sequence[Sample]) -> Round | PhaseEnd:
     """Return what to measure next, given all samples of the sweep so far in the order in which they were taken."""
     cost = spent(phase, samples)
     missing = unmeasured(phase, samples, phase.points)
     if missing and not exhausted(phase, cost):
-        return _first(phase, samples, missing)
+        return round_of(phase, samples, missing)
     curve = estimate.curve(phase, samples)
     known = posterior(phase, curve, rules.preferred)
     if known is None:
@@ -186,12 +179,9 @@ def next_round(phase: Phase, rules: RaceRules, samples: Sequence[Sample]) -> Rou
     size = max(_MIN_ROUND, int(sum(is_counted(sample, phase) for sample in samples) * _ROUND_SHARE))
     counts = _counts(_weights(known, picked, limit, rungs, seldom), min(size, left))
     visits = [(stats.point, count) for stats, count in zip(known.points, counts, strict=True) if count]
-    first_id = next_id(samples)
-    dice = random.Random(f"{phase.seed}/{phase.direction}/{first_id}")  # noqa: S311 - no secret
-    requests = Requests(phase, first_id, reference=len(visits) > 1)
-    for point in _spread(visits, dice):
-        requests.visit(point)
-    return Round(requests=tuple(requests.made[: min(size, left)]))
+    dice = random.Random(f"{phase.seed}/{phase.direction}/{next_id(samples)}")  # noqa: S311 - no secret
+    made = round_of(phase, samples, _spread(visits, dice), reference=len(visits) > 1)
+    return Round(requests=made.requests[: min(size, left)])
 
 
 def _left(phase: Phase, rules: RaceRules, cost: Spent, *, whole: bool) -> int | str:

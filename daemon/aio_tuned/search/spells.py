@@ -30,7 +30,7 @@ def has_spells(phase: Phase, samples: Sequence[Sample]) -> bool:
             for sample in samples
             if is_counted(sample, phase)
             and not taint_reason(sample)
-            and (places.get(sample.request.setting) == reference or sample.request.setting == phase.reference.setting)
+            and places.get(sample.request.setting) == reference
         ]
     )
     if len(rates) < _FEWEST:

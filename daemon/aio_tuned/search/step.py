@@ -107,6 +107,14 @@ class Requests:
         self._next_id += 1
 
 
+def round_of(phase: Phase, samples: Sequence[Sample], points: Iterable[Point], *, reference: bool = True) -> Round:
+    """Return the round that measures the points in this order, with the reference between them unless told not to."""
+    requests = Requests(phase, next_id(samples), reference=reference)
+    for point in points:
+        requests.visit(point)
+    return Round(requests=tuple(requests.made))
+
+
 def unmeasured(phase: Phase, samples: Sequence[Sample], points: Iterable[Point]) -> list[Point]:
     """Return the points that have no clean sample of the phase, and are not given up."""
     places, _ = estimate.places(phase)

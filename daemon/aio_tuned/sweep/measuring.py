@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from aio_tuned.errors import MeasurementError
 from aio_tuned.model.measurement import DROPPING
+from aio_tuned.search.taint import taint_reason
 from aio_tuned.sweep.budget import write_budget
 
 if TYPE_CHECKING:
@@ -103,3 +105,9 @@ class Measuring:
         self.samples.append(sample)
         self._observer.after(sample)
         return sample
+
+    def why_nothing(self, direction: Direction, ended: str) -> MeasurementError:
+        """Return the error for a direction of which no measurement counts, and which `ended` for that reason."""
+        reasons = ", ".join(sorted({taint_reason(sample) for sample in self.of(direction)} - {""}))
+        failed = f"no {direction} could be trusted: {reasons}" if reasons else f"no {direction} was measured"
+        return MeasurementError(f"{failed}; {ended}" if ended else failed)

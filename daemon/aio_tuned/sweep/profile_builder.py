@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from aio_tuned.devices import identity
 from aio_tuned.devices.names import clean_text
-from aio_tuned.model.profile import SHARE_ONE, CombinedResult, Confidence, Evidence, Profile, Result, Skipped
+from aio_tuned.model.confidence import rank
+from aio_tuned.model.profile import SHARE_ONE, CombinedResult, Evidence, Profile, Result, Skipped
 from aio_tuned.profiles.codec import SCHEMA
 from aio_tuned.profiles.kept_settings import KeptSettings
 from aio_tuned.search import choose, steady_state
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from aio_tuned.model.curve import Curve
     from aio_tuned.model.device import Device
     from aio_tuned.model.measurement import DropCaches
+    from aio_tuned.model.profile import Confidence
     from aio_tuned.model.setting import Direction, Setting
     from aio_tuned.model.target import Target
     from aio_tuned.sweep.order import PhaseOutcome, SweepOutcome
@@ -73,7 +75,7 @@ def _result(found: Decided, tolerance: float, kept: KeptSettings) -> Result:
     checked = kept.checked_part(phase.phase.direction)
     if checked is not None and checked.regret95_percent is not None and checked.confidence is not None:
         regret95 = max(regret95, checked.regret95_percent / 100)
-        confidence = min(confidence, checked.confidence, key=get_args(Confidence).index)
+        confidence = min(confidence, checked.confidence, key=rank)
     return Result(
         setting=choice.setting,
         throughput_bytes_per_s=round(stat.bytes_per_s),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from aio_tuned.errors import MeasurementError
 from aio_tuned.search import check, choose, estimate, first_pass, grid, plan, race, steady_state
@@ -12,7 +12,7 @@ from aio_tuned.search.posterior import posterior
 from aio_tuned.search.race import RaceRules
 from aio_tuned.search.spells import has_spells
 from aio_tuned.search.step import PhaseEnd, Round, cut, exhausted, next_id, spent, unmeasured
-from aio_tuned.search.taint import clean_samples, is_of, taint_reason
+from aio_tuned.search.taint import clean_samples, is_of
 from aio_tuned.sweep import checkpoint
 from aio_tuned.sweep.budget import check_write_budget
 from aio_tuned.sweep.measuring import Measuring
@@ -49,6 +49,13 @@ class _Race:
         return race.next_round(self.phase, self.rules, samples)
 
 
+class _Pass(NamedTuple):
+    """A pass that was run, and why it ended."""
+
+    phase: Phase
+    ended: PhaseEnd
+
+
 class _Run:
     """A running sweep: its passes, then its races."""
 
@@ -76,13 +83,11 @@ class _Run:
 
     async def _calibrate(self, direction: Direction) -> list[Sample]:
         """Return the samples of the calibration, those of an earlier process first."""
-        order = self.order
+        order, chosen = self.order, self.order.settings[direction]
         done = [sample for sample in self.measuring.of(direction) if sample.request.purpose == "calibrate"]
-        transfer = plan.min_transfer(
-            order.settings[direction], self.hello.dio_alignment_bytes, order.max_transfer_bytes
-        )
+        transfer = plan.min_transfer(chosen, self.hello.dio_alignment_bytes, order.max_transfer_bytes)
         first_id = next_id(self.samples) - len(done)
-        visits = plan.calibration(direction, order.settings[direction], order.reference, transfer, first_id)
+        visits = plan.calibration(direction, chosen, order.reference, transfer, first_id)
         done.extend([await self.measuring.measure(request) for request in visits[len(done) :]])
         return clean_samples(done) or done
 
@@ -112,8 +117,8 @@ class _Run:
         moved = sum(sample.bytes for sample in self.samples if is_of(sample, phase))
         return replace(phase, write_budget_bytes=min(phase.write_budget_bytes, self.measuring.write_left_bytes + moved))
 
-    async def first_pass(self, direction: Direction) -> Phase:
-        """Measure every point of the direction once, and return the plan."""
+    async def first_pass(self, direction: Direction) -> _Pass:
+        """Measure every point of the direction once."""
         order = self.order
         calibrated = await self._calibrate(direction)
         share = len(order.directions) - order.directions.index(direction)
@@ -141,8 +146,8 @@ class _Run:
         while isinstance(step := first_pass.next_round(phase, self.samples), Round):
             await self._make(phase, step)
         if not self.tallies[direction].done:
-            raise self._nothing(direction, step.reason)
-        return phase
+            raise self.measuring.why_nothing(direction, step.reason)
+        return _Pass(phase, step)
 
     def _show(self, phase: Phase) -> None:
         """Let the progress of this direction include what the phase has already measured, as a resumed one has."""
@@ -161,22 +166,17 @@ class _Run:
             if exhausted(phase, cost):
                 return
 
-    def _nothing(self, direction: Direction, ended: str) -> MeasurementError:
-        reasons = ", ".join(sorted({taint_reason(sample) for sample in self.measuring.of(direction)} - {""}))
-        failed = f"no {direction} could be trusted: {reasons}" if reasons else f"no {direction} was measured"
-        return MeasurementError(f"{failed}; {ended}" if ended else failed)
-
-    def races(self, passes: Mapping[Direction, Phase]) -> dict[Direction, _Race]:
+    def races(self, passes: Mapping[Direction, _Pass]) -> dict[Direction, _Race]:
         """Plan the races of all directions, of which one may have none."""
         order = self.order
         passed: dict[Direction, Passed] = {}
-        for direction, phase in passes.items():
+        for direction, (phase, _) in passes.items():
             known = posterior(phase, estimate.curve(phase, self.samples))
             if known is not None and not unmeasured(phase, self.samples, phase.points[: phase.sure_points]):
                 preferred = self.preferred(direction)
                 passed[direction] = Passed(settings=order.settings[direction], known=known, preferred=preferred)
         chosen = finalists(passed, order.reference, order.max_transfer_bytes, order.read_weight)
-        spells = any(has_spells(phase, self.samples) for phase in passes.values())
+        spells = any(has_spells(phase, self.samples) for phase, _ in passes.values())
         found: dict[Direction, _Race] = {}
         for direction, one in passed.items():
             level = max(point.bytes_per_s for point in one.known.points)
@@ -191,8 +191,8 @@ class _Run:
         found: dict[Direction, _Race] = {}
         for direction in self.order.directions:
             await self._calibrate(direction)
-            share = len(self.order.directions)
-            planned = self._race(direction, self.order.settings[direction], share, spells=False, level=0.0)
+            chosen, share = self.order.settings[direction], len(self.order.directions)
+            planned = self._race(direction, chosen, share, spells=False, level=0.0)
             if planned is None:
                 raise MeasurementError(f"the budgets do not pay for a check of the {direction} settings")
             found[direction] = planned
@@ -255,39 +255,36 @@ class _Run:
 
     async def _sustain(self, one: _Race) -> None:
         """Write on with the chosen setting, in a thorough sweep."""
-        phase = one.phase
-        known = None
-        if phase.sustain_bytes:
-            known = posterior(phase, estimate.curve(phase, self.samples), one.rules.preferred)
-        if known is None:
+        phase, preferred = one.phase, one.rules.preferred
+        if not phase.sustain_bytes:
             return
-        setting = choose.choose(known, phase.tolerance, one.rules.preferred).setting
+        if (known := posterior(phase, estimate.curve(phase, self.samples), preferred)) is None:
+            return
+        setting = choose.choose(known, phase.tolerance, preferred).setting
         while request := steady_state.next_request(phase, self.samples, setting, next_id(self.samples)):
             self.tallies[phase.direction].add(await self.measuring.measure(request))
             self.report(self._progress(request))
 
-    def outcome(self, direction: Direction, first: Phase | None, raced: _Race | None) -> PhaseOutcome:
+    def outcome(self, direction: Direction, passed: _Pass | None, raced: _Race | None) -> PhaseOutcome:
         """Return the outcome of one direction; raise MeasurementError if nothing was measured."""
         preferred = self.preferred(direction)
-        passed = first_pass.next_round(first, self.samples) if first else None
-        why_passed = passed.reason if isinstance(passed, PhaseEnd) else ""
         if raced is not None and raced.ended is not None and self._is_complete(raced.phase):
             return PhaseOutcome(
-                first_pass=first,
+                first_pass=passed.phase if passed else None,
                 race=raced.phase,
                 phase=raced.phase,
-                passed=why_passed,
+                passed=passed.ended.reason if passed else "",
                 ended=raced.ended.reason,
                 settled=raced.ended.settled,
                 preferred=preferred,
                 keep=0.0 if self.order.check else choose.KEEP,
             )
-        if first is None:
-            raise self._nothing(direction, raced.ended.reason if raced and raced.ended else "")
-        complete = isinstance(passed, PhaseEnd) and passed.settled
-        ended = "the budgets did not pay for a race" if complete else why_passed
+        if passed is None:
+            raise self.measuring.why_nothing(direction, raced.ended.reason if raced and raced.ended else "")
+        phase, why = passed.phase, passed.ended.reason
+        ended = "the budgets did not pay for a race" if passed.ended.settled else why
         return PhaseOutcome(
-            first_pass=first, race=None, phase=first, passed=why_passed, ended=ended, settled=False, preferred=preferred
+            first_pass=phase, race=None, phase=phase, passed=why, ended=ended, settled=False, preferred=preferred
         )
 
     def _is_complete(self, phase: Phase) -> bool:
@@ -331,7 +328,7 @@ async def run_sweep(
     if "write" in order.directions and ("write", "pass") not in earlier.budgets:
         check_write_budget(order, hello.fill_bytes, hello.dio_alignment_bytes, measuring.earlier_bytes)
     if order.check:
-        passes: dict[Direction, Phase] = {}
+        passes: dict[Direction, _Pass] = {}
         races = await run.checks()
     else:
         passes = {direction: await run.first_pass(direction) for direction in order.directions}

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from aio_tuned.model.device import Device
     from aio_tuned.model.setting import Direction, Setting
     from aio_tuned.model.target import Target
+    from aio_tuned.profiles.kept_settings import KeptSettings
     from aio_tuned.storage.raw_write_record import RawWriteRecord
     from aio_tuned.sweep.profile_builder import BuiltProfile
     from aio_tuned.sweep.request import TuneRequest
@@ -121,13 +122,12 @@ def _write_budget_bytes(extended: effort.Extent, config: Config, device: Device,
     return min(config.write_budget, prepared + int((budget - prepared) * extended.write_share))
 
 
-def _order(request: TuneRequest, device: Device, target: Target) -> Order:
+def _order(request: TuneRequest, device: Device, target: Target, kept: KeptSettings) -> Order:
     config = request.config
     settings = _settings(request, target)
     # A check measures all of its few settings, whatever the effort.
     extended = effort.extent(config.effort if request.settings is None else "default", config.time_budget)
     fingerprint = identity.fingerprint(device, target.filesystem, os.uname().release)
-    kept = kept_settings(device, request.others, request.against)
     write_budget_bytes = _write_budget_bytes(extended, config, device, target)
     usual_bytes = extended.usual_bytes
     return Order(
@@ -302,7 +302,8 @@ async def _sweep(request: TuneRequest, watcher: ProgressObserver, observer: Swee
         warn = partial(_warn, watcher, device)
         observer = observer or NullObserver(Thermometer(Sensors(device.device_number)), warn)
         space_before = await _space(place)
-        measuring = _measure_with_nocow(request, _order(request, device, target), place, watcher, observer)
+        kept = kept_settings(device, request.others, request.against)
+        measuring = _measure_with_nocow(request, _order(request, device, target, kept), place, watcher, observer)
         outcome, uncopied = await (end_at_snapshot(measuring, place.number) if target.kind == "scratch" else measuring)
         space_after = await _space(place)
         unreturned = space.finding(space_before, space_after, target.span_bytes, target.path) if target.trim else ""
@@ -321,7 +322,7 @@ async def _sweep(request: TuneRequest, watcher: ProgressObserver, observer: Swee
                 seed=request.seed,
                 temperature_peak_c=observer.peak_celsius,
                 paused_seconds=observer.paused_s,
-                kept=kept_settings(device, request.others, request.against),
+                kept=kept,
                 facts=Facts(
                     attachment=sysfs.attachment(device.device_number),
                     others=request.others,

@@ -24,6 +24,7 @@ from aio_tuned.model.profile import Result
 from aio_tuned.model.setting import DEFAULT_SETTING
 from aio_tuned.model.target import Skip, Target
 from aio_tuned.model.temperature import Heat, Warned
+from aio_tuned.profiles.kept_settings import KeptSettings
 from aio_tuned.report.terminal.progress import Quiet
 from aio_tuned.sweep.observer import NullObserver
 from aio_tuned.sweep.request import TuneRequest
@@ -203,7 +204,7 @@ class Slow(NullObserver):
 @pytest.mark.parametrize("changes", [{"size_bytes": GIB}, {"boot_id": "b2"}])
 def test_a_checkpoint_is_not_another_drives_with_the_same_id(task: TuneRequest, changes: dict[str, Any]) -> None:
     ours = device(id="block:nvme0n1", boot_id="b1")
-    about = [_order(task, drive, scratch_target()).about for drive in (ours, replace(ours, **changes))]
+    about = [_order(task, drive, scratch_target(), KeptSettings()).about for drive in (ours, replace(ours, **changes))]
     assert about[0] != about[1]
 
 

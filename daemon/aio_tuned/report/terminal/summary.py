@@ -48,11 +48,8 @@ def setting_words(setting: Setting) -> tuple[str, ...]:
 
 def _row(name: str, result: Result) -> tuple[str, ...]:
     low, high = result.throughput_ci95_bytes_per_s
-    default, gain = result.default_throughput_bytes_per_s, ""
-    if default:
-        measured = (result.throughput_bytes_per_s / default - 1) * 100
-        known = result.versus_default_percent
-        gain = f" ({round(measured if known is None else known):+d}%)"
+    default = result.default_throughput_bytes_per_s
+    gain = f" ({round(sentences.gain_percent(result)):+d}%)" if default else ""
     return (
         name,
         formatting.throughput(result.throughput_bytes_per_s),
