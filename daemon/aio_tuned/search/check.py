@@ -28,7 +28,7 @@ MORE_ROUNDS = 18
 MAX_ROUNDS = FEW_ROUNDS + MORE_ROUNDS
 # The least gain of a challenger, as a share.
 MIN_GAIN = 0.025
-# A round may lose points to others' I/O; so many in all are tried.
+# A round may lose points to others' I/O; this is the most that are tried.
 _MAX_TRIES = 2 * MAX_ROUNDS
 
 

@@ -45,7 +45,7 @@ def extent(effort: Effort, time_budget_s: float) -> Extent:
     """Return the budgets of the effort, given the configured time for measuring in seconds.
 
     Quick is for a provisional profile: 20 s at most, an eighth of the bytes, a fifth of the points and the neighbours
-    of the best. Thorough has four times the time and twice the bytes, of which half are for sustained writes until the
+    of the best. Thorough has four times the time and twice the bytes; half of them are for sustained writes until the
     drive is steady.
     """
     if effort == "quick":

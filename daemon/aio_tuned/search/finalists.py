@@ -39,9 +39,9 @@ def _rung(block_kib: int, queue_depth: int, threads: int, *, overlap: bool = Tru
     )
 
 
-# A few cheap settings, the cheapest first, of which for 94 % of the simulated drives that were held back one is within
-# 1 % of the best (of those that it was made with, 100 %): that of two sweeps both choose the same setting is the more
-# likely, the fewer there are to choose from.
+# A few cheap settings, the cheapest first. For 94 % of the simulated drives that were held back one is within 1 % of
+# the best (for those that it was made with, 100 %). The fewer there are to choose from, the more often two sweeps
+# agree.
 LADDER = (
     _rung(128, 8, 1),
     _rung(512, 16, 1),

@@ -54,7 +54,7 @@ _MAX_POINTS = 160
 # Student's t of this many degrees of freedom is normal to 1 % of its 99 % quantile.
 _NORMAL = 200.0
 _MIN_FREEDOM = 4.0
-# A 95 % quantile of so many draws has a standard error of 0.8 % of the probability.
+# A 95 % quantile of this many draws has a standard error of 0.8 % of the probability.
 DRAWS = 800
 
 

@@ -8,8 +8,8 @@ measured too seldom to be believed.
 The race is settled when the chosen point is within the tolerance of the best with a probability of 95 %, by the joint
 posterior of all finalists; when it and its rivals were visited often enough that no lucky mode of the drive can stand
 for it; and when the race has lasted for so long that it cannot lie whole inside a slow spell. Else it ends when the
-usual budget is spent, and goes on to the whole budget only where that can help: where the choice is still poorly known
-and the drive is noisy, has fallen over a cliff, or has slow spells.
+usual budget is spent, and continues to the whole budget only where that can help: where the choice is still poorly
+known and the drive is noisy, has fallen over a cliff, or has slow spells.
 """
 
 from __future__ import annotations

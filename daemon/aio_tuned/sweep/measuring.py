@@ -107,7 +107,7 @@ class Measuring:
         return sample
 
     def why_nothing(self, direction: Direction, ended: str) -> MeasurementError:
-        """Return the error for a direction of which no measurement counts, and which `ended` for that reason."""
+        """Return the error for a direction in which no measurement counts; `ended` is why it ended."""
         reasons = ", ".join(sorted({taint_reason(sample) for sample in self.of(direction)} - {""}))
         failed = f"no {direction} could be trusted: {reasons}" if reasons else f"no {direction} was measured"
         return MeasurementError(f"{failed}; {ended}" if ended else failed)

@@ -167,7 +167,7 @@ class _Run:
                 return
 
     def races(self, passes: Mapping[Direction, _Pass]) -> dict[Direction, _Race]:
-        """Plan the races of all directions, of which one may have none."""
+        """Plan the races of all directions; a direction may have none."""
         order = self.order
         passed: dict[Direction, Passed] = {}
         for direction, (phase, _) in passes.items():
