@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import socket
+import struct
 from typing import TYPE_CHECKING, Any
 
 from aio_tuned.errors import BusyError, Exit, PrivilegeError, TargetError, UsageError
@@ -169,9 +170,13 @@ def ask(runtime: Path, request: Mapping[str, Any]) -> str:
     """
     path = socket_path(runtime)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
-        line.settimeout(_ANSWER_S)
+        # By the kernel's time-out: a socket with Python's is non-blocking, so its connect() does not wait for room in
+        # the backlog, while a daemon without descriptors accepts nobody for a second.
+        patience = struct.pack("@ll", int(_ANSWER_S), 0)
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
         try:
             line.connect(str(path))
+            line.settimeout(_ANSWER_S)
             line.sendall(json.dumps(dict(request)).encode() + b"\n")
             answer = json.loads(line.makefile("rb").readline())
         except PermissionError:

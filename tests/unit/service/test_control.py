@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import contextlib
 import json
 import logging
 import os
@@ -8,6 +10,7 @@ import socket
 import stat
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -230,6 +233,22 @@ def test_clients_that_wait_for_their_answer_are_not_disconnected(tmp_path: Path)
             return await asyncio.gather(*asking)
 
     assert all(answer.startswith("done") for answer in asyncio.run(main()))
+
+
+def test_a_client_waits_while_the_daemon_accepts_nobody(tmp_path: Path) -> None:
+    """As it does for a second without descriptors, while the backlog fills up."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening, ThreadPoolExecutor(1) as pool:
+        listening.bind(str(control.socket_path(tmp_path)))
+        listening.listen(0)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
+            other.connect(str(control.socket_path(tmp_path)))
+            asking = pool.submit(control.ask, tmp_path, {"name": "nvme-x"})
+            with contextlib.suppress(concurrent.futures.TimeoutError):
+                asking.result(timeout=0.3)
+            listening.accept()[0].close()
+        with listening.accept()[0] as connection:
+            connection.sendall(b'{"said": "done"}\n')
+        assert asking.result(timeout=60) == "done"
 
 
 def test_the_socket_of_a_killed_daemon_is_replaced(tmp_path: Path) -> None:
