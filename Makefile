@@ -74,7 +74,7 @@ bench: ## sudo make bench [BENCH=vs_fio] [ARGS="--help"]: run a script of tests/
 	@sh .ci/bootstrap test bench
 	@$(bin)/python tests/bench/$(BENCH).py $(ARGS)
 
-completions: ## write docs/completions again, after a change of the command line
+completions: ## write etc/completions again, after a change of the command line
 	@sh .ci/bootstrap dev
 	@$(bin)/python .ci/completions.py
 

@@ -1,6 +1,6 @@
 """Writes the shells' completions of `aio-tuned` from its own parser: python .ci/completions.py [FOLDER].
 
-The files are kept in docs/completions, since shtab is not in every distribution that we build packages on. What an
+The files are kept in etc/completions, since shtab is not in every distribution that we build packages on. What an
 argument completes is known by the word that stands for it in the help.
 """
 
@@ -108,6 +108,6 @@ def main(folder: Path) -> None:
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description="Write the completions of aio-tuned for bash, zsh and fish.")
     arguments.add_argument(
-        "folder", nargs="?", type=Path, default=ROOT / "docs/completions", help="where to (%(default)s)"
+        "folder", nargs="?", type=Path, default=ROOT / "etc/completions", help="where to (%(default)s)"
     )
     main(arguments.parse_args().folder)

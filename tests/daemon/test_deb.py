@@ -85,7 +85,7 @@ def test_every_man_page_is_there(unpacked: Path) -> None:
     ],
 )
 def test_the_completions_are_where_the_shells_look_for_them(unpacked: Path, installed: str, source: str) -> None:
-    assert (unpacked / "usr/share" / installed).read_text() == (ROOT / "docs/completions" / source).read_text()
+    assert (unpacked / "usr/share" / installed).read_text() == (ROOT / "etc/completions" / source).read_text()
 
 
 def test_every_document_is_there_by_its_name(unpacked: Path) -> None:

@@ -20,9 +20,9 @@ COMMANDS = ("aio-tuned", "aio-sweep")
 SHARE = "usr/local/share"
 SHARED = {
     **{f"man/man{path.suffix[1:]}/{path.name}": path for path in (ROOT / "docs/man").iterdir()},
-    "bash-completion/completions/aio-tuned": ROOT / "docs/completions/bash/aio-tuned",
-    "fish/vendor_completions.d/aio-tuned.fish": ROOT / "docs/completions/fish/aio-tuned.fish",
-    "zsh/site-functions/_aio-tuned": ROOT / "docs/completions/zsh/_aio-tuned",
+    "bash-completion/completions/aio-tuned": ROOT / "etc/completions/bash/aio-tuned",
+    "fish/vendor_completions.d/aio-tuned.fish": ROOT / "etc/completions/fish/aio-tuned.fish",
+    "zsh/site-functions/_aio-tuned": ROOT / "etc/completions/zsh/_aio-tuned",
 }
 
 

@@ -1,4 +1,4 @@
-"""docs/completions in the shells themselves."""
+"""etc/completions in the shells themselves."""
 
 # It shares nothing with other tests: it may run beside any of them.
 
@@ -15,7 +15,7 @@ from daemon.processes import PATIENCE_S, until
 from needed import command
 
 FINISHED = "finished"
-FOLDER = Path(__file__).parents[2] / "docs/completions"
+FOLDER = Path(__file__).parents[2] / "etc/completions"
 DRIVE = "nvme-QEMU_NVMe_Ctrl_S3XYNX0K1_1"
 # The profiles that the shells look for, out of sight of the machine's own.
 WITH_PROFILES = """

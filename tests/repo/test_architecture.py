@@ -1,4 +1,4 @@
-"""docs/architecture.md: its table has every package, and no package imports another that the rule does not allow."""
+"""The table of docs/explanation/architecture.md has each package, and imports between packages follow its rule."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROOT = PROJECT / "daemon/aio_tuned"
-DOCUMENT = (PROJECT / "docs/architecture.md").read_text(encoding="utf-8")
+DOCUMENT = (PROJECT / "docs/explanation/architecture.md").read_text(encoding="utf-8")
 # Any package may import these.
 LEAVES = frozenset({"errors", "model", "formatting", "timeouts", "child_process", "extras", "trust"})
 # What each package may import besides the leaves. Those of launch, integrations and fleet come later.

@@ -1,4 +1,4 @@
-"""docs/completions is what .ci/completions.py makes of the parser. tests/daemon/test_shells.py completes with it."""
+"""etc/completions is what .ci/completions.py makes of the parser. tests/daemon/test_shells.py completes with it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_the_files_are_those_of_this_parser(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     made = files(tmp_path)
     assert set(made) == {"bash/aio-tuned", "zsh/_aio-tuned", "fish/aio-tuned.fish"}
-    assert files(PROJECT / "docs/completions") == made, "run make completions"
+    assert files(PROJECT / "etc/completions") == made, "run make completions"
 
 
 @pytest.mark.parametrize(("option", "code"), [("--help", 0), ("--unknown", 2)])

@@ -27,9 +27,12 @@ def test_every_link_leads_somewhere(path: Path) -> None:
 
 
 def test_the_index_has_every_document_and_folder() -> None:
-    indexed = {link.partition("/")[0] for link in links(FOLDER / "index.md")} - {".."}
-    there = {path.name for path in FOLDER.iterdir()} - {"index.md"}
-    assert there == indexed
+    linked = links(FOLDER / "index.md")
+    kinds = ("tutorial", "how-to", "reference", "explanation")
+    there = {path.name for path in FOLDER.iterdir()} - {"index.md", *kinds}
+    assert there == {link.partition("/")[0] for link in linked} - {"..", *kinds}
+    pages = {str(path.relative_to(FOLDER)) for kind in kinds for path in (FOLDER / kind).glob("*")}
+    assert pages == {link for link in linked if link.partition("/")[0] in kinds}
 
 
 def test_a_link_that_leads_nowhere_would_be_seen(tmp_path: Path) -> None:
@@ -41,7 +44,7 @@ def test_a_link_that_leads_nowhere_would_be_seen(tmp_path: Path) -> None:
 
 
 def test_every_consumer_has_its_row() -> None:
-    text = (FOLDER / "consumers.md").read_text(encoding="utf-8")
+    text = (FOLDER / "reference/consumers.md").read_text(encoding="utf-8")
     assert sorted(re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE)) == sorted(consumers.NAMES)
 
 

@@ -1,4 +1,4 @@
-"""docs/messages.md: each message occurs in the sources, with the exit code that is given for it."""
+"""docs/reference/messages.md: each message occurs in the sources, with the exit code that is given for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unit.support.builders import PROJECT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PAGE = PROJECT / "docs/messages.md"
+PAGE = PROJECT / "docs/reference/messages.md"
 VARIES = "…"
 _BLOCK = re.compile(r"^```text\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _C_LITERAL = r'"((?:\\.|[^"\\\n])*)"|(PRI\w+)'
@@ -68,7 +68,7 @@ def _listed() -> Iterator[tuple[str, set[int], list[str]]]:
 
 def test_every_message_occurs_in_the_sources() -> None:
     unknown = [text for text, _, found in _listed() if not found]
-    assert not unknown, "correct these in docs/messages.md, or remove them:\n" + "\n".join(unknown)
+    assert not unknown, "correct these in docs/reference/messages.md, or remove them:\n" + "\n".join(unknown)
 
 
 def test_every_error_has_its_exit_code() -> None:

@@ -1,4 +1,4 @@
-"""docs/reading.md: every example is compiled, run, and gives the same answer; and the text has the promised form."""
+"""docs/how-to/read-settings.md: each example is compiled, run, and gives the same answer; the text is as promised."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from aio_tuned.model.setting import Setting
 
 EXAMPLES = PROJECT / "docs/examples"
-DOCUMENT = PROJECT / "docs/reading.md"
+DOCUMENT = PROJECT / "docs/how-to/read-settings.md"
 OURS = "eui.0025385b21404e5f"
 BEST = setting(block=256 << 10, depth=16, threads=2, overlap=False, single=True)
 KEYS = ("block_size", "queue_depth", "io_parallelism", "overlap_events", "single_submit")
@@ -376,7 +376,7 @@ TEXT = st.one_of(
 
 
 def by_lines(text: str) -> dict[str, Any]:
-    """A profile, read as docs/reading.md says that it can be: a value is JSON, but for the last comma of each array."""
+    """Read a profile as read-settings.md promises: each value is JSON but for the last comma of an array."""
     document: dict[str, Any] = {}
     table = document
     assert text.startswith(HEADER)

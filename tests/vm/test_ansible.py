@@ -1,4 +1,4 @@
-"""docs/ansible: the role is clean, and does in a guest what its README says. Ansible runs in the guest itself."""
+"""docs/ansible: the role is clean, and does in a guest what its page says. Ansible runs in the guest itself."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def test_a_unit_that_waits_for_a_drive_just_plugged_in(host: DaemonGuest) -> Non
         assert got[key] == profile["combined"][key]
     assert "waiting: " in host.sh("journalctl -u reader -o cat")
     assert host.read_in_container()["device"] == name_of(drive)
-    for program in ("sh aio_settings.sh", "python3 aio_settings.py"):  # docs/reading.md's
+    for program in ("sh aio_settings.sh", "python3 aio_settings.py"):  # docs/how-to/read-settings.md's
         file = program.split()[1]
         host.write(f"/run/{file}", (PROJECT / "docs/examples" / file).read_text())
         printed = dict(line.split("=") for line in host.sh(f"cd /run && {program} /mnt/x").split())

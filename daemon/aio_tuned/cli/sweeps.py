@@ -46,8 +46,8 @@ def add_commands(commands: Any) -> None:  # noqa: ANN401 - argparse's class of s
         "report",
         help="a finished sweep as one HTML page, or two compared",
         description="Write a page on the last sweep of TARGET's drive: what was chosen and how sure that is, every"
-        " setting, the path of the search, throughput over time. It needs no network and no server; docs/report.md says"
-        " how to read it.",
+        " setting, the path of the search, throughput over time. It needs no network and no server;"
+        " docs/how-to/read-a-report.md says how to read it.",
     )
     report.add_argument("target", nargs="?", metavar="TARGET[@TIME]", help=_SWEEP)
     report.add_argument(

@@ -1,6 +1,6 @@
 """The kinds of messages about drives, each with a fixed MESSAGE_ID, and the fields of their records.
 
-docs/journal.md says what they mean, systemd/aio-tuned.catalog what to do about them.
+docs/reference/journal.md says what they mean, systemd/aio-tuned.catalog what to do about them.
 """
 
 from __future__ import annotations

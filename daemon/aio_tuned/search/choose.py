@@ -50,7 +50,7 @@ _MEMORY_STEPS = 3
 
 
 def cost(setting: Setting) -> tuple[int, int, int, int, bool, bool]:
-    """Return what a setting takes from the workload, as a sort key with the dearest part first (docs/choosing.md).
+    """Return what a setting takes from the workload, as a sort key with the dearest part first.
 
     The parts are threads, then bytes in flight in steps of a factor of eight, then the CPU time per gigabyte: larger
     blocks, a queue that is refilled before it is empty, and batches lower it. Within a step of memory the deeper queue

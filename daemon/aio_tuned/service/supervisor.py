@@ -1,7 +1,7 @@
 """The daemon's loop, which alone steps the drives' state machines and carries out their effects.
 
 Inventory, scheduler, operator and timers give it (drive, event) pairs, which all go through `_apply`.
-docs/architecture.md follows one event.
+docs/explanation/architecture.md follows one event.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@
 #define FIRST_PID_NAMESPACE 0xEFFFFFFCU
 
 static const char lets_look[] =
-    "give the unit CAP_SYS_PTRACE and ProtectProc=default (docs/operating.md has the drop-in)";
+    "give the unit CAP_SYS_PTRACE and ProtectProc=default (docs/how-to/operate.md has the drop-in)";
 
 struct search {
     const struct openers_roots *roots;

@@ -191,7 +191,7 @@ CLOUD: tuple[DriveModel, ...] = (
 )
 
 VIRTIO: tuple[DriveModel, ...] = (
-    # Our own figures, docs/benchmarks.md: about 3 GB/s, an error of 7 % between sweeps, two cores.
+    # Our own figures, docs/explanation/benchmarks.md: about 3 GB/s, an error of 7 % between sweeps, two cores.
     DriveModel(
         name="virtio-shared",
         family="virtio",

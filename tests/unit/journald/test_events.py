@@ -11,7 +11,7 @@ from aio_tuned.service.state_machine import SweepRequest
 from unit.support.builders import PROJECT, device, profile, read_only_profile
 
 CATALOG = PROJECT / "systemd/aio-tuned.catalog"
-PAGE = PROJECT / "docs/journal.md"
+PAGE = PROJECT / "docs/reference/journal.md"
 WANT = SweepRequest(sweep="full", profiled=False, mounted=False, reason="new")
 
 

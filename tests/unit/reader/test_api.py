@@ -444,7 +444,7 @@ LOADED = "import json, sys, aio_tuned.reader; print(json.dumps(sorted(sys.module
 
 
 def test_importing_it_is_cheap_and_needs_the_standard_library_alone() -> None:
-    """docs/benchmarks.md has the milliseconds. What would cost more than all else is loaded at the first call."""
+    """What would cost more than all else is loaded at the first call; docs/explanation/benchmarks.md has the time."""
     environment = {"PYTHONPATH": str(builders.PROJECT / "daemon"), "PATH": "/usr/bin:/bin"}
     done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, check=True, env=environment)
     modules = set(json.loads(done.stdout))

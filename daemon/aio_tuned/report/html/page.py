@@ -218,4 +218,4 @@ def footer(*of: Profile) -> Markup:
     versions = ", ".join(
         dict.fromkeys(f"aio-tuned {each.evidence.tool_version} (seed {each.evidence.seed})" for each in of)
     )
-    return tag("footer", f"Measured by {versions}. docs/report.md says how to read this page.")
+    return tag("footer", f"Measured by {versions}. docs/how-to/read-a-report.md says how to read this page.")

@@ -31,6 +31,7 @@ ALL: tuple[metrics.Metric[Any], ...] = (
     *metrics.OF_DRIVE,
 )
 MONITORING = PROJECT / "docs/monitoring"
+PAGE = PROJECT / "docs/how-to/monitor.md"
 A, B = "nvme-A_1", "nvme-B_1"
 
 
@@ -280,12 +281,12 @@ def test_importing_needs_no_prometheus_client() -> None:
 
 
 def table() -> Iterator[tuple[str, str, list[str], str]]:
-    for line in (MONITORING / "README.md").read_text().splitlines():
+    for line in PAGE.read_text().splitlines():
         if row := re.fullmatch(r"\| `(\w+)` \| (\w+) \| (.*) \| (.+) \|", line):
             yield row[1], row[2], re.findall(r"`(\w+)`", row[3]), row[4]
 
 
-def test_the_readme_has_every_metric() -> None:
+def test_the_page_has_every_metric() -> None:
     rows = {name: (kind, labels) for name, kind, labels, _ in table()}
     assert rows == {
         metric.name: (metric.kind, [*(metrics.DEVICE if metric in metrics.OF_DRIVE else ()), *metric.labels])
@@ -294,9 +295,9 @@ def test_the_readme_has_every_metric() -> None:
     assert [text for *_, text in table()] == [metric.text for metric in ALL]
 
 
-def test_the_readme_has_every_value_of_a_label() -> None:
+def test_the_page_has_every_value_of_a_label() -> None:
     found = series(prometheus.render(snapshot(seen()), NOW_S))
-    for line in (MONITORING / "README.md").read_text().splitlines():
+    for line in PAGE.read_text().splitlines():
         if row := re.match(r"\| `(\w+)` .* `(\w+)` \(([a-z, ]+)\) \|", line):
             name, label, values = row.groups()
             had = {dict(labels)[label] for labels in found.get(name, {})}
@@ -305,14 +306,14 @@ def test_the_readme_has_every_value_of_a_label() -> None:
                 assert had == set(values.split(", ")), name
 
 
-def test_the_paths_that_the_readme_names_are_the_defaults() -> None:
-    text = (MONITORING / "README.md").read_text()
+def test_the_paths_that_the_page_names_are_the_defaults() -> None:
+    text = PAGE.read_text()
     assert str(snapshot().config.metrics) in text
     assert "--collector.textfile.directory=/var/lib/aio-tuned" in text
 
 
 @pytest.mark.parametrize(
-    "file", ["grafana-dashboard.json", "aio-tuned.rules.yml", "aio-tuned.rules.test.yml", "README.md"]
+    "file", ["grafana-dashboard.json", "aio-tuned.rules.yml", "aio-tuned.rules.test.yml", "../how-to/monitor.md"]
 )
 def test_only_metrics_that_exist_are_used(file: str) -> None:
     used = set(re.findall(r"\baio_tuned_\w+", (MONITORING / file).read_text()))
