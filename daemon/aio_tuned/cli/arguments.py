@@ -1,17 +1,27 @@
-"""Functions that the modules of the command line share: argument types, and the configuration in use."""
+"""What the modules of the command line share: the parser class, argument types and the configuration in use."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING, TypeVar
 
 from aio_tuned import trust
 from aio_tuned.config.load import Config, load_config
+from aio_tuned.errors import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _T = TypeVar("_T")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that exits with the code of sysexits(3) for wrong usage."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]  # argparse says NoReturn; exit() does not return
+        self.print_usage(sys.stderr)
+        self.exit(Exit.USAGE, f"{self.prog}: {message}\n")
 
 
 def argument(parse: Callable[[object], _T]) -> Callable[[str], _T]:
