@@ -1,6 +1,6 @@
 """Every metric for Prometheus as a row: its name, kind, labels and help, and how its values are read.
 
-docs/how-to/monitor.md lists the same metrics. Names follow Prometheus' conventions: base units, and the unit at the
+docs/reference/metrics.md lists the same metrics. Names follow Prometheus' conventions: base units, and the unit at the
 end of the name.
 """
 
