@@ -1,4 +1,4 @@
-"""How to install the Python packages that only some commands need."""
+"""The commands that install optional Python packages."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The rule of trust: a file counts only if nobody but root and the user of this process can have written it.
+"""The rule of trust: a file counts only if no user other than root and this process's user can have written it.
 
-A folder on the way to the file matters as much as the file, since who may write there can put another in its place. A
-folder like /tmp may be on the way: there nobody can replace what is another user's.
+Every folder on the path is checked too, because a user with write access to a folder can replace the file. Folders with
+the sticky bit, such as /tmp, are accepted: users cannot replace files of other users in them.
 """
 
 from __future__ import annotations
@@ -15,33 +15,36 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-# Further users whose files are trusted; None trusts everybody.
+# Further users whose files are trusted; None trusts all users.
 Owners: TypeAlias = "Collection[int] | None"
 
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
-_MOST_LINKS = 40  # as the kernel
+_MOST_LINKS = 40  # the kernel's limit
 
 
 class UntrustedError(Exception):
-    """Another user can have written the file, or put it in place; the text names what to change."""
+    """Another user can have written or replaced the file; the text gives the command that corrects this."""
 
 
 def check(status: os.stat_result, path: Path, folder: Path, owners: Owners = ()) -> None:
-    """Raise UntrustedError if others than root, this process's user and `owners` may write a file in that folder."""
+    """Raise UntrustedError if users other than root, this process's user and `owners` may write the file.
+
+    `status` is the file's, and `folder` the one that holds it.
+    """
     _check_owner(status, path, folder, owners)
     if owners is not None and status.st_mode & _OTHERS_MAY_WRITE:
         raise UntrustedError(
-            f"{path}: others than its owner may write it (mode {stat.S_IMODE(status.st_mode):04o}): it is not trusted;"
-            f" chmod go-w {path}"
+            f"{path}: not trusted: writable by other users (mode {stat.S_IMODE(status.st_mode):04o});"
+            f" run chmod go-w {path}"
         )
 
 
 def check_way(path: Path, owners: Owners = ()) -> None:
-    """Raise UntrustedError if others may put another file in the place of `path`, which need not exist.
+    """Raise UntrustedError if another user may replace the file at `path`, which need not exist.
 
-    Every folder that the kernel passes on the way is checked, and the owner of every symbolic link. Others may write to
-    folders with the sticky bit, where they can replace nothing, and to those on a read-only mount, which Kubernetes
-    makes of a ConfigMap. Raise OSError if a part cannot be seen; a missing part ends the way.
+    Check every folder on the path and the owner of every symbolic link, up to the first missing part. Accept write
+    access for other users in folders with the sticky bit, where they can replace nothing, and on read-only mounts,
+    which Kubernetes makes of a ConfigMap. Raise OSError if a part cannot be read.
     """
     try:
         for part, folder in _way(path):
@@ -59,10 +62,10 @@ def check_way(path: Path, owners: Owners = ()) -> None:
 def read_text(path: Path, owners: Owners = ()) -> str:
     """Return the text of a file that only root, this process's user and `owners` can have written or replaced.
 
-    Raise UntrustedError if others can; OSError or UnicodeDecodeError if it cannot be read or is not a regular file.
+    Raise UntrustedError if other users can, and OSError or UnicodeDecodeError if the file is unreadable or not regular.
     """
     check_way(path, owners)
-    # Opening must not wait for the writer of a named pipe.
+    # With O_NONBLOCK, opening a named pipe does not wait for its writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
@@ -77,7 +80,7 @@ def read_text(path: Path, owners: Owners = ()) -> str:
 def callers() -> frozenset[int]:
     """Return the user who runs this command through sudo, if any.
 
-    That user may run any program as root, so a file of theirs gives no one a right that they lack.
+    That user may run any program as root already, so trusting their files grants no further right.
     """
     given = os.environ.get("SUDO_UID", "")
     return frozenset({int(given)} if given.isascii() and given.isdecimal() else ())
@@ -86,7 +89,7 @@ def callers() -> frozenset[int]:
 def _check_owner(status: os.stat_result, path: Path, folder: Path, owners: Owners) -> None:
     if owners is not None and status.st_uid not in owners and not _is_trusted(status, folder):
         raise UntrustedError(
-            f"{path}: belongs to user {status.st_uid}, not to root: it is not trusted; chown root {path}"
+            f"{path}: not trusted: owned by user {status.st_uid} instead of root; run chown root {path}"
         )
 
 
@@ -111,7 +114,7 @@ def _is_read_only(folder: Path) -> bool:
 
 
 def _way(path: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield each folder and symbolic link that leads to the path, with the folder that holds it, and not its target."""
+    """Yield each folder and symbolic link on the path, with the folder that holds it; leave out the path's target."""
     here, links = Path("/"), 0
     rest = [*reversed((path if path.is_absolute() else Path.cwd() / path).parts[1:])]
     yield here, here

@@ -309,4 +309,4 @@ def test_in_a_container_without_root(
         assert found == ["measured", name, 12, ""]
     else:
         assert found[0] == "default"
-        assert "belongs to user 65534, not to root" in found[3]
+        assert "not trusted: owned by user 65534 instead of root" in found[3]

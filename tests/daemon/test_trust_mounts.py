@@ -33,7 +33,7 @@ def config_map(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_folder_of_everybody_counts_only_where_nobody_can_write(config_map: Path) -> None:
     path = config_map / "aio-tuned.conf"
-    with pytest.raises(ConfigError, match=rf"^{config_map}: others than its owner may write it"):
+    with pytest.raises(ConfigError, match=rf"^{config_map}: not trusted: writable by other users"):
         load_config(path)
     storage.run("mount", "-o", "remount,ro", config_map)
     assert load_config(path, must_exist=True).settle == 7

@@ -29,14 +29,15 @@ def test_what_only_root_can_write_is_read(file: Path) -> None:
 @pytest.mark.parametrize("mode", [0o664, 0o646, 0o666])
 def test_a_file_that_others_may_write(file: Path, mode: int) -> None:
     file.chmod(mode)
-    with pytest.raises(UntrustedError, match=rf"^{file}: others than its owner may write it \(mode {mode:04o}\)"):
+    told = rf"^{file}: not trusted: writable by other users \(mode {mode:04o}\); run chmod go-w {file}$"
+    with pytest.raises(UntrustedError, match=told):
         trust.read_text(file)
 
 
 def test_a_file_of_another_user(file: Path) -> None:
     os.chown(file, SOMEBODY, 0)
     with pytest.raises(
-        UntrustedError, match=rf"^{file}: belongs to user {SOMEBODY}, not to root.*; chown root {file}$"
+        UntrustedError, match=rf"^{file}: not trusted: owned by user {SOMEBODY} instead of root; run chown root {file}$"
     ):
         trust.read_text(file)
     assert trust.read_text(file, {SOMEBODY}) == "word\n"
@@ -48,9 +49,9 @@ def test_a_file_of_another_user(file: Path) -> None:
 def test_a_folder_on_the_way_that_others_may_write(file: Path, mode: int, up: int) -> None:
     folder = file.parents[up]
     folder.chmod(mode)
-    with pytest.raises(UntrustedError, match=rf"^{folder}: others than its owner may write it"):
+    with pytest.raises(UntrustedError, match=rf"^{folder}: not trusted: writable by other users"):
         trust.read_text(file)
-    with pytest.raises(UntrustedError, match=rf"^{folder}: others than its owner may write it"):
+    with pytest.raises(UntrustedError, match=rf"^{folder}: not trusted: writable by other users"):
         trust.check_way(file.with_name("missing"))
 
 
@@ -58,7 +59,7 @@ def test_a_folder_on_the_way_that_others_may_write(file: Path, mode: int, up: in
 def test_a_folder_on_the_way_of_another_user(file: Path, up: int) -> None:
     folder = file.parents[up]
     os.chown(folder, SOMEBODY, 0)
-    with pytest.raises(UntrustedError, match=rf"^{folder}: belongs to user {SOMEBODY}"):
+    with pytest.raises(UntrustedError, match=rf"^{folder}: not trusted: owned by user {SOMEBODY}"):
         trust.read_text(file)
 
 
@@ -66,7 +67,7 @@ def test_a_folder_like_tmp_may_be_on_the_way(file: Path) -> None:
     file.parent.chmod(0o1777)
     assert trust.read_text(file) == "word\n"
     os.chown(file, SOMEBODY, 0)
-    with pytest.raises(UntrustedError, match=f"{file}: belongs"):
+    with pytest.raises(UntrustedError, match=f"{file}: not trusted: owned"):
         trust.read_text(file)
 
 
@@ -78,7 +79,7 @@ def test_a_link_of_another_user_leads_nowhere(file: Path, tmp_path: Path) -> Non
     link.symlink_to(file)
     assert trust.read_text(link) == "word\n"
     os.chown(link, SOMEBODY, 0, follow_symlinks=False)
-    with pytest.raises(UntrustedError, match=rf"^{link}: belongs to user {SOMEBODY}"):
+    with pytest.raises(UntrustedError, match=rf"^{link}: not trusted: owned by user {SOMEBODY}"):
         trust.read_text(link)
 
 
@@ -91,7 +92,7 @@ def test_each_folder_behind_links_is_on_the_way(file: Path, tmp_path: Path) -> N
     path = tmp_path / "first" / "file"
     assert trust.read_text(path) == "word\n"
     middle.chmod(0o777)
-    with pytest.raises(UntrustedError, match=rf"^{middle}: others"):
+    with pytest.raises(UntrustedError, match=rf"^{middle}: not trusted: writable"):
         trust.read_text(path)
 
 
@@ -100,7 +101,7 @@ def test_a_relative_path_is_no_way_around(file: Path, monkeypatch: pytest.Monkey
     assert trust.read_text(Path("file")) == "word\n"
     assert trust.read_text(Path("../folder/./file")) == "word\n"
     file.parent.chmod(0o777)
-    with pytest.raises(UntrustedError, match=rf"^{file.parent}: others"):
+    with pytest.raises(UntrustedError, match=rf"^{file.parent}: not trusted: writable"):
         trust.read_text(Path("file"))
 
 

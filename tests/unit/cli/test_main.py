@@ -148,8 +148,8 @@ def test_the_codes_of_the_errors_a_user_can_meet(
         ([*good, "show", "nvme-nobody"], Exit.TARGET, 66, "neither a profile in"),
         ([*good, "status"], Exit.BUSY, 69, "the daemon does not run"),
         ([*good, "status", "--json"], Exit.BUSY, 69, "systemctl start aio-tuned"),
-        ([*good, "retune", "nvme-x"], Exit.BUSY, 69, "the daemon is not there"),
-        ([*good, "stop", "nvme-x"], Exit.BUSY, 69, "the daemon is not there"),
+        ([*good, "retune", "nvme-x"], Exit.BUSY, 69, "the daemon is not running; start it with: systemctl start aio-tuned"),
+        ([*good, "stop", "nvme-x"], Exit.BUSY, 69, "the daemon is not running; start it with: systemctl start aio-tuned"),
         ([*good, "stop", f"{tmp_path}/missing"], Exit.TARGET, 66, "missing: no such file or directory"),
         ([*good, "stop", f"{tmp_path}/pipe"], Exit.TARGET, 66, "neither a directory, nor a file"),
         ([*good, "retune", "/proc"], Exit.TARGET, 66, "/proc is on proc"),
@@ -422,7 +422,8 @@ def test_a_second_daemon_leaves_with_a_clear_message(tmp_path: Path, conf: Path)
     done = command("--config", conf, "daemon")
     assert (done.returncode, done.stdout) == (69, "")
     assert done.stderr == (
-        f"aio-tuned: the daemon runs already, as process {os.getpid()} ({tmp_path}/run/daemon.lock); this one leaves\n"
+        f"aio-tuned: {tmp_path}/run/daemon.lock: the daemon is already running as process {os.getpid()};"
+        " stop it with: systemctl stop aio-tuned\n"
     )
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["daemon.lock"]
     assert not (tmp_path / "profiles").exists()
@@ -711,7 +712,7 @@ def test_a_configuration_that_the_caller_names_may_be_the_callers(
     for caller in ("", "54321"):
         monkeypatch.setenv("SUDO_UID", caller)
         assert main(["--config", str(conf), "check-config"]) == Exit.CONFIG
-        assert f"{conf}: belongs to user 12345, not to root" in capsys.readouterr().err
+        assert f"{conf}: not trusted: owned by user 12345 instead of root" in capsys.readouterr().err
     monkeypatch.setenv("SUDO_UID", "12345")
     assert main(["--config", str(conf), "check-config"]) == Exit.OK
     conf.chmod(0o664)
@@ -734,5 +735,5 @@ def test_a_daemon_does_not_start_in_folders_of_others(conf: Path, which: str) ->
     folder = conf.parent / which
     folder.mkdir()
     folder.chmod(0o775)
-    with pytest.raises(ConfigError, match=f"{folder}: others than its owner may write it"):
+    with pytest.raises(ConfigError, match=f"{folder}: not trusted: writable by other users"):
         service_main.run(service_main.load_config(conf), service_main.loader(conf, service_main.load_config(conf)))

@@ -348,7 +348,7 @@ def test_files_that_are_no_profile(world: World, text: str, words: str) -> None:
 def test_files_that_others_may_write(world: World, mode: int) -> None:
     world.drive()
     world.publish(builders.profile()).chmod(mode)
-    with pytest.raises(ProfileError, match=f"others than its owner may write it .mode {mode:04o}"):
+    with pytest.raises(ProfileError, match=f"not trusted: writable by other users .mode {mode:04o}"):
         world.settings()
 
 
@@ -357,7 +357,7 @@ def test_a_folder_that_others_may_write(world: World, mode: int) -> None:
     world.drive()
     world.publish(builders.profile())
     world.profiles.chmod(mode)
-    with pytest.raises(ProfileError, match="others than its owner may write it"):
+    with pytest.raises(ProfileError, match="not trusted: writable by other users"):
         world.settings()
 
 
@@ -367,7 +367,7 @@ def test_what_belongs_to_others(world: World, which: str) -> None:
     world.drive()
     path = world.publish(builders.profile())
     os.chown(path if which == "file" else world.profiles, 12345, 0)
-    with pytest.raises(ProfileError, match="belongs to user 12345, not to root"):
+    with pytest.raises(ProfileError, match="not trusted: owned by user 12345 instead of root"):
         world.settings()
 
 
