@@ -224,7 +224,7 @@ def test_a_second_copy_leaves(quick_daemon: Daemon, loop_drive: Callable[..., Lo
     quick_daemon.start()
     second = quick_daemon.run("daemon")
     assert second.returncode == 69
-    assert f"the daemon runs already, as process {quick_daemon.pid}" in second.stderr
+    assert f"the daemon is already running as process {quick_daemon.pid}" in second.stderr
     assert len(second.stderr.strip().splitlines()) == 1
     assert quick_daemon.run("retune", "nothing").returncode == 66, "the first has lost its socket"
     drive.plug()

@@ -38,7 +38,7 @@ def test_systemd_and_the_operator(host: DaemonGuest) -> None:
 
     second = host.run(["aio-tuned", "daemon"])
     assert second.status == BUSY
-    assert f"runs already, as process {pid}" in second.err
+    assert f"already running as process {pid}" in second.err
 
     drive = swept_drive(host, "UNIT1", "read: ")
     told = re.compile(r"nvme0n1: (read|write): \d/2 .*, \d+%, at most \d:\d\d left; 1 sweeping")

@@ -1,4 +1,4 @@
-"""The start of the daemon: its lock, its event sources, its files and its supervisor."""
+"""The daemon's start: lock, event sources, files and supervisor."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ _log = logging.getLogger(__name__)
 def run(config: Config, load_config: Callable[[], Config], helper: Path | None = None) -> None:
     """Run the daemon until SIGTERM or SIGINT.
 
-    Raise BusyError if another daemon runs, ConfigError if others can write to one of its folders.
+    `load_config` is called at each SIGHUP, and `helper` is the path of aio-sweep if it is not the installed one. Raise
+    BusyError if another daemon is running, and ConfigError if other users can write to one of the daemon's folders.
     """
     check_folders(config)
     handler.log()
@@ -57,9 +58,9 @@ async def _run(config: Config, load_config: Callable[[], Config], helper: Path |
         try:
             atomic_file.make_folder(folder)
         except PublishError as error:
-            _log.error("%s", error)  # the store tries to make it again with every profile
+            _log.error("%s", error)  # no reason to end: the store retries with every profile
     notify = Notify()
-    # The sources are opened before the first scan, so that changes during it arrive as events.
+    # The sources are opened before the first scan, so that changes during the scan arrive as events.
     source, mount_watch = UdevSource(), MountWatch()
     supervisor = Supervisor(
         config,
@@ -87,9 +88,9 @@ async def _run(config: Config, load_config: Callable[[], Config], helper: Path |
 
 
 def check_folders(config: Config) -> None:
-    """Raise ConfigError if others than root may write to a folder of the daemon, or put another in its place.
+    """Raise ConfigError if users other than root may write to one of the daemon's folders or replace it.
 
-    What is found there counts as the daemon's own: measured profiles, checkpoints, what was written to drives.
+    The daemon trusts the files in them: measured profiles, checkpoints and the count of bytes written to drives.
     """
     for folder in (config.profiles, config.state, config.runtime):
         try:
@@ -103,15 +104,16 @@ def check_folders(config: Config) -> None:
 def load_config(path: Path | None) -> Config:
     """Read the daemon's configuration, at `path` or at the default one; raise ConfigError if it is invalid.
 
-    It must be root's, wherever it is: nobody may stand by and answer for a file of another user.
+    The file must be root's, even at a given `path`: the daemon runs unattended, so no user vouches for a file that
+    another user can change.
     """
     return config_file.load_config(path, must_exist=True) if path else config_file.load_config()
 
 
 def loader(path: Path | None, config: Config) -> Callable[[], Config]:
-    """Return the function by which SIGHUP reads the configuration again.
+    """Return a function that reads the configuration again, for SIGHUP.
 
-    It raises ConfigError if the configuration is invalid or its paths have changed, which needs a restart.
+    It raises ConfigError if the configuration is invalid or its [paths] differ from those of `config`.
     """
 
     def load() -> Config:
@@ -126,22 +128,25 @@ def loader(path: Path | None, config: Config) -> Callable[[], Config]:
 
 
 def hold_lock(runtime: Path) -> int:
-    """Take the daemon's lock, and return its descriptor, which must stay open; raise BusyError if another has it.
+    """Take the daemon's lock, and return its descriptor, which must stay open.
 
-    Only root can open the file: another user who could lock it would prevent the daemon from starting.
+    Raise BusyError if another daemon holds the lock. Only root can open the file, because any other user who locks it
+    would prevent the daemon from starting.
     """
     path = runtime / "daemon.lock"
     try:
         runtime.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise BusyError(f"{path}: cannot be opened: {error.strerror}: run the daemon as root") from None
+        raise BusyError(f"{path}: cannot be opened: {error.strerror}; run the daemon as root") from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
         os.close(descriptor)
-        raise BusyError(f"the daemon runs already, as process {holder} ({path}); this one leaves") from None
+        raise BusyError(
+            f"{path}: the daemon is already running as process {holder}; stop it with: systemctl stop aio-tuned"
+        ) from None
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     return descriptor
