@@ -88,13 +88,14 @@ static enum step_result set_up(struct context *context, struct fault *fault)
     if (buffer_open(&context->buffer, options->max_transfer_bytes, options->buffer, fault) < 0)
         return STEP_FAILED;
     if (options->buffer == BUFFER_HUGETLB && strcmp(context->buffer.backing, "hugetlb") != 0)
-        (void)fprintf(stderr, "aio-sweep: too few reserved huge pages of 2 MiB are free; going on "
-                              "with transparent ones\n");
+        (void)fprintf(stderr, "aio-sweep: buffer: too few reserved 2 MiB pages free, using "
+                              "transparent huge pages; raise vm.nr_hugepages\n");
     if (team_create(&context->team, fault) < 0)
         return STEP_FAILED;
     context->transfers_ns = calloc(REQUEST_MAX_TRANSFERS, sizeof(uint64_t));
     if (!context->transfers_ns)
-        return fault_set(fault, FAULT_SYSTEM, "memory", ENOMEM, "no memory for the results");
+        return fault_set(fault, FAULT_SYSTEM, "memory", ENOMEM,
+                         "results: out of memory; free some memory");
     counters_open(&context->counters, SYS_ROOT, options->counters, target->device);
     span = (struct pagecache_span){.fd = target->fd,
                                    .device = target->kind == TARGET_DEVICE,
@@ -102,7 +103,8 @@ static enum step_result set_up(struct context *context, struct fault *fault)
                                    .bytes = target->span};
     pagecache_open(&context->cache, options->drop_caches, DROP_CACHES, &span);
     if (context->cache.reason[0])
-        (void)fprintf(stderr, "aio-sweep: %s; going on without\n", context->cache.reason);
+        (void)fprintf(stderr, "aio-sweep: %s; the host's page cache is not dropped\n",
+                      context->cache.reason);
 
     context->buffer.key = options->key;
     step = exclusive_begin(context, fault);
@@ -240,7 +242,7 @@ static enum step_result serve(struct context *context, struct lines *lines, stru
             r = lines_read(lines);
             if (r < 0)
                 return fault_set(fault, FAULT_REQUEST, "request", -r,
-                                 "cannot read standard input: %s", strerror(-r));
+                                 "standard input: cannot be read: %s", strerror(-r));
             break;
         case LINES_END:
             return STEP_OK;
@@ -251,9 +253,10 @@ static enum step_result serve(struct context *context, struct lines *lines, stru
             origin->line_length = length;
             if (length > REQUEST_MAX_LINE)
                 return fault_set(fault, FAULT_REQUEST, "request", 0,
-                                 "the line is longer than %d bytes", REQUEST_MAX_LINE);
+                                 "request: longer than %d bytes; shorten the line",
+                                 REQUEST_MAX_LINE);
             return fault_set(fault, FAULT_REQUEST, "request", 0,
-                             "the input ends within a line: a request ends with a newline");
+                             "request: input ended within a line; end it with a newline");
         }
     }
 }
@@ -273,8 +276,7 @@ static int finish(struct context *context, enum step_result step, struct fault *
         step = exclusive_check(context, fault);
     if (prepare_zero(context, &zero_fault) != STEP_OK) {
         if (step == STEP_FAILED) {
-            (void)fprintf(stderr, "aio-sweep: and the span could not be zeroed: %s\n",
-                          zero_fault.message);
+            (void)fprintf(stderr, "aio-sweep: span not zeroed: %s\n", zero_fault.message);
         } else {
             step = STEP_FAILED;
             *fault = zero_fault;
@@ -298,7 +300,7 @@ static int finish(struct context *context, enum step_result step, struct fault *
     code = step == STEP_FAILED ? (int)fault->code : 0;
     /* A closed pipe is no failure; any other error of standard output, such as a full disk, is. */
     if (code == 0 && context->emit.error && context->emit.error != -EPIPE) {
-        (void)fprintf(stderr, "aio-sweep: cannot write standard output: %s\n",
+        (void)fprintf(stderr, "aio-sweep: standard output: cannot be written: %s\n",
                       strerror(-context->emit.error));
         code = FAULT_IO;
     }

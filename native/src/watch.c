@@ -13,7 +13,8 @@ int watch_open(struct watch *watch, struct fault *fault)
 {
     sigset_t signals;
 
-    *watch = (struct watch){.signal_fd = -1, .guard_fd = -1, .next_tick_ns = clock_now_ns() + NS_PER_S};
+    *watch =
+        (struct watch){.signal_fd = -1, .guard_fd = -1, .next_tick_ns = clock_now_ns() + NS_PER_S};
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGXFSZ, SIG_IGN);
     (void)sigemptyset(&signals);
@@ -23,7 +24,7 @@ int watch_open(struct watch *watch, struct fault *fault)
     (void)sigprocmask(SIG_BLOCK, &signals, NULL);
     watch->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
     if (watch->signal_fd < 0)
-        return fault_set(fault, FAULT_SYSTEM, "signalfd", errno, "cannot make a signalfd: %s",
+        return fault_set(fault, FAULT_SYSTEM, "signalfd", errno, "signalfd: cannot be created: %s",
                          strerror(errno));
     return 0;
 }

@@ -7,8 +7,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-/* Folders like /proc and /sys; the device is /dev/null, of which everybody has a node. configfs must
- * be another filesystem. */
+/* Stand-ins for /proc and /sys. The device is /dev/null, which needs no root. configfs must be another
+ * filesystem, because openers_find() tells from st_dev whether it is mounted. */
 static char root[64], config[64];
 
 static const char *at(const char *format, ...)
@@ -64,7 +64,7 @@ static void test_processes(void)
 {
     expect(OPENERS_NONE, "");
     run(at("ln -s /dev/null %s/proc/77/fd/3", root));
-    expect(OPENERS_FOUND, "process 77 (guest) has it open"); /* without fdinfo it counts as open */
+    expect(OPENERS_FOUND, "process 77 (guest) has it open for writing"); /* no fdinfo: unknown */
     put(at("%s/proc/77/fdinfo/3", root), "pos:\t0\nflags:\t0100000\n");
     expect(OPENERS_NONE, "");
     put(at("%s/proc/77/fdinfo/3", root), "pos:\t0\nflags:\t0100002\n");
@@ -74,10 +74,10 @@ static void test_processes(void)
     run(at("ln -sfn /dev/zero %s/proc/77/fd/3", root));
     expect(OPENERS_NONE, "");
     run(at("rmdir %s/proc/1", root));
-    expect(OPENERS_UNSEEN, "CAP_SYS_PTRACE");
+    expect(OPENERS_UNSEEN, "processes of other users are hidden");
     run(at("mkdir %s/proc/1", root));
     run(at("ln -sfn /proc/self/ns/mnt %s/proc/self/ns/pid", root));
-    expect(OPENERS_UNSEEN, "hostPID: true");
+    expect(OPENERS_UNSEEN, "processes outside this PID namespace are hidden");
     run(at("ln -sfn /proc/self/ns/pid %s/proc/self/ns/pid", root));
 }
 

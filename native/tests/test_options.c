@@ -6,7 +6,7 @@
 #define SIZES "--span-bytes=8192", "--max-transfer-bytes=4096"
 
 static const struct {
-    const char *said; /* NULL: good */
+    const char *message; /* a part of it; NULL: valid */
     const char *words[9];
 } table[] = {
     {NULL, {"--scratch=/d", SIZES}},
@@ -23,7 +23,7 @@ static const struct {
     {"must be MAJ:MIN", {"--file=/f", SIZES, "--expect-device=4294967296:0"}},
     {"plain decimal number", {"--file=/f", SIZES, "--expect-diskseq=0x7"}},
     {NULL, {"--scratch=/d", SIZES, "--min-free-bytes=4096"}},
-    {"can give a file up", {"--file=/f", SIZES, "--min-free-bytes=4096"}},
+    {"--min-free-bytes: applies to --scratch only", {"--file=/f", SIZES, "--min-free-bytes=4096"}},
     {"plain decimal bytes", {"--scratch=/d", SIZES, "--min-free-bytes=10G"}},
     {NULL,
      {"--device=/d", SIZES, "--allow-write", "--key=0123456789abcdef0123456789abcdef", "--erase"}},
@@ -31,8 +31,8 @@ static const struct {
     {"needs --device, --key and --allow-write", {"--device=/d", SIZES, "--erase"}},
     {"needs --device, --key and --allow-write",
      {"--file=/d", SIZES, "--allow-write", "--key=0123456789abcdef0123456789abcdef", "--erase"}},
-    {"no target", {SIZES}},
-    {"another target", {"--scratch=/d", "--file=/f", SIZES}},
+    {"no target; give --scratch", {SIZES}},
+    {"--file: a second target", {"--scratch=/d", "--file=/f", SIZES}},
     {"unknown option", {"--scratch=/d", SIZES, "--quick"}},
     {"unknown option", {"--scratch=/d", SIZES, "--span=8192"}},
     {"unknown option", {"--scratch=/d", SIZES, "extra"}},
@@ -43,17 +43,17 @@ static const struct {
     {"needs a value", {"--scratch=/d", "--max-transfer-bytes=1", "--span-bytes"}},
     {"is empty", {"--scratch=", SIZES}},
     {"is empty", {"--scratch", "", SIZES}},
-    {"--span-bytes: must be given", {"--scratch=/d", "--max-transfer-bytes=1"}},
-    {"--max-transfer-bytes: must be given", {"--scratch=/d", "--span-bytes=1"}},
+    {"--span-bytes: missing or 0", {"--scratch=/d", "--max-transfer-bytes=1"}},
+    {"--max-transfer-bytes: missing or 0", {"--scratch=/d", "--span-bytes=1"}},
     {"must be at most --span-bytes", {"--scratch=/d", "--span-bytes=1", "--max-transfer-bytes=2"}},
     {"plain decimal bytes", {"--scratch=/d", "--span-bytes=1M", "--max-transfer-bytes=2"}},
     {"plain decimal bytes", {"--scratch=/d", "--span-bytes=-1", "--max-transfer-bytes=2"}},
     {"plain decimal bytes",
      {"--scratch=/d", "--span-bytes=99999999999999999999", "--max-transfer-bytes=2"}},
     {NULL, {"--scratch=/d", SIZES, "--trim"}},
-    {"no meaning without --scratch", {"--file=/f", SIZES, "--trim"}},
-    {"no meaning with --scratch", {"--scratch=/d", SIZES, "--offset-bytes=0"}},
-    {"with --scratch only", {"--file=/f", SIZES, "--nocow"}},
+    {"--trim: applies to --scratch only", {"--file=/f", SIZES, "--trim"}},
+    {"--offset-bytes: not allowed with --scratch", {"--scratch=/d", SIZES, "--offset-bytes=0"}},
+    {"--nocow: applies to --scratch only", {"--file=/f", SIZES, "--nocow"}},
     {"more than 2^63-1", {"--file=/f", SIZES, "--offset-bytes=9223372036854775807"}},
     {NULL, {"--scratch=/d", SIZES, "--drop-caches=file"}},
     {NULL, {"--scratch=/d", SIZES, "--buffer=huge"}},
@@ -74,8 +74,8 @@ int main(void)
             argv[argc] = (char *)(uintptr_t)table[i].words[argc - 1];
         fault = (struct fault){0};
         r = options_parse(argc, argv, &options, &fault);
-        if ((r == 0) != (table[i].said == NULL) ||
-            (r < 0 && (fault.code != FAULT_USAGE || !strstr(fault.message, table[i].said)))) {
+        if ((r == 0) != (table[i].message == NULL) ||
+            (r < 0 && (fault.code != FAULT_USAGE || !strstr(fault.message, table[i].message)))) {
             check_failures++;
             (void)fprintf(stderr, "  row %zu -> %d \"%s\"\n", i, r, fault.message);
         }

@@ -12,7 +12,7 @@ static const struct request_limits limits = {
     .alignment = 512, .max_transfer_bytes = 67108864, .allow_write = false};
 
 static const struct {
-    const char *line, *said; /* said: in the message; NULL: the line is good */
+    const char *line, *message; /* message: a part of it; NULL: the line is valid */
 } table[] = {
     {GOOD, NULL},
     {GOOD " min_ns=100000000 min_transfers=2 max_bytes=1073741824 drop_caches=1", NULL},
@@ -21,23 +21,23 @@ static const struct {
      "block_size=67108864 op=read id=9223372036854775807",
      NULL},
     {GOOD " min_ns=1000000000000 min_transfers=65536 max_bytes=9223372036854775807", NULL},
-    {"", "\"\" is not a verb"},
-    {" " GOOD, "\"\" is not a verb"},
-    {"points id=1", "\"points\" is not a verb"},
-    {"POINT id=1", "is not a verb"},
-    {"point", "id is missing"},
-    {GOOD " ", "a space at the end"},
-    {GOOD "  min_ns=1", "two spaces"},
+    {"", "\"\": unknown verb; begin a request with point"},
+    {" " GOOD, "\"\": unknown verb; begin a request with point"},
+    {"points id=1", "\"points\": unknown verb"},
+    {"POINT id=1", "\"POINT\": unknown verb"},
+    {"point", "id: missing"},
+    {GOOD " ", "request: trailing space"},
+    {GOOD "  min_ns=1", "request: two spaces in a row"},
     {GOOD "\tmin_ns=1", "transfer_bytes=67108864\tmin_ns=1: must be a decimal integer"},
     {GOOD "\r", "transfer_bytes=67108864\r: must be a decimal integer"},
     {GOOD " colour=red", "colour=red: unknown key"},
     {GOOD " =1", "=1: unknown key"},
-    {GOOD " min_ns", "\"min_ns\" is not of the form key=value"},
-    {GOOD " id=7", "id=7: the key is given twice"},
-    {"point op=read block_size=131072 " REST, "id is missing"},
-    {"point id=7 block_size=131072 " REST, "op is missing"},
-    {"point id=7 op=read " REST, "block_size is missing"},
-    {"point id=7 op=read block_size=131072 queue_depth=1", "io_parallelism is missing"},
+    {GOOD " min_ns", "\"min_ns\": not of the form key=value"},
+    {GOOD " id=7", "id=7: key given twice"},
+    {"point op=read block_size=131072 " REST, "id: missing"},
+    {"point id=7 block_size=131072 " REST, "op: missing"},
+    {"point id=7 op=read " REST, "block_size: missing"},
+    {"point id=7 op=read block_size=131072 queue_depth=1", "io_parallelism: missing"},
     {"point id=7 op=erase block_size=131072 " REST, "op=erase: must be read or write"},
     {"point id=7 op= block_size=131072 " REST, "op=: must be read or write"},
     {"point id=7 op=write block_size=131072 " REST, "--allow-write"},
@@ -92,8 +92,8 @@ static void lines(void)
         struct fault fault = {0};
         int r = request_parse(table[i].line, strlen(table[i].line), &limits, &request, &fault);
 
-        if ((r == 0) == (table[i].said == NULL) &&
-            (r == 0 || (fault.code == FAULT_REQUEST && strstr(fault.message, table[i].said))))
+        if ((r == 0) == (table[i].message == NULL) &&
+            (r == 0 || (fault.code == FAULT_REQUEST && strstr(fault.message, table[i].message))))
             continue;
         check_failures++;
         (void)fprintf(stderr, "  %s\n  -> %d \"%s\"\n", table[i].line, r, fault.message);
@@ -137,8 +137,8 @@ static void odd_bytes(void)
     CHECK(!request_find_id("", 0, &id));
 }
 
-/* Whatever the bytes, the parser must neither crash nor accept what breaks the limits. The line is
- * malloc'd to its exact size so that a sanitizer sees a step too far. */
+/* The parser neither crashes on mutated bytes nor accepts a value outside its limits. The line is
+ * malloc'd to its exact size, so that a sanitizer detects a read past its end. */
 static void mutations(void)
 {
     static const char alphabet[] = "point =0123456789_idopreadwrite\0\xff\n\"\\";

@@ -1,5 +1,5 @@
-/* A filesystem that does not tell its free space: a closed descriptor stands for it. The rest is tried
- * on a real filesystem by tests/native/test_scratch_space.py. */
+/* A closed descriptor stands for a filesystem whose free space cannot be read.
+ * tests/native/test_scratch_space.py tests the rest on a real filesystem. */
 #include "check.h"
 #include "target/space.h"
 
@@ -8,17 +8,17 @@
 
 #define CLOSED (-1)
 
-static void a_file_is_not_begun(void)
+static void a_file_is_not_created(void)
 {
     struct fault fault = {0};
 
     CHECK(space_check(CLOSED, "/mnt", 1 << 20, 1 << 20, &fault) == -1);
     CHECK(fault.code == FAULT_IO && fault.errnum == EBADF);
-    CHECK_TEXT(fault.message, "/mnt: cannot read the free space: Bad file descriptor");
+    CHECK_TEXT(fault.message, "/mnt: free space cannot be read: Bad file descriptor");
     CHECK(space_check(CLOSED, "/mnt", 0, 1 << 20, &fault) == 0);
 }
 
-static void a_file_is_given_up(void)
+static void a_file_is_deleted(void)
 {
     struct space space = SPACE_CLOSED;
     struct fault fault = {0};
@@ -30,14 +30,14 @@ static void a_file_is_given_up(void)
     CHECK(atomic_load(&space.tripped));
     CHECK(space_fault(&space, "/mnt", &fault) == -1);
     CHECK(fault.code == FAULT_IO && fault.errnum == EBADF);
-    CHECK_TEXT(fault.message, "/mnt: the free space can no longer be read: Bad file descriptor; the "
-                              "scratch file was given up");
+    CHECK_TEXT(fault.message, "/mnt: free space can no longer be read: Bad file descriptor; the "
+                              "scratch file was deleted");
     space_close(&space);
 }
 
 int main(void)
 {
-    a_file_is_not_begun();
-    a_file_is_given_up();
+    a_file_is_not_created();
+    a_file_is_deleted();
     return check_result();
 }

@@ -55,7 +55,7 @@ def encrypt(root: Path, folder: Path) -> None:
 def refused(tuner: Tuner, folder: Path) -> None:
     done = tuner.run(folder)
     assert done.code == UNFIT, done.stderr
-    assert "no direct I/O here (a filesystem with data journalling, encryption or the like)" in done.stderr
+    assert "no direct I/O here (data journalling, encryption or similar)" in done.stderr
     assert list(folder.iterdir()) == []
     assert not tuner.out.exists() or list(tuner.out.glob("*.toml")) == []
 

@@ -130,7 +130,7 @@ def main() -> int:
         if wrong == "silent":
             time.sleep(3600)
         if wrong == "error":
-            lost = "/dev/fake: read of 4096 bytes at offset 0: ENODATA: a media error: the drive has lost these blocks"
+            lost = "/dev/fake: read of 4096 bytes at offset 0: ENODATA: media error in these blocks"
             say(type="error", code=74, op="io_submit", errno=61, name="ENODATA", message=lost, id=points)
             return 74
         if verb != "point" or (request["op"] == "write" and "allow-write" not in options):

@@ -144,15 +144,15 @@ def test_lines_ahead_are_answered_in_order(start: StartHelper, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("line", "says", "quoted"),
     [
-        ("", "not a verb", ""),
-        ("hello", "not a verb", "hello"),
+        ("", "unknown verb", ""),
+        ("hello", "unknown verb", "hello"),
         (point(colour="red"), "colour=red: unknown key", None),
         (point(queue_depth=0), "queue_depth=0: must be", None),
         (point(id="99999999999999999999"), "id=99999999999999999999: must be", None),
         (point(transfer_bytes=8 * MIB), "--max-transfer-bytes", None),
         (point(op="write"), "--allow-write", None),
         (point() + " op=read", "twice", None),
-        ("point id=3 op=read", "block_size is missing", "point id=3 op=read"),
+        ("point id=3 op=read", "block_size: missing", "point id=3 op=read"),
         (point() + "\0", "NUL", None),
         ("point " + "x" * 1100, "longer than 1023", "point " + "x" * 194),
     ],
@@ -349,7 +349,7 @@ def test_a_truncated_file_is_a_drive_that_went_away(start: StartHelper, tmp_path
     code, error = helper.fail()
     assert code == 74
     assert error["id"] == 5
-    assert "moved 0" in error["message"]
+    assert "moved 0 bytes" in error["message"]
     assert "of 65536 bytes at offset" in error["message"]
 
 
@@ -400,7 +400,7 @@ def test_nocow_is_refused_where_the_filesystem_does_not_know_it(
 ) -> None:
     code, error = start(f"--scratch={filesystem('ext4').path}", *SIZES, "--nocow").fail()
     assert code == 66
-    assert "leave --nocow out" in error["message"]
+    assert "omit --nocow" in error["message"]
 
 
 def test_scratch_on_tmpfs(start: StartHelper) -> None:

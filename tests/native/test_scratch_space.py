@@ -108,7 +108,7 @@ def test_a_writer_of_a_gigabyte_a_second_does_not_run_out_of_space(start: StartH
         else:
             message = helper.receive()
             assert (message["type"], message["op"]) == ("error", "space")
-            assert "the scratch file was given up" in message["message"]
+            assert "the scratch file was deleted" in message["message"]
             code = helper.process.wait(30)
     print(f"{doing}: {writer.least / 1e6:.0f} MB left at least, given up after {writer.given_up_s or 0:.3f} s")
     assert code == 75

@@ -93,21 +93,22 @@ static uint64_t huge_bytes(uintptr_t start, uintptr_t end)
     return sum_kib * 1024;
 }
 
-int buffer_open(struct buffer *buffer, uint64_t bytes, enum buffer_pages pages,
-                struct fault *fault)
+int buffer_open(struct buffer *buffer, uint64_t bytes, enum buffer_pages pages, struct fault *fault)
 {
     *buffer = (struct buffer){.bytes = bytes, .backing = "pages"};
     if (bytes > SIZE_MAX - 2 * HUGE_BYTES)
         return fault_set(fault, FAULT_SYSTEM, "memory", ENOMEM,
-                         "--max-transfer-bytes=%" PRIu64 ": more than memory can be", bytes);
+                         "--max-transfer-bytes=%" PRIu64
+                         ": more than the address space; give a smaller size",
+                         bytes);
     if (pages != BUFFER_HUGETLB || map_hugetlb(buffer) < 0) {
         int r = map_pages(buffer);
 
         if (r < 0) {
             buffer_close(buffer);
             return fault_set(fault, FAULT_SYSTEM, "memory", -r,
-                             "no memory for the I/O buffer of %" PRIu64 " bytes: %s; ask for a "
-                             "smaller --max-transfer-bytes",
+                             "I/O buffer of %" PRIu64
+                             " bytes: %s; give a smaller --max-transfer-bytes",
                              bytes, strerror(-r));
         }
     }

@@ -27,22 +27,22 @@ static const char *meaning(int errnum)
 {
     switch (errnum) {
     case ENODATA:
-        return "a media error: the drive has lost these blocks";
+        return "media error in these blocks; check the drive's health";
     case EIO:
-        return "the device failed, see the kernel log";
+        return "the device failed; see the kernel log";
     case ENOSPC:
-        return "no space left; free some, or ask for a smaller --span-bytes";
+        return "no space left; free some space, or give a smaller --span-bytes";
     case EDQUOT:
-        return "the quota is used up";
+        return "quota exceeded; raise it, or give a smaller --span-bytes";
     case ENODEV:
     case ENXIO:
-        return "the device has gone away";
+        return "the device was removed";
     case ETIMEDOUT:
-        return "the device did not answer in time";
+        return "the device timed out; see the kernel log";
     case EILSEQ:
-        return "a data integrity error";
+        return "data integrity error; see the kernel log";
     case EINVAL:
-        return "the target does not take direct I/O of this size and alignment";
+        return "the target does not support direct I/O of this size and alignment";
     default:
         return strerror(errnum);
     }
@@ -56,13 +56,13 @@ static int engine_fault(const struct context *context, const struct transfer *tr
     switch (stats->error) {
     case ENGINE_REFUSED:
         return fault_set(fault, FAULT_REQUEST, "io_submit", EPERM,
-                         "%s: a write was refused: there is no --allow-write", path);
+                         "%s: write refused; start aio-sweep with --allow-write", path);
     case ENGINE_EAGAIN:
         return fault_set(
             fault, FAULT_SYSTEM, "io_submit", EAGAIN,
-            "%s: io_submit said EAGAIN for too long with nothing in flight: the kernel "
-            "is short of memory",
-            path);
+            "%s: io_submit: EAGAIN for %u s with nothing in flight, the kernel is short of memory; "
+            "free some memory",
+            path, (unsigned)(ENGINE_EAGAIN_LIMIT_NS / NS_PER_S));
     case ENGINE_GETEVENTS:
         return fault_set(fault, FAULT_SYSTEM, "io_getevents", stats->errnum, "%s: io_getevents: %s",
                          path, strerror(stats->errnum));
@@ -76,11 +76,11 @@ static int engine_fault(const struct context *context, const struct transfer *tr
     case ENGINE_OK:
     default:
         return fault_set(fault, FAULT_IO, verb, 0,
-                         "%s: %s of %" PRIu64 " bytes at offset %" PRIu64 " moved %" PRIu64 "%s",
+                         "%s: %s of %" PRIu64 " bytes at offset %" PRIu64 " moved %" PRIu64
+                         " bytes; %s",
                          path, verb, stats->length, stats->offset, stats->moved,
-                         stats->moved == 0
-                             ? ": the device went away, or the file has been truncated"
-                             : ": a short transfer");
+                         stats->moved == 0 ? "the device was removed, or the file truncated"
+                                           : "see the kernel log");
     }
 }
 
@@ -111,7 +111,8 @@ enum step_result move_transfer(struct context *context, const struct transfer *t
     *ret_elapsed_ns = finish_ns - start_ns;
     moved = team_progress(context->team);
     *total += moved;
-    /* A file that has been given up ends in the middle of a transfer: that is no error of its own. */
+    /* A file that has been given up ends in the middle of a transfer: that is no error of its own.
+     */
     if (atomic_load(&context->space.tripped))
         return space_fault(&context->space, context->target.path, fault);
     if (phase->stop_on_signal && exclusive_intruded(context))

@@ -86,11 +86,12 @@ int team_create(struct team **ret, struct fault *fault)
     struct team *team = NULL;
 
     if (posix_memalign((void **)&team, 64, sizeof(*team)) != 0)
-        return fault_set(fault, FAULT_SYSTEM, "memory", ENOMEM, "no memory for the threads");
+        return fault_set(fault, FAULT_SYSTEM, "memory", ENOMEM,
+                         "threads: out of memory; free some memory");
     memset(team, 0, sizeof(*team));
     team->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (team->done_fd < 0) {
-        fault_set(fault, FAULT_SYSTEM, "eventfd", errno, "cannot make an eventfd: %s",
+        fault_set(fault, FAULT_SYSTEM, "eventfd", errno, "eventfd: cannot be created: %s",
                   strerror(errno));
         free(team);
         return -1;
@@ -123,7 +124,8 @@ static int add_worker(struct team *team, struct fault *fault)
     int r;
 
     if (posix_memalign((void **)&worker, 64, sizeof(*worker)) != 0)
-        return fault_set(fault, FAULT_SYSTEM, "memory", ENOMEM, "no memory for a thread");
+        return fault_set(fault, FAULT_SYSTEM, "memory", ENOMEM,
+                         "threads: out of memory; free some memory");
     memset(worker, 0, sizeof(*worker));
     worker->team = team;
     (void)pthread_attr_init(&attributes);
@@ -133,7 +135,7 @@ static int add_worker(struct team *team, struct fault *fault)
     if (r != 0) {
         free(worker);
         return fault_set(fault, FAULT_SYSTEM, "threads", r,
-                         "cannot start thread %u: %s; see TasksMax of the unit and ulimit -u",
+                         "thread %u: cannot start: %s; raise TasksMax= of the unit or ulimit -u",
                          team->created + 1, strerror(r));
     }
     (void)snprintf(name, sizeof(name), "aio-sweep/%u", team->created);
@@ -159,9 +161,9 @@ static int setup_fault(struct fault *fault, int errnum, unsigned depth, unsigned
 {
     if (errnum == EAGAIN)
         return fault_set(fault, FAULT_SYSTEM, "io_setup", errnum,
-                         "io_setup(%u) for %u threads: the system's AIO slots are used up: "
+                         "io_setup(%u) for %u threads: no AIO events left on this system: "
                          "fs.aio-nr is %" PRIu64 ", fs.aio-max-nr is %" PRIu64
-                         "; raise it with sysctl fs.aio-max-nr=N",
+                         "; raise the limit with sysctl fs.aio-max-nr=N",
                          depth, threads, read_limit("/proc/sys/fs/aio-nr"),
                          read_limit("/proc/sys/fs/aio-max-nr"));
     return fault_set(fault, FAULT_SYSTEM, "io_setup", errnum, "io_setup(%u) for %u threads: %s",

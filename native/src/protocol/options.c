@@ -9,37 +9,37 @@
 const char options_usage[] =
     "usage: aio-sweep TARGET --span-bytes=N --max-transfer-bytes=N [OPTION...]\n"
     "\n"
-    "Moves bytes between memory and one target through Linux AIO, as the request lines on "
-    "standard\n"
-    "input say, and reports in JSON lines on standard output. See native/PROTOCOL.md of "
-    "aio-tuned.\n"
+    "Time transfers through Linux AIO: read one request a line from standard input,\n"
+    "answer each in JSON lines on standard output (native/PROTOCOL.md of aio-tuned).\n"
     "\n"
-    "TARGET is one of\n"
-    "  --scratch=DIR           an unlinked scratch file in DIR, filled first; nothing is left of "
-    "it\n"
-    "  --file=PATH             an existing regular file\n"
-    "  --device=PATH           a block device; written only with --allow-write and if it is blank\n"
+    "target, exactly one of\n"
+    "  --scratch=DIR           unlinked scratch file in DIR, filled before the first request\n"
+    "  --file=PATH             existing regular file\n"
+    "  --device=PATH           block device; written only if blank and with --allow-write\n"
     "\n"
-    "  --span-bytes=N          how much of the target is used\n"
-    "  --offset-bytes=N        where the span starts in a file or device (default 0)\n"
-    "  --max-transfer-bytes=N  size of the I/O buffer, the largest transfer that may be asked for\n"
-    "  --nocow                 the scratch file gets chattr +C (btrfs), whatever its folder has\n"
-    "  --allow-write           honour write requests: THE CONTENT OF THE SPAN IS OVERWRITTEN\n"
-    "  --trim                  at the end, discard the scratch file's blocks on what lies below\n"
-    "  --drop-caches=POLICY    auto (default), always, file or never\n"
-    "  --buffer=PAGES          huge (default): transparent huge pages; hugetlb: reserved ones\n"
-    "  --min-free-bytes=N      give the scratch file up, with 75, when less is free\n"
-    "  --counters=PATH,...     stat files of the devices that prove the I/O (default: found)\n"
-    "  --expect-device=M:m,... the devices of which the open target must be on one, else 66\n"
-    "  --expect-diskseq=N      the sequence number that its disk must have, else 66\n"
-    "  --proc=DIR              where to look for others who have the device open (default /proc)\n"
-    "  --key=HEX               32 digits; mark every sector that is written with them\n"
-    "  --erase                 zero what a run with that key has left on the device, and end\n"
+    "required\n"
+    "  --span-bytes=N          bytes of the target to use\n"
+    "  --max-transfer-bytes=N  size of the I/O buffer, the largest transfer\n"
+    "\n"
+    "options\n"
+    "  --offset-bytes=N        start of the span in a file or device (default: 0)\n"
+    "  --nocow                 scratch file without copy-on-write, as by chattr +C (btrfs)\n"
+    "  --allow-write           write requests allowed: THE CONTENT OF THE SPAN IS OVERWRITTEN\n"
+    "  --trim                  discard of the scratch file's blocks at the end (FITRIM)\n"
+    "  --drop-caches=POLICY    page cache policy: auto (default), always, file, never\n"
+    "  --buffer=PAGES          buffer memory: huge (default, transparent), hugetlb (reserved)\n"
+    "  --min-free-bytes=N      free space below which to delete the scratch file (default: 0)\n"
+    "  --counters=PATH,...     stat files that prove the I/O (default: of the target)\n"
+    "  --expect-device=M:m,... device numbers the target may be on (default: any)\n"
+    "  --expect-diskseq=N      disk sequence number the target must have (default: any)\n"
+    "  --proc=DIR              procfs to search for users of the device (default: /proc)\n"
+    "  --key=HEX               mark for the sectors written to a device, 32 hex digits\n"
+    "  --erase                 zero the sectors marked with --key, then exit\n"
     "  --help, --version       print and exit\n"
     "\n"
-    "exit codes: 0 ended as asked, 64 usage, 65 bad request line, 66 target missing or unfit,\n"
-    "69 busy or not blank, 71 refused by the system, 74 I/O error or no space,\n"
-    "75 scratch file given up for others\n";
+    "exit codes: 0 success, 64 usage, 65 bad request, 66 target missing or unsuitable,\n"
+    "69 target busy or not blank, 71 out of system resources, 74 I/O error or no space,\n"
+    "75 below --min-free-bytes, try again later\n";
 
 #define bad(fault, ...) fault_set(fault, FAULT_USAGE, "usage", 0, __VA_ARGS__)
 
@@ -167,13 +167,14 @@ static int parse_target(const char *const values[OPT_COUNT], struct options *opt
         if (!values[targets[i].option])
             continue;
         if (options->kind != TARGET_NONE)
-            return bad(fault, "%s: there is another target already; give exactly one",
+            return bad(fault,
+                       "%s: a second target; give exactly one of --scratch, --file, --device",
                        table[targets[i].option].name);
         options->kind = targets[i].kind;
         options->path = values[targets[i].option];
     }
     if (options->kind == TARGET_NONE)
-        return bad(fault, "no target: give one of --scratch=DIR, --file=PATH, --device=PATH");
+        return bad(fault, "no target; give --scratch=DIR, --file=PATH or --device=PATH");
     return 0;
 }
 
@@ -267,23 +268,24 @@ int options_parse(int argc, char *const argv[], struct options *ret, struct faul
     options.counters = values[OPT_COUNTERS];
 
     if (options.span_bytes == 0)
-        return bad(fault, "--span-bytes: must be given, and be more than 0");
+        return bad(fault, "--span-bytes: missing or 0; give a number of bytes");
     if (options.max_transfer_bytes == 0)
-        return bad(fault, "--max-transfer-bytes: must be given, and be more than 0");
+        return bad(fault, "--max-transfer-bytes: missing or 0; give a number of bytes");
     if (options.max_transfer_bytes > options.span_bytes)
         return bad(fault,
                    "--max-transfer-bytes=%" PRIu64 ": must be at most --span-bytes, %" PRIu64,
                    options.max_transfer_bytes, options.span_bytes);
     if (values[OPT_OFFSET] && options.kind == TARGET_SCRATCH)
-        return bad(fault, "--offset-bytes: has no meaning with --scratch");
+        return bad(fault, "--offset-bytes: not allowed with --scratch; omit it");
     if (options.nocow && options.kind != TARGET_SCRATCH)
-        return bad(fault, "--nocow: has a meaning with --scratch only");
+        return bad(fault, "--nocow: applies to --scratch only; omit it");
     if (options.trim && options.kind != TARGET_SCRATCH)
-        return bad(fault, "--trim: has no meaning without --scratch");
+        return bad(fault, "--trim: applies to --scratch only; omit it");
     if (values[OPT_MIN_FREE] && options.kind != TARGET_SCRATCH)
-        return bad(fault, "--min-free-bytes: only --scratch can give a file up");
+        return bad(fault, "--min-free-bytes: applies to --scratch only; omit it");
     if (options.offset_bytes > INT64_MAX - options.span_bytes)
-        return bad(fault, "--offset-bytes plus --span-bytes: more than 2^63-1");
+        return bad(fault,
+                   "--offset-bytes plus --span-bytes: more than 2^63-1; give smaller values");
 out:
     *ret = options;
     return 0;

@@ -104,38 +104,37 @@ static int split(const char *line, size_t length, struct word values[KEY_COUNT],
     struct word word;
 
     if (length > REQUEST_MAX_LINE)
-        return bad(fault, "the line is longer than %d bytes", REQUEST_MAX_LINE);
+        return bad(fault, "request: longer than %d bytes; shorten the line", REQUEST_MAX_LINE);
     if (nul)
-        return bad(fault, "a NUL byte at position %zu: a request is one line of text",
+        return bad(fault, "request: NUL byte at offset %zu; send one line of text",
                    (size_t)(nul - line));
     word = next_word(&at, end);
     if (!is_word(word, "point"))
-        return bad(fault, "\"%.*s\" is not a verb: a request begins with \"point\"",
-                   shown(word.length), word.text);
+        return bad(fault, "\"%.*s\": unknown verb; begin a request with point", shown(word.length),
+                   word.text);
     if (length > 0 && line[length - 1] == ' ')
-        return bad(fault, "a space at the end: words are separated by single spaces");
+        return bad(fault, "request: trailing space; separate words by single spaces");
     while (at < end) {
         const char *equals;
         int key;
 
         word = next_word(&at, end);
         if (word.length == 0)
-            return bad(fault, "two spaces in a row: words are separated by single spaces");
+            return bad(fault, "request: two spaces in a row; separate words by single spaces");
         equals = memchr(word.text, '=', word.length);
         if (!equals)
-            return bad(fault, "\"%.*s\" is not of the form key=value", shown(word.length),
-                       word.text);
+            return bad(fault, "\"%.*s\": not of the form key=value", shown(word.length), word.text);
         key = find_key((struct word){word.text, (size_t)(equals - word.text)});
         if (key < 0)
             return bad(fault, "%.*s: unknown key", shown(word.length), word.text);
         if (values[key].text)
-            return bad(fault, "%.*s: the key is given twice", shown(word.length), word.text);
+            return bad(fault, "%.*s: key given twice", shown(word.length), word.text);
         values[key].text = equals + 1;
         values[key].length = word.length - (size_t)(equals + 1 - word.text);
     }
     for (int key = 0; key < KEY_COUNT; key++)
         if (keys[key].required && !values[key].text)
-            return bad(fault, "%s is missing", keys[key].name);
+            return bad(fault, "%s: missing; add the key", keys[key].name);
     return 0;
 }
 
@@ -171,8 +170,7 @@ static int check(const struct request *request, const struct request_limits *lim
     uint64_t share_unit = request->io_parallelism * limits->alignment;
 
     if (request->write && !limits->allow_write)
-        return bad(fault, "op=write: writes are not allowed here; start aio-sweep with "
-                          "--allow-write to permit them");
+        return bad(fault, "op=write: writes are not allowed; start aio-sweep with --allow-write");
     if (request->block_size % limits->alignment != 0)
         return bad(fault,
                    "block_size=%" PRIu32 ": not a multiple of the target's I/O alignment, %" PRIu64

@@ -42,8 +42,8 @@ static enum step_result check_piece(struct context *context, uint64_t at, uint64
             continue;
         if (!inside || !stamp_is_of(data + i, &context->options->key))
             return fault_set(fault, FAULT_BUSY, "erase", 0,
-                             "%s: somebody else has written at offset %" PRIu64
-                             " since: nothing is touched",
+                             "%s: not erased: the sector at offset %" PRIu64
+                             " is neither blank nor marked with the key; check what wrote it",
                              target->path, at + i);
         *ours = true;
     }
@@ -100,8 +100,7 @@ enum step_result erase_span(struct context *context, struct fault *fault)
     const struct target *target = &context->target;
     uint64_t size = target->device_bytes, edge = size < MIB ? size : MIB;
     uint64_t end = target->offset + target->span;
-    struct phase look = {
-        .name = "check", .total = 2 * edge + target->span, .stop_on_signal = true};
+    struct phase look = {.name = "check", .total = 2 * edge + target->span, .stop_on_signal = true};
     struct phase zero = {.name = "erase", .total = target->span, .stop_on_signal = true};
     struct transfer transfer = prepare_transfer(context, false);
     enum step_result step;

@@ -46,9 +46,11 @@ enum step_result exclusive_begin(struct context *context, struct fault *fault)
         return STEP_FAILED;
     context->watch.guard_fd = context->opened.fd;
     if (counters_read(&context->counters, &context->claimed) < 0)
-        return busy(fault, "counters",
-                    "%s: not written, because it has no counters that would show others' writes",
-                    target->path);
+        return busy(
+            fault, "counters",
+            "%s: not written: it has no I/O counters, so writes of other processes would go "
+            "undetected; pass --counters",
+            target->path);
     return check_openers(context, "not written", fault);
 }
 
@@ -60,10 +62,11 @@ enum step_result exclusive_probe_counters(struct context *context, struct fault 
                              now.read_bytes - context->claimed.read_bytes >= context->bytes_read;
     if (context->counters.live)
         return STEP_OK;
-    return busy(fault, "counters",
-                "%s: not written, because its counters do not count, and others' writes would not "
-                "be seen; write 1 to its queue/iostats in /sys/block",
-                context->target.path);
+    return busy(
+        fault, "counters",
+        "%s: not written: its I/O counters do not count, so writes of other processes would "
+        "go undetected; write 1 to its queue/iostats in /sys/block",
+        context->target.path);
 }
 
 static enum step_result check_counters(struct context *context, struct fault *fault)
@@ -73,8 +76,10 @@ static enum step_result check_counters(struct context *context, struct fault *fa
 
     if (counters_read(&context->counters, &now) < 0) {
         context->span_state = SPAN_LEFT;
-        return busy(fault, "check", "%s: its counters can no longer be read; nothing more is "
-                    "written, and what is there now is left as it is", context->target.path);
+        return busy(fault, "check",
+                    "%s: its I/O counters can no longer be read; writing stopped, the span is left "
+                    "as it is; see the kernel log",
+                    context->target.path);
     }
     counted = now.write_bytes - context->claimed.write_bytes;
     if (counted == context->bytes_written)
@@ -83,14 +88,14 @@ static enum step_result check_counters(struct context *context, struct fault *fa
         context->span_state = SPAN_LEFT;
     if (counted > context->bytes_written && counted <= now.write_bytes)
         return busy(fault, "check",
-                    "%s: somebody else has written %" PRIu64
-                    " bytes to it during the sweep; nothing more is written, and what is there "
-                    "now is left as it is",
+                    "%s: another process wrote %" PRIu64
+                    " bytes to it during the sweep; writing stopped, the span is left as it is; "
+                    "stop that process, then run the sweep again",
                     context->target.path, counted - context->bytes_written);
     return busy(fault, "check",
-                "%s: its counter has less than the %" PRIu64
-                " bytes that were written, so others' writes would not be seen; nothing more is "
-                "written, and what is there now is left as it is",
+                "%s: its write counter is below the %" PRIu64
+                " bytes written, so writes of other processes would go undetected; writing "
+                "stopped, the span is left as it is; write 1 to its queue/iostats in /sys/block",
                 context->target.path, context->bytes_written);
 }
 
@@ -109,18 +114,20 @@ enum step_result exclusive_check(struct context *context, struct fault *fault)
         return STEP_FAILED;
     if (!context->intruded)
         return STEP_OK;
-    return busy(fault, "check", "%s: somebody else has opened it during the sweep; nothing more is "
-                "written", context->target.path);
+    return busy(fault, "check",
+                "%s: another process opened it during the sweep; writing stopped; run the sweep "
+                "again when the device is unused",
+                context->target.path);
 }
 
 enum step_result exclusive_check_zeroing(struct context *context, struct fault *fault)
 {
-    static const char consequence[] = "what the sweep has written is left as it is";
+    static const char consequence[] = "the span is left as it is";
     enum step_result step = STEP_OK;
 
     (void)exclusive_intruded(context);
     if (context->opened.wrote)
-        step = busy(fault, "check", "%s: %s: somebody else had it open for writing",
+        step = busy(fault, "check", "%s: %s: another process had it open for writing",
                     context->target.path, consequence);
     else if (context->intruded)
         step = check_openers(context, consequence, fault);

@@ -58,8 +58,9 @@ static int check_device(const struct target *target, const struct options *optio
             return 0;
     if (!list)
         return 0;
-    return changed(fault, "%s: on device %u:%u, not on %s: another filesystem or device has taken "
-                   "its place; nothing was written; try again",
+    return changed(fault,
+                   "%s: on device %u:%u, expected %s; nothing was written; check what is mounted "
+                   "or attached there",
                    target->path, major(target->device), minor(target->device),
                    options->expect_device);
 }
@@ -104,12 +105,13 @@ int identity_check(const struct target *target, const struct options *options, c
     r = read_diskseq(target, options, sys_root, &diskseq);
     if (r < 0)
         return fault_set(fault, FAULT_TARGET, "identity", -r,
-                         "%s: its disk's sequence number cannot be read (%s), so it may be another "
-                         "disk; leave --expect-diskseq out on Linux before 5.15",
+                         "%s: disk sequence number cannot be read (%s); omit --expect-diskseq on "
+                         "Linux before 5.15",
                          target->path, strerror(-r));
     if (diskseq != options->expect_diskseq)
-        return changed(fault, "%s: another disk than the one that was meant: its sequence number is "
-                       "%" PRIu64 ", not %" PRIu64 "; nothing was written; try again",
+        return changed(fault,
+                       "%s: disk sequence number is %" PRIu64 ", expected %" PRIu64
+                       ": the disk was replaced; nothing was written; try again",
                        target->path, diskseq, options->expect_diskseq);
     return 0;
 }

@@ -34,9 +34,8 @@ int opened_watch(struct opened *opened, const struct nodes *nodes, const char *d
         return 0;
     opened_close(opened);
     return fault_set(fault, FAULT_BUSY, "openers", -r,
-                     "%s: its nodes cannot be watched for others who open it (%s), so it is not "
-                     "written; give the unit the drop-in of docs/how-to/operate.md, or see "
-                     "fs.inotify.max_user_watches",
+                     "%s: not written: its device nodes cannot be watched (%s); install the "
+                     "drop-in of docs/how-to/operate.md, or raise fs.inotify.max_user_watches",
                      path, strerror(-r));
 }
 

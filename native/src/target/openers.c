@@ -112,9 +112,8 @@ static enum openers look_at_process(const struct search *search, const char *num
         found = say(search, OPENERS_FOUND, "process %s (%s) has it open for writing", number, name);
     }
     if (error != 0)
-        found = say(search, OPENERS_UNSEEN,
-                    "the open files of process %s cannot be read (%s); %s", number,
-                    strerror(error), lets_look);
+        found = say(search, OPENERS_UNSEEN, "the open files of process %s cannot be read (%s); %s",
+                    number, strerror(error), lets_look);
     if (folder)
         (void)closedir(folder);
     return found;
@@ -131,15 +130,15 @@ static enum openers look_at_processes(const struct search *search)
 
     (void)snprintf(path, sizeof(path), "%s/self/ns/pid", search->roots->proc);
     if (stat(path, &status) < 0 || status.st_ino != FIRST_PID_NAMESPACE)
-        return say(search, OPENERS_UNSEEN,
-                   "processes outside of this PID namespace cannot be seen; run on the host, or in "
-                   "Kubernetes with hostPID: true");
+        return say(
+            search, OPENERS_UNSEEN,
+            "processes outside this PID namespace are hidden; run on the host, or in Kubernetes "
+            "with hostPID: true");
     /* With hidepid, and so with ProtectProc=, others' processes have no folder. Process 1 is
      * always there, and nobody but its equal may look at it. */
     (void)snprintf(path, sizeof(path), "%s/1", search->roots->proc);
     if (access(path, F_OK) < 0)
-        return say(search, OPENERS_UNSEEN, "the processes of others cannot be seen; %s",
-                   lets_look);
+        return say(search, OPENERS_UNSEEN, "processes of other users are hidden; %s", lets_look);
     /* The procfs of another PID namespace knows us by another number. */
     (void)snprintf(path, sizeof(path), "%s/self", search->roots->proc);
     length = readlink(path, own, sizeof(own) - 1);
@@ -158,8 +157,8 @@ static enum openers look_at_processes(const struct search *search)
     return found;
 }
 
-/* Whether the file named in `attribute` is a node of the device. A path that does not exist here may
- * be a node elsewhere if it begins with `where`. */
+/* Whether the file named in `attribute` is a node of the device. A path that does not exist here
+ * may be a node elsewhere if it begins with `where`. */
 static enum openers look_at_path(const struct search *search, const char *attribute,
                                  const char *user, const char *where)
 {
@@ -198,10 +197,9 @@ static enum openers for_each(const struct search *search, const char *parent, co
     struct dirent *entry;
 
     if (!folder)
-        return errno == ENOENT
-                   ? OPENERS_NONE
-                   : say(search, OPENERS_UNSEEN, "%s cannot be read (%s); run as root", parent,
-                         strerror(errno));
+        return errno == ENOENT ? OPENERS_NONE
+                               : say(search, OPENERS_UNSEEN, "%s cannot be read (%s); run as root",
+                                     parent, strerror(errno));
     while (found == OPENERS_NONE && (entry = readdir(folder))) {
         char path[PATH_MAX];
 
@@ -258,9 +256,10 @@ static enum openers look_at_nvmet(const struct search *search)
     (void)snprintf(config, sizeof(config), "%s/kernel/config", search->roots->sys);
     (void)snprintf(path, sizeof(path), "%s/kernel", search->roots->sys);
     if (stat(path, &above) < 0 || stat(config, &there) < 0 || above.st_dev == there.st_dev)
-        return say(search, OPENERS_UNSEEN,
-                   "configfs is not mounted, so what nvmet exports cannot be seen; run mount -t "
-                   "configfs none /sys/kernel/config");
+        return say(
+            search, OPENERS_UNSEEN,
+            "configfs is not mounted, so exports of nvmet are hidden; run mount -t configfs none "
+            "/sys/kernel/config");
     (void)snprintf(path, sizeof(path), "%.*s/nvmet/subsystems", PATH_MAX - 32, config);
     return for_each(search, path, "", look_at_subsystem);
 }

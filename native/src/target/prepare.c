@@ -77,9 +77,8 @@ static enum step_result check_range(struct context *context, uint64_t start, uin
         nonzero = prepare_first_nonzero(transfer.buffer, transfer.bytes);
         if (nonzero < transfer.bytes)
             return fault_set(fault, FAULT_BUSY, "check", 0,
-                             "%s: not blank, the byte at offset %" PRIu64
-                             " is not zero; nothing has been written, and nothing will be to a "
-                             "device that holds data",
+                             "%s: not blank: the byte at offset %" PRIu64
+                             " is not zero; nothing was written; use a blank device",
                              context->target.path, at + nonzero);
     }
     return STEP_OK;

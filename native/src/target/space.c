@@ -30,13 +30,13 @@ int space_check(int fd, const char *path, uint64_t min_free_bytes, uint64_t span
         return 0;
     r = free_bytes(fd, &found);
     if (r != 0)
-        return fault_set(fault, FAULT_IO, "space", r, "%s: cannot read the free space: %s", path,
+        return fault_set(fault, FAULT_IO, "space", r, "%s: free space cannot be read: %s", path,
                          strerror(r));
     if (found >= min_free_bytes && found - min_free_bytes >= span_bytes)
         return 0;
     return fault_set(fault, FAULT_LATER, "space", 0,
-                     "%s: %" PRIu64 " bytes are free, too few for a scratch file of %" PRIu64
-                     " that leaves %" PRIu64 " to others; free some space, or lower min_free",
+                     "%s: %" PRIu64 " bytes free, too few for a scratch file of %" PRIu64
+                     " bytes and min_free of %" PRIu64 " bytes; free some space, or lower min_free",
                      path, found, span_bytes, min_free_bytes);
 }
 
@@ -80,7 +80,7 @@ int space_open(struct space *space, int fd, uint64_t min_free_bytes, struct faul
     if (space->stop_fd >= 0)
         (void)close(space->stop_fd);
     space->stop_fd = -1;
-    return fault_set(fault, FAULT_SYSTEM, "threads", r, "cannot watch the free space: %s",
+    return fault_set(fault, FAULT_SYSTEM, "threads", r, "free space: cannot be watched: %s",
                      strerror(r));
 }
 
@@ -100,12 +100,11 @@ int space_fault(const struct space *space, const char *path, struct fault *fault
 {
     if (space->errnum != 0)
         return fault_set(fault, FAULT_IO, "space", space->errnum,
-                         "%s: the free space can no longer be read: %s; the scratch file was "
-                         "given up",
+                         "%s: free space can no longer be read: %s; the scratch file was deleted",
                          path, strerror(space->errnum));
     return fault_set(fault, FAULT_LATER, "space", 0,
-                     "%s: only %" PRIu64 " bytes were free, less than the %" PRIu64
-                     " that others may need: the scratch file was given up; free some space, or "
-                     "lower min_free",
+                     "%s: only %" PRIu64 " bytes free, less than min_free of %" PRIu64
+                     " bytes; the scratch file was deleted; free some space, or lower "
+                     "min_free",
                      path, space->found_bytes, space->min_free_bytes);
 }

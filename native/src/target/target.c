@@ -37,27 +37,28 @@ static int system_fault(struct fault *fault, const char *op, const char *path, i
         const char *advice;
     } table[] = {
         {ENOENT, FAULT_TARGET, "give an existing path"},
-        {EINVAL, FAULT_TARGET, "its filesystem has no O_DIRECT; use one that has (ext4, xfs, ...)"},
-        {EROFS, FAULT_TARGET, "it is read-only; remount it, or leave --allow-write out"},
-        {EACCES, FAULT_TARGET, "run as root or give access"},
-        {EPERM, FAULT_TARGET, "run as root, and see lsattr and the device cgroup"},
-        {EOPNOTSUPP, FAULT_TARGET, "the filesystem cannot do this; use another"},
-        {EFBIG, FAULT_TARGET, "the file would be too large for the filesystem or the ulimit -f"},
-        {ENXIO, FAULT_TARGET, "the device is not there"},
-        {ENODEV, FAULT_TARGET, "the device is not there"},
-        {EBUSY, FAULT_BUSY, "it is mounted, held or in use; unmount or release it"},
-        {ETXTBSY, FAULT_BUSY, "it is a swap file or a running program"},
-        {ENOSPC, FAULT_IO, "free some space, or ask for a smaller --span-bytes"},
-        {EDQUOT, FAULT_IO, "the quota is used up; raise it, or ask for a smaller --span-bytes"},
+        {EINVAL, FAULT_TARGET,
+         "the filesystem has no O_DIRECT; use one that has, such as ext4 or xfs"},
+        {EROFS, FAULT_TARGET, "remount it read-write, or omit --allow-write"},
+        {EACCES, FAULT_TARGET, "run as root, or grant access"},
+        {EPERM, FAULT_TARGET, "run as root; check lsattr and the device cgroup"},
+        {EOPNOTSUPP, FAULT_TARGET, "use another filesystem"},
+        {EFBIG, FAULT_TARGET, "give a smaller --span-bytes, or raise ulimit -f"},
+        {ENXIO, FAULT_TARGET, "check that the device is present"},
+        {ENODEV, FAULT_TARGET, "check that the device is present"},
+        {EBUSY, FAULT_BUSY, "unmount it, or release its holders"},
+        {ETXTBSY, FAULT_BUSY, "stop the program, or swapoff the file"},
+        {ENOSPC, FAULT_IO, "free some space, or give a smaller --span-bytes"},
+        {EDQUOT, FAULT_IO, "raise the quota, or give a smaller --span-bytes"},
         {EIO, FAULT_IO, "see the kernel log"},
         {ENOMEM, FAULT_SYSTEM, "free some memory"},
-        {EMFILE, FAULT_SYSTEM, "too many open files"},
-        {ENFILE, FAULT_SYSTEM, "too many open files"},
+        {EMFILE, FAULT_SYSTEM, "raise ulimit -n"},
+        {ENFILE, FAULT_SYSTEM, "raise fs.file-max"},
     };
 
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
         if (table[i].errnum == errnum)
-            return fault_set(fault, table[i].code, op, errnum, "%s: %s: %s", path, strerror(errnum),
+            return fault_set(fault, table[i].code, op, errnum, "%s: %s; %s", path, strerror(errnum),
                              table[i].advice);
     return fault_set(fault, FAULT_TARGET, op, errnum, "%s: %s", path, strerror(errnum));
 }
@@ -102,9 +103,8 @@ static int set_nocow(struct target *target, struct fault *fault)
         if (ioctl(target->fd, FS_IOC_SETFLAGS, &flags) == 0)
             return 0;
     }
-    return unfit(fault,
-                 "%s: no file without copy-on-write can be made here (%s); leave --nocow out",
-                 target->path, strerror(errno));
+    return unfit(fault, "%s: cannot disable copy-on-write (%s); omit --nocow", target->path,
+                 strerror(errno));
 }
 
 static int open_scratch(struct target *target, const struct options *options, const char *sys_root,
@@ -148,12 +148,12 @@ static int open_typed(struct target *target, const struct options *options, cons
     if (stat(target->path, &status) < 0)
         return system_fault(fault, "open", target->path, errno);
     if ((status.st_mode & S_IFMT) != type)
-        return unfit(fault, "%s: not a %s", target->path, kind);
+        return unfit(fault, "%s: not a %s; give the path of one", target->path, kind);
     target->fd = open(target->path, flags | O_DIRECT | O_CLOEXEC | O_NONBLOCK);
     if (target->fd < 0 || fstat(target->fd, &status) < 0)
         return system_fault(fault, "open", target->path, errno);
     if ((status.st_mode & S_IFMT) != type)
-        return unfit(fault, "%s: not a %s", target->path, kind);
+        return unfit(fault, "%s: not a %s; give the path of one", target->path, kind);
     (void)fcntl(target->fd, F_SETFL, O_DIRECT);
     target->device = type == S_IFREG ? status.st_dev : status.st_rdev;
     return identity_check(target, options, sys_root, fault);
@@ -164,8 +164,8 @@ static int too_small(const struct target *target, uint64_t bytes, struct fault *
     if (target->offset + target->span <= bytes)
         return 0;
     return unfit(fault,
-                 "%s: has %" PRIu64 " bytes, which is too small for %" PRIu64 " at offset %" PRIu64
-                 "; ask for a smaller --span-bytes",
+                 "%s: %" PRIu64 " bytes, too small for %" PRIu64 " bytes at offset %" PRIu64
+                 "; give a smaller --span-bytes",
                  target->path, bytes, target->span, target->offset);
 }
 
@@ -191,7 +191,8 @@ static int lock_device(const struct target *target, struct fault *fault)
             return system_fault(fault, "flock", target->path, errno);
         if (i == LOCK_TRIES)
             return fault_set(fault, FAULT_BUSY, "flock", errno,
-                             "%s: locked by another program, which is at work on it", target->path);
+                             "%s: locked by another process; try again when it is done",
+                             target->path);
         (void)nanosleep(&pause, NULL);
     }
     return 0;
@@ -211,17 +212,20 @@ static int claim_device(struct target *target, const struct options *options, co
         int r = sysblock_is_partition(sys_root, status.st_rdev);
 
         if (r != 0)
-            return unfit(fault, "%s: %s, and only whole disks are ever written", target->path,
-                         r > 0 ? "is a partition" : "cannot tell whether it is a partition");
+            return unfit(fault, "%s: %s; only whole disks are written", target->path,
+                         r > 0 ? "is a partition" : "may be a partition, it is not in /sys");
     }
     if (open_typed(target, options, sys_root, O_RDWR | O_EXCL, fault) < 0)
         return -1;
     if (target->device != status.st_rdev)
-        return unfit(fault, "%s: became another device while it was opened", target->path);
+        return unfit(fault, "%s: replaced by another device during the open; try again",
+                     target->path);
     if (ioctl(target->fd, BLKROGET, &read_only) == 0 && read_only)
         return system_fault(fault, "open", target->path, EROFS);
     if (ioctl(target->fd, BLKGETZONESZ, &zone_sectors) == 0 && zone_sectors > 0)
-        return unfit(fault, "%s: a zoned device cannot be written at random", target->path);
+        return unfit(fault,
+                     "%s: zoned device, which cannot be written at random; omit --allow-write",
+                     target->path);
     return lock_device(target, fault);
 }
 
@@ -257,8 +261,8 @@ static int find_alignment(struct target *target, const char *sys_root, struct fa
         (status.stx_mask & STATX_DIOALIGN)) {
         if (status.stx_dio_offset_align == 0)
             return unfit(fault,
-                         "%s: no direct I/O here (a filesystem with data journalling, encryption "
-                         "or the like); use another",
+                         "%s: no direct I/O here (data journalling, encryption or similar); use "
+                         "another filesystem",
                          target->path);
         target->alignment = status.stx_dio_offset_align > status.stx_dio_mem_align
                                 ? status.stx_dio_offset_align

@@ -13,8 +13,8 @@
 
 #define EXTENTS 256 /* of one FIEMAP */
 /* Extents whose place on the device is not known, or not theirs alone. */
-#define NO_PLACE                                                                                   \
-    (FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_DELALLOC | FIEMAP_EXTENT_NOT_ALIGNED |                  \
+#define NO_PLACE                                                                  \
+    (FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_DELALLOC | FIEMAP_EXTENT_NOT_ALIGNED | \
      FIEMAP_EXTENT_SHARED)
 
 static int by_start(const void *left, const void *right)
@@ -144,6 +144,6 @@ void trim_scratch(struct context *context)
     move_run_with_ticks(context, give_back, &work, &phase);
     context->bytes_trimmed = work.trimmed;
     if (work.errnum)
-        (void)fprintf(stderr, "aio-sweep: %s: space was not given back: %s: %s\n",
+        (void)fprintf(stderr, "aio-sweep: %s: space not returned: %s: %s; run fstrim\n",
                       context->target.path, work.op, strerror(work.errnum));
 }
