@@ -45,7 +45,7 @@ def test_io_to_another_namespace_taints_what_is_measured(guest: Guest, pair: lis
         busy.kill()
         guest.run("pkill -x dd")
     assert refused.status == IO_ERROR, refused.out + refused.err
-    assert "others used another namespace of the drive" in refused.err
+    assert "other processes used another namespace of the drive" in refused.err
     assert guest.published() == []
 
 

@@ -1,9 +1,9 @@
-"""The check of another drive's choice: whether its setting wins here too, against the best of the other classes.
+"""The check of a sibling's setting, which compares it on this drive with the best settings of other classes.
 
-Drives of one model and firmware differ in their slot, their processor and their fill, and what changes then is the
-class that wins: the number of threads and the block size. So the chosen setting and the best of three other classes are
-measured in rounds of random order. A challenger is believed only if it gains on the chosen setting against what was
-measured on the other drive: more than 2.5 % by the median of six rounds, and still by that of 24.
+Drives of one model and firmware differ in their slot, their processor and their fill. These change which class wins: a
+class is a number of threads and a block size. So the sibling's setting and the best of three other classes are measured
+in rounds of random order. A challenger wins only if it gains on the sibling's setting, relative to their ratio on the
+sibling: more than 2.5 % by the median of 6 rounds, and again by the median of 24.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aio_tuned.search.step import PhaseEnd, Round, exhausted, next_id, round_of, spent
+from aio_tuned.search.step import OTHER_PROCESSES, PhaseEnd, Round, exhausted, next_id, round_of, spent
 from aio_tuned.search.taint import is_counted, taint_reason
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ MORE_ROUNDS = 18
 MAX_ROUNDS = FEW_ROUNDS + MORE_ROUNDS
 # The least gain of a challenger, as a share.
 MIN_GAIN = 0.025
-# A round may lose points to others' I/O; this is the most that are tried.
+# Other processes may spoil rounds, so the number of attempts is limited.
 _MAX_TRIES = 2 * MAX_ROUNDS
 
 
 def _rounds(phase: Phase, samples: Sequence[Sample]) -> dict[Setting, list[float]]:
-    """Return the log throughputs of each point's clean measurements, in their order, by the point's setting."""
+    """Return the log throughputs of the clean measurements of each point, oldest first, by the point's setting."""
     places = {setting: point.setting for point in phase.points for setting in point.aliases}
     found: dict[Setting, list[float]] = {point.setting: [] for point in phase.points}
     for sample in samples:
@@ -48,8 +48,8 @@ def gain(
 ) -> tuple[Setting, float]:
     """Return the challenger that gains most on the chosen setting, and its gain as a share.
 
-    `shares` are the challengers' throughputs over the chosen setting's on the other drive. Without one it is the chosen
-    setting, which gains nothing.
+    `shares` holds each challenger's throughput on the sibling, divided by that of the chosen setting. Return the chosen
+    setting with a gain of 0 if no challenger gains.
     """
     places = {setting: point for point in phase.points for setting in point.aliases}
     rates = _rounds(phase, samples)
@@ -69,20 +69,21 @@ def gain(
 def next_round(
     phase: Phase, samples: Sequence[Sample], chosen: Setting, shares: Mapping[Setting, float]
 ) -> Round | PhaseEnd:
-    """Return the next round of all points, or the end: settled if no challenger gains."""
+    """Return the next round of all points, or the end of the check, settled if no challenger gains."""
     rates = _rounds(phase, samples)
     rounds = min((len(found) for found in rates.values()), default=0)
     tried = sum(is_counted(sample, phase) for sample in samples) // max(len(phase.points), 1)
     challenger, gained = gain(phase, samples, chosen, shares)
     if rounds >= FEW_ROUNDS and gained <= MIN_GAIN:
-        return PhaseEnd(reason="no other class gains on it", settled=True)
+        return PhaseEnd(reason="no other class of settings is faster", settled=True)
     if rounds >= MAX_ROUNDS:
-        how = f"{challenger.io_parallelism} threads of {challenger.block_size >> 10} KiB"
-        return PhaseEnd(reason=f"{how} gain {gained:.1%} on it")
+        count, blocks = challenger.io_parallelism, f"{challenger.block_size >> 10} KiB blocks"
+        faster = f"1 thread with {blocks} is" if count == 1 else f"{count} threads with {blocks} are"
+        return PhaseEnd(reason=f"{faster} {100 * gained:.1f} % faster")
     if reason := exhausted(phase, spent(phase, samples)):
-        return PhaseEnd(reason=f"the {reason} is spent")
+        return PhaseEnd(reason=reason)
     if tried >= _MAX_TRIES:
-        return PhaseEnd(reason="others used the drive in too many rounds")
+        return PhaseEnd(reason=f"{OTHER_PROCESSES} in too many rounds")
     order = list(phase.points)
     random.Random(f"{phase.seed}/{phase.direction}/{next_id(samples)}").shuffle(order)  # noqa: S311 - no secret
     return round_of(phase, samples, order, reference=False)

@@ -1,10 +1,12 @@
-"""The choice of a setting from the posterior: the earlier one while it is good, else the first rung that surely is.
+"""The choice of a setting from the posterior.
 
-The point with the highest figure is a matter of chance among dozens that are alike. So an earlier or a sibling's
-setting is kept as long as it is within the tolerance of the best with 40 %; else the default is taken if it is
-expected to be within 1 % of it, for there is nothing to gain; else the first rung of a short ladder that is within
-the tolerance with 90 %; else the point with the least expected shortfall, and of those that are as good to
-0.2 % the cheapest. Whatever the rule, a setting that may be below the default is never chosen: see allowed().
+Among dozens of equal points, chance decides which has the highest throughput. So the first of these rules that applies
+makes the choice:
+1. An earlier setting, or a sibling's, is kept if it is within the tolerance of the best with a probability of 40 %.
+2. The default is chosen if its expected shortfall is at most 1 %, since there is nothing to gain.
+3. The first rung of the ladder is chosen that is within the tolerance with a probability of 90 %.
+4. The cheapest of the points is chosen whose expected shortfall is within 0.2 % of the least.
+No rule chooses a setting that may be below the default: see allowed().
 """
 
 from __future__ import annotations
@@ -27,34 +29,34 @@ if TYPE_CHECKING:
     from aio_tuned.model.setting import Setting
     from aio_tuned.search.posterior import Posterior
 
-# The probability of being within the tolerance that keeps an earlier setting, and that lets a rung be taken.
+# The least probabilities of being within the tolerance: to keep an earlier setting, and to choose a rung.
 KEEP = 0.4
 ACCEPT = 0.9
-# A rung that was visited this often and is in doubt still lies so near the tolerance's edge that more does not help.
+# A rung that is undecided after this many measurements is so near the tolerance that more of them do not help.
 MAX_RUNG_VISITS = 16
-# Another point is a rival, which is not ruled out, if it is the best with more than this probability.
+# A point is a rival, which is not ruled out, if it is the best with more than this probability.
 RIVAL = 0.005
-# A point is a tie if it is as likely as not within the tolerance.
+# A point is a tie if it is within the tolerance with at least this probability.
 _TIE = 0.5
-# Expected shortfalls that differ by less than this share are alike: the cheapest is taken.
+# Among expected shortfalls that differ by less than this share, the cheapest point is chosen.
 _ALIKE = 0.002
-# Less than this share is not worth a change from the default.
+# A smaller gain is not worth a change from the default.
 NOTHING = 0.01
-# The probability of being below the default that no chosen setting may exceed.
+# The largest probability of being below the default with which a setting may be chosen.
 MAX_BELOW_DEFAULT = 0.05
-# As many classes (threads and block size) besides the chosen one's are named as challengers.
+# The number of challengers, each from another class (threads and block size).
 _CHALLENGERS = 3
-# Up to 1 MiB, 8 MiB, 64 MiB, 512 MiB and so on cost the same.
+# The cost of memory has steps: up to 1 MiB, 8 MiB, 64 MiB, 512 MiB and so on.
 _MEMORY_STEP_BYTES = 1 << 20
 _MEMORY_STEPS = 3
 
 
 def cost(setting: Setting) -> tuple[int, int, int, int, bool, bool]:
-    """Return what a setting takes from the workload, as a sort key with the dearest part first.
+    """Return the cost of a setting for the workload, as a sort key with the most expensive part first.
 
-    The parts are threads, then bytes in flight in steps of a factor of eight, then the CPU time per gigabyte: larger
-    blocks, a queue that is refilled before it is empty, and batches lower it. Within a step of memory the deeper queue
-    is preferred: it leaves no latency unused.
+    The parts are threads, then bytes in flight in steps of a factor of eight, then the CPU time per gigabyte, which
+    larger blocks, a queue that is refilled before it is empty, and batches lower. Within a step of memory the deeper
+    queue is preferred, since it hides more latency.
     """
     return (
         setting.io_parallelism,
@@ -67,9 +69,10 @@ def cost(setting: Setting) -> tuple[int, int, int, int, bool, bool]:
 
 
 class Pick(NamedTuple):
-    """A column of the posterior, and why it was picked.
+    """A column of the posterior, with the reason for its choice.
 
-    It was `kept`, or it is the default: because it is `as_good` as any, or `floored` because nothing is surely as good.
+    `kept`: a preferred setting. `as_good`: the default, which no point exceeds enough. `floored`: the default, because
+    no other point may be chosen.
     """
 
     column: int
@@ -79,10 +82,10 @@ class Pick(NamedTuple):
 
 
 def allowed(known: Posterior, margin: float = 0.0) -> NDArray[np.bool_]:
-    """Return which points may be chosen: those that are not below the default.
+    """Return which points may be chosen, as a mask: those that are not below the default.
 
-    They were measured no slower than it, and are below it by more than `margin` (a share) with 5 % probability at the
-    most. The default itself may be chosen, and everything where it was not measured.
+    They were measured no slower than the default, and are below it by more than `margin` (a share) with a probability
+    of at most 5 %. The default itself may be chosen. If it was not measured, every point may be chosen.
     """
     own = known.default
     if own is None:
@@ -95,12 +98,12 @@ def allowed(known: Posterior, margin: float = 0.0) -> NDArray[np.bool_]:
 
 
 def pick(known: Posterior, tolerance: float, preferred: Sequence[Setting] = (), keep: float = KEEP) -> Pick:
-    """Return the point to choose; `preferred` are settings to keep if they are good enough, the first one first.
+    """Return the point to choose.
 
-    One is good enough if it is within the tolerance of the best with the probability `keep`.
+    The first of the `preferred` settings is kept that is within the tolerance of the best with the probability `keep`.
     """
     within, expected = known.within(tolerance), known.expected()
-    # That it is not below the default the sweep has shown that chose it: this one would have to contradict it.
+    # The earlier sweep showed that its setting is not below the default, so only a clear contradiction counts.
     may_keep = allowed(known, NOTHING)
     for setting in preferred:
         column = known.place(setting)
@@ -108,7 +111,7 @@ def pick(known: Posterior, tolerance: float, preferred: Sequence[Setting] = (), 
             return Pick(column, kept=True)
     may = np.flatnonzero(allowed(known))
     own = known.default
-    # A check (keep is 0) knows nothing of what it has not measured: it confirms, or falls back to the default.
+    # A check (keep is 0) measures only a few settings, so it confirms the sibling's or falls back to the default.
     if own is not None and (expected[own] <= NOTHING or not keep):
         return Pick(own, as_good=True)
     rungs = [column for column in may.tolist() if _rung(known, column) < len(LADDER)]
@@ -129,7 +132,7 @@ def _rung(known: Posterior, column: int) -> int:
 
 
 def undecided(known: Posterior, tolerance: float, picked: Pick) -> list[int]:
-    """Return the columns of the rungs before the picked one that more measuring may still let through."""
+    """Return the columns of the rungs before the picked one that more measurements may still qualify."""
     if picked.kept or picked.as_good:
         return []
     within, mine = known.within(tolerance), _rung(known, picked.column)
@@ -145,7 +148,7 @@ def _cheapest(known: Posterior, column: int) -> Setting:
 
 
 def _setting(known: Posterior, picked: Pick, preferred: Sequence[Setting]) -> Setting:
-    """Return the picked point's setting that is published: a preferred one, the default, a rung or the cheapest."""
+    """Return the published setting of the picked point: a preferred one, the default, a rung or the cheapest."""
     aliases = _aliases(known, picked.column)
     default = (known.reference.point.setting,) if known.reference else ()
     wanted = (*(preferred if picked.kept else ()), *default, *LADDER)
@@ -153,7 +156,7 @@ def _setting(known: Posterior, picked: Pick, preferred: Sequence[Setting]) -> Se
 
 
 def choose(known: Posterior, tolerance: float, preferred: Sequence[Setting] = (), keep: float = KEEP) -> Choice:
-    """Return the choice of pick(), with what the posterior says of it."""
+    """Return the choice of pick() with its figures from the posterior."""
     picked = pick(known, tolerance, preferred, keep)
     column = picked.column
     setting = _setting(known, picked, preferred)
@@ -188,7 +191,7 @@ def choose(known: Posterior, tolerance: float, preferred: Sequence[Setting] = ()
 
 
 def _challengers(known: Posterior, column: int) -> tuple[tuple[Setting, float], ...]:
-    """Return the best points of the likeliest other classes, each with its throughput over the chosen point's."""
+    """Return the best points of the fastest other classes, each with its throughput relative to the chosen point."""
     classes = {(each.io_parallelism, each.block_size) for each in (_cheapest(known, column),)}
     found: list[tuple[Setting, float]] = []
     for other in np.argsort(-known.mean, kind="stable").tolist():
@@ -201,7 +204,7 @@ def _challengers(known: Posterior, column: int) -> tuple[tuple[Setting, float], 
 
 
 class _Levels:
-    """A direction's log throughputs by setting, and the settings that may be chosen in it."""
+    """The log throughputs of a direction by setting, and the settings that may be chosen in it."""
 
     def __init__(self, known: Posterior) -> None:
         self.of: dict[Setting, tuple[float, PointStats]] = {
@@ -223,9 +226,9 @@ def combine(
 ) -> CombinedChoice:
     """Return the setting with the best weighted geometric mean of its shares of the read and the write optimum.
 
-    `read_weight` ranges from 0 (only writes count) to 1 (only reads). Ties within `tolerance` go to a preferred
-    setting, else to the first rung of the ladder, else to the cheapest. Only settings measured in both directions take
-    part, and none that may be below the default in one of them; raise MeasurementError if there is none.
+    `read_weight` ranges from 0 (only writes count) to 1 (only reads count). Among ties within `tolerance`, a preferred
+    setting is chosen, else the first rung of the ladder, else the cheapest setting. A setting takes part if it was
+    measured in both directions and may be below the default in neither. Raise MeasurementError if there is none.
     """
     reads, writes = _Levels(read), _Levels(write)
     scores = {
@@ -236,7 +239,7 @@ def combine(
     }
     may = {setting: score for setting, score in scores.items() if setting in reads.allowed & writes.allowed}
     if not may:
-        raise MeasurementError("no setting was measured in both directions")
+        raise MeasurementError("combined: no setting was measured in both directions; try again when the drive is idle")
     edge = math.log1p(-tolerance)
     chosen = min(
         (setting for setting, score in may.items() if score >= max(may.values()) + edge),
@@ -251,6 +254,6 @@ def combine(
         write=write_point,
         read_share=min(1.0, math.exp(read_level - reads.best)),
         write_share=min(1.0, math.exp(write_level - writes.best)),
-        # Settings that are the same program in both directions are one tie, as they are in each direction by itself.
+        # Settings with identical I/O in both directions count as one tie, as in each direction.
         ties=len({(reads.of[each][1].point.setting, writes.of[each][1].point.setting) for each in tied}),
     )

@@ -1,11 +1,11 @@
 """A robust fit of each point's throughput and of the drive's drift over time.
 
 The logarithm of a measured throughput is the level of its point, plus the drift at its time, plus noise. Levels and
-drift are fitted together, so that a point is compared with those that were measured around it: the blocks of a
-randomised block design (Fisher 1935), with a curve in place of the blocks. Noise has tails and second modes (a stall,
-garbage collection, other I/O): measurements far from the others of their point lose their weight (Tukey's biweight;
-Beaton & Tukey 1974), by a scale that half of the measurements cannot move (the median absolute deviation). The fitted
-level is therefore the usual throughput; it does not contain what stalls take from the mean.
+drift are fitted together, so that a point is compared with points measured at about the same time, as in a randomised
+block design (Fisher 1935) with a curve in place of the blocks. Noise has tails and second modes (a stall, garbage
+collection, other I/O), so measurements far from the others of their point lose their weight (Tukey's biweight; Beaton &
+Tukey 1974). Their scale is the median absolute deviation, which half of the measurements cannot move. The fitted level
+is therefore the usual throughput, without the loss of the mean to stalls.
 """
 
 from __future__ import annotations
@@ -26,29 +26,30 @@ if TYPE_CHECKING:
 _MAD_TO_SD = 1.4826
 # Efficiency of the median absolute deviation, against that of the standard deviation.
 _MAD_EFFICIENCY = 0.37
-# Tukey's constant for 95 % efficiency under normal noise; the weighted squares must then be scaled by _LOST_SQUARES.
+# Tukey's constant for 95 % efficiency under normal noise; _LOST_SQUARES scales the weighted squares accordingly.
 _BIWEIGHT = 4.685
 _LOST_SQUARES = 1.2
-# A point that leaves a part of the drive unused sees less of the drift: this share of the drift counts as error.
+# A point that uses only a part of the drive drifts less than the drive, so this share of the drift counts as error.
 _SHARE_OF_DRIFT = 0.05
-# Of two visits that lie far apart either may be the outlier: both count a little, which raises the error.
+# If two measurements of a point lie far apart, either may be the outlier: both count a little, which raises the error.
 _MIN_WEIGHT_OF_TWO = 0.05
 _MIN_WEIGHT = 0.01
-# Where no point has been visited twice, the noise between visits is assumed, with two degrees of freedom.
+# Without repeated measurements this noise is assumed, with two degrees of freedom.
 GUESSED_NOISE = 0.05
 GUESSED_FREEDOM = 2
-# Some dozens of visits cannot show that the noise of a drive is below this.
+# A few dozen measurements cannot show that the noise of a drive is below this.
 MIN_NOISE = 1e-4
 _ROUNDS = 4
-# Fewer repeated visits of a group say too little of its noise.
+# Fewer repeated measurements of a group say too little about its noise.
 _MIN_GROUP = 10
-# A group has two modes if more than this share of its visits lie far off, and this many times that of another group.
+# A group has two modes if more than this share of its measurements are outliers, and this many times as large a share
+# as in another group.
 _MODE_SHARE = 0.1
 _MODE_TIMES = 3.0
 # Seconds between the knots of the drift's curve, and the most knots. Shorter swings are noise.
 _KNOT_S = 1.2
 _MAX_KNOTS = 64
-# Standard deviations of the drift from knot to knot to try; cross-validation chooses one.
+# Candidates for the standard deviation of the drift from knot to knot; cross-validation chooses one.
 _WANDER = (0.0003, 0.002, 0.008, 0.03)
 _MIN_REPEATS = 4
 
@@ -59,10 +60,10 @@ class Fit:
 
     Each point has a `level` (the log throughput at the drive's usual level), a `weight` in measurements, and `squares`
     (its own squared deviations). `noise` is the standard deviation between measurements of one point, with `freedom`
-    degrees of freedom, and `group_noise` that of each point's group, never below it. `drift` is the log of the drive's
-    level at each measurement, relative to the median. `tail` is how far, in logs, the worst twentieth of the
-    measurements lie below their points. `memory` is the correlation of successive deviations. `level_error` is the
-    standard error of the usual level itself, which all points have in common.
+    degrees of freedom. `group_noise` is the noise of each point's group and never below `noise`. `drift` is the log of
+    the drive's level at each measurement, relative to the median. `tail` is the log distance by which the worst 5 % of
+    the measurements lie below their points. `memory` is the correlation of successive deviations. `level_error` is the
+    standard error of the usual level, which all points share.
     """
 
     level: Floats
@@ -93,7 +94,7 @@ def _medians(point: Places, rate: Floats, visits: Places) -> Floats:
 
 
 class _Drift:
-    """The curve of the drift: straight lines between knots, whose heights vary as little as the measurements allow."""
+    """The curve of the drift: straight lines between knots, with as little change of height as the data allow."""
 
     def __init__(self, point: Places, time_s: Floats, points: int) -> None:
         span_s = float(time_s.max() - time_s.min())
@@ -108,7 +109,7 @@ class _Drift:
         self._steps = steps.T @ steps
 
     def _shared(self, values: Floats, row: Places, rows: int) -> Floats:
-        """Sum the values by row and knot, each value shared by the two knots around its measurement."""
+        """Sum the values by row and knot, with each value divided between the two knots around its measurement."""
         flat = row * self._count + self._left
         size = rows * self._count
         found = _sums(flat, values * (1 - self._share), size) + _sums(flat + 1, values * self._share, size)
@@ -117,7 +118,7 @@ class _Drift:
     def at_visits(self, rate: Floats, weight: Floats, noise: float, *, choose: bool) -> Floats:
         """Return the drift at each measurement.
 
-        The levels of the points are eliminated, so a point that was measured once contributes nothing.
+        The levels of the points are eliminated, so a point with a single measurement contributes nothing.
         """
         total = np.maximum(_sums(self._point, weight, self._points), 1e-12)
         mean = _sums(self._point, weight * rate, self._points) / total
@@ -150,11 +151,11 @@ class _Drift:
 
 
 def _group_noise(noise: float, group: Places, of_visit: Places, deviations: Floats) -> Floats:
-    """Return the noise of each point: that of its group's repeated visits if it is larger than that of all.
+    """Return the noise of each point, which is the noise of its group but never below that of all points.
 
-    `group` is each point's, `of_visit` that of each repeated visit, with its deviation. A group that lies far off much
-    more often than another has two modes: what its consumer gets is their mean, so none of them is an outlier. Where
-    all groups have them, as by garbage collection, the slow visits say nothing of one point against another.
+    `group` has the group of each point, and `of_visit` the group of each repeated measurement in `deviations`. A group
+    with far more outliers than another has two modes. Consumers get the mean of both modes, so neither is an outlier.
+    If all groups have outliers, as from garbage collection, these do not distinguish points.
     """
     found = np.full(len(group), noise)
     sizes = {each: np.abs(deviations[of_visit == each]) for each in np.unique(group).tolist()}
@@ -169,11 +170,11 @@ def _group_noise(noise: float, group: Places, of_visit: Places, deviations: Floa
 
 
 def fit(point: Places, time_s: Floats, rate: Floats, group: Places) -> Fit:
-    """Fit measurements in the order of their times, each with its point, time in seconds and log throughput.
+    """Fit measurements, oldest first, each with its point, time in seconds and log throughput.
 
-    `group` has an entry for each point: points of one group may be noisier than others. A single thread that runs now
-    on one core and now on another has two modes, and by the noise of all points its lucky mode would win. A point
-    without a measurement has the level nan and no weight.
+    `group` has the group of each point, since one group may be noisier than another: a single thread that moves between
+    two cores has two modes, and with the noise of all points its fast mode would win by chance. A point without a
+    measurement gets the level nan and no weight.
     """
     points = len(group)
     visits = np.bincount(point, minlength=points)
@@ -221,7 +222,7 @@ def fit(point: Places, time_s: Floats, rate: Floats, group: Places) -> Fit:
 
 
 def _memory(away: Floats) -> float:
-    """Return the correlation of successive deviations by their ranks, so that a few stalls cannot cause it."""
+    """Return the rank correlation of successive deviations, which a few stalls cannot cause."""
     ranks = np.argsort(np.argsort(away)).astype(np.float64)
     if len(ranks) < 3 or np.ptp(away) == 0:  # noqa: PLR2004 - two are one pair
         return 0.0

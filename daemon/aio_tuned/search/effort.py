@@ -1,4 +1,4 @@
-"""How thoroughly a drive is swept: the budgets of each effort."""
+"""The budgets of each effort."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _RACE_S = 25.0
 _USUAL_BYTES = 20 << 30
 _QUICK_S = 20.0
 _THOROUGH_TIMES = 4
-# One point in five of the 320: 64 settings, in random order, touch every value of every parameter a dozen times.
+# One in five of the 320 points are 64, which contain every value of every parameter a dozen times.
 _QUICK_FRACTION = 5
 _QUICK_WRITE_SHARE = 1 / 8
 _THOROUGH_WRITE_SHARE = 2.0
@@ -24,11 +24,11 @@ _SUSTAIN_SHARE = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extent:
-    """The time for measuring in seconds, and the parts of the budgets.
+    """The time limits of an effort in seconds, and its shares of the budgets.
 
-    `pass_s` and `race_s` are the usual seconds of one direction, and `usual_bytes` the usual bytes of writes; a sweep
-    takes more, up to `time_budget_s` and to the write budget, only where that helps. `write_share` is the share of the
-    drive's write budget, never above the largest one. One of `fraction` points is measured. `sustain_share` is the
+    `pass_s` and `race_s` are the usual seconds of one direction, and `usual_bytes` the usual bytes of writes. A sweep
+    exceeds them only where that helps, up to `time_budget_s` and the write budget. `write_share` multiplies the drive's
+    write budget, which never exceeds the largest one. One in `fraction` points is measured. `sustain_share` is the
     share of the bytes for sustained writes.
     """
 
@@ -42,11 +42,11 @@ class Extent:
 
 
 def extent(effort: Effort, time_budget_s: float) -> Extent:
-    """Return the budgets of the effort, given the configured time for measuring in seconds.
+    """Return the budgets of the effort, given the configured time budget in seconds.
 
-    Quick is for a provisional profile: 20 s at most, an eighth of the bytes, a fifth of the points and the neighbours
-    of the best. Thorough has four times the time and twice the bytes; half of them are for sustained writes until the
-    drive is steady.
+    "quick" gives a provisional profile with at most 20 s, an eighth of the bytes, and a fifth of the points plus the
+    neighbours of the best. "thorough" has four times the time and twice the bytes, half of them for sustained writes
+    until the drive is steady.
     """
     if effort == "quick":
         return Extent(

@@ -23,32 +23,31 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 
-# The most visits that the pooled noise counts for, beside a point's own.
+# The pooled noise counts for at most this many measurements in addition to a point's own.
 _MAX_PRIOR = 8
 
 _MAX_MEMORY = 0.8
 
-# The share to which the reference falls, and below which it stays: a full cache causes that, heat does not.
+# The reference falls to the first share and stays below the second: a full cache causes that, heat does not.
 _CLIFF = 0.65
 
 _STAYS_BELOW = 0.75
 
-# A shorter fall may be a slow mode, which lasts for seconds too.
+# A shorter fall may be a slow mode, which also lasts for seconds.
 _CLIFF_LEVELS = 4
 
 _CLIFF_S = 4.0
 
-# The logarithm of what no drive's link carries (PCIe 7.0 x16: 2.4e11 B/s): the upper bound of visits that agree on
-# nothing, which would else have any number of digits.
+# The logarithm of a throughput that no link carries (PCIe 7.0 x16: 2.4e11 B/s). It limits the upper bound where
+# measurements disagree so much that the bound would have any number of digits.
 _MAX_LEVEL = float(np.log(1e12))
 
 
 def student_t(confidence: float, freedom: float) -> float:
     """Return the two-sided quantile of Student's t, by the Cornish-Fisher expansion (Abramowitz & Stegun 26.7.5).
 
-    It is exact for 1 and 2 degrees of freedom, and elsewhere within 0.6 % for 95 % and 2 % for 99 %. For the
-    guarantee's confidence its tail is too large by 10 % at 7 degrees of freedom and by 31 % at 5. scipy would be exact,
-    but takes 40 MB.
+    The result is exact for 1 and 2 degrees of freedom, and elsewhere within 0.6 % for 95 % and 2 % for 99 %. Its tail
+    beyond that is too large by 10 % at 7 degrees of freedom and by 31 % at 5. scipy would be exact, but takes 40 MB.
     """
     upper = 0.5 + confidence / 2
     if freedom <= 1:
@@ -68,9 +67,9 @@ def student_t(confidence: float, freedom: float) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Visits:
-    """The measurements that count, in the order of their times.
+    """The measurements that count, oldest first.
 
-    `place` holds the index of each in the phase's points; the index after the last point is the reference's.
+    `place` holds the index of each measurement's point in the phase; the reference has the index after the last point.
     """
 
     samples: list[Sample]
@@ -121,9 +120,9 @@ def _visits(phase: Phase, samples: Sequence[Sample]) -> tuple[_Visits, int]:
 
 
 class _Levels(NamedTuple):
-    """Measurements that show the drive's level: their indices, and the log throughput that the reference had at each.
+    """Measurements that show the drive's level: their indices, and the log throughput of the reference at each.
 
-    Each is compared with an earlier measurement of its own point, the index of which is in `against`.
+    `against` holds the index of the earlier measurement of the same point with which each is compared.
     """
 
     at: NDArray[np.intp]
@@ -132,7 +131,7 @@ class _Levels(NamedTuple):
 
 
 def _levels(phase: Phase, visits: _Visits, reference: int) -> _Levels:
-    """Return the reference's measurements and, in a race, which repeats every point, the repeats of the others."""
+    """Return the measurements of the reference and, in a race, the repeated measurements of the other points."""
     own = visits.place == reference
     if phase.stage == "pass" or not own.any():
         at = np.flatnonzero(own)
@@ -146,16 +145,16 @@ def _levels(phase: Phase, visits: _Visits, reference: int) -> _Levels:
 def _cliff(
     phase: Phase, samples: Sequence[Sample], visits: _Visits, reference: int
 ) -> tuple[_Visits, _Visits, Cliff] | None:
-    """Split the measurements where the drive's level fell and stayed down; return None if it did not.
+    """Split the measurements where the drive's level fell and stayed low; return None if it did not fall.
 
-    The result has the measurements before and after the fall, and its figures. The fall lies between two measurements
-    that show the level; those between the two are left out, as they may lie on either side.
+    The result has the measurements before and after the fall, and the figures of the fall. It lies between two
+    measurements that show the level; measurements between these two may lie on either side and are left out.
     """
     at, rates, against = _levels(phase, visits, reference)
     for number in range(1, len(at) - _CLIFF_LEVELS + 1):
         if visits.time_s[-1] - visits.time_s[at[number]] < _CLIFF_S:
             break
-        # A point that was first measured behind the fall does not show it.
+        # A point that was first measured after the fall does not show it.
         after = rates[number:][against[number:] < at[number]]
         before = float(np.median(rates[:number]))
         if (
@@ -178,7 +177,7 @@ def _cliff(
 
 
 def _moved_until(samples: Sequence[Sample], last: Sample) -> int:
-    """Return the bytes that the sweep has moved in the direction of the sample, until it and with it."""
+    """Return the bytes that the sweep has moved in the direction of the sample, up to and including the sample."""
     same = [sample for sample in samples if sample.request.direction == last.request.direction]
     return sum(sample.bytes for sample in same[: same.index(last) + 1])
 
@@ -186,18 +185,18 @@ def _moved_until(samples: Sequence[Sample], last: Sample) -> int:
 def _errors(found: Fit) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return each point's standard error of the logarithm and its degrees of freedom (a moderated t, Smyth 2004).
 
-    A point measured once or twice says little about its own noise, so the pooled variance stands in for some
-    measurements; the point's own deviations take over as their number grows. Where successive measurements deviate
-    alike, they are worth fewer: those of a first-order autoregression.
+    One or two measurements say little about a point's own noise, so the pooled variance counts as some measurements,
+    and the point's own deviations prevail as their number grows. Correlated successive measurements count less, as in a
+    first-order autoregression.
     """
     memory = min(max(found.memory, 0.0), _MAX_MEMORY)
     own = np.maximum(found.visits - 1, 0)
-    # A point's own visits are in the pool too, and must not count twice.
+    # The pool includes a point's own measurements, which must not count twice.
     prior = np.clip(found.freedom - own, 0, _MAX_PRIOR)
     freedom = (prior + own).astype(np.float64)
     variance = (prior * found.group_noise**2 + found.squares) / np.maximum(freedom, 1)
     guessed = max(found.noise**2, GUESSED_NOISE**2)
-    # Visits that agree to the last byte are few; they are not exact.
+    # A few measurements may agree to the last byte by chance, so their error is not zero.
     variance = np.maximum(np.where(freedom == 0, guessed, variance), MIN_NOISE**2)
     freedom = np.where(freedom == 0, GUESSED_FREEDOM, freedom)
     worth = np.maximum(found.weight, 1e-12) * (1 - memory) / (1 + memory)
@@ -205,17 +204,17 @@ def _errors(found: Fit) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _middle(values: Iterable[int]) -> float:
-    """Return the median; numpy's takes a hundred times as long for a few values."""
+    """Return the median; numpy takes a hundred times as long for a few values."""
     ordered = sorted(values)
     return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
 
 
 def curve(phase: Phase, samples: Sequence[Sample]) -> Curve:
-    """Estimate the curve of the phase from its samples, in the order in which they were taken.
+    """Estimate the curve of the phase from its samples, oldest first.
 
-    Tainted samples and calibration do not count, and a point without a sample is not in the curve. Throughputs are
-    positive: the client of the helper refuses any other. Where the drive fell over a cliff, the curve is made of the
-    measurements on one side: before it, if half of the points have been measured there.
+    Tainted samples and calibration do not count, and the curve omits points without a sample. All throughputs are
+    positive, since the client of the helper rejects others. If the drive fell over a cliff, the curve uses the
+    measurements on one side of it: those before it if they cover half of the points, else those after it.
     """
     visits, reference = _visits(phase, samples)
     cliff = None

@@ -1,8 +1,9 @@
-"""The finalists: the settings that are measured again, in transfers of the configured size.
+"""The finalists, which are the settings that the race measures again in transfers of the configured size.
 
-The pass tells plateaus from slopes, but in small transfers, in which deep queues never fill, and once a point. So the
-likeliest best of it are finalists, and beside them those that the choice must be able to prefer whatever the pass says:
-the default, below which nothing is published; the drive's earlier setting or a sibling's; and the ladder.
+The pass tells plateaus from slopes, but it measures each point only once, in small transfers that never fill deep
+queues. So its likeliest best points become finalists, together with the settings that the choice may prefer whatever
+the pass shows: the default, which is the lower limit of a published setting; the drive's earlier setting or a
+sibling's; and the ladder.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     from aio_tuned.search.posterior import Posterior
 
 MOST = 20
-# As many candidates for one setting of both directions.
+# The number of candidates for the combined setting.
 _COMBINED = 3
-# As many settings that are one program in the pass's transfers, and several in longer ones.
+# The number of settings taken from one point of the pass; in longer transfers their I/O differs.
 _ALIASES = 2
 
 
@@ -39,9 +40,9 @@ def _rung(block_kib: int, queue_depth: int, threads: int, *, overlap: bool = Tru
     )
 
 
-# A few cheap settings, the cheapest first. For 94 % of the simulated drives that were held back one is within 1 % of
-# the best (for those that it was made with, 100 %). The fewer there are to choose from, the more often two sweeps
-# agree.
+# Cheap settings, the cheapest first. On 94 % of the simulated drives that were held back while the ladder was made, one
+# of them is within 1 % of the best (100 % on the drives used to make it). Two sweeps agree more often if they choose
+# from fewer settings.
 LADDER = (
     _rung(128, 8, 1),
     _rung(512, 16, 1),
@@ -54,7 +55,7 @@ LADDER = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passed:
-    """What a direction's pass has left for the race: the settings that it may take, and what the pass knows of them."""
+    """The result of a direction's pass: the settings that may be raced, and the posterior of the pass."""
 
     settings: tuple[Setting, ...]
     known: Posterior
@@ -62,7 +63,7 @@ class Passed:
 
 
 class _List:
-    """The settings found so far, one for each program of that transfer size."""
+    """A list of settings that cause different I/O at a transfer size."""
 
     def __init__(self, transfer_bytes: int) -> None:
         self._transfer_bytes = transfer_bytes
@@ -70,7 +71,7 @@ class _List:
         self.settings: list[Setting] = []
 
     def add(self, settings: Iterable[Setting], most: int) -> None:
-        """Add settings that are other programs, as long as there are no more than `most`."""
+        """Add settings with I/O of their own until the list holds `most` of them."""
         for setting in settings:
             program = grid.program(setting, self._transfer_bytes)
             if len(self.settings) < most and program not in self._programs:
@@ -81,8 +82,8 @@ class _List:
 def _likeliest(known: Posterior) -> list[Setting]:
     """Return the settings of the points that may be the best, the likeliest first.
 
-    Of the settings that are one program in the pass the deepest and largest come first: in longer transfers they are
-    others.
+    Among settings with identical I/O in the pass, deep queues and large blocks come first, since longer transfers tell
+    them apart.
     """
     chances = known.best_chances()
     ranked = np.lexsort((known.expected(), -chances))
@@ -94,7 +95,7 @@ def _likeliest(known: Posterior) -> list[Setting]:
 
 
 def _combined(passed: Mapping[Direction, Passed], read_weight: float) -> list[Setting]:
-    """Return the settings with the best weighted mean of both directions; none if there is one direction."""
+    """Return the settings by their weighted mean over both directions, the best first; none for a single direction."""
     if len(passed) < 2:  # noqa: PLR2004 - read and write
         return []
     weights = {"read": read_weight, "write": 1 - read_weight}
@@ -111,7 +112,7 @@ def _combined(passed: Mapping[Direction, Passed], read_weight: float) -> list[Se
 def finalists(
     passed: Mapping[Direction, Passed], reference: Setting, transfer_bytes: int, read_weight: float
 ) -> dict[Direction, tuple[Setting, ...]]:
-    """Return the settings to race in each direction, at most MOST, all different programs at that transfer size."""
+    """Return the settings to race in each direction, at most MOST, with different I/O at that transfer size."""
     found: dict[Direction, tuple[Setting, ...]] = {}
     combined = _combined(passed, read_weight)
     for direction, one in passed.items():
@@ -126,5 +127,5 @@ def finalists(
 
 
 def ladder_place(settings: Sequence[Setting]) -> int:
-    """Return the rung of the first of the ladder's settings that is among these; len(LADDER) if none is."""
+    """Return the index of the first rung among the settings; len(LADDER) if none is a rung."""
     return next((place for place, rung in enumerate(LADDER) if rung in settings), len(LADDER))

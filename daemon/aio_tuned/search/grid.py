@@ -1,4 +1,4 @@
-"""The settings of a grid, and the distinct points that they make at a transfer size."""
+"""The settings of a grid, and the points at a transfer size, each of which groups settings with identical I/O."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aio_tuned.model.setting import Grid, Setting
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-# A weight for each parameter, none a multiple of a small fraction, so that no value is left out.
+# A weight for each parameter; none is a multiple of a small fraction, so that the design contains every value.
 _FRACTION_WEIGHTS = (1, 2, 3, 1, 2)
 
 _Program = tuple[int, int, int, bool, bool]
@@ -37,10 +37,10 @@ def settings(grid: Grid) -> tuple[Setting, ...]:
 
 
 def program(setting: Setting, transfer_bytes: int) -> _Program:
-    """Return what the helper really does for a setting: the same program makes the same system calls.
+    """Return the effective parameters of a setting at a transfer size; settings with equal ones cause identical I/O.
 
-    A block larger than a thread's share of the transfer is one block of the share. A queue deeper than the share has
-    blocks never fills. With one request in flight there is nothing to overlap or to batch.
+    A block is at most as large as a thread's share of the transfer. A queue is at most as deep as the share has blocks.
+    With one request in flight, overlapping and batching have no effect.
     """
     share = transfer_bytes // setting.io_parallelism
     block = min(setting.block_size, share)
@@ -50,12 +50,12 @@ def program(setting: Setting, transfer_bytes: int) -> _Program:
 
 
 def _cost(setting: Setting) -> tuple[int, int, bool, bool]:
-    """Return the order of preference among settings of one program: least memory, then DeepSpeed's defaults."""
+    """Return a sort key for settings with identical I/O: least memory first, then DeepSpeed's defaults."""
     return (setting.in_flight_bytes, setting.queue_depth, not setting.overlap_events, setting.single_submit)
 
 
 def points(chosen: Iterable[Setting], transfer_bytes: int) -> tuple[Point, ...]:
-    """Return the distinct programs of the settings at that transfer size, each with all settings that amount to it."""
+    """Return the points of the settings at that transfer size, each with all settings that cause its I/O."""
     groups: dict[_Program, list[Setting]] = {}
     for setting in chosen:
         groups.setdefault(program(setting, transfer_bytes), []).append(setting)
@@ -63,16 +63,16 @@ def points(chosen: Iterable[Setting], transfer_bytes: int) -> tuple[Point, ...]:
 
 
 def _spanned(planned: Iterable[Point]) -> Grid:
-    """Return the values of each parameter in the points' settings, in rising order."""
+    """Return the values of each parameter in the settings of the points, in rising order."""
     every = [setting for point in planned for setting in point.aliases]
     return Grid(**{item.name: tuple(sorted({getattr(each, item.name) for each in every})) for item in fields(Grid)})
 
 
 def designed(planned: Sequence[Point], fraction: int) -> list[Point]:
-    """Return one of `fraction` points such that every value, and nearly every pair of values, is among them.
+    """Return one in `fraction` points, chosen so that they contain every value and nearly every pair of values.
 
-    They are a regular fraction of the factorial (Box & Hunter 1961): the points whose indices in the lists of values,
-    with weights, add up to a multiple of the fraction.
+    They are a regular fraction of the factorial (Box & Hunter 1961): the weighted sum of their indices in the lists of
+    values is a multiple of the fraction.
     """
     grid = _spanned(planned)
 
@@ -86,7 +86,7 @@ def designed(planned: Sequence[Point], fraction: int) -> list[Point]:
 
 
 def beside(centre: Setting, grid: Grid) -> Iterator[Setting]:
-    """Yield the settings one step from `centre` in one parameter; its own values need not be in the grid."""
+    """Yield the settings one step away from `centre` in one parameter; the values of `centre` may be off the grid."""
     for item in fields(grid):
         here = getattr(centre, item.name)
         values = sorted({*getattr(grid, item.name), here})
@@ -96,17 +96,17 @@ def beside(centre: Setting, grid: Grid) -> Iterator[Setting]:
 
 
 def neighbours(planned: Sequence[Point], leaders: Sequence[Point]) -> list[Point]:
-    """Return the points that differ from a leader by one step of one parameter, in the plan's order."""
+    """Return the points that differ from a leader by one step of one parameter, in the order of the plan."""
     grid = _spanned(planned)
     near = {setting for leader in leaders for centre in leader.aliases for setting in beside(centre, grid)}
     return [point for point in planned if not near.isdisjoint(point.aliases)]
 
 
 def check_grid(chosen: Iterable[Setting], alignment_bytes: int) -> None:
-    """Raise ConfigError if a block size of the settings cannot be used on a target with that I/O alignment."""
+    """Raise ConfigError if a block size of the settings does not fit the target's I/O alignment."""
     for block in dict.fromkeys(setting.block_size for setting in chosen):
         if block % alignment_bytes:
             raise ConfigError(
-                f"[grid] block_size {block}: this target needs multiples of {alignment_bytes} bytes for direct I/O;"
+                f"[grid] block_size {block}: direct I/O on this target needs multiples of {alignment_bytes} bytes;"
                 " change the list or pass --grid block_size=…"
             )

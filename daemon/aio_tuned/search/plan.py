@@ -1,4 +1,4 @@
-"""The plans of a pass and of a race: their points, their order, and the sizes that fit their budgets."""
+"""The plans of a pass and of a race: the points, their order, and the sizes that fit the budgets."""
 
 from __future__ import annotations
 
@@ -15,68 +15,68 @@ if TYPE_CHECKING:
 
     from aio_tuned.model.setting import Direction, Setting
 
-# In a shorter transfer, starting and joining threads would dominate: 16 MiB at 7 GB/s take 2.4 ms, against 0.1 ms to
-# release and join eight threads.
+# In a shorter transfer, starting and joining the threads would dominate: 16 MiB at 7 GB/s take 2.4 ms, and releasing
+# and joining eight threads takes 0.1 ms.
 MIN_TRANSFER_BYTES = 16 << 20
 
-# On a slow device less will do: as much as takes a few times those 2.4 ms.
+# A slow device needs no more bytes than it moves in this time, which is several times those 2.4 ms.
 _MIN_TRANSFER_NS = 20_000_000
 _SLOW_MIN_TRANSFER_BYTES = 8 << 20
 
-# A pass is planned for a third of its time, as points far slower than the mean take the rest.
+# A pass is planned for 30 % of its time, since points far slower than the mean take the rest.
 _PASS_TIME_SHARE = 0.3
 
 # The share of the bytes for measuring every point once; the rest is for the race.
 _PASS_WRITE_SHARE = 0.25
 
-# The transfers of a race are as long as lets it measure each finalist this often with its budgets.
+# The transfers of a race are sized so that its budgets allow this many measurements of each finalist.
 RACE_ROUNDS = 3
 
-# A visit takes at least this many times its overhead, and from 10 to 200 ms.
+# A measurement takes at least this many times its overhead, and from 10 to 200 ms.
 _OVERHEADS = 20
 
 _MIN_VISIT_NS = 10_000_000
 
 _MAX_VISIT_NS = 200_000_000
 
-# A volume with a token-bucket limit (in a cloud, in a guest) transfers the tokens saved since the previous visit at
-# once: in an emulated guest, visits of 0.2 s were 10 % above the limit. Limits above 1 GB/s are rare, so only slower
-# devices get the longer visit.
+# A volume with a token-bucket limit (in a cloud, in a guest) spends the tokens saved since the previous measurement at
+# once: in an emulated guest, measurements of 0.2 s were 10 % above the limit. Limits above 1 GB/s are rare, so only
+# slower devices get the longer measurement.
 _SLOW_NS_PER_BYTE = 1.0
 
 _SLOW_VISIT_NS = 1_000_000_000
 
-# The reference is measured once before every so many points of a pass.
+# The reference is measured before every 16 points of a pass.
 REFERENCE_EVERY = 16
 
 CALIBRATION_VISITS = 4
 
 
 def largest_transfer(chosen: Sequence[Setting], alignment_bytes: int, max_bytes: int) -> int:
-    """Return the largest usable transfer of at most `max_bytes`, in bytes.
+    """Return the largest transfer of at most `max_bytes` that splits evenly for all thread counts, in bytes.
 
-    Raise ConfigError if no transfer of that size splits evenly for all thread counts.
+    Raise ConfigError if there is none.
     """
     quantum = transfer_quantum(chosen, alignment_bytes)
     if quantum > max_bytes:
         threads = ", ".join(dict.fromkeys(str(setting.io_parallelism) for setting in chosen))
         raise ConfigError(
-            f"[grid] io_parallelism {threads}: no transfer of up to {max_bytes >> 20} MiB splits evenly for all of"
-            " them; drop the odd ones, or raise transfer_bytes"
+            f"[grid] io_parallelism {threads}: no transfer of up to {max_bytes >> 20} MiB divides evenly by all of"
+            " them; use powers of two or raise transfer_bytes"
         )
     return max_bytes // quantum * quantum
 
 
 def min_transfer(chosen: Sequence[Setting], alignment_bytes: int, max_bytes: int) -> int:
-    """Return the smallest transfer worth timing, in bytes; calibration uses it."""
+    """Return the smallest transfer whose time is meaningful, in bytes; calibration uses it."""
     least = max(transfer_quantum(chosen, alignment_bytes), MIN_TRANSFER_BYTES)
     return largest_transfer(chosen, alignment_bytes, min(max_bytes, least))
 
 
 def min_write_bytes(chosen: Sequence[Setting], alignment_bytes: int, max_bytes: int, fraction: int = 1) -> int:
-    """Return the least bytes that a write phase costs: calibration, and each point once with the least transfer.
+    """Return the least bytes of a write phase, which are calibration and one measurement of each point.
 
-    With a `fraction`, one of so many points is measured.
+    Only one in `fraction` points is measured.
     """
     transfer = min_transfer(chosen, alignment_bytes, max_bytes)
     visited = math.ceil(len(points(chosen, transfer)) / fraction)
@@ -84,17 +84,17 @@ def min_write_bytes(chosen: Sequence[Setting], alignment_bytes: int, max_bytes: 
 
 
 def _visits(count: int) -> int:
-    """Return how many measurements a pass over that many points takes, the reference between them included."""
+    """Return the number of measurements in a pass over `count` points, those of the reference included."""
     return math.ceil(count * (1 + 1 / REFERENCE_EVERY)) + 1
 
 
 def transfer_quantum(chosen: Iterable[Setting], alignment_bytes: int) -> int:
-    """Return the bytes that every transfer must be a multiple of: each thread's share is whole aligned blocks."""
+    """Return the divisor of every transfer size in bytes, with which each thread's share is whole aligned blocks."""
     return math.lcm(*(setting.io_parallelism for setting in chosen), 1) * max(alignment_bytes, 4096)
 
 
 def _lightest(chosen: Iterable[Setting]) -> Setting:
-    """Return the setting with the least in flight, likely the slowest."""
+    """Return the setting with the fewest bytes in flight, which is probably the slowest."""
     return min(
         chosen,
         key=lambda setting: (setting.in_flight_bytes, setting.overlap_events, not setting.single_submit),
@@ -104,10 +104,10 @@ def _lightest(chosen: Iterable[Setting]) -> Setting:
 def calibration(
     direction: Direction, chosen: Iterable[Setting], reference: Setting, transfer_bytes: int, first_id: int
 ) -> tuple[Request, ...]:
-    """Return the first requests of a phase, to estimate the device's speed: the reference, then the lightest.
+    """Return the calibration requests, which estimate the device's speed with the reference and the lightest setting.
 
-    On a volume with a limit on requests the lightest may be ten times slower, and a plan fitted to the reference alone
-    would overrun its time.
+    On a volume with a limit on requests the lightest setting may be ten times slower, and a plan fitted to the
+    reference alone would overrun its time.
     """
     visits = (*(reference for _ in range(CALIBRATION_VISITS - 1)), _lightest(chosen))
     return tuple(
@@ -126,7 +126,7 @@ def calibration(
 
 
 def _ns_per_byte(calibrated: Sequence[Sample]) -> float:
-    """Return the nanoseconds per byte, midway between the settings that calibration measured."""
+    """Return the nanoseconds per byte as the mean of the settings that calibration measured."""
     of_setting: dict[Setting, list[float]] = {}
     for sample in calibrated:
         of_setting.setdefault(sample.request.setting, []).append(sample.elapsed_ns / sample.bytes)
@@ -135,9 +135,9 @@ def _ns_per_byte(calibrated: Sequence[Sample]) -> float:
 
 
 def _visit_ns(calibrated: Sequence[Sample], ns_per_byte: float, max_ns: int, max_turn_ns: int | None) -> int:
-    """Return the least nanoseconds of a measurement that keep its overhead a small part of it; at most `max_ns`.
+    """Return the least time of a measurement with a small overhead, in nanoseconds and at most `max_ns`.
 
-    At most `max_turn_ns` too, but on slow devices: a limit of theirs shows only in a longer measurement.
+    `max_turn_ns` limits it too, except on slow devices, whose own limits show only in a longer measurement.
     """
     besides = sorted(sample.wall_ns - sample.elapsed_ns for sample in calibrated)
     usual_ns = min(max(_OVERHEADS * besides[len(besides) // 2], _MIN_VISIT_NS), max_turn_ns or _MAX_VISIT_NS)
@@ -159,8 +159,8 @@ def _sized(  # noqa: PLR0913 - the limits of one size
 ) -> tuple[tuple[Point, ...], int, int]:
     """Return the points, the measurements of a pass over them, and the bytes of a transfer.
 
-    The transfer is the largest power-of-two part of `max_transfer_bytes` that takes at most `max_transfer_ns`, and with
-    which all measurements take at most `most_ns` and write at most `most_written_bytes`; the least one if none does.
+    The transfer is `max_transfer_bytes`, halved until one takes at most `max_transfer_ns` and all measurements take at
+    most `most_ns` and write at most `most_written_bytes`, but not below `least_bytes`.
     """
     most_bytes = most_ns / ns_per_byte
     if direction == "write":
@@ -196,14 +196,13 @@ def first_pass(  # noqa: PLR0913 - the facts of one direction
 ) -> Phase:
     """Return the plan of one direction's pass, fitted to the device's speed in the calibration samples.
 
-    The transfer is the largest power-of-two part of `max_transfer_bytes` with which measuring every point once is
-    expected to take a third of `usual_ns` and, for writes, a quarter of `usual_bytes`; the budgets end it in any case.
-    One of `fraction` points is measured. With `max_transfer_ns` neither a transfer nor the repetitions of one are
-    expected to take longer, but for the smallest transfer and the slowest devices. Raise MeasurementError if
-    calibration has no sample, or if the write budget does not pay for one pass with the smallest transfer.
+    The transfer is `max_transfer_bytes`, halved until measuring every point once is expected to take 30 % of `usual_ns`
+    and, for writes, a quarter of `usual_bytes`. One in `fraction` points is measured. `max_transfer_ns` limits the
+    expected time of a measurement, except for the smallest transfer and the slowest devices. Raise MeasurementError
+    without calibration samples, or if the write budget is too small for a pass with the smallest transfer.
     """
     if not calibrated:
-        raise MeasurementError(f"no calibration visit of the {direction} phase succeeded")
+        raise MeasurementError(f"{direction}: calibration gave no measurement; tune again when the drive is idle")
     ns_per_byte = _ns_per_byte(calibrated)
     planned, visits, transfer = _sized(
         direction,
@@ -220,9 +219,9 @@ def first_pass(  # noqa: PLR0913 - the facts of one direction
     min_bytes = visits * transfer
     if direction == "write" and min_bytes > write_budget_bytes:
         raise MeasurementError(
-            f"the write budget of {write_budget_bytes >> 20} MiB does not pay for one visit to each of {len(planned)}"
-            f" points of {transfer >> 20} MiB: pass --write-budget {-(-min_bytes >> 20)}M or more,"
-            " a smaller --grid, or --read-only"
+            f"write budget of {write_budget_bytes >> 20} MiB: too small to measure each of {len(planned)} settings once"
+            f" with {transfer >> 20} MiB; pass --write-budget {-(-min_bytes >> 20)}M or more, a smaller --grid,"
+            " or --read-only"
         )
     order = list(planned)
     random.Random(f"{seed}/{direction}").shuffle(order)  # noqa: S311 - an experiment's order, no secret
@@ -235,7 +234,7 @@ def first_pass(  # noqa: PLR0913 - the facts of one direction
         reference=Point(setting=reference, aliases=(reference,)),
         transfer_bytes=transfer,
         visit_ns=_visit_ns(calibrated, ns_per_byte, int(_PASS_TIME_SHARE * usual_ns / visits), max_transfer_ns),
-        # Two visits tell more than one of twice the length, so a visit writes no more than the pass can pay for.
+        # Two measurements tell more than one of twice the length, so each writes only its share of the pass.
         visit_bytes=max(transfer, int(_PASS_WRITE_SHARE * usual_bytes / visits)) if direction == "write" else 0,
         time_budget_ns=time_budget_ns,
         write_budget_bytes=write_budget_bytes,
@@ -264,11 +263,11 @@ def race(  # noqa: PLR0913 - the facts of one direction
     max_transfer_ns: int | None = None,
     rounds: int = RACE_ROUNDS,
 ) -> Phase | None:
-    """Return the plan of the race of the settings in `chosen`; None if the budgets do not pay for measuring each once.
+    """Return the plan of a race among the settings in `chosen`; None if the budgets are too small to measure each once.
 
-    `samples` are clean ones of the direction, which tell how fast the device is. The transfer is the largest
-    power-of-two part of `max_transfer_bytes` with which measuring each setting `rounds` times is expected to take no
-    more than `usual_ns` and, for writes, `usual_bytes`; `max_transfer_ns` limits it as that of a pass.
+    `samples` are clean samples of the direction, from which the device's speed is estimated. The transfer is
+    `max_transfer_bytes`, halved until measuring each setting `rounds` times is expected to take at most `usual_ns` and,
+    for writes, `usual_bytes`. `max_transfer_ns` limits the transfer as in a pass.
     """
     ns_per_byte = _mean_ns_per_byte(chosen, samples)
     planned, visits, transfer = _sized(
@@ -287,7 +286,7 @@ def race(  # noqa: PLR0913 - the facts of one direction
         return None
     order = list(planned)
     random.Random(f"{seed}/{direction}/race").shuffle(order)  # noqa: S311 - an experiment's order, no secret
-    # The reference is the first one to be measured, so that the order of the first visits is that of the points.
+    # The reference comes first, so that the first measurements have the order of the points.
     order.sort(key=lambda point: reference not in point.aliases)
     longest_ns = int(usual_ns / rounds / visits)
     return Phase(
@@ -308,7 +307,7 @@ def race(  # noqa: PLR0913 - the facts of one direction
 
 
 def _mean_ns_per_byte(chosen: Sequence[Setting], samples: Sequence[Sample]) -> float:
-    """Return the mean over the settings of the nanoseconds per byte; those of all samples for one without a sample."""
+    """Return the mean nanoseconds per byte over the chosen settings, or over all samples if none of them has one."""
     of_setting: dict[Setting, list[float]] = {}
     for sample in samples:
         of_setting.setdefault(sample.request.setting, []).append(sample.elapsed_ns / sample.bytes)

@@ -1,12 +1,12 @@
-"""The joint posterior of the points' true throughputs, and how far each may be below the best.
+"""The joint posterior of the points' true throughputs, and the shortfall of each point below the best.
 
-Throughput changes smoothly with the logarithms of block size, depth and threads, so a point's neighbours carry
-information about it: a Gaussian process (Rasmussen & Williams 2006, chapter 2). How smooth a drive's surface is, and
-how far single points deviate from it, is not known: a mixture of processes, each weighted by how likely it makes the
-measurements (chapter 5), keeps that doubt, where the one most likely process claimed 0.6 % and was 13.7 % off on a
-simulated drive. Draws from the mixture are joint: errors that all points share cancel in their differences. In each
-draw the best point is known, and with it the shortfall of every point; the chance that a shortfall is below some limit
-is the share of the draws in which it is.
+Throughput changes smoothly with the logarithms of block size, depth and threads, so the neighbours of a point carry
+information about it, as in a Gaussian process (Rasmussen & Williams 2006, chapter 2). The smoothness of a drive's
+surface and the deviation of single points from it are unknown. A mixture of processes, each weighted by the likelihood
+of the measurements (chapter 5), keeps this uncertainty: on a simulated drive, the single most likely process claimed a
+shortfall of 0.6 % where 13.7 % was true. The draws from the mixture are joint, so errors that all points share cancel
+in the differences. Each draw has a best point and a shortfall of every other point. The probability of a shortfall
+below a limit is the share of draws below the limit.
 """
 
 from __future__ import annotations
@@ -32,39 +32,39 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-# Length scales: doublings of a size or a count, a switch of overlap_events, of single_submit.
+# Length scales: doublings of a size or a count, then one change of overlap_events, then one of single_submit.
 _REACHES = ((1.5, 1.0, 1.0), (3.0, 2.0, 4.0))
-# Standard deviations of the surface, as logarithms, with their prior weights; and of a point's own deviation from it.
+# Standard deviations of the surface (of logarithms), with prior weights, and of a point's own deviation from it.
 _SWINGS = ((0.006, 0.1), (0.02, 0.35), (0.06, 0.35), (0.18, 0.2))
 _OWN = (0.0005, 0.003, 0.012, 0.04)
 # A process with a smaller weight than this is left out.
 _MIN_WEIGHT = 0.02
-# Fewer points say nothing of a surface.
+# Fewer points do not determine a surface.
 _FEWEST = 6
-# A point visited this seldom may have met a slow mode; it is inflated if the others put it this many of its standard
-# deviations elsewhere.
+# A point with so few measurements may have met a slow mode by chance. Its error is inflated if the prediction from the
+# other points deviates by this many standard deviations.
 _FEW_VISITS = 2
 _ODD = 3.0
-# Points further below the top than this share and the noise cannot be the best, and are left out: a slope says little
-# of a plateau. So are all but the highest of a plateau: the time grows with the third power of their number.
+# Points further below the top than this share and the noise cannot be the best and are left out, since a slope says
+# little about a plateau. At most _MAX_POINTS remain, since the time grows with the third power of their number.
 _PLATEAU = 0.05
 _PLATEAU_NOISES = 3.0
 _UNSURE = 2.5
 _MAX_POINTS = 160
-# Student's t of this many degrees of freedom is normal to 1 % of its 99 % quantile.
+# With this many degrees of freedom, the 99 % quantile of Student's t is within 1 % of the normal one.
 _NORMAL = 200.0
 _MIN_FREEDOM = 4.0
-# A 95 % quantile of this many draws has a standard error of 0.8 % of the probability.
+# The probability of a 95 % quantile of this many draws has a standard error of 0.8 %.
 DRAWS = 800
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Posterior:
-    """Draws of the true log throughputs of the points that may be the best, and of the default's.
+    """Draws of the true log throughputs of the points that may be the best, and of the default.
 
-    `points` has them in the order of the columns, `mean` the means of their logarithms, `draws` one row a draw, and
-    `shortfall` how far below the best of its draw each is, as a logarithm (0 is the best itself). `reference` is the
-    default's point, one of them; None if it was not measured.
+    `points` has the order of the columns. `mean` holds the means of the logarithms, `draws` one row for each draw, and
+    `shortfall` the log distance of each point below the best of its draw (0 for the best). `reference` is the point of
+    the default, which is one of `points`; None if it was not measured.
     """
 
     points: tuple[PointStats, ...]
@@ -74,31 +74,31 @@ class Posterior:
     shortfall: Floats
 
     def place(self, setting: Setting) -> int | None:
-        """Return the column of the setting's point; None if the point was left out, or not measured."""
+        """Return the column of the setting's point; None if the point was left out or not measured."""
         columns = (column for column, point in enumerate(self.points) if setting in point.point.aliases)
         return next(columns, None)
 
     @property
     def default(self) -> int | None:
-        """The column of the default's point; None if it was not measured."""
+        """The column of the default; None if it was not measured."""
         return None if self.reference is None else self.place(self.reference.point.setting)
 
     def within(self, tolerance: float) -> Floats:
-        """Return each point's probability of being at most `tolerance` (a share) below the best."""
+        """Return the probability of each point to be at most `tolerance` (a share) below the best."""
         chances: Floats = (self.shortfall <= -math.log1p(-tolerance)).mean(0)
         return chances
 
     def quantile(self, column: int, confidence: float = 0.95) -> float:
-        """Return the share of the best by which the point falls short at the most, with that confidence."""
+        """Return the largest shortfall of the point with that confidence, as a share of the best."""
         return float(-np.expm1(-np.quantile(self.shortfall[:, column], confidence)))
 
     def expected(self) -> Floats:
-        """Return each point's expected shortfall, as a share of the best."""
+        """Return the expected shortfall of each point, as a share of the best."""
         shares: Floats = -np.expm1(-self.shortfall).mean(0)
         return shares
 
     def best_chances(self) -> Floats:
-        """Return each point's probability of being the best."""
+        """Return the probability of each point to be the best."""
         chances: Floats = np.bincount(self.draws.argmax(1), minlength=len(self.points)) / len(self.draws)
         return chances
 
@@ -138,9 +138,9 @@ def _likenesses(settings: tuple[Setting, ...]) -> tuple[Floats, ...]:
 
 
 def _processes(settings: tuple[Setting, ...], values: Floats, variances: Floats) -> list[tuple[float, Floats]]:
-    """Return the prior covariances of the mixture with their weights, which add up to 1.
+    """Return the prior covariances of the mixture with weights that add up to 1.
 
-    The mean has a flat prior, and is integrated out (Rasmussen & Williams, 2.7).
+    The mean has a flat prior and is integrated out (Rasmussen & Williams, 2.7).
     """
     count = len(values)
     identity = np.eye(count)
@@ -168,7 +168,10 @@ def _processes(settings: tuple[Setting, ...], values: Floats, variances: Floats)
 
 
 def _conditioned(prior: Floats, values: Floats, variances: Floats, odd: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Return the mean and the covariance of the true values, given the measured ones."""
+    """Return the mean and the covariance of the true values, given the measured ones.
+
+    `odd` marks points with few measurements, whose variance is inflated if the other points contradict them.
+    """
     count = len(values)
     ones = np.ones(count)
     inverse = np.linalg.inv(prior + np.diag(variances)).astype(np.float64)
@@ -177,7 +180,7 @@ def _conditioned(prior: Floats, values: Floats, variances: Floats, odd: NDArray[
         summed = inverse.sum(0)
         return float(summed @ values) / float(summed.sum())
 
-    # The prediction for each point from all others: Rasmussen & Williams, equations 5.10 to 5.12.
+    # Each point is predicted from all others: Rasmussen & Williams, equations 5.10 to 5.12.
     own = np.diag(inverse)
     apart = inverse @ (values - centre(inverse)) / own
     contradicted = odd & (np.abs(apart) > _ODD / np.sqrt(own))
@@ -208,7 +211,7 @@ def _mixture(
     count: int,
     dice: np.random.Generator,
 ) -> tuple[Floats, Floats]:
-    """Return the posterior's means, and at least `count` joint draws."""
+    """Return the means of the posterior and at least `count` joint draws."""
     if len(values) < _FEWEST:
         deviations = dice.standard_normal((count, len(values))) * errors
         return values.copy(), values + deviations * _tails(dice, freedom, count)[:, None]
@@ -224,20 +227,20 @@ def _mixture(
 
 
 def _always(points: Sequence[PointStats], reference: PointStats | None, also: Sequence[Setting]) -> list[int]:
-    """Return the indices of the points that take part whatever their figures are.
+    """Return the indices of the points that take part whatever their throughput.
 
-    What may be below the default is not chosen, so that the default must be there to be chosen itself; and a setting to
-    keep must not be dropped for one unlucky visit.
+    The default takes part because it is the fallback and the limit of the choice. The settings in `also` take part so
+    that one slow measurement does not drop a setting to keep.
     """
     wanted = {*also, *((reference.point.setting,) if reference else ())}
     return [place for place, point in enumerate(points) if not wanted.isdisjoint(point.point.aliases)]
 
 
 def posterior(phase: Phase, curve: Curve, also: Sequence[Setting] = (), count: int = DRAWS) -> Posterior | None:
-    """Return the posterior of the curve's points, with `count` draws or a few more; None if there are no points.
+    """Return the posterior of the curve with at least `count` draws; None if the curve has no points.
 
-    Points that can hardly be the best are left out, but for the default and the settings in `also`. The same curve
-    gives the same draws.
+    Points that can hardly be the best are left out, except for the default and the settings in `also`. Equal curves
+    give equal draws.
     """
     points = curve.points
     reference = curve.reference

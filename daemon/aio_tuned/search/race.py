@@ -1,15 +1,18 @@
-"""The race: what to measure next among the finalists, given the samples so far, or why to stop.
+"""The race, which measures the finalists again until the choice is clear or a limit is reached.
 
-The same samples give the same answer. First each finalist is measured once; then, round by round, those on which the
-choice depends, in random order: the chosen point, those that are the best in the draws of the posterior in which the
-chosen one falls short (top-two sampling, Russo 2016), rungs of the ladder that are in doubt, and points that were
-measured too seldom to be believed.
+Equal samples give equal rounds. First each finalist is measured once. Then rounds in random order measure the points on
+which the choice depends:
+- the chosen point,
+- points that are the best in those draws of the posterior in which the chosen point falls short (top-two sampling,
+  Russo 2016),
+- undecided rungs of the ladder,
+- points with too few measurements.
 
-The race is settled when the chosen point is within the tolerance of the best with a probability of 95 %, by the joint
-posterior of all finalists; when it and its rivals were visited often enough that no lucky mode of the drive can stand
-for it; and when the race has lasted for so long that it cannot lie whole inside a slow spell. Else it ends when the
-usual budget is spent, and continues to the whole budget only where that can help: where the choice is still poorly
-known and the drive is noisy, has fallen over a cliff, or has slow spells.
+The race is settled when three conditions hold. By the joint posterior of all finalists the chosen point is within the
+tolerance of the best with a probability of 95 %. It and its rivals have enough measurements to exclude that one of them
+met a fast mode of the drive by chance. The race is longer than most slow spells. Otherwise the race ends at the usual
+time or write volume. It continues up to the budgets only where that can help: if the choice is still uncertain, and the
+drive is noisy, has fallen over a cliff, or has slow spells.
 """
 
 from __future__ import annotations
@@ -23,7 +26,19 @@ import numpy as np
 
 from aio_tuned.search import choose, estimate
 from aio_tuned.search.posterior import posterior
-from aio_tuned.search.step import PhaseEnd, Round, Spent, exhausted, next_id, round_of, spent, unmeasured
+from aio_tuned.search.step import (
+    TIME_BUDGET_ENDED,
+    USUAL_TIME_ENDED,
+    USUAL_WRITES_ENDED,
+    PhaseEnd,
+    Round,
+    Spent,
+    exhausted,
+    next_id,
+    round_of,
+    spent,
+    unmeasured,
+)
 from aio_tuned.search.taint import is_counted
 
 if TYPE_CHECKING:
@@ -40,35 +55,36 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 CONFIDENCE = 0.95
-# The chosen point must have been visited this often, and each of its rivals so often.
+# The least number of measurements of the chosen point, and of each rival.
 _MIN_CHOSEN = 8
 _MIN_RIVAL = 3
-# A setting to keep is given up before that if it is within the tolerance with no more than this probability.
+# A preferred setting needs no more measurements if it is within the tolerance with no more than this probability.
 _HOPELESS = 0.02
-# A direction is measured for this long, from its first measurement to its last: most slow spells are shorter. Where the
-# drive has met one, and where the race is below this share of the pass's best, the race must last longer by itself.
-# Where the usual time is shorter than 25 s, so are both: these parts of it.
+# The least time between the first and the last measurement of a direction, since most slow spells are shorter than 3 s.
+# If the pass met a slow spell, or the best of the race is below 90 % of the best of the pass, the race alone must last
+# 12 s. A usual time of less than 25 s shortens both: to an eighth and a half of it.
 _MIN_SPAN_NS, _MIN_PART = 3 * 10**9, 8
 _SPELLS_SPAN_NS, _SPELLS_PART = 12 * 10**9, 2
 _SUNK = 0.9
-# A round is this share of the visits so far, and at least _MIN_ROUND visits.
+# A round has this share of the number of measurements so far, and at least _MIN_ROUND measurements.
 _ROUND_SHARE = 0.08
 _MIN_ROUND = 10
-# Shares of a round: the chosen point's, and of the rest those of rungs in doubt and of points seldom visited.
+# Shares of a round: for the chosen point, then for undecided rungs, then for points with too few measurements.
 _CHOSEN_SHARE = 0.3
 _RUNGS_SHARE = 0.3
 _SELDOM_SHARE = 0.5
-# More measuring than usual is worth it if the choice may be this far below the best, and visits differ by this share.
+# The race exceeds the usual time only if the choice may be this far below the best and measurements vary by this share.
 _POOR = 0.1
 _NOISY = 0.03
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RaceRules:
-    """What ends a race besides its phase's budgets.
+    """The rules that end a race besides the budgets of its phase.
 
-    It may take `usual_ns` and write `usual_bytes`, and more only where that can help. `level_bytes_per_s` is the best
-    of the pass. `preferred` are settings to keep, the first one first. `spells` says that the drive has slow spells.
+    The race takes `usual_ns` and writes `usual_bytes` at most, unless more can help. `level_bytes_per_s` is the best
+    throughput of the pass. `preferred` are settings to keep, in order of preference. `spells` is true if the drive has
+    slow spells.
     """
 
     usual_ns: int
@@ -79,10 +95,10 @@ class RaceRules:
 
 
 def _lasted(phase: Phase, rules: RaceRules, samples: Sequence[Sample], best_bytes_per_s: float) -> bool:
-    """Return whether the direction was measured for so long that it cannot lie whole inside a slow spell.
+    """Return whether the direction was measured for longer than most slow spells last.
 
-    Its pass counts, as long as the race is no slower than that; in longer transfers it may be, and then it must last as
-    long by itself as where the drive has spells.
+    The time of the pass counts too, unless the race is slower than the pass or the drive has slow spells: the whole
+    race may lie in a spell then.
     """
     alone = rules.spells or best_bytes_per_s < _SUNK * rules.level_bytes_per_s
 
@@ -96,9 +112,9 @@ def _lasted(phase: Phase, rules: RaceRules, samples: Sequence[Sample], best_byte
 
 
 def _seldom(known: Posterior, phase: Phase, rules: RaceRules, picked: Pick) -> list[int]:
-    """Return the columns of points that were visited too seldom for what depends on them.
+    """Return the columns of the points that decide the choice and have too few measurements.
 
-    A setting that would be kept must not be dropped for one unlucky visit.
+    A preferred setting is among them, so that one slow measurement does not drop it.
     """
     chances, within = known.best_chances(), known.within(phase.tolerance)
     kept = {known.place(setting) for setting in rules.preferred}
@@ -112,9 +128,9 @@ def _seldom(known: Posterior, phase: Phase, rules: RaceRules, picked: Pick) -> l
 
 
 def _weights(known: Posterior, picked: Pick, limit: float, rungs: list[int], seldom: list[int]) -> Floats:
-    """Return each point's share of the next round's visits."""
+    """Return the share of each point in the measurements of the next round."""
     shortfall = known.shortfall[:, picked.column]
-    # The best draws for a rival are those in which the chosen point falls short by more than the limit.
+    # Rivals get their shares from the draws in which the chosen point falls short by more than the limit.
     short = shortfall > min(limit, float(np.quantile(shortfall, CONFIDENCE)))
     if not short.any():
         short = shortfall >= shortfall.max()
@@ -130,7 +146,7 @@ def _weights(known: Posterior, picked: Pick, limit: float, rungs: list[int], sel
 
 
 def _counts(weights: Floats, size: int) -> list[int]:
-    """Return whole numbers of visits with the sum `size`, as near to the shares as possible."""
+    """Return whole numbers of measurements with the sum `size`, as near to the shares as possible."""
     wanted = weights * size
     counts = np.floor(wanted).astype(int)
     order = np.argsort(-(wanted - counts), kind="stable")
@@ -139,7 +155,7 @@ def _counts(weights: Floats, size: int) -> list[int]:
 
 
 def _spread(visits: Sequence[tuple[Point, int]], dice: random.Random) -> list[Point]:
-    """Return the points in random order, repeats of one spread evenly over the round: a drift must not favour any."""
+    """Return the points in random order, with repeats spread evenly over the round so that a drift favours no point."""
     placed = [
         ((number + dice.random()) / count, place, point)
         for place, (point, count) in enumerate(visits)
@@ -149,12 +165,12 @@ def _spread(visits: Sequence[tuple[Point, int]], dice: random.Random) -> list[Po
 
 
 def _may_go_on(rules: RaceRules, curve: Curve, regret95: float) -> bool:
-    """Return whether more than the usual measuring can help."""
+    """Return whether more than the usual time and writes can help."""
     return regret95 > _POOR and (curve.noise > _NOISY or curve.cliff is not None or rules.spells)
 
 
 def next_round(phase: Phase, rules: RaceRules, samples: Sequence[Sample]) -> Round | PhaseEnd:
-    """Return what to measure next, given all samples of the sweep so far in the order in which they were taken."""
+    """Return the next round of the race or its end; `samples` are all samples of the sweep so far, oldest first."""
     cost = spent(phase, samples)
     missing = unmeasured(phase, samples, phase.points)
     if missing and not exhausted(phase, cost):
@@ -162,9 +178,9 @@ def next_round(phase: Phase, rules: RaceRules, samples: Sequence[Sample]) -> Rou
     curve = estimate.curve(phase, samples)
     known = posterior(phase, curve, rules.preferred)
     if known is None:
-        return PhaseEnd(reason="no point could be measured")
+        return PhaseEnd(reason="no setting could be measured")
     if curve.cliff is not None and curve.cliff.before_counts:
-        return PhaseEnd(reason=f"the drive fell over a cliff after {curve.cliff.after_bytes >> 20} MiB")
+        return PhaseEnd(reason=f"throughput fell after {curve.cliff.after_bytes >> 20} MiB and stayed low")
     picked = choose.pick(known, phase.tolerance, rules.preferred)
     regret95, limit = known.quantile(picked.column, CONFIDENCE), -math.log1p(-phase.tolerance)
     rungs, seldom = choose.undecided(known, phase.tolerance, picked), _seldom(known, phase, rules, picked)
@@ -174,8 +190,7 @@ def next_round(phase: Phase, rules: RaceRules, samples: Sequence[Sample]) -> Rou
         return PhaseEnd(reason="the choice is clear", settled=True)
     left = _left(phase, rules, cost, whole=_may_go_on(rules, curve, regret95))
     if isinstance(left, str):
-        reason = "the choice is clear, but for a cheaper setting" if sure else f"the {left} is spent"
-        return PhaseEnd(reason=reason, settled=sure)
+        return PhaseEnd(reason="the choice is clear, though a cheaper setting may do" if sure else left, settled=sure)
     size = max(_MIN_ROUND, int(sum(is_counted(sample, phase) for sample in samples) * _ROUND_SHARE))
     counts = _counts(_weights(known, picked, limit, rungs, seldom), min(size, left))
     visits = [(stats.point, count) for stats, count in zip(known.points, counts, strict=True) if count]
@@ -185,13 +200,16 @@ def next_round(phase: Phase, rules: RaceRules, samples: Sequence[Sample]) -> Rou
 
 
 def _left(phase: Phase, rules: RaceRules, cost: Spent, *, whole: bool) -> int | str:
-    """Return how many visits the budget still pays for, or the name of the one that is spent."""
-    if spent_budget := exhausted(phase, cost):
-        return spent_budget
+    """Return how many measurements the limits still allow, or the limit that was reached, as a clause.
+
+    `whole` lifts the usual limits, so that only the budgets apply.
+    """
+    if ended := exhausted(phase, cost):
+        return ended
     most_ns = phase.time_budget_ns if whole else min(rules.usual_ns, phase.time_budget_ns)
     most_bytes = phase.write_budget_bytes if whole else min(rules.usual_bytes, phase.write_budget_bytes)
-    if exhausted(replace(phase, time_budget_ns=most_ns, write_budget_bytes=most_bytes), cost):
-        return "usual budget"
+    if ended := exhausted(replace(phase, time_budget_ns=most_ns, write_budget_bytes=most_bytes), cost):
+        return USUAL_TIME_ENDED if ended == TIME_BUDGET_ENDED else USUAL_WRITES_ENDED
     left = max(1, (most_ns - cost.ns) // max(phase.visit_ns, 1))
     if phase.direction == "write":
         left = min(left, (most_bytes - cost.written_bytes) // phase.transfer_bytes)

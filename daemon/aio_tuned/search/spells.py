@@ -1,4 +1,4 @@
-"""Slow spells of seconds: whether the reference shows any."""
+"""Slow spells, which last for seconds, as seen in the measurements of the reference."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
     from aio_tuned.model.measurement import Phase, Sample
 
-# A spell is at least two successive measurements of the reference, a fifth of a second apart, that lie this far off.
+# In a spell at least two successive measurements of the reference, a fifth of a second apart, deviate by this share.
 _SPELL = 0.04
-# Nor is it noise: it lies this many times their median deviation off.
+# They also deviate by this many times the median deviation, so noise is no spell.
 _DEVIATIONS = 6.0
 _FEWEST = 6
 
 
 def has_spells(phase: Phase, samples: Sequence[Sample]) -> bool:
-    """Return whether successive measurements of the reference lie far from its median, on one side of it."""
+    """Return whether successive measurements of the reference lie far from its median on the same side."""
     places, reference = estimate.places(phase)
     rates = np.log(
         [

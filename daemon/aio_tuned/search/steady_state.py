@@ -1,9 +1,9 @@
-"""Sustained writes with one setting: whether they are steady, at which throughput, and where they fell.
+"""Sustained writes with one setting: their throughput, whether it is steady, and where it fell.
 
-A drive that is written for long becomes slower: its cache of fast cells is full, and blocks must be erased first.
-SNIA's Solid State Storage Performance Test Specification (2.0.1, section 2.1.24) calls a drive steady when, of five
-windows, the highest and the lowest differ by no more than 20 % of their average, and the line of least squares through
-them by no more than 10 %.
+A drive slows down during long writes, when its cache of fast cells is full and blocks must be erased first. SNIA's
+Solid State Storage Performance Test Specification (2.0.1, section 2.1.24) calls a drive steady if over five windows the
+highest and the lowest throughput differ by at most 20 % of the average, and the ends of their line of least squares by
+at most 10 %.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def _is_steady(speeds: Sequence[float]) -> bool:
 
 
 def next_request(phase: Phase, samples: Sequence[Sample], setting: Setting, first_id: int) -> Request | None:
-    """Return the request for the next window; None if the bytes or the time for sustained writes are spent.
+    """Return the request for the next window; None if the throughput fell and is steady, or bytes or time are spent.
 
-    Five steady windows do not end them: a write cache that is not yet full is as steady.
+    Five steady windows alone do not end the writes, since a write cache that is not yet full is steady too.
     """
     windows = _windows(samples)
     size = max(phase.transfer_bytes, int(phase.sustain_bytes * _WINDOW_SHARE))
@@ -68,7 +68,7 @@ def next_request(phase: Phase, samples: Sequence[Sample], setting: Setting, firs
 
 
 def found(samples: Sequence[Sample]) -> Steady | None:
-    """Return the steady state that the windows show; None if there are fewer than five windows."""
+    """Return the result of the sustained writes; None if there are fewer than five windows."""
     windows = _windows(samples)
     if len(windows) < _WINDOWS:
         return None

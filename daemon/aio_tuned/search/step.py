@@ -1,4 +1,4 @@
-"""A step of a phase: the measurements to make next, or its end; and what has been spent."""
+"""One step of a phase, which is a round of measurements or the end of the phase, and the cost of the phase so far."""
 
 from __future__ import annotations
 
@@ -15,8 +15,15 @@ if TYPE_CHECKING:
 
     from aio_tuned.model.measurement import Phase, Point, Purpose, Sample
 
-# A point that is tainted this often is left out, and the profile says how many were.
+# A point is left out after this many tainted measurements; a finding gives the number of such points.
 MAX_TRIES = 4
+# Reasons for the end of a phase. Profiles publish them as `stopped_because`, and reports show them after "stopped
+# because".
+TIME_BUDGET_ENDED = "the time budget ran out"
+WRITE_BUDGET_ENDED = "the write budget ran out"
+USUAL_TIME_ENDED = "the usual measuring time ran out"
+USUAL_WRITES_ENDED = "the usual write volume ran out"
+OTHER_PROCESSES = "other processes used the drive"
 # The purpose of the reference's measurements, and of the other points', in each stage.
 _REFERENCE: dict[str, Purpose] = {"pass": "reference", "race": "repeat"}
 _POINT: dict[str, Purpose] = {"pass": "pass", "race": "repeat"}
@@ -24,14 +31,14 @@ _POINT: dict[str, Purpose] = {"pass": "pass", "race": "repeat"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """Measurements to make, in this order, before asking again."""
+    """Measurements to make in this order before the next step is decided."""
 
     requests: tuple[Request, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseEnd:
-    """The end of a phase; `reason` is published, and `settled` says whether the chosen point is surely good enough."""
+    """The end of a phase, with the published reason; `settled` if the choice is within the tolerance with 95 %."""
 
     reason: str
     settled: bool = False
@@ -39,20 +46,20 @@ class PhaseEnd:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """What a phase has cost so far; calibration and sustained writes are not part of it."""
+    """The time and the bytes that a phase has taken so far, without calibration and sustained writes."""
 
     ns: int = 0
     written_bytes: int = 0
 
     def plus(self, phase: Phase, sample: Sample) -> Spent:
-        """Return the sum with another sample of the sweep, which need not be the phase's."""
+        """Add a sample of the sweep; one of another phase adds nothing."""
         if not is_of(sample, phase):
             return self
         return Spent(ns=self.ns + sample.wall_ns, written_bytes=self.written_bytes + sample.bytes)
 
 
 def spent(phase: Phase, samples: Iterable[Sample]) -> Spent:
-    """Return the sum over the samples of the phase."""
+    """Return the cost of the samples that belong to the phase."""
     cost = Spent()
     for sample in samples:
         cost = cost.plus(phase, sample)
@@ -60,14 +67,14 @@ def spent(phase: Phase, samples: Iterable[Sample]) -> Spent:
 
 
 def exhausted(phase: Phase, cost: Spent) -> str:
-    """Return the name of the budget that is spent, or "" if none is.
+    """Return which budget ran out, as a clause, or "" if none did.
 
-    Ask between any two measurements, since one may take longer than planned.
+    Call it before each measurement, since one may take longer than planned.
     """
     if cost.ns >= phase.time_budget_ns:
-        return "time budget"
+        return TIME_BUDGET_ENDED
     if phase.direction == "write" and cost.written_bytes + phase.transfer_bytes > phase.write_budget_bytes:
-        return "write budget"
+        return WRITE_BUDGET_ENDED
     return ""
 
 
@@ -77,7 +84,7 @@ def next_id(samples: Iterable[Sample]) -> int:
 
 
 class Requests:
-    """The requests of a round, numbered, with the reference between them."""
+    """The numbered requests of a round, with the reference between them."""
 
     def __init__(self, phase: Phase, first_id: int, *, reference: bool = True) -> None:
         self._phase = phase
@@ -86,7 +93,7 @@ class Requests:
         self.made: list[Request] = []
 
     def visit(self, point: Point) -> None:
-        """Add a measurement of the point, and one of the reference first if its turn has come."""
+        """Add a measurement of the point, after one of the reference if that is due."""
         stage = self._phase.stage
         if self._with_reference and len(self.made) % (REFERENCE_EVERY + 1) == 0:
             self._add(self._phase.reference, _REFERENCE[stage])
@@ -108,7 +115,7 @@ class Requests:
 
 
 def round_of(phase: Phase, samples: Sequence[Sample], points: Iterable[Point], *, reference: bool = True) -> Round:
-    """Return the round that measures the points in this order, with the reference between them unless told not to."""
+    """Return a round that measures the points in this order; with `reference`, the reference is measured in between."""
     requests = Requests(phase, next_id(samples), reference=reference)
     for point in points:
         requests.visit(point)
@@ -116,7 +123,7 @@ def round_of(phase: Phase, samples: Sequence[Sample], points: Iterable[Point], *
 
 
 def unmeasured(phase: Phase, samples: Sequence[Sample], points: Iterable[Point]) -> list[Point]:
-    """Return the points that have no clean sample of the phase, and are not given up."""
+    """Return the points without a clean sample of the phase, except those that were tried MAX_TRIES times."""
     places, _ = estimate.places(phase)
     tries: dict[int | None, int] = {}
     measured: set[int | None] = set()
@@ -135,7 +142,7 @@ def unmeasured(phase: Phase, samples: Sequence[Sample], points: Iterable[Point])
 
 
 def cut(phase: Phase, cost: Spent, request: Request) -> Request:
-    """Return the request with its bytes cut to the rest of the write budget; call it just before measuring."""
+    """Return the request with its bytes limited to the rest of the write budget; call it just before measuring."""
     if phase.direction == "read" or request.purpose == "sustain":
         return request
     transfers_left = (phase.write_budget_bytes - cost.written_bytes) // phase.transfer_bytes

@@ -1,4 +1,4 @@
-"""Samples that do not count: served from a cache, or disturbed by other processes."""
+"""Tainted samples, which a cache served or other processes disturbed; they are discarded."""
 
 from __future__ import annotations
 
@@ -9,48 +9,48 @@ if TYPE_CHECKING:
 
     from aio_tuned.model.measurement import Phase, Sample
 
-# The purposes of the measurements that belong to each stage.
+# The purposes of the measurements of each stage.
 STAGE_PURPOSES: dict[str, tuple[str, ...]] = {"pass": ("reference", "pass"), "race": ("repeat",)}
 
-# More I/O of other processes than this share taints a visit: a log daemon on a root drive causes up to 5 % without
+# A larger share of I/O by other processes taints a measurement: a log daemon on a root drive causes up to 5 % without
 # changing a throughput of GB/s; a production workload causes far more.
 FOREIGN_SHARE = 0.05
 
 
 def taint_reason(sample: Sample) -> str:
-    """Return why the measurement must be discarded and repeated; "" if it is good."""
+    """Return why the measurement must be discarded and repeated, or "" if it counts."""
     if sample.cache_verdict == "cache":
         return "served from a cache"
     if _unexplained_bytes(sample) > FOREIGN_SHARE * sample.bytes:
-        return "others used the device"
-    # These counters hold nothing of ours, whatever the device's own prove.
+        return "other processes used the device"
+    # The counters of other namespaces hold none of the sweep's own I/O, so they count whatever the verdict is.
     if sample.neighbour_bytes > FOREIGN_SHARE * sample.bytes:
-        return "others used another namespace of the drive"
+        return "other processes used another namespace of the drive"
     return ""
 
 
 def foreign_bytes(sample: Sample) -> int:
-    """Return the bytes that others have moved on the drive during the measurement, as far as its counters prove it."""
+    """Return the bytes that other processes moved on the drive during the measurement, by the counters."""
     return max(0, _unexplained_bytes(sample)) + sample.neighbour_bytes
 
 
 def _unexplained_bytes(sample: Sample) -> int:
-    """Return what the device's own counters have beyond the measurement, 0 if they prove nothing."""
+    """Return the bytes in the device's own counters beyond the measurement; 0 if the verdict is not "device"."""
     if sample.cache_verdict != "device":
         return 0
     return sample.device_read_bytes + sample.device_write_bytes - sample.bytes
 
 
 def is_counted(sample: Sample, phase: Phase) -> bool:
-    """Return whether the sample is the phase's, in its plan's transfer size.
+    """Return whether the sample was taken by the phase in the planned transfer size.
 
-    Calibration only warms up, and may use another size; sustained writes are another experiment.
+    Calibration warms up the drive and may use another size; sustained writes are a separate experiment.
     """
     return is_of(sample, phase) and sample.request.transfer_bytes == phase.transfer_bytes
 
 
 def is_of(sample: Sample, phase: Phase) -> bool:
-    """Return whether the sample was taken by the phase, which pays for it."""
+    """Return whether the sample was taken by the phase, so that its budgets pay for it."""
     request = sample.request
     return request.direction == phase.direction and request.purpose in STAGE_PURPOSES[phase.stage]
 
@@ -61,5 +61,5 @@ def clean_samples(samples: Iterable[Sample]) -> list[Sample]:
 
 
 def moved_bytes(samples: Iterable[Sample]) -> int:
-    """Return the bytes of the phase's budget that the samples took; calibration precedes the budget."""
+    """Return the bytes that the samples took from the phase's budget, which calibration precedes."""
     return sum(sample.bytes for sample in samples if sample.request.purpose != "calibrate")

@@ -78,14 +78,14 @@ def test_a_round_is_every_point_once_in_random_order_without_the_reference_in_be
 def test_six_rounds_confirm_a_setting_that_wins_here_too() -> None:
     found = run({})
     assert len(found.rounds) == FEW_ROUNDS
-    assert found.end == PhaseEnd(reason="no other class gains on it", settled=True)
+    assert found.end == PhaseEnd(reason="no other class of settings is faster", settled=True)
 
 
 def test_a_class_that_gains_is_believed_after_24_rounds() -> None:
     found = run({DEEP: 0.99 * 1.08})
     assert len(found.rounds) == FEW_ROUNDS + MORE_ROUNDS
     assert not found.end.settled
-    assert found.end.reason.startswith("4 threads of 1024 KiB gain ")
+    assert found.end.reason.startswith("4 threads with 1024 KiB blocks are ")
 
 
 def test_a_gain_that_does_not_last_is_none() -> None:
@@ -167,15 +167,15 @@ def test_disturbed_measurements_are_repeated() -> None:
 
 def test_where_nearly_all_is_disturbed_it_ends_after_48_rounds() -> None:
     found = run({}, disturbed=1.0)
-    assert found.end == PhaseEnd(reason="others used the drive in too many rounds")
+    assert found.end == PhaseEnd(reason="other processes used the drive in too many rounds")
     assert len(found.rounds) == 2 * (FEW_ROUNDS + MORE_ROUNDS)
 
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"time_budget_ns": 10**9}, "the time budget is spent"),
-        ({"direction": "write", "write_budget_bytes": 16 * 256 * MIB}, "the write budget is spent"),
+        ({"time_budget_ns": 10**9}, "the time budget ran out"),
+        ({"direction": "write", "write_budget_bytes": 16 * 256 * MIB}, "the write budget ran out"),
     ],
 )
 def test_a_budget_that_is_spent_ends_it_unsettled(changes: dict[str, object], reason: str) -> None:

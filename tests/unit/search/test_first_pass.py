@@ -24,7 +24,7 @@ WIDE = Grid(
     overlap_events=(True, False),
     single_submit=(False, True),
 )
-DONE = PhaseEnd(reason="every point was measured", settled=True)
+DONE = PhaseEnd(reason="every setting was measured", settled=True)
 
 
 def run(made: Phase, model: Drive) -> Run:
@@ -152,7 +152,7 @@ def test_then_come_the_neighbours_of_the_best_until_no_other_leads() -> None:
         expected = [point.setting for point in grid.neighbours(made.points, leaders) if point.setting not in measured]
         assert [request.setting for request in asked if request.purpose == "pass"] == expected
         count += len(asked)
-    assert found.end == DONE
+    assert found.end == PhaseEnd(reason="a quick sweep measures a part of the grid", settled=True)
     assert len(set(found.settings) - {DEFAULT_SETTING}) < 0.75 * len(made.points)
 
 
@@ -172,8 +172,8 @@ def test_a_part_of_the_points_leads_to_a_setting_nearly_as_good() -> None:
 @pytest.mark.parametrize(
     ("direction", "changes", "reason"),
     [
-        ("read", {"time_budget_ns": 2_000_000_000}, "the time budget is spent"),
-        ("write", {"write_budget_bytes": 9 * 64 * MIB}, "the write budget is spent"),
+        ("read", {"time_budget_ns": 2_000_000_000}, "the time budget ran out"),
+        ("write", {"write_budget_bytes": 9 * 64 * MIB}, "the write budget ran out"),
     ],
 )
 def test_a_budget_that_is_spent_ends_it(direction: Direction, changes: dict[str, int], reason: str) -> None:

@@ -102,7 +102,7 @@ def test_when_everything_is_tainted_it_ends() -> None:
             return replace(super().answer(asked), cache_verdict="cache")
 
     found = run(model=Cached(noise=0.01, seed=1))
-    assert found.end == PhaseEnd(reason="no point could be measured")
+    assert found.end == PhaseEnd(reason="no setting could be measured")
 
 
 # --- rounds ----------------------------------------------------------------------------------------------
@@ -271,7 +271,7 @@ def test_a_single_finalist_is_settled() -> None:
 def test_the_usual_time_ends_a_quiet_race() -> None:
     made = replace(RACE, tolerance=0.0001)
     found = run(made, held=rules(usual_ns=10 * S))
-    assert found.end == PhaseEnd(reason="the usual budget is spent")
+    assert found.end == PhaseEnd(reason="the usual measuring time ran out")
     cost = spent(made, found.samples)
     assert 10 * S <= cost.ns < 11 * S
 
@@ -279,7 +279,7 @@ def test_the_usual_time_ends_a_quiet_race() -> None:
 def test_the_usual_bytes_end_a_race_of_writes() -> None:
     made = replace(RACE, tolerance=0.0001, direction="write", write_budget_bytes=256 * GIB)
     found = run(made, held=rules(usual_bytes=16 * GIB + 1))
-    assert found.end == PhaseEnd(reason="the usual budget is spent")
+    assert found.end == PhaseEnd(reason="the usual write volume ran out")
     assert spent(made, found.samples).written_bytes == 16 * GIB
 
 
@@ -293,10 +293,10 @@ class Bimodal(Drive):
 
 
 def test_a_noisy_race_goes_on_beyond_the_usual_time_while_it_knows_little() -> None:
-    """Above 10 % of regret and 3 % of noise, and no longer than that: then the usual budget is spent."""
+    """Above 10 % of regret and 3 % of noise, and no longer than that: then the usual time ran out."""
     made = replace(RACE, tolerance=0.001, time_budget_ns=120 * S)
     noisy = run(made, Bimodal(noise=0.05, seed=2), rules(usual_ns=5 * S))
-    assert noisy.end == PhaseEnd(reason="the usual budget is spent")
+    assert noisy.end == PhaseEnd(reason="the usual measuring time ran out")
     cost = spent(made, noisy.samples)
     assert 5 * S < cost.ns < 120 * S
     before = noisy.samples[: -len(noisy.rounds[-1])]
@@ -361,14 +361,14 @@ def test_writes_never_exceed_the_budget(visit_transfers: int) -> None:
         tolerance=0.0001,
     )
     found = run(made, Drive(noise=0.05, seed=2))
-    assert found.end == PhaseEnd(reason="the write budget is spent")
+    assert found.end == PhaseEnd(reason="the write budget ran out")
     assert 40 * GIB - 256 * MIB < spent(made, found.samples).written_bytes <= 40 * GIB
 
 
 def test_a_race_that_cannot_measure_each_finalist_ends_unsettled() -> None:
     made = replace(RACE, time_budget_ns=S // 2)
     found = run(made)
-    assert found.end == PhaseEnd(reason="the time budget is spent")
+    assert found.end == PhaseEnd(reason="the time budget ran out")
     assert len(estimate.curve(made, found.samples).points) < len(made.points)
 
 
@@ -392,7 +392,7 @@ def test_a_cliff_ends_it() -> None:
     assert cliff is not None
     assert cliff.before_counts
     assert 10 * GIB <= cliff.after_bytes <= 13 * GIB
-    assert found.end == PhaseEnd(reason=f"the drive fell over a cliff after {cliff.after_bytes >> 20} MiB")
+    assert found.end == PhaseEnd(reason=f"throughput fell after {cliff.after_bytes >> 20} MiB and stayed low")
     assert spent(made, found.samples).ns < 250 * S
 
 

@@ -7,7 +7,18 @@ import pytest
 
 from aio_tuned.model.measurement import Point
 from aio_tuned.model.setting import DEFAULT_SETTING
-from aio_tuned.search.step import MAX_TRIES, Requests, Spent, cut, exhausted, next_id, spent, unmeasured
+from aio_tuned.search.step import (
+    MAX_TRIES,
+    TIME_BUDGET_ENDED,
+    WRITE_BUDGET_ENDED,
+    Requests,
+    Spent,
+    cut,
+    exhausted,
+    next_id,
+    spent,
+    unmeasured,
+)
 from unit.support.builders import GIB, MIB, phase, request, sample, setting
 
 if TYPE_CHECKING:
@@ -45,14 +56,14 @@ def test_a_phase_pays_for_the_measurements_of_its_own_stage_and_direction() -> N
 def test_the_time_budget_is_spent_when_it_is_reached() -> None:
     made = phase(time_budget_ns=1_000_000_000)
     assert exhausted(made, Spent(ns=999_999_999)) == ""
-    assert exhausted(made, Spent(ns=1_000_000_000)) == "time budget"
+    assert exhausted(made, Spent(ns=1_000_000_000)) == TIME_BUDGET_ENDED
 
 
 def test_the_write_budget_is_spent_before_a_transfer_that_would_exceed_it() -> None:
     made = phase(direction="write", write_budget_bytes=3 * 64 * MIB + 1)
     assert exhausted(made, Spent(written_bytes=2 * 64 * MIB)) == ""
-    assert exhausted(made, Spent(written_bytes=2 * 64 * MIB + 2)) == "write budget"
-    assert exhausted(made, Spent(written_bytes=3 * 64 * MIB)) == "write budget"
+    assert exhausted(made, Spent(written_bytes=2 * 64 * MIB + 2)) == WRITE_BUDGET_ENDED
+    assert exhausted(made, Spent(written_bytes=3 * 64 * MIB)) == WRITE_BUDGET_ENDED
     assert exhausted(replace(made, direction="read"), Spent(written_bytes=GIB)) == ""
 
 

@@ -361,7 +361,7 @@ def test_a_visit_during_which_another_namespace_was_busy_is_made_again() -> None
     order = replace(SHORT, settings={"read": ORDER.settings["read"]})
     outcome = asyncio.run(run_sweep(cast("Helper", Stand(1)), order, neighbours=neighbours))
     tainted = [sample for sample in outcome.samples if taint_reason(sample)]
-    assert [taint_reason(sample) for sample in tainted] == ["others used another namespace of the drive"]
+    assert [taint_reason(sample) for sample in tainted] == ["other processes used another namespace of the drive"]
     assert outcome.samples[8] is tainted[0]
     assert tainted[0].neighbour_bytes == GIB
     settings = [sample.request.setting for sample in outcome.samples[9:]]
