@@ -64,7 +64,7 @@ static void test_processes(void)
 {
     expect(OPENERS_NONE, "");
     run(at("ln -s /dev/null %s/proc/77/fd/3", root));
-    expect(OPENERS_FOUND, "process 77 (guest) has it open for writing"); /* no fdinfo: unknown */
+    expect(OPENERS_FOUND, "process 77 (guest) has it open for writing; stop it first"); /* no fdinfo: unknown */
     put(at("%s/proc/77/fdinfo/3", root), "pos:\t0\nflags:\t0100000\n");
     expect(OPENERS_NONE, "");
     put(at("%s/proc/77/fdinfo/3", root), "pos:\t0\nflags:\t0100002\n");
@@ -92,7 +92,7 @@ static void test_nvmet(void)
     run(at("mkdir -p %s/%s", config, one));
     put(at("%s/%s/device_path", config, one), "/dev/null\n");
     put(at("%s/%s/enable", config, one), "1\n");
-    expect(OPENERS_FOUND, "nvmet uses it");
+    expect(OPENERS_FOUND, "nvmet uses it; release the device first");
     put(at("%s/%s/enable", config, one), "0\n");
     expect(OPENERS_NONE, "");
     put(at("%s/%s/enable", config, one), "1\n");
@@ -109,7 +109,7 @@ static void test_loops(void)
     put(at("%s/sys/block/loop0/loop/backing_file", root), "/etc/passwd\n");
     expect(OPENERS_NONE, "");
     put(at("%s/sys/block/loop0/loop/backing_file", root), "/dev/null\n");
-    expect(OPENERS_FOUND, "loop0 uses it");
+    expect(OPENERS_FOUND, "loop0 uses it; release the device first");
     put(at("%s/sys/block/loop0/loop/backing_file", root), "/dev/not-here\n");
     expect(OPENERS_UNSEEN, "loop0 uses /dev/not-here");
     put(at("%s/sys/block/loop0/loop/backing_file", root), "/dev/shm/file (deleted)\n");

@@ -67,7 +67,7 @@ static enum step_result zero_piece(struct context *context, uint64_t at, uint64_
     if (exclusive_check_zeroing(context, fault) != STEP_OK)
         return STEP_FAILED;
     if (ioctl(context->target.fd, BLKZEROOUT, range) < 0)
-        return fault_set(fault, FAULT_IO, "erase", errno, "%s: BLKZEROOUT: %s",
+        return fault_set(fault, FAULT_IO, "erase", errno, "%s: BLKZEROOUT: %s; see the kernel log",
                          context->target.path, strerror(errno));
     context->bytes_written += bytes;
     return STEP_OK;
@@ -120,8 +120,8 @@ enum step_result erase_span(struct context *context, struct fault *fault)
     if (step == STEP_OK)
         step = walk(context, target->offset, end, true, &zero, fault);
     if (step == STEP_OK && fdatasync(target->fd) < 0)
-        return fault_set(fault, FAULT_IO, "erase", errno, "%s: fdatasync: %s", target->path,
-                         strerror(errno));
+        return fault_set(fault, FAULT_IO, "erase", errno, "%s: fdatasync: %s; see the kernel log",
+                         target->path, strerror(errno));
     if (step == STEP_OK)
         context->span_state = SPAN_CLEAN;
     return step;

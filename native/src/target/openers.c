@@ -109,7 +109,8 @@ static enum openers look_at_process(const struct search *search, const char *num
         (void)snprintf(path, sizeof(path), "%s/%s/comm", search->roots->proc, number);
         if (read_line(path, name, sizeof(name)) < 0)
             (void)strcpy(name, "?");
-        found = say(search, OPENERS_FOUND, "process %s (%s) has it open for writing", number, name);
+        found = say(search, OPENERS_FOUND, "process %s (%s) has it open for writing; stop it first",
+                    number, name);
     }
     if (error != 0)
         found = say(search, OPENERS_UNSEEN, "the open files of process %s cannot be read (%s); %s",
@@ -179,7 +180,7 @@ static enum openers look_at_path(const struct search *search, const char *attrib
             return OPENERS_NONE;
         if (stat(path, &status) == 0)
             return nodes_have(search->nodes, status.st_mode, status.st_rdev)
-                       ? say(search, OPENERS_FOUND, "%s uses it", user)
+                       ? say(search, OPENERS_FOUND, "%s uses it; release the device first", user)
                        : OPENERS_NONE;
         if (strncmp(path, where, strlen(where)) != 0)
             return OPENERS_NONE;

@@ -149,8 +149,9 @@ enum step_result prepare_fill(struct context *context, struct fault *fault)
     }
     move_run_with_ticks(context, sync_data, &sync, &phase);
     if (sync.errnum)
-        return fault_set(fault, FAULT_IO, "fill", sync.errnum, "%s: fdatasync: %s",
-                         context->target.path, strerror(sync.errnum));
+        return fault_set(fault, FAULT_IO, "fill", sync.errnum,
+                         "%s: fdatasync: %s; see the kernel log", context->target.path,
+                         strerror(sync.errnum));
     context->fill_bytes = phase.total;
     context->fill_ns = clock_now_ns() - start_ns;
     return STEP_OK;
@@ -240,8 +241,9 @@ enum step_result prepare_zero(struct context *context, struct fault *fault)
         return STEP_FAILED;
     move_run_with_ticks(context, sync_data, &sync, &phase);
     if (sync.errnum)
-        return fault_set(fault, FAULT_IO, "zero", sync.errnum, "%s: fdatasync: %s",
-                         context->target.path, strerror(sync.errnum));
+        return fault_set(fault, FAULT_IO, "zero", sync.errnum,
+                         "%s: fdatasync: %s; see the kernel log", context->target.path,
+                         strerror(sync.errnum));
     context->span_state = SPAN_CLEAN;
     return STEP_OK;
 }
