@@ -1,1 +1,1 @@
-"""One sweep of one target: order, budget, run, checkpoint, findings, and the profile that it yields."""
+"""One sweep of one target: order, budget, run, checkpoint, findings, and the resulting profile."""

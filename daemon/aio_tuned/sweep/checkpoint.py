@@ -1,8 +1,8 @@
-"""The checkpoint of a sweep, from which another process can continue it, as entries of an append-only log.
+"""The checkpoint of a sweep, from which another process can continue, as entries of an append-only log.
 
-A checkpoint is a header, followed by the samples in the order in which they were taken. The budgets of a phase come
-between its calibration and its other measurements, and each resumption adds an entry. The plan of a phase is not
-stored, because it follows from the calibration, the budgets and the seed.
+A checkpoint is a header, followed by the samples, oldest first. The budgets of a phase come between its calibration and
+its other measurements, and each resumption adds an entry. The plan of a phase is not stored, since it follows from the
+calibration, the budgets and the seed.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from aio_tuned.model.measurement import Sample
     from aio_tuned.model.setting import Direction
 
-# After a day of use a drive is fuller and more worn, so that older samples do not describe it any more.
+# After a day of use a drive may be fuller and more worn, so older samples no longer describe it.
 LONGEST_S = 86400.0
 
 
 def header(order: Order, hello: Hello) -> dict[str, Any]:
-    """Return all that must be equal for a sweep to continue from another process's samples, in JSON's types."""
+    """Return the facts that must be equal for a sweep to continue with another process's samples, as JSON types."""
     found = {
         "kind": "sweep",
         "helper_version": hello.version,
-        # Only the kind of buffer is compared: the share of it on huge pages differs from process to process.
+        # Only the kind of buffer is compared, since its share of huge pages differs between processes.
         "buffer": hello.buffer.partition("(")[2],
         "dio_alignment_bytes": hello.dio_alignment_bytes,
         "fill_bytes": hello.fill_bytes,
@@ -85,7 +85,7 @@ def has_dropped(entries: Iterable[Mapping[str, Any]]) -> bool:
 
 
 def read_seed(entries: Sequence[Mapping[str, Any]]) -> int | None:
-    """Return the seed of the recorded sweep, which is needed to continue it; None if the entries have none."""
+    """Return the seed of the recorded sweep, with which it can continue; None if the entries have none."""
     found = entries[0].get("seed") if entries else None
     return found if isinstance(found, int) else None
 
@@ -142,7 +142,7 @@ def read(entries: Iterable[Mapping[str, Any]], header: Mapping[str, Any], now_s:
     try:
         first, *rest = entries
         when = first["when"]
-        # The clock may have been set back since, so a checkpoint of the future is accepted for a day too.
+        # The clock may have been set back, so a checkpoint up to a day in the future is accepted.
         if {**first} != first_entry(header, when) or not abs(now_s - when) <= LONGEST_S:
             return Checkpoint()
         for entry in rest:

@@ -1,12 +1,13 @@
-"""Findings on the conditions of a sweep: what makes its profile provisional, and what else a reader of it must know."""
+"""Findings on the conditions of a sweep, those that make its profile provisional among them."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from aio_tuned import formatting
+from aio_tuned.search import effort, steady_state, step
 from aio_tuned.search import grid as search_grid
-from aio_tuned.search import steady_state
 from aio_tuned.search.taint import clean_samples
 from aio_tuned.sweep import page_cache
 
@@ -20,138 +21,180 @@ if TYPE_CHECKING:
     from aio_tuned.model.target import Target
     from aio_tuned.sweep.decided import Decided
     from aio_tuned.sweep.findings import Facts
-    from aio_tuned.sweep.order import SweepOutcome
+    from aio_tuned.sweep.order import PhaseOutcome, SweepOutcome
 
-# A drift or a noise larger than this share is reported.
+# A drift or a noise above this share is reported.
 _NOTABLE = 0.05
-# A larger correlation of successive measurements means that the drift could not be removed completely.
+# A larger correlation of successive measurements means that the drift was not removed completely.
 _REMAINS = 0.3
 # Shorter transfers cannot fill deep queues: 64 MiB give each of eight threads 8 MiB, which is eight blocks of 1 MiB.
 _SHORT_TRANSFER_BYTES = 64 << 20
-# The choice is of low confidence if it may be further below the best than this share, with 95 %.
+# Confidence is low if the setting may be further below the best than this share, with 95 % confidence.
 LOW_CONFIDENCE = 0.1
-_HELPS = "a longer --time-budget, a larger --write-budget or a quiet host makes the next sweep surer"
+
+
+def _budget_action(ended: str, config: Config) -> str:
+    """Return the option that lets the next sweep measure more; `ended` is the reason why measuring ended."""
+    if config.effort == "quick":
+        return "use --effort default"
+    if step.WRITE_BUDGET_ENDED in ended:
+        return "raise --write-budget"
+    if step.TIME_BUDGET_ENDED in ended:
+        return f"try --time-budget {math.ceil(2 * config.time_budget / 60)}m"
+    if step.OTHER_PROCESSES in ended:
+        return "tune again when the drive is idle"
+    return "try --effort thorough on an idle host"
 
 
 def beside_others(facts: Facts, grid: Grid) -> tuple[str, bool]:
-    """Return the finding on a drive that was measured beside others, or "", and whether points were left out for it."""
+    """Return the finding on a drive that was measured beside other I/O, or "", and whether settings were left out."""
     most = facts.max_concurrency
     if not facts.never_quiet or most is None:
         return "", False
     cut = any(setting.concurrency > most for setting in search_grid.settings(grid))
-    deeper = f", with at most {most} requests in flight; deeper points were not measured" if cut else ""
+    effect = f"settings with more than {most} requests in flight were not measured" if cut else "figures may be low"
     return (
-        f"the drive is never quiet ({facts.never_quiet}): measured beside other I/O{deeper}; tune by hand when it is"
-        " quiet"
+        f"other I/O: the drive is never idle ({facts.never_quiet}) and was measured beside that I/O; {effect};"
+        " run aio-tuned tune when the drive is idle"
     ), cut
 
 
-def doubts(target: Target, outcome: SweepOutcome, found: Sequence[Decided], facts: Facts, grid: Grid) -> list[str]:
+def doubts(target: Target, outcome: SweepOutcome, found: Sequence[Decided], facts: Facts, config: Config) -> list[str]:
     """Return the findings that make the profile provisional."""
-    said = [target.provisional] if target.provisional else []
-    beside, cut = beside_others(facts, grid)
+    findings = [target.provisional] if target.provisional else []
+    beside, cut = beside_others(facts, config.grid)
     if cut:
-        said.append(beside)
+        findings.append(beside)
     if not outcome.hello.counters_live:
-        said.append(
-            "the device keeps no I/O counters (queue/iostats is 0), so nothing proves that it did the I/O; write 1 to"
-            " queue/iostats, and tune again"
+        findings.append(
+            "counters: the device does not count its I/O (queue/iostats is 0); the figures may come from a cache;"
+            " write 1 to queue/iostats, then tune again"
         )
     elif any(sample.cache_verdict != "device" for sample in clean_samples(outcome.samples)):
-        said.append("the device's counters did not prove every visit")
+        findings.append(
+            "counters: the device's I/O counters do not cover every measurement; some figures may come from a cache;"
+            " tune again"
+        )
     if facts.array_became is not None:
-        said.append(
-            f"the array became {facts.array_became or 'whole'} during the sweep; the figures are of both states;"
+        findings.append(
+            f"array: became {facts.array_became or 'whole'} during the sweep; the figures mix both states;"
             " tune again when it is whole"
         )
-    said += page_cache.doubts(target, outcome.samples, facts.nocow_bytes_per_s)
-    said += [
-        f"{one.screen.direction}: {len(one.screen.points)} of {one.screen.planned} points were measured"
-        f" ({one.phase.passed or one.phase.ended})"
-        for one in found
-        if len(one.screen.points) < one.screen.planned
-    ]
-    return said
+    findings += page_cache.doubts(target, outcome.samples, facts.nocow_bytes_per_s)
+    for one in found:
+        measured, planned, ended = len(one.screen.points), one.screen.planned, one.phase.passed or one.phase.ended
+        if measured < planned:
+            findings.append(
+                f"{one.screen.direction}: {measured} of {planned} settings were measured ({ended}); the best may be"
+                f" among the others; {_budget_action(ended, config)}"
+            )
+    return findings
 
 
 def provenance(outcome: SweepOutcome, found: Sequence[Decided], grid: Grid, checked_against: str) -> list[str]:
     """Return how the profile differs from one that a single process has measured over the whole grid."""
-    said = []
+    findings = []
     if outcome.resumed:
         times = "once" if outcome.resumed == 1 else f"{outcome.resumed} times"
-        said.append(f"resumed {times} after an interruption: measured by {outcome.resumed + 1} processes")
+        findings.append(f"resumed {times} after an interruption; measured by {outcome.resumed + 1} processes")
     if checked_against:
         of_grid = sum(len(search_grid.points(search_grid.settings(grid), one.curve.transfer_bytes)) for one in found)
         measured = sum(len(one.curve.points) for one in found)
-        said.append(f"checked against {checked_against}: {measured} of the grid's {of_grid} points were measured")
-    return said
+        findings.append(f"checked against {checked_against}; measured {measured} of the grid's {of_grid} settings")
+    return findings
 
 
-def notes(device: Device, outcome: SweepOutcome, found: Sequence[Decided], config: Config) -> list[str]:
+def notes(device: Device, outcome: SweepOutcome, found: Sequence[Decided], facts: Facts, config: Config) -> list[str]:
     """Return the findings on conditions that do not make the profile provisional."""
-    said = []
+    findings = []
     if config.buffer == "hugetlb" and "(hugetlb)" not in outcome.hello.buffer:
-        said.append(
-            "buffer: too few reserved huge pages were free ([sweep] buffer); the figures are those of the memory that"
-            " evidence.buffer names; raise vm.nr_hugepages, and tune again"
+        findings.append(
+            'buffer: too few reserved huge pages were free for buffer = "hugetlb"; measured with the memory named in'
+            " evidence.buffer; raise vm.nr_hugepages, then tune again"
         )
     if device.members:
-        said.append("what others did on the volume's members was not seen: the counters are the volume's own")
+        findings.append(
+            "counters: I/O of other processes on the volume's member drives is not visible to the sweep; such I/O may"
+            " have lowered the figures; tune while the members are idle"
+        )
     for one in found:
         curve, choice = one.curve, one.choice
         if choice.floored and not one.phase.settled:
-            said.append(f"{curve.direction}: no setting is surely as fast as the default, which is published; {_HELPS}")
+            findings.append(
+                f"{curve.direction}: no setting proved as fast as the default ({one.phase.ended}); the default is"
+                f" published; {_budget_action(one.phase.ended, config)}"
+            )
         elif choice.regret95 > LOW_CONFIDENCE:
-            said.append(
-                f"{curve.direction}: the setting may be up to {choice.regret95:.0%} below the best (with 95 %"
-                f" confidence; {one.phase.ended}); {_HELPS}"
+            findings.append(
+                f"{curve.direction}: the setting may be up to {100 * choice.regret95:.0f} % below the best"
+                f" (95 % confidence); {one.phase.ended}; {_budget_action(one.phase.ended, config)}"
             )
-        said += _course(curve, one.screen, steady_state.found(one.samples))
+        findings += _changes(curve, one.screen, steady_state.found(one.samples))
         if curve.transfer_bytes < min(_SHORT_TRANSFER_BYTES, config.transfer_bytes):
-            said.append(
-                f"{curve.direction}: measured in bursts of {curve.transfer_bytes >> 20} MiB, all that the budgets pay"
-                " for, or the daemon's limit of 50 ms allows: queues that such a transfer cannot fill could not be told"
-                " apart"
-            )
+            findings.append(_short_transfers(one.phase, curve.transfer_bytes, choice.stats.bytes_per_s, facts, config))
         if curve.noise > _NOTABLE:
-            said.append(f"{curve.direction}: visits to one point differ by {curve.noise:.0%} (standard deviation)")
-    return said
+            findings.append(
+                f"{curve.direction}: measurements of one setting vary by {100 * curve.noise:.0f} % (standard"
+                " deviation); intervals are wider; tune again on an idle host"
+            )
+    return findings
 
 
-def _course(curve: Curve, screen: Curve, sustained: Steady | None) -> list[str]:
-    """Return the findings on how the drive changed while it was measured, a fall in the pass included."""
-    said = []
+def _short_transfers(phase: PhaseOutcome, transfer_bytes: int, bytes_per_s: float, facts: Facts, config: Config) -> str:
+    """Return the finding on transfers that are too short to fill deep queues, with the limit that kept them short."""
+    direction, plan = phase.phase.direction, phase.phase
+    longer_ns = 2 * transfer_bytes * 1e9 / bytes_per_s
+    if facts.max_transfer_ns is not None and longer_ns > facts.max_transfer_ns:
+        limit = f"the daemon's limit of {facts.max_transfer_ns / 1e6:.0f} ms for a transfer"
+        action = "run aio-tuned tune, which has no such limit"
+    elif direction == "write" and plan.write_budget_bytes < plan.time_budget_ns / 1e9 * bytes_per_s:
+        limit, action = "the write budget", _budget_action(step.WRITE_BUDGET_ENDED, config)
+    elif plan.time_budget_ns > 1e9 * effort.extent(config.effort, config.time_budget).race_s:
+        limit, action = "the usual measuring time", _budget_action(step.USUAL_TIME_ENDED, config)
+    else:
+        limit, action = "the time budget", _budget_action(step.TIME_BUDGET_ENDED, config)
+    return (
+        f"{direction}: {limit} allowed only {transfer_bytes >> 20} MiB bursts; deep queues could not be compared;"
+        f" {action}"
+    )
+
+
+def _changes(curve: Curve, screen: Curve, sustained: Steady | None) -> list[str]:
+    """Return the findings on changes of the drive's speed during the sweep, a fall in the first pass included."""
+    findings = []
     name = curve.direction
     if abs(curve.drift) > _NOTABLE:
-        said.append(
-            f"{name}: the drive drifted by {curve.drift:+.0%} during the phase: removed, the figures are of its usual"
-            " level"
+        findings.append(
+            f"{name}: throughput drifted by {100 * curve.drift:+.0f} %; the figures are corrected to its median; check"
+            " the temperature and look for other I/O on the drive"
         )
     if curve.memory > _REMAINS:
-        said.append(
-            f"{name}: the drive's speed swings faster than could be followed (visits close in time deviate alike,"
-            f" correlation {curve.memory:.1f}): the intervals are wider for it"
+        findings.append(
+            f"{name}: throughput varies too fast to correct for (successive measurements correlate by"
+            f" {curve.memory:.1f}); intervals are wider; look for other I/O on the drive"
         )
     cliff = curve.cliff or screen.cliff
     if cliff is not None:
-        said.append(
-            f"{name}: after {formatting.size(cliff.after_bytes)} the drive fell from"
-            f" {formatting.throughput(cliff.before_bytes_per_s)}"
-            f" to {formatting.throughput(cliff.behind_bytes_per_s)} (with the default setting) and stayed there: a"
-            " cache was full, or credits were spent"
+        side = "before" if curve.cliff is not None and cliff.before_counts else "after"
+        findings.append(
+            f"{name}: after {formatting.size(cliff.after_bytes)} throughput with the default setting fell from"
+            f" {formatting.throughput(cliff.before_bytes_per_s)} to {formatting.throughput(cliff.behind_bytes_per_s)}"
+            f" and stayed there (a full write cache or spent I/O credits); the figures are from {side} the fall"
+            + ("; measure sustained writes with --effort thorough" if name == "write" and sustained is None else "")
         )
     if sustained is not None:
-        said.append(_sustained(name, sustained))
-    return said
+        findings.append(_sustained(name, sustained))
+    return findings
 
 
 def _sustained(name: str, sustained: Steady) -> str:
+    """Return the finding on sustained writes."""
     written, end = formatting.size(sustained.written_bytes), formatting.throughput(sustained.bytes_per_s)
     if sustained.fell_after_bytes is None:
-        course = f"written on for {written} with the chosen setting: no cliff, {end} at the end"
+        measured = f"{written} of sustained writes with the chosen setting showed no drop; {end} at the end"
     else:
-        course = (
-            f"written on with the chosen setting it fell after {formatting.size(sustained.fell_after_bytes)}, from"
-            f" {formatting.throughput(sustained.first_bytes_per_s)} to {end}"
+        measured = (
+            f"sustained writes with the chosen setting fell from {formatting.throughput(sustained.first_bytes_per_s)}"
+            f" to {end} after {formatting.size(sustained.fell_after_bytes)}"
         )
-    return f"{name}: {course}{'' if sustained.steady else ', and was not steady yet'}"
+    return f"{name}: {measured}{'' if sustained.steady else '; not steady yet; raise --write-budget'}"

@@ -1,4 +1,4 @@
-"""What a finished sweep says of one direction, from its samples."""
+"""The result of a finished sweep for one direction."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """One direction: its phases and samples, the curve and the posterior of the phase that decides, and the choice.
+    """The result of one direction: its samples, the curve and posterior of the deciding phase, and the choice.
 
-    `screen` is the curve of all points: the pass's, or the same if there was none.
+    `screen` is the curve of the first pass, or the deciding curve if there was no pass.
     """
 
     phase: PhaseOutcome
@@ -31,15 +31,13 @@ class Decided:
 
 
 def decide(outcome: SweepOutcome, phase: PhaseOutcome, tolerance: float) -> Decided:
-    """Return what the sweep says of one direction; raise MeasurementError if no point could be measured."""
+    """Return the result of one direction; raise MeasurementError if no point could be measured."""
     plan, samples = phase.phase, outcome.samples
     curve = estimate.curve(plan, samples)
     screen = curve if phase.first_pass in (None, plan) else estimate.curve(phase.first_pass, samples)
     known = posterior(plan, curve, phase.preferred)
     if known is None:
-        raise MeasurementError(
-            f"no point of the {plan.direction} phase could be measured; try again when nothing else uses the drive"
-        )
+        raise MeasurementError(f"{plan.direction}: no setting could be measured; try again when the drive is idle")
     return Decided(
         phase=phase,
         samples=tuple(sample for sample in samples if sample.request.direction == plan.direction),

@@ -1,4 +1,4 @@
-"""What a sweep that was killed has left on a raw drive: zeroed under every guard of a new raw write, or left alone."""
+"""Bytes left on a raw drive by a killed sweep, which are zeroed under all guards of a new raw write or left alone."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ _BUFFER_BYTES = 1 << 20
 
 
 def is_recorded(target: Path, state: Path) -> bool:
-    """Return whether a sweep may have left bytes on the target's drive, which itself is not read.
+    """Return whether a sweep may have left bytes on the target's drive, by its record; the drive is not read.
 
-    Raise BusyError if its helper may still write there.
+    Raise BusyError if the helper of that sweep may still write there.
     """
     device = resolve.device(resolve.resolve(target))
     record = raw_write_record.load(state, device.id)
     if record and record.is_written():
         raise BusyError(
-            f"{device.node}: aio-sweep, process {record.pid}, has not ended and may still write to it; the drive is not"
-            " swept until it has"
+            f"{device.node}: aio-sweep (process {record.pid}) is still running and may write to the drive; the drive is"
+            " not swept until that process exits"
         )
     return record is not None
 
 
 def why_not(record: RawWriteRecord, device: Device, usage: Usage) -> str:
-    """Return why the span must not be zeroed; "" if what is known of the drive allows it. The helper looks again."""
+    """Return why the span must not be zeroed, or "" if it may be; the helper checks the drive again."""
     if not record.is_of(device):
-        return "the drive is another one now"
+        return "another drive has taken its place"
     uses = {
         "mounted at": usage.mounted_at,
         "in use by": usage.holders,
@@ -53,16 +53,19 @@ def why_not(record: RawWriteRecord, device: Device, usage: Usage) -> str:
 
 
 async def clear(found: ProbeResult, config: Config, helper: Path) -> str:
-    """Zero what the record of the drive says was left there, and return a sentence on what was done, or "".
+    """Zero the bytes in the drive's record and return a note on the result, or "" without a record.
 
-    Raise HelperError if the drive fails meanwhile; the record is kept then.
+    Raise HelperError and keep the record if the drive fails.
     """
     record = raw_write_record.load(config.state, found.device.id)
     if record is None:
         return ""
-    where = f"{record.span_bytes >> 20} MiB at offset {record.offset_bytes}, which an interrupted sweep has written"
+    where = f"{record.span_bytes >> 20} MiB at offset {record.offset_bytes}"
     if config.raw_write != "blank":
-        return f'{where}, are left as they are: raw_write = "blank" in the configuration lets a sweep zero them'
+        return (
+            f'{where} of an interrupted sweep were not zeroed; set raw_write = "blank" in the configuration to let a'
+            " sweep zero them"
+        )
     reason = why_not(record, found.device, found.usage)
     if not reason:
         try:
@@ -73,8 +76,8 @@ async def clear(found: ProbeResult, config: Config, helper: Path) -> str:
             reason = str(error)
     raw_write_record.drop(config.state, record)
     if reason:
-        return f"{where}, are left as they are, and aio-tuned forgets them: {reason}"
-    return f"{where}, were zeroed"
+        return f"{where} of an interrupted sweep were not zeroed and are no longer recorded: {reason}"
+    return f"{where} of an interrupted sweep were zeroed"
 
 
 async def _erase(record: RawWriteRecord, device: Device, program: Path) -> None:
@@ -91,5 +94,5 @@ async def _erase(record: RawWriteRecord, device: Device, program: Path) -> None:
     )
     async with await Helper.start(program, (*words, "--erase"), grace_s=RAW_END_S, writes_raw=True) as helper:
         await helper.finish()
-        if helper.span != "clean":  # somebody has ended it
-            raise HelperError("the helper was terminated before all was zeroed; run the sweep again")
+        if helper.span != "clean":
+            raise HelperError("aio-sweep: terminated before all bytes were zeroed; run the sweep again")

@@ -1,4 +1,4 @@
-"""What writes to a file without copy-on-write give, for the finding on those that pass through the page cache."""
+"""The throughput of writes without copy-on-write, for the finding on btrfs writes that use the page cache."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from aio_tuned.sweep.observer import SweepObserver
     from aio_tuned.sweep.order import Order, SweepOutcome
 
-# The finding shows an order of magnitude, so a small file is written a few times.
+# The finding shows an order of magnitude, so four transfers to a small file are enough.
 _MAX_TRANSFER_BYTES = 64 << 20
 _TRANSFERS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NocowWrites:
-    """The throughput with the default setting; None if it was not measured."""
+    """The throughput with the default setting, None if it was not measured, and the bytes written."""
 
     bytes_per_s: float | None = None
     written_bytes: int = 0
@@ -42,10 +42,10 @@ async def measure(
     observer: SweepObserver,
     grace_s: float,
 ) -> NocowWrites:
-    """Write a second scratch file, without copy-on-write, if the sweep's writes to a btrfs passed through the cache.
+    """Write a second scratch file without copy-on-write if the sweep's writes to a btrfs passed through the page cache.
 
-    `start` returns the helper's command line. Do nothing if the write budget does not pay for it. An error of the
-    helper ends this measurement alone, and so does a scratch file that is given up because others need the space.
+    `start` returns the helper's command line. Do nothing if the write budget is too small. An error of the helper or a
+    lack of space ends only this measurement, not the sweep.
     """
     if target.filesystem != "btrfs" or not page_cache.passed(outcome.samples, "write"):
         return NocowWrites()

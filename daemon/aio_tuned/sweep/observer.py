@@ -1,4 +1,4 @@
-"""The protocols of a sweep's observers: one for its checkpoint and pauses, one for its progress."""
+"""The protocols of a sweep's observers: one for checkpoint and pauses, one for progress."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ if TYPE_CHECKING:
 
     from aio_tuned.devices.thermometer import Thermometer
     from aio_tuned.helper.protocol import Hello, Tick
-    from aio_tuned.model.device import Device
     from aio_tuned.model.measurement import Request, Sample, Stage
     from aio_tuned.model.setting import Direction
-    from aio_tuned.model.target import Target
+    from aio_tuned.sweep.planning import Preview
     from aio_tuned.sweep.progress import SweepProgress
 
 
@@ -34,46 +33,46 @@ class SweepObserver(Protocol):
 
     @property
     def heat(self) -> Heat:
-        """Whether the drive was too hot."""
+        """The warnings of the drive and the pauses for heat during the sweep."""
 
     @property
     def paused_s(self) -> float | None:
-        """The seconds for which the sweep was paused in all; None if this observer never pauses it."""
+        """The total seconds of pauses; None if this observer never pauses the sweep."""
 
     def load_checkpoint(self, hello: Hello, header: Mapping[str, Any]) -> Checkpoint:
-        """Return the checkpoint of the sweep with that header; called once, when the target is ready."""
+        """Return the checkpoint of the sweep with that header; called once when the target is ready."""
 
     def planned(self, direction: Direction, stage: Stage, budgets: Budgets) -> None:
-        """Take note that a phase has been calibrated and planned."""
+        """Record that a phase has been calibrated and planned."""
 
     async def before(self, request: Request, previous: Sample | None) -> None:
-        """Wait until the next measurement may begin; raise DeferredError to end the sweep for now.
+        """Wait until the next measurement may begin; raise DeferredError to defer the rest of the sweep.
 
-        `previous` is the measurement before it, if this process has made one.
+        `previous` is the last measurement of this process; None before the first.
         """
 
     async def before_drop(self) -> None:
-        """Wait until the host's page cache may be dropped; raise DeferredError to end the sweep for now.
+        """Wait until the host's page cache may be dropped; raise DeferredError to defer the rest of the sweep.
 
-        Called once at most, between `before` and the measurement.
+        Called at most once, between `before` and the measurement.
         """
 
     def after(self, sample: Sample) -> None:
-        """Take note of a measurement that has been made."""
+        """Record a finished measurement."""
 
     def reserve(self, write_bytes: int) -> None:
-        """Take note of bytes that are about to be written after the sweep's own measurements."""
+        """Record bytes that are about to be written after the measurements of the sweep."""
 
 
-# Others are warned of by what they move over so many seconds of measurements, at this rate: 20 requests of 4 KiB.
+# Other processes cause a warning above this rate, averaged over these seconds: 20 requests of 4 KiB a second.
 _WARN_AFTER_S = 2.0
 _WARN_BYTES_PER_S = 20 * 4096
 
 
 class NullObserver:
-    """An observer that keeps no checkpoint and never pauses; it reads the thermometer if it has one.
+    """An observer that keeps no checkpoint and never pauses; it reads the thermometer if given one.
 
-    `warn` is called once if others use the drive during the measurements.
+    `warn` is called once if other processes use the drive during the measurements.
     """
 
     paused_s: float | None = None
@@ -120,7 +119,9 @@ class NullObserver:
         self._measured_s, self._foreign_bytes = 0.0, 0
         if bytes_per_s > _WARN_BYTES_PER_S:
             moving = formatting.throughput(bytes_per_s)
-            self._warn(f"others move {moving} on the drive, and tune does not wait for them; the daemon does")
+            self._warn(
+                f"other processes transfer {moving} on the drive; figures may be low; tune again when it is idle"
+            )
             self._warn = None
 
     def reserve(self, write_bytes: int) -> None:
@@ -130,17 +131,14 @@ class NullObserver:
 class ProgressObserver(Protocol):
     """An observer that shows a sweep's progress."""
 
-    def begin(self, device: Device, target: Target) -> None:
-        """Show that the sweep of this target begins."""
-
-    def will_drop(self) -> None:
-        """Show that the sweep drops the page cache of the whole host."""
+    def begin(self, preview: Preview) -> None:
+        """Show what the sweep that begins will do."""
 
     def note(self, text: str) -> None:
-        """Show what was found out about the drive before the sweep."""
+        """Show a note about the drive."""
 
     def tick(self, tick: Tick) -> None:
-        """Show that the helper is busy with a long task."""
+        """Show the helper's progress in a long task."""
 
     def update(self, progress: SweepProgress) -> None:
         """Show the progress after another measurement."""

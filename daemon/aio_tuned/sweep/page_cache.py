@@ -1,4 +1,4 @@
-"""Findings on the page cache: whose pages were evicted, and transfers that passed through it in spite of O_DIRECT."""
+"""Findings on the page cache: which pages were evicted, and transfers that used the cache in spite of O_DIRECT."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def passed(samples: Sequence[Sample], direction: Direction) -> bool:
-    """Return whether the direction's transfers passed through the page cache.
+    """Return whether the transfers of the direction passed through the page cache.
 
-    Nobody else can open a scratch file, and direct I/O leaves its cache empty. A transfer may be shorter than the time
-    between two looks, so half of the measurements suffice.
+    No other process can open the scratch file, and direct I/O leaves its cache empty. A transfer may be shorter than
+    the interval at which the cache is sampled, so half of the measurements are sufficient evidence.
     """
     own = [sample for sample in clean_samples(samples) if sample.request.direction == direction]
     return 2 * sum(sample.passing_bytes > 0 for sample in own) > len(own)
@@ -29,7 +29,7 @@ def passed(samples: Sequence[Sample], direction: Direction) -> bool:
 def doubts(target: Target, samples: Sequence[Sample], nocow_bytes_per_s: float | None) -> list[str]:
     """Return a finding, which makes the profile provisional, for each direction that passed through the page cache.
 
-    `nocow_bytes_per_s` is what writes to a file without copy-on-write took, if that was measured.
+    `nocow_bytes_per_s` is the measured throughput of writes to a file without copy-on-write, if known.
     """
     found = []
     directions: tuple[Direction, ...] = ("read", "write")
@@ -37,13 +37,13 @@ def doubts(target: Target, samples: Sequence[Sample], nocow_bytes_per_s: float |
         if not passed(samples, direction):
             continue
         if direction == "write" and target.filesystem == "btrfs":
-            gave = formatting.throughput(nocow_bytes_per_s) if nocow_bytes_per_s else ""
-            instead = f" ({gave} with the default setting)" if gave else ""
-            why = "btrfs does so for files with checksums"
-            action = f"run `chattr +C {target.path}` before files are made there{instead}, and tune again"
+            nocow = formatting.throughput(nocow_bytes_per_s) if nocow_bytes_per_s else ""
+            reaches = f" (which reach {nocow} with the default setting)" if nocow else ""
+            why = "btrfs buffers files with checksums"
+            action = f"run `chattr +C {target.path}` before creating files there{reaches}, then tune again"
         else:
-            why = f"{target.filesystem} does no direct I/O here"
-            action = "use a folder without encryption, compression and data journalling, and tune again"
+            why = f"no direct I/O on this {target.filesystem}"
+            action = "use a directory without encryption, compression and data journalling, then tune again"
         found.append(
             f"{direction}: transfers pass through the page cache ({why}); the figures are the filesystem's, not the"
             f" drive's; {action}"
@@ -52,27 +52,27 @@ def doubts(target: Target, samples: Sequence[Sample], nocow_bytes_per_s: float |
 
 
 def notes(target: Target) -> list[str]:
-    """Return a finding if the scratch file is written in another way than the folder's own files."""
+    """Return a finding if the scratch file was written in another way than other files of its directory."""
     if not target.nocow:
         return []
-    said = (
-        "write: measured on a file without copy-on-write ([sweep] btrfs); files made in the folder are slower;"
-        f" run `chattr +C {target.path}` before files are made there"
+    finding = (
+        "write: measured on a file without copy-on-write ([sweep] btrfs); other files in this directory are slower;"
+        f" run `chattr +C {target.path}` before creating files there"
     )
-    return [said]
+    return [finding]
 
 
 def evictions(policy: DropCaches, hello: Hello, keep_cache: str) -> list[str]:
-    """Return a finding unless the host's page cache was dropped as the configuration asks by default.
+    """Return a finding unless the host's page cache was dropped, as it is by default.
 
-    `keep_cache` is why it was kept although the configuration drops it, or "".
+    `keep_cache` is the reason for keeping it although the configuration drops it, or "".
     """
     if policy == "never":
-        return ["page cache: not dropped ([sweep] drop_caches); the device's counters alone prove that it did the I/O"]
+        return ["page cache: not dropped ([sweep] drop_caches); only the device's counters prove the I/O"]
     if policy == "file":
         why = keep_cache or "[sweep] drop_caches"
-        return [f"page cache: the target's own pages were evicted, the host's were kept ({why})"]
+        return [f"page cache: only the target's own pages were evicted ({why}); the host's cache was kept"]
     if not hello.drop_caches:
         why = hello.no_drop_reason
-        return [f"page cache: drop_caches was not possible; the target's own pages were evicted ({why})"]
+        return [f"page cache: only the target's own pages were evicted; the host's cache could not be dropped ({why})"]
     return []

@@ -1,4 +1,4 @@
-"""Where a sweep does its I/O, as it is found to be just before the sweep."""
+"""The place of a sweep's I/O, as probed just before the sweep."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class Place:
     """The whole device and the target on it.
 
-    `number` is that of the filesystem's or the raw device, and `numbers` are those that the opened target may have.
+    `number` is the device number of the filesystem or the raw device; `numbers` are those that the opened target may
+    have.
     """
 
     number: str
@@ -33,20 +34,20 @@ class Place:
 
     @property
     def lasting(self) -> Place:
-        """The place without what depends on free space and content, which change; on ZFS the filesystem's size too."""
+        """The place without facts that depend on free space and content, which may change during the sweep."""
         target = replace(self.target, span_bytes=0, offset_bytes=0, min_free_bytes=0, provisional="")
         return replace(self, target=target)
 
 
 def silent(what: Path) -> MeasurementError:
-    """Return the error of a drive that does not answer."""
+    """Return the error for a drive that does not answer."""
     return MeasurementError(f"{what}: the drive has not answered for {PROBE_LIMIT_S:.0f} s; see the kernel log")
 
 
 def expected_numbers(found: ProbeResult) -> tuple[str, ...]:
-    """Return the device numbers of which the opened target must have one.
+    """Return the device numbers that the opened target may have.
 
-    A file on btrfs or overlay has an anonymous number, that of its folder, or on some overlays the drive's own.
+    A file on btrfs or overlay has the anonymous number of its folder or, on some overlays, the number of the drive.
     """
     if not isinstance(found.decision, Target) or found.decision.kind == "device":
         return (found.number,)
@@ -56,9 +57,9 @@ def expected_numbers(found: ProbeResult) -> tuple[str, ...]:
 
 
 async def look(request: TuneRequest) -> tuple[ProbeResult, tuple[str, ...]]:
-    """Probe the drive and return its facts, and the numbers that the opened target may have.
+    """Probe the drive and return its facts and the device numbers that the opened target may have.
 
-    Raise MeasurementError if the drive does not answer, TargetError if it is another disk than the one that is meant.
+    Raise MeasurementError if the drive does not answer, TargetError if it is not the requested disk.
     """
 
     def probed() -> tuple[ProbeResult, tuple[str, ...]]:
@@ -76,15 +77,15 @@ async def look(request: TuneRequest) -> tuple[ProbeResult, tuple[str, ...]]:
     except TooLateError:
         raise silent(request.target) from None
     if request.diskseq is not None and found.device.diskseq != request.diskseq:
-        raise TargetError(f"{found.device.node} is not the disk any more that it was when the sweep was decided on")
+        raise TargetError(f"{found.device.node}: replaced by another disk since the sweep was planned; try again")
     return found, numbers
 
 
 async def decide(request: TuneRequest) -> Place:
     """Probe the drive and decide where to sweep it.
 
-    Raise TargetError if the device must not be swept, or is another disk than the one that is meant, DeferredError if
-    the daemon is to wait for space, and MeasurementError if the drive does not answer.
+    Raise TargetError if the device must not be swept or is not the requested disk, DeferredError if the daemon must
+    wait for free space, and MeasurementError if the drive does not answer.
     """
     found, numbers = await look(request)
     if isinstance(found.decision, Skip) and found.decision.for_now and request.resumable:

@@ -1,4 +1,4 @@
-"""The profile of a finished sweep, with its state and its findings."""
+"""The profile of a finished sweep, with its state and findings."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """Facts that the sweep's outcome does not have; the times are ISO 8601 and seconds.
+    """Facts that the outcome of the sweep does not contain.
 
-    `kept` has the profiles whose settings are kept if they are good enough.
+    `measured_at` is an ISO 8601 time. `kept` holds the profiles whose settings are kept if they are good enough.
     """
 
     measured_at: str
@@ -51,7 +51,7 @@ class Circumstances:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltProfile:
-    """A profile, with the curves that it was chosen from."""
+    """A profile, with the curves from which it was chosen."""
 
     profile: Profile
     curves: tuple[Curve, ...]
@@ -68,7 +68,7 @@ def _confidence(phase: PhaseOutcome, regret95: float) -> Confidence:
 
 
 def _result(found: Decided, tolerance: float, kept: KeptSettings) -> Result:
-    """Return the section of one direction; a check's regret and confidence are no better than its sibling's."""
+    """Return the section of one direction; the regret and confidence of a check are no better than its sibling's."""
     choice, phase, curve = found.choice, found.phase, found.curve
     stat, sustained = choice.stats, steady_state.found(found.samples)
     regret95, confidence = choice.regret95, _confidence(phase, choice.regret95)
@@ -140,30 +140,31 @@ def build_profile(
     circumstances: Circumstances,
     drop_caches: DropCaches,
 ) -> BuiltProfile:
-    """Return the profile of a finished sweep; raise MeasurementError if the samples do not support one.
+    """Return the profile of a finished sweep.
 
-    Its state is `measured` only if every planned point was measured and the counters prove the I/O, else `provisional`.
+    Its state is `measured` if every planned point was measured and the counters prove the I/O, else `provisional`.
+    Raise MeasurementError if the samples do not support a profile.
     """
     tolerance = config.tolerance_percent / 100
     kept = circumstances.kept
     found = tuple(decide(outcome, phase, tolerance) for phase in outcome.phases)
     of_direction: dict[Direction, Decided] = {one.curve.direction: one for one in found}
-    # Names of mount points may contain bytes that are not text.
+    # A mount point in the reason may contain bytes that are not valid text.
     skipped = Skipped(skipped=clean_text(target.no_write) or "not swept")
     read, write = of_direction.get("read"), of_direction.get("write")
-    doubts = conditions.doubts(target, outcome, found, circumstances.facts, config.grid)
+    doubts = conditions.doubts(target, outcome, found, circumstances.facts, config)
     beside, cut = conditions.beside_others(circumstances.facts, config.grid)
     checked_against = kept.checked.device.name if kept.checked else ""
     provenance = conditions.provenance(outcome, found, config.grid, checked_against)
     results = {one.curve.direction: _result(one, tolerance, kept) for one in found}
     chosen = [sweep_findings.DirectionResult(curve=one.curve, result=results[one.curve.direction]) for one in found]
-    # Figures in doubt are not compared with the siblings'.
+    # Doubtful figures say nothing about the siblings.
     facts = replace(circumstances.facts, others=()) if doubts else circumstances.facts
     judged = sweep_findings.collect(device, target.filesystem, chosen, facts, tolerance)
     notes = [
         *page_cache.notes(target),
         *page_cache.evictions(drop_caches, outcome.hello, facts.keep_cache),
-        *conditions.notes(device, outcome, found, config),
+        *conditions.notes(device, outcome, found, facts, config),
     ]
     findings = [*doubts, *provenance, *([beside] if beside and not cut else []), *notes, *judged]
     samples = outcome.samples

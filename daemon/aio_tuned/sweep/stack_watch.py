@@ -1,4 +1,4 @@
-"""The watch for a snapshot that is made of a volume while a sweep writes to it."""
+"""The watch for snapshots of a volume that are created while a sweep writes to the volume."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ async def end_at_snapshot(
     proc: Path = Path("/proc"),
     dev: Path = Path("/dev"),
 ) -> T:
-    """Return the result of the work, a sweep on the block device of that number.
+    """Return the result of `work`, a sweep on the block device of that number.
 
-    Cancel it and raise TargetError as soon as a snapshot of a volume below is made, or the stack cannot be seen any
-    more. Without volumes nothing is watched: a snapshot of a disk that is in use cannot be made.
+    Cancel the work and raise TargetError as soon as a volume below gets a snapshot, or the stack becomes unreadable.
+    Without volumes nothing is watched, since a disk in use cannot get a snapshot.
     """
     shape = stack.shape(number, sys)
     if not shape:
@@ -42,10 +42,10 @@ async def end_at_snapshot(
         if sweeping.done():
             return sweeping.result()
         sweeping.cancel()
-        await asyncio.wait({sweeping})  # the helper gives its scratch file up
+        await asyncio.wait({sweeping})  # the helper removes its scratch file
         if not sweeping.cancelled() and (error := sweeping.exception()):
             raise error
-        raise TargetError(f"{watching.result()}: the sweep was ended at once; tune again when that has changed")
+        raise TargetError(f"{watching.result()}; the sweep was stopped; tune again when this has changed")
     finally:
         watching.cancel()
         sweeping.cancel()
@@ -53,7 +53,7 @@ async def end_at_snapshot(
 
 
 async def _watch(number: str, shape: frozenset[object], sys: Path, proc: Path, dev: Path) -> str:
-    """Return why the device may not be written any more, once that is so."""
+    """Wait until the device must no longer be written and return the reason."""
     while True:
         await asyncio.sleep(_INTERVAL_S)
         if (now := stack.shape(number, sys)) == shape:

@@ -69,8 +69,8 @@ def test_where_nothing_is_known_nothing_is_said() -> None:
 )
 def test_a_link_that_is_the_limit(gb_per_s: float, bound: bool) -> None:
     sentence = (
-        f"read: {gb_per_s:.2f} GB/s is what the drive's link carries (PCIe 4.0 x4: about 7.20 GB/s of data): neither a"
-        " setting nor another drive gives much more there"
+        f"read: {gb_per_s:.2f} GB/s is the limit of the drive's link (PCIe 4.0 x4: about 7.20 GB/s of data); neither"
+        " another setting nor another drive is much faster in this slot"
     )
     assert said(found(gb_per_s * 1e9), attachment=PLAIN) == ((sentence,) if bound else ())
 
@@ -86,7 +86,8 @@ def test_more_than_the_link_can_carry_is_refused(direction: Direction) -> None:
     with pytest.raises(MeasurementError) as caught:
         said(found(8.1e9, direction), attachment=PLAIN)
     assert str(caught.value).startswith(
-        f"/dev/nvme0n1: {direction}s of 8.10 GB/s are more than its link can carry (PCIe 4.0 x4: 7.88 GB/s): find out"
+        f"/dev/nvme0n1: measured {direction} throughput of 8.10 GB/s exceeds the capacity of its link (PCIe 4.0 x4:"
+        " 7.88 GB/s); look for a cache"
     )
     assert caught.value.exit_code == Exit.IO
 
@@ -103,18 +104,18 @@ def test_a_volume_has_no_link_of_its_own() -> None:
 def test_a_link_below_what_it_could_be() -> None:
     slow = replace(PLAIN, link=GEN3X4)
     (sentence,) = said(found(2e9), drive=device(pcie_link="8.0 GT/s x4"), attachment=slow)
-    assert sentence.startswith("the drive's link runs at PCIe 3.0 x4, though the drive can do PCIe 4.0 x4")
+    assert sentence.startswith("the drive's link runs at PCIe 3.0 x4, but the drive supports PCIe 4.0 x4")
 
 
 def test_a_link_that_has_changed_says_nothing_of_the_figures() -> None:
     """They may be from before: 7 GB/s is no wonder on what was PCIe 4.0."""
     (sentence,) = said(found(7e9), attachment=replace(PLAIN, link=GEN3X4))
-    assert sentence.startswith("the drive's link went from PCIe 4.0 x4 to PCIe 3.0 x4 during the sweep")
+    assert sentence.startswith("link: changed from PCIe 4.0 x4 to PCIe 3.0 x4 during the sweep")
 
 
 def test_a_link_that_was_not_known_before_has_not_changed() -> None:
     (sentence,) = said(found(7.1e9), drive=device(pcie_link=""), attachment=PLAIN)
-    assert "is what the drive's link carries" in sentence
+    assert "is the limit of the drive's link" in sentence
 
 
 # --- the processor ---------------------------------------------------------------------------------------
@@ -125,13 +126,13 @@ def test_threads_without_time_left(busy: float, bound: bool) -> None:
     sentences = said(found(direction="write", busy=busy))
     assert len(sentences) == bound
     for sentence in sentences:
-        assert sentence.startswith(f"write: its 2 threads are busy {100 * min(busy, 1):.0f} % of the time submitting")
-        assert "the processor, not the drive, is the limit" in sentence
+        assert sentence.startswith(f"write: the 2 threads are busy {100 * min(busy, 1):.0f} % of the time submitting")
+        assert "the processor, not the drive, limits the throughput" in sentence
 
 
 def test_one_thread_is_one() -> None:
     (sentence,) = said(found(busy=1.0, threads=1))
-    assert sentence.startswith("read: its thread is busy 100 % of the time")
+    assert sentence.startswith("read: the thread is busy 100 % of the time")
 
 
 def test_a_point_that_is_not_in_the_curve_says_nothing() -> None:
@@ -148,21 +149,33 @@ HOT = Warned(celsius=85.4, limit=84.0)
     ("heat", "drift", "sentence"),
     [
         (Heat(), -0.3, ""),
-        (Heat(warned=HOT), 0.0, "the drive reached 85 °C, its own warning is at 84 °C: cool it better, and tune again"),
-        (Heat(pauses=1), 0.0, "the sweep paused once because of heat: cool it better, and tune again"),
-        (Heat(pauses=3), -0.3, "the sweep paused 3 times because of heat: cool it better, and tune again"),
+        (
+            Heat(warned=HOT),
+            0.0,
+            "temperature: the drive reached 85 °C (warning threshold 84 °C); improve the cooling, then tune again",
+        ),
+        (
+            Heat(pauses=1),
+            0.0,
+            "temperature: the sweep paused once because of heat; improve the cooling, then tune again",
+        ),
+        (
+            Heat(pauses=3),
+            -0.3,
+            "temperature: the sweep paused 3 times because of heat; improve the cooling, then tune again",
+        ),
         (
             Heat(warned=HOT, pauses=2),
             -0.12,
             (
-                "the drive reached 85 °C, its own warning is at 84 °C, the sweep paused 2 times because of heat,"
-                " reads became 12 % slower meanwhile, most likely because of it: cool it better, and tune again"
+                "temperature: the drive reached 85 °C (warning threshold 84 °C) and the sweep paused 2 times because of"
+                " heat; reads became 12 % slower, probably because of heat; improve the cooling, then tune again"
             ),
         ),
         (
             Heat(warned=HOT),
             0.2,
-            "the drive reached 85 °C, its own warning is at 84 °C: cool it better, and tune again",
+            "temperature: the drive reached 85 °C (warning threshold 84 °C); improve the cooling, then tune again",
         ),
     ],
 )
@@ -172,7 +185,7 @@ def test_heat(heat: Heat, drift: float, sentence: str) -> None:
 
 def test_both_directions_may_have_become_slower() -> None:
     (sentence,) = said(found(drift=-0.1), found(direction="write", drift=-0.2), heat=Heat(warned=HOT))
-    assert "reads became 10 % slower meanwhile and writes became 20 % slower meanwhile" in sentence
+    assert "reads became 10 % slower and writes became 20 % slower, probably because of heat" in sentence
 
 
 # --- the siblings -------------------------------------------------------------------------------------------
@@ -194,19 +207,26 @@ TWINS = (other("a", 6.4e9), other("b", 6.6e9), other("c", 6.5e9))
 def test_a_drive_below_its_siblings() -> None:
     (sentence,) = said(found(3.1e9), others=TWINS)
     assert sentence == (
-        "read: 3.10 GB/s, but 3 drives of this model and firmware give 6.40 GB/s to 6.60 GB/s here: look at its health"
-        " (nvme smart-log), its temperature and its slot"
+        "read: 3.10 GB/s, but 3 drives of this model and firmware reach 6.40 GB/s to 6.60 GB/s on this host; this drive"
+        " is slower, whatever the setting; check its health (nvme smart-log), temperature and slot"
     )
 
 
 def test_a_drive_above_its_siblings() -> None:
     (sentence,) = said(found(7.4e9), others=TWINS)
-    assert sentence.endswith("give 6.40 GB/s to 6.60 GB/s here: look at what slows the others")
+    assert sentence.endswith(
+        "reach 6.40 GB/s to 6.60 GB/s on this host; those drives are slow, not this one; check health (nvme smart-log),"
+        " temperature and slot there"
+    )
+    (sentence,) = said(found(7.4e9), others=TWINS[:1])
+    assert "that drive is slow, not this one" in sentence
 
 
 def test_a_single_sibling_is_named() -> None:
     (sentence,) = said(found(3.1e9), others=TWINS[:1])
-    assert sentence.startswith("read: 3.10 GB/s, but nvme-a, of the same model and firmware, gives 6.40 GB/s here: ")
+    assert sentence.startswith(
+        "read: 3.10 GB/s, but nvme-a, of the same model and firmware, reaches 6.40 GB/s on this host; "
+    )
 
 
 def test_a_namespace_with_protection_information_is_not_held_against_one_without() -> None:
@@ -225,13 +245,13 @@ def linked(*links: str) -> list[Profile]:
 @pytest.mark.parametrize(
     ("own", "theirs", "words"),
     [
-        pytest.param("8.0 GT/s x4", ["16.0 GT/s x4"] * 3, "PCIe 4.0 x4, its own PCIe 3.0 x4; try such a slot"),
-        pytest.param("8.0 GT/s x2", ["8.0 GT/s x4", "16.0 GT/s x4"], "PCIe 3.0 x4 or PCIe 4.0 x4, its own PCIe 3.0 x2"),
-        pytest.param("16.0 GT/s x4", ["16.0 GT/s x4"] * 3, "look at its health"),
-        pytest.param("16.0 GT/s x4", ["8.0 GT/s x4"] * 3, "look at its health"),
-        pytest.param("8.0 GT/s x4", ["8.0 GT/s x4", "16.0 GT/s x4"], "look at its health"),
-        pytest.param("8.0 GT/s x4", ["", "16.0 GT/s x4"], "look at its health"),
-        pytest.param("", ["16.0 GT/s x4"] * 3, "look at its health"),
+        pytest.param("8.0 GT/s x4", ["16.0 GT/s x4"] * 3, "this drive is PCIe 3.0 x4, theirs PCIe 4.0 x4; move"),
+        pytest.param("8.0 GT/s x2", ["8.0 GT/s x4", "16.0 GT/s x4"], "PCIe 3.0 x2, theirs PCIe 3.0 x4 or PCIe 4.0 x4"),
+        pytest.param("16.0 GT/s x4", ["16.0 GT/s x4"] * 3, "check its health"),
+        pytest.param("16.0 GT/s x4", ["8.0 GT/s x4"] * 3, "check its health"),
+        pytest.param("8.0 GT/s x4", ["8.0 GT/s x4", "16.0 GT/s x4"], "check its health"),
+        pytest.param("8.0 GT/s x4", ["", "16.0 GT/s x4"], "check its health"),
+        pytest.param("", ["16.0 GT/s x4"] * 3, "check its health"),
     ],
 )
 def test_a_lesser_link_than_all_siblings_is_named(own: str, theirs: list[str], words: str) -> None:
@@ -241,7 +261,9 @@ def test_a_lesser_link_than_all_siblings_is_named(own: str, theirs: list[str], w
 
 def test_each_direction_has_its_own_range() -> None:
     (sentence,) = said(found(6.5e9), found(2e9, "write"), others=TWINS)
-    assert sentence.startswith("write: 2.00 GB/s, but 3 drives of this model and firmware give 4.00 GB/s here: ")
+    assert sentence.startswith(
+        "write: 2.00 GB/s, but 3 drives of this model and firmware reach 4.00 GB/s on this host; "
+    )
 
 
 # The siblings' intervals end at 6.336 and 6.666 GB/s; this drive's are 1 % to either side, and 3 % on both are nothing.

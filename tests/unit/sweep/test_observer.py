@@ -19,7 +19,7 @@ def test_tune_warns_once_of_others_that_it_sees(foreign_bytes: int, *, warned: b
     observer = NullObserver(warn=said.append)
     for _ in range(100):
         observer.after(sample(foreign_bytes=foreign_bytes))
-    assert [text.startswith("others move 16 MB/s on the drive, and tune does not wait") for text in said] == (
+    assert [text.startswith("other processes transfer 16 MB/s on the drive; figures may be low") for text in said] == (
         [True] if warned else []
     )
 

@@ -47,9 +47,9 @@ def test_btrfs_with_checksums_is_told_what_to_do_with_the_figure_that_it_would_g
     samples = some("write", MIB, MIB)
     (said,) = page_cache.doubts(BTRFS, samples, 4.5e9)
     assert said.startswith("write: ")
-    assert "`chattr +C /data` before files are made there (4.50 GB/s with the default setting)" in said
+    assert "`chattr +C /data` before creating files there (which reach 4.50 GB/s with the default setting)" in said
     (said,) = page_cache.doubts(BTRFS, samples, None)
-    assert "made there, and tune again" in said
+    assert "creating files there, then tune again" in said
     assert page_cache.doubts(BTRFS, some("write", 0), None) == []
 
 
@@ -57,7 +57,7 @@ def test_btrfs_with_checksums_is_told_what_to_do_with_the_figure_that_it_would_g
 @pytest.mark.parametrize("direction", ["read", "write"])
 def test_other_filesystems_are_not_told_to_use_chattr(filesystem: str, direction: Direction) -> None:
     (said,) = page_cache.doubts(replace(BTRFS, filesystem=filesystem), some(direction, MIB), None)
-    assert said.startswith(f"{direction}: transfers pass through the page cache ({filesystem} does no direct I/O here)")
+    assert said.startswith(f"{direction}: transfers pass through the page cache (no direct I/O on this {filesystem})")
     assert "chattr" not in said
 
 
@@ -73,8 +73,10 @@ def test_a_finding_says_which_pages_were_evicted_where_the_hosts_were_not() -> N
     (said,) = page_cache.evictions("auto", no_drop, "")
     assert said.endswith("(not root)")
     (said,) = page_cache.evictions("file", no_drop, "")
-    assert said == "page cache: the target's own pages were evicted, the host's were kept ([sweep] drop_caches)"
+    assert (
+        said == "page cache: only the target's own pages were evicted ([sweep] drop_caches); the host's cache was kept"
+    )
     (said,) = page_cache.evictions("file", HELLO, "no PSI")
-    assert said.endswith("(no PSI)")
+    assert "evicted (no PSI)" in said
     (said,) = page_cache.evictions("never", no_drop, "")
     assert "not dropped" in said

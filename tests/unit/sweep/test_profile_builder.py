@@ -40,7 +40,7 @@ from unit.support.builders import profile as known_profile
 if TYPE_CHECKING:
     from aio_tuned.helper.protocol import Hello
     from aio_tuned.model.measurement import Phase, Sample
-    from aio_tuned.model.profile import Confidence
+    from aio_tuned.model.profile import Confidence, Effort
     from aio_tuned.model.setting import Direction, Setting
     from aio_tuned.model.target import Target
 
@@ -95,7 +95,7 @@ def raced(direction: Direction = "read", *chosen: Setting, visits: int = 9, nois
         first_pass=passed.phase,
         race=race,
         phase=race,
-        passed="every point was measured",
+        passed="every setting was measured",
         ended="the choice is clear",
         settled=True,
     )
@@ -183,8 +183,13 @@ def test_what_was_not_swept_says_why() -> None:
 @pytest.mark.parametrize(
     ("hello", "target", "state", "words"),
     [
-        (replace(HELLO, counters_live=False), {}, "provisional", "keeps no I/O counters"),
-        (replace(HELLO, drop_caches=False, no_drop_reason="not root"), {}, "measured", "were evicted (not root)"),
+        (replace(HELLO, counters_live=False), {}, "provisional", "does not count its I/O"),
+        (
+            replace(HELLO, drop_caches=False, no_drop_reason="not root"),
+            {},
+            "measured",
+            "could not be dropped (not root)",
+        ),
         (HELLO, {"provisional": "mostly zeros"}, "provisional", "mostly zeros"),
     ],
 )
@@ -206,11 +211,13 @@ def test_a_buffer_that_is_not_on_the_pages_asked_for_is_said() -> None:
 
 
 def test_points_that_were_not_measured_make_it_provisional() -> None:
-    cut = READ.replaced(*READ.samples[:5], passed="the time budget is spent")
+    cut = READ.replaced(*READ.samples[:5], passed="the time budget ran out")
     made = build(cut)
     assert made.state == "provisional"
-    assert made.evidence.findings == (
-        f"read: 4 of {len(READ.phase.points)} points were measured (the time budget is spent)",
+    (finding,) = made.evidence.findings
+    assert finding == (
+        f"read: 4 of {len(READ.phase.points)} settings were measured (the time budget ran out); the best may be among"
+        " the others; try --time-budget 5m"
     )
     assert made.evidence.points_measured == 4
 
@@ -232,7 +239,7 @@ def test_noise_is_noticed() -> None:
     made = build(READ.replaced(*noisy))
     assert made.evidence.read_noise is not None
     assert made.evidence.read_noise > 0.05
-    assert any("differ by" in finding for finding in made.evidence.findings)
+    assert any("measurements of one setting vary by" in finding for finding in made.evidence.findings)
 
 
 def _longer(one: Sample, factor: float) -> dict[str, Any]:
@@ -269,9 +276,9 @@ def test_a_cliff_is_a_finding_and_what_lies_before_it_counts() -> None:
 @pytest.mark.parametrize(
     ("speeds", "words", "figure"),
     [
-        ([3e9] * 8, "no cliff, 3.00 GB/s at the end", 3.0e9),
-        ([3e9] * 4 + [1e9] * 6, "fell after 256M, from 3.00 GB/s to 1.00 GB/s", 1.0e9),
-        ([3e9] * 4 + [2e9, 1e9, 2e9, 1e9, 2e9], "and was not steady yet", 1.43e9),
+        ([3e9] * 8, "showed no drop; 3.00 GB/s at the end", 3.0e9),
+        ([3e9] * 4 + [1e9] * 6, "fell from 3.00 GB/s to 1.00 GB/s after 256M", 1.0e9),
+        ([3e9] * 4 + [2e9, 1e9, 2e9, 1e9, 2e9], "not steady yet; raise --write-budget", 1.43e9),
     ],
 )
 def test_what_writing_on_has_found(speeds: list[float], words: str, figure: float) -> None:
@@ -293,7 +300,7 @@ def test_swings_that_could_not_be_followed_are_said() -> None:
         for number, one in enumerate(made.samples)
     ]
     found = build(made.replaced(*swinging)).evidence.findings
-    assert any("swings faster than could be followed" in finding for finding in found)
+    assert any("varies too fast to correct for" in finding for finding in found)
 
 
 def test_tainted_visits_are_counted_and_do_not_count() -> None:
@@ -331,8 +338,8 @@ def test_a_sweep_that_nothing_befell_says_nothing_of_it() -> None:
 @pytest.mark.parametrize(
     ("times", "words"),
     [
-        (1, "resumed once after an interruption: measured by 2 processes"),
-        (3, "resumed 3 times after an interruption: measured by 4 processes"),
+        (1, "resumed once after an interruption; measured by 2 processes"),
+        (3, "resumed 3 times after an interruption; measured by 4 processes"),
     ],
 )
 def test_a_resumed_sweep_says_so_and_is_sound(times: int, words: str) -> None:
@@ -342,7 +349,7 @@ def test_a_resumed_sweep_says_so_and_is_sound(times: int, words: str) -> None:
     assert made.evidence.findings == (words,)
 
 
-LOGS = "others make 30 requests/s on the drive"
+LOGS = "other processes make 30 requests/s on the drive"
 
 
 @pytest.mark.parametrize(("depths", "state"), [((4, 8, 32), "provisional"), ((4, 8), "measured")])
@@ -351,8 +358,8 @@ def test_a_drive_that_is_never_quiet_is_measured_beside_others(depths: tuple[int
     made = build(READ, config=config, facts=Facts(never_quiet=LOGS, max_concurrency=8))
     assert made.state == state
     (finding,) = made.evidence.findings
-    assert finding.startswith(f"the drive is never quiet ({LOGS}): measured beside other I/O")
-    assert ("at most 8 requests in flight" in finding) is (state == "provisional")
+    assert finding.startswith(f"other I/O: the drive is never idle ({LOGS}) and was measured beside that I/O; ")
+    assert ("more than 8 requests in flight were not measured" in finding) is (state == "provisional")
 
 
 def test_heat_and_pauses_are_evidence() -> None:
@@ -374,7 +381,7 @@ def test_a_check_says_against_what_and_how_much_of_the_grid_it_measured() -> Non
     made = checked(replace(SIBLING, read=result(setting=SOME)))
     assert made.state == "measured"
     assert made.evidence.checked_against == "nvme-sibling"
-    assert made.evidence.findings == ("checked against nvme-sibling: 3 of the grid's 16 points were measured",)
+    assert made.evidence.findings == ("checked against nvme-sibling; measured 3 of the grid's 16 settings",)
     assert isinstance(made.read, Result)
     assert (made.read.setting, made.read.kept_from) == (SOME, "nvme-sibling")
 
@@ -436,24 +443,73 @@ def test_a_race_says_how_sure_its_choice_is() -> None:
 def test_the_confidence_is_by_the_regret_and_by_whether_it_was_settled(
     noise: float, *, settled: bool, confidence: str
 ) -> None:
-    made = raced("read", SOME, OTHER, noise=noise, settled=settled, ended="the usual budget is spent")
+    made = raced("read", SOME, OTHER, noise=noise, settled=settled, ended="the usual measuring time ran out")
     found = build(made)
     assert isinstance(found.read, Result)
     assert found.read.confidence == confidence
-    assert found.read.stopped_because == "the usual budget is spent"
+    assert found.read.stopped_because == "the usual measuring time ran out"
     assert found.state == "measured"
-    said = [each for each in found.evidence.findings if "--time-budget" in each]
+    said = [each for each in found.evidence.findings if "try --effort thorough" in each]
     assert len(said) == (confidence == "low")
 
 
 def test_a_low_confidence_says_how_far_below_the_best_it_may_be_and_what_helps() -> None:
     """The choice is not the default here, which would say so itself."""
-    found = build(raced("read", SOME, OTHER, setting(depth=32, threads=2), noise=0.2, settled=False, ended="x"))
+    ended = "the time budget ran out"
+    found = build(raced("read", SOME, OTHER, setting(depth=32, threads=2), noise=0.2, settled=False, ended=ended))
     assert isinstance(found.read, Result)
     assert found.read.confidence == "low"
-    (said,) = (each for each in found.evidence.findings if "--time-budget" in each)
-    assert said.startswith(f"read: the setting may be up to {found.read.regret95_percent:.0f}% below the best (with 95")
-    assert said.endswith("a longer --time-budget, a larger --write-budget or a quiet host makes the next sweep surer")
+    assert (
+        f"read: the setting may be up to {found.read.regret95_percent:.0f} % below the best (95 % confidence);"
+        " the time budget ran out; try --time-budget 5m"
+    ) in found.evidence.findings
+
+
+@pytest.mark.parametrize(
+    ("ended", "changes", "action"),
+    [
+        ("the time budget ran out", {"time_budget": 150.0}, "try --time-budget 5m"),
+        ("the time budget ran out", {"time_budget": 6.0}, "try --time-budget 1m"),
+        ("the time budget ran out", {"effort": "quick"}, "use --effort default"),
+        ("the write budget ran out", {}, "raise --write-budget"),
+        ("the usual measuring time ran out", {}, "try --effort thorough on an idle host"),
+        ("other processes used the drive during every attempt", {}, "tune again when the drive is idle"),
+    ],
+)
+def test_the_action_of_a_finding_is_by_the_limit_that_was_reached(
+    ended: str, changes: dict[str, Any], action: str
+) -> None:
+    made = raced("read", SOME, OTHER, setting(depth=32, threads=2), noise=0.2, settled=False, ended=ended)
+    found = build(made, config=replace(CONFIG, **changes)).evidence.findings
+    (said,) = (each for each in found if "below the best" in each)
+    assert said.endswith(f"; {ended}; {action}")
+
+
+@pytest.mark.parametrize(
+    ("direction", "changes", "effort", "max_transfer_ns", "words"),
+    [
+        ("read", {}, "default", 10**6, "read: the daemon's limit of 1 ms for a transfer allowed only 16 MiB bursts; "),
+        ("read", {}, "default", 10**12, "read: the time budget allowed only 16 MiB bursts; "),
+        ("read", {}, "default", None, "try --time-budget 5m"),
+        ("read", {}, "quick", None, "use --effort default"),
+        ("read", {"time_budget_ns": 10**11}, "default", None, "read: the usual measuring time allowed only 16 MiB"),
+        ("write", {"write_budget_bytes": GIB}, "default", None, "write: the write budget allowed only 16 MiB bursts; "),
+        ("write", {"write_budget_bytes": GIB}, "default", None, "deep queues could not be compared; raise --write"),
+        ("write", {"write_budget_bytes": 10**15}, "default", None, "write: the time budget allowed only 16 MiB"),
+    ],
+)
+def test_short_transfers_name_the_limit_that_kept_them_short(
+    direction: Direction,
+    changes: dict[str, Any],
+    effort: Effort,
+    max_transfer_ns: int | None,
+    words: str,
+) -> None:
+    limits = {"time_budget_ns": 20 * 10**9, **changes}
+    made = measured(phase(direction=direction, transfer_bytes=16 * MIB, **limits))
+    facts = Facts(max_transfer_ns=max_transfer_ns)
+    (said,) = build(made, config=replace(CONFIG, effort=effort), facts=facts).evidence.findings
+    assert words in said
 
 
 def test_where_nothing_is_surely_as_fast_the_default_is_published_and_said() -> None:
@@ -462,7 +518,8 @@ def test_where_nothing_is_surely_as_fast_the_default_is_published_and_said() -> 
     assert made.read.setting == DEFAULT_SETTING
     assert (made.read.versus_default_percent, made.read.versus_default_ci95_percent) == (0.0, (0.0, 0.0))
     assert any(
-        each.startswith("read: no setting is surely as fast as the default, which is published")
+        each == "read: no setting proved as fast as the default (the choice is clear); the default is published;"
+        " try --effort thorough on an idle host"
         for each in made.evidence.findings
     )
 
@@ -518,9 +575,9 @@ def test_the_verdicts_are_findings_of_a_sound_profile() -> None:
     made = build(READ, facts=Facts(attachment=SLOW_SLOT, others=(TWIN,), heat=Heat(pauses=1)))
     assert made.state == "measured"
     link, heat, sibling = made.evidence.findings
-    assert "link runs at PCIe 4.0 x4, the drive can do PCIe 5.0 x4" in link
+    assert "link runs at PCIe 4.0 x4, but the drive supports PCIe 5.0 x4" in link
     assert "paused once because of heat" in heat
-    assert "nvme-sibling, of the same model and firmware, gives 3.00 GB/s" in sibling
+    assert "nvme-sibling, of the same model and firmware, reaches 3.00 GB/s" in sibling
 
 
 def test_doubtful_figures_are_not_held_against_a_sibling_s() -> None:
@@ -538,5 +595,5 @@ def test_busy_threads_are_seen_in_the_samples() -> None:
 
 def test_figures_that_the_link_cannot_carry_make_no_profile() -> None:
     drive = device(pcie_link="8.0 GT/s x4")
-    with pytest.raises(MeasurementError, match=r"more than its link can carry \(PCIe 3\.0 x4: 3\.94 GB/s\)"):
+    with pytest.raises(MeasurementError, match=r"exceeds the capacity of its link \(PCIe 3\.0 x4: 3\.94 GB/s\)"):
         build(READ, drive=drive, facts=Facts(attachment=NARROW))

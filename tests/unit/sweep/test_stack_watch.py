@@ -55,7 +55,7 @@ def test_a_snapshot_ends_the_sweep(sys: Sys, tmp_path: Path) -> None:
     volume(sys, 9, "luks", "CRYPT-LUKS2-abc-luks", "dm-2")
     volume_below(sys)
     sweep = Sweep(lambda: becomes_origin(sys))
-    with pytest.raises(TargetError, match=r"vg-data-real \(dm-0\) has a snapshot.*: the sweep was ended at once"):
+    with pytest.raises(TargetError, match=r"vg-data-real \(dm-0\) has a snapshot.*; the sweep was stopped"):
         watched(sweep, sys, tmp_path)
     assert sweep.cleaned
 
