@@ -6,7 +6,7 @@
 
 #define NS_PER_S UINT64_C(1000000000)
 
-/* CLOCK_MONOTONIC in nanoseconds; a vDSO call, no syscall. */
+/* Returns CLOCK_MONOTONIC in nanoseconds. The vDSO needs no system call. */
 static inline uint64_t clock_now_ns(void)
 {
     struct timespec now;

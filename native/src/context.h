@@ -1,4 +1,4 @@
-/* What the parts of one run share, from `hello` to `end`. */
+/* The state of one run, shared by its parts. */
 #ifndef AIO_SWEEP_CONTEXT_H
 #define AIO_SWEEP_CONTEXT_H
 
@@ -19,14 +19,14 @@ struct team;
 enum step_result {
     STEP_FAILED = -1, /* the fault gives the reason */
     STEP_OK = 0,
-    STEP_STOPPED = 1, /* by a signal, or because nobody reads our output any more */
+    STEP_STOPPED = 1, /* by a signal, or because standard output was closed */
 };
 
-/* What the span of a written device holds. */
+/* The content of a written device's span. */
 enum span_state {
-    SPAN_CLEAN, /* nothing of ours */
-    SPAN_DIRTY, /* our random data, to be zeroed */
-    SPAN_LEFT,  /* our random data, which is not zeroed, because others may have written there */
+    SPAN_CLEAN, /* no data of this run */
+    SPAN_DIRTY, /* random data, to be zeroed */
+    SPAN_LEFT,  /* random data that is not zeroed, because other processes may have written there */
 };
 
 struct context {
@@ -39,16 +39,16 @@ struct context {
     struct team *team;
     struct pagecache cache;
     struct counters counters;
-    uint64_t *transfers_ns; /* room for the largest number of transfers of a point */
+    uint64_t *transfers_ns; /* REQUEST_MAX_TRANSFERS of them */
     uint64_t start_ns;
     uint64_t fill_bytes, fill_ns;
     enum span_state span_state;
-    /* Of a device to be written: */
+    /* The following four are of a device to be written. */
     struct nodes nodes;
     struct opened opened;
-    struct counters_reading claimed; /* before anything was read or written */
-    bool intruded;                   /* somebody has opened it */
-    uint64_t cursor; /* offset in the span at which the next transfer starts */
+    struct counters_reading claimed; /* before the first read or write */
+    bool intruded;                   /* another process has opened it */
+    uint64_t cursor;                 /* offset in the span at which the next transfer starts */
     uint64_t points, bytes_read, bytes_written, bytes_trimmed;
 };
 

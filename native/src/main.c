@@ -1,4 +1,4 @@
-/* aio-sweep: see ../PROTOCOL.md. */
+/* aio-sweep, as specified in ../PROTOCOL.md. */
 #include "clock.h"
 #include "protocol/emit.h"
 #include "protocol/options.h"
@@ -17,8 +17,8 @@ int main(int argc, char *argv[])
     struct fault fault = {0};
     struct emit emit;
 
-    /* Without its parent a helper would wear the drive for nothing. SIGTERM and not SIGKILL, so
-     * that a written device is zeroed again. If the parent died before prctl(), no signal comes. */
+    /* An orphaned helper would wear the drive for nothing. SIGTERM, unlike SIGKILL, lets it zero a
+     * written device. No signal is sent if the parent died before prctl(). */
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent)
         return FAULT_SYSTEM;

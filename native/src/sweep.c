@@ -19,7 +19,7 @@
 
 #define SYS_ROOT     "/sys"
 #define DROP_CACHES  "/proc/sys/vm/drop_caches"
-#define QUOTED_BYTES 200 /* of a bad request line, in the error */
+#define QUOTED_BYTES 200 /* of a bad request line, as PROTOCOL.md section 4 has it */
 
 void sweep_report(struct emit *emit, const struct fault *fault, const struct sweep_details *details)
 {
@@ -40,8 +40,8 @@ void sweep_report(struct emit *emit, const struct fault *fault, const struct swe
     (void)emit_send(emit);
 }
 
-/* Reads one block to find out whether the device counts its I/O. On Linux 6.1 device-mapper volumes
- * do so although their queue/iostats is 0. */
+/* Reads one block and compares the counters: on Linux 6.1, device-mapper volumes count their I/O
+ * although queue/iostats is 0. */
 static enum step_result probe_counters(struct context *context, struct fault *fault)
 {
     struct phase phase = {
@@ -72,7 +72,7 @@ static enum step_result probe_counters(struct context *context, struct fault *fa
     return STEP_OK;
 }
 
-/* Does everything that comes before `hello`. */
+/* Prepares everything that must be ready before `hello`. */
 static enum step_result set_up(struct context *context, struct fault *fault)
 {
     const struct options *options = context->options;
@@ -120,7 +120,7 @@ static enum step_result set_up(struct context *context, struct fault *fault)
     return step;
 }
 
-static void say_hello(struct context *context)
+static void emit_hello(struct context *context)
 {
     static const char *const residency[] = {"none", "cachestat", "mincore"};
     const struct target *target = &context->target;
@@ -164,18 +164,18 @@ static void say_hello(struct context *context)
     (void)emit_send(emit);
 }
 
-/* Returns NULL for what is no written device. */
-static const char *span_word(const struct context *context)
+/* Returns NULL if the target is not a written device. */
+static const char *span_name(const struct context *context)
 {
     if (!target_is_written_device(&context->target, context->options))
         return NULL;
     return context->span_state == SPAN_CLEAN ? "clean" : "left";
 }
 
-static void say_end(struct context *context)
+static void emit_end(struct context *context)
 {
     const char *reason = context->options->erase ? "erased" : "eof";
-    const char *span = span_word(context);
+    const char *span = span_name(context);
     struct emit *emit = &context->emit;
 
     emit_begin(emit, "end");
@@ -193,12 +193,12 @@ static void say_end(struct context *context)
 struct origin {
     bool has_id;
     uint64_t id;
-    const char *line; /* NULL unless the line itself is at fault */
+    const char *line; /* NULL unless the line itself is invalid */
     size_t line_length;
 };
 
-static enum step_result do_line(struct context *context, const char *line, size_t length,
-                                struct origin *origin, struct fault *fault)
+static enum step_result handle_line(struct context *context, const char *line, size_t length,
+                                    struct origin *origin, struct fault *fault)
 {
     const struct request_limits limits = {
         .alignment = context->target.alignment,
@@ -232,7 +232,7 @@ static enum step_result serve(struct context *context, struct lines *lines, stru
         *origin = (struct origin){0};
         switch (lines_next(lines, &line, &length)) {
         case LINES_LINE:
-            step = do_line(context, line, length, origin, fault);
+            step = handle_line(context, line, length, origin, fault);
             if (step != STEP_OK)
                 return step;
             break;
@@ -261,15 +261,15 @@ static enum step_result serve(struct context *context, struct lines *lines, stru
     }
 }
 
-/* Cleans up and returns the exit code. Zeroing the device comes first: it needs the team and the
- * buffer. */
+/* Cleans up and returns the exit code. The device is zeroed first, which needs the worker threads
+ * and the buffer. */
 static int finish(struct context *context, enum step_result step, struct fault *fault,
                   const struct origin *origin)
 {
     struct fault zero_fault = {0};
     int code;
 
-    /* The guard may have stopped what does not move bytes: the wait for a request, a sync. */
+    /* The guard also ends waits without I/O, such as the wait for a request; they set no fault. */
     if (atomic_load(&context->space.tripped))
         step = space_fault(&context->space, context->target.path, fault);
     if (step != STEP_FAILED && exclusive_intruded(context))
@@ -292,13 +292,13 @@ static int finish(struct context *context, enum step_result step, struct fault *
     if (step == STEP_FAILED)
         sweep_report(&context->emit, fault,
                      &(struct sweep_details){.id = origin->has_id ? &origin->id : NULL,
-                                             .span = span_word(context),
+                                             .span = span_name(context),
                                              .line = origin->line,
                                              .line_length = origin->line_length});
     else
-        say_end(context);
+        emit_end(context);
     code = step == STEP_FAILED ? (int)fault->code : 0;
-    /* A closed pipe is no failure; any other error of standard output, such as a full disk, is. */
+    /* The reader may close the pipe at any time; a full disk, for example, is an error. */
     if (code == 0 && context->emit.error && context->emit.error != -EPIPE) {
         (void)fprintf(stderr, "aio-sweep: standard output: cannot be written: %s\n",
                       strerror(-context->emit.error));
@@ -329,7 +329,7 @@ int sweep_run(const struct options *options, uint64_t start_ns)
     lines_open(&lines, STDIN_FILENO);
     step = watch_open(&context.watch, &fault) < 0 ? STEP_FAILED : set_up(&context, &fault);
     if (step == STEP_OK && !options->erase) {
-        say_hello(&context);
+        emit_hello(&context);
         step = serve(&context, &lines, &origin, &fault);
     }
     code = finish(&context, step, &fault, &origin);

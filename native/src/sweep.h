@@ -1,4 +1,4 @@
-/* The program: one run from `hello` to `end`. */
+/* One run of the program, from the command line to `end`. */
 #ifndef AIO_SWEEP_SWEEP_H
 #define AIO_SWEEP_SWEEP_H
 
@@ -6,14 +6,15 @@
 #include "protocol/fault.h"
 #include "protocol/options.h"
 
-/* Runs the program and returns its exit code. */
+/* Runs until end of input, a signal or an error. Returns the exit code. start_ns is the time of the
+ * process start. */
 int sweep_run(const struct options *options, uint64_t start_ns);
 
-/* What an `error` line says besides the fault; NULL: nothing. */
+/* The members of an `error` line besides the fault; those that are NULL are left out. */
 struct sweep_details {
     const uint64_t *id; /* of the request */
-    const char *span;   /* "clean" or "left": what became of a written device's span */
-    const char *line;   /* the request that is at fault, which is quoted */
+    const char *span;   /* of a written device: "clean" or "left" */
+    const char *line;   /* the invalid request line */
     size_t line_length;
 };
 

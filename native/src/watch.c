@@ -55,7 +55,7 @@ static bool tick_due(struct watch *watch, uint64_t now_ns)
 enum watch_event watch_wait(struct watch *watch, int fd, bool ticking, bool stop_on_signal)
 {
     for (;;) {
-        /* poll ignores a negative descriptor. The guard stays readable: it is asked once. */
+        /* ppoll ignores negative descriptors. The guard stays readable: poll it only once. */
         struct pollfd fds[3] = {{.fd = fd, .events = POLLIN},
                                 {.fd = watch->signal_fd, .events = POLLIN},
                                 {.fd = watch->stopped ? -1 : watch->guard_fd, .events = POLLIN}};
@@ -63,8 +63,7 @@ enum watch_event watch_wait(struct watch *watch, int fd, bool ticking, bool stop
         struct timespec timeout = {0};
         int r;
 
-        /* Checked before waiting too: an earlier wait without stop_on_signal may have read the
-         * signal. */
+        /* An earlier wait without stop_on_signal may have read the signal. */
         if (stop_on_signal && watch->stopped)
             return WATCH_STOPPED;
         if (watch->next_tick_ns > now_ns) {

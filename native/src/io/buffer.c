@@ -22,8 +22,8 @@ static uint64_t round_up(uint64_t value, uint64_t unit)
     return (value + unit - 1) / unit * unit;
 }
 
-/* Allocates all pages now. MADV_POPULATE_WRITE (Linux 5.14) returns an error where a plain write
- * would end in a SIGBUS (hugetlb) or wake the OOM killer. */
+/* Allocates all pages. MADV_POPULATE_WRITE (Linux 5.14) returns an error where a plain write would
+ * raise SIGBUS (hugetlb) or wake the OOM killer. */
 static int populate(char *data, size_t bytes)
 {
     if (madvise(data, bytes, MADV_POPULATE_WRITE) == 0)
@@ -35,7 +35,7 @@ static int populate(char *data, size_t bytes)
     return 0;
 }
 
-/* Uses 2 MiB pages that the administrator has reserved. Fails if fewer are free than it needs. */
+/* Maps reserved 2 MiB pages. Fails, and takes none, if too few are free. */
 static int map_hugetlb(struct buffer *buffer)
 {
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | (21 << MAP_HUGE_SHIFT);
@@ -115,7 +115,7 @@ int buffer_open(struct buffer *buffer, uint64_t bytes, enum buffer_pages pages, 
     buffer->locked = mlock(buffer->data, (size_t)bytes) == 0;
     buffer->huge_bytes = huge_bytes((uintptr_t)buffer->data, (uintptr_t)buffer->data + bytes);
     if (buffer->huge_bytes > bytes)
-        buffer->huge_bytes = bytes; /* the last huge page reaches beyond the end */
+        buffer->huge_bytes = bytes; /* the last huge page extends past the end */
     if (buffer->huge_bytes > 0 && buffer->backing[0] == 'p')
         buffer->backing = "thp";
     buffer_fill(buffer, 0);

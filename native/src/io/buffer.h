@@ -1,9 +1,9 @@
 /*
- * The one I/O buffer: locked, on transparent huge pages where there are any, full of random data.
+ * The I/O buffer: locked, on transparent huge pages where available, filled with random data.
  *
- * Its contiguity in physical memory decides into how many segments a request is split. On one
- * machine throughput differed by a factor of 2.3 between contiguous runs of 128 KiB and of 4 KiB.
- * So all points of a run share one buffer, and `hello` reports its backing.
+ * Its physical contiguity decides into how many segments a request is split: on one machine, runs
+ * of 128 KiB gave 2.3 times the throughput of runs of 4 KiB. So all points of a run share one
+ * buffer, and `hello` reports its backing.
  */
 #ifndef AIO_SWEEP_BUFFER_H
 #define AIO_SWEEP_BUFFER_H
@@ -15,8 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Pages that the administrator has reserved are for a program that will need them, and it may not
- * have started yet. So they are taken by BUFFER_HUGETLB alone. */
+/* Reserved huge pages are taken only on request: they may be meant for a program that has not
+ * started yet. */
 enum buffer_pages { BUFFER_HUGE, BUFFER_HUGETLB };
 
 struct buffer {
@@ -25,13 +25,14 @@ struct buffer {
     const char *backing; /* "hugetlb", "thp" or "pages" */
     uint64_t huge_bytes; /* on huge pages according to /proc/self/smaps */
     bool locked;
-    struct stamp_key key; /* of buffer_stamp(); all zero: of no run */
-    bool random; /* holds the data of buffer_fill(): nothing has been read into it since */
+    struct stamp_key key; /* for buffer_stamp(); all zero without --key */
+    bool random;          /* holds random data: nothing was read into it since buffer_fill() */
     void *map;
     size_t map_bytes;
 };
 
-/* Falls back from reserved pages to transparent ones: ->backing tells what was got. */
+/* Falls back from reserved to transparent huge pages, and from those to plain ones; ->backing has
+ * the result. Returns 0, or -1 with FAULT_SYSTEM. */
 int buffer_open(struct buffer *buffer, uint64_t bytes, enum buffer_pages pages,
                 struct fault *fault);
 void buffer_close(struct buffer *buffer);
@@ -39,8 +40,8 @@ void buffer_close(struct buffer *buffer);
 /* Fills the buffer with incompressible data, different for each seed. */
 void buffer_fill(struct buffer *buffer, uint64_t seed);
 
-/* Makes every sector of the first `bytes`, which must hold random data, different from those of all
- * other seeds, and marks it with the key. It writes 3/64 of what buffer_fill() writes. */
+/* Marks every sector of the first `bytes`, which hold random data, with the key, and makes it
+ * differ from the sectors of all other seeds. Writes 24 bytes a sector, 3/64 of buffer_fill(). */
 void buffer_stamp(struct buffer *buffer, uint64_t bytes, uint64_t seed);
 
 #endif

@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The longest wait for completions, so that a halt is noticed even if the device does not answer.
- */
+/* Longest wait for completions, so that a halt is noticed while the device does not answer. */
 #define REAP_TIMEOUT_NS 250000000L
 
 struct slot {
@@ -15,11 +14,11 @@ struct slot {
 };
 
 struct engine {
-    io_context_t context; /* NULL once it had to be destroyed after a failed io_getevents */
+    io_context_t context; /* NULL after a failed io_getevents, which destroys it */
     unsigned depth;
     uint64_t eagain_limit_ns;
     struct slot *slots;
-    struct slot **idle;  /* a stack of the slots that are not in use */
+    struct slot **idle;  /* stack of the unused slots */
     struct iocb **ready; /* prepared, not yet submitted */
     struct io_event *events;
 };
@@ -29,9 +28,9 @@ struct run {
     struct engine *engine;
     const struct engine_job *job;
     struct engine_stats *stats;
-    uint64_t next;            /* first byte of the share that has no request yet */
+    uint64_t next;            /* first byte of the share without a request */
     uint64_t now_ns;          /* the last time the clock was read */
-    uint64_t eagain_since_ns; /* 0, or since when io_submit returns EAGAIN with nothing in flight */
+    uint64_t eagain_since_ns; /* start of the EAGAINs with nothing in flight; 0: none */
     uint64_t completed;       /* bytes */
     unsigned idle, ready, in_flight;
 };
@@ -99,14 +98,14 @@ static void set_error(struct run *run, enum engine_error what, int errnum, const
     stats->moved = moved;
 }
 
-/* Returns true when no more requests are to be submitted. */
+/* Returns true if no more requests may be submitted. */
 static bool stopping(const struct run *run)
 {
     return run->stats->error != ENGINE_OK ||
            atomic_load_explicit(run->job->halt, memory_order_relaxed);
 }
 
-/* Gives every idle slot the next block of the share. */
+/* Prepares an iocb in every idle slot for the next block of the share. */
 static void prepare(struct run *run)
 {
     const struct engine_job *job = run->job;
@@ -130,7 +129,7 @@ static void prepare(struct run *run)
     }
 }
 
-/* Waits 1 ms after EAGAIN with nothing in flight, or sets the error after the limit. */
+/* Waits 1 ms after an EAGAIN with nothing in flight; sets the error after eagain_limit_ns. */
 static void back_off(struct run *run, const struct iocb *iocb)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
@@ -144,8 +143,8 @@ static void back_off(struct run *run, const struct iocb *iocb)
         (void)nanosleep(&pause, NULL);
 }
 
-/* Submits the ready requests until the kernel has accepted all, returns EAGAIN, or fails. Those
- * that it did not accept stay ready. */
+/* Submits the ready iocbs until the kernel has accepted all, returns EAGAIN, or fails. The rest
+ * stay ready. */
 static void submit(struct run *run)
 {
     struct engine *engine = run->engine;
@@ -160,8 +159,7 @@ static void submit(struct run *run)
         int r;
 
         if (taken > 0 && run->job->single) {
-            /* Each call gets its own start time, or the latency of the last request would include
-             * the calls before it. */
+            /* With one start time, the last latency would include the earlier calls. */
             run->now_ns = clock_now_ns();
             ((struct slot *)engine->ready[taken])->start_ns = run->now_ns;
         }
@@ -189,7 +187,7 @@ static void submit(struct run *run)
 static void complete(struct run *run, const struct io_event *event)
 {
     struct slot *slot = (struct slot *)event->obj;
-    /* Both are unsigned long in the header although they carry a negative errno. */
+    /* Unsigned in libaio.h, although they carry a negative errno. */
     long result = (long)event->res, second = (long)event->res2;
 
     if (result < 0)
@@ -204,8 +202,7 @@ static void complete(struct run *run, const struct io_event *event)
     run->engine->idle[run->idle++] = slot;
 }
 
-/* Waits for `min_events` completions or until REAP_TIMEOUT_NS, and handles those that have arrived.
- */
+/* Waits for `min_events` completions, REAP_TIMEOUT_NS at most, and handles those that arrived. */
 static void reap(struct run *run, unsigned min_events)
 {
     struct engine *engine = run->engine;
@@ -219,7 +216,7 @@ static void reap(struct run *run, unsigned min_events)
     if (r == -EINTR)
         return;
     if (r < 0) {
-        /* Completions can no longer be read, but io_destroy() waits for all requests. */
+        /* Completions can no longer be read; io_destroy() waits for all requests. */
         set_error(run, ENGINE_GETEVENTS, -r, NULL, 0);
         (void)io_destroy(engine->context);
         engine->context = NULL;

@@ -23,7 +23,7 @@ uint64_t hist_upper_edge(unsigned index)
     if (index < 16)
         return index;
     shift = index / 16 - 1;
-    /* For the last bucket the shift overflows to 0, and the subtraction wraps to 2^64 - 1. */
+    /* In the last bucket the shift overflows to 0, and the subtraction wraps to 2^64 - 1. */
     return ((uint64_t)(16 + index % 16 + 1) << shift) - 1;
 }
 
@@ -33,7 +33,7 @@ uint64_t hist_quantile(const struct hist *hist, unsigned per_mille)
 
     if (hist->count == 0)
         return 0;
-    /* Split into thousands and the rest, so that the product cannot overflow. */
+    /* Thousands and rest apart, so that the product cannot overflow. */
     rank = hist->count / 1000 * per_mille + (hist->count % 1000 * per_mille + 999) / 1000;
     if (rank == 0)
         rank = 1;

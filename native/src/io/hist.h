@@ -1,5 +1,5 @@
-/* A histogram of nanoseconds with 16 buckets to each power of two, so no bucket is wider than 1/16
- * of its values. */
+/* Histogram of nanoseconds with 16 buckets for each power of two: a bucket is at most 1/16 of its
+ * values wide. */
 #ifndef AIO_SWEEP_HIST_H
 #define AIO_SWEEP_HIST_H
 
@@ -35,7 +35,7 @@ static inline void hist_add(struct hist *hist, uint64_t value)
 void hist_clear(struct hist *hist);
 void hist_merge(struct hist *into, const struct hist *from);
 
-/* Returns the largest value that falls into bucket `index`. */
+/* Returns the largest value in bucket `index`. */
 uint64_t hist_upper_edge(unsigned index);
 
 /* Returns the upper edge of the bucket that holds the value of rank ceil(per_mille/1000 * count),

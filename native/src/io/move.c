@@ -22,8 +22,8 @@ static void write_tick(struct context *context, const struct phase *phase, uint6
     (void)emit_send(emit);
 }
 
-/* Returns an explanation that is more helpful to an operator than strerror(). */
-static const char *meaning(int errnum)
+/* Returns the cause and, where one is known, the action; more specific than strerror(). */
+static const char *explain(int errnum)
 {
     switch (errnum) {
     case ENODATA:
@@ -71,7 +71,7 @@ static int engine_fault(const struct context *context, const struct transfer *tr
         return fault_set(fault, FAULT_IO, stats->error == ENGINE_SUBMIT ? "io_submit" : verb,
                          stats->errnum, "%s: %s of %" PRIu64 " bytes at offset %" PRIu64 ": %s: %s",
                          path, verb, stats->length, stats->offset, fault_errno_name(stats->errnum),
-                         meaning(stats->errnum));
+                         explain(stats->errnum));
     case ENGINE_SHORT:
     case ENGINE_OK:
     default:
@@ -111,8 +111,7 @@ enum step_result move_transfer(struct context *context, const struct transfer *t
     *ret_elapsed_ns = finish_ns - start_ns;
     moved = team_progress(context->team);
     *total += moved;
-    /* A file that has been given up ends in the middle of a transfer: that is no error of its own.
-     */
+    /* Deleting the scratch file makes requests in flight fail or fall short; report the cause. */
     if (atomic_load(&context->space.tripped))
         return space_fault(&context->space, context->target.path, fault);
     if (phase->stop_on_signal && exclusive_intruded(context))

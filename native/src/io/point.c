@@ -7,7 +7,7 @@
 
 #include <sys/resource.h>
 
-/* The measurements of one point. */
+/* The results of one point. */
 struct point {
     uint64_t transfers, elapsed_ns;
     uint64_t cpu_user_ns, cpu_system_ns;
@@ -44,8 +44,7 @@ static void evict(void *argument)
     work->dropped = pagecache_evict(&work->context->cache, work->span, work->write, work->how);
 }
 
-/* Evicts the span from the page cache. A sync can take minutes on a busy machine, so it runs with
- * ticks. */
+/* Evicts the span from the page cache. A sync may take minutes on a busy host, hence the ticks. */
 static void prepare_cache(struct context *context, const struct request *request,
                           const struct phase *phase, struct point *point)
 {
@@ -63,8 +62,8 @@ static void prepare_cache(struct context *context, const struct request *request
     point->dropped = work.dropped;
 }
 
-/* Refreshes the random data before a write. A read leaves the device's content in the buffer, which
- * may be compressible and must not be written. */
+/* Renews the random data before a write: after a read the buffer holds the device's content, which
+ * may be compressible. */
 static void prepare_buffer(struct context *context, const struct request *request)
 {
     if (!request->write) {
@@ -89,7 +88,7 @@ static bool wants_more(const struct request *request, const struct point *point)
     return point->transfers < request->min_transfers || point->elapsed_ns < request->min_ns;
 }
 
-/* Returns where in the span the next transfer starts. */
+/* Returns the offset in the span at which the next transfer starts. */
 static uint64_t next_cursor(const struct context *context, uint64_t transfer_bytes)
 {
     return context->cursor > context->target.span - transfer_bytes ? 0 : context->cursor;
@@ -132,7 +131,7 @@ static enum step_result move_all(struct context *context, const struct request *
     return STEP_OK;
 }
 
-/* Runs the transfers, and reads clocks and counters immediately before and after them. */
+/* Runs the transfers, and reads CPU times and counters immediately before and after them. */
 static enum step_result measure(struct context *context, const struct request *request,
                                 struct phase *phase, struct point *point, struct fault *fault)
 {
@@ -145,7 +144,7 @@ static enum step_result measure(struct context *context, const struct request *r
     if (team_prepare(context->team, request->io_parallelism, request->queue_depth, fault) < 0)
         return STEP_FAILED;
     point->counted = context->counters.live && counters_read(&context->counters, &before) == 0;
-    /* Other programs can bring pages of a file or a device into the cache, but not of this file. */
+    /* Only the scratch file: other processes may read a file or device into the page cache. */
     if (context->target.kind == TARGET_SCRATCH)
         cachewatch_start(&watch, context->cache.residency, &span,
                          span.offset + next_cursor(context, request->transfer_bytes));

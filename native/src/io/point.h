@@ -1,4 +1,4 @@
-/* Carries out one request and writes its answer. */
+/* Runs one request and writes its `point` line. */
 #ifndef AIO_SWEEP_POINT_H
 #define AIO_SWEEP_POINT_H
 

@@ -4,25 +4,25 @@
 
 int pool_take(struct pool *pool, unsigned depth, struct engine **ret)
 {
-    unsigned place = 0;
+    unsigned index = 0;
     int r;
 
     for (unsigned i = 0; i < POOL_SIZE; i++) {
         if (pool->engines[i] && engine_depth(pool->engines[i]) == depth) {
-            place = i;
+            index = i;
             goto out;
         }
-        if (!pool->engines[i] || (pool->engines[place] && pool->used[i] < pool->used[place]))
-            place = i;
+        if (!pool->engines[i] || (pool->engines[index] && pool->used[i] < pool->used[index]))
+            index = i;
     }
-    engine_destroy(pool->engines[place]);
-    pool->engines[place] = NULL;
-    r = engine_create(depth, &pool->engines[place]);
+    engine_destroy(pool->engines[index]);
+    pool->engines[index] = NULL;
+    r = engine_create(depth, &pool->engines[index]);
     if (r < 0)
         return r;
 out:
-    pool->used[place] = ++pool->clock;
-    *ret = pool->engines[place];
+    pool->used[index] = ++pool->clock;
+    *ret = pool->engines[index];
     return 0;
 }
 

@@ -36,7 +36,7 @@ bool stamp_parse_key(const char *text, struct stamp_key *ret)
     return true;
 }
 
-static void make(uint64_t mark[static 3], const struct stamp_key *key, uint64_t nonce)
+static void make_mark(uint64_t mark[static 3], const struct stamp_key *key, uint64_t nonce)
 {
     mark[0] = nonce;
     mark[1] = key->words[0] ^ stamp_mix(nonce ^ key->words[1]);
@@ -47,7 +47,7 @@ void stamp_write(char *sector, const struct stamp_key *key, uint64_t nonce)
 {
     uint64_t mark[3];
 
-    make(mark, key, nonce);
+    make_mark(mark, key, nonce);
     memcpy(sector, mark, sizeof(mark));
 }
 
@@ -56,6 +56,6 @@ bool stamp_is_of(const char *sector, const struct stamp_key *key)
     uint64_t mark[3], nonce;
 
     memcpy(&nonce, sector, sizeof(nonce));
-    make(mark, key, nonce);
+    make_mark(mark, key, nonce);
     return memcmp(sector, mark, sizeof(mark)) == 0;
 }

@@ -1,5 +1,5 @@
-/* The mark of one run in every sector that it writes to a device: who has the run's key can tell the
- * sector from all others, and nobody writes it by chance. */
+/* The mark of one run in every sector that it writes to a device. With the key, a sector of the run
+ * is told from any other; a mark by chance has a probability of 2^-128. */
 #ifndef AIO_SWEEP_STAMP_H
 #define AIO_SWEEP_STAMP_H
 
@@ -7,23 +7,24 @@
 #include <stdint.h>
 
 #define STAMP_SECTOR 512
-#define STAMP_DIGITS 32 /* of a key, hexadecimal */
+#define STAMP_DIGITS 32 /* of a key in hexadecimal */
 
 struct stamp_key {
     uint64_t words[2];
 };
 
-/* Parses 32 hexadecimal digits. */
+/* Parses 32 lower-case hexadecimal digits. Returns false for any other text. */
 bool stamp_parse_key(const char *text, struct stamp_key *ret);
 
-/* Makes the first 24 bytes of a sector the mark. Sectors of different nonces differ, and no part of
- * the mark repeats, so it compresses no better than the rest. */
+/* Writes the mark into the first 24 bytes of a sector. Marks of different nonces differ, and the
+ * mark compresses no better than random data. */
 void stamp_write(char *sector, const struct stamp_key *key, uint64_t nonce);
 
+/* Returns true if the sector bears the mark of the key. */
 bool stamp_is_of(const char *sector, const struct stamp_key *key);
 
-/* A 64-bit hash finalizer: every output bit depends on every input bit. Applied to a counter it is
- * a random number generator without state. */
+/* 64-bit hash finalizer: every output bit depends on every input bit. Applied to a counter, it is a
+ * stateless random number generator. */
 uint64_t stamp_mix(uint64_t value);
 
 #endif

@@ -18,14 +18,14 @@
 #define STACK_BYTES (256 * 1024)
 
 struct worker {
-    /* Incremented to start this thread. Each thread has its own futex word in its own cache line,
-     * so that a transfer of 2 threads wakes 2. */
+    /* Incremented to start the thread. A futex word for each thread, so that a transfer of 2
+     * threads wakes 2, and a cache line for each word. */
     _Alignas(64) _Atomic uint32_t go;
     bool quit;
     struct team *team;
     pthread_t thread;
     struct pool pool;
-    struct engine *engine; /* of the pool, for this transfer */
+    struct engine *engine; /* from the pool, for this transfer */
     struct engine_job job;
     _Alignas(64) _Atomic uint64_t progress;
     struct engine_stats stats;
@@ -49,7 +49,7 @@ static void futex_wake(_Atomic uint32_t *word)
     (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-static void *work(void *argument)
+static void *run_worker(void *argument)
 {
     struct worker *worker = argument;
     struct team *team = worker->team;
@@ -69,8 +69,8 @@ static void *work(void *argument)
         if (atomic_fetch_sub(&team->remaining, 1) == 1)
             (void)eventfd_write(team->done_fd, 1);
     }
-    /* Here and not in team_destroy(): each io_destroy() waits for a grace period, and the threads
-     * wait in parallel. */
+    /* In the thread, because each io_destroy() waits for a grace period: the threads wait in
+     * parallel. */
     (void)pool_trim(&worker->pool, 0);
     return NULL;
 }
@@ -130,7 +130,7 @@ static int add_worker(struct team *team, struct fault *fault)
     worker->team = team;
     (void)pthread_attr_init(&attributes);
     (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    r = pthread_create(&worker->thread, &attributes, work, worker);
+    r = pthread_create(&worker->thread, &attributes, run_worker, worker);
     (void)pthread_attr_destroy(&attributes);
     if (r != 0) {
         free(worker);
@@ -170,7 +170,7 @@ static int setup_fault(struct fault *fault, int errnum, unsigned depth, unsigned
                      depth, threads, strerror(errnum));
 }
 
-/* Destroys all engines that this transfer does not need. Returns true if there were any. */
+/* Destroys the engines that this transfer does not need. Returns true if it destroyed any. */
 static bool trim_pools(struct team *team, unsigned depth)
 {
     bool any = false;

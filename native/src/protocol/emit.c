@@ -8,7 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FIRST_CAPACITY 16384 /* enough for all lines but a `point` of many transfers */
+/* Every line fits but a `point` of more than about 1,500 transfers. */
+#define FIRST_CAPACITY 16384
 
 int emit_open(struct emit *emit, int fd)
 {
@@ -77,7 +78,7 @@ static void put_quoted(struct emit *emit, const char *bytes, size_t length)
     put(emit, "\"", 1);
 }
 
-/* Keys are literals in this program and need no escaping. */
+/* Keys are string literals that need no escaping. */
 static void put_key(struct emit *emit, const char *key)
 {
     put_text(emit, emit->comma ? ",\"" : "\"");
@@ -153,8 +154,7 @@ int emit_send(struct emit *emit)
         if (n >= 0) {
             sent += (size_t)n;
         } else if (errno == EAGAIN) {
-            /* Another process made the shared descriptor non-blocking: wait, and lose no part of a
-             * line. */
+            /* Another process can make a shared descriptor non-blocking. */
             struct pollfd poll_fd = {.fd = emit->fd, .events = POLLOUT};
 
             (void)poll(&poll_fd, 1, -1);

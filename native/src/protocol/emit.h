@@ -1,5 +1,4 @@
-/* Writes one JSON object (RFC 8259, ASCII) per line to a file descriptor, with as few calls of
- * write(2) as possible. */
+/* Writes one JSON object (RFC 8259, ASCII) a line, by one write(2) unless it is partial. */
 #ifndef AIO_SWEEP_EMIT_H
 #define AIO_SWEEP_EMIT_H
 
@@ -12,10 +11,10 @@ struct emit {
     char *data;
     size_t length, capacity;
     bool comma; /* the next member needs a comma before it */
-    int error;  /* 0, or -errno of the first failure; -EPIPE: the reader has closed the pipe */
+    int error;  /* 0, or -errno of the first failure; -EPIPE: the reader closed the pipe */
 };
 
-/* Returns 0 or -ENOMEM. Lines up to the first capacity are then sent without allocating. */
+/* Returns 0 or -ENOMEM. */
 int emit_open(struct emit *emit, int fd);
 void emit_close(struct emit *emit);
 

@@ -18,8 +18,7 @@ int fault_set(struct fault *fault, enum fault_code code, const char *op, int err
     return -1;
 }
 
-/* strerrorname_np() needs glibc 2.32, which is newer than the libc that portable wheels are built
- * for. */
+/* strerrorname_np() needs glibc 2.32, and portable wheels are built with an older one. */
 const char *fault_errno_name(int errnum)
 {
     static char other[16];

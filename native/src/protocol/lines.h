@@ -1,4 +1,4 @@
-/* Splits the bytes from a descriptor into request lines. Only lines_read() reads. */
+/* Splits the bytes of a descriptor into request lines. */
 #ifndef AIO_SWEEP_LINES_H
 #define AIO_SWEEP_LINES_H
 
@@ -12,19 +12,20 @@ struct lines {
 };
 
 enum lines_state {
-    LINES_LINE,       /* a line, without its newline */
+    LINES_LINE,       /* a complete line, without its newline */
     LINES_MORE,       /* no complete line yet: call lines_read() */
     LINES_END,        /* no more lines */
-    LINES_LONG,       /* the beginning of a line longer than REQUEST_MAX_LINE */
+    LINES_LONG,       /* the start of a line longer than REQUEST_MAX_LINE */
     LINES_UNFINISHED, /* the input ended within a line */
 };
 
 void lines_open(struct lines *lines, int fd);
 
-/* *ret_line points into *lines and is valid until the next call of either function. */
+/* Returns the next line that has been read. *ret_line points into *lines and is valid until the
+ * next call of either function. */
 enum lines_state lines_next(struct lines *lines, const char **ret_line, size_t *ret_length);
 
-/* Calls read(2) once. Returns 0 or -errno. */
+/* Calls read(2) once. Returns 0 or -errno. No other function reads. */
 int lines_read(struct lines *lines);
 
 #endif

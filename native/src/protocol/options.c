@@ -107,8 +107,7 @@ const char *options_policy_name(enum drop_policy policy)
     return names[policy];
 }
 
-/* Collects the raw values. values[o] stays NULL for an option that is absent; a flag's value is "".
- */
+/* Stores the raw value of each option in values: NULL if absent, "" for a flag. */
 static int split(int argc, char *const argv[], const char *values[OPT_COUNT], struct fault *fault)
 {
     for (int i = 1; i < argc; i++) {
@@ -209,7 +208,7 @@ static int parse_identity(const char *const values[OPT_COUNT], struct options *o
     options->expect_device = list;
     while (list && *list)
         if (!identity_next(&list, &one))
-            return bad(fault, "--expect-device=%s: must be MAJ:MIN, or several with commas",
+            return bad(fault, "--expect-device=%s: must be MAJ:MIN, or several separated by commas",
                        options->expect_device);
     options->has_diskseq = diskseq != NULL;
     if (diskseq && !request_number(diskseq, strlen(diskseq), &options->expect_diskseq))

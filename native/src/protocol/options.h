@@ -19,24 +19,24 @@ struct options {
     uint64_t offset_bytes;
     uint64_t max_transfer_bytes;
     bool nocow;
-    uint64_t min_free_bytes; /* 0: the free space is not watched */
+    uint64_t min_free_bytes; /* 0: do not check the free space */
     bool allow_write;
     bool trim;
     enum drop_policy drop_caches;
     enum buffer_pages buffer;
-    const char *counters; /* NULL: find them */
-    const char *expect_device; /* a checked list of MAJ:MIN; NULL: any device */
-    const char *proc; /* where others' processes are seen */
+    const char *counters;      /* NULL: those of the target's device */
+    const char *expect_device; /* a valid list of MAJ:MIN; NULL: any device */
+    const char *proc;          /* root of the procfs to search */
     bool has_key, erase;
     struct stamp_key key;
     bool has_diskseq;
     uint64_t expect_diskseq;
-    bool help, version;   /* if either is set nothing else is checked */
+    bool help, version; /* with either, no other option is checked */
 };
 
 extern const char options_usage[];
 
-/* Strings in *ret point into argv. Returns 0, or -1 with a fault of code 64. */
+/* Parses argv into *ret, whose strings point into argv. Returns 0, or -1 with FAULT_USAGE. */
 int options_parse(int argc, char *const argv[], struct options *ret, struct fault *fault);
 
 const char *options_kind_name(enum target_kind kind);

@@ -32,7 +32,7 @@ static const struct {
     uint64_t low, high, preset;
 } keys[KEY_COUNT] = {
     [KEY_ID] = {"id", true, 0, MAX_63, 0},
-    [KEY_OP] = {"op", true, 0, 0, 0}, /* a word, see parse_op() */
+    [KEY_OP] = {"op", true, 0, 0, 0}, /* not a number: parse_op() */
     [KEY_BLOCK_SIZE] = {"block_size", true, 512, 64U << 20, 0},
     [KEY_QUEUE_DEPTH] = {"queue_depth", true, 1, 4096, 0},
     [KEY_IO_PARALLELISM] = {"io_parallelism", true, 1, REQUEST_MAX_PARALLELISM, 0},
@@ -45,8 +45,8 @@ static const struct {
     [KEY_DROP_CACHES] = {"drop_caches", false, 0, 1, 2},
 };
 
-/* How much of a bad word is repeated in a message. */
-static int shown(size_t length)
+/* Limits a quoted word to 64 bytes, so that the rest of the message fits. */
+static int quoted(size_t length)
 {
     return length > 64 ? 64 : (int)length;
 }
@@ -70,7 +70,6 @@ bool request_number(const char *text, size_t length, uint64_t *ret)
     return true;
 }
 
-/* Takes the bytes up to the next space. */
 static struct word next_word(const char **at, const char *end)
 {
     const char *start = *at;
@@ -94,8 +93,7 @@ static int find_key(struct word name)
     return -1;
 }
 
-/* Splits the line into the raw values of its keys; values[k].text stays NULL for a key that is
- * absent. */
+/* Stores the raw value of each key in values; .text is NULL for an absent key. */
 static int split(const char *line, size_t length, struct word values[KEY_COUNT],
                  struct fault *fault)
 {
@@ -110,7 +108,7 @@ static int split(const char *line, size_t length, struct word values[KEY_COUNT],
                    (size_t)(nul - line));
     word = next_word(&at, end);
     if (!is_word(word, "point"))
-        return bad(fault, "\"%.*s\": unknown verb; begin a request with point", shown(word.length),
+        return bad(fault, "\"%.*s\": unknown verb; begin a request with point", quoted(word.length),
                    word.text);
     if (length > 0 && line[length - 1] == ' ')
         return bad(fault, "request: trailing space; separate words by single spaces");
@@ -123,12 +121,13 @@ static int split(const char *line, size_t length, struct word values[KEY_COUNT],
             return bad(fault, "request: two spaces in a row; separate words by single spaces");
         equals = memchr(word.text, '=', word.length);
         if (!equals)
-            return bad(fault, "\"%.*s\": not of the form key=value", shown(word.length), word.text);
+            return bad(fault, "\"%.*s\": not of the form key=value", quoted(word.length),
+                       word.text);
         key = find_key((struct word){word.text, (size_t)(equals - word.text)});
         if (key < 0)
-            return bad(fault, "%.*s: unknown key", shown(word.length), word.text);
+            return bad(fault, "%.*s: unknown key", quoted(word.length), word.text);
         if (values[key].text)
-            return bad(fault, "%.*s: key given twice", shown(word.length), word.text);
+            return bad(fault, "%.*s: key given twice", quoted(word.length), word.text);
         values[key].text = equals + 1;
         values[key].length = word.length - (size_t)(equals + 1 - word.text);
     }
@@ -142,7 +141,7 @@ static int parse_op(struct word value, bool *ret_write, struct fault *fault)
 {
     *ret_write = is_word(value, "write");
     if (!*ret_write && !is_word(value, "read"))
-        return bad(fault, "op=%.*s: must be read or write", shown(value.length), value.text);
+        return bad(fault, "op=%.*s: must be read or write", quoted(value.length), value.text);
     return 0;
 }
 
@@ -158,7 +157,7 @@ static int parse_numbers(const struct word values[KEY_COUNT], uint64_t numbers[K
         if (!request_number(value.text, value.length, &numbers[key]) ||
             numbers[key] < keys[key].low || numbers[key] > keys[key].high)
             return bad(fault, "%s=%.*s: must be a decimal integer from %" PRIu64 " to %" PRIu64,
-                       keys[key].name, shown(value.length), value.text, keys[key].low,
+                       keys[key].name, quoted(value.length), value.text, keys[key].low,
                        keys[key].high);
     }
     return 0;

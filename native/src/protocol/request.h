@@ -35,16 +35,14 @@ struct request_limits {
     bool allow_write;
 };
 
-/* Parses `length` bytes (no newline). Returns 0, or -1 with a fault of code 65 that names key,
- * value and remedy. */
+/* Parses `length` bytes, without the newline. Returns 0, or -1 with FAULT_REQUEST. */
 int request_parse(const char *line, size_t length, const struct request_limits *limits,
                   struct request *ret, struct fault *fault);
 
-/* Finds the id of a line that may otherwise be invalid, for its error. Returns false if there is no
- * id. */
+/* Finds the id of a line that may be invalid, for its error line. Returns false without an id. */
 bool request_find_id(const char *line, size_t length, uint64_t *ret_id);
 
-/* Parses plain decimal digits. Returns false on anything else and on overflow of 63 bits. */
+/* Parses decimal digits. Returns false for any other character, and above 2^63-1. */
 bool request_number(const char *text, size_t length, uint64_t *ret);
 
 #endif

@@ -5,15 +5,15 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* A filesystem that writes 1 GiB/s through the cache holds the pages of a 16 MiB transfer for
- * 16 ms, and those of MINCORE_BYTES for 4 ms. */
-#define LOOK_EVERY_NS 2000000
+/* At 1 GiB/s through the page cache, the pages of a 16 MiB transfer stay for 16 ms and those of
+ * MINCORE_BYTES for 4 ms: both are sampled at least once. */
+#define INTERVAL_NS   2000000
 #define MINCORE_BYTES (UINT64_C(4) << 20)
 #define SMALLEST_PAGE 4096
 
 static uint64_t resident_in_map(const struct cachewatch *watch)
 {
-    static unsigned char flags[MINCORE_BYTES / SMALLEST_PAGE]; /* there is one watch at a time */
+    static unsigned char flags[MINCORE_BYTES / SMALLEST_PAGE]; /* only one watch runs at a time */
     uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE), bytes = 0;
 
     if (mincore(watch->map, (size_t)watch->span.bytes, flags) < 0)
@@ -32,10 +32,10 @@ static uint64_t resident(const struct cachewatch *watch)
     return pagecache_resident(RESIDENCY_CACHESTAT, &watch->span, &bytes) == 0 ? bytes : 0;
 }
 
-static void *look(void *argument)
+static void *sample(void *argument)
 {
     struct cachewatch *watch = argument;
-    const struct timespec pause = {.tv_nsec = LOOK_EVERY_NS};
+    const struct timespec pause = {.tv_nsec = INTERVAL_NS};
     struct pollfd stop = {.fd = watch->stop_fd, .events = POLLIN};
 
     while (ppoll(&stop, 1, &pause, NULL) <= 0) {
@@ -47,7 +47,7 @@ static void *look(void *argument)
     return NULL;
 }
 
-/* Maps what mincore(2) is to look at. */
+/* Maps at most MINCORE_BYTES from `first` on for mincore(2). Returns false if that fails. */
 static bool map(struct cachewatch *watch, uint64_t first)
 {
     uint64_t end = watch->span.offset + watch->span.bytes;
@@ -80,7 +80,7 @@ void cachewatch_start(struct cachewatch *watch, enum residency how,
     if (how == RESIDENCY_NONE || (how == RESIDENCY_MINCORE && !map(watch, first)))
         return;
     watch->stop_fd = eventfd(0, EFD_CLOEXEC);
-    if (watch->stop_fd < 0 || pthread_create(&watch->thread, NULL, look, watch) != 0)
+    if (watch->stop_fd < 0 || pthread_create(&watch->thread, NULL, sample, watch) != 0)
         release(watch);
 }
 

@@ -1,5 +1,5 @@
-/* Sees whether the transfers of a point pass through the page cache, although the file is open with
- * O_DIRECT: some filesystems take the flag and write through the cache all the same. */
+/* Detects transfers that pass through the page cache: some filesystems accept O_DIRECT and then use
+ * the page cache anyway. */
 #ifndef AIO_SWEEP_CACHEWATCH_H
 #define AIO_SWEEP_CACHEWATCH_H
 
@@ -10,19 +10,18 @@
 struct cachewatch {
     struct pagecache_span span;
     uint64_t most_bytes;
-    unsigned char *map; /* for mincore(2); NULL: cachestat(2) looks */
+    unsigned char *map; /* for mincore(2); NULL: cachestat(2) is used */
     pthread_t thread;
     int stop_fd; /* -1: not watching */
 };
 
-/* Starts to look, every 2 ms, how much of the span is resident; by mincore(2), which looks at each
- * page, at most the 4 MiB from `first` on, where the first transfer begins. Never fails: at worst
- * nothing is seen. */
+/* Samples every 2 ms how much of the span is resident. mincore(2) takes time for each page, so it
+ * covers only 4 MiB from `first` on, where the first transfer begins. If the thread cannot start,
+ * the result is 0. */
 void cachewatch_start(struct cachewatch *watch, enum residency how,
                       const struct pagecache_span *span, uint64_t first);
 
-/* Ends it, and returns the most bytes that were resident at one look; 0 if none were, or unknown.
- */
+/* Stops sampling. Returns the most bytes resident in a sample; 0 if none or unknown. */
 uint64_t cachewatch_stop(struct cachewatch *watch);
 
 #endif

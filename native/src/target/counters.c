@@ -11,9 +11,8 @@
 
 #define SECTOR_BYTES 512
 
-/* Returns false only if queue/iostats is 0; it lies beside the stat file or, for a partition, one
- * level up. */
-static bool accounts(const char *stat_path)
+/* Returns false if queue/iostats is 0. For a partition it is one level up. */
+static bool is_counting(const char *stat_path)
 {
     char directory[PATH_MAX];
     char *slash;
@@ -42,8 +41,8 @@ static int read_one(int fd, struct counters_reading *ret)
     return counters_parse(text, ret);
 }
 
-/* Opens one more stat file. Returns false if all places are taken, the file cannot be read, or the
- * device does not count its I/O. */
+/* Opens one more stat file. Returns false beyond COUNTERS_MAX, if the file cannot be read, or if
+ * the device does not count its I/O. */
 static bool add(struct counters *counters, const char *path)
 {
     struct counters_reading reading;
@@ -55,7 +54,7 @@ static bool add(struct counters *counters, const char *path)
     if (fd < 0)
         return false;
     counters->fds[counters->count++] = fd;
-    return read_one(fd, &reading) == 0 && accounts(path);
+    return read_one(fd, &reading) == 0 && is_counting(path);
 }
 
 void counters_open(struct counters *counters, const char *sys_root, const char *path, dev_t device)

@@ -1,4 +1,5 @@
-/* The block device's own counters: they prove that bytes came from the device, not from a cache. */
+/* I/O counters of the block device: they prove that bytes came from the device, not from a cache.
+ */
 #ifndef AIO_SWEEP_COUNTERS_H
 #define AIO_SWEEP_COUNTERS_H
 
@@ -12,21 +13,20 @@
 struct counters {
     int fds[COUNTERS_MAX];
     unsigned count;
-    bool live;           /* all can be read, and all devices count their I/O */
-    char path[PATH_MAX]; /* "" if there are none */
+    bool live;           /* all files can be read and all devices count their I/O */
+    char path[PATH_MAX]; /* as in `hello`; "" without counters */
 };
 
 struct counters_reading {
     uint64_t read_bytes, write_bytes;
 };
 
-/* Opens the stat files of `path`, separated by commas, whose counters are summed; if `path` is
- * NULL, the stat file of the disk of `device` under sys_root. Never fails: ->live tells what works.
- */
+/* Opens the comma-separated stat files of `path`, whose counters are summed; if `path` is NULL, the
+ * stat file of the disk of `device` under sys_root. On failure ->live is false. */
 void counters_open(struct counters *counters, const char *sys_root, const char *path, dev_t device);
 void counters_close(struct counters *counters);
 
-/* Returns 0 or -errno. */
+/* Reads and sums all files. Returns 0 or -errno. */
 int counters_read(const struct counters *counters, struct counters_reading *ret);
 
 /* Parses the text of a stat file (Documentation/block/stat.rst; a sector is always 512 bytes).

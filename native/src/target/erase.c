@@ -27,14 +27,14 @@ static enum step_result read_piece(struct context *context, uint64_t at, uint64_
     return move_transfer(context, &transfer, phase, &elapsed_ns, fault);
 }
 
-/* Checks what read_piece() has read. `ours` gets whether a sector bears the key. */
+/* Checks the sectors that read_piece() has read. *marked is set if one of them bears the key. */
 static enum step_result check_piece(struct context *context, uint64_t at, uint64_t bytes,
-                                    bool *ours, struct fault *fault)
+                                    bool *marked, struct fault *fault)
 {
     const struct target *target = &context->target;
     const char *data = context->buffer.data;
 
-    *ours = false;
+    *marked = false;
     for (uint64_t i = 0; i < bytes; i += STAMP_SECTOR) {
         bool inside = at + i >= target->offset && at + i < target->offset + target->span;
 
@@ -45,7 +45,7 @@ static enum step_result check_piece(struct context *context, uint64_t at, uint64
                              "%s: not erased: the sector at offset %" PRIu64
                              " is neither blank nor marked with the key; check what wrote it",
                              target->path, at + i);
-        *ours = true;
+        *marked = true;
     }
     return STEP_OK;
 }
@@ -80,13 +80,13 @@ static enum step_result walk(struct context *context, uint64_t start, uint64_t e
 
     for (uint64_t at = start; at < end; at += bytes) {
         enum step_result step;
-        bool ours;
+        bool marked;
 
         bytes = piece_bytes(context, at, end);
         step = read_piece(context, at, bytes, phase, fault);
         if (step == STEP_OK)
-            step = check_piece(context, at, bytes, &ours, fault);
-        if (step == STEP_OK && zero && ours)
+            step = check_piece(context, at, bytes, &marked, fault);
+        if (step == STEP_OK && zero && marked)
             step = zero_piece(context, at, bytes, fault);
         if (step != STEP_OK)
             return step;
@@ -100,7 +100,8 @@ enum step_result erase_span(struct context *context, struct fault *fault)
     const struct target *target = &context->target;
     uint64_t size = target->device_bytes, edge = size < MIB ? size : MIB;
     uint64_t end = target->offset + target->span;
-    struct phase look = {.name = "check", .total = 2 * edge + target->span, .stop_on_signal = true};
+    struct phase check = {
+        .name = "check", .total = 2 * edge + target->span, .stop_on_signal = true};
     struct phase zero = {.name = "erase", .total = target->span, .stop_on_signal = true};
     struct transfer transfer = prepare_transfer(context, false);
     enum step_result step;
@@ -108,11 +109,11 @@ enum step_result erase_span(struct context *context, struct fault *fault)
     if (team_prepare(context->team, 1, transfer.queue_depth, fault) < 0)
         return STEP_FAILED;
     context->span_state = SPAN_LEFT;
-    step = walk(context, 0, edge, false, &look, fault);
+    step = walk(context, 0, edge, false, &check, fault);
     if (step == STEP_OK)
-        step = walk(context, size - edge, size, false, &look, fault);
+        step = walk(context, size - edge, size, false, &check, fault);
     if (step == STEP_OK)
-        step = walk(context, target->offset, end, false, &look, fault);
+        step = walk(context, target->offset, end, false, &check, fault);
     if (step == STEP_OK)
         step = exclusive_probe_counters(context, fault);
     if (step == STEP_OK)

@@ -7,16 +7,16 @@
 
 #define busy(fault, op, ...) fault_set(fault, FAULT_BUSY, op, 0, __VA_ARGS__)
 
-struct look_work {
+struct search_work {
     struct openers_roots roots;
     const struct nodes *nodes;
     enum openers found;
     char reason[512];
 };
 
-static void look(void *argument)
+static void search(void *argument)
 {
-    struct look_work *work = argument;
+    struct search_work *work = argument;
 
     work->found = openers_find(&work->roots, work->nodes, work->reason);
 }
@@ -25,10 +25,10 @@ static enum step_result check_openers(struct context *context, const char *conse
                                       struct fault *fault)
 {
     struct phase phase = {.name = "check"};
-    struct look_work work = {.roots = {.proc = context->options->proc, .sys = "/sys"},
-                             .nodes = &context->nodes};
+    struct search_work work = {.roots = {.proc = context->options->proc, .sys = "/sys"},
+                               .nodes = &context->nodes};
 
-    move_run_with_ticks(context, look, &work, &phase);
+    move_run_with_ticks(context, search, &work, &phase);
     if (work.found == OPENERS_NONE)
         return STEP_OK;
     return busy(fault, "openers", "%s: %s: %s", context->target.path, consequence, work.reason);

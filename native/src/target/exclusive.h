@@ -1,30 +1,30 @@
-/* Holds a device that is written to the promise that nobody else writes it. O_EXCL and the lock keep
- * out only those who ask for them. */
+/* Detects other users of a device that is written. O_EXCL and flock(2) exclude only processes that
+ * use them too. */
 #ifndef AIO_SWEEP_EXCLUSIVE_H
 #define AIO_SWEEP_EXCLUSIVE_H
 
 #include "context.h"
 
-/* Begins to watch the device's nodes, then looks for those who have it open. A fault of code 69 and
- * op "openers" if there is one, or if that cannot be seen. Nothing has been written then. */
+/* Watches the device's nodes, then searches for processes and kernel users that have it open for
+ * writing. FAULT_BUSY with op "openers" if one is found or may be hidden. Writes nothing. */
 enum step_result exclusive_begin(struct context *context, struct fault *fault);
 
-/* Compares the read counter with what has been read since exclusive_begin(): a fault of code 69 and
- * op "counters" if it does not count. Others' writes would not be seen then. */
+/* Compares the read counter with the bytes read since exclusive_begin(). FAULT_BUSY with op
+ * "counters" if it does not count: writes of other processes would go undetected. */
 enum step_result exclusive_probe_counters(struct context *context, struct fault *fault);
 
-/* Whether somebody has opened a device that is written. */
+/* Returns true if another process has opened the written device. */
 bool exclusive_intruded(struct context *context);
 
 /*
- * Does nothing for a target that is no written device. Otherwise a fault of code 69 if somebody has
- * opened it, or if its write counter has moved by more or by less than we have written. In the last
- * two cases the span is left as it is.
+ * FAULT_BUSY if another process has opened the written device, or if its write counter moved by
+ * more or less than this run has written; on a difference the span is left as it is. Does nothing
+ * for other targets.
  */
 enum step_result exclusive_check(struct context *context, struct fault *fault);
 
-/* As exclusive_check(), but without the counters, and one who has only looked and left is let pass:
- * whether the span may be zeroed. */
+/* Decides whether the span may be zeroed: as exclusive_check(), but without the counters, and a
+ * process that opened the device read-only and closed it is ignored. */
 enum step_result exclusive_check_zeroing(struct context *context, struct fault *fault);
 
 #endif

@@ -65,8 +65,8 @@ static int check_device(const struct target *target, const struct options *optio
                    options->expect_device);
 }
 
-/* btrfs and overlay have numbers of their own, which sysfs does not know: the device below is the
- * one in the caller's list that has a driver. */
+/* btrfs and overlay have anonymous numbers, which are not in sysfs. The number of the device below
+ * is the one in the caller's list with a major number. */
 static dev_t device_below(const struct target *target, const struct options *options)
 {
     const char *list = options->expect_device;

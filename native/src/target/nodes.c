@@ -12,7 +12,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#define MAX_FOLDERS 8 /* below /dev; disk/by-id is 2 */
+#define MAX_DEPTH 8 /* of directories below /dev; disk/by-id has 2 */
 
 static void add_character(struct nodes *nodes, const char *directory, const char *name)
 {
@@ -23,7 +23,7 @@ static void add_character(struct nodes *nodes, const char *directory, const char
         nodes->character[nodes->characters++] = number;
 }
 
-/* Adds the character devices that lie in a folder of the device's parent (scsi_generic, bsg). */
+/* Adds the character devices in a directory of the disk's parent (scsi_generic, bsg). */
 static void add_folder(struct nodes *nodes, const char *disk, const char *folder)
 {
     char path[PATH_MAX];
@@ -50,7 +50,7 @@ void nodes_find(struct nodes *nodes, const char *sys_root, dev_t disk)
         return;
     add_folder(nodes, path, "scsi_generic");
     add_folder(nodes, path, "bsg");
-    /* nvme0n1 has ng0n1 beside it. */
+    /* The character device of nvme0n1 is ng0n1. */
     if (!realpath(path, real) || !(name = strrchr(real, '/')) || strncmp(name, "/nvme", 5) != 0)
         return;
     if (snprintf(generic, sizeof(generic), "device/ng%s", name + 5) < PATH_MAX)
@@ -90,7 +90,7 @@ static int walk(const struct nodes *nodes, const char *directory, dev_t filesyst
             r = -ENAMETOOLONG;
         else if (fstatat(dirfd(stream), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
             r = errno == ENOENT ? 0 : -errno;
-        else if (S_ISDIR(status.st_mode) && status.st_dev == filesystem && depth < MAX_FOLDERS)
+        else if (S_ISDIR(status.st_mode) && status.st_dev == filesystem && depth < MAX_DEPTH)
             r = walk(nodes, path, filesystem, depth + 1, visit, argument);
         else if (nodes_have(nodes, status.st_mode, status.st_rdev))
             r = visit(path, argument);

@@ -1,5 +1,5 @@
-/* The nodes by which programs reach a device: its own, those of its partitions, and the character
- * devices that pass commands through to it. */
+/* The device nodes of a disk: its own, those of its partitions, and the character devices that pass
+ * commands through to it. */
 #ifndef AIO_SWEEP_NODES_H
 #define AIO_SWEEP_NODES_H
 
@@ -16,14 +16,14 @@ struct nodes {
     unsigned characters;
 };
 
+/* Finds the character devices of the disk in sysfs; partitions need no search. */
 void nodes_find(struct nodes *nodes, const char *sys_root, dev_t disk);
 
-/* True for a node of the device, by its type and number, wherever it lies. */
+/* Returns true if a node of this type and number belongs to the disk, whatever its path. */
 bool nodes_have(const struct nodes *nodes, mode_t mode, dev_t number);
 
-/* Calls visit(path, argument) for every node below `directory`, without other filesystems mounted
- * there, until it returns other than 0. Returns that, 0, or -errno of a folder that cannot be
- * read. */
+/* Calls visit(path, argument) for every node below `directory`, on its filesystem only, until visit
+ * returns nonzero. Returns that value, 0, or -errno of a directory that cannot be read. */
 int nodes_walk(const struct nodes *nodes, const char *directory,
                int (*visit)(const char *path, void *argument), void *argument);
 

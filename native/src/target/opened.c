@@ -6,7 +6,7 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-/* IN_MODIFY says nothing of asynchronous writes, and could be our own. */
+/* IN_MODIFY is not sent for asynchronous writes, and may be for those of this process. */
 #define EVENTS (IN_OPEN | IN_CLOSE_WRITE)
 
 static int add(const char *path, void *argument)

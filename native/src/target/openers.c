@@ -16,8 +16,8 @@
 /* The inode of the first PID namespace: include/linux/proc_ns.h, PROC_PID_INIT_INO. */
 #define FIRST_PID_NAMESPACE 0xEFFFFFFCU
 
-static const char lets_look[] =
-    "give the unit CAP_SYS_PTRACE and ProtectProc=default (docs/how-to/operate.md has the drop-in)";
+static const char grant[] =
+    "run as root, or give the unit CAP_SYS_PTRACE and ProtectProc=default (docs/how-to/operate.md)";
 
 struct search {
     const struct openers_roots *roots;
@@ -26,7 +26,7 @@ struct search {
 };
 
 __attribute__((format(printf, 3, 4))) static enum openers
-say(const struct search *search, enum openers found, const char *format, ...)
+set_reason(const struct search *search, enum openers found, const char *format, ...)
 {
     va_list args;
 
@@ -52,7 +52,7 @@ static int read_line(const char *path, char *line, int bytes)
     return r;
 }
 
-/* Without a readable answer it counts as opened for writing. */
+/* Returns true also if fdinfo cannot be read. */
 static bool opened_for_writing(const char *process, const char *descriptor)
 {
     char path[PATH_MAX + 32], line[128];
@@ -70,19 +70,19 @@ static bool opened_for_writing(const char *process, const char *descriptor)
     return writes;
 }
 
-/* Returns 1 for a descriptor of the device, 0 for another, -errno if it cannot be looked at. */
+/* Returns 1 for a descriptor of the device, 0 for any other, -errno without permission. */
 static int is_of_device(const struct search *search, int folder, const char *name)
 {
     struct statx status;
 
-    /* A remote filesystem that does not answer must not be asked. */
+    /* DONT_SYNC: do not wait for a remote filesystem that does not respond. */
     if (statx(folder, name, AT_STATX_DONT_SYNC, STATX_TYPE, &status) < 0)
-        return errno == EACCES || errno == EPERM ? -errno : 0; /* else closed meanwhile, or dead */
+        return errno == EACCES || errno == EPERM ? -errno : 0; /* else closed by now */
     return nodes_have(search->nodes, status.stx_mode,
                       makedev(status.stx_rdev_major, status.stx_rdev_minor));
 }
 
-static enum openers look_at_process(const struct search *search, const char *number)
+static enum openers check_process(const struct search *search, const char *number)
 {
     char process[PATH_MAX], path[PATH_MAX], name[64];
     enum openers found = OPENERS_NONE;
@@ -95,7 +95,7 @@ static enum openers look_at_process(const struct search *search, const char *num
         return OPENERS_NONE;
     folder = opendir(path);
     if (!folder && (errno == ENOENT || errno == ESRCH))
-        return OPENERS_NONE; /* it has ended */
+        return OPENERS_NONE; /* the process has exited */
     error = folder ? 0 : errno;
     while (folder && error == 0 && found == OPENERS_NONE && (entry = readdir(folder))) {
         int ours = isdigit((unsigned char)entry->d_name[0])
@@ -109,18 +109,19 @@ static enum openers look_at_process(const struct search *search, const char *num
         (void)snprintf(path, sizeof(path), "%s/%s/comm", search->roots->proc, number);
         if (read_line(path, name, sizeof(name)) < 0)
             (void)strcpy(name, "?");
-        found = say(search, OPENERS_FOUND, "process %s (%s) has it open for writing; stop it first",
-                    number, name);
+        found = set_reason(search, OPENERS_FOUND,
+                           "process %s (%s) has it open for writing; stop it first", number, name);
     }
     if (error != 0)
-        found = say(search, OPENERS_UNSEEN, "the open files of process %s cannot be read (%s); %s",
-                    number, strerror(error), lets_look);
+        found = set_reason(search, OPENERS_UNSEEN,
+                           "the open files of process %s cannot be read (%s); %s", number,
+                           strerror(error), grant);
     if (folder)
         (void)closedir(folder);
     return found;
 }
 
-static enum openers look_at_processes(const struct search *search)
+static enum openers check_processes(const struct search *search)
 {
     char path[PATH_MAX], own[32];
     enum openers found = OPENERS_NONE;
@@ -131,16 +132,16 @@ static enum openers look_at_processes(const struct search *search)
 
     (void)snprintf(path, sizeof(path), "%s/self/ns/pid", search->roots->proc);
     if (stat(path, &status) < 0 || status.st_ino != FIRST_PID_NAMESPACE)
-        return say(
+        return set_reason(
             search, OPENERS_UNSEEN,
             "processes outside this PID namespace are hidden; run on the host, or in Kubernetes "
             "with hostPID: true");
-    /* With hidepid, and so with ProtectProc=, others' processes have no folder. Process 1 is
-     * always there, and nobody but its equal may look at it. */
+    /* hidepid=, and so ProtectProc=, hides processes without permission to read them. Process 1
+     * always exists, so it tells whether any are hidden. */
     (void)snprintf(path, sizeof(path), "%s/1", search->roots->proc);
     if (access(path, F_OK) < 0)
-        return say(search, OPENERS_UNSEEN, "processes of other users are hidden; %s", lets_look);
-    /* The procfs of another PID namespace knows us by another number. */
+        return set_reason(search, OPENERS_UNSEEN, "processes of other users are hidden; %s", grant);
+    /* In the procfs of another PID namespace this process has another number. */
     (void)snprintf(path, sizeof(path), "%s/self", search->roots->proc);
     length = readlink(path, own, sizeof(own) - 1);
     if (length > 0)
@@ -149,70 +150,72 @@ static enum openers look_at_processes(const struct search *search)
         (void)snprintf(own, sizeof(own), "%ld", (long)getpid());
     folder = opendir(search->roots->proc);
     if (!folder)
-        return say(search, OPENERS_UNSEEN, "%s cannot be read (%s)", search->roots->proc,
-                   strerror(errno));
+        return set_reason(search, OPENERS_UNSEEN, "%s cannot be read (%s)", search->roots->proc,
+                          strerror(errno));
     while (found == OPENERS_NONE && (entry = readdir(folder)))
         if (isdigit((unsigned char)entry->d_name[0]) && strcmp(entry->d_name, own) != 0)
-            found = look_at_process(search, entry->d_name);
+            found = check_process(search, entry->d_name);
     (void)closedir(folder);
     return found;
 }
 
-/* Whether the file named in `attribute` is a node of the device. A path that does not exist here
- * may be a node elsewhere if it begins with `where`. */
-static enum openers look_at_path(const struct search *search, const char *attribute,
-                                 const char *user, const char *where)
+/* Checks whether the path in the sysfs or configfs file `attribute` is a node of the device. A path
+ * that does not exist here, but begins with `where`, may be a node in another mount namespace. */
+static enum openers check_path(const struct search *search, const char *attribute, const char *user,
+                               const char *where)
 {
-    static const char removed[] = " (deleted)"; /* a file without a name; a device keeps its node */
+    static const char removed[] = " (deleted)"; /* an unlinked file; nodes are not marked so */
     char path[PATH_MAX];
 
-    /* Twice: its file may have been removed between the two looks, which the second shows. */
+    /* Twice: if the file was removed after the first read, the second read shows it. */
     for (int tries = 0; tries < 2; tries++) {
         int r = read_line(attribute, path, sizeof(path));
         size_t length = r == 0 ? strlen(path) : 0;
         struct stat status;
 
         if (r == -ENOENT || r == -ENXIO || r == -ENODEV)
-            return OPENERS_NONE; /* it has been taken apart */
+            return OPENERS_NONE; /* the loop device or namespace was removed */
         if (r < 0)
-            return say(search, OPENERS_UNSEEN, "%s cannot be read; run as root", attribute);
+            return set_reason(search, OPENERS_UNSEEN, "%s cannot be read; run as root", attribute);
         if (length >= sizeof(removed) && strcmp(path + length + 1 - sizeof(removed), removed) == 0)
             return OPENERS_NONE;
         if (stat(path, &status) == 0)
             return nodes_have(search->nodes, status.st_mode, status.st_rdev)
-                       ? say(search, OPENERS_FOUND, "%s uses it; release the device first", user)
+                       ? set_reason(search, OPENERS_FOUND, "%s uses it; release the device first",
+                                    user)
                        : OPENERS_NONE;
         if (strncmp(path, where, strlen(where)) != 0)
             return OPENERS_NONE;
     }
-    return say(search, OPENERS_UNSEEN, "%s uses %s, which is not visible here; run on the host",
-               user, path);
+    return set_reason(search, OPENERS_UNSEEN,
+                      "%s uses %s, which is not visible here; run on the host", user, path);
 }
 
-/* Looks at PARENT/<one>/REST for every entry of the folder whose name begins with `prefix`. */
+/* Calls check(search, path) for every entry of `parent` whose name begins with `prefix`. */
 static enum openers for_each(const struct search *search, const char *parent, const char *prefix,
-                             enum openers (*look)(const struct search *search, const char *path))
+                             enum openers (*check)(const struct search *search, const char *path))
 {
     enum openers found = OPENERS_NONE;
     DIR *folder = opendir(parent);
     struct dirent *entry;
 
     if (!folder)
-        return errno == ENOENT ? OPENERS_NONE
-                               : say(search, OPENERS_UNSEEN, "%s cannot be read (%s); run as root",
-                                     parent, strerror(errno));
+        return errno == ENOENT
+                   ? OPENERS_NONE
+                   : set_reason(search, OPENERS_UNSEEN, "%s cannot be read (%s); run as root",
+                                parent, strerror(errno));
     while (found == OPENERS_NONE && (entry = readdir(folder))) {
         char path[PATH_MAX];
 
         if (entry->d_name[0] != '.' && strncmp(entry->d_name, prefix, strlen(prefix)) == 0 &&
             snprintf(path, sizeof(path), "%s/%s", parent, entry->d_name) < PATH_MAX)
-            found = look(search, path);
+            found = check(search, path);
     }
     (void)closedir(folder);
     return found;
 }
 
-static enum openers look_at_namespace(const struct search *search, const char *path)
+static enum openers check_namespace(const struct search *search, const char *path)
 {
     char attribute[PATH_MAX], enabled[8];
 
@@ -220,15 +223,15 @@ static enum openers look_at_namespace(const struct search *search, const char *p
         (read_line(attribute, enabled, sizeof(enabled)) == 0 && strcmp(enabled, "0") == 0))
         return OPENERS_NONE;
     (void)snprintf(attribute, sizeof(attribute), "%.*s/device_path", PATH_MAX - 16, path);
-    return look_at_path(search, attribute, "nvmet", "");
+    return check_path(search, attribute, "nvmet", "");
 }
 
-static enum openers look_at_subsystem(const struct search *search, const char *path)
+static enum openers check_subsystem(const struct search *search, const char *path)
 {
     char namespaces[PATH_MAX];
 
     (void)snprintf(namespaces, sizeof(namespaces), "%.*s/namespaces", PATH_MAX - 16, path);
-    return for_each(search, namespaces, "", look_at_namespace);
+    return for_each(search, namespaces, "", check_namespace);
 }
 
 static bool kernel_has_configfs(const char *proc_root)
@@ -247,43 +250,43 @@ static bool kernel_has_configfs(const char *proc_root)
     return found;
 }
 
-static enum openers look_at_nvmet(const struct search *search)
+static enum openers check_nvmet(const struct search *search)
 {
     char config[PATH_MAX], path[PATH_MAX];
-    struct stat above, there;
+    struct stat sysfs, configfs;
 
     if (!kernel_has_configfs(search->roots->proc))
-        return OPENERS_NONE; /* and so no nvmet */
+        return OPENERS_NONE; /* nvmet needs configfs */
     (void)snprintf(config, sizeof(config), "%s/kernel/config", search->roots->sys);
     (void)snprintf(path, sizeof(path), "%s/kernel", search->roots->sys);
-    if (stat(path, &above) < 0 || stat(config, &there) < 0 || above.st_dev == there.st_dev)
-        return say(
+    if (stat(path, &sysfs) < 0 || stat(config, &configfs) < 0 || sysfs.st_dev == configfs.st_dev)
+        return set_reason(
             search, OPENERS_UNSEEN,
             "configfs is not mounted, so exports of nvmet are hidden; run mount -t configfs none "
             "/sys/kernel/config");
     (void)snprintf(path, sizeof(path), "%.*s/nvmet/subsystems", PATH_MAX - 32, config);
-    return for_each(search, path, "", look_at_subsystem);
+    return for_each(search, path, "", check_subsystem);
 }
 
-static enum openers look_at_loop(const struct search *search, const char *path)
+static enum openers check_loop(const struct search *search, const char *path)
 {
     char attribute[PATH_MAX];
 
     (void)snprintf(attribute, sizeof(attribute), "%.*s/loop/backing_file", PATH_MAX - 32, path);
-    return look_at_path(search, attribute, strrchr(path, '/') + 1, "/dev/");
+    return check_path(search, attribute, strrchr(path, '/') + 1, "/dev/");
 }
 
 enum openers openers_find(const struct openers_roots *roots, const struct nodes *nodes,
                           char reason[static 512])
 {
     const struct search search = {.roots = roots, .nodes = nodes, .reason = reason};
-    enum openers found = look_at_processes(&search);
+    enum openers found = check_processes(&search);
     char block[PATH_MAX];
 
     if (found == OPENERS_NONE)
-        found = look_at_nvmet(&search);
+        found = check_nvmet(&search);
     (void)snprintf(block, sizeof(block), "%s/block", roots->sys);
     if (found == OPENERS_NONE)
-        found = for_each(&search, block, "loop", look_at_loop);
+        found = for_each(&search, block, "loop", check_loop);
     return found;
 }

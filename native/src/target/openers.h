@@ -1,5 +1,5 @@
-/* Finds who else has a device open for writing, in other processes and in the kernel. O_EXCL keeps
- * away only those who ask for it: QEMU, nvmet and dd do not. */
+/* Finds other processes and kernel users that have a device open for writing. O_EXCL does not
+ * exclude those that open without it, such as QEMU, nvmet and dd. */
 #ifndef AIO_SWEEP_OPENERS_H
 #define AIO_SWEEP_OPENERS_H
 
@@ -12,9 +12,10 @@ struct openers_roots {
 enum openers { OPENERS_NONE, OPENERS_FOUND, OPENERS_UNSEEN };
 
 /*
- * Looks through the descriptors of all processes but this one, nvmet's configfs and the loop
- * devices. `reason` gets who it is, or what cannot be read and what lets us read it. What cannot be
- * read may be an opener. It opens nothing of the device, and asks no network filesystem.
+ * Searches the descriptors of all other processes, the configfs of nvmet, and the loop devices.
+ * Stores in `reason` the user that was found, or the item that cannot be read (OPENERS_UNSEEN,
+ * which may hide a user) with the action. Opens no node of the device, and waits for no network
+ * filesystem.
  */
 enum openers openers_find(const struct openers_roots *roots, const struct nodes *nodes,
                           char reason[static 512]);

@@ -9,8 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* From Linux 6.5, newer than the headers of Debian 12. The number is the same on all architectures
- * but alpha. */
+/* Linux 6.5, newer than the headers of Debian 12. The number is common to all but alpha. */
 #ifndef SYS_cachestat
 #define SYS_cachestat 451
 #endif
@@ -72,7 +71,7 @@ int pagecache_resident(enum residency how, const struct pagecache_span *span, ui
     else if (how == RESIDENCY_MINCORE)
         r = resident_mincore(span, page_bytes, ret_bytes);
     if (*ret_bytes > span->bytes)
-        *ret_bytes = span->bytes; /* the first and last page may reach beyond the span */
+        *ret_bytes = span->bytes; /* the first and last page may extend past the span */
     return r;
 }
 
@@ -112,7 +111,7 @@ enum eviction pagecache_plan(const struct pagecache *cache, bool write, enum req
     return EVICT_SPAN;
 }
 
-/* At offset 0: kernel.sysctl_writes_strict ignores writes elsewhere. */
+/* pwrite at offset 0: with kernel.sysctl_writes_strict=1, writes at other offsets are ignored. */
 static bool drop_host(const struct pagecache *cache)
 {
     return cache->drop_fd >= 0 && pwrite(cache->drop_fd, "1", 1, 0) == 1;
@@ -125,7 +124,7 @@ bool pagecache_evict(struct pagecache *cache, const struct pagecache_span *span,
     uint64_t bytes;
 
     cache->read_before = cache->read_before || !write;
-    /* Only clean pages can be evicted. syncfs() of a device node would sync devtmpfs. */
+    /* Only clean pages can be evicted. syncfs() on a device node would sync devtmpfs. */
     if (how == EVICT_HOST && cache->drop_fd >= 0 && !span->device)
         (void)syncfs(span->fd);
     else if (how != EVICT_CLEAN)
@@ -137,8 +136,8 @@ bool pagecache_evict(struct pagecache *cache, const struct pagecache_span *span,
         dropped = drop_host(cache);
     if (pagecache_resident(cache->residency, span, &bytes) < 0)
         bytes = 0;
-    /* A mounted filesystem pins its metadata in its device's cache, and others what they have
-     * mapped: another eviction would not free it, and would slow other programs. */
+    /* A mounted filesystem pins its metadata in the device's cache, and other processes the pages
+     * they have mapped. Another eviction would not free them, but slow those processes. */
     cache->kept_bytes = bytes;
     return dropped;
 }

@@ -14,13 +14,12 @@
 
 #define MIB         (UINT64_C(1) << 20)
 #define BLOCK_BYTES MIB
-#define DEPTH       16         /* of BLOCK_BYTES; enough for full speed on any one drive */
-#define ZERO_BYTES  (16 * MIB) /* of one ioctl */
+#define DEPTH       16         /* of BLOCK_BYTES: 16 MiB in flight */
+#define ZERO_BYTES  (16 * MIB) /* between two checks for other users */
 
 uint64_t prepare_first_nonzero(const char *data, uint64_t bytes)
 {
-    /* Comparing the data with itself, shifted by one byte, is the fastest test in libc for equal
-     * bytes. */
+    /* All bytes are equal if the data equals itself shifted by one byte; memcmp() is vectorized. */
     if (bytes == 0 || (data[0] == 0 && memcmp(data, data + 1, (size_t)bytes - 1) == 0))
         return bytes;
     for (uint64_t i = 0; i < bytes; i++)
@@ -49,7 +48,7 @@ struct transfer prepare_transfer(const struct context *context, bool write)
     };
 }
 
-/* Returns the length of the next part of [at, end), at most what the buffer can hold. */
+/* Returns the length of the next part of [at, end) that fits into the buffer. */
 static uint64_t piece(const struct context *context, uint64_t at, uint64_t end)
 {
     uint64_t max = context->buffer.bytes / context->target.alignment * context->target.alignment;
@@ -140,7 +139,7 @@ enum step_result prepare_fill(struct context *context, struct fault *fault)
         buffer_stamp(&context->buffer, transfer.bytes, start_ns + phase.done);
         step = move_transfer(context, &transfer, &phase, &elapsed_ns, fault);
         if (step != STEP_OK) {
-            /* A filesystem that refuses direct writes is unsuitable (66), not broken (74). */
+            /* A filesystem that rejects direct writes is unsuitable (66), not faulty (74). */
             if (step == STEP_FAILED && (fault->errnum == EINVAL || fault->errnum == EOPNOTSUPP))
                 fault->code = FAULT_TARGET;
             return step;
@@ -162,8 +161,8 @@ struct zero_work {
     uint64_t start, bytes, done;
 };
 
-/* Zeroes in small pieces: what another process writes after it has opened the device is lost only
- * if it comes while one of them is being zeroed. */
+/* Zeroes 1 MiB at a time: of the data that another process writes after it has opened the device,
+ * only what falls into the piece in progress is lost. */
 static void zero_range(void *argument)
 {
     struct zero_work *work = argument;
@@ -180,7 +179,7 @@ static void zero_range(void *argument)
     }
 }
 
-/* For a device on which BLKZEROOUT fails. */
+/* Zeroes by plain writes, for a device on which BLKZEROOUT fails. */
 static enum step_result write_zeros(struct context *context, struct phase *phase,
                                     struct fault *fault)
 {
@@ -234,7 +233,7 @@ enum step_result prepare_zero(struct context *context, struct fault *fault)
 
     if (context->span_state != SPAN_DIRTY)
         return STEP_OK;
-    /* Opened by others it may still be zeroed, written by others it may not. */
+    /* Opened by another process, the device may still be zeroed; written by one, it may not. */
     if (exclusive_check(context, fault) != STEP_OK && context->span_state != SPAN_DIRTY)
         return STEP_FAILED;
     if (zero_all(context, &phase, fault) != STEP_OK)

@@ -8,7 +8,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-/* Returns 0 or an errno: who cannot see the free space must not take it. */
+/* Returns 0 or errno. */
 static int free_bytes(int fd, uint64_t *found)
 {
     struct statvfs status;
@@ -51,8 +51,8 @@ static void *watch_space(void *argument)
             continue;
         atomic_store(&space->tripped, true);
         (void)eventfd_write(space->tripped_fd, 1);
-        /* Again and again: a request that was submitted before the main thread woke may have
-         * allocated again. If it fails, closing the file gives it up. */
+        /* Repeated, because a request submitted before the main thread woke up may allocate blocks
+         * again. If ftruncate fails, closing the file frees them. */
         do {
             if (ftruncate(space->fd, 0) < 0)
                 return NULL;

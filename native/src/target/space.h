@@ -1,5 +1,5 @@
-/* Watches the free space of the scratch file's filesystem, and gives the file up before others run
- * out of it. */
+/* Watches the free space of the scratch file's filesystem, and empties the file before other
+ * processes run out of space. */
 #ifndef AIO_SWEEP_SPACE_H
 #define AIO_SWEEP_SPACE_H
 
@@ -13,11 +13,11 @@
 #define SPACE_INTERVAL_MS 50
 
 struct space {
-    int fd;        /* of the file, which the target owns */
-    int tripped_fd; /* readable once the file has been given up; -1: nothing is watched */
+    int fd;         /* of the scratch file; owned by the target */
+    int tripped_fd; /* readable after the limit was crossed; -1: not watching */
     int stop_fd;
     uint64_t min_free_bytes;
-    /* The free space that was too little, or why it could not be read; valid once `tripped`. */
+    /* Valid once `tripped`: the free space that was too low, or the errno of reading it. */
     uint64_t found_bytes;
     int errnum;
     atomic_bool tripped;
@@ -26,20 +26,21 @@ struct space {
 
 #define SPACE_CLOSED {.fd = -1, .tripped_fd = -1, .stop_fd = -1}
 
-/* Returns a fault of code 75 if the filesystem of fd has less than min_free_bytes + span_bytes free
- * for users that are not root, one of code 74 if that cannot be read. */
+/* Returns 0, or -1: FAULT_LATER if less than min_free_bytes + span_bytes are free for users other
+ * than root, FAULT_IO if the free space cannot be read. With min_free_bytes 0 it returns 0. */
 int space_check(int fd, const char *path, uint64_t min_free_bytes, uint64_t span_bytes,
                 struct fault *fault);
 
 /*
- * Starts a thread that looks every 50 ms. If less than min_free_bytes are free, or that cannot be
- * read, it makes tripped_fd readable, so that no more requests are submitted, and truncates the file, which waits for those
- * in flight. With min_free_bytes 0 it does nothing.
+ * Starts a thread that reads the free space every 50 ms. Below min_free_bytes, or if the read
+ * fails, it makes tripped_fd readable, so that no more requests are submitted, and truncates the
+ * file, which waits for those in flight. With min_free_bytes 0 it does nothing. Returns 0, or -1
+ * with FAULT_SYSTEM.
  */
 int space_open(struct space *space, int fd, uint64_t min_free_bytes, struct fault *fault);
 void space_close(struct space *space);
 
-/* Sets the fault of a file that was given up. Returns -1. */
+/* Sets the fault after `tripped`. Returns -1. */
 int space_fault(const struct space *space, const char *path, struct fault *fault);
 
 #endif

@@ -78,7 +78,7 @@ int sysblock_disk(const char *sys_root, dev_t device, char ret_path[static PATH_
     r = sysblock_is_partition(sys_root, device);
     if (r <= 0)
         return r;
-    /* The entry is a symlink into the disk's directory, so the kernel resolves ".." to the disk. */
+    /* The entry is a symlink into the disk's directory, so ".." is the disk. */
     r = sysblock_device_number(ret_path, "..", &disk);
     if (r < 0)
         return r;

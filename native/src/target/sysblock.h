@@ -1,5 +1,4 @@
-/* Reads facts about a block device from sysfs, by its number. The root of sysfs is a parameter, so
- * that tests can fake it. */
+/* Attributes of a block device in sysfs, by device number. Tests pass another sys_root. */
 #ifndef AIO_SWEEP_SYSBLOCK_H
 #define AIO_SWEEP_SYSBLOCK_H
 
@@ -14,18 +13,16 @@
  */
 int sysblock_disk(const char *sys_root, dev_t device, char ret_path[static PATH_MAX]);
 
-/* Returns 1 for a partition, 0 for another device, -errno if sysfs does not know it. */
+/* Returns 1 for a partition, 0 for any other block device, -errno if it is not in sysfs. */
 int sysblock_is_partition(const char *sys_root, dev_t device);
 
-/* Reads the number MAJ:MIN of the device that has the folder `name` under `directory` ("." for
- * `directory` itself). Returns 0 or -errno. */
+/* Reads MAJ:MIN from DIRECTORY/NAME/dev; `name` may be ".". Returns 0 or -errno. */
 int sysblock_device_number(const char *directory, const char *name, dev_t *ret);
 
-/* Finds the number of the whole disk that `device` is, or is a partition of. Returns 0 or -errno.
- */
+/* Finds the number of the disk that `device` is, or is a partition of. Returns 0 or -errno. */
 int sysblock_whole(const char *sys_root, dev_t device, dev_t *ret);
 
-/* Reads a file under `directory` that holds one number. Returns 0 or -errno. */
+/* Reads the number in DIRECTORY/NAME. Returns 0 or -errno. */
 int sysblock_number(const char *directory, const char *name, uint64_t *ret);
 
 #endif

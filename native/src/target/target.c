@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define DEFAULT_ALIGNMENT 4096
-/* Attempts, 0.1 s apart: udev locks a new disk for a moment while it probes the disk. */
+/* Attempts, 0.1 s apart: udev holds the lock of a new disk while it probes it. */
 #define LOCK_TRIES 10
 
 bool target_is_written_device(const struct target *target, const struct options *options)
@@ -27,8 +27,7 @@ bool target_is_written_device(const struct target *target, const struct options 
     return target->kind == TARGET_DEVICE && options->allow_write;
 }
 
-/* Sets the fault for an errno of open(2), fallocate(2) and similar calls, with advice for the user.
- */
+/* Sets the fault for an errno of open(2), fallocate(2) and similar calls. Returns -1. */
 static int system_fault(struct fault *fault, const char *op, const char *path, int errnum)
 {
     static const struct {
@@ -63,10 +62,10 @@ static int system_fault(struct fault *fault, const char *op, const char *path, i
     return fault_set(fault, FAULT_TARGET, op, errnum, "%s: %s", path, strerror(errnum));
 }
 
-#define unfit(fault, ...) fault_set(fault, FAULT_TARGET, "open", 0, __VA_ARGS__)
+#define unsuitable(fault, ...) fault_set(fault, FAULT_TARGET, "open", 0, __VA_ARGS__)
 
-/* For filesystems without O_TMPFILE. O_DIRECT is set only after the unlink: mkostemp() with
- * O_DIRECT would leave the file behind where O_DIRECT is not supported. */
+/* For filesystems without O_TMPFILE. O_DIRECT is set after the unlink, because mkostemp() with
+ * O_DIRECT leaves the file behind on filesystems without O_DIRECT. */
 static int open_named_scratch(const char *directory)
 {
     char *path = NULL;
@@ -92,8 +91,7 @@ static int open_named_scratch(const char *directory)
     return fd;
 }
 
-/* Turns copy-on-write off, and checksums and compression with it, which a file can only while it is
- * empty. */
+/* Disables copy-on-write, checksums and compression, which is possible only for an empty file. */
 static int set_nocow(struct target *target, struct fault *fault)
 {
     int flags = 0;
@@ -103,8 +101,8 @@ static int set_nocow(struct target *target, struct fault *fault)
         if (ioctl(target->fd, FS_IOC_SETFLAGS, &flags) == 0)
             return 0;
     }
-    return unfit(fault, "%s: cannot disable copy-on-write (%s); omit --nocow", target->path,
-                 strerror(errno));
+    return unsuitable(fault, "%s: cannot disable copy-on-write (%s); omit --nocow", target->path,
+                      strerror(errno));
 }
 
 static int open_scratch(struct target *target, const struct options *options, const char *sys_root,
@@ -113,8 +111,7 @@ static int open_scratch(struct target *target, const struct options *options, co
     struct stat status;
 
     target->fd = open(target->path, O_TMPFILE | O_RDWR | O_DIRECT | O_CLOEXEC, 0600);
-    /* EISDIR: a kernel or FUSE filesystem without O_TMPFILE sees an attempt to open the directory
-     * for writing. */
+    /* Without O_TMPFILE, some kernels and FUSE filesystems return EISDIR. */
     if (target->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
         target->fd = open_named_scratch(target->path);
     if (target->fd < 0 || fstat(target->fd, &status) < 0)
@@ -126,7 +123,7 @@ static int open_scratch(struct target *target, const struct options *options, co
         return -1;
     if (space_check(target->fd, target->path, options->min_free_bytes, target->span, fault) < 0)
         return -1;
-    /* Reports too little free space now and not after minutes of filling. */
+    /* Fails now for lack of space, not after minutes of filling. */
     if (fallocate(target->fd, 0, 0, (off_t)target->span) == 0)
         return 0;
     if (errno != EOPNOTSUPP && errno != ENOSYS)
@@ -136,8 +133,8 @@ static int open_scratch(struct target *target, const struct options *options, co
     return 0;
 }
 
-/* Opens a file or device, which must be the one that is meant. It checks the type before it opens,
- * because opening some device nodes has side effects. */
+/* Opens a file or device and checks its identity. Checks the type before the open, because opening
+ * some device nodes has side effects. */
 static int open_typed(struct target *target, const struct options *options, const char *sys_root,
                       int flags, struct fault *fault)
 {
@@ -148,25 +145,25 @@ static int open_typed(struct target *target, const struct options *options, cons
     if (stat(target->path, &status) < 0)
         return system_fault(fault, "open", target->path, errno);
     if ((status.st_mode & S_IFMT) != type)
-        return unfit(fault, "%s: not a %s; give the path of one", target->path, kind);
+        return unsuitable(fault, "%s: not a %s; give the path of one", target->path, kind);
     target->fd = open(target->path, flags | O_DIRECT | O_CLOEXEC | O_NONBLOCK);
     if (target->fd < 0 || fstat(target->fd, &status) < 0)
         return system_fault(fault, "open", target->path, errno);
     if ((status.st_mode & S_IFMT) != type)
-        return unfit(fault, "%s: not a %s; give the path of one", target->path, kind);
+        return unsuitable(fault, "%s: not a %s; give the path of one", target->path, kind);
     (void)fcntl(target->fd, F_SETFL, O_DIRECT);
     target->device = type == S_IFREG ? status.st_dev : status.st_rdev;
     return identity_check(target, options, sys_root, fault);
 }
 
-static int too_small(const struct target *target, uint64_t bytes, struct fault *fault)
+static int check_size(const struct target *target, uint64_t bytes, struct fault *fault)
 {
     if (target->offset + target->span <= bytes)
         return 0;
-    return unfit(fault,
-                 "%s: %" PRIu64 " bytes, too small for %" PRIu64 " bytes at offset %" PRIu64
-                 "; give a smaller --span-bytes",
-                 target->path, bytes, target->span, target->offset);
+    return unsuitable(fault,
+                      "%s: %" PRIu64 " bytes, too small for %" PRIu64 " bytes at offset %" PRIu64
+                      "; give a smaller --span-bytes",
+                      target->path, bytes, target->span, target->offset);
 }
 
 static int open_file(struct target *target, const struct options *options, const char *sys_root,
@@ -179,7 +176,7 @@ static int open_file(struct target *target, const struct options *options, const
         return -1;
     if (fstat(target->fd, &status) < 0)
         return system_fault(fault, "open", target->path, errno);
-    return too_small(target, (uint64_t)status.st_size, fault);
+    return check_size(target, (uint64_t)status.st_size, fault);
 }
 
 static int lock_device(const struct target *target, struct fault *fault)
@@ -198,7 +195,7 @@ static int lock_device(const struct target *target, struct fault *fault)
     return 0;
 }
 
-/* Claims a device that will be written. prepare_check_blank() checks later that it is blank. */
+/* Opens and locks a device to be written. prepare_check_blank() checks later that it is blank. */
 static int claim_device(struct target *target, const struct options *options, const char *sys_root,
                         struct fault *fault)
 {
@@ -212,20 +209,20 @@ static int claim_device(struct target *target, const struct options *options, co
         int r = sysblock_is_partition(sys_root, status.st_rdev);
 
         if (r != 0)
-            return unfit(fault, "%s: %s; only whole disks are written", target->path,
-                         r > 0 ? "is a partition" : "may be a partition, it is not in /sys");
+            return unsuitable(fault, "%s: %s; only whole disks are written", target->path,
+                              r > 0 ? "is a partition" : "may be a partition, it is not in /sys");
     }
     if (open_typed(target, options, sys_root, O_RDWR | O_EXCL, fault) < 0)
         return -1;
     if (target->device != status.st_rdev)
-        return unfit(fault, "%s: replaced by another device during the open; try again",
-                     target->path);
+        return unsuitable(fault, "%s: replaced by another device during the open; try again",
+                          target->path);
     if (ioctl(target->fd, BLKROGET, &read_only) == 0 && read_only)
         return system_fault(fault, "open", target->path, EROFS);
     if (ioctl(target->fd, BLKGETZONESZ, &zone_sectors) == 0 && zone_sectors > 0)
-        return unfit(fault,
-                     "%s: zoned device, which cannot be written at random; omit --allow-write",
-                     target->path);
+        return unsuitable(fault,
+                          "%s: zoned device, which cannot be written at random; omit --allow-write",
+                          target->path);
     return lock_device(target, fault);
 }
 
@@ -244,7 +241,7 @@ static int open_device(struct target *target, const struct options *options, con
         return system_fault(fault, "open", target->path, errno);
     if (ioctl(target->fd, BLKSSZGET, &block_bytes) == 0 && block_bytes > 0)
         target->logical_block = (uint64_t)block_bytes;
-    return too_small(target, target->device_bytes, fault);
+    return check_size(target, target->device_bytes, fault);
 }
 
 static int find_alignment(struct target *target, const char *sys_root, struct fault *fault)
@@ -260,10 +257,11 @@ static int find_alignment(struct target *target, const char *sys_root, struct fa
     if (statx(target->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status) == 0 &&
         (status.stx_mask & STATX_DIOALIGN)) {
         if (status.stx_dio_offset_align == 0)
-            return unfit(fault,
-                         "%s: no direct I/O here (data journalling, encryption or similar); use "
-                         "another filesystem",
-                         target->path);
+            return unsuitable(
+                fault,
+                "%s: no direct I/O here (data journalling, encryption or similar); use "
+                "another filesystem",
+                target->path);
         target->alignment = status.stx_dio_offset_align > status.stx_dio_mem_align
                                 ? status.stx_dio_offset_align
                                 : status.stx_dio_mem_align;

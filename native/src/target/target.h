@@ -1,5 +1,5 @@
-/* The target of all I/O: an unlinked scratch file, an existing file, or a block device, always
- * opened with O_DIRECT. */
+/* The target of all I/O: an unlinked scratch file, an existing file or a block device, opened with
+ * O_DIRECT. */
 #ifndef AIO_SWEEP_TARGET_H
 #define AIO_SWEEP_TARGET_H
 
@@ -13,24 +13,23 @@ struct target {
     const char *path;
     int fd;
     dev_t device;           /* of the file's filesystem, or of the device */
-    uint64_t offset, span;  /* the part that may be read and written */
+    uint64_t offset, span;  /* the part that is read and written */
     uint64_t device_bytes;  /* 0 unless a device */
-    uint64_t alignment;     /* of block sizes, offsets and shares */
+    uint64_t alignment;     /* block sizes, offsets and shares are multiples of it */
     uint64_t logical_block; /* of the device; 0: unknown */
 };
 
 /*
- * Opens the target and claims it; reads and writes nothing. A device that will be written is opened
- * with O_EXCL, which the kernel refuses while the device, a partition of it or a holder is in use,
- * and is locked; partitions are refused. A scratch file has no name when this returns. Without
- * O_TMPFILE, a SIGKILL in the microseconds between mkostemp and unlink leaves the file behind.
+ * Opens the target; reads and writes nothing. A device to be written is opened with O_EXCL, which
+ * fails while the device, a partition or a holder is in use, and is locked; partitions are
+ * rejected. A scratch file has no name when this returns. Without O_TMPFILE, a SIGKILL between
+ * mkostemp and unlink leaves it behind. Returns 0, or -1 with the fault.
  */
 int target_open(const struct options *options, const char *sys_root, struct target *ret,
                 struct fault *fault);
 void target_close(struct target *target);
 
-/* True for a device that is written: it was blank, is filled with random data, and is zeroed at the
- * end. */
+/* Returns true for a device that is written: checked to be blank, filled, and zeroed at the end. */
 bool target_is_written_device(const struct target *target, const struct options *options);
 
 #endif

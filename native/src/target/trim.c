@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #define EXTENTS 256 /* of one FIEMAP */
-/* Extents whose place on the device is not known, or not theirs alone. */
-#define NO_PLACE                                                                  \
+/* Extents whose location on the device is unknown or shared with another file. */
+#define NO_LOCATION                                                               \
     (FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_DELALLOC | FIEMAP_EXTENT_NOT_ALIGNED | \
      FIEMAP_EXTENT_SHARED)
 
@@ -50,11 +50,11 @@ size_t trim_join(struct trim_range *ranges, size_t count)
 struct trim_work {
     int fd;
     const char *op; /* what failed */
-    int errnum;     /* 0: all went well */
+    int errnum;     /* 0: success */
     uint64_t trimmed;
 };
 
-/* Reads the file's extents into *ret, which the caller frees. Returns how many, or -errno. */
+/* Reads the file's extents into *ret, which the caller frees. Returns their number or -errno. */
 static ssize_t read_extents(int fd, struct trim_range **ret)
 {
     size_t bytes = sizeof(struct fiemap) + EXTENTS * sizeof(struct fiemap_extent), count = 0;
@@ -86,7 +86,7 @@ static ssize_t read_extents(int fd, struct trim_range **ret)
 
             last = extent->fe_flags & FIEMAP_EXTENT_LAST;
             start = extent->fe_logical + extent->fe_length;
-            if (!(extent->fe_flags & NO_PLACE))
+            if (!(extent->fe_flags & NO_LOCATION))
                 ranges[count++] = (struct trim_range){extent->fe_physical, extent->fe_length};
         }
     }
@@ -100,7 +100,7 @@ fail:
     return -(ssize_t)bytes;
 }
 
-static void give_back(void *argument)
+static void trim_extents(void *argument)
 {
     struct trim_work *work = argument;
     struct trim_range *ranges = NULL;
@@ -111,7 +111,7 @@ static void give_back(void *argument)
         work->errnum = (int)-count;
         return;
     }
-    /* The blocks are free, and discarded, only once a transaction has said so. */
+    /* FITRIM discards blocks only after the transaction that frees them is committed. */
     work->op = "ftruncate";
     if (ftruncate(work->fd, 0) < 0)
         goto fail;
@@ -141,7 +141,7 @@ void trim_scratch(struct context *context)
 
     if (!context->options->trim || context->target.fd < 0)
         return;
-    move_run_with_ticks(context, give_back, &work, &phase);
+    move_run_with_ticks(context, trim_extents, &work, &phase);
     context->bytes_trimmed = work.trimmed;
     if (work.errnum)
         (void)fprintf(stderr, "aio-sweep: %s: space not returned: %s: %s; run fstrim\n",
