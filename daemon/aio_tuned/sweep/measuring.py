@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aio_tuned.errors import MeasurementError
 from aio_tuned.model.measurement import DROPPING
 from aio_tuned.search.taint import taint_reason
+from aio_tuned.sweep import clock
 from aio_tuned.sweep.budget import write_budget
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ class Measuring:
     @property
     def left_ns(self) -> int:
         """The time that measurements may still take."""
-        return max(0, self._order.time_budget_ns - self.spent_ns)
+        left_ns = min(self._order.time_budget_ns - self.spent_ns, clock.left_ns(self._order.deadline_ns))
+        return max(0, int(left_ns))
 
     def of(self, direction: Direction) -> list[Sample]:
         """Return the samples of that direction."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -119,6 +120,7 @@ def tune(
         request,
         others=profile_store.ProfileStore(config.profiles, config.state).load_all(),
         named=register.named,
+        began_ns=time.monotonic_ns(),
     )
     atomic_file.check_writable(profiles)
     atomic_file.check_writable(state)

@@ -28,8 +28,9 @@ class Order:
     writes besides its measurements. `write_cap_bytes` limits this process, whatever is left of the budget. One in
     `fraction` points is measured, and then the neighbours of the best. `sustain_share` of the write budget is for
     continued writes with the chosen setting. No transfer is to take longer than `max_transfer_ns`, as far as the
-    smallest one allows that. `about` has further facts that must be equal for a resumption (see
-    checkpoint.header).
+    smallest one allows that. With `deadline_ns`, a time of CLOCK_MONOTONIC, the time budget includes what passes
+    before and between the measurements, and the sweep ends by then. `about` has further facts that must be equal for a
+    resumption (see checkpoint.header).
     """
 
     settings: Mapping[Direction, tuple[Setting, ...]]
@@ -52,6 +53,7 @@ class Order:
     resumable: bool = False
     drop_caches: DropCaches = "auto"
     max_transfer_ns: int | None = None
+    deadline_ns: int | None = None
     reference: Setting = DEFAULT_SETTING
     about: Mapping[str, object] = field(default_factory=dict)
 

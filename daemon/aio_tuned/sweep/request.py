@@ -29,7 +29,8 @@ class TuneRequest:
     raw device is not written, or "", and `keep_cache` why the host's page cache is kept although the configuration has
     it dropped, or "". Settings with more than `max_concurrency` requests in flight are left out, and `never_quiet` is
     what others do on the drive meanwhile, or "". No transfer is planned that takes longer than `max_transfer_ns`. The
-    observer of a `resumable` sweep keeps a checkpoint. The helper has `grace_s` seconds to end.
+    observer of a `resumable` sweep keeps a checkpoint. The helper has `grace_s` seconds to end. The time budget counts
+    all time since `began_ns` of CLOCK_MONOTONIC; if that is None, only the measurements.
     """
 
     target: Path
@@ -52,6 +53,7 @@ class TuneRequest:
     never_quiet: str = ""
     max_transfer_ns: int | None = None
     grace_s: float = END_S
+    began_ns: int | None = None
 
     @property
     def drop_caches(self) -> DropCaches:

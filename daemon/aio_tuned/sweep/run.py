@@ -13,7 +13,7 @@ from aio_tuned.search.race import RaceRules
 from aio_tuned.search.spells import has_spells
 from aio_tuned.search.step import PhaseEnd, Round, cut, exhausted, next_id, spent, unmeasured
 from aio_tuned.search.taint import clean_samples, is_of
-from aio_tuned.sweep import checkpoint
+from aio_tuned.sweep import checkpoint, clock
 from aio_tuned.sweep.budget import check_write_budget
 from aio_tuned.sweep.measuring import Measuring
 from aio_tuned.sweep.observer import NullObserver, SweepObserver
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from aio_tuned.helper.process import Helper
     from aio_tuned.helper.protocol import Hello
-    from aio_tuned.model.measurement import Phase, Request, Sample, Stage
+    from aio_tuned.model.measurement import Phase, Sample, Stage
     from aio_tuned.model.setting import Direction, Setting
 
 # Part of a thorough sweep's time that is for sustained writes.
@@ -41,12 +41,11 @@ class _Race:
     rules: RaceRules
     ended: PhaseEnd | None = None
 
-    def next_round(self, order: Order, samples: Sequence[Sample]) -> Round | PhaseEnd:
-        direction = self.phase.direction
+    def next_round(self, order: Order, samples: Sequence[Sample], timed: Phase) -> Round | PhaseEnd:
+        direction = timed.direction
         if order.check:
-            chosen = order.settings[direction][0]
-            return check.next_round(self.phase, samples, chosen, order.shares.get(direction, {}))
-        return race.next_round(self.phase, self.rules, samples)
+            return check.next_round(timed, samples, order.settings[direction][0], order.shares.get(direction, {}))
+        return race.next_round(timed, self.rules, samples)
 
 
 class _Pass(NamedTuple):
@@ -75,6 +74,7 @@ class _Run:
         self.report = report
         self.observer = observer
         self.tallies: dict[Direction, PhaseProgress] = {}
+        self.clock = clock.PhaseClock(order.deadline_ns)
 
     @property
     def samples(self) -> list[Sample]:
@@ -122,8 +122,8 @@ class _Run:
         order = self.order
         calibrated = await self._calibrate(direction)
         share = len(order.directions) - order.directions.index(direction)
-        left_ns = self.measuring.left_ns // share
-        budgets = self._budgets(direction, "pass", min(order.pass_ns, left_ns // 2), share)
+        usual_ns = min(order.pass_ns, self.measuring.left_ns // share // 2)
+        budgets = self._budgets(direction, "pass", usual_ns, share)
         phase = self._limited(
             plan.first_pass(
                 direction,
@@ -143,27 +143,29 @@ class _Run:
             )
         )
         self._show(phase)
-        while isinstance(step := first_pass.next_round(phase, self.samples), Round):
+        self.clock.turn_to(phase)
+        while isinstance(step := first_pass.next_round(self._timed(phase), self.samples), Round):
             await self._make(phase, step)
         if not self.tallies[direction].done:
             raise self.measuring.why_nothing(direction, step.reason)
         return _Pass(phase, step)
 
+    def _timed(self, phase: Phase) -> Phase:
+        return self.clock.bound(phase, spent(phase, self.samples))
+
     def _show(self, phase: Phase) -> None:
         """Let the progress of this direction include what the phase has already measured, as a resumed one has."""
-        tally = self.tallies.setdefault(phase.direction, PhaseProgress(phase))
-        for sample in self.samples:
-            if is_of(sample, phase):
-                tally.add(sample)
+        tally = self.tallies.setdefault(phase.direction, PhaseProgress(phase, check=self.order.check))
+        tally.begin(phase, self.samples)
 
-    async def _make(self, phase: Phase, step: Round) -> None:
+    async def _make(self, phase: Phase, step: Round, rules: RaceRules | None = None) -> None:
         cost = spent(phase, self.samples)
+        self.tallies[phase.direction].expect(self.clock.bound(phase, cost), rules, cost, len(step.requests))
         for request in step.requests:
             sample = await self.measuring.measure(cut(phase, cost, request))
             cost = cost.plus(phase, sample)
-            self.tallies[phase.direction].add(sample)
-            self.report(self._progress(request))
-            if exhausted(phase, cost):
+            self._tell(phase, sample)
+            if exhausted(self.clock.bound(phase, cost), cost):
                 return
 
     def races(self, passes: Mapping[Direction, _Pass]) -> dict[Direction, _Race]:
@@ -246,12 +248,13 @@ class _Run:
         turns = any(one.rules.spells for one in races.values())
         while waiting := [one for one in races.values() if one.ended is None]:
             for one in waiting if turns else waiting[:1]:
-                step = one.next_round(self.order, self.samples)
+                self.clock.turn_to(one.phase)
+                step = one.next_round(self.order, self.samples, self._timed(one.phase))
                 if isinstance(step, PhaseEnd):
                     one.ended = step
                     await self._sustain(one)
                 else:
-                    await self._make(one.phase, step)
+                    await self._make(one.phase, step, one.rules)
 
     async def _sustain(self, one: _Race) -> None:
         """Write on with the chosen setting, in a thorough sweep."""
@@ -262,8 +265,9 @@ class _Run:
             return
         setting = choose.choose(known, phase.tolerance, preferred).setting
         while request := steady_state.next_request(phase, self.samples, setting, next_id(self.samples)):
-            self.tallies[phase.direction].add(await self.measuring.measure(request))
-            self.report(self._progress(request))
+            if self.clock.is_late:
+                return
+            self._tell(phase, await self.measuring.measure(request))
 
     def outcome(self, direction: Direction, passed: _Pass | None, raced: _Race | None) -> PhaseOutcome:
         """Return the outcome of one direction; raise MeasurementError if nothing was measured."""
@@ -293,18 +297,11 @@ class _Run:
             return False
         return estimate.curve(phase, self.samples).reference is not None
 
-    def _progress(self, request: Request) -> SweepProgress:
-        tally = self.tallies[request.direction]
-        return SweepProgress(
-            direction=request.direction,
-            points_done=len(tally.done),
-            points_planned=len(tally.planned),
-            visits=tally.visits,
-            repeating=tally.repeating,
-            best_bytes_per_s=tally.best_bytes_per_s,
-            written_bytes=self.measuring.written_bytes,
-            left_ns=self.measuring.left_ns,
-        )
+    def _tell(self, phase: Phase, sample: Sample) -> None:
+        """Report the progress after a measurement."""
+        tally = self.tallies[phase.direction]
+        tally.add(phase, sample)
+        self.report(tally.report(phase, sample.request, self.measuring.written_bytes, self.measuring.left_ns))
 
 
 async def run_sweep(
@@ -319,7 +316,7 @@ async def run_sweep(
     `neighbours` returns the bytes that other namespaces of the drive have moved so far.
     Raise UsageError, HelperError or MeasurementError if it fails; none of it may be published then.
     """
-    hello = await helper.hello()
+    hello = await clock.hello(helper, order.deadline_ns)
     for direction in order.directions:
         grid.check_grid(order.settings[direction], hello.dio_alignment_bytes)
     earlier = observer.load_checkpoint(hello, checkpoint.header(order, hello))

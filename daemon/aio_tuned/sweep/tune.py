@@ -6,14 +6,14 @@ import asyncio
 import os
 import time
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
 from threading import Event, Lock
 from typing import TYPE_CHECKING
 
 from aio_tuned import __version__
-from aio_tuned.devices import identity, resolve, space, sysfs
+from aio_tuned.devices import resolve, space, sysfs
 from aio_tuned.devices.lock import check_same, lock_device
 from aio_tuned.devices.probe import PROBE_LIMIT_S
 from aio_tuned.devices.sensors import Sensors
@@ -22,16 +22,12 @@ from aio_tuned.errors import AioTunedError, Exit, HelperError, TargetError
 from aio_tuned.helper import samples
 from aio_tuned.helper.process import RAW_END_S, Helper, RawWriteRefusedError
 from aio_tuned.helper.protocol import arguments
-from aio_tuned.model.measurement import DROPPING
 from aio_tuned.profiles.kept_settings import kept_settings
-from aio_tuned.profiles.siblings import check_shares
-from aio_tuned.search import effort, grid
 from aio_tuned.storage import raw_write_record
-from aio_tuned.sweep import leftover, nocow, profile_builder
+from aio_tuned.sweep import leftover, nocow, planning, profile_builder
 from aio_tuned.sweep.budget import check_write_budget
 from aio_tuned.sweep.findings import Facts
 from aio_tuned.sweep.observer import NullObserver, ProgressObserver, SweepObserver
-from aio_tuned.sweep.order import Order, SweepOutcome
 from aio_tuned.sweep.place import Place, decide, look, silent
 from aio_tuned.sweep.run import run_sweep
 from aio_tuned.sweep.stack_watch import end_at_snapshot
@@ -41,12 +37,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
-    from aio_tuned.config.load import Config
     from aio_tuned.model.device import Device
-    from aio_tuned.model.setting import Direction, Setting
     from aio_tuned.model.target import Target
-    from aio_tuned.profiles.kept_settings import KeptSettings
     from aio_tuned.storage.raw_write_record import RawWriteRecord
+    from aio_tuned.sweep.order import Order, SweepOutcome
     from aio_tuned.sweep.profile_builder import BuiltProfile
     from aio_tuned.sweep.request import TuneRequest
 
@@ -87,79 +81,6 @@ async def _locked(device: Device, *, itself: bool = True) -> AsyncIterator[None]
         finally:
             with handing_over:
                 given_up.set()
-
-
-def _settings(request: TuneRequest, target: Target) -> dict[Direction, tuple[Setting, ...]]:
-    """Return the settings to measure in each direction that the target allows; raise TargetError if there are none."""
-    whole = grid.settings(request.config.grid)
-    wanted: Mapping[Direction, tuple[Setting, ...]] = {"read": whole, "write": whole}
-    if request.settings is not None:
-        wanted = request.settings
-    allowed: tuple[Direction, ...] = ("read",) if target.no_write else ("read", "write")
-    most = request.max_concurrency
-    settings = {
-        direction: chosen
-        for direction in allowed
-        if (chosen := tuple(one for one in wanted.get(direction, ()) if most is None or one.concurrency <= most))
-    }
-    if not settings:
-        why = target.no_write or "no settings were given"
-        if most is not None and any(wanted.values()):
-            why = f"each setting has more than {most} requests in flight, and the drive is never quiet"
-        raise TargetError(f"{request.target}: there is nothing to measure: {why}")
-    return settings
-
-
-def _write_budget_bytes(extended: effort.Extent, config: Config, device: Device, target: Target) -> int:
-    """Return the write budget of the effort, in bytes.
-
-    The effort changes the part for measurements only: the scratch file has the same size at every effort.
-    """
-    budget = config.write_budget_bytes(device.size_bytes)
-    prepared = 2 * target.span_bytes
-    if budget <= prepared:
-        return budget
-    return min(config.write_budget, prepared + int((budget - prepared) * extended.write_share))
-
-
-def _order(request: TuneRequest, device: Device, target: Target, kept: KeptSettings) -> Order:
-    config = request.config
-    settings = _settings(request, target)
-    # A check measures all of its few settings, whatever the effort.
-    extended = effort.extent(config.effort if request.settings is None else "default", config.time_budget)
-    fingerprint = identity.fingerprint(device, target.filesystem, os.uname().release)
-    write_budget_bytes = _write_budget_bytes(extended, config, device, target)
-    usual_bytes = extended.usual_bytes
-    return Order(
-        settings=settings,
-        pass_ns=int(extended.pass_s * 1e9),
-        race_ns=int(extended.race_s * 1e9),
-        usual_write_bytes=write_budget_bytes if usual_bytes is None else min(usual_bytes, write_budget_bytes),
-        check=request.against is not None,
-        shares=check_shares(request.against) if request.against else {},
-        preferred={direction: kept.settings(direction) for direction in settings},
-        read_weight=config.read_weight,
-        max_transfer_bytes=min(config.transfer_bytes, target.span_bytes),
-        time_budget_ns=int(extended.time_budget_s * 1e9),
-        write_budget_bytes=write_budget_bytes,
-        tolerance=config.tolerance_percent / 100,
-        seed=request.seed,
-        write_cap_bytes=request.write_budget_bytes,
-        # A raw device that was written is zeroed again, which counts as written too.
-        zeroed_bytes=target.span_bytes if target.kind == "device" and "write" in settings else 0,
-        fraction=extended.fraction,
-        sustain_share=extended.sustain_share,
-        resumable=request.resumable,
-        drop_caches=request.drop_caches,
-        max_transfer_ns=request.max_transfer_ns,
-        about={
-            "tool_version": __version__,
-            "device": [device.id, device.size_bytes, device.boot_id],
-            "fingerprint": asdict(fingerprint),
-            "target": [target.kind, target.filesystem, target.span_bytes, target.offset_bytes],
-            "against": request.against.device.name if request.against else "",
-        },
-    )
 
 
 def _counters(device: Device) -> tuple[Path, ...]:
@@ -290,20 +211,19 @@ async def _sweep(request: TuneRequest, watcher: ProgressObserver, observer: Swee
     device, target = was.device, was.target
     started = time.monotonic()
     # The helper takes the lock itself on a device that it writes to.
-    helper_locks = target.kind == "device" and "write" in _settings(request, target)
+    helper_locks = target.kind == "device" and "write" in planning.settings(request, target)
     async with _locked(device, itself=not helper_locks):
         place = await decide(request)
         if place.lasting != was.lasting:
             raise TargetError(f"{device.node} or its use has just changed; try again")
         target = place.target
-        watcher.begin(device, target)
-        if request.drop_caches in DROPPING:
-            watcher.will_drop()
+        kept = kept_settings(device, request.others, request.against)
+        order = planning.make_order(request, device, target, kept)
+        watcher.begin(planning.preview(device, target, order))
         warn = partial(_warn, watcher, device)
         observer = observer or NullObserver(Thermometer(Sensors(device.device_number)), warn)
         space_before = await _space(place)
-        kept = kept_settings(device, request.others, request.against)
-        measuring = _measure_with_nocow(request, _order(request, device, target, kept), place, watcher, observer)
+        measuring = _measure_with_nocow(request, order, place, watcher, observer)
         outcome, uncopied = await (end_at_snapshot(measuring, place.number) if target.kind == "scratch" else measuring)
         space_after = await _space(place)
         unreturned = space.finding(space_before, space_after, target.span_bytes, target.path) if target.trim else ""
@@ -333,6 +253,7 @@ async def _sweep(request: TuneRequest, watcher: ProgressObserver, observer: Swee
                     keep_cache=request.keep_cache,
                     never_quiet=request.never_quiet,
                     max_concurrency=request.max_concurrency,
+                    max_transfer_ns=request.max_transfer_ns,
                 ),
             ),
             request.drop_caches,

@@ -27,8 +27,9 @@ from aio_tuned.model.temperature import Heat, Warned
 from aio_tuned.profiles.kept_settings import KeptSettings
 from aio_tuned.report.terminal.progress import Quiet
 from aio_tuned.sweep.observer import NullObserver
+from aio_tuned.sweep.planning import make_order
 from aio_tuned.sweep.request import TuneRequest
-from aio_tuned.sweep.tune import TuneResult, _locked, _order, run
+from aio_tuned.sweep.tune import TuneResult, _locked, run
 from unit.support.builders import (
     FAKE_HELPER,
     GIB,
@@ -107,7 +108,7 @@ def test_a_check_measures_the_settings_that_it_is_given(task: TuneRequest) -> No
     evidence = measured.report.profile.evidence
     assert (measured.report.profile.state, evidence.checked_against) == ("measured", "nvme-sibling")
     (finding,) = (finding for finding in evidence.findings if finding.startswith("checked against"))
-    assert finding.startswith("checked against nvme-sibling: 4 of the grid's ")
+    assert finding.startswith("checked against nvme-sibling; measured 4 of the grid's ")
     asked = {sample.request.setting for sample in measured.outcome.samples if sample.request.purpose == "repeat"}
     assert asked == {*few["read"], *few["write"]}
     for direction, part in measured.report.profile.sections():
@@ -136,7 +137,7 @@ def test_another_disk_than_the_one_that_was_meant_is_left_alone(task: TuneReques
 
 
 def test_a_cap_on_what_may_be_written_is_held_to_before_anything_is_written(task: TuneRequest) -> None:
-    with pytest.raises(UsageError, match="write budget of 1024 MiB is too small"):
+    with pytest.raises(UsageError, match="write budget of 1G: too small"):
         tuned(replace(task, write_budget_bytes=GIB, helper=Path("/no/helper")))
 
 
@@ -189,7 +190,7 @@ def test_a_tune_that_gives_way_goes_on_from_its_record(task: TuneRequest) -> Non
     assert len(times) == len(measured.outcome.samples)
     assert measured.report.profile.state == "measured"
     assert measured.report.profile.evidence.resumed == 1
-    assert "resumed once after an interruption: measured by 2 processes" in measured.report.profile.evidence.findings
+    assert "resumed once after an interruption; measured by 2 processes" in measured.report.profile.evidence.findings
 
 
 class Slow(NullObserver):
@@ -204,7 +205,9 @@ class Slow(NullObserver):
 @pytest.mark.parametrize("changes", [{"size_bytes": GIB}, {"boot_id": "b2"}])
 def test_a_checkpoint_is_not_another_drives_with_the_same_id(task: TuneRequest, changes: dict[str, Any]) -> None:
     ours = device(id="block:nvme0n1", boot_id="b1")
-    about = [_order(task, drive, scratch_target(), KeptSettings()).about for drive in (ours, replace(ours, **changes))]
+    about = [
+        make_order(task, drive, scratch_target(), KeptSettings()).about for drive in (ours, replace(ours, **changes))
+    ]
     assert about[0] != about[1]
 
 

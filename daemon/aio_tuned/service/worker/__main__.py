@@ -33,13 +33,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aio_tuned.helper.protocol import Hello, Tick
-    from aio_tuned.model.device import Device
     from aio_tuned.model.measurement import Request, Sample, Stage
     from aio_tuned.model.setting import Direction
-    from aio_tuned.model.target import Target
     from aio_tuned.model.temperature import Heat
     from aio_tuned.service.worker.messages import Final, Job, Message
     from aio_tuned.sweep.order import Budgets
+    from aio_tuned.sweep.planning import Preview
     from aio_tuned.sweep.progress import SweepProgress
 
 # The daemon must end within 5 s of its SIGTERM, and gives the worker 4.5 s of these.
@@ -100,7 +99,8 @@ class _ProgressReporter:
     def __init__(self, account: _WriteAccount) -> None:
         self._account = account
 
-    def begin(self, device: Device, target: Target) -> None:  # noqa: ARG002 - as ProgressObserver
+    def begin(self, preview: Preview) -> None:
+        target = preview.target
         where = f"scratch file in {target.path} ({target.filesystem})" if target.kind == "scratch" else "raw device"
         if target.kind == "scratch" or not target.no_write:
             self._account.zeroed_bytes = target.span_bytes if target.kind == "device" else 0
@@ -108,9 +108,6 @@ class _ProgressReporter:
         folder = str(target.path) if target.kind == "scratch" else ""
         where = where if not target.no_write else f"{where}, reads only: {target.no_write}"
         _say(wire.Started(where=where, folder=folder))
-
-    def will_drop(self) -> None:
-        pass  # the daemon waits for a quiet host, and says so
 
     def note(self, text: str) -> None:
         _say(wire.Noted(text=text))

@@ -1,0 +1,135 @@
+"""The order of a sweep, made from the request, the drive and the target; and its preview for people."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from aio_tuned import __version__
+from aio_tuned.devices import identity
+from aio_tuned.errors import TargetError
+from aio_tuned.profiles.siblings import check_shares
+from aio_tuned.search import effort, grid
+from aio_tuned.sweep.budget import write_budget
+from aio_tuned.sweep.order import Order
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aio_tuned.config.load import Config
+    from aio_tuned.model.device import Device
+    from aio_tuned.model.measurement import DropCaches
+    from aio_tuned.model.setting import Direction, Setting
+    from aio_tuned.model.target import Target
+    from aio_tuned.profiles.kept_settings import KeptSettings
+    from aio_tuned.sweep.request import TuneRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What a sweep is about to do, and what it may take at most.
+
+    `settings` is the number of settings of each direction, and `measured` how many of them are measured for sure: a
+    quick sweep measures a part. `written_bytes` includes the scratch file.
+    """
+
+    device: Device
+    target: Target
+    settings: Mapping[Direction, int]
+    measured: Mapping[Direction, int]
+    time_s: float
+    written_bytes: int
+    drop_caches: DropCaches
+
+
+def preview(device: Device, target: Target, order: Order) -> Preview:
+    """Return the preview of the order."""
+    counts = {direction: len(order.settings[direction]) for direction in order.directions}
+    # A scratch file is filled before it is read.
+    filled_bytes = target.span_bytes if target.kind == "scratch" else 0
+    return Preview(
+        device=device,
+        target=target,
+        settings=counts,
+        measured={direction: math.ceil(count / order.fraction) for direction, count in counts.items()},
+        time_s=order.time_budget_ns / 1e9,
+        written_bytes=write_budget(order, 0) if "write" in counts else filled_bytes,
+        drop_caches=order.drop_caches,
+    )
+
+
+def settings(request: TuneRequest, target: Target) -> dict[Direction, tuple[Setting, ...]]:
+    """Return the settings to measure in each direction that the target allows; raise TargetError if there are none."""
+    whole = grid.settings(request.config.grid)
+    wanted: Mapping[Direction, tuple[Setting, ...]] = {"read": whole, "write": whole}
+    if request.settings is not None:
+        wanted = request.settings
+    allowed: tuple[Direction, ...] = ("read",) if target.no_write else ("read", "write")
+    most = request.max_concurrency
+    found = {
+        direction: chosen
+        for direction in allowed
+        if (chosen := tuple(one for one in wanted.get(direction, ()) if most is None or one.concurrency <= most))
+    }
+    if not found:
+        why = target.no_write or "no settings were given"
+        if most is not None and any(wanted.values()):
+            why = f"each setting has more than {most} requests in flight, and the drive is never quiet"
+        raise TargetError(f"{request.target}: nothing to measure: {why}")
+    return found
+
+
+def _write_budget_bytes(extended: effort.Extent, config: Config, device: Device, target: Target) -> int:
+    """Return the write budget of the effort, in bytes.
+
+    The effort changes the part for measurements only: the scratch file has the same size at every effort.
+    """
+    budget = config.write_budget_bytes(device.size_bytes)
+    prepared = 2 * target.span_bytes
+    if budget <= prepared:
+        return budget
+    return min(config.write_budget, prepared + int((budget - prepared) * extended.write_share))
+
+
+def make_order(request: TuneRequest, device: Device, target: Target, kept: KeptSettings) -> Order:
+    """Return the order of the sweep; raise TargetError if no setting can be measured."""
+    config = request.config
+    chosen = settings(request, target)
+    # A check measures all of its few settings, whatever the effort.
+    extended = effort.extent(config.effort if request.settings is None else "default", config.time_budget)
+    fingerprint = identity.fingerprint(device, target.filesystem, os.uname().release)
+    write_budget_bytes = _write_budget_bytes(extended, config, device, target)
+    usual_bytes = extended.usual_bytes
+    return Order(
+        settings=chosen,
+        pass_ns=int(extended.pass_s * 1e9),
+        race_ns=int(extended.race_s * 1e9),
+        usual_write_bytes=write_budget_bytes if usual_bytes is None else min(usual_bytes, write_budget_bytes),
+        check=request.against is not None,
+        shares=check_shares(request.against) if request.against else {},
+        preferred={direction: kept.settings(direction) for direction in chosen},
+        read_weight=config.read_weight,
+        max_transfer_bytes=min(config.transfer_bytes, target.span_bytes),
+        time_budget_ns=int(extended.time_budget_s * 1e9),
+        write_budget_bytes=write_budget_bytes,
+        tolerance=config.tolerance_percent / 100,
+        seed=request.seed,
+        write_cap_bytes=request.write_budget_bytes,
+        # A raw device that was written is zeroed again, which counts as written too.
+        zeroed_bytes=target.span_bytes if target.kind == "device" and "write" in chosen else 0,
+        fraction=extended.fraction,
+        sustain_share=extended.sustain_share,
+        resumable=request.resumable,
+        drop_caches=request.drop_caches,
+        max_transfer_ns=request.max_transfer_ns,
+        deadline_ns=None if request.began_ns is None else request.began_ns + int(extended.time_budget_s * 1e9),
+        about={
+            "tool_version": __version__,
+            "device": [device.id, device.size_bytes, device.boot_id],
+            "fingerprint": asdict(fingerprint),
+            "target": [target.kind, target.filesystem, target.span_bytes, target.offset_bytes],
+            "against": request.against.device.name if request.against else "",
+        },
+    )
