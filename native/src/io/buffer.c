@@ -74,7 +74,7 @@ static uint64_t huge_bytes(uintptr_t start, uintptr_t end)
 {
     FILE *smaps = fopen("/proc/self/smaps", "re");
     char line[512];
-    bool ours = false;
+    bool overlaps = false;
     uint64_t sum_kib = 0;
 
     if (!smaps)
@@ -84,9 +84,9 @@ static uint64_t huge_bytes(uintptr_t start, uintptr_t end)
         uint64_t kib;
 
         if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &low, &high) == 2)
-            ours = low < end && high > start;
-        else if (ours && (sscanf(line, "AnonHugePages: %" SCNu64 " kB", &kib) == 1 ||
-                          sscanf(line, "Private_Hugetlb: %" SCNu64 " kB", &kib) == 1))
+            overlaps = low < end && high > start;
+        else if (overlaps && (sscanf(line, "AnonHugePages: %" SCNu64 " kB", &kib) == 1 ||
+                              sscanf(line, "Private_Hugetlb: %" SCNu64 " kB", &kib) == 1))
             sum_kib += kib;
     }
     (void)fclose(smaps);

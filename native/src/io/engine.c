@@ -84,14 +84,14 @@ void engine_set_eagain_limit(struct engine *engine, uint64_t limit_ns)
     engine->eagain_limit_ns = limit_ns;
 }
 
-static void set_error(struct run *run, enum engine_error what, int errnum, const struct iocb *iocb,
+static void set_error(struct run *run, enum engine_error error, int errnum, const struct iocb *iocb,
                       uint64_t moved)
 {
     struct engine_stats *stats = run->stats;
 
     if (stats->error != ENGINE_OK)
         return;
-    stats->error = what;
+    stats->error = error;
     stats->errnum = errnum;
     stats->offset = iocb ? (uint64_t)iocb->u.c.offset : 0;
     stats->length = iocb ? iocb->u.c.nbytes : 0;

@@ -103,7 +103,7 @@ enum step_result move_transfer(struct context *context, const struct transfer *t
                 break;
         } else if (event == WATCH_STOPPED) {
             team_halt(context->team);
-            stop_on_signal = false; /* halt once, then wait for what is in flight */
+            stop_on_signal = false; /* halt once, then wait for the requests in flight */
         } else {
             write_tick(context, phase, phase->done + team_progress(context->team));
         }

@@ -1,5 +1,4 @@
-/* I/O counters of the block device: they prove that bytes came from the device, not from a cache.
- */
+/* I/O counters of the block device: proof that bytes came from the device and not from a cache. */
 #ifndef AIO_SWEEP_COUNTERS_H
 #define AIO_SWEEP_COUNTERS_H
 

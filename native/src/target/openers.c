@@ -98,13 +98,13 @@ static enum openers check_process(const struct search *search, const char *numbe
         return OPENERS_NONE; /* the process has exited */
     error = folder ? 0 : errno;
     while (folder && error == 0 && found == OPENERS_NONE && (entry = readdir(folder))) {
-        int ours = isdigit((unsigned char)entry->d_name[0])
-                       ? is_of_device(search, dirfd(folder), entry->d_name)
-                       : 0;
+        int match = isdigit((unsigned char)entry->d_name[0])
+                        ? is_of_device(search, dirfd(folder), entry->d_name)
+                        : 0;
 
-        if (ours < 0)
-            error = -ours;
-        if (ours <= 0 || !opened_for_writing(process, entry->d_name))
+        if (match < 0)
+            error = -match;
+        if (match <= 0 || !opened_for_writing(process, entry->d_name))
             continue;
         (void)snprintf(path, sizeof(path), "%s/%s/comm", search->roots->proc, number);
         if (read_line(path, name, sizeof(name)) < 0)

@@ -49,7 +49,7 @@ size_t trim_join(struct trim_range *ranges, size_t count)
 
 struct trim_work {
     int fd;
-    const char *op; /* what failed */
+    const char *op; /* the call that failed */
     int errnum;     /* 0: success */
     uint64_t trimmed;
 };
