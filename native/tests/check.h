@@ -1,4 +1,5 @@
-/* Helpers for unit tests. A failed CHECK is counted and printed; main returns check_result(). */
+/* Assertions of the unit tests. A failed CHECK is printed and counted; main returns check_result().
+ */
 #ifndef AIO_SWEEP_CHECK_H
 #define AIO_SWEEP_CHECK_H
 

@@ -1,7 +1,7 @@
 /*
- * Injects faults between libaio and our code with the linker's --wrap, so the tested code is the
- * code that ships. The real functions are called unless a fault is armed. Only errors of io_submit
- * may be injected while several threads run.
+ * Injects faults into the calls of libaio by the linker's --wrap, so that the tested code is the
+ * code that ships. Without an armed fault the real function is called. With several threads, only
+ * errors of io_submit may be injected.
  */
 #ifndef AIO_SWEEP_FAULTS_H
 #define AIO_SWEEP_FAULTS_H
@@ -15,10 +15,10 @@
 
 enum fault_kind {
     NO_FAULT,
-    SUBMIT_ERROR,   /* value: what io_submit returns, instead of submitting */
+    SUBMIT_ERROR,   /* value: the result of io_submit, which submits nothing */
     SUBMIT_PARTIAL, /* accepts one of many */
-    SETUP_ERROR,    /* value: what io_setup returns */
-    REAP_ERROR,     /* value: what io_getevents returns */
+    SETUP_ERROR,    /* value: the result of io_setup */
+    REAP_ERROR,     /* value: the result of io_getevents */
     RESULT,         /* value: the res of one event */
     RESULT2,        /* value: the res2 of one event */
 };
@@ -26,8 +26,8 @@ enum fault_kind {
 static struct {
     enum fault_kind kind;
     long value;
-    int after; /* calls (or events) that pass before it strikes */
-    int times; /* how often it strikes; -1: for ever */
+    int after; /* calls or events before the first fault */
+    int times; /* number of faults; -1: no limit */
 } injected;
 static pthread_mutex_t injected_lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_int submit_calls, setup_calls;
@@ -41,7 +41,7 @@ int __wrap_io_submit(io_context_t context, long count, struct iocb *iocbs[]);
 int __wrap_io_getevents(io_context_t context, long min_events, long count, struct io_event *events,
                         struct timespec *timeout);
 
-static int strikes(enum fault_kind kind)
+static int is_due(enum fault_kind kind)
 {
     int yes = 0;
 
@@ -62,7 +62,7 @@ static int strikes(enum fault_kind kind)
 int __wrap_io_setup(int depth, io_context_t *context)
 {
     atomic_fetch_add(&setup_calls, 1);
-    if (strikes(SETUP_ERROR))
+    if (is_due(SETUP_ERROR))
         return (int)injected.value;
     return __real_io_setup(depth, context);
 }
@@ -70,9 +70,9 @@ int __wrap_io_setup(int depth, io_context_t *context)
 int __wrap_io_submit(io_context_t context, long count, struct iocb *iocbs[])
 {
     atomic_fetch_add(&submit_calls, 1);
-    if (strikes(SUBMIT_ERROR))
+    if (is_due(SUBMIT_ERROR))
         return (int)injected.value;
-    if (count > 1 && strikes(SUBMIT_PARTIAL))
+    if (count > 1 && is_due(SUBMIT_PARTIAL))
         count = 1;
     return __real_io_submit(context, count, iocbs);
 }
@@ -82,13 +82,13 @@ int __wrap_io_getevents(io_context_t context, long min_events, long count, struc
 {
     int n;
 
-    if (strikes(REAP_ERROR))
+    if (is_due(REAP_ERROR))
         return (int)injected.value;
     n = __real_io_getevents(context, min_events, count, events, timeout);
     for (int i = 0; i < n; i++) {
-        if (strikes(RESULT))
+        if (is_due(RESULT))
             events[i].res = (unsigned long)injected.value;
-        if (strikes(RESULT2))
+        if (is_due(RESULT2))
             events[i].res2 = (unsigned long)injected.value;
     }
     return n;

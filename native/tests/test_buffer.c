@@ -9,14 +9,14 @@
 void *__real_mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset);
 void *__wrap_mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset);
 
-/* Stands for /proc/meminfo's HugePages_Free: whether there are enough, and who has asked for them. */
+/* Stand-ins for HugePages_Free: whether enough are free, and the number of requests for them. */
 static bool reserved_free;
-static int reserved_asked;
+static int reserved_requests;
 
 void *__wrap_mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset)
 {
     if (flags & MAP_HUGETLB) {
-        reserved_asked++;
+        reserved_requests++;
         if (!reserved_free) {
             errno = ENOMEM;
             return MAP_FAILED;
@@ -33,9 +33,9 @@ static int compare(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* No byte value far more frequent than another, no 8 bytes twice: neither an entropy coder nor a
- * matcher finds anything. */
-static void is_noise(const struct buffer *buffer)
+/* Checks that all byte values are about equally frequent, against entropy coding, and that no 8
+ * bytes repeat, against match finding. */
+static void check_incompressible(const struct buffer *buffer)
 {
     uint64_t words = buffer->bytes / 8, counts[256] = {0}, *sorted = malloc(buffer->bytes);
 
@@ -53,7 +53,7 @@ static void is_noise(const struct buffer *buffer)
     free(sorted);
 }
 
-static void pages_of_others(void)
+static void reserved_pages(void)
 {
     enum { BYTES = 3 << 20 };
     struct buffer buffer;
@@ -61,17 +61,17 @@ static void pages_of_others(void)
 
     reserved_free = true;
     CHECK(buffer_open(&buffer, BYTES, BUFFER_HUGE, &fault) == 0);
-    CHECK(reserved_asked == 0 && strcmp(buffer.backing, "hugetlb") != 0);
+    CHECK(reserved_requests == 0 && strcmp(buffer.backing, "hugetlb") != 0);
     buffer_close(&buffer);
 
     CHECK(buffer_open(&buffer, BYTES, BUFFER_HUGETLB, &fault) == 0);
-    CHECK(reserved_asked == 1);
+    CHECK(reserved_requests == 1);
     CHECK_TEXT(buffer.backing, "hugetlb");
     buffer_close(&buffer);
 
     reserved_free = false;
     CHECK(buffer_open(&buffer, BYTES, BUFFER_HUGETLB, &fault) == 0);
-    CHECK(reserved_asked == 2 && strcmp(buffer.backing, "hugetlb") != 0);
+    CHECK(reserved_requests == 2 && strcmp(buffer.backing, "hugetlb") != 0);
     buffer_close(&buffer);
 }
 
@@ -87,10 +87,10 @@ int main(void)
     CHECK(buffer_open(&buffer, BYTES, BUFFER_HUGE, &fault) == 0);
     CHECK(buffer.bytes == BYTES && buffer.huge_bytes <= BYTES && buffer.random);
     CHECK((uintptr_t)buffer.data % (2U << 20) == 0);
-    is_noise(&buffer);
+    check_incompressible(&buffer);
     memcpy(before, buffer.data, BYTES);
     buffer_stamp(&buffer, BYTES, 1);
-    is_noise(&buffer);
+    check_incompressible(&buffer);
     for (size_t at = 0; at < BYTES; at += 512)
         CHECK(memcmp(before + at, buffer.data + at, 512) != 0);
     memcpy(before, buffer.data, BYTES);
@@ -105,6 +105,6 @@ int main(void)
     CHECK(buffer_open(&buffer, UINT64_C(1) << 60, BUFFER_HUGE, &fault) < 0);
     CHECK(fault.code == FAULT_SYSTEM);
     free(before);
-    pages_of_others();
+    reserved_pages();
     return check_result();
 }

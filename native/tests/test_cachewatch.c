@@ -8,7 +8,7 @@
 
 enum { PAGE = 4096, PAGES = 64 };
 
-static void wait_a_little(void)
+static void wait_200_ms(void)
 {
     struct timespec pause = {.tv_nsec = 200000000};
 
@@ -29,19 +29,19 @@ static void watching(enum residency how, int fd)
     }
     CHECK(ftruncate(fd, 0) == 0 && ftruncate(fd, PAGES * PAGE) == 0);
     cachewatch_start(&watch, how, &span, 0);
-    wait_a_little();
+    wait_200_ms();
     CHECK(cachewatch_stop(&watch) == 0);
 
     cachewatch_start(&watch, how, &span, 0);
     memset(page, 'x', sizeof(page));
     for (int i = 0; i < 16; i++)
         CHECK(pwrite(fd, page, PAGE, i * PAGE) == PAGE);
-    wait_a_little();
+    wait_200_ms();
     CHECK(cachewatch_stop(&watch) == UINT64_C(16) * PAGE);
 
-    /* mincore(2) looks only where the first transfer begins. */
+    /* mincore(2) covers only the range of the first transfer. */
     cachewatch_start(&watch, how, &span, 12 * PAGE + 512);
-    wait_a_little();
+    wait_200_ms();
     CHECK(cachewatch_stop(&watch) == (how == RESIDENCY_MINCORE ? 4U : 16U) * PAGE);
 }
 

@@ -40,7 +40,7 @@ static void point(const char *name, const char *to)
     CHECK(symlink(to, path) == 0);
 }
 
-/* A disk 259:0 with a partition 259:1, linked as sysfs does. */
+/* A disk 259:0 with a partition 259:1 and the symlinks of sysfs. */
 static void build(void)
 {
     CHECK(mkdtemp(root) != NULL);
@@ -90,7 +90,7 @@ static void resolve(void)
     CHECK(counters.live);
     counters_close(&counters);
 
-    /* The paths of a multipath head: their sum, and all of them must count. */
+    /* The counters of multipath paths are summed, and all must be live. */
     make("nvme0c1n1");
     put("nvme0c1n1/stat", "1 0 100 0 1 0 200 0 0 0 0\n");
     (void)snprintf(path, sizeof(path), "%s/nvme0n1/stat,%s/nvme0c1n1/stat", root, root);

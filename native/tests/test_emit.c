@@ -44,7 +44,7 @@ static void one_line(void)
     (void)close(fds[1]);
 }
 
-/* A line far longer than a pipe holds, through a non-blocking descriptor. */
+/* A line longer than the buffer of a pipe, through a non-blocking descriptor. */
 static void long_line(void)
 {
     enum { COUNT = 65536 };

@@ -8,9 +8,9 @@
 
 enum { ALIGN = 4096, FILE_BYTES = 4 << 20 };
 
-/* On a busy machine a pause of 1 ms may take a hundred times as long. */
-#define PATIENCE_NS UINT64_C(60000000000)
-#define IMPATIENCE_NS UINT64_C(50000000)
+/* On a busy host a pause of 1 ms may take 100 ms. */
+#define LONG_EAGAIN_NS  UINT64_C(60000000000)
+#define SHORT_EAGAIN_NS UINT64_C(50000000)
 
 static int fd;
 static char *buffer;
@@ -38,7 +38,7 @@ static struct engine *make_engine(unsigned depth)
         (void)fprintf(stderr, "io_setup does not work here\n");
         exit(CHECK_SKIP);
     }
-    engine_set_eagain_limit(engine, PATIENCE_NS);
+    engine_set_eagain_limit(engine, LONG_EAGAIN_NS);
     return engine;
 }
 
@@ -50,7 +50,7 @@ static void inject(enum fault_kind kind, long value, int after, int times)
     injected.times = times;
 }
 
-/* One share with a fault armed; the stats is the caller's to look at. */
+/* Runs one share with the armed fault, then disarms it. Returns the statistics. */
 static struct engine_stats *run(struct engine *engine, const struct engine_job *job)
 {
     static struct engine_stats stats;
@@ -74,8 +74,8 @@ static const struct {
     {"submit takes nothing once", SUBMIT_ERROR, 0, 1, 1, ENGINE_OK, 0},
     {"submit EAGAIN at first", SUBMIT_ERROR, -EAGAIN, 0, 1, ENGINE_OK, 0},
     {"submit EAGAIN while busy", SUBMIT_ERROR, -EAGAIN, 2, 3, ENGINE_OK, 0},
-    {"submit EAGAIN for ever", SUBMIT_ERROR, -EAGAIN, 0, -1, ENGINE_EAGAIN, EAGAIN},
-    {"submit EAGAIN for ever, later", SUBMIT_ERROR, -EAGAIN, 3, -1, ENGINE_EAGAIN, EAGAIN},
+    {"submit EAGAIN always", SUBMIT_ERROR, -EAGAIN, 0, -1, ENGINE_EAGAIN, EAGAIN},
+    {"submit EAGAIN always, later", SUBMIT_ERROR, -EAGAIN, 3, -1, ENGINE_EAGAIN, EAGAIN},
     {"submit EINTR", SUBMIT_ERROR, -EINTR, 1, 5, ENGINE_OK, 0},
     {"submit ENODEV", SUBMIT_ERROR, -ENODEV, 1, 1, ENGINE_SUBMIT, ENODEV},
     {"getevents EINTR", REAP_ERROR, -EINTR, 1, 5, ENGINE_OK, 0},
@@ -90,8 +90,8 @@ static const struct {
     {"too long", RESULT, 32768, 7, 1, ENGINE_SHORT, 0},
 };
 
-/* In all four modes a fault is either survived, with every byte moved, or reported, with nothing
- * left in flight. */
+/* In each of the four modes, a fault is either tolerated, with all bytes moved, or reported, with
+ * nothing left in flight. */
 static void faults(void)
 {
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
@@ -102,7 +102,7 @@ static void faults(void)
             int failures = check_failures;
 
             if (table[i].error == ENGINE_EAGAIN)
-                engine_set_eagain_limit(engine, IMPATIENCE_NS);
+                engine_set_eagain_limit(engine, SHORT_EAGAIN_NS);
             job.overlap = mode & 1;
             job.single = mode & 2;
             inject(table[i].kind, table[i].value, table[i].after, table[i].times);
@@ -122,8 +122,8 @@ static void faults(void)
             }
             if (table[i].error == ENGINE_SHORT)
                 CHECK(stats->moved == (uint64_t)table[i].value);
-            /* Nothing is left in flight: the same engine works again, unless its context had to go.
-             */
+            /* Nothing is left in flight: the engine works again, unless its io_context was
+             * destroyed. */
             stats = run(engine, &job);
             CHECK(stats->error ==
                   (table[i].error == ENGINE_GETEVENTS ? ENGINE_GETEVENTS : ENGINE_OK));
@@ -144,8 +144,7 @@ static void setup_fails(void)
     inject(NO_FAULT, 0, 0, 0);
 }
 
-/* The last guard: whatever the callers believe, a write that is not allowed never reaches
- * io_submit. */
+/* The last guard: a write without allow_write never reaches io_submit. */
 static void refused(void)
 {
     struct engine *engine = make_engine(4);
@@ -174,7 +173,7 @@ static void halted(void)
     engine_destroy(engine);
 }
 
-/* How many calls each mode makes is its meaning. 64 blocks at depth 8. */
+/* The modes differ in the number of calls, here for 64 blocks at queue depth 8. */
 static void calls(void)
 {
     for (int mode = 0; mode < 4; mode++) {
@@ -202,8 +201,8 @@ static char pattern(uint64_t at)
     return (char)(at * 31 + (at >> 9) * 7 + (at >> 16));
 }
 
-/* Each byte of the buffer must lie at its own offset of the file, and come back, in odd shares and
- * odd tails. */
+/* Each byte of the buffer is written to its own offset and read back, for uneven shares and last
+ * blocks. */
 static void places(void)
 {
     static const struct {

@@ -7,8 +7,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-/* Stand-ins for /proc and /sys. The device is /dev/null, which needs no root. configfs must be another
- * filesystem, because openers_find() tells from st_dev whether it is mounted. */
+/* Stand-ins for /proc and /sys. The device is /dev/null, which needs no root. configfs must be
+ * another filesystem, because openers_find() tells from st_dev whether it is mounted. */
 static char root[64], config[64];
 
 static const char *at(const char *format, ...)
@@ -64,7 +64,8 @@ static void test_processes(void)
 {
     expect(OPENERS_NONE, "");
     run(at("ln -s /dev/null %s/proc/77/fd/3", root));
-    expect(OPENERS_FOUND, "process 77 (guest) has it open for writing; stop it first"); /* no fdinfo: unknown */
+    expect(OPENERS_FOUND,
+           "process 77 (guest) has it open for writing; stop it first"); /* no fdinfo: unknown */
     put(at("%s/proc/77/fdinfo/3", root), "pos:\t0\nflags:\t0100000\n");
     expect(OPENERS_NONE, "");
     put(at("%s/proc/77/fdinfo/3", root), "pos:\t0\nflags:\t0100002\n");

@@ -42,7 +42,7 @@ static void policies(void)
         {DROP_AUTO, false, true, BY_POLICY, 4096, 0, EVICT_SPAN},
         {DROP_AUTO, false, true, BY_POLICY, 8192, 8192, EVICT_CLEAN},
         {DROP_AUTO, false, true, BY_POLICY, 12288, 8192, EVICT_SPAN},
-        /* a write never costs others their pages */
+        /* a write never drops the pages of the host */
         {DROP_AUTO, true, false, BY_POLICY, 0, 0, EVICT_CLEAN},
         {DROP_AUTO, true, true, BY_POLICY, 4096, 0, EVICT_SPAN},
         {DROP_AUTO, false, false, NO, 0, 0, EVICT_CLEAN},
@@ -87,7 +87,7 @@ static void cache_again(int fd)
         CHECK(pread(fd, page, PAGE, i * PAGE) == PAGE);
 }
 
-/* With a file of our own in place of /proc/sys/vm/drop_caches. */
+/* A temporary file stands for /proc/sys/vm/drop_caches. */
 static void dropping(int fd)
 {
     char path[] = "/tmp/aio-sweep-drop-XXXXXX", got[8] = "";
@@ -111,7 +111,7 @@ static void dropping(int fd)
     CHECK(cache.read_before && resident(&cache, &span) == 0);
     CHECK(pread(drop_fd, got, sizeof(got) - 1, 0) == 0);
 
-    /* Pages that somebody has mapped stay, and cost the host none of its own. */
+    /* Mapped pages stay resident, and cause no drop of the pages of the host. */
     mapped = mmap(NULL, PAGE, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
     CHECK(mapped != MAP_FAILED && mapped[0] == 'x');
     CHECK(!pagecache_evict(&cache, &span, false, EVICT_SPAN));

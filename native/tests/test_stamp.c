@@ -16,14 +16,14 @@ int main(void)
     CHECK(!stamp_parse_key("0123456789ABCDEF0011223344556677", &other));
     CHECK(!stamp_parse_key("0123456789abcdef001122334455667g", &other));
 
-    CHECK(!stamp_is_of(sector, &key)); /* zeros are of no key */
+    CHECK(!stamp_is_of(sector, &key)); /* zeros are not a mark */
     for (uint64_t nonce = 0; nonce < 1000; nonce++) {
         stamp_write(sector, &key, nonce);
         CHECK(stamp_is_of(sector, &key));
         CHECK(memcmp(sector, second, 24) != 0);
         memcpy(second, sector, sizeof(second));
     }
-    /* Not one bit of the mark, or of the key, may be another. */
+    /* A change of any bit of the mark or the key is detected. */
     for (unsigned bit = 0; bit < 24 * 8; bit++) {
         memcpy(second, sector, sizeof(second));
         second[bit / 8] = (char)(second[bit / 8] ^ (1 << bit % 8));

@@ -36,7 +36,7 @@ static uint64_t go(struct team *team, const struct transfer *transfer)
     return finish_ns - start_ns;
 }
 
-/* Every thread count and mode puts every byte where it belongs, and reads it back. */
+/* With every thread count and mode, each byte is written to its offset and read back. */
 static void places(struct team *team)
 {
     static const unsigned counts[] = {1, 2, 3, 4, 8, 64};
@@ -73,7 +73,7 @@ static void places(struct team *team)
     free(copy);
 }
 
-/* An error of one thread ends the transfer for all, and the team can be used again. */
+/* An error of one thread stops the transfer of all; the team works again afterwards. */
 static void one_fails(struct team *team)
 {
     struct transfer transfer = make_transfer(false, 8, 4);
@@ -110,7 +110,7 @@ static void setup_fails(struct team *team)
     struct transfer transfer = make_transfer(false, 2, 77);
     struct fault fault = {0};
 
-    /* Once: other contexts are given back and it is tried again. */
+    /* One EAGAIN: unused engines are destroyed and io_setup is tried again. */
     injected.value = -EAGAIN;
     injected.after = 0;
     injected.times = 1;
@@ -126,8 +126,8 @@ static void setup_fails(struct team *team)
     CHECK(team_prepare(team, 2, 79, &fault) == 0);
 }
 
-/* Engines are kept: a depth that was used before calls no io_setup, and more depths than fit into
- * the pool work. */
+/* Engines are reused: a known queue depth calls no io_setup. More depths than POOL_SIZE work too.
+ */
 static void contexts(struct team *team)
 {
     struct fault fault;

@@ -1,6 +1,6 @@
-/* What the fuzz targets share. A target checks what must hold for any input, and aborts where it
- * does not. LibFuzzer drives it in a build by clang with -DAIO_SWEEP_FUZZ=ON (tests/bench/fuzz.py),
- * and mutate.c in every other build, where it is one of the tests. */
+/* Common parts of the fuzz targets. A target aborts if a condition that must hold for any input
+ * does not. libFuzzer runs it in a clang build with -DAIO_SWEEP_FUZZ=ON (tests/bench/fuzz.py). In
+ * every other build mutate.c runs it as one of the unit tests. */
 #ifndef AIO_SWEEP_FUZZ_H
 #define AIO_SWEEP_FUZZ_H
 
@@ -22,7 +22,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size); /* the name that libFuzzer calls */
 
-/* Returns a copy that ends where its memory ends, so that AddressSanitizer sees a read past it. */
+/* Returns a copy in memory of exactly this size, so that AddressSanitizer detects a read past its
+ * end. */
 static inline char *exact_copy(const uint8_t *data, size_t size)
 {
     char *copy = malloc(size > 0 ? size : 1);
@@ -33,7 +34,7 @@ static inline char *exact_copy(const uint8_t *data, size_t size)
     return copy;
 }
 
-/* A refusal has its exit code and a message. */
+/* Checks that the fault has its exit code and a message. */
 static inline void check_fault(const struct fault *fault, enum fault_code code)
 {
     HOLDS(fault->code == code);

@@ -1,5 +1,5 @@
-/* The lines of a descriptor: whatever portions its bytes come in, they are those between the
- * newlines. Each portion of the input is a byte, a sixteenth of its length, and its bytes. */
+/* lines_next(): the lines are the bytes between the newlines, however read(2) splits them. The
+ * input is a sequence of portions: a byte with 1/16 of the length, then the bytes. */
 #include "fuzz/fuzz.h"
 #include "protocol/lines.h"
 
@@ -13,7 +13,7 @@ struct text {
     char bytes[MAX_BYTES];
 };
 
-/* Takes what the splitter has; returns false at the end, which may be an error. */
+/* Takes all complete lines. Returns false at the end of input or after an error. */
 static bool take(struct lines *lines, struct text *text, bool is_at_end)
 {
     for (;;) {

@@ -1,6 +1,5 @@
-/* options_parse(): what it takes has one target and a span that can be addressed, and means the
- * same in another order; what it refuses it names. The input is the words of the command line,
- * separated by NULs. */
+/* options_parse(): accepted options have one target and a span within 2^63-1, and are the same in
+ * another order; a rejected command line has a fault. The input is the words, separated by NULs. */
 #include "fuzz/fuzz.h"
 #include "protocol/options.h"
 #include "target/identity.h"
@@ -62,19 +61,19 @@ static bool is_flag(const char *word)
     return false;
 }
 
-/* Options in one word each mean the same in another order. */
-static void check_other_order(int count, char *words[], const struct options *options)
+/* Checks that the order of options of one word each does not matter. */
+static void check_reversed(int count, char *words[], const struct options *options)
 {
-    char *turned[MAX_WORDS + 1] = {words[0]};
+    char *reversed[MAX_WORDS + 1] = {words[0]};
     struct options again;
     struct fault fault;
 
     for (int i = 1; i < count; i++) {
         if (!strchr(words[i], '=') && !is_flag(words[i]))
             return; /* the next word is its value */
-        turned[count - i] = words[i];
+        reversed[count - i] = words[i];
     }
-    HOLDS(options_parse(count, turned, &again, &fault) == 0);
+    HOLDS(options_parse(count, reversed, &again, &fault) == 0);
     HOLDS(is_same(options, &again));
 }
 
@@ -103,7 +102,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         HOLDS(memcmp(&options, &untouched, sizeof(options)) == 0);
     } else if (!options.help && !options.version) {
         check_options(&options);
-        check_other_order(count, words, &options);
+        check_reversed(count, words, &options);
     }
     while (count > 1)
         free(words[--count]);

@@ -1,6 +1,6 @@
-/* request_parse(): what it takes is within its limits and reads back as itself; what it refuses it
- * names, and leaves the caller's request alone. The input is a byte that chooses the limits, then
- * the line. */
+/* request_parse(): an accepted request is within its limits and survives a round trip; a rejected
+ * one has a fault and leaves *ret unchanged. The input is a byte that selects the limits, then the
+ * line. */
 #include "fuzz/fuzz.h"
 #include "protocol/emit.h"
 #include "protocol/request.h"
@@ -63,7 +63,7 @@ static void check_reads_back(const struct request *request, const struct request
     HOLDS(is_same(request, &again));
 }
 
-/* Whatever a message repeats of the line, what is sent is printable ASCII in quotes. */
+/* Checks that the error line is printable ASCII for any quoted bytes. */
 static void check_emitted(const char *message, const char *line, size_t length)
 {
     struct emit emit;

@@ -1,6 +1,6 @@
-/* Runs a fuzz target on the files of a folder and on mutations of them: fuzz_NAME FOLDER TIMES. The
- * same mutations come each time, so that a failure comes again; then the input is printed in hex.
- */
+/* Runs a fuzz target on the files of a directory, then on mutations of them: fuzz_NAME DIRECTORY
+ * COUNT. The mutations are the same in each run, so that a failure can be reproduced; its input is
+ * printed in hex. */
 #include "fuzz/fuzz.h"
 
 #include <dirent.h>
@@ -8,10 +8,10 @@
 #include <stdbool.h>
 #include <unistd.h>
 
-#define MAX_SEEDS 64
+#define MAX_SEEDS     64
 #define LONGEST_INPUT 4096
-#define MAX_EDITS 4
-#define MAX_REMOVED 16
+#define MAX_EDITS     4
+#define MAX_REMOVED   16
 
 struct input {
     size_t size;
@@ -31,7 +31,7 @@ static size_t below(size_t limit)
     return (size_t)((state * UINT64_C(2685821657736338717)) >> 33) % limit;
 }
 
-static void tell(int signal_number)
+static void print_input(int signal_number)
 {
     char digits[3];
 
@@ -69,7 +69,7 @@ static void read_seeds(const char *folder)
     HOLDS(seed_count > 0);
 }
 
-/* Replaces `removed` bytes at `at` by others. */
+/* Replaces `removed` bytes at `at` by the `added` bytes given. */
 static void splice(size_t at, size_t removed, const uint8_t *bytes, size_t added)
 {
     size_t tail = current.size - at - removed;
@@ -82,25 +82,25 @@ static void splice(size_t at, size_t removed, const uint8_t *bytes, size_t added
     current.size = at + added + tail;
 }
 
-static bool is_between(uint8_t byte)
+static bool is_separator(uint8_t byte)
 {
     return byte == ' ' || byte == '\0' || byte == '\n';
 }
 
-/* The start of the word that has the byte at `at`, and in *ret_end where the word ends. */
+/* Returns the start of the word at `at`; *ret_end is its end. */
 static size_t find_word(const struct input *input, size_t at, size_t *ret_end)
 {
     size_t start = at, end = at;
 
-    while (start > 0 && !is_between(input->bytes[start - 1]))
+    while (start > 0 && !is_separator(input->bytes[start - 1]))
         start--;
-    while (end < input->size && !is_between(input->bytes[end]))
+    while (end < input->size && !is_separator(input->bytes[end]))
         end++;
     *ret_end = end;
     return start;
 }
 
-/* Puts a word of another seed in the place of one, or beside it. */
+/* Replaces a word by one of another seed, or inserts that before it. */
 static void edit_word(const struct input *other, size_t at, size_t from)
 {
     size_t end, other_end, start = find_word(&current, at, &end);
@@ -110,11 +110,11 @@ static void edit_word(const struct input *other, size_t at, size_t from)
         splice(start, end - start, other->bytes + other_start, other_end - other_start);
         return;
     }
-    other_end += other_end < other->size; /* with what separates it from the next one */
+    other_end += other_end < other->size; /* with the separator */
     splice(start, 0, other->bytes + other_start, other_end - other_start);
 }
 
-/* Counts a digit up or down, or puts an extreme in the place of its number. */
+/* Increments or decrements the last digit of a number, or replaces the number by `word`. */
 static void edit_number(size_t at, const char *word)
 {
     size_t end;
@@ -171,7 +171,7 @@ static void edit(void)
             current.bytes[at] ^= (uint8_t)(1U << below(8));
         break;
     case 6:
-    case 7: /* the edits after which most inputs are still taken */
+    case 7: /* after these edits most inputs are still valid */
         edit_word(other, at, from);
         break;
     default:
@@ -183,7 +183,7 @@ int main(int argc, char *argv[])
 {
     HOLDS(argc == 3);
     read_seeds(argv[1]);
-    (void)signal(SIGABRT, tell);
+    (void)signal(SIGABRT, print_input);
     for (size_t i = 0; i < seed_count; i++) {
         current = seeds[i];
         (void)LLVMFuzzerTestOneInput(current.bytes, current.size);
