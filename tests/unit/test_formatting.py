@@ -38,6 +38,41 @@ def test_size(value: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("low", "high", "at", "text"),
+    [
+        (180e6, 340e6, 244e6, "180 to 340 MB/s"),
+        (0.98e9, 1.2e9, 1.05e9, "0.98 to 1.20 GB/s"),
+        (0.9e9, 1.05e9, 0.98e9, "900 to 1050 MB/s"),
+    ],
+)
+def test_throughput_range(low: float, high: float, at: float, text: str) -> None:
+    assert formatting.throughput_range(low, high, at) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (3_840_755_982_336, "3.84 TB"),
+        (500_107_862_016, "500 GB"),
+        (6 << 30, "6.44 GB"),
+        (1_000_000_000, "1 GB"),
+        (384 << 20, "403 MB"),
+        (64 << 20, "67.1 MB"),
+    ],
+)
+def test_capacity(value: float, text: str) -> None:
+    assert formatting.capacity(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0 bytes"), (512, "512 bytes"), (64 << 20, "64 MiB"), (17 << 30, "17 GiB"), (191.5 * 2**30, "191.5 GiB")],
+)
+def test_amount(value: float, text: str) -> None:
+    assert formatting.amount(value) == text
+
+
+@pytest.mark.parametrize(
     ("value", "text"),
     [(0, "0:00"), (7, "0:07"), (59.4, "0:59"), (59.6, "1:00"), (151, "2:31"), (3600, "60:00")],
 )

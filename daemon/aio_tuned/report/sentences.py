@@ -1,4 +1,4 @@
-"""What a profile says of a choice, in sentences: how good it is, what else may be as good, and why measuring ended."""
+"""Sentences on a chosen setting: how good it is, which others may be as good, and why measuring ended."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _PROBABLE = 0.5
 
 
 def _percent(number: float) -> str:
-    """Return a bound in percent, with one decimal below ten: "1.6 %", "12 %"."""
-    return f"{number:.1f} %" if number < 10 else f"{number:.0f} %"  # noqa: PLR2004 - more digits say nothing
+    """Return a limit in percent, with one decimal below ten: "1.6 %", "12 %"."""
+    return f"{number:.1f} %" if number < 10 else f"{number:.0f} %"  # noqa: PLR2004 - two significant digits suffice
 
 
 def _signed(number: float) -> str:
@@ -27,14 +27,14 @@ def _signed(number: float) -> str:
 
 
 def shortfall(result: Result) -> str:
-    """Return how far the setting may be below the best; "" if the profile does not say, as one of schema 1."""
+    """Return how far the setting may be below the best; "" if that is not known, as in a profile of schema 1."""
     if result.regret95_percent is None:
         return ""
     return f"at most {_percent(result.regret95_percent)} below the best (95 % confidence)"
 
 
 def ended(result: Result) -> str:
-    """Return the confidence, and why measuring ended; "" if it is not known."""
+    """Return the confidence and why measuring ended; "" if they are not known."""
     if result.confidence is None:
         return ""
     why = result.stopped_because
@@ -42,13 +42,13 @@ def ended(result: Result) -> str:
 
 
 def gain_percent(result: Result) -> float:
-    """Return the gain over the default, which was measured: by the posterior, or as schema 1 has it, by the figures."""
+    """Return the gain over the measured default in percent, by the posterior; in schema 1, by the throughputs."""
     known = result.versus_default_percent
     return 100 * (result.throughput_bytes_per_s / result.default_throughput_bytes_per_s - 1) if known is None else known
 
 
 def gain(result: Result) -> str:
-    """Return how the setting compares with the default, with the interval if it is known; "" without the default."""
+    """Return the gain over the default setting with its interval, if known; "" if the default was not measured."""
     default = result.default_throughput_bytes_per_s
     if not default:
         return ""
@@ -63,39 +63,39 @@ def gain(result: Result) -> str:
 
 
 def others(result: Result) -> str:
-    """Return what is known of the other settings."""
+    """Return how the setting compares with all others that were measured."""
     chance, tolerance = result.probability_within_tolerance, result.tolerance_percent
     rivals = result.not_ruled_out
     if chance is None or tolerance is None:
-        return f"one of {result.ties} settings that tie" if result.ties > 1 else "the best seen"
+        return f"one of {result.ties} equivalent settings" if result.ties > 1 else "the best measured setting"
     if chance < _PROBABLE:
-        return f"another setting is probably more than {tolerance:g} % better, but it is not known which"
+        return f"some other setting is probably more than {tolerance:g} % faster, but it is not known which"
     if (alike := result.ties - 1) > 0:
         are = "setting is" if alike == 1 else "settings are"
         return f"{alike} other {are} probably as good (within {tolerance:g} % of the best)"
     if rivals == 0:
         return "no other setting is as good"
     if rivals is None:
-        return "the best seen; others are not ruled out"
-    return f"the best seen; {rivals} other{'s are' if rivals > 1 else ' is'} not ruled out"
+        return "the best measured setting; others may be better"
+    return f"the best measured setting; {rivals} other{'s' if rivals > 1 else ''} may be better"
 
 
 def kept(result: Result) -> str:
-    """Return from where the setting was kept; "" if it is the sweep's own."""
+    """Return the profile from which the setting was kept; "" if the sweep has chosen it."""
     if result.kept_from is None:
         return ""
     return "kept from the earlier sweep" if result.kept_from == EARLIER else f"kept from {result.kept_from}"
 
 
 def sustained(result: Result) -> str:
-    """Return what the setting gave when it was written on; "" if that was not measured."""
+    """Return the throughput of the setting in sustained writes; "" if that was not measured."""
     rate = result.sustained_throughput_bytes_per_s
     return f"{formatting.throughput(rate)} sustained" if rate is not None else ""
 
 
 def how_measured(curve: Curve) -> str:
-    """Return how the points of a curve were measured: "measured once each in the pass, in transfers of 16M"."""
-    size = f"in transfers of {formatting.size(curve.transfer_bytes)}"
-    # The default is measured again and again, in a pass too.
+    """Return how the settings of a curve were measured: "each measured once, in transfers of 16 MiB"."""
+    size = f"in transfers of {formatting.amount(curve.transfer_bytes)}"
+    # The default is repeated in a pass too, to correct for drift.
     once = all(stats.visits == 1 or DEFAULT_SETTING in stats.point.aliases for stats in curve.points)
-    return f"measured once each in the pass, {size}" if once else size
+    return f"each measured once, {size}" if once else size

@@ -29,14 +29,14 @@ def old(**changes: Any) -> Result:  # noqa: ANN401 - any field
         ({"ties": 2}, 5, "1 other setting is probably as good (within 2 % of the best)"),
         ({"ties": 3, "tolerance_percent": 1.5}, 0, "2 other settings are probably as good (within 1.5 % of the best)"),
         ({"ties": 1}, 0, "no other setting is as good"),
-        ({"ties": 1}, 12, "the best seen; 12 others are not ruled out"),
-        ({"ties": 1}, 1, "the best seen; 1 other is not ruled out"),
-        ({"ties": 1}, None, "the best seen; others are not ruled out"),
-        ({"ties": 1, "regret95_percent": 0.0}, 3, "the best seen; 3 others are not ruled out"),
+        ({"ties": 1}, 12, "the best measured setting; 12 others may be better"),
+        ({"ties": 1}, 1, "the best measured setting; 1 other may be better"),
+        ({"ties": 1}, None, "the best measured setting; others may be better"),
+        ({"ties": 1, "regret95_percent": 0.0}, 3, "the best measured setting; 3 others may be better"),
         (
             {"ties": 4, "probability_within_tolerance": 0.49},
             0,
-            "another setting is probably more than 2 % better, but it is not known which",
+            "some other setting is probably more than 2 % faster, but it is not known which",
         ),
     ],
 )
@@ -91,15 +91,15 @@ def test_what_it_gave_in_the_long_run() -> None:
 
 
 def test_files_of_schema_1_say_no_more_than_they_know() -> None:
-    assert sentences.others(old(ties=41)) == "one of 41 settings that tie"
-    assert sentences.others(old(ties=1)) == "the best seen"
+    assert sentences.others(old(ties=41)) == "one of 41 equivalent settings"
+    assert sentences.others(old(ties=1)) == "the best measured setting"
     assert sentences.shortfall(old()) == sentences.ended(old()) == sentences.kept(old()) == ""
     assert sentences.gain(old()) == "10.4 % above the default setting"
 
 
 def test_how_points_were_measured() -> None:
     once = curve(stats(1e9, setting(depth=4), visits=1), stats(1e9, DEFAULT_SETTING, visits=23))
-    assert sentences.how_measured(once) == "measured once each in the pass, in transfers of 64M"
+    assert sentences.how_measured(once) == "each measured once, in transfers of 64 MiB"
     again = curve(stats(1e9, setting(depth=4), visits=2), transfer_bytes=256 * MIB)
-    assert sentences.how_measured(again) == "in transfers of 256M"
-    assert sentences.how_measured(curve(transfer_bytes=GIB)) == "measured once each in the pass, in transfers of 1G"
+    assert sentences.how_measured(again) == "in transfers of 256 MiB"
+    assert sentences.how_measured(curve(transfer_bytes=GIB)) == "each measured once, in transfers of 1 GiB"

@@ -1,12 +1,14 @@
-"""The summary of a profile, and of the curves from which it was chosen."""
+"""The summary of a profile and of its measurements, and the settings to paste into a configuration."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import textwrap
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from aio_tuned import formatting
 from aio_tuned.model.profile import CombinedResult, Result, Skipped, Unmeasured
+from aio_tuned.model.setting import DEFAULT_SETTING, Setting
 from aio_tuned.report import sentences
 
 if TYPE_CHECKING:
@@ -16,27 +18,21 @@ if TYPE_CHECKING:
 
     from aio_tuned.model.curve import Curve
     from aio_tuned.model.profile import Evidence, Profile
-    from aio_tuned.model.setting import Setting
 
 HEAD = (
     "",
     "throughput",
     "95 % interval",
-    "block",
-    "depth",
-    "threads",
-    "events",
-    "submit",
-    "p99",
-    "ties",
-    "default gives",
+    *(field.name for field in fields(Setting)),
+    "p99 latency",
+    "over the default",
 )
 
-_CORNER = "block by depth"
+_CORNER = "block \\ depth"
 
 
 def setting_words(setting: Setting) -> tuple[str, ...]:
-    """Return words for block size, depth, threads, events and submission."""
+    """Return a word for each parameter of the setting."""
     return (
         formatting.size(setting.block_size),
         str(setting.queue_depth),
@@ -46,44 +42,67 @@ def setting_words(setting: Setting) -> tuple[str, ...]:
     )
 
 
-def _row(name: str, result: Result) -> tuple[str, ...]:
-    low, high = result.throughput_ci95_bytes_per_s
+def _values(setting: Setting) -> tuple[str, ...]:
+    """Return the value of each key as people write it: "1M", "8", "true"."""
+    block, *others = (getattr(setting, field.name) for field in fields(Setting))
+    return (formatting.size(block), *(str(value).lower() for value in others))
+
+
+def _measured_once(name: str, result: Result, curves: Sequence[Curve]) -> bool:
+    """Return whether the throughput is that of a single measurement, whose interval is only an estimate."""
+    return any(
+        stats.visits == 1
+        and result.setting in stats.point.aliases
+        and abs(stats.bytes_per_s - result.throughput_bytes_per_s) <= 1
+        for curve in curves
+        if curve.direction == name
+        for stats in curve.points
+    )
+
+
+def _versus_default(result: Result) -> str:
     default = result.default_throughput_bytes_per_s
-    gain = f" ({round(sentences.gain_percent(result)):+d}%)" if default else ""
+    if not default:
+        return "not measured"
+    if result.setting == DEFAULT_SETTING:
+        return "is the default"
+    gain = round(sentences.gain_percent(result))
+    return f"{gain:+d} % ({formatting.throughput(default)})"
+
+
+def _row(name: str, result: Result, curves: Sequence[Curve]) -> tuple[str, ...]:
+    at, (low, high) = result.throughput_bytes_per_s, result.throughput_ci95_bytes_per_s
     return (
         name,
-        formatting.throughput(result.throughput_bytes_per_s),
-        f"{low / 1e9:.2f} to {high / 1e9:.2f}",
-        *setting_words(result.setting),
+        formatting.throughput(at),
+        "one measurement" if _measured_once(name, result, curves) else formatting.throughput_range(low, high, at),
+        *_values(result.setting),
         f"{result.latency_p99_us / 1000:.2f} ms",
-        str(result.ties),
-        f"{formatting.throughput(default)}{gain}",
+        _versus_default(result),
     )
 
 
 def _combined_row(both: CombinedResult) -> tuple[str, ...]:
     return (
         "combined",
-        f"{formatting.throughput(both.read_throughput_bytes_per_s)} r",
-        f"{formatting.throughput(both.write_throughput_bytes_per_s)} w",
-        *setting_words(both.setting),
+        f"{formatting.throughput(both.read_throughput_bytes_per_s)} read",
+        f"{formatting.throughput(both.write_throughput_bytes_per_s)} write",
+        *_values(both.setting),
         "",
-        str(both.ties),
-        f"{both.read_share:.0%} and {both.write_share:.0%} of the best",
+        "",
     )
 
 
 def _unmeasured_row(name: str, part: Unmeasured) -> tuple[str, ...]:
-    by_hand = f"set by the administrator: {', '.join(part.overridden)}" if part.overridden else ""
-    return (name, "not measured", "", *setting_words(part.setting), "", "", by_hand)
+    return (name, "not measured", "", *_values(part.setting), "", "")
 
 
-def rows(profile: Profile) -> list[tuple[str, ...]]:
+def rows(profile: Profile, curves: Sequence[Curve] = ()) -> list[tuple[str, ...]]:
     """Return the rows of the table of settings; skipped sections have none."""
     table = []
     for name, part in (*profile.sections(), ("combined", profile.combined)):
         if isinstance(part, Result):
-            table.append(_row(name, part))
+            table.append(_row(name, part, curves))
         elif isinstance(part, CombinedResult):
             table.append(_combined_row(part))
         elif isinstance(part, Unmeasured):
@@ -93,9 +112,9 @@ def rows(profile: Profile) -> list[tuple[str, ...]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeatMap:
-    """The best bytes/s over threads and modes of each measured pair of block size and queue depth.
+    """The best bytes/s of each measured pair of block size and queue depth, over the other parameters.
 
-    `title` says what the figures are. `chosen` is the pair of the published setting, if that was measured.
+    `chosen` is the pair of the published setting, if it was measured.
     """
 
     title: str
@@ -105,7 +124,7 @@ class HeatMap:
     chosen: tuple[int, int] | None
 
     def text(self, block: int, depth: int) -> str:
-        """Return the figure of a pair in GB/s, in brackets if it is the chosen one; "-" if it was not measured."""
+        """Return the throughput of a pair in GB/s, in brackets if it is the chosen one; "-" if it was not measured."""
         if (block, depth) not in self.cells:
             return "-"
         figure = f"{self.cells[block, depth] / 1e9:.2f}"
@@ -122,9 +141,9 @@ def heat_map(profile: Profile, curve: Curve) -> HeatMap:
     part = profile.read if curve.direction == "read" else profile.write
     pair = (part.setting.block_size, part.setting.queue_depth) if isinstance(part, Result) else None
     chosen = pair if pair in cells else None
-    title = f"{curve.direction} GB/s, each pair's best point, {sentences.how_measured(curve)}"
+    title = f"{curve.direction} GB/s: best of each block size and queue depth, {sentences.how_measured(curve)}"
     return HeatMap(
-        title=f"{title}; [ ] has the chosen setting" if chosen else title,
+        title=f"{title}; [chosen]" if chosen else title,
         blocks=tuple(sorted({block for block, _ in cells})),
         depths=tuple(sorted({depth for _, depth in cells})),
         cells=cells,
@@ -133,29 +152,29 @@ def heat_map(profile: Profile, curve: Curve) -> HeatMap:
 
 
 def _course(evidence: Evidence) -> list[str]:
-    """Return lines about how the sweep was made; none where there was no sweep."""
+    """Return lines about the course of the sweep; none if the profile is of no sweep."""
     if evidence.measured_at is None:
         return []
-    measured = evidence.io_seconds / max(evidence.seconds, 0.1)
-    cost = f"{formatting.duration(evidence.seconds)} ({measured:.0%} of it measured I/O)"
-    points = f"{evidence.points_measured} of {evidence.points_planned} points, {evidence.visits} visits"
-    notes = [f"{points} in {cost}, {formatting.size(evidence.bytes_written)} written"]
+    done, planned = evidence.points_measured, evidence.points_planned
+    settings = f"{done:,} settings" if done == planned else f"{done:,} of {planned:,} settings"
+    moved = f"read {formatting.amount(evidence.bytes_read)}, wrote {formatting.amount(evidence.bytes_written)}"
+    notes = [f"{evidence.visits:,} measurements of {settings} in {formatting.duration(evidence.seconds)}; {moved}"]
     if evidence.effort and evidence.effort != "default":
-        notes.append(f"a {evidence.effort} sweep")
+        notes.append(f"{evidence.effort} sweep")
     if evidence.checked_against:
-        notes.append(f"a check of the settings of {evidence.checked_against}, not a full sweep")
+        notes.append(f"check of the settings of {evidence.checked_against}, not a full sweep")
     events = []
     if evidence.paused_seconds:
         events.append(f"paused for {formatting.duration(evidence.paused_seconds)}")
     if evidence.resumed:
         events.append(f"resumed {evidence.resumed} times" if evidence.resumed > 1 else "resumed once")
     if evidence.temperature_peak_c is not None:
-        events.append(f"{evidence.temperature_peak_c:.0f} °C at the hottest")
+        events.append(f"{evidence.temperature_peak_c:.0f} °C peak")
     return [*notes, ", ".join(events)] if events else notes
 
 
 def _choice(name: str, part: Result) -> list[str]:
-    """Return lines on how good the choice is, and why measuring ended."""
+    """Return lines on how good the chosen setting is, and why measuring ended."""
     sure = sentences.shortfall(part)
     if sure:
         sure += f"; {sentences.ended(part)}"
@@ -172,20 +191,23 @@ def _notes(profile: Profile) -> list[str]:
         ("write", evidence.write_noise, evidence.write_drift),
     ):
         if noise is not None and drift is not None:
-            notes.append(f"{name}: noise {noise:.1%} between visits, drift {drift:+.1%} over the phase")
-    for name, part in profile.sections():
+            notes.append(f"{name}: measurements vary by {100 * noise:.1f} %, drift {100 * drift:+.1f} %")
+    for name, part in (*profile.sections(), ("combined", profile.combined)):
         if isinstance(part, Result):
             notes += _choice(name, part)
-    notes += [f"! {finding}" for finding in evidence.findings]
-    for name, part in profile.sections():
-        if isinstance(part, Skipped):
-            notes.append(f"{name}: skipped: {part.skipped}")
-    return notes
+        elif isinstance(part, CombinedResult):
+            read, write = (f"{100 * share:.0f} % of the best" for share in (part.read_share, part.write_share))
+            notes.append(f"{name}: {read} read throughput, {write} write throughput")
+        elif isinstance(part, Unmeasured) and part.overridden:
+            notes.append(f"{name}: set by the administrator: {', '.join(part.overridden)}")
+        elif isinstance(part, Skipped) and name != "combined":  # which follows from the others
+            notes.append(f"{name}: not measured: {part.skipped}")
+    return [*notes, *(f"! {finding}" for finding in evidence.findings)]
 
 
 def _title(profile: Profile) -> str:
     device = profile.device
-    words = (device.model, device.serial, device.firmware, formatting.size(device.size_bytes), device.pcie_link)
+    words = (device.model, device.serial, device.firmware, formatting.capacity(device.size_bytes), device.pcie_link)
     return f"{device.name}: {profile.state}\n" + "  ".join(word for word in words if word)
 
 
@@ -199,7 +221,7 @@ def plain_table(head: Sequence[str], table: Sequence[Sequence[str]]) -> list[str
 
 def plain(profile: Profile, curves: Sequence[Curve]) -> str:
     """Return the summary as text without colours."""
-    lines = [_title(profile), "", *plain_table(HEAD, rows(profile))]
+    lines = [_title(profile), "", *plain_table(HEAD, rows(profile, curves))]
     for curve in curves:
         shown = heat_map(profile, curve)
         head = (_CORNER, *(str(depth) for depth in shown.depths))
@@ -245,7 +267,7 @@ def _print_rich(console: Console, profile: Profile, curves: Sequence[Curve]) -> 
 
     console.print()
     console.print(Text(_title(profile), style="bold"))
-    sections = rows(profile)
+    sections = rows(profile, curves)
     columns = list(zip(HEAD, *sections, strict=True))
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     if sum(max(map(len, column)) + 2 for column in columns) <= console.width:
@@ -253,7 +275,7 @@ def _print_rich(console: Console, profile: Profile, curves: Sequence[Curve]) -> 
             table.add_column(name, no_wrap=True)
         for row in sections:
             table.add_row(Text(row[0], style="bold"), Text(row[1], style="bold green"), *row[2:])
-    else:  # a column for each section has room on 80 columns
+    else:  # a column for each section fits into 80 columns
         for name in columns[0]:
             table.add_column(Text(name, style="bold"))
         for name, *cells in columns[1:]:
@@ -265,11 +287,14 @@ def _print_rich(console: Console, profile: Profile, curves: Sequence[Curve]) -> 
         console.print(Columns([_rich_heat_map(heat_map(profile, curve)) for curve in curves], padding=(0, 6)))
     console.print()
     for note in _notes(profile):
-        console.print(Text(note, style="yellow" if note.startswith("!") else "dim"))
+        folded = textwrap.wrap(
+            note, console.width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
+        console.print(Text("\n".join(folded), style="yellow" if note.startswith("!") else "dim"))
 
 
 def terminal() -> Console | None:
-    """Return standard output for colours; None if it is no terminal, or rich is not installed."""
+    """Return standard output as a console of rich; None if it is no terminal or rich is not installed."""
     try:
         from rich.console import Console
     except ImportError:
@@ -284,3 +309,16 @@ def show(profile: Profile, curves: Sequence[Curve] = ()) -> None:
         _print_rich(console, profile, curves)
     else:
         print(plain(profile, curves))
+
+
+def to_paste(profile: Profile, command: str) -> list[str]:
+    """Return the lines to paste: the five keys in TOML, once for each different setting, and the export `command`."""
+    found: dict[Setting, list[str]] = {}
+    for name, part in (("combined", profile.combined), *profile.sections()):
+        if not isinstance(part, Skipped):
+            found.setdefault(part.setting, []).append(name)
+    lines = []
+    for setting, names in found.items():
+        values = ((field.name, getattr(setting, field.name)) for field in fields(Setting))
+        lines += [f"# {', '.join(names)}", *(f"{key} = {str(value).lower()}" for key, value in values), ""]
+    return [*lines, command]

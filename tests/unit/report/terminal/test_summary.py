@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from aio_tuned.model.profile import Unmeasured
+from aio_tuned.model.setting import DEFAULT_SETTING
 from aio_tuned.report.terminal import summary
 from unit.support.builders import (
     curve,
@@ -54,38 +56,43 @@ def test_the_heat_map_marks_the_chosen_pair_and_says_what_its_figures_are() -> N
     found = summary.heat_map(chosen, SURFACE)
     assert found.chosen == (128 * KIB, 4)
     assert found.title == (
-        "read GB/s, each pair's best point, measured once each in the pass, in transfers of 64M;"
-        " [ ] has the chosen setting"
+        "read GB/s: best of each block size and queue depth, each measured once, in transfers of 64 MiB; [chosen]"
     )
     # The figure of the pair is not the setting's own, which is slower.
     assert [found.text(128 * KIB, depth) for depth in (4, 8, 16)] == ["[3.00]", "4.00", "-"]
     writes = summary.heat_map(chosen, replace(SURFACE, direction="write"))
     assert writes.chosen is None, "the setting for writes is in no cell"
-    assert "[ ]" not in writes.title
+    assert "[" not in writes.title
     assert summary.heat_map(never_measured_profile(), SURFACE).chosen is None
 
 
 def test_the_plain_summary() -> None:
     assert summary.plain(profile(), [SURFACE]).splitlines() == [
         "nvme-Samsung_SSD_980_PRO_1TB_S5GXNF0R123456_1: measured",
-        "Samsung SSD 980 PRO 1TB  S5GXNF0R123456  5B2QGXA7  931.5G  16.0 GT/s x4",
+        "Samsung SSD 980 PRO 1TB  S5GXNF0R123456  5B2QGXA7  1.00 TB  16.0 GT/s x4",
         "",
-        "          throughput   95 % interval  block  depth  threads  events   submit  p99      ties  default gives",
-        "read      6.51 GB/s    6.48 to 6.54   1M     16     2        overlap  batch   1.21 ms  41    5.90 GB/s (+10%)",
-        "write     3.95 GB/s    6.48 to 6.54   1M     4      1        overlap  batch   1.21 ms  41    5.90 GB/s (+10%)",
         (
-            "combined  6.40 GB/s r  3.90 GB/s w    1M     16     1        overlap  batch            62    "
-            "98% and 99% of the best"
+            "          throughput      95 % interval      block_size  queue_depth  io_parallelism  overlap_events"
+            "  single_submit  p99 latency  over the default"
         ),
+        (
+            "read      6.51 GB/s       6.48 to 6.54 GB/s  1M          16           2               true          "
+            "  false          1.21 ms      +10 % (5.90 GB/s)"
+        ),
+        (
+            "write     3.95 GB/s       6.48 to 6.54 GB/s  1M          4            1               true          "
+            "  false          1.21 ms      +10 % (5.90 GB/s)"
+        ),
+        ("combined  6.40 GB/s read  3.90 GB/s write    1M          16           1               true            false"),
         "",
-        "read GB/s, each pair's best point, measured once each in the pass, in transfers of 64M",
-        "block by depth  4     8     16",
-        "128K            3.00  4.00  -",
-        "256K            -     4.00  6.50",
+        "read GB/s: best of each block size and queue depth, each measured once, in transfers of 64 MiB",
+        "block \\ depth  4     8     16",
+        "128K           3.00  4.00  -",
+        "256K           -     4.00  6.50",
         "",
-        "508 of 508 points, 1026 visits in 2:31 (80% of it measured I/O), 8G written",
-        "read: noise 0.6% between visits, drift -0.2% over the phase",
-        "write: noise 0.9% between visits, drift +0.8% over the phase",
+        "1,026 measurements of 508 settings in 2:31; read 931.3 GiB, wrote 8 GiB",
+        "read: measurements vary by 0.6 %, drift -0.2 %",
+        "write: measurements vary by 0.9 %, drift +0.8 %",
         *(
             line
             for name in ("read", "write")
@@ -97,6 +104,7 @@ def test_the_plain_summary() -> None:
                 ),
             )
         ),
+        "combined: 98 % of the best read throughput, 99 % of the best write throughput",
         "! read: something was noticed",
     ]
 
@@ -109,20 +117,22 @@ def test_a_kept_setting_says_from_where() -> None:
 
 def test_what_was_skipped_says_why() -> None:
     lines = summary.plain(read_only_profile("not mounted"), []).splitlines()
-    assert "write: skipped: not mounted" in lines
-    assert not [line for line in lines if line.startswith(("write  ", "combined", "write: noise"))]
+    assert "write: not measured: not mounted" in lines
+    assert not [line for line in lines if line.startswith(("write  ", "combined", "write: measurements"))]
 
 
 def test_what_was_not_measured_says_so_and_has_no_course() -> None:
     made = replace(never_measured_profile(), write=Unmeasured(setting=setting(depth=32), overridden=("queue_depth",)))
     assert summary.plain(made, []).splitlines()[3:] == [
-        "          throughput    95 % interval  block  depth  threads  events   submit  p99  ties  default gives",
-        "read      not measured                 1M     8      1        overlap  batch",
         (
-            "write     not measured                 1M     32     1        overlap  batch              "
-            "set by the administrator: queue_depth"
+            "          throughput    95 % interval  block_size  queue_depth  io_parallelism  overlap_events"
+            "  single_submit  p99 latency  over the default"
         ),
-        "combined  not measured                 1M     8      1        overlap  batch",
+        "read      not measured                 1M          8            1               true            false",
+        ("write     not measured                 1M          32           1               true            false"),
+        "combined  not measured                 1M          8            1               true            false",
+        "",
+        "write: set by the administrator: queue_depth",
     ]
 
 
@@ -132,25 +142,91 @@ def test_what_befell_the_sweep_is_told() -> None:
         evidence=evidence(temperature_peak_c=61.4, paused_seconds=70.0, resumed=2, checked_against="nvme-other_1"),
     )
     lines = summary.plain(made, []).splitlines()
-    assert "a check of the settings of nvme-other_1, not a full sweep" in lines
-    assert "paused for 1:10, resumed 2 times, 61 °C at the hottest" in lines
+    assert "check of the settings of nvme-other_1, not a full sweep" in lines
+    assert "paused for 1:10, resumed 2 times, 61 °C peak" in lines
     quiet = replace(profile(), evidence=evidence(paused_seconds=0.0, resumed=0))
     assert summary.plain(quiet, []) == summary.plain(profile(), [])
 
 
-def test_modes_are_in_words() -> None:
+def test_values_are_as_a_configuration_has_them() -> None:
     made = replace(profile(), read=result(setting=setting(overlap=False, single=True)))
-    assert summary.rows(made)[0][6:8] == ("sequential", "single")
+    assert summary.rows(made)[0][3:8] == ("1M", "8", "1", "false", "true")
+    assert summary.setting_words(made.read.setting)[3:] == ("sequential", "single")
+
+
+@pytest.mark.parametrize(
+    ("at", "low", "high", "shown"),
+    [
+        (244_000_000, 180_000_000, 340_000_000, ("244 MB/s", "180 to 340 MB/s")),
+        (990_000_000, 900_000_000, 1_080_000_000, ("990 MB/s", "900 to 1080 MB/s")),
+        (1_010_000_000, 900_000_000, 1_120_000_000, ("1.01 GB/s", "0.90 to 1.12 GB/s")),
+    ],
+)
+def test_a_throughput_and_its_interval_have_one_unit(at: int, low: int, high: int, shown: tuple[str, str]) -> None:
+    made = profile(read=result(throughput_bytes_per_s=at, throughput_ci95_bytes_per_s=(low, high)))
+    assert summary.rows(made)[0][1:3] == shown
+
+
+@pytest.mark.parametrize(("visits", "rate", "shown"), [(1, 6.5e9, True), (2, 6.5e9, False), (1, 6.4e9, False)])
+def test_one_measurement_has_no_interval(visits: int, rate: float, shown: bool) -> None:
+    """Its interval is that of the noise of all: 1.77 to 2.14 GB/s between neighbours with 3.17 GB/s."""
+    chosen = setting(depth=16)
+    made = profile(read=result(setting=chosen, throughput_bytes_per_s=6_500_000_000))
+    curves = [curve(stats(rate, chosen, visits=visits))]
+    assert (summary.rows(made, curves)[0][2] == "one measurement") is shown
+    assert ("one measurement" in summary.plain(made, curves)) is shown
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, "+10 % (5.90 GB/s)"),
+        ({"versus_default_percent": -0.4}, "+0 % (5.90 GB/s)"),
+        ({"versus_default_percent": -3.2}, "-3 % (5.90 GB/s)"),
+        ({"setting": DEFAULT_SETTING}, "is the default"),
+        ({"default_throughput_bytes_per_s": 0}, "not measured"),
+    ],
+)
+def test_the_gain_over_the_default_stands_in_the_table(changes: dict[str, Any], says: str) -> None:
+    assert summary.rows(profile(read=result(**changes)))[0][-1] == says
+
+
+def test_what_to_paste_has_each_setting_once() -> None:
+    made = profile(
+        read=result(setting=setting(depth=16)),
+        write=result(setting=setting(block=128 * KIB, overlap=False, single=True)),
+    )
+    assert summary.to_paste(made, "aio-tuned export deepspeed /mnt/nvme") == [
+        "# combined, read",
+        "block_size = 1048576",
+        "queue_depth = 16",
+        "io_parallelism = 1",
+        "overlap_events = true",
+        "single_submit = false",
+        "",
+        "# write",
+        "block_size = 131072",
+        "queue_depth = 8",
+        "io_parallelism = 1",
+        "overlap_events = false",
+        "single_submit = true",
+        "",
+        "aio-tuned export deepspeed /mnt/nvme",
+    ]
+
+
+def test_what_to_paste_has_no_skipped_section() -> None:
+    assert [line for line in summary.to_paste(read_only_profile(), "x") if line.startswith("#")] == ["# read"]
 
 
 def test_without_a_measured_default_there_is_no_gain() -> None:
     made = replace(profile(), read=result(default_throughput_bytes_per_s=0))
-    assert summary.rows(made)[0][-1] == "0 MB/s"
+    assert summary.rows(made)[0][-1] == "not measured"
 
 
 def test_a_sweep_that_took_no_time_divides_by_nothing() -> None:
     made = replace(profile(), evidence=evidence(seconds=0.0, io_seconds=0.0))
-    assert "0:00 (0% of it measured I/O)" in summary.plain(made, [])
+    assert " settings in 0:00; " in summary.plain(made, [])
 
 
 @pytest.mark.parametrize("curves", [(), (SURFACE,), (curve(),), (SURFACE, replace(SURFACE, direction="write"))])
@@ -181,7 +257,15 @@ def test_a_terminal_gets_the_same_words(colour: bool, width: int) -> None:
     shown = stream.getvalue()
     assert ("\x1b[" in shown) is colour
     assert "…" not in shown, "nothing may be cut off"
-    for word in ("[bold]x[/] :warning:", "6.51 GB/s", "5.90 GB/s (+10%)", "! read: something was noticed", "6.50"):
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    assert max(map(len, plain.splitlines())) <= width
+    for word in (
+        "[bold]x[/] :warning:",
+        "6.51 GB/s",
+        "+10 % (5.90 GB/s)",
+        "! read: something was noticed",
+        "6.50",
+    ):
         assert word in shown
 
 
@@ -204,12 +288,12 @@ def test_a_poor_choice_and_a_thorough_sweep_say_so() -> None:
         "read: at most 37 % below the best (95 % confidence); low, stopped because the write budget is spent" in shown
     )
     assert any(
-        line.endswith("another setting is probably more than 2 % better, but it is not known which")
+        line.endswith("some other setting is probably more than 2 % faster, but it is not known which")
         for line in shown
         if line.startswith("read: ")
     )
     assert "write: 1.40 GB/s sustained" in shown
-    assert "a thorough sweep" in shown
+    assert "thorough sweep" in shown
 
 
 def test_files_of_schema_1_say_nothing_of_certainty() -> None:
@@ -226,6 +310,6 @@ def test_files_of_schema_1_say_nothing_of_certainty() -> None:
         )
     )
     shown = summary.plain(profile(read=result(**unknown), write=result(**unknown)), ())
-    assert "read: 10.4 % above the default setting; one of 41 settings that tie\n" in shown
+    assert "read: 10.4 % above the default setting; one of 41 equivalent settings\n" in shown
     assert "confidence" not in shown
     assert "sustained" not in shown
