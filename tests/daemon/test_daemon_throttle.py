@@ -59,12 +59,12 @@ def test_a_sweep_waits_while_others_use_the_drive(quick_daemon: Daemon, loop_dri
         quick_daemon.start()
         assert until(lambda: (quick_daemon.drive(drive).get("sweeping") or {}).get("paused")), quick_daemon.log
         said = quick_daemon.run("status").stdout
-        assert "paused: others move " in said
+        assert "paused: other processes transfer " in said
         assert "on the drive" in said
         assert until(lambda: quick_daemon.log.count(": paused: ") >= 3), quick_daemon.log
         assert quick_daemon.sweeps() == 0, "no helper is started while it waits"
     quick_daemon.wait(drive, "published", published="measured")
-    assert ": goes on" in quick_daemon.log
+    assert ": resumed" in quick_daemon.log
     assert quick_daemon.profile(drive)["evidence"]["paused_seconds"] > 0
 
 
@@ -78,7 +78,7 @@ def test_who_waits_for_too_long_gives_way(quick_daemon: Daemon, loop_drive: Call
         quick_daemon.wait(drive, "sweeping")
         other.plug()
         quick_daemon.wait(other, "published", published="measured")
-        assert "queued: others move" in quick_daemon.log
+        assert "queued: other processes transfer " in quick_daemon.log
         assert quick_daemon.drive(drive)["published"] == "provisional"
     quick_daemon.wait(drive, "published", published="measured")
 
@@ -97,11 +97,11 @@ def test_a_drive_that_is_never_quiet_is_swept_beside_others(
         quick_daemon.wait(drive, "queued")
         assert "requests/s on the drive" in quick_daemon.log
         found = quick_daemon.wait(drive, "published", published="provisional")
-    assert "never quiet for 0 h: others make " in quick_daemon.log
+    assert "never quiet for 0 h: other processes make " in quick_daemon.log
     assert found["never_quiet"] == ""
     profile = quick_daemon.profile(drive)
     assert profile["read"]["queue_depth"] * profile["read"]["io_parallelism"] <= 8, "the default is one of them"
-    assert any("the drive is never quiet (others make " in each for each in profile["evidence"]["findings"])
+    assert any("the drive is never idle (other processes make " in each for each in profile["evidence"]["findings"])
 
 
 def test_no_sweep_begins_in_quiet_hours(quick_daemon: Daemon, loop_drive: Callable[..., LoopDrive]) -> None:
@@ -133,7 +133,7 @@ def test_a_day_s_writes_are_limited_over_restarts(
         assert 500 * MIB < first <= 800 * MIB
         assert quick_daemon.run("retune", "--force", drive.name).returncode == 0
         found = quick_daemon.wait(drive, "queued")
-        assert "were written to it within a day" in found["reason"]
+        assert "daily write budget spent: " in found["reason"]
         assert "--" not in found["reason"], "advice for the command line is none for the daemon"
         assert found["written_today_bytes"] == first, "what was not written does not count"
         away = datetime.fromisoformat(found["next_try"]) - datetime.now().astimezone()

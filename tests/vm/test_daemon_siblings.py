@@ -46,7 +46,7 @@ def test_drives_plugged_in_at_once(host: DaemonGuest, count: int) -> None:
     against = [profile["evidence"].get("checked_against", "") for profile in profiles]
     # A check on a busy machine may disagree; then the drive is swept in full too, and the daemon says why.
     said = host.words()
-    disagreed = set(re.findall(r"^(\w+): queued: the check against ", said, re.MULTILINE))
+    disagreed = set(re.findall(r"^(\w+): queued: check against ", said, re.MULTILINE))
     full = [drive for drive, other in zip(drives, against, strict=True) if not other]
     assert len(full) == 1 + len(disagreed), said
     assert {drive.dev.removeprefix("/dev/") for drive in full} > disagreed

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from aio_tuned.service.drive import Drive
     from aio_tuned.service.publisher import Publisher
     from aio_tuned.service.state_machine import Event
-    from aio_tuned.service.worker.memory import Room
+    from aio_tuned.service.worker.memory import AvailableMemory
     from aio_tuned.service.worker.messages import Final, Message
     from aio_tuned.service.write_ledger import Ledger
 
@@ -51,7 +51,7 @@ _log = logging.getLogger(__name__)
 
 # A check of a sibling's settings gets this share of a sweep's time budget.
 _CHECK_SHARE = 0.2
-# A sweep for which there is too little memory is tried again after so many times the shortest retry.
+# A sweep that lacks memory is tried again after five times the shortest retry, by default 5 minutes.
 _MEMORY_PAUSES = 5
 
 
@@ -59,8 +59,8 @@ class Scheduler:
     """The scheduler, which runs the sweep of one drive at a time, `current`.
 
     It calls `ended` at the end of a sweep with the event for its drive, or None if the sweep was cancelled;
-    `progressed` when a sweep has advanced, `dropped` when it has dropped the host's page cache, and `changed` when a
-    sweep has begun, paused or resumed.
+    `progressed` when a sweep has advanced, `dropped` when it has dropped the host's page cache, and `changed` when it
+    has begun, paused or resumed.
     """
 
     def __init__(
@@ -85,12 +85,12 @@ class Scheduler:
         self._dropped = dropped
         self._changed = changed
         self._monotonic: Callable[[], float] = time.monotonic
-        self._room: Callable[[], Room | None] = memory.read_room
+        self._available_memory: Callable[[], AvailableMemory | None] = memory.available_memory
         self._worker: Runner | None = None
         self._sweep: asyncio.Task[Final | None] | None = None
 
     def assess(self, drive: Drive) -> Satisfied | SweepDue:
-        """Return whether a sweep of the drive, which was probed and is eligible, is due."""
+        """Return whether a sweep of the drive is due; the drive must be probed and eligible."""
         decision = self._publisher.decide(drive)
         if decision.sweep == "none":
             return Satisfied(reason=decision.reason)
@@ -103,25 +103,25 @@ class Scheduler:
         return SweepDue(request=request)
 
     def next(self, drives: Iterable[Drive]) -> Drive | None:
-        """Return the drive to sweep now; None while another is swept, or if none is queued."""
+        """Return the drive to sweep now; None if a sweep is running or no drive is queued."""
         if self.current:
             return None
         waiting = {drive: drive.state for drive in drives}
         return first_in_line(waiting)
 
     def start(self, drive: Drive) -> None:
-        """Start the sweep of the drive; no other may be running."""
+        """Start the sweep of the drive; no other sweep may be running."""
         self.current = drive
         drive.scratch_folder = drive.target.path if drive.target and drive.target.kind == "scratch" else None
         self._sweep = asyncio.ensure_future(self._run(drive))
 
     def cancel(self, drive: Drive) -> None:
-        """End the drive's sweep if it runs; its checkpoint keeps the measurements."""
+        """End the drive's sweep if it is running; its checkpoint keeps the measurements."""
         if self._worker and self.current is drive:
             asyncio.ensure_future(self._worker.close())  # noqa: RUF006 - _run waits for the worker's end
 
     def sweep_of(self, drive: Drive) -> asyncio.Task[Final | None] | None:
-        """Return the running sweep of the drive, to wait for; its result is the worker's last message."""
+        """Return the drive's running sweep as a task, whose result is the worker's last message; None without one."""
         return self._sweep if self.current is drive else None
 
     def forget(self, drive: Drive) -> None:
@@ -130,7 +130,7 @@ class Scheduler:
             self._checkpoint(drive).unlink(missing_ok=True)
 
     async def close(self, extend: Callable[[float], None]) -> None:
-        """End the running sweep; call `extend` with the seconds that this may still take, if it is long."""
+        """End the running sweep; call `extend` with the seconds that this may still take if a device is zeroed."""
         if self._worker:
             await self._worker.close(extend)
         if self._sweep:
@@ -143,18 +143,18 @@ class Scheduler:
         final: Final | None = None
         event: Event | None = None
         try:
-            # A sibling or the drive may have been measured since the sweep was queued, so the decision is made again.
+            # The decision is made again, because a sibling or the drive may have been measured since it was queued.
             decision = self._publisher.decide(drive)
             if decision.sweep == "none":
                 event = Appeared(reason=decision.reason)
             else:
                 final, event = await self._work(drive, self._job(drive, decision))
-        except Exception:  # noqa: BLE001 - no error of one drive may keep the others from being swept
-            _log.exception("%s: the sweep's end could not be handled", drive.device.sys_name, extra=drive.fields())
+        except Exception:  # noqa: BLE001 - a bug that one drive triggers must not stop the sweeps of other drives
+            _log.exception("%s: sweep failed: internal error", drive.device.sys_name, extra=drive.fields())
             if self._worker:
                 await self._worker.close()
             if drive.is_swept:
-                event = Failed(reason="an error of aio-tuned itself; see the journal")
+                event = Failed(reason="internal error of aio-tuned; see journalctl -u aio-tuned")
         finally:
             self._worker = None
             self.current = None
@@ -162,17 +162,17 @@ class Scheduler:
         return final
 
     def _fitted(self, drive: Drive, job: Job) -> Job | Deferred:
-        """Return the job with a transfer for whose buffer there is memory, or when to try again."""
-        config, room = job.config, self._room()
-        fits = memory.fitting_transfer(room, config.transfer_bytes)
-        if room is None or fits == config.transfer_bytes:
+        """Return the job with a transfer whose buffer fits into memory, or Deferred if the smallest does not fit."""
+        config, available = job.config, self._available_memory()
+        fits = memory.fitting_transfer(available, config.transfer_bytes)
+        if available is None or fits == config.transfer_bytes:
             drive.short_of_memory = ""
             return job
         needed = config.transfer_bytes + memory.PROCESSES_BYTES
-        drive.short_of_memory = memory.describe(room, needed)
+        drive.short_of_memory = memory.describe(available, needed)
         if not fits:
             return Deferred(reason=drive.short_of_memory, seconds=_MEMORY_PAUSES * config.min_retry)
-        drive.short_of_memory += f": transfers of {formatting.size(fits)}"
+        drive.short_of_memory += f"; until then it uses transfers of {formatting.size(fits)}"
         _log.warning("%s: %s", drive.device.sys_name, drive.short_of_memory, extra=drive.fields())
         return replace(job, config=replace(config, transfer_bytes=fits))
 
@@ -184,8 +184,8 @@ class Scheduler:
         try:
             self._worker = await Runner.start(job, partial(self.hear, drive))
         except OSError as error:
-            return None, Failed(reason=f"no worker could be started: {error.strerror}")
-        if not drive.is_swept:  # cancelled while it was starting
+            return None, Failed(reason=f"worker process cannot be started: {error.strerror}")
+        if not drive.is_swept:  # cancelled while the worker was starting
             await self._worker.close()
         final = await self._worker.result()
         return final, self.conclude(drive, job, final)
@@ -198,7 +198,7 @@ class Scheduler:
         never_quiet = ""
         if (wait := drive.busy_wait) and wait.is_over(config.patience, self._monotonic()):
             never_quiet = wait.traffic
-            self._tell_of(drive, wait)
+            self._report_wait(drive, wait)
         if not never_quiet and decision.sweep == "check" and decision.against:
             settings = check_settings(decision.against)
             config = replace(config, time_budget=config.time_budget * _CHECK_SHARE)
@@ -234,7 +234,7 @@ class Scheduler:
             case messages.Paused(reason=reason):
                 drive.sweeping = replace(was, paused=reason)
                 extra = drive.fields(EventId.SWEEP_PAUSED if reason else EventId.SWEEP_RESUMED, reason=reason)
-                _log.info("%s: %s", drive.device.sys_name, f"paused: {reason}" if reason else "goes on", extra=extra)
+                _log.info("%s: %s", drive.device.sys_name, f"paused: {reason}" if reason else "resumed", extra=extra)
                 self._changed()
             case messages.Unnoted(hour=hour, count=count):
                 self._ledger.take_over(drive.device.id, hour, count)
@@ -253,11 +253,11 @@ class Scheduler:
                 self._changed()
 
     def conclude(self, drive: Drive, job: Job, final: Final) -> Event | None:
-        """Save what a sweep has measured, and return the event that its end is for the drive.
+        """Save the profile of a finished sweep, and return the event for its drive.
 
-        A profile is saved even if the sweep was cancelled; the event is None then.
+        Save the profile even if the sweep was cancelled, and return None then.
         """
-        self._note_others(drive, job, final)
+        self._note_wait(drive, job, final)
         match final:
             case messages.Done(text=text, trouble=trouble):
                 measured = codec.parse(text)
@@ -269,7 +269,7 @@ class Scheduler:
                     drive.full_sweep_reason = ""
                     return Finished(reason=_describe(measured, job), measured=measured)
             case _ if not drive.is_swept:
-                _log.info("%s: its sweep has ended", drive.device.sys_name, extra=drive.fields())
+                _log.info("%s: sweep cancelled", drive.device.sys_name, extra=drive.fields())
             case messages.Disagreed(reason=reason):
                 self.forget(drive)
                 drive.full_sweep_reason = reason
@@ -279,23 +279,23 @@ class Scheduler:
                 return Deferred(reason=reason, seconds=seconds)
             case messages.Failed(reason=reason, exit_code=code):
                 if drive.state.failures:
-                    # After two failures in a row the checkpoint may be the cause.
+                    # The checkpoint may be the cause of two failures in a row.
                     self.forget(drive)
                 return Failed(reason=reason, exit_code=int(code))
         return None
 
-    def _note_others(self, drive: Drive, job: Job, final: Final) -> None:
-        """Take note whether others keep the drive from being swept."""
+    def _note_wait(self, drive: Drive, job: Job, final: Final) -> None:
+        """Record whether the drive's sweep waits for other processes."""
         if isinstance(final, messages.Done):
             drive.busy_wait, drive.never_quiet = None, ""
-        elif job.never_quiet:  # the wait for another such sweep begins
+        elif job.never_quiet:  # the wait for the next sweep begins
             drive.busy_wait = None
         elif isinstance(final, messages.Deferred) and final.busy:
             drive.busy_wait = busy_wait.deferred(drive.busy_wait, final.reason, self._monotonic())
-            self._tell_of(drive, drive.busy_wait)
+            self._report_wait(drive, drive.busy_wait)
 
-    def _tell_of(self, drive: Drive, wait: BusyWait) -> None:
-        """Say that the drive is never quiet once the wait is too long; the status shows it until a sweep finishes."""
+    def _report_wait(self, drive: Drive, wait: BusyWait) -> None:
+        """Log a wait that is too long, once; the status shows it until a sweep finishes."""
         found = wait.never_quiet(self._config().patience, self._monotonic())
         if found and not drive.never_quiet:
             _log.warning("%s: %s", drive.device.sys_name, found, extra=drive.fields())
@@ -303,5 +303,6 @@ class Scheduler:
 
 
 def _describe(measured: Profile, job: Job) -> str:
-    how = f"checked against {job.against.device.name}" if job.against else "swept"
-    return f"{how}: {measured.evidence.points_measured} points in {formatting.duration(measured.evidence.seconds)}"
+    evidence = measured.evidence
+    told = f"{evidence.points_measured} settings measured in {formatting.duration(evidence.seconds)}"
+    return f"settings of {job.against.device.name} confirmed: {told}" if job.against else told

@@ -18,7 +18,7 @@ from aio_tuned.service import state_machine
 from aio_tuned.service.state_machine import DriveState, Stage, SweepRequest
 from aio_tuned.service.step_log import _EVENT_IDS
 from aio_tuned.service.worker import messages as wire
-from aio_tuned.service.worker.memory import Room
+from aio_tuned.service.worker.memory import AvailableMemory
 from aio_tuned.service.worker.messages import Job
 from unit.support.builders import profile
 from unit.support.desk import Bay, Desk, running
@@ -138,9 +138,9 @@ def test_a_drop_of_the_page_cache_is_counted_at_once(desk: Desk) -> None:
 def test_a_sweep_is_fitted_into_the_memory_or_waits(desk: Desk, free_mib: int, transfer_mib: int) -> None:
     def act(supervisor: Supervisor, drive: Drive, job: Job) -> None:
         scheduler = supervisor._scheduler
-        scheduler._room = lambda: Room(free_bytes=free_mib << 20, whose="control group /a")
+        scheduler._available_memory = lambda: AvailableMemory(free_bytes=free_mib << 20, where="in control group /a")
         fitted = scheduler._fitted(drive, job)
-        short = f"memory: {size(free_mib << 20)} of control group /a are left for a sweep, and it needs 320M; "
+        short = f"memory: {size(free_mib << 20)} available in control group /a, but a sweep needs 320M; "
         if isinstance(fitted, state_machine.Deferred):
             assert transfer_mib == 0
             assert fitted.reason == drive.short_of_memory
@@ -148,15 +148,15 @@ def test_a_sweep_is_fitted_into_the_memory_or_waits(desk: Desk, free_mib: int, t
         else:
             assert fitted.config.transfer_bytes == transfer_mib << 20
         assert drive.short_of_memory.startswith(short) is (transfer_mib < 256)
-        assert drive.short_of_memory.endswith(": transfers of 64M") is (transfer_mib == 64)
-        scheduler._room = lambda: None
+        assert drive.short_of_memory.endswith("; until then it uses transfers of 64M") is (transfer_mib == 64)
+        scheduler._available_memory = lambda: None
         assert scheduler._fitted(drive, job) == job
         assert drive.short_of_memory == ""
 
     of_sweep(desk, act)
 
 
-BUSY = wire.Deferred(reason="others make 30 requests/s on the drive", seconds=300.0, busy=True)
+BUSY = wire.Deferred(reason="other processes make 30 requests/s on the drive", seconds=300.0, busy=True)
 
 
 @pytest.mark.parametrize("patience", [3600.0, None])
@@ -282,9 +282,7 @@ def test_a_drive_that_is_stopped_or_left_alone(desk: Desk, caplog: pytest.LogCap
 def test_what_has_no_id_names_its_drive_all_the_same(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     of_sweep(desk, lambda *_: None)
-    (settling,) = (
-        record for record in caplog.records if record.getMessage().endswith("settling: it has just appeared")
-    )
+    (settling,) = (record for record in caplog.records if record.getMessage().endswith("settling: drive found"))
     assert not hasattr(settling, "MESSAGE_ID")
     assert vars(settling)["AIO_TUNED_STAGE"] == "settling"
     assert vars(settling)["AIO_TUNED_DEVICE"]

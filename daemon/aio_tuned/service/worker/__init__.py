@@ -1,1 +1,1 @@
-"""The process that sweeps for the daemon, and its throttle."""
+"""The worker process, which runs one sweep for the daemon, and its throttle."""

@@ -44,24 +44,24 @@ if TYPE_CHECKING:
 # The daemon must end within 5 s of its SIGTERM, and gives the worker 4.5 s of these.
 _GRACE_S = 3.0
 _A_DAY_S = 86400.0
-# A request of others waits behind one transfer at most.
+# Requests of other processes wait behind at most one transfer, so a transfer takes at most 50 ms.
 _MAX_TRANSFER_NS = 50_000_000
-# A sweep whose writes cannot be noted is tried again after so many times the shortest retry, by default 5 minutes.
+# A sweep whose writes cannot be recorded is tried again after five times the shortest retry, by default 5 minutes.
 _LEDGER_PAUSES = 5
 
 
 def _say(message: Message) -> None:
-    """Send a message to the daemon; if that has ended, the end of standard input ends the worker."""
+    """Send a message to the daemon; do nothing if the daemon has ended, since _work() then ends the sweep."""
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.buffer.write(wire.to_line(message))
         sys.stdout.buffer.flush()
 
 
 class _WriteAccount:
-    """The ledger's account of one drive: no write begins before it is noted there.
+    """The ledger's account of one drive, in which bytes are reserved before they are written.
 
-    What cannot be noted afterwards, because a write was larger or smaller than its reservation, goes to the daemon.
-    `zeroed_bytes` are noted together with the fill, because the helper zeroes a raw device at its end in any case.
+    A write may be larger or smaller than its reservation; a correction that cannot be recorded is sent to the daemon.
+    `zeroed_bytes` are reserved together with the fill, because the helper always zeroes a raw device at the end.
     """
 
     def __init__(self, job: Job) -> None:
@@ -73,19 +73,18 @@ class _WriteAccount:
         self.ledger = Ledger.open(job.ledger)
 
     def reserve(self, count: int, *, sync: bool = False) -> None:
-        """Note bytes that are about to be written; raise DeferredError if that is not possible."""
+        """Record bytes that are about to be written; raise DeferredError if they cannot be recorded."""
         if not self.ledger.reserve(self._drive, count, sync=sync):
             raise self.closed()
         self._reserved_bytes = count
 
     def closed(self) -> DeferredError:
-        """Return the error that ends a sweep for now because nothing can be noted."""
-        why = self.ledger.trouble or f"{self._path}: cannot be read yet, for another process holds its lock"
-        seconds = self._retry_s
-        return DeferredError(f"{why}: until then nothing is written to the drive", seconds)
+        """Return the error that defers a sweep because its writes cannot be recorded."""
+        why = self.ledger.trouble or f"{self._path}: locked by another process"
+        return DeferredError(f"{why}; until then, drives are not written", self._retry_s)
 
     def settle(self, written: int) -> None:
-        """Replace the bytes reserved last by those that were really written; without a reservation do nothing."""
+        """Replace the last reservation by the bytes that were really written; without a reservation do nothing."""
         reserved, self._reserved_bytes = self._reserved_bytes, 0
         if reserved:
             self.ledger.settle(self._drive, reserved, written)
@@ -94,7 +93,7 @@ class _WriteAccount:
 
 
 class _ProgressReporter:
-    """A ProgressObserver that sends the progress to the daemon, and notes the target before the helper fills it."""
+    """A ProgressObserver that sends progress to the daemon, and reserves the bytes with which the target is filled."""
 
     def __init__(self, account: _WriteAccount) -> None:
         self._account = account
@@ -120,8 +119,8 @@ class _ProgressReporter:
             _say(wire.Progress(doing=tick.phase, share=share, left_s=0, best_bytes_per_s=0, written_bytes=tick.bytes))
 
     def update(self, progress: SweepProgress) -> None:
-        done = f"{progress.points_done}/{progress.points_planned} points"
-        doing = f"{done}, racing the finalists" if progress.repeating else done
+        done = f"{progress.points_done}/{progress.points_planned} settings"
+        doing = f"{done}, comparing the finalists" if progress.repeating else done
         _say(
             wire.Progress(
                 doing=f"{progress.direction}: {doing}",
@@ -189,7 +188,7 @@ class _CheckpointKeeper:
             self._account.reserve(request.max_bytes or request.transfer_bytes)
 
     async def before_drop(self) -> None:
-        # The scratch file is there by now, and is held no longer than in any other pause.
+        # The scratch file exists by now, and is kept no longer than in any other pause.
         await self._host.wait(self._job.config.max_hold)
 
     def after(self, sample: Sample) -> None:
@@ -212,9 +211,10 @@ class _CheckpointKeeper:
             self._give_up_checkpoint(error)
 
     def _give_up_checkpoint(self, error: OSError) -> None:
-        """Print a warning and continue the sweep without a checkpoint; it cannot be resumed then."""
+        """Print a warning and continue the sweep without a checkpoint, from which it could be resumed."""
         where = self._job.checkpoint
-        print(f"<4>{where}: cannot be written: {error.strerror}: the sweep cannot be resumed", file=sys.stderr)
+        said = f"{where}: cannot be written: {error.strerror}; if interrupted, the sweep starts over"
+        print(f"<4>{said}", file=sys.stderr)
         if self._log:
             self._log.close()
             self._log = None
@@ -231,7 +231,7 @@ async def _sweep(job: Job) -> Final:
         patient=not job.never_quiet,
     )
     host = QuietHost(job.config.min_pause, notice=lambda reason: _say(wire.Paused(reason=reason)))
-    # The throttle must agree before the scratch file is written, not only after.
+    # The drive must be quiet before the scratch file is written, which is a load of its own.
     await throttle.before(None)
     keep_cache = await host.before_sweep(job.config.drop_caches, job.checkpoint)
     await throttle.before(None)
@@ -257,8 +257,8 @@ async def _sweep(job: Job) -> Final:
     try:
         measured = await tune.run(task, _ProgressReporter(account), _CheckpointKeeper(job, throttle, host, account))
     except MeasurementError as error:
-        if job.against:  # a full sweep may succeed where a check fails, because a check has a fifth of the time
-            return wire.Disagreed(reason=f"the check against {job.against.device.name}: {error}")
+        if job.against:  # a full sweep may succeed, because a check has only a fifth of its time
+            return wire.Disagreed(reason=f"check against {job.against.device.name} failed: {error}")
         raise
     except UsageError:
         account.settle(0)  # raised before the scratch file is written
@@ -267,10 +267,10 @@ async def _sweep(job: Job) -> Final:
         budget = min(job.config.write_budget_bytes(job.device.size_bytes), job.config.write_budget_per_day)
         if left_today >= budget:
             raise
-        # The rest of the day's budget is too small for a sweep, but a whole day's would be enough.
+        # The rest of the day's budget is too small for a sweep, but a whole day's budget would be enough.
         seconds = ledger.frees_at(job.device.id, job.config.write_budget_per_day, budget)
         written = formatting.size(ledger.written_today(job.device.id))
-        reason = f"{written} were written to it within a day: what is left of write_budget_per_day pays for no sweep"
+        reason = f"daily write budget spent: {written} written in 24 h, the rest of write_budget_per_day is too small"
         raise DeferredError(reason, seconds or _A_DAY_S) from None
     built = measured.report.profile
     if job.against:
@@ -279,7 +279,7 @@ async def _sweep(job: Job) -> Final:
         if built.state != job.against.state:
             disagreement = "; ".join(built.evidence.findings)
         if disagreement:
-            return wire.Disagreed(reason=f"the check against {job.against.device.name}: {disagreement}")
+            return wire.Disagreed(reason=f"check against {job.against.device.name}: {disagreement}")
     trouble = ledger.trouble
     try:
         atomic_file.make_folder(job.config.state)
@@ -313,7 +313,7 @@ async def _work(job: Job) -> Final:
     except AioTunedError as error:
         return wire.Failed(reason=str(error), exit_code=error.exit_code)
     except asyncio.CancelledError:
-        return wire.Failed(reason="the sweep was ended", exit_code=128 + signal.SIGTERM)
+        return wire.Failed(reason="sweep stopped", exit_code=128 + signal.SIGTERM)
 
 
 def main() -> int:

@@ -1,7 +1,7 @@
-"""The memory that a sweep needs, and what the host and the control groups of this process have left of it.
+"""The memory that a sweep needs, and the memory available to this process on its host and in its control groups.
 
-The helper locks a buffer of the size of one transfer. A group at its limit would have the kernel kill a process, so the
-sweep is fitted into what is left before it begins, or waits.
+The helper locks a buffer of the size of one transfer. The kernel kills a process of a group at its limit, so a sweep is
+cut to the available memory before it begins, or deferred.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from aio_tuned.search.plan import MIN_TRANSFER_BYTES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# The worker, whose own memory grows to 31 MiB in a default sweep, and the helper besides its buffer; twice that.
+# Twice the memory of the worker, which grows to 31 MiB in a default sweep, and of the helper without its buffer.
 PROCESSES_BYTES = 64 << 20
-# A sweep takes at most this share of what the host has left: the page cache of others is part of it.
+# A sweep takes at most this share of the host's available memory, which includes other processes' page cache.
 _HOST_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
-    """The bytes that a sweep may take, and whose they are: "the host" or the path of a control group."""
+class AvailableMemory:
+    """The bytes that a sweep may take, and where: "on the host" or "in control group PATH"."""
 
     free_bytes: int
-    whose: str
+    where: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Version:
-    """Where one version of control groups is mounted below /sys/fs/cgroup, and its files."""
+    """The mount of one version of control groups below /sys/fs/cgroup, and its files."""
 
     mount: str
     limits: tuple[str, ...]
@@ -40,7 +40,7 @@ class _Version:
     cache: str
 
 
-# `inactive_file` is cache that the kernel drops before it kills; above memory.high it slows processes down.
+# The kernel drops the cache in `inactive_file` before it kills a process; above memory.high it slows processes down.
 _V2 = _Version(mount="", limits=("memory.max", "memory.high"), usage="memory.current", cache="inactive_file")
 _V2_BESIDE_V1 = _Version(mount="unified", limits=_V2.limits, usage=_V2.usage, cache=_V2.cache)
 _V1 = _Version(
@@ -48,14 +48,14 @@ _V1 = _Version(
 )
 
 
-def read_room(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> Room | None:
-    """Return the least room of the host and of each control group above this process; None if none can be read."""
-    return min(_rooms(proc, cgroup), key=lambda room: room.free_bytes, default=None)
+def available_memory(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> AvailableMemory | None:
+    """Return the least memory of the host and of each control group of this process; None if none can be read."""
+    return min(_all_available(proc, cgroup), key=lambda each: each.free_bytes, default=None)
 
 
-def _rooms(proc: Path, cgroup: Path) -> Iterator[Room]:
-    if (available := _field(proc / "meminfo", "MemAvailable:")) is not None:
-        yield Room(free_bytes=int(available * 1024 * _HOST_SHARE), whose="the host")
+def _all_available(proc: Path, cgroup: Path) -> Iterator[AvailableMemory]:
+    if (free_kib := _field(proc / "meminfo", "MemAvailable:")) is not None:
+        yield AvailableMemory(free_bytes=int(free_kib * 1024 * _HOST_SHARE), where="on the host")
     for line in _text(proc / "self/cgroup").splitlines():
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
@@ -67,15 +67,17 @@ def _rooms(proc: Path, cgroup: Path) -> Iterator[Room]:
             yield from _of_groups(cgroup / version.mount, Path(path), version)
 
 
-def _of_groups(mount: Path, path: Path, version: _Version) -> Iterator[Room]:
-    """Yield the room of the group and of all above it; in a container the upper ones are not there."""
+def _of_groups(mount: Path, path: Path, version: _Version) -> Iterator[AvailableMemory]:
+    """Yield the memory of the group and of all groups above it; in a container the upper ones are missing."""
     for place in (path, *path.parents):
         folder = mount / place.relative_to("/") if place.is_absolute() else mount / place
         limits = [limit for name in version.limits if (limit := _number(_text(folder / name))) is not None]
         used = _number(_text(folder / version.usage))
         if limits and used is not None:
             cache = _field(folder / "memory.stat", version.cache) or 0
-            yield Room(free_bytes=max(0, min(limits) - max(0, used - cache)), whose=f"control group {place}")
+            yield AvailableMemory(
+                free_bytes=max(0, min(limits) - max(0, used - cache)), where=f"in control group {place}"
+            )
 
 
 def _text(path: Path) -> str:
@@ -86,7 +88,7 @@ def _text(path: Path) -> str:
 
 
 def _number(text: str) -> int | None:
-    """Return the number; None for "max" and for no file."""
+    """Return the number; None for "max" and for a missing file."""
     return int(text) if text.strip().isdecimal() else None
 
 
@@ -98,21 +100,21 @@ def _field(path: Path, name: str) -> int | None:
     return None
 
 
-def fitting_transfer(room: Room | None, transfer_bytes: int) -> int:
-    """Return the largest power-of-two part of the transfer for which there is room; 0 if there is for none.
+def fitting_transfer(available: AvailableMemory | None, transfer_bytes: int) -> int:
+    """Return the transfer size, halved until it fits into the memory; 0 if the smallest transfer does not fit.
 
-    A host whose memory cannot be read, which has no /proc, is not kept from sweeping: the helper says what it lacks.
+    Return the whole size if the memory cannot be read: the helper reports an error if its buffer does not fit.
     """
-    while room is not None and transfer_bytes + PROCESSES_BYTES > room.free_bytes:
+    while available is not None and transfer_bytes + PROCESSES_BYTES > available.free_bytes:
         transfer_bytes //= 2
         if transfer_bytes < MIN_TRANSFER_BYTES:
             return 0
     return transfer_bytes
 
 
-def describe(room: Room, needed_bytes: int) -> str:
-    """Return why a sweep that needs so many bytes has to wait, or is cut."""
+def describe(available: AvailableMemory, needed_bytes: int) -> str:
+    """Return the reason why a sweep that needs so many bytes is deferred or cut."""
     return (
-        f"memory: {formatting.size(room.free_bytes)} of {room.whose} are left for a sweep, and it needs"
-        f" {formatting.size(needed_bytes)}; raise MemoryMax=, or free memory"
+        f"memory: {formatting.size(available.free_bytes)} available {available.where}, but a sweep needs"
+        f" {formatting.size(needed_bytes)}; raise MemoryMax= or free memory"
     )

@@ -21,11 +21,9 @@ if TYPE_CHECKING:
 class Job:
     """One sweep, or with `settings` and `against` a check of a sibling's profile.
 
-    `never_quiet` is what others do on a drive on which the sweep has waited for too long, and is to run beside them;
-    else "".
-
-    `others` are the siblings' profiles. `checkpoint` is the file from which a later worker can continue, and `ledger`
-    the file that counts the bytes written.
+    `checkpoint` is the file from which a later worker can continue, and `ledger` the file that counts the bytes
+    written. `others` are the siblings' profiles. `never_quiet` describes the I/O of other processes if the sweep has
+    waited too long for them and must run in spite of it, else "".
     """
 
     device: Device
@@ -58,7 +56,7 @@ def receive(pipe: IO[bytes]) -> Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """The target is decided on, and the sweep begins there; `folder` has the scratch file, "" for a raw device."""
+    """The sweep begins at the target `where`; `folder` has the scratch file, or is "" for a raw device."""
 
     where: str
     folder: str = ""
@@ -66,7 +64,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """The sweep's progress: its activity, the share of the points that are measured, and the seconds left at most."""
+    """The sweep's progress: activity, share of the settings that are measured, and the most seconds that are left."""
 
     doing: str
     share: float
@@ -77,14 +75,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paused:
-    """The sweep is paused, because other processes use the drive or it is hot; reason "" means that it continues."""
+    """The sweep is paused for this reason; with the reason "" it continues."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unnoted:
-    """The worker could not note these bytes, written in that hour since the epoch, in the ledger: the daemon must."""
+    """Bytes written in that hour since the epoch that the worker could not record; the daemon records them."""
 
     hour: int
     count: int
@@ -92,7 +90,7 @@ class Unnoted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noted:
-    """What was found out about the drive before the sweep, which `status` shows."""
+    """A note on the drive from before the sweep, which `status` shows."""
 
     text: str
 
@@ -104,7 +102,7 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Zeroing:
-    """A raw device that was written is being zeroed; the worker needs time for that."""
+    """The helper is zeroing a raw device that it has written; the worker needs up to two minutes to end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +122,7 @@ class Disagreed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deferred:
-    """The sweep has ended for now; it continues in `seconds`. `busy` means that others use the drive."""
+    """The sweep has ended for now; it continues in `seconds`. `busy` means that other processes use the drive."""
 
     reason: str
     seconds: float
@@ -152,9 +150,9 @@ def to_line(message: Message) -> bytes:
 
 
 def from_line(line: bytes) -> Message:
-    """Return the message in a line; raise ValueError if there is none."""
+    """Return the message in a line; raise ValueError if the line is no valid message."""
     try:
         words: dict[str, Any] = json.loads(line)
         return _TYPES[words.pop("type")](**words)
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not a message of a worker: {error}") from None
+        raise ValueError(f"invalid message from the worker process: {error}") from None

@@ -1,7 +1,7 @@
-"""The worker process as the daemon starts, follows and ends it.
+"""The worker process, which the daemon starts for each sweep, follows and ends.
 
-A sweep has its own process because numpy would double the memory of an idle daemon, and because a fault in a sweep
-then cannot affect the daemon.
+A sweep has its own process because numpy would double the memory of an idle daemon, and because a fault of a sweep must
+not affect the daemon.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from aio_tuned.config.load import Config
     from aio_tuned.service.worker.messages import Final, Job, Message
 
-# The longest message has a profile; one with 100 findings takes about 20 kB.
+# The longest message carries a profile; with 100 findings it takes about 20 kB.
 _LINE_LIMIT = 4 << 20
 # The worker gives its helper 3 s to end, and 1 s more after a SIGKILL.
 _END_S = 4.5
-# A worker may take this long to end while its helper zeroes a raw device, which the helper reports once a second.
+# The limit for ending while the helper zeroes a raw device, which the helper reports once a second.
 _ZEROING_S = 120.0
-# Of 1000, which is all memory: by so much the worker and its helper are above the daemon.
+# 400 above the daemon's score, of 1000 at most: the kernel then kills the worker or its helper before the daemon.
 _OOM_SCORE_ABOVE, _MOST_OOM_SCORE = 400, 1000
 _WORKER = (sys.executable, "-m", "aio_tuned.service.worker")
 
 
 def command(config: Config, worker: tuple[str, ...] = _WORKER) -> tuple[str, ...]:
-    """Return the worker's command line with the configured priorities, which its helper inherits."""
+    """Return the worker's command line with the configured priorities, which the helper inherits."""
     words = worker
     if config.nice and (nice := shutil.which("nice")):
         words = (nice, "-n", str(config.nice), *words)
@@ -51,8 +51,8 @@ def command(config: Config, worker: tuple[str, ...] = _WORKER) -> tuple[str, ...
 
 
 def make_first_to_die(pid: int, proc: Path = Path("/proc")) -> None:
-    """Let the kernel, out of memory, kill this process and those that it starts before the daemon."""
-    with contextlib.suppress(OSError, ValueError):  # without it the daemon itself may be chosen
+    """Raise the OOM score of the process and its children above the daemon's, so that the kernel kills them first."""
+    with contextlib.suppress(OSError, ValueError):  # no reason to fail: the kernel may then kill the daemon first
         own = int((proc / "self/oom_score_adj").read_text())
         (proc / f"{pid}/oom_score_adj").write_text(str(min(_MOST_OOM_SCORE, own + _OOM_SCORE_ABOVE)))
 
@@ -70,12 +70,12 @@ class Runner:
 
     @classmethod
     async def start(cls, job: Job, listen: Callable[[Message], None], worker: tuple[str, ...] = _WORKER) -> Runner:
-        """Start a worker, or a stand-in for it, on the job; raise OSError if it cannot be started."""
+        """Start a worker, or a substitute in a test, on the job; raise OSError if it cannot be started."""
         process = ChildProcess.start(
             command(job.config, worker),
             line_limit=_LINE_LIMIT,
             env=limit_threads(dict(os.environ)),
-            cwd="/",  # python -m also searches the current folder for modules
+            cwd="/",  # because python -m also imports modules from the current folder
         )
         make_first_to_die(process.pid)
         sent = io.BytesIO()
@@ -83,9 +83,9 @@ class Runner:
         try:
             await process.stdin.write(sent.getvalue())
         except BrokenPipeError:
-            pass  # the worker has ended, which _ending reports
+            pass  # the worker has ended: _ending reports that
         except asyncio.CancelledError:
-            process.close()  # the end of its standard input ends the worker
+            process.close()  # end of file on its standard input ends the worker
             raise
         return cls(process, listen)
 
@@ -99,7 +99,7 @@ class Runner:
             self._listen(message)
 
     async def result(self) -> Final:
-        """Wait until the worker has ended, or cannot be ended, and return its final message."""
+        """Wait until the worker has ended or turns out to be unkillable, and return its final message."""
         ending = asyncio.ensure_future(self._ending())
         left = asyncio.ensure_future(self._left.wait())
         try:
@@ -110,7 +110,7 @@ class Runner:
             ending.cancel()
             left.cancel()
             self._process.close()
-        reason = "its worker is stuck in the kernel (D state) and cannot be ended: the drive does not answer"
+        reason = "the drive does not respond: the worker process is stuck in the kernel (D state); see the kernel log"
         return wire.Failed(reason=reason, exit_code=Exit.IO)
 
     async def _ending(self) -> Final:
@@ -119,37 +119,37 @@ class Runner:
             await self._reading
         except ValueError as error:
             broken = str(error)
-        # A worker ends right after its final message, unless a drive that does not answer blocks it in the kernel.
+        # A worker ends right after its final message, unless a drive that does not respond blocks it in the kernel.
         if broken or self._final is not None:
             await self.close()
         if self._final is not None and not broken:
             return self._final
         code = await self._process.wait()
-        ended = f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        reason = broken or f"the worker was {ended} without a result; see the journal"
+        ended = f"killed by signal {-code}" if code < 0 else f"exited with code {code}"
+        reason = broken or f"worker process {ended} before the sweep was complete; see journalctl -u aio-tuned"
         return wire.Failed(reason=reason, exit_code=Exit.HELPER)
 
     def end(self) -> None:
-        """Send SIGTERM, at which the worker ends its helper and itself."""
+        """Send SIGTERM, on which the worker ends its helper and itself."""
         self._process.send_signal(signal.SIGTERM)
 
     async def close(self, extend: Callable[[float], None] = lambda _: None) -> bool:
-        """End the worker, with SIGKILL if SIGTERM is not enough; return whether it has ended.
+        """End the worker, with SIGKILL if it does not obey SIGTERM; return whether it has ended.
 
-        `extend` is called with the seconds that it may take to zero a device that was written.
+        Call `extend` with the seconds that the end may take if the helper is zeroing a device.
         """
         self.end()
-        gone = asyncio.ensure_future(self._process.wait())
+        ending = asyncio.ensure_future(self._process.wait())
         try:
-            done, _ = await asyncio.wait({gone}, timeout=_END_S)
+            done, _ = await asyncio.wait({ending}, timeout=_END_S)
             if not done and self.zeroing:
                 extend(_ZEROING_S)
-                done, _ = await asyncio.wait({gone}, timeout=_ZEROING_S)
+                done, _ = await asyncio.wait({ending}, timeout=_ZEROING_S)
             if not done:
                 self._process.kill()
-                done, _ = await asyncio.wait({gone}, timeout=0.3)
+                done, _ = await asyncio.wait({ending}, timeout=0.3)
             if not done:
                 self._left.set()
             return bool(done)
         finally:
-            gone.cancel()
+            ending.cancel()

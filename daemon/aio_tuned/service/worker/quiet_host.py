@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
     from aio_tuned.model.measurement import DropCaches
 
-# A process that reads a model or writes a checkpoint shows within 2 s; the kernel's counters lag by up to a second.
+# A process that reads a model or writes a checkpoint is detected within 2 s; the kernel's counters lag by up to 1 s.
 _LOOK_S = 2.0
 _LONGEST_S = 600.0
-# Each notice is a line in the journal, and a new status file.
+# Each notice adds a line to the journal and rewrites the status file, so there is one a minute.
 _NOTICE_EVERY_S = 60.0
-# Above either of these the host is busy: the share of time in which a task waits for I/O, and what enters the cache.
+# The host is busy above either limit: the share of time in which a task waits for I/O, or the bytes entering the cache.
 _BUSY_PERCENT = 10.0
 _BUSY_BYTES_PER_S = 16 << 20
 
@@ -37,10 +37,10 @@ _BUSY_BYTES_PER_S = 16 << 20
 class HostIo:
     """Counters of the whole host: the time in which a task waited for I/O, and the bytes that entered the page cache.
 
-    The kernel does not count the latter. They follow from three counters of /proc/vmstat, in pages: what is in the
-    cache (nr_file_pages, without nr_shmem, which a drop does not touch) and what was reclaimed from it (pgsteal_file),
-    so that a full cache that is still being filled shows too. pgpgin would not do: it counts direct I/O as well, which
-    loses nothing by a drop, and does not count reads from the network. Hits in the cache are counted nowhere.
+    The kernel does not count the latter. They follow from three counters of /proc/vmstat, in pages: the pages in the
+    cache (nr_file_pages without nr_shmem, which a drop does not touch) and those reclaimed from it (pgsteal_file), so
+    that a full cache that is still being filled counts too. pgpgin is unsuitable: it counts direct I/O, which does not
+    suffer from a drop, and not reads from the network. The kernel does not count hits in the cache.
     """
 
     waited_us: int
@@ -48,7 +48,7 @@ class HostIo:
 
 
 def read_host_io(proc: Path) -> HostIo | None:
-    """Return the counters now; None if the kernel does not tell one of them."""
+    """Return the counters now; None if the kernel lacks one of them."""
     waited_us = Sensors("", proc=proc).pressure_us()
     lines = sysfs.attribute(proc, "vmstat").splitlines()
     counts = {name: count for name, _, count in (line.partition(" ") for line in lines)}
@@ -60,25 +60,25 @@ def read_host_io(proc: Path) -> HostIo | None:
 
 
 def busy(before: HostIo, after: HostIo, seconds: float) -> str:
-    """Return why the host is not quiet, by its counters at the beginning and the end of so many seconds, or ""."""
+    """Return the reason if the host is busy, or ""; `before` and `after` are its counters, `seconds` apart."""
     percent = (after.waited_us - before.waited_us) / (seconds * 1e4)
     if percent >= _BUSY_PERCENT:
-        return f"others wait for I/O {min(percent, 100):.0f} % of the time"
+        return f"other processes wait for I/O {min(percent, 100):.0f} % of the time"
     bytes_per_s = (after.cached_bytes - before.cached_bytes) / seconds
     if bytes_per_s > _BUSY_BYTES_PER_S:
-        return f"others fill the page cache with {formatting.throughput(bytes_per_s)}"
+        return f"other processes fill the page cache at {formatting.throughput(bytes_per_s)}"
     return ""
 
 
 def why_blind(proc: Path = Path("/proc")) -> str:
-    """Return why it cannot be seen whether the host is quiet, or "".
+    """Return the reason if the host's activity cannot be observed, or "".
 
-    Without PSI, which some distributions leave off, no wait would ever end. Reads of the drive can be proven without a
-    drop, so a sweep then evicts the target's own pages alone.
+    Without PSI, which some distributions disable, a wait for a quiet host would never end. A sweep then evicts only the
+    target's own pages, because the drive's counters prove its reads without a drop too.
     """
     if read_host_io(proc) is not None:
         return ""
-    return f"{proc}/pressure/io or {proc}/vmstat does not tell whether others use the cache; boot with psi=1"
+    return f"{proc}/pressure/io or {proc}/vmstat does not show whether other processes use the cache; boot with psi=1"
 
 
 def _has_dropped(record: Path) -> bool:
@@ -93,10 +93,10 @@ def _has_dropped(record: Path) -> bool:
 
 
 class QuietHost:
-    """The wait of one sweep: `wait` returns when the host is quiet, or raises DeferredError.
+    """The wait of one sweep for a quiet host: `wait` returns once the host is quiet, or raises DeferredError.
 
-    `notice` is called with the reason once a minute while the host is busy, and with "" at the end. `paused_s` is the
-    time in which it was.
+    It calls `notice` with the reason once a minute while the host is busy, and with "" at the end. `paused_s` is the
+    time in which the host was busy.
     """
 
     def __init__(
@@ -116,9 +116,9 @@ class QuietHost:
         self._sleep = sleep
 
     async def before_sweep(self, policy: DropCaches, record: Path) -> str:
-        """Wait, if the sweep will drop the cache; return why it must not, which is why that cannot be seen, or "".
+        """Wait if the sweep will drop the page cache; return the reason if it must not drop it, or "".
 
-        The sweep's checkpoint, `record`, says whether an earlier process has dropped it.
+        Do not wait if the sweep's checkpoint, `record`, shows that an earlier worker has dropped the cache.
         """
         if policy not in DROPPING:
             return ""
@@ -130,14 +130,14 @@ class QuietHost:
         return ""
 
     async def wait(self, longest_s: float = _LONGEST_S) -> None:
-        """Look at the host until it is quiet; raise DeferredError if it is not within so many seconds."""
+        """Observe the host until it is quiet; raise DeferredError if it is still busy after `longest_s`."""
         waited_s, next_notice_s = 0.0, 0.0
         while reason := await self._look():
             reason = f"waiting to drop the page cache: {reason}"
             waited_s += _LOOK_S
             self.paused_s += _LOOK_S
             if waited_s + _LOOK_S > longest_s:
-                refused = f'{reason}; [sweep] drop_caches = "file" sweeps without it'
+                refused = f'{reason}; to sweep without a drop, set [sweep] drop_caches = "file"'
                 raise DeferredError(refused, self._min_pause_s * PAUSES_AWAY)
             if waited_s >= next_notice_s:
                 self._notice(reason)
@@ -150,5 +150,5 @@ class QuietHost:
         await self._sleep(_LOOK_S)
         after = read_host_io(self._proc)
         if before is None or after is None:
-            return why_blind(self._proc) or "the host's counters could not be read"
+            return why_blind(self._proc) or f"{self._proc}: I/O counters cannot be read"
         return busy(before, after, self._monotonic() - begun)

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from aio_tuned.model.measurement import Sample
     from aio_tuned.service.worker.throttle_rules import ThrottleRules
 
-# The sweep's I/O rests every 10 s to measure the I/O of other processes: for 2 s if their requests are counted, else
-# for 0.25 s, which is enough to see bytes.
+# Every 10 s the sweep stops its I/O to observe that of other processes: for 2 s if their requests are counted, else
+# for 0.25 s, which is enough to measure throughput.
 _LOOK_S = 0.25
 _LOOK_EVERY_S = 10.0
-# Deep queues, which delay each request of others the most, are measured only so soon after a quiet look.
+# Deep queues delay other processes' requests the most, so at most 5 s may have passed since the last observation.
 _DEEP_EVERY_S = 5.0
-# More requests in flight than this are deep: DeepSpeed's default has as many.
+# A queue is deep with more requests in flight than DeepSpeed's default has.
 DEEP = 8
-# A filesystem commits its journal up to 5 s after a write of ours; a look that ends later sees what others do.
+# A filesystem commits its journal up to 5 s after a write of the sweep; later I/O is that of other processes.
 _SETTLED_S = 5.0
 
 
@@ -40,9 +40,9 @@ def _local_now() -> datetime:
 class Throttle:
     """The throttle of one sweep: `before` waits, or raises DeferredError, before each measurement.
 
-    It observes the drive while the helper is idle, so that all I/O is that of other processes. `notice` is called with
-    the reason at each look during a pause, and with "" at its end. `paused_s` is the time spent in pauses, and `now`
-    returns local time. With `patient` False others do not pause it.
+    It observes the drive while the helper is idle, so that all I/O is that of other processes. It calls `notice` with
+    the reason at each observation during a pause, and with "" at the pause's end. `paused_s` is the time spent in
+    pauses, and `now` returns local time. With `patient` False other processes do not pause the sweep.
     """
 
     def __init__(
@@ -72,18 +72,18 @@ class Throttle:
 
     @property
     def heat(self) -> Heat:
-        """Whether the drive has exceeded its warning threshold, and the number of pauses for heat."""
+        """Return whether the drive has exceeded its warning threshold, and the number of pauses for heat."""
         return Heat(warned=self.thermometer.warned, pauses=self._pauses_to_cool)
 
     def wrote(self) -> None:
-        """Take note that the sweep has just written to the drive."""
+        """Record that the sweep has just written to the drive."""
         self._wrote_at = self._monotonic()
 
     async def before(self, previous: Sample | None, *, deep: bool = False) -> None:
-        """Wait until the next measurement, which may be a deep one, may begin; `previous` is the one just made.
+        """Wait until the next measurement may begin; `previous` is the last one, and `deep` means a deep queue.
 
         Raise DeferredError in quiet hours, and if a pause would keep the scratch file for longer than `max_hold_s`;
-        it is a BusyDriveError if the pause was for other processes.
+        raise its subclass BusyDriveError if that pause is for other processes.
         """
         self._keep_quiet_hours()
         reason = await self._heat()
@@ -116,7 +116,7 @@ class Throttle:
         return self._hot
 
     async def _look(self, seconds: float) -> str:
-        """Leave the drive idle for so many seconds; return why other processes need it, or ""."""
+        """Leave the drive idle for so many seconds; return the reason if other processes keep it busy, or ""."""
         if self._rules.busy_requests_per_s and self._wrote_at is not None:
             settling_s = self._wrote_at + _SETTLED_S - seconds - self._monotonic()
             if settling_s > 0:
@@ -144,7 +144,7 @@ class Throttle:
                     raise error(reason, self._rules.min_pause_s * throttle_rules.PAUSES_AWAY)
                 reason = await self._look(self._rules.min_pause_s)
                 self._keep_quiet_hours()
-                # An intermittent load may have begun again at the end of the wait, so there is a last short look.
+                # An intermittent load may have begun again at the end of the pause, so a short observation follows.
                 reason = await self._heat() or reason or await self._look(self._quiet_look_s)
         finally:
             self.paused_s += self._monotonic() - begun

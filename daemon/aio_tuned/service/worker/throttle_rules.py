@@ -1,4 +1,4 @@
-"""The rules of the throttle: from facts about the drive and the time to the reason for a pause, or ""."""
+"""The rules of the throttle, which turn facts about the drive and the time into the reason for a pause, or ""."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ if TYPE_CHECKING:
 
 QuietHours = tuple[tuple["time", "time"], ...]
 
-# A sweep paused for heat continues when the drive is this much cooler, or else each measurement would pause it again.
+# A sweep paused for heat continues once the drive is this much cooler; otherwise each measurement would pause it again.
 _COOLER_CELSIUS = 5.0
 
-# Other processes must move this share of the busy threshold on the drive for the host's I/O pressure to count.
+# The host's I/O pressure counts only if other processes transfer this share of the busy threshold on the drive.
 _PRESSED_SHARE = 1 / 16
 
-# A deferred sweep writes its scratch file again, so it is deferred for this many times the shortest pause.
+# A deferred sweep must write its scratch file again, so it is deferred for 30 times the shortest pause.
 PAUSES_AWAY = 30
 
-# How long a look is at least in which requests are counted.
+# The shortest observation in which requests are counted: in a shorter one a single burst would be a high rate.
 QUIET_LOOK_S = 2.0
-# The least bytes of a request of others, with which their bytes during a measurement are turned into a rate.
+# The assumed size of other processes' requests, with which their bytes during a measurement give a request rate.
 _REQUEST_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThrottleRules:
-    """The limits of [throttle] that decide on pauses; `max_celsius` None means the drive's own warning threshold.
+    """The limits of [throttle] that decide on pauses.
 
-    With `busy_requests_per_s` 0 requests are not counted.
+    `max_celsius` None means the drive's own warning threshold, and `busy_requests_per_s` 0 that requests do not count.
     """
 
     busy_bytes_per_s: int
@@ -50,7 +50,7 @@ class ThrottleRules:
 
     @classmethod
     def from_config(cls, config: Config) -> ThrottleRules:
-        """Return the rules in the configuration."""
+        """Return the rules of the configuration."""
         return cls(
             busy_bytes_per_s=config.busy_bytes_per_s,
             busy_requests_per_s=config.busy_requests_per_s,
@@ -64,7 +64,7 @@ class ThrottleRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """What others did on the drive in a look of some seconds: None is unknown, and never pauses a sweep."""
+    """The I/O of other processes on the drive during `seconds`; None means unknown, and never pauses a sweep."""
 
     seconds: float
     moved_bytes: int | None
@@ -73,34 +73,34 @@ class Traffic:
 
 
 def busy(seen: Traffic, rules: ThrottleRules) -> str:
-    """Return why other processes need the drive, or "": what they moved, how many requests, and their I/O waits.
+    """Return the reason for a pause, or "": other processes' throughput, their request rate, or their I/O waits.
 
-    A server that reads 4 KiB at a time, or syncs its log, moves few bytes, and waits for each request. In a short look
-    a single burst, such as a commit of the journal, would be a high rate, so requests count in looks of
-    QUIET_LOOK_S and more.
+    Requests count beside bytes because a server that reads 4 KiB at a time, or syncs its log, transfers few bytes and
+    waits for each request. They count only in observations of at least QUIET_LOOK_S, because in a shorter one a single
+    burst, such as a journal commit, would be a high rate.
 
-    The pressure is the whole host's, for all drives together. Another disk that is busy for days must not pause this
-    sweep for days, so pressure counts only if other processes use this drive too.
+    I/O pressure is the whole host's. It counts only if other processes use this drive too, because another disk that is
+    busy for days must not pause this sweep for days.
     """
     seconds = seen.seconds
     if seen.moved_bytes is None or seconds <= 0:
         return ""
     bytes_per_s = seen.moved_bytes / seconds
-    moving = f"others move {formatting.throughput(bytes_per_s)} on the drive"
+    transfers = f"other processes transfer {formatting.throughput(bytes_per_s)} on the drive"
     if bytes_per_s > rules.busy_bytes_per_s:
-        return moving
+        return transfers
     requests_per_s = (seen.requests or 0) / seconds
     if rules.busy_requests_per_s and seconds >= QUIET_LOOK_S and requests_per_s > rules.busy_requests_per_s:
-        return f"others make {requests_per_s:.0f} requests/s on the drive"
+        return f"other processes make {requests_per_s:.0f} requests/s on the drive"
     percent = (seen.pressure_us or 0) / (seconds * 1e4)
     if percent > rules.busy_pressure_percent and bytes_per_s > rules.busy_bytes_per_s * _PRESSED_SHARE:
-        return f"{moving} and wait for I/O {min(percent, 100):.0f} % of the time"
+        return f"{transfers} and wait for I/O {min(percent, 100):.0f} % of the time"
     return ""
 
 
 def shows_others(sample: Sample, rules: ThrottleRules) -> bool:
-    """Return whether others may have used the drive during the measurement, by its counters, so that a look is due."""
-    # A measurement that was tainted by a cache is no sign of other processes.
+    """Return whether other processes may have used the drive during the measurement, by the drive's counters."""
+    # A measurement that was tainted by a cache does not show other processes.
     if sample.cache_verdict == "cache":
         return False
     few = rules.busy_requests_per_s * _REQUEST_BYTES * sample.wall_ns / 1e9
@@ -110,8 +110,8 @@ def shows_others(sample: Sample, rules: ThrottleRules) -> bool:
 def quiet_until(now: datetime, quiet_hours: QuietHours) -> datetime | None:
     """Return the end of the quiet time that includes `now`; None outside quiet hours.
 
-    Adjacent and overlapping periods are joined. A period that ends before it begins crosses midnight, and one that ends
-    when it begins is a whole day. The result is at most a day ahead, even if the quiet time never ends.
+    Join adjacent and overlapping periods. A period that ends before it begins crosses midnight, and one that ends when
+    it begins is a whole day. Return at most a day ahead, even if the quiet time never ends.
     """
     latest = now + timedelta(days=1)
     until = now
@@ -132,14 +132,14 @@ def _end(moment: datetime, period: tuple[time, time]) -> datetime | None:
 
 
 def quiet(now: datetime, until: datetime) -> str:
-    """Return the reason for a pause in a quiet time that lasts until then."""
+    """Return the reason for a pause in a quiet time that lasts until `until`."""
     if until - now >= timedelta(days=1):
         return "quiet hours all day"
     return f"quiet hours until {until:%H:%M}"
 
 
 def heat(temperatures: Sequence[Temperature], rules: ThrottleRules, *, was_hot: bool) -> str:
-    """Return why the drives must cool down, or "": one has reached its limit, or is still too close to it."""
+    """Return the reason for a pause for heat, or "": the hottest drive at its limit, or still within 5 °C of it."""
     over = [
         (temperature.celsius - limit, temperature.celsius, limit)
         for temperature, limit in _limits(temperatures, rules)
@@ -148,7 +148,7 @@ def heat(temperatures: Sequence[Temperature], rules: ThrottleRules, *, was_hot: 
     if not over:
         return ""
     _, celsius, limit = max(over)
-    return f"it is {celsius:.0f} °C, its limit {limit:.0f} °C"
+    return f"drive at {celsius:.0f} °C, limit {limit:.0f} °C"
 
 
 def _limits(temperatures: Sequence[Temperature], rules: ThrottleRules) -> Iterable[tuple[Temperature, float]]:

@@ -4,7 +4,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aio_tuned.service.worker.memory import PROCESSES_BYTES, Room, describe, fitting_transfer, read_room
+from aio_tuned.service.worker.memory import (
+    PROCESSES_BYTES,
+    AvailableMemory,
+    available_memory,
+    describe,
+    fitting_transfer,
+)
 from unit.support.builders import GIB, MIB
 
 if TYPE_CHECKING:
@@ -34,8 +40,8 @@ class Machine:
         for name, content in files.items():
             (folder / f"memory.{name}").write_text(f"{content}\n")
 
-    def room(self) -> Room | None:
-        return read_room(self.proc, self.cgroup)
+    def found(self) -> AvailableMemory | None:
+        return available_memory(self.proc, self.cgroup)
 
 
 @pytest.fixture
@@ -44,26 +50,26 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def test_a_sweep_may_take_half_of_what_the_host_has_left(machine: Machine) -> None:
-    assert machine.room() == Room(free_bytes=4 * GIB, whose="the host")
+    assert machine.found() == AvailableMemory(free_bytes=4 * GIB, where="on the host")
 
 
 def test_a_limit_of_the_unit_counts(machine: Machine) -> None:
     machine.member_of(f"0::/{UNIT}")
     machine.group(UNIT, max=64 * MIB, high="max", current=31 * MIB, stat="anon 1\ninactive_file 0")
-    assert machine.room() == Room(free_bytes=33 * MIB, whose=f"control group /{UNIT}")
+    assert machine.found() == AvailableMemory(free_bytes=33 * MIB, where=f"in control group /{UNIT}")
 
 
 def test_cache_that_is_dropped_when_it_is_needed_is_free(machine: Machine) -> None:
     machine.member_of(f"0::/{UNIT}")
     machine.group(UNIT, max=64 * MIB, current=60 * MIB, stat=f"inactive_file {40 * MIB}")
-    assert machine.room() == Room(free_bytes=44 * MIB, whose=f"control group /{UNIT}")
+    assert machine.found() == AvailableMemory(free_bytes=44 * MIB, where=f"in control group /{UNIT}")
 
 
 def test_the_tightest_group_above_counts_and_so_does_the_limit_that_slows_it_down(machine: Machine) -> None:
     machine.member_of(f"0::/{UNIT}")
     machine.group(UNIT, max="max", high="max", current=31 * MIB)
     machine.group("system.slice", max=GIB, high=300 * MIB, current=200 * MIB)
-    assert machine.room() == Room(free_bytes=100 * MIB, whose="control group /system.slice")
+    assert machine.found() == AvailableMemory(free_bytes=100 * MIB, where="in control group /system.slice")
 
 
 def test_version_1_beside_version_2(machine: Machine) -> None:
@@ -73,23 +79,23 @@ def test_version_1_beside_version_2(machine: Machine) -> None:
     )
     machine.group("memory", limit_in_bytes=9223372036854771712, usage_in_bytes=8 * GIB)
     machine.group("cpu/a", limit_in_bytes=1, usage_in_bytes=1)
-    assert machine.room() == Room(free_bytes=40 * MIB, whose=f"control group /{UNIT}")
+    assert machine.found() == AvailableMemory(free_bytes=40 * MIB, where=f"in control group /{UNIT}")
 
 
 def test_a_container_sees_its_own_group_as_the_root(machine: Machine) -> None:
     machine.member_of("0::/../kubepods/pod1")
     machine.group("", max=100 * MIB, current=10 * MIB)
-    assert machine.room() == Room(free_bytes=90 * MIB, whose="control group /")
+    assert machine.found() == AvailableMemory(free_bytes=90 * MIB, where="in control group /")
 
 
 def test_a_group_beyond_its_limit_has_no_room(machine: Machine) -> None:
     machine.member_of("0::/a")
     machine.group("a", max=MIB, current=2 * MIB)
-    assert machine.room() == Room(free_bytes=0, whose="control group /a")
+    assert machine.found() == AvailableMemory(free_bytes=0, where="in control group /a")
 
 
 def test_what_cannot_be_read_is_unknown(tmp_path: Path) -> None:
-    assert read_room(tmp_path, tmp_path) is None
+    assert available_memory(tmp_path, tmp_path) is None
     assert fitting_transfer(None, 256 * MIB) == 256 * MIB
 
 
@@ -105,9 +111,11 @@ def test_what_cannot_be_read_is_unknown(tmp_path: Path) -> None:
     ],
 )
 def test_the_buffer_shrinks_to_what_is_left_beside_the_processes(left: int, fits: int) -> None:
-    assert fitting_transfer(Room(free_bytes=PROCESSES_BYTES + left, whose="x"), 256 * MIB) == fits
+    assert fitting_transfer(AvailableMemory(free_bytes=PROCESSES_BYTES + left, where="x"), 256 * MIB) == fits
 
 
 def test_the_reason_has_both_figures() -> None:
-    said = describe(Room(free_bytes=33 * MIB, whose="control group /a"), 320 * MIB)
-    assert said.startswith("memory: 33M of control group /a are left for a sweep, and it needs 320M; ")
+    said = describe(AvailableMemory(free_bytes=33 * MIB, where="in control group /a"), 320 * MIB)
+    assert said == (
+        "memory: 33M available in control group /a, but a sweep needs 320M; raise MemoryMax= or free memory"
+    )

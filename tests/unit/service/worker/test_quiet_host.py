@@ -87,9 +87,9 @@ def proc(tmp_path: Path) -> Proc:
     [
         (0, 0, ""),
         (199_000, 31 * MIB, ""),
-        (200_000, 0, "others wait for I/O 10 % of the time"),
-        (2_100_000, 0, "others wait for I/O 100 % of the time"),
-        (0, 400 * MIB, "others fill the page cache with 210 MB/s"),
+        (200_000, 0, "other processes wait for I/O 10 % of the time"),
+        (2_100_000, 0, "other processes wait for I/O 100 % of the time"),
+        (0, 400 * MIB, "other processes fill the page cache at 210 MB/s"),
         (0, -400 * MIB, ""),
     ],
 )
@@ -145,8 +145,8 @@ def test_a_busy_host_is_waited_for(proc: Proc, how: str) -> None:
     assert (proc.clock_s, host.paused_s) == (120.0, 118.0)
     assert len(proc.notices) == 3  # one a minute, and the end
     assert set(proc.notices[:-1]) == {
-        "waiting to drop the page cache: "
-        + ("others wait for I/O 34 % of the time" if how == "waits" else "others fill the page cache with 210 MB/s")
+        "waiting to drop the page cache: other processes "
+        + ("wait for I/O 34 % of the time" if how == "waits" else "fill the page cache at 210 MB/s")
     }
     assert proc.notices[-1] == ""
 
@@ -154,7 +154,7 @@ def test_a_busy_host_is_waited_for(proc: Proc, how: str) -> None:
 @pytest.mark.parametrize("longest_s", [600.0, 60.0])
 def test_a_host_that_stays_busy_defers_the_sweep(proc: Proc, longest_s: float) -> None:
     proc.others = proc.waits(0.34)
-    with pytest.raises(DeferredError, match=r"others wait for I/O 34 % of the time; .*drop_caches") as raised:
+    with pytest.raises(DeferredError, match=r"other processes wait for I/O 34 % of the time; .*drop_caches") as raised:
         proc.wait(longest_s)
     assert raised.value.seconds == 300.0
     assert proc.clock_s == longest_s

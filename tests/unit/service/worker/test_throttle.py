@@ -168,7 +168,8 @@ class TestLooks:
 
         world.others = wait
         before(world.gate())
-        assert world.notices == ["others move 2 MB/s on the drive and wait for I/O 100 % of the time", ""]
+        expected = "other processes transfer 2 MB/s on the drive and wait for I/O 100 % of the time"
+        assert world.notices == [expected, ""]
 
 
 class TestPauses:
@@ -178,7 +179,7 @@ class TestPauses:
         before(gate)
         # The third wait saw them for two of its ten seconds: 24 MB/s are still too much. The fourth saw nobody.
         assert world.slept == [LOOK_S, 10.0, 10.0, 10.0, 10.0, LOOK_S]
-        assert world.notices[0] == "others move 120 MB/s on the drive"
+        assert world.notices[0] == "other processes transfer 120 MB/s on the drive"
         assert world.notices[-1] == ""
         assert "" not in world.notices[:-1]
         assert gate.paused_s == pytest.approx(40.25)
@@ -200,7 +201,7 @@ class TestPauses:
         world.others = world.moves_at(120e6)
         gate = world.gate()
         error = deferred(gate)
-        assert str(error) == "others move 120 MB/s on the drive"
+        assert str(error) == "other processes transfer 120 MB/s on the drive"
         assert error.seconds == pytest.approx(300)
         assert world.slept == [LOOK_S, *[10.0] * 6]
         assert gate.paused_s == pytest.approx(60)
@@ -236,7 +237,7 @@ class TestPauses:
         with pytest.raises(asyncio.CancelledError):
             before(gate)
         assert gate.paused_s == pytest.approx(10)
-        assert world.notices == ["others move 120 MB/s on the drive"]
+        assert world.notices == ["other processes transfer 120 MB/s on the drive"]
 
 
 COUNTING = replace(RULES, busy_requests_per_s=20)
@@ -247,7 +248,7 @@ class TestRequests:
     def test_a_server_that_reads_4_kib_at_a_time_pauses_the_sweep(self, world: World) -> None:
         world.others = world.asks(200)
         error = deferred(world.gate(COUNTING))
-        assert str(error) == "others make 200 requests/s on the drive"
+        assert str(error) == "other processes make 200 requests/s on the drive"
         assert isinstance(error, BusyDriveError)
         assert world.slept == [QUIET_S, *[10.0] * 6]
 
@@ -333,7 +334,7 @@ class TestHeat:
         world.others = cool
         gate = world.gate()
         before(gate)
-        assert world.notices == [f"it is {celsius} °C, its limit 80 °C" for celsius in (84, 78, 76)] + [""]
+        assert world.notices == [f"drive at {celsius} °C, limit 80 °C" for celsius in (84, 78, 76)] + [""]
         assert gate.thermometer.peak_celsius == 84
         assert gate.heat == Heat(warned=Warned(celsius=84, limit=80), pauses=1)
         assert gate.paused_s == pytest.approx(30.25)
@@ -371,7 +372,7 @@ class TestHeat:
 
     def test_a_drive_that_stays_hot_is_given_up_for_now(self, world: World) -> None:
         world.warm(84)
-        assert str(deferred(world.gate())) == "it is 84 °C, its limit 80 °C"
+        assert str(deferred(world.gate())) == "drive at 84 °C, limit 80 °C"
 
     def test_a_drive_without_a_sensor_is_not_held_up(self, world: World) -> None:
         (world.drive.directory / "device/hwmon0/temp1_input").unlink()

@@ -65,8 +65,8 @@ class TestBusy:
         [
             pytest.param(0, 0, 0.25, "", id="idle"),
             pytest.param(4_000_000, 0, 0.25, "", id="at the threshold"),
-            pytest.param(30_000_000, 0, 0.25, "others move 120 MB/s on the drive", id="above it"),
-            pytest.param(30_000_000, None, 0.25, "others move 120 MB/s on the drive", id="no PSI"),
+            pytest.param(30_000_000, 0, 0.25, "other processes transfer 120 MB/s on the drive", id="above it"),
+            pytest.param(30_000_000, None, 0.25, "other processes transfer 120 MB/s on the drive", id="no PSI"),
             pytest.param(30_000_000, 0, 10.0, "", id="the same bytes in a longer time"),
             pytest.param(0, 250_000, 0.25, "", id="others wait, but for another drive"),
             pytest.param(200_000, 250_000, 0.25, "", id="others wait, and a log is written here"),
@@ -74,7 +74,7 @@ class TestBusy:
                 500_000,
                 85_000,
                 0.25,
-                "others move 2 MB/s on the drive and wait for I/O 34 % of the time",
+                "other processes transfer 2 MB/s on the drive and wait for I/O 34 % of the time",
                 id="others wait, and use this drive",
             ),
             pytest.param(500_000, 25_000, 0.25, "", id="they wait as little as is allowed"),
@@ -82,7 +82,7 @@ class TestBusy:
                 500_000,
                 300_000,
                 0.25,
-                "others move 2 MB/s on the drive and wait for I/O 100 % of the time",
+                "other processes transfer 2 MB/s on the drive and wait for I/O 100 % of the time",
                 id="clocks differ by a little",
             ),
             pytest.param(None, 250_000, 0.25, "", id="nobody counts"),
@@ -96,9 +96,11 @@ class TestBusy:
     @pytest.mark.parametrize(
         ("requests", "seconds", "limit", "expected"),
         [
-            pytest.param(400, 2.0, 20, "others make 200 requests/s on the drive", id="a server reads 4 KiB at a time"),
+            pytest.param(
+                400, 2.0, 20, "other processes make 200 requests/s on the drive", id="a server reads 4 KiB at a time"
+            ),
             pytest.param(40, 2.0, 20, "", id="at the limit"),
-            pytest.param(42, 2.0, 20, "others make 21 requests/s on the drive", id="above it"),
+            pytest.param(42, 2.0, 20, "other processes make 21 requests/s on the drive", id="above it"),
             pytest.param(42, 10.0, 20, "", id="the same in a longer time"),
             pytest.param(100, 1.9, 20, "", id="a burst in a short look"),
             pytest.param(400, 2.0, 0, "", id="not counted"),
@@ -200,10 +202,10 @@ class TestHeat:
         ("celsius", "was_hot", "expected"),
         [
             (79.9, False, ""),
-            (80.0, False, "it is 80 °C, its limit 80 °C"),
-            (84.0, False, "it is 84 °C, its limit 80 °C"),
-            (84.0, True, "it is 84 °C, its limit 80 °C"),
-            (76.0, True, "it is 76 °C, its limit 80 °C"),
+            (80.0, False, "drive at 80 °C, limit 80 °C"),
+            (84.0, False, "drive at 84 °C, limit 80 °C"),
+            (84.0, True, "drive at 84 °C, limit 80 °C"),
+            (76.0, True, "drive at 76 °C, limit 80 °C"),
             (75.0, True, ""),
         ],
     )
@@ -212,8 +214,8 @@ class TestHeat:
 
     def test_the_configured_limit_comes_before_the_drives(self) -> None:
         throttle = ThrottleRules.from_config(Config(max_celsius=60.0))
-        assert heat([warm(61)], throttle, was_hot=False) == "it is 61 °C, its limit 60 °C"
-        assert heat([warm(61, None)], throttle, was_hot=False) == "it is 61 °C, its limit 60 °C"
+        assert heat([warm(61)], throttle, was_hot=False) == "drive at 61 °C, limit 60 °C"
+        assert heat([warm(61, None)], throttle, was_hot=False) == "drive at 61 °C, limit 60 °C"
         assert not heat([warm(85)], ThrottleRules.from_config(Config(max_celsius=90.0)), was_hot=False)
 
     def test_without_a_limit_or_a_sensor_nothing_is_hot(self) -> None:
@@ -222,7 +224,7 @@ class TestHeat:
 
     def test_the_member_farthest_over_its_limit_is_named(self) -> None:
         found = [warm(85, 90), warm(82, 80), warm(75, 70)]
-        assert heat(found, RULES, was_hot=False) == "it is 75 °C, its limit 70 °C"
+        assert heat(found, RULES, was_hot=False) == "drive at 75 °C, limit 70 °C"
 
 
 HOT = Warned(celsius=85.0, limit=80.0)

@@ -200,10 +200,10 @@ def test_it_stands_in_the_root_folder_and_in_a_session_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("end", "text"),
     [
-        ("exit 0", "ended with exit code 0 without a result"),
-        ("exit 3", "ended with exit code 3 without a result"),
-        ("kill -KILL $$", "killed by signal 9 without a result"),
-        ("kill -SEGV $$", "killed by signal 11 without a result"),
+        ("exit 0", "worker process exited with code 0 before the sweep was complete"),
+        ("exit 3", "worker process exited with code 3 before the sweep was complete"),
+        ("kill -KILL $$", "worker process killed by signal 9 before the sweep was complete"),
+        ("kill -SEGV $$", "worker process killed by signal 11 before the sweep was complete"),
     ],
 )
 def test_a_worker_that_dies_is_an_error_that_says_how(end: str, text: str) -> None:
@@ -230,7 +230,7 @@ def test_garbage_ends_the_worker_and_is_no_result(garbage: str) -> None:
     assert isinstance(final, Failed)
     assert final.exit_code == Exit.HELPER
     assert final.reason
-    assert "without a result" not in final.reason
+    assert "before the sweep was complete" not in final.reason
     assert time.monotonic() - started < 4
 
 
@@ -248,12 +248,12 @@ def test_a_program_that_is_not_there_is_an_oserror() -> None:
 def test_a_worker_that_takes_no_job_is_heard_all_the_same() -> None:
     final, _ = run(("sh", "-c", "exit 7"), replace(JOB, checkpoint=Path("x" * 1_000_000)))
     assert isinstance(final, Failed)
-    assert "exit code 7" in final.reason
+    assert "exited with code 7" in final.reason
 
 
 # --- the end ---------------------------------------------------------------------------------------------
 
-ENDED = Failed(reason="the sweep was ended", exit_code=Exit.TERMINATED)
+ENDED = Failed(reason="sweep stopped", exit_code=Exit.TERMINATED)
 OBEDIENT = says(WORKING, then=f"trap 'echo \"$END\"; exit 0' TERM; END='{to_line(ENDED).decode().strip()}'; ")
 
 
@@ -341,7 +341,7 @@ def test_one_that_zeroes_what_it_wrote_is_given_the_time(stubborn: Stubborn) -> 
     gone, final, took, extended = stubborn[1]
     assert gone
     assert isinstance(final, Failed)
-    assert "exit code 0" in final.reason
+    assert "exited with code 0" in final.reason
     assert 5 < took < 9
     assert extended == [120.0]
 
