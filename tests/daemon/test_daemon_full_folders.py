@@ -131,7 +131,7 @@ def test_nothing_is_written_that_cannot_be_noted(
             storage.run("sync", "-f", tmp_path)
             before = written_bytes(drive)
             daemon.start()
-            trouble = f"{daemon.state}/written.journal: what is written to drives cannot be noted there: No space"
+            trouble = f"{daemon.state}/written.journal: bytes written to drives cannot be recorded: No space"
             found = daemon.wait(drive, "queued")
             assert until(lambda: daemon.drive(drive)["reason"].startswith(trouble)), daemon.log
             assert "free space there" in daemon.drive(drive)["reason"]
@@ -176,7 +176,7 @@ def test_a_read_only_state_folder_is_the_reason_that_is_named(
             if swept:
                 daemon.wait(drive, "published")
                 assert daemon.run("retune", "--force", drive.name).returncode == 0
-            trouble = f"{daemon.state}/written.journal: what is written to drives cannot be noted there: Read-only"
+            trouble = f"{daemon.state}/written.journal: bytes written to drives cannot be recorded: Read-only"
             assert until(lambda: daemon.drive(drive).get("reason", "").startswith(trouble)), daemon.log
             assert "make it writable" in daemon.drive(drive)["reason"]
             assert "space" not in daemon.drive(drive)["reason"]
@@ -207,7 +207,7 @@ def test_a_sweep_ends_where_its_next_write_cannot_be_noted(
             daemon.reach(": sweeping: scratch file")
             fill(daemon.state)
             found = daemon.wait(drive, "queued")
-            assert "cannot be noted there: No space left on device; free space there" in found["reason"]
+            assert "cannot be recorded: No space left on device; free space there" in found["reason"]
             assert daemon.sweeps() == 1
             assert 0 < written_bytes(drive) - before < found["written_today_bytes"] + 4 * MIB
             daemon.stop()

@@ -1,4 +1,4 @@
-"""The number of each drive's sweeps by outcome, and of their drops of the page cache, kept over restarts."""
+"""The counts of each drive's sweeps by outcome, and of their drops of the page cache, kept over restarts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _Counts = dict[str, "Counter[SweepEnd | Literal['page_cache_drop']]"]
 class SweepCounter:
     """The number of sweeps by drive id and outcome, in an append-only log that only the daemon opens.
 
-    No method raises OSError. `trouble` is the error if an outcome could not be written, or ""; the outcome is counted
+    No method raises OSError: `trouble` has the error if an outcome could not be written, else "". That outcome counts
     anyway, and the next call tries to write it again.
     """
 
@@ -37,26 +37,26 @@ class SweepCounter:
     @classmethod
     def open(cls, path: Path) -> SweepCounter:
         """Open the counter at `path`, which need not exist; compact it to one line for each drive and outcome."""
-        tally = cls(path)
+        counter = cls(path)
         try:
             if not path.exists():
-                return tally
+                return counter
             entries, found = AppendLog.open(path)
             found.close()
-            _count(entries, tally._counts)
+            _count(entries, counter._counts)
             lines = [
                 {"id": drive, "outcome": outcome, "count": count}
-                for drive, counts in tally._counts.items()
+                for drive, counts in counter._counts.items()
                 for outcome, count in counts.items()
             ]
             if len(lines) < len(entries):
                 append_log.rewrite(path, lines)
         except OSError as error:
-            tally._lose(error)
-        return tally
+            counter._lose(error)
+        return counter
 
     def count(self, drive: str, outcome: SweepEnd | Literal["page_cache_drop"]) -> None:
-        """Count a sweep of the drive with this outcome, or a drop that it has made."""
+        """Count a sweep of the drive with this outcome, or a drop of the page cache by one."""
         entry: dict[str, object] = {"id": drive, "outcome": outcome, "count": 1}
         _count([entry], self._counts)
         self._pending.append(entry)
@@ -89,7 +89,7 @@ class SweepCounter:
             self._lose(error)
 
     def _lose(self, error: OSError) -> None:
-        self.trouble = f"{self._path}: how sweeps end cannot be noted there: {error.strerror}"
+        self.trouble = f"{self._path}: outcomes of sweeps cannot be recorded: {error.strerror}"
 
 
 def _count(entries: Iterable[Mapping[str, Any]], counts: _Counts) -> None:

@@ -1,4 +1,4 @@
-"""The bytes written to each drive, in all and over the last day, kept over restarts."""
+"""The count of the bytes written to each drive, in all and over the last day, kept over restarts."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _HOUR_S = 3600
 _HOURS = 25
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
-# Bytes by the hour since the epoch in which they were written; None is for those older than a day.
+# Bytes by the hour since the epoch in which they were written; the key None has those older than a day.
 _Hours = dict["int | None", int]
 
 
 class Ledger:
-    """The bytes written by drive id, to the hour: what was written at 10:59 is free again at 11:00 tomorrow.
+    """The bytes written by drive id, to the hour: bytes written at 10:59 no longer count at 11:00 on the next day.
 
-    Several processes may have it open; each reads what the others have added. A lock beside the file, held for each
-    access, keeps their lines apart. No method raises OSError. `trouble` says why a change could not be written and what
-    to do, or "", and `is_read` whether the file was ever read. A reservation counts only once it is in the file, so
-    that nothing is written that a later process would not know of; any other change counts anyway, and the next call
-    tries to write it again. Entries from the future, after the clock was set back, count as written now.
+    Several processes may have the file open; each reads the entries of the others, and a lock beside the file, held
+    for each access, keeps their lines apart. No method raises OSError: `trouble` has the error with its remedy if a
+    change could not be written, else "", and `is_read` tells whether the file was ever read. A reservation counts only
+    once it is in the file, so that every write is known to a later process. Any other change counts anyway, and the
+    next call tries to write it again. Entries from the future, after the clock was set back, count as written now.
     """
 
     def __init__(self, path: Path, now: Callable[[], float]) -> None:
@@ -64,8 +64,8 @@ class Ledger:
     def reserve(self, drive: str, count: int, *, sync: bool = False) -> bool:
         """Count bytes that are about to be written; if this process dies, they count as written.
 
-        Return False, and count nothing, if that cannot be noted: the bytes must not be written then. With `sync` it is
-        durable on return.
+        Return False and count nothing if that cannot be recorded: the bytes must not be written then. With `sync` the
+        entry is durable on return.
         """
         hour = self._hour()
         entry = self._add(drive, hour, count, sync=sync)
@@ -77,16 +77,16 @@ class Ledger:
         return True
 
     def settle(self, drive: str, reserved: int, written: int) -> None:
-        """Replace the bytes reserved last by the bytes that were really written."""
+        """Replace the last reservation by the bytes that were really written."""
         if written != reserved:
             self._add(drive, self._reserved_hour.get(drive, self._hour()), written - reserved)
 
     def take_over(self, drive: str, hour: int, count: int) -> None:
-        """Count bytes that another process has written in that hour since the epoch, and could not note."""
+        """Count bytes that another process has written in that hour since the epoch and could not record."""
         self._add(drive, hour, count)
 
     def hand_over(self) -> tuple[tuple[int, int], ...]:
-        """Return the hours and bytes that could not be noted, for a process that lives longer to take over."""
+        """Return the hours and bytes that could not be recorded, for take_over() in a process that lives longer."""
         given = tuple((int(str(entry["hour"])), int(str(entry["bytes"]))) for entry in self._pending)
         self._handed_over += self._pending
         self._pending = []
@@ -103,7 +103,7 @@ class Ledger:
         return self._total(drive)
 
     def left_today(self, drive: str, budget: int) -> int:
-        """Return the bytes that a budget for a day still allows; 0 if the ledger cannot be read."""
+        """Return the bytes that a daily budget still allows; 0 if the ledger cannot be read."""
         written = self.written_today(drive)
         return max(0, budget - written) if self.is_read else 0
 
@@ -155,7 +155,7 @@ class Ledger:
     def _update(self, *, sync: bool = False) -> None:
         """Read the entries of other processes, and write the pending ones."""
         try:
-            # A mere query does not wait: the daemon must not hang on a worker that is stuck while it holds the lock.
+            # A query does not wait for the lock: the daemon must not hang if a stuck worker holds it.
             with self._locked(wait=bool(self._pending)):
                 self._catch_up()
                 while self._pending:
@@ -173,7 +173,7 @@ class Ledger:
             self._seen = self._state()
 
     def _catch_up(self) -> None:
-        """Read the file again unless it is as this process left it."""
+        """Read the file again if another process has changed it."""
         if self._log and self._state() == self._seen:
             return
         self.close()
@@ -183,7 +183,7 @@ class Ledger:
         self.is_read = True
 
     def _compact(self) -> None:
-        """Rewrite the file with one line for all that is older than a day, and future entries dated now."""
+        """Rewrite the file with one line for all entries older than a day, and with future entries dated now."""
         entries: list[dict[str, object]] = []
         for drive in self._hours:
             today = self._today(drive)
@@ -195,7 +195,7 @@ class Ledger:
         self._catch_up()
 
     def _state(self) -> tuple[int, int] | None:
-        """Return the file's inode and size, which change when another process appends to it or rewrites it."""
+        """Return the file's inode and size, which change when a process appends to the file or rewrites it."""
         try:
             found = self._path.stat()
         except FileNotFoundError:
@@ -213,7 +213,7 @@ class Ledger:
 
     def _lose(self, error: OSError) -> None:
         action = "free space there" if error.errno in _NO_SPACE else "make it writable"
-        self.trouble = f"{self._path}: what is written to drives cannot be noted there: {error.strerror}; {action}"
+        self.trouble = f"{self._path}: bytes written to drives cannot be recorded: {error.strerror}; {action}"
 
 
 def _count(entries: Iterable[Mapping[str, Any]], hours: dict[str, _Hours]) -> dict[str, _Hours]:

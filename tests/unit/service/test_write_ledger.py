@@ -26,7 +26,7 @@ DAY = 24 * HOUR
 # 10:30 of some day, in hours of the epoch.
 START = 490_000 * DAY / 24 + 10 * HOUR + HOUR / 2
 DRIVE, OTHER = "eui.1", "eui.2"
-NOT_NOTED = "what is written to drives cannot be noted there"
+NOT_NOTED = "bytes written to drives cannot be recorded"
 
 
 class Clock:
