@@ -128,7 +128,7 @@ class Daemon:
             )
         self._logs.append(log)
         if ready:
-            self.reach("watching;")
+            self.reach("started: managing ")
 
     @property
     def pid(self) -> int:
@@ -153,7 +153,7 @@ class Daemon:
         """Let it read its configuration again, and wait until it has, or has refused it."""
 
         def answers() -> int:
-            return self.log.count("the configuration was read again\n") + self.log.count("the old configuration is")
+            return self.log.count("configuration reloaded\n") + self.log.count("configuration not reloaded: ")
 
         before = answers()
         os.kill(self.pid, signal.SIGHUP)

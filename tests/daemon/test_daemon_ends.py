@@ -119,7 +119,7 @@ def test_sigterm_at_any_moment(daemon: Daemon, loop_drive: Callable[..., LoopDri
         free = os.statvfs(point).f_bfree
         took = []
         # A while after the daemon's start, after the sweep's, and after a visit.
-        for begun in ("watching;", ": sweeping: scratch file", "visit") * _MOMENTS:
+        for begun in ("started: managing ", ": sweeping: scratch file", "visit") * _MOMENTS:
             before = samples(journal)
             daemon.start()
             if begun == "visit":

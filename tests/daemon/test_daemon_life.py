@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,7 @@ def test_a_drive_appears_and_is_measured_raw(daemon: Daemon, loop_drive: Callabl
     told = daemon.run("status")
     assert told.returncode == 0
     assert f"{drive.name}  ({drive.node})" in told.stdout
-    assert "published: swept: " in told.stdout
+    assert re.search(r"^  published: \d+ settings measured in \d", told.stdout, re.MULTILINE)
     assert json.loads(daemon.run("status", "--json").stdout) == daemon.status()
     daemon.stop()
 
@@ -131,10 +132,10 @@ def test_the_operator_stops_a_sweep_to_unmount(
         assert until(lambda: os.statvfs(point).f_bfree < free), "there is no scratch file"
         said = daemon.run("stop", point)
         assert (said.returncode, said.stderr) == (0, "")
-        assert f"{drive.name}: the sweep was ended" in said.stdout
+        assert f"{drive.name}: sweep stopped" in said.stdout
         storage.run("umount", point)
     held = daemon.wait(drive, "skipped")
-    assert "stopped by the operator; to go on: aio-tuned retune" in held["reason"]
+    assert "stopped by the operator; to resume: aio-tuned retune" in held["reason"]
     with mounted(drive, tmp_path):
         # It hears of the mount before it is asked for anything else.
         daemon.reload()
@@ -143,7 +144,7 @@ def test_the_operator_stops_a_sweep_to_unmount(
         assert daemon.drive(drive)["stage"] == "skipped"
         assert daemon.run("retune", drive.node).returncode == 0
         daemon.wait(drive, "sweeping")
-        assert "is being swept" in daemon.run("retune", drive.name).stdout
+        assert "sweep already running" in daemon.run("retune", drive.name).stdout
         assert daemon.run("stop", drive.name).returncode == 0
 
 
@@ -157,10 +158,10 @@ def test_retune_needs_force_where_nothing_has_changed(
     quick_daemon.wait(drive, "published", published="measured")
     refused = quick_daemon.run("retune", drive.node)
     assert refused.returncode == 64
-    assert "--force sweeps it all the same" in refused.stderr
+    assert "to sweep it again, use --force" in refused.stderr
     forced = quick_daemon.run("retune", "--force", drive.node)
     assert forced.returncode == 0, forced.stderr
-    assert until(lambda: quick_daemon.log.count("published: swept") == 2), quick_daemon.log
+    assert until(lambda: quick_daemon.log.count(" settings measured in ") == 2), quick_daemon.log
     assert quick_daemon.run("retune", "/dev/null").returncode == 66
     assert quick_daemon.run("stop", "loop-that-is-not-there").returncode == 66
     # That was once: it is not forced for ever.
@@ -198,7 +199,7 @@ def test_a_restart_sweeps_nothing_again(quick_daemon: Daemon, loop_drive: Callab
     assert refused.returncode == 69
     assert "the daemon does not run" in refused.stderr
     quick_daemon.start()
-    assert "nothing has changed since it was measured" in quick_daemon.wait(drive, "published")["reason"]
+    assert "unchanged since the measurement" in quick_daemon.wait(drive, "published")["reason"]
     assert quick_daemon.sweeps() == 0
     assert quick_daemon.path(drive).read_bytes() == profile
     # It goes while no daemon runs, and comes back when one does.
@@ -246,7 +247,7 @@ def test_of_two_that_say_they_are_the_same_neither_is_tuned(
         assert until(lambda: list(stages().values()) == ["skipped", "skipped"]), quick_daemon.log
         assert set(stages()) == set(nodes)
         quick_daemon.reload()
-        quick_daemon.reach("the configuration was read again", ": skipped: ")
+        quick_daemon.reach("configuration reloaded", ": skipped: ")
         assert until(lambda: list(stages().values()) == ["skipped", "skipped"]), quick_daemon.log
         assert not quick_daemon.path(drive).exists()
         assert quick_daemon.sweeps() == 0
@@ -283,7 +284,7 @@ def test_the_most_valuable_sweep_comes_first(
             go.touch()
             for drive in (stale, raw, used):
                 quick_daemon.wait(drive, "published", published="measured")
-            ends = [line.split()[2] for line in quick_daemon.log.splitlines() if ": published: swept" in line]
+            ends = [line.split()[2] for line in quick_daemon.log.splitlines() if " settings measured in " in line]
         quick_daemon.stop()
     finally:
         (stale.queue / "max_sectors_kb").write_text(was)
@@ -303,6 +304,6 @@ def test_a_drive_that_is_not_tuned_any_more_takes_its_profile_with_it(
     quick_daemon.stop()
     quick_daemon.configure(f'[[match]]\nname = "{drive.name}"\ntune = false\n', "00-before-all")
     quick_daemon.start()
-    assert "a [[match]] rule says so" in quick_daemon.wait(drive, "skipped")["reason"]
+    assert "excluded by [[match]]: " in quick_daemon.wait(drive, "skipped")["reason"]
     drive.pull()
     assert until(lambda: not quick_daemon.path(drive).exists()), quick_daemon.log

@@ -171,7 +171,7 @@ class DaemonGuest(Guest):
         assert self.unit("NRestarts") == "0", self.words()
         said = self.words()
         assert "Traceback" not in said, said
-        assert "error of aio-tuned itself" not in said, said
+        assert "internal error" not in said, said
         assert self.complaints() == ""
 
     # --- from test to test -------------------------------------------------------------------------------------

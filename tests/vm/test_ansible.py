@@ -115,5 +115,5 @@ def test_a_host_from_nothing_to_measured_settings(bare: Guest) -> None:
     quiet = {**SETTINGS, "throttle": {"quiet_hours": ["08:00-20:00"]}}
     assert play(bare, quiet) == (True, {"Write the configuration", "Reload aio-tuned"})
     assert 'quiet_hours = ["08:00-20:00"]' in bare.read(DROP_IN).decode()
-    assert "the configuration was read again" in bare.sh("journalctl -u aio-tuned -o cat --no-pager")
+    assert "configuration reloaded" in bare.sh("journalctl -u aio-tuned -o cat --no-pager")
     assert bare.sh("systemctl show aio-tuned -P MainPID") == pid

@@ -50,8 +50,8 @@ def test_pulled_while_it_is_read_and_while_it_is_written(host: DaemonGuest) -> N
     host.unplug("PULL2", surprise=True, settle=False)
     has_gone(host, waiting)
     said = host.words()
-    assert f"{name_of(read)} has gone" in said
-    assert f"{name_of(waiting)} has gone" in said
+    assert f"removed: {name_of(read)}" in said
+    assert f"removed: {name_of(waiting)}" in said
     assert host.sound() == []
     host.lives()
 

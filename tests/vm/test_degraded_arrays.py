@@ -119,7 +119,7 @@ def test_the_daemon_waits_for_a_resync_and_sweeps_again_after_a_rebuild(host: Da
     host.mount("/dev/md0")
     host.configure(config)
     host.sh("systemctl reload aio-tuned")
-    host.until_stage("/dev/md0", "skipped", reason="md0 is busy with a resync: it is swept when that ends")
+    host.until_stage("/dev/md0", "skipped", reason="md0 is busy with a resync; the sweep starts when it ends")
     assert host.sweeps("/dev/md0") == 0
 
     sync_fast(host, fast=True)

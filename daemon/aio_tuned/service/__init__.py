@@ -1,1 +1,1 @@
-"""The daemon: supervisor, state machine, inventory, publisher, scheduler, status and control socket."""
+"""The daemon: inventory, state machine, supervisor, scheduler, publisher, status and control socket."""

@@ -1,4 +1,4 @@
-"""The devices that could not be handled: an error of one, whatever it is, must not reach the others or the daemon."""
+"""The errors of single devices, which must affect neither other devices nor the daemon."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ _log = logging.getLogger(__name__)
 
 
 class DeviceTroubles:
-    """A sentence for each such device, until an event of it is handled without an error or it is removed.
+    """The last error of each device, until an event of it is handled without an error or the device is removed.
 
-    The log has each sentence once, with a traceback if the error is none that is expected of a device. `count` is the
-    number of errors so far.
+    The log has each error once, with a traceback if it is a bug of aio-tuned. `count` is the number of errors so far.
     """
 
     def __init__(self) -> None:
@@ -27,15 +26,15 @@ class DeviceTroubles:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """The sentences, for the status."""
+        """Return a sentence for each device with an error, for the status."""
         return tuple(self._known.values())
 
     @contextmanager
     def noted(self, sys_name: str) -> Iterator[None]:
-        """Note any error of the block as one of that device."""
+        """Record any error of the block as one of that device, and suppress it."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - whatever it is, the other devices must be handled
+        except Exception as error:  # noqa: BLE001 - after any error the other devices must be handled
             self._note(sys_name, error)
 
     def clear(self, sys_name: str) -> None:
@@ -45,8 +44,8 @@ class DeviceTroubles:
     def _note(self, sys_name: str, error: Exception) -> None:
         self.count += 1
         expected = isinstance(error, (AioTunedError, OSError))
-        words = str(error) if expected else f"{type(error).__name__}: {error}; report this error of aio-tuned"
-        sentence = f"{sys_name}: cannot be handled: {words}"
+        words = str(error) if expected else f"{type(error).__name__}: {error}; report this bug of aio-tuned"
+        sentence = f"{sys_name}: cannot be updated: {words}"
         if self._known.get(sys_name) != sentence:
             self._known[sys_name] = sentence
             _log.warning("%s", sentence, exc_info=None if expected else error)

@@ -1,4 +1,4 @@
-"""One disk or volume that the daemon manages: its facts, its state, and the profile that readers find."""
+"""One disk or volume that the daemon manages: its facts, its state and its published profile."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ Uses = frozenset[tuple[str, bool, str]]
 
 
 class Publication(Enum):
-    """The profiles of a drive that readers may find."""
+    """The profiles of a drive that may be published."""
 
-    ANY = "the best that is known, measured on it or not"
-    MEASURED = "only one that was measured on this very drive"
-    DOUBTED = "one that was measured on this drive or a clone of it, as stale"
+    ANY = "the best known, measured on the drive or not"
+    MEASURED = "only one measured on this drive"
+    DOUBTED = "one measured on this drive or a clone of it, as stale"
     NONE = "none"
 
 
@@ -39,15 +39,15 @@ class Drive:
     """One drive that the daemon manages.
 
     `clones` are the kernel's names of other disks that are present and report the same id.
-    `gone` is true once its removal was handled; later events have no effect then. `shown` is the profile that readers
-    are to find. `target` is where a sweep would do its I/O, None until the drive was probed and found eligible.
-    `scratch_folder` is where the running sweep has its scratch file, None if it sweeps the device itself.
+    `gone` is true once its removal was handled; later events have no effect then. `shown` is the profile to publish.
+    `target` is the place of a sweep's I/O, None until the drive was probed and found eligible.
+    `scratch_folder` is the folder of the running sweep's scratch file, None if it sweeps the device itself.
     `shape_below` is the stack of volumes below it at the last probe if that forbids something, else None, and
     `attributes` are those of sysfs.changeable() when its facts were last compared without an event.
-    `full_sweep_reason` is the reason why the next sweep must not be a check, or "". `written_bytes` is the sum of what
-    sweeps have written to it, kept over restarts. `note` is what became of bytes that a killed sweep had left on it.
-    `busy_wait` is set while its sweep is deferred for others, and `never_quiet` says so once that is too long.
-    `short_of_memory` is why its last sweep was cut or has to wait for memory, or "".
+    `full_sweep_reason` is the reason why the next sweep must not be a check, or "". `written_bytes` are all bytes that
+    sweeps have written to it, kept over restarts. `note` tells whether the bytes that a killed sweep left were zeroed.
+    `busy_wait` is set while its sweep is deferred for other processes, and `never_quiet` is a sentence on a wait that
+    is too long. `short_of_memory` is the reason if memory limits or defers its sweep, or "".
     """
 
     device: Device
@@ -75,11 +75,11 @@ class Drive:
 
     @property
     def is_swept(self) -> bool:
-        """Whether the drive is present, and its sweep still wanted."""
+        """Return whether the drive is present and its sweep still wanted."""
         return not self.gone and self.state.stage is Stage.SWEEPING
 
     def stop_waiting(self) -> None:
-        """Cancel the timer and the probe that would bring the drive's next event."""
+        """Cancel the timer and the probe that would emit the drive's next event."""
         if self.timer:
             self.timer.cancel()
             self.timer = None

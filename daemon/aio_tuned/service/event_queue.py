@@ -1,4 +1,4 @@
-"""The device events that wait to be handled: of a burst, what still matters."""
+"""The queue of device events, which keeps only the significant events of a burst."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class EventQueue:
-    """The waiting events by device, in the order in which the devices were first heard of.
+    """The waiting events by device, in the order of each device's first event.
 
-    The facts are read when an event is handled, so only the last event of a device counts, and a removal before it:
-    another device may have its name by then.
+    Facts are read when an event is handled, so only a device's last event counts, and a removal before it, because
+    another device may have taken the name.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class EventQueue:
         return len(self._latest)
 
     def add(self, events: Iterable[DeviceEvent]) -> None:
-        """Add events that have come; what udev has not processed yet is left out, as its event follows."""
+        """Add events; leave out those that udev has not processed yet, as another event follows."""
         for event in events:
             if event.action == "remove":
                 self._removals[event.sys_name] = event

@@ -1,4 +1,4 @@
-"""The drives that are present and their uses; it turns kernel events, mounts and configuration into drives' events."""
+"""The inventory of drives and their uses, which turns kernel events, mounts and configuration into drive events."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """One device that is looked at: the kernel's name, and the changes, which are determined while they are taken."""
+    """The examination of one device: the kernel's name, and its changes, each determined when it is taken."""
 
     sys_name: str
     changes: Iterable[Change]
@@ -53,9 +53,9 @@ class Look:
 class Inventory:
     """The drives that are present, by the kernel's name.
 
-    Each look at a device yields its changes as (drive, event), one at a time. The caller handles each before the next
-    is determined, so that a disk which takes the name of another appears after the removal of that one. Between two
-    looks the caller may do other work. A look raises whatever goes wrong with its device.
+    Each look at a device yields its changes as (drive, event), one at a time. The caller handles each before it takes
+    the next, so that a disk which takes the name of another appears after the removal of that one. Between two looks
+    the caller may do other work. A look raises any error of its device.
     """
 
     def __init__(
@@ -78,12 +78,12 @@ class Inventory:
         """Return the profile names of all disks of this machine, managed or not."""
         present = {drive.device.name for drive in self.drives.values()}
         for number in sysfs.names(self._sys / "dev/block"):
-            with contextlib.suppress(Exception):  # such a disk is named in the status
+            with contextlib.suppress(Exception):  # the status reports the error
                 if sysfs.whole_disk(number, self._sys) == number:
                     present.add(self._read_device(number).name)
         return present
 
-    # --- what may have changed ---------------------------------------------------------------------------------
+    # --- looks at devices --------------------------------------------------------------------------------------
 
     def scan(self) -> Iterator[Look]:
         """Look at every disk that is present."""
@@ -92,38 +92,38 @@ class Inventory:
             yield self.take((event,))
 
     def take(self, events: Sequence[DeviceEvent]) -> Look:
-        """Look at a device that events tell of, all of one device."""
+        """Look at the device of these events, which are all of one device."""
         return Look(sys_name=events[0].sys_name, changes=self._take(events))
 
     def lost(self, present: Iterable[DeviceEvent]) -> tuple[DeviceEvent, ...]:
-        """Return events that make up for lost ones, where `present` are those of all disks that are present."""
+        """Return substitutes for lost events, given the events `present` of all disks that are present."""
         present = tuple(present)
         names = {event.sys_name for event in present}
-        gone = (DeviceEvent(action="remove", sys_name=name, device_number="0:0") for name in self.drives)
-        return (*(event for event in gone if event.sys_name not in names), *present)
+        removals = (DeviceEvent(action="remove", sys_name=name, device_number="0:0") for name in self.drives)
+        return (*(event for event in removals if event.sys_name not in names), *present)
 
     def missed(self) -> tuple[DeviceEvent, ...]:
-        """Return events for the disks that have come, gone or changed without one."""
+        """Return events for the disks that were added, removed or changed without one."""
         return self._presence.missed()
 
     def compare_uses(self) -> Iterator[Look]:
-        """Compare the mounts with the last ones, and look at the drives whose use has changed."""
+        """Read the mounts again, and look at the drives whose use has changed."""
         before, self._mounts = self._mounts, MountTable.read(self._proc)
         disks = set()
         for number in self._mounts.differences(before):
-            with contextlib.suppress(TargetError):  # the device was removed, and the event of that follows
+            with contextlib.suppress(TargetError):  # the device was removed, and its event follows
                 disks.add(sysfs.whole_disk(number, self._sys))
         for drive in [each for each in self.drives.values() if each.device.device_number in disks]:
             yield self._look(drive, self._compare_uses(drive, before))
 
     def compare_facts(self) -> Iterator[Look]:
-        """Compare what changes without an event: a scheduler in /sys, a snapshot below, mounts during a sweep."""
+        """Compare facts that change without an event: attributes in /sys, snapshots below, mounts during a sweep."""
         for drive in list(self.drives.values()):
             if not drive.is_swept and not drive.gone:
                 yield self._look(drive, self._compare_facts(drive))
 
     def reconsider(self) -> Iterator[Look]:
-        """Read the facts of every device again, as if it were new; sweeps of drives that are still wanted continue."""
+        """Read the facts of every device again, as of a new one; sweeps of drives that are still wanted continue."""
         for drive in list(self.drives.values()):
             if not drive.gone:
                 yield self._look(drive, self._reconsider(drive))
@@ -132,22 +132,22 @@ class Inventory:
     async def probe(self, drive: Drive) -> Ineligible | Failed | None:
         """Probe the drive's use in a thread.
 
-        Return None if it may be swept, at `drive.target`; else the event Ineligible, or Failed if the probe fails or
+        Return None if the drive may be swept, at `drive.target`; else Ineligible, or Failed if the probe fails or
         times out.
         """
         ask = partial(probe, drive.device.node, self._config(), sys=self._sys, proc=self._proc)
         try:
             return self._conclude(drive, await within(PROBE_LIMIT_S, in_thread(ask)))
         except TooLateError:
-            return Failed(reason=f"it has not answered for {PROBE_LIMIT_S:.0f} s; see the kernel log")
+            return Failed(reason=f"no response for {PROBE_LIMIT_S:.0f} s; see the kernel log")
         except AioTunedError as error:
             return Failed(reason=str(error))
         except OSError as error:
-            return Failed(reason=f"it cannot be looked at: {error}")
+            return Failed(reason=f"cannot be read: {error}")
 
     def _conclude(self, drive: Drive, found: ProbeResult) -> Ineligible | Failed | None:
         if found.device.diskseq != drive.device.diskseq:
-            return Failed(reason="another disk has taken its name")
+            return Failed(reason="replaced by another disk of the same kernel name")
         drive.device = self._register.named(found.device, self._sys)
         below = stack.shape(drive.device.device_number, self._sys)
         drive.shape_below = below if found.usage.stack != Stack() else None
@@ -155,9 +155,9 @@ class Inventory:
         decision = unwanted or found.decision
         if not isinstance(decision, Skip):
             drive.target, drive.publication = decision, Publication.ANY
-            return Ineligible(reason=f"{found.busy}: it is swept when that ends") if found.busy else None
+            return Ineligible(reason=f"{found.busy}; the sweep starts when it ends") if found.busy else None
         drive.target = None
-        # A measured profile stays valid while the drive is full, for example, but not while it is a volume's member.
+        # A measured profile stays valid while the drive is full, for example, but not while it belongs to a volume.
         if found.usage.holders:
             drive.publication = Publication.NONE
         else:
@@ -182,7 +182,7 @@ class Inventory:
         return Look(sys_name=drive.device.sys_name, changes=self._unless_removed(drive.device.device_number, changes))
 
     def _unless_removed(self, number: str, changes: Iterator[Change]) -> Iterator[Change]:
-        """Yield the changes; an error of a device that was removed counts for nothing, as the event of that follows."""
+        """Yield the changes; ignore a TargetError if the device was removed, as the event of its removal follows."""
         try:
             yield from changes
         except TargetError:
@@ -191,11 +191,10 @@ class Inventory:
 
     def _take_partition(self, event: DeviceEvent) -> Iterator[Change]:
         """Yield a change for the partition's disk, whose use may have changed; a running sweep is not affected."""
-        if event.action not in ("add", "remove"):
-            return
+        change = {"add": "added", "remove": "removed"}.get(event.action)
         drive = self.drives.get(disk_of_partition(event.sys_name))
-        if drive and drive.state.stage is not Stage.SWEEPING:
-            yield drive, Appeared(reason=f"partition {event.sys_name}: {event.action}")
+        if change and drive and drive.state.stage is not Stage.SWEEPING:
+            yield drive, Appeared(reason=f"partition {event.sys_name} {change}")
 
     def _take_disk(self, event: DeviceEvent) -> Iterator[Change]:
         device = self._read_device(event.device_number)
@@ -212,15 +211,15 @@ class Inventory:
         rules = self._config().match
         members = resolve.members(device, self._sys)
         unwanted = device_rules.wanted(device, members, rules)
-        # A volume's members must not be swept while it uses them.
-        yield from self._look_again(device.members, f"{device.sys_name} has been built on it")
+        # A volume's members must not be swept while the volume uses them.
+        yield from self._look_again(device.members, f"member of the new volume {device.sys_name}")
         yield from self._take_clones(device)
         if device.hidden or (unwanted and not device_rules.is_of_interest(device, rules)):
             return
         device = self._register.claim(device, self._sys)
         extra = fields(EventId.DRIVE_APPEARED, device.name, device.node, size_bytes=device.size_bytes)
-        _log.info("%s: %s is there", device.sys_name, device.name, extra=extra)
-        reason = "it has just appeared"
+        _log.info("%s: found: %s", device.sys_name, device.name, extra=extra)
+        reason = "drive found"
         drive = Drive(
             device=device,
             state=DriveState(stage=Stage.SETTLING, reason=reason),
@@ -236,19 +235,19 @@ class Inventory:
             yield drive, Ineligible(reason=skip.reason)
 
     def _take_clones(self, device: Device) -> Iterator[Change]:
-        """Yield the changes for the drives that report the id of a device which has just appeared."""
+        """Yield the changes of the drives that report the same id as a new device."""
         if device.hidden:  # a path to a drive, not a second one
             return
         for drive in [each for each in self.drives.values() if are_clones(each.device, device)]:
             if device.sys_name in drive.clones:
-                continue  # a later event of a device that is not managed
+                continue  # this is a later event of the device, which is not managed
             drive.clones = tuple(sorted({*drive.clones, device.sys_name}))
             drive.publication = Publication.DOUBTED
             yield drive, Appeared(reason=f"{device.sys_name} reports the same id")
             yield drive, Ineligible(reason=_of_clones(drive).reason)
 
     def _compare_uses(self, drive: Drive, before: MountTable | None = None) -> Iterator[Change]:
-        """Yield a change if the drive's use is another; one that does not concern its sweep waits for the end."""
+        """Yield a change if the drive's use has changed; during a sweep only if the change affects the sweep."""
         found = uses(drive.device, self._mounts, self._sys)
         if found == drive.uses:
             return
@@ -261,9 +260,9 @@ class Inventory:
         yield from self._compare_uses(drive)
         if drive.shape_below is not None:
             below = stack.shape(drive.device.device_number, self._sys)
-            if below != drive.shape_below:  # a snapshot of it was removed, perhaps, which nothing else tells
+            if below != drive.shape_below:  # the removal of a snapshot, for example, sends no event for the volume
                 drive.shape_below = below
-                yield drive, Appeared(reason="what it lies on has changed")
+                yield drive, Appeared(reason="underlying device changed")
         attributes = sysfs.changeable(drive.device.device_number, self._sys)
         if drive.shown and (drive.device.members or attributes != drive.attributes):
             device = self._read_device(drive.device.device_number)
@@ -273,19 +272,16 @@ class Inventory:
 
     def _reconsider(self, drive: Drive) -> Iterator[Change]:
         if drive.state.stage is not Stage.SWEEPING or self._unwanted(drive):
-            yield drive, Appeared(reason="the configuration was read again")
+            yield drive, Appeared(reason="configuration reloaded")
 
     def _compare(self, drive: Drive, device: Device) -> Iterator[Change]:
-        """Compare the few facts that matter, and yield the changes.
-
-        udev sends a "change" event whenever a process closes a device after writing to it.
-        """
+        """Yield changes if a fact that affects sweeps differs; udev sends "change" at each close of a writer too."""
         before, drive.device = drive.device, device
         changed = differences(before, device)
         if changed:
             yield drive, Appeared(reason=f"changed: {', '.join(changed)}")
         if before.members != device.members:
-            yield from self._look_again((*before.members, *device.members), f"{device.sys_name} has other members now")
+            yield from self._look_again((*before.members, *device.members), f"members of {device.sys_name} changed")
 
     def _remove(self, sys_name: str) -> Iterator[Change]:
         drive = self.drives.pop(sys_name, None)
@@ -293,12 +289,12 @@ class Inventory:
             other.clones = tuple(name for name in other.clones if name != sys_name)
             if not other.clones:
                 other.publication = Publication.ANY
-            yield other, Appeared(reason=f"{sys_name}, which reported the same id, was removed")
+            yield other, Appeared(reason=f"{sys_name} removed, which reported the same id")
         if drive is None:
             return
-        _log.info("%s: %s has gone", sys_name, drive.device.name, extra=drive.fields(EventId.DRIVE_GONE))
+        _log.info("%s: removed: %s", sys_name, drive.device.name, extra=drive.fields(EventId.DRIVE_GONE))
         yield drive, Removed()
-        yield from self._look_again(drive.device.members, f"{sys_name}, which was built on it, has gone")
+        yield from self._look_again(drive.device.members, f"volume {sys_name} removed")
 
     def _look_again(self, sys_names: Iterable[str], reason: str) -> Iterator[Change]:
         for sys_name in sys_names:
@@ -311,12 +307,12 @@ class Inventory:
         return self._register.named(resolve.read_device(number, self._sys, self._proc), self._sys)
 
     def _unwanted(self, drive: Drive) -> Skip | None:
-        """Return why the drive is not managed: the configuration excludes it, or another disk reports its id."""
+        """Return the reason if the configuration excludes the drive, or if another disk reports the same id."""
         drive.clones = self._clones(drive.device)
         if drive.clones:
             return _of_clones(drive)
         if drive.device.size_bytes == 0:
-            return Skip(reason=f"{drive.device.sys_name} has 0 bytes: the drive offers no space in this namespace")
+            return Skip(reason=f"{drive.device.sys_name} has 0 bytes: no space is allocated to this namespace")
         members = resolve.members(drive.device, self._sys)
         return device_rules.wanted(drive.device, members, self._config().match)
 
@@ -329,17 +325,17 @@ class Inventory:
 
 
 def now() -> str:
-    """Return the time as the status has it: ISO 8601 in UTC, to the second."""
+    """Return the present time for the status: ISO 8601 in UTC, to the second."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def _of_clones(drive: Drive) -> Skip:
     return Skip(
-        reason=f"{' and '.join(drive.clones)} reports the same id ({drive.device.id}): none of them is trusted; remove"
-        " all but one, or give each a serial number of its own"
+        reason=f"{' and '.join(drive.clones)} reports the same id ({drive.device.id}), so none of them is swept; remove"
+        " all but one, or give each its own serial number"
     )
 
 
 def _publication(drive: Drive) -> Publication:
-    """Return what readers may find of a drive that must not be swept."""
+    """Return which profiles readers may find of a drive that must not be swept."""
     return Publication.DOUBTED if drive.clones else Publication.NONE

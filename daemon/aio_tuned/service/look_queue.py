@@ -1,4 +1,4 @@
-"""The looks at devices that are due, one at a time: neither a burst of events nor many drives hold up the loop."""
+"""The queue of looks at devices, taken one at a time so that bursts of events and many drives do not block the loop."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class LookQueue:
-    """The queue, from which `follow` gives `take` one look after the other.
+    """The queue, from which `follow` passes one look after the other to `take`.
 
-    `look_of` makes a look of one device's events.
+    `look_of` turns the events of one device into a look.
     """
 
     def __init__(
@@ -35,17 +35,17 @@ class LookQueue:
         self._news = asyncio.Event()
 
     def add(self, events: Iterable[DeviceEvent]) -> None:
-        """Have the devices of these events looked at."""
+        """Queue looks at the devices of these events."""
         self._events.add(events)
         self._news.set()
 
-    def want(self, what: str, looks: Callable[[], Iterator[Look]]) -> None:
-        """Have these looks made before those of events, once for however many calls with the same `what`."""
-        self._wanted[what] = looks
+    def want(self, key: str, looks: Callable[[], Iterator[Look]]) -> None:
+        """Queue these looks before those of events; calls with the same `key` are combined."""
+        self._wanted[key] = looks
         self._news.set()
 
     async def follow(self) -> None:
-        """Make the looks that are due, for ever; the loop does everything else in between."""
+        """Take the looks that are due, without end, and give other tasks a turn after each."""
         while True:
             await self._news.wait()
             self._news.clear()
@@ -53,7 +53,7 @@ class LookQueue:
                 for look in self._due():
                     self._take(look)
                     await asyncio.sleep(0)
-            if self._wanted or self._events:  # what was behind an error
+            if self._wanted or self._events:  # left in the queue by an error
                 self._news.set()
 
     def _due(self) -> Iterator[Look]:

@@ -1,4 +1,4 @@
-"""The listener to changes of the mounts, which users may make in a loop, and a host of containers does."""
+"""The listener for changes of the mounts, limited in rate: users and container hosts may mount in a loop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class MountListener:
     """The listener, which calls `changed` at the first change and then at most once every `pause_s` seconds.
 
-    The whole table is read each time, which takes milliseconds where it is long.
+    The callee reads the whole mount table, which takes milliseconds if the table is long.
     """
 
     def __init__(self, watch: MountWatch, pause_s: float, changed: Callable[[], None]) -> None:
@@ -24,11 +24,11 @@ class MountListener:
         self._again: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Listen from now on."""
+        """Start listening."""
         asyncio.get_running_loop().add_reader(self._watch.fileno(), self._hear)
 
     def stop(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         asyncio.get_running_loop().remove_reader(self._watch.fileno())
         if self._again:
             self._again.cancel()

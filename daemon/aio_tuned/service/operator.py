@@ -1,4 +1,4 @@
-"""The operator's requests over the control socket: to stop or to repeat the sweep of a drive."""
+"""The operator's requests over the control socket: stop or repeat the sweep of a drive."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Operator:
-    """The handler of requests; it calls `emit` with each request's drive and event."""
+    """The handler of requests, which calls `emit` with the drive and the event of each request."""
 
     def __init__(self, inventory: Inventory, scheduler: Scheduler, emit: Callable[[Drive, Event], None]) -> None:
         self._inventory = inventory
@@ -29,42 +29,42 @@ class Operator:
     async def answer(self, request: Mapping[str, Any]) -> str:
         """Carry out the request and return a sentence for the operator.
 
-        Raise TargetError if the drive is unknown, UsageError if the request is not possible, and BusyError if the sweep
+        Raise TargetError if the drive is unknown, UsageError if the request is impossible, and BusyError if the sweep
         cannot be ended.
         """
         name = request.get("name")
         drive = self._inventory.find(name) if isinstance(name, str) else None
         if drive is None:
-            raise TargetError(f"{name} is not a drive that the daemon knows; aio-tuned status lists them")
+            raise TargetError(f"{name}: unknown drive; aio-tuned status lists all that the daemon manages")
         match request.get("do"):
             case "stop":
                 return await self._stop(drive)
             case "retune":
                 return self._retune(drive, force=bool(request.get("force")))
             case unknown:
-                raise UsageError(f"the daemon does not know how to {unknown!r}")
+                raise UsageError(f"unknown request {unknown!r}; restart the daemon if it is of another version")
 
     async def _stop(self, drive: Drive) -> str:
         name = drive.device.name
         sweep = self._scheduler.sweep_of(drive)
-        self._emit(drive, Stopped(reason=f"stopped by the operator; to go on: aio-tuned retune {name}"))
+        self._emit(drive, Stopped(reason=f"stopped by the operator; to resume: aio-tuned retune {name}"))
         if sweep is None:
-            return f"{name}: it is not swept until aio-tuned retune, or until it is plugged in again"
+            return f"{name}: stopped until aio-tuned retune, or until the drive is plugged in again"
         # The operator may want to unmount the filesystem, so the scratch file must be removed before the answer.
         await asyncio.wait({sweep})
         final = sweep.result()
         if isinstance(final, Failed) and final.exit_code == Exit.IO:
             raise BusyError(f"{name}: {final.reason}")
-        return f"{name}: the sweep was ended, and nothing of it is left on the drive"
+        return f"{name}: sweep stopped; it left no scratch file and no data on the drive"
 
     def _retune(self, drive: Drive, *, force: bool) -> str:
         name = drive.device.name
         if drive.state.stage is Stage.SWEEPING and not force:
-            return f"{name}: it is being swept just now"
+            return f"{name}: sweep already running"
         if drive.state.stage is Stage.PUBLISHED and not force:
-            raise UsageError(f"{name}: {drive.state.reason}; --force sweeps it all the same")
+            raise UsageError(f"{name}: {drive.state.reason}; to sweep it again, use --force")
         if force:
-            drive.full_sweep_reason = "asked for by the operator"
+            drive.full_sweep_reason = "requested by the operator"
             self._scheduler.forget(drive)
-        self._emit(drive, Appeared(reason="asked for by the operator", asked=True))
-        return f"{name}: it is looked at again; aio-tuned status shows how it goes on"
+        self._emit(drive, Appeared(reason="requested by the operator", asked=True))
+        return f"{name}: sweep requested; to follow it: aio-tuned status"

@@ -1,4 +1,4 @@
-"""The publication of each drive's profile; `Publisher.decide` alone decides what to publish and what to sweep."""
+"""The publication of each drive's profile; only `Publisher.decide` decides what to publish and what to sweep."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Publisher:
-    """The publisher of the drives' profiles; it calls `changed` after each change, and retries failed writes later."""
+    """The publisher of the drives' profiles, which calls `changed` after each change and retries failed writes."""
 
     def __init__(self, store: ProfileStore, config: Callable[[], Config], changed: Callable[[], None]) -> None:
         self._store = store
@@ -41,18 +41,18 @@ class Publisher:
             self._retry_at.cancel()
 
     def measured(self, drive: Drive) -> Profile | None:
-        """Return the last profile that was measured on this drive; None if there is none, or if it is of another id."""
+        """Return the last profile measured on this drive; None if it is missing or of another id."""
         own = self._store.load(drive.device.name)
         return own if own and own.device.id == drive.device.id else None
 
     def others(self) -> tuple[Profile, ...]:
-        """Return every profile that was measured on this host."""
+        """Return every profile measured on this host."""
         return self._store.load_all()
 
     def decide(self, drive: Drive) -> Decision:
-        """Decide what to publish for the drive and what to sweep, by the facts that are known now."""
+        """Decide what to publish for the drive and what to sweep, by the facts known now."""
         mounted = {filesystem for _, _, filesystem in drive.uses}
-        # How a btrfs writes depends on its folder, which only the probe has looked at.
+        # The writes of a btrfs depend on the folder, which only the probe has examined.
         alone = mounted.pop() if len(mounted) == 1 else ""
         filesystem = drive.target.filesystem if drive.target else "" if alone == "btrfs" else alone
         config = self._config()
@@ -72,7 +72,7 @@ class Publisher:
         return found
 
     def refresh(self, drive: Drive) -> None:
-        """Publish the profile that is decided now for the drive, or withdraw it if readers may not find one."""
+        """Publish the profile that `decide` selects for the drive, or withdraw it if the drive may have none."""
         wanted, own = None, self.measured(drive)
         match drive.publication:
             case Publication.DOUBTED if own:
@@ -90,23 +90,23 @@ class Publisher:
         self._retry_later()
 
     def waiting(self, drives: Iterable[Drive]) -> tuple[Drive, ...]:
-        """Return the drives that wait for their first sweep: what a sibling gives them may change with its profile."""
+        """Return the drives without a measured profile: their settings change with a sibling's profile."""
         stages = (Stage.SETTLING, Stage.QUEUED)
         return tuple(drive for drive in drives if drive.state.stage in stages and self.measured(drive) is None)
 
     def save(self, measured: Profile) -> bool:
-        """Save a measured profile in the catalog; return whether it was written (else it is retried later)."""
+        """Save a measured profile in the catalog; return False if it could not be written and is retried later."""
         saved = self._store.save(measured)
         self._retry_later()
         return saved
 
     def withdraw(self, drive: Drive) -> None:
-        """Remove the published profile of the drive's name."""
+        """Remove the published profile of the drive."""
         self._store.withdraw(drive.device.name)
         self._retry_later()
 
     def adopt_published(self) -> None:
-        """Count the published profiles as measured that the catalog lacks, because it could not be written."""
+        """Add published profiles to the catalog if it lacks them because it could not be written."""
         self._store.adopt_published(len(grid.settings(self._config().grid)))
         self._retry_later()
 

@@ -17,7 +17,7 @@ _ADDRESS = "NOTIFY_SOCKET"
 class Notify:
     """The service manager's socket; without NOTIFY_SOCKET its methods do nothing.
 
-    NOTIFY_SOCKET is removed from `environ`, so that child processes cannot send messages for the daemon. `watchdog_s`
+    It removes NOTIFY_SOCKET from `environ`, so that child processes cannot send messages for the daemon. `watchdog_s`
     is the interval in seconds at which watchdog() must be called, None if systemd does not require it.
     """
 
@@ -47,7 +47,7 @@ class Notify:
         self._send("STOPPING=1")
 
     def extend(self, seconds: float) -> None:
-        """Ask for up to so many seconds from now to start or stop."""
+        """Extend the time limit for starting or stopping to so many seconds from now."""
         self._send(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}")
 
     def watchdog(self) -> None:
@@ -67,7 +67,7 @@ class Notify:
 
 
 def _connected(address: str) -> SystemdNotifier:
-    """Return a notifier for the address, which sdnotify can take from the process's environment only."""
+    """Return a notifier for the address; sdnotify takes it only from the process's environment."""
     os.environ[_ADDRESS] = address
     try:
         return SystemdNotifier()
@@ -76,7 +76,7 @@ def _connected(address: str) -> SystemdNotifier:
 
 
 def _watchdog_s(usec: str, pid: str) -> float | None:
-    """Return half of systemd's limit in seconds, so that one call may be late; None if another process is meant."""
+    """Return half of systemd's limit in seconds, so that a call may be late; None if it is for another process."""
     if not (usec.isascii() and usec.isdigit() and int(usec)) or (pid and pid != str(os.getpid())):
         return None
     return int(usec) / 2e6

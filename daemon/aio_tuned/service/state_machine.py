@@ -1,4 +1,4 @@
-"""The state machine of a drive: its states, events and effects, and the function that steps it."""
+"""The state machine of a drive: states, events, effects, and the function that steps it."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ class SweepRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backoff:
-    """The wait before a failed drive is tried again: `first_s` seconds, doubling with each failure up to `max_s`."""
+    """The wait before a retry: `first_s` seconds after the first failure, doubled with each failure up to `max_s`."""
 
     first_s: float
     max_s: float
 
     @classmethod
     def from_config(cls, config: Config) -> Backoff:
-        """Return the waits that the configuration asks for."""
+        """Return the configured waits."""
         return cls(first_s=config.min_retry, max_s=config.max_retry)
 
     def after(self, failures: int) -> float:
@@ -67,8 +67,8 @@ class Backoff:
 class DriveState:
     """One drive's state.
 
-    `resting` means that it is queued but deferred until its retry. `held` means that the operator has stopped it: only
-    the operator can start it again, and no other event, such as an unmount.
+    `resting` means that the drive is queued but deferred until its retry. `held` means that the operator has stopped it
+    and only the operator can start it again; other events, such as an unmount, cannot.
     """
 
     stage: Stage
@@ -84,9 +84,9 @@ class DriveState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appeared:
-    """The drive is present, or a fact that matters has changed; all facts must be read again.
+    """The drive is new, or a fact that affects its sweep has changed; all facts must be read again.
 
-    `asked` is true if the operator has asked for it.
+    `asked` is true if the operator has requested it.
     """
 
     reason: str
@@ -109,14 +109,14 @@ class Satisfied:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepDue:
-    """A sweep is due, after the drive has settled, or after a check that did not confirm the sibling's profile."""
+    """A sweep is due: the drive has settled, or a check did not confirm the sibling's profile."""
 
     request: SweepRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispatched:
-    """No other drive is swept, and this one is the first in the queue."""
+    """No sweep is running, and this drive is the first in the queue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +175,7 @@ class Settle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryIn:
-    """Send Retry after that time; this replaces any other wait."""
+    """Send Retry after `seconds`; this replaces any other wait."""
 
     seconds: float
 
@@ -203,9 +203,9 @@ Effect = Settle | RetryIn | StartSweep | CancelSweep | Withdraw
 def step(  # noqa: C901 - a transition table, one case an event
     state: DriveState | None, event: Event, backoff: Backoff
 ) -> tuple[DriveState | None, tuple[Effect, ...]]:
-    """Return the drive's next state and the effects to carry out; the state None means that the drive is not present.
+    """Return the drive's next state and the effects to carry out; the state None means that the drive was removed.
 
-    An event that comes too late for the stage, such as the result of a cancelled sweep, changes nothing.
+    Ignore an event that comes too late for the stage, such as the result of a cancelled sweep.
     """
     stage = state.stage if state else None
     failures = state.failures if state else 0
@@ -235,7 +235,7 @@ def step(  # noqa: C901 - a transition table, one case an event
         case Stopped(reason=reason) if state:
             return DriveState(stage=Stage.SKIPPED, reason=reason, held=True), cancel
         case Retry() if state and (stage is Stage.FAILED or state.resting):
-            return DriveState(stage=Stage.SETTLING, reason=f"again after: {state.reason}", failures=failures), (
+            return DriveState(stage=Stage.SETTLING, reason=f"retrying after: {state.reason}", failures=failures), (
                 Settle(),
             )
     return state, ()
@@ -256,7 +256,7 @@ def sweep_end(state: DriveState, event: Event) -> SweepEnd | None:
 
 
 def first_in_line(states: Mapping[_K, DriveState]) -> _K | None:
-    """Return the queued drive that ranks first, among equals the first in `states`; None if no drive is queued."""
+    """Return the queued drive of the best rank, the first in `states` of several; None if no drive is queued."""
     queued = [
         (state.request.rank, place, key)
         for place, (key, state) in enumerate(states.items())

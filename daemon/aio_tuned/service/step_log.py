@@ -1,4 +1,4 @@
-"""The log record of a drive's step to a new state."""
+"""The log record of a drive's new state."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The daemon's loop, which alone steps the drives' state machines and carries out their effects.
+"""The daemon's loop, the only place that steps the drives' state machines and carries out their effects.
 
-Inventory, scheduler, operator and timers give it (drive, event) pairs, which all go through `_apply`.
+Inventory, scheduler, operator and timers pass (drive, event) pairs, which all go through `_apply`.
 docs/explanation/architecture.md follows one event.
 """
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# The interval at which what changes without an event is compared: a scheduler written to /sys, an event that was lost.
+# The interval of comparisons that find changes without an event: a scheduler written to /sys, or a lost event.
 _COMPARE_EVERY_S = 60.0
 
 
@@ -105,15 +105,15 @@ class Supervisor:
     def _current_config(self) -> Config:
         return self._config
 
-    # --- beginning and end -----------------------------------------------------------------------------------
+    # --- start and stop --------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Manage the drives until `stop` is called, then end the running sweep.
 
-        Raise AioTunedError if events of devices can no longer be received.
+        Raise AioTunedError if device events can no longer be received.
         """
         loop = asyncio.get_running_loop()
-        self._publisher.adopt_published()  # before another profile is published in the place of one of them
+        self._publisher.adopt_published()  # first, because the scan may replace a published profile
         for look in self._inventory.scan():
             self._take(look)
         self._publisher.withdraw_absent(self._inventory.names_present())
@@ -124,7 +124,8 @@ class Supervisor:
         self._notify.ready()
         if self._source.trouble:
             _log.warning("%s", self._source.trouble)
-        _log.info("watching; %d drives are there", len(self._inventory.drives))
+        count = len(self._inventory.drives)
+        _log.info("started: managing %d drive%s", count, "" if count == 1 else "s")
         try:
             await self._stopped.wait()
             if self._broken:
@@ -142,11 +143,11 @@ class Supervisor:
             self._status.close()
 
     def stop(self) -> None:
-        """Make `run` end."""
+        """End `run`."""
         self._stopped.set()
 
     def reload(self) -> None:
-        """Read the configuration again, and reconsider every drive; an invalid configuration is not applied."""
+        """Read the configuration again, and examine every drive; keep the present one if the new one is invalid."""
         self._notify.reloading()
         self._looks.want("configuration", self._reload)
 
@@ -154,9 +155,9 @@ class Supervisor:
         try:
             self._config = self._load_config()
             self._config_trouble = ""
-            _log.info("the configuration was read again")
+            _log.info("configuration reloaded")
         except AioTunedError as error:
-            self._config_trouble = f"the old configuration is still in use: {error}"
+            self._config_trouble = f"configuration not reloaded: {error}; the previous one stays in use"
             _log.error("%s", self._config_trouble)
         with self._troubles.noted("configuration"):
             yield from self._inventory.reconsider()
@@ -169,7 +170,7 @@ class Supervisor:
         return await self._operator.answer(request)
 
     async def _beat(self) -> None:
-        """Notify the watchdog, and have what changes without an event compared; nothing else wakes an idle daemon."""
+        """Notify the watchdog, and queue a comparison every minute; no other timer wakes an idle daemon."""
         pause = self._notify.watchdog_s or _COMPARE_EVERY_S
         loop = asyncio.get_running_loop()
         compared = loop.time()
@@ -181,14 +182,14 @@ class Supervisor:
                 self._looks.want("system", self._glance)
             await asyncio.sleep(pause)
 
-    # --- where events come from --------------------------------------------------------------------------------
+    # --- sources of events -------------------------------------------------------------------------------------
 
     def _on_devices(self) -> None:
         try:
             events = self._source.drain()
         except OSError as error:
-            # The daemon ends, so that systemd restarts it, because it would not see events any more.
-            self._broken = f"events of devices cannot be received any more: {error}"
+            # Without events the daemon is useless, so it ends, and systemd restarts it.
+            self._broken = f"device events cannot be received: {error}; restart the daemon"
             asyncio.get_running_loop().remove_reader(self._source.fileno())
             self.stop()
             return
@@ -197,12 +198,12 @@ class Supervisor:
         self._looks.add(self._inventory.lost(events) if self._source.overrun else events)
 
     def _glance(self) -> Iterator[Look]:
-        """Find what no event has told."""
+        """Find changes without an event."""
         self._looks.add(self._inventory.missed())
         yield from self._inventory.compare_facts()
 
     def _take(self, look: Look) -> None:
-        """Apply the changes of one device; whatever goes wrong with it is noted, and is no concern of the others."""
+        """Apply the changes of one device; record any error, so that it does not affect other devices."""
         errors = self._troubles.count
         with self._troubles.noted(look.sys_name):
             self._apply(look.changes)
@@ -217,19 +218,19 @@ class Supervisor:
         self._apply([(drive, event)])
 
     async def _probe(self, drive: Drive) -> None:
-        """Probe a drive that has settled, and emit the event that says whether a sweep is due."""
+        """Probe a drive that has settled, and emit an event with the result."""
         event: Event
         try:
             event = await self._inventory.probe(drive) or self._scheduler.assess(drive)
         except Exception:  # noqa: BLE001 - after any error the drive needs a next event
-            _log.exception("%s: it could not be looked at", drive.device.sys_name, extra=drive.fields())
-            event = Failed(reason="an error of aio-tuned itself; see the journal")
+            _log.exception("%s: probe failed: internal error", drive.device.sys_name, extra=drive.fields())
+            event = Failed(reason="internal error of aio-tuned; see journalctl -u aio-tuned")
         self.emit(drive, event)
 
-    # --- the one way -------------------------------------------------------------------------------------------
+    # --- steps -------------------------------------------------------------------------------------------------
 
     def _apply(self, changes: Iterable[tuple[Drive, Event]]) -> None:
-        """Step the drives' state machines, publish the drives' profiles, and start the next sweep if none runs."""
+        """Step the drives' state machines, publish their profiles, and start the next sweep if none is running."""
         try:
             for drive, event in changes:
                 with self._troubles.noted(drive.device.sys_name):
@@ -246,7 +247,7 @@ class Supervisor:
         return self._refresh(self._publisher.waiting(self._inventory.drives.values()))
 
     def _refresh(self, drives: Iterable[Drive]) -> Iterator[Look]:
-        """Publish again what readers may find of the drives."""
+        """Update the published profiles of the drives."""
 
         def refreshed(drive: Drive) -> Iterator[tuple[Drive, Event]]:
             if not drive.gone:
@@ -299,13 +300,13 @@ class Supervisor:
         drive.timer = None
         drive.probing = asyncio.ensure_future(self._probe(drive))
 
-    # --- what is told of it ------------------------------------------------------------------------------------
+    # --- status ------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
-        """Return what the daemon knows at this moment."""
+        """Return the daemon's present state."""
         current = self._scheduler.current
         catalog = self._publisher.others()
-        # The drives come first because the ledger and the counter then retry their failed writes.
+        # The drives come before the troubles, because reading their figures retries failed writes of the counters.
         drives = [self._seen(drive, catalog) for drive in self._inventory.drives.values()]
         troubles = (
             self._config_trouble,
@@ -327,8 +328,8 @@ class Supervisor:
         )
 
     def _seen(self, drive: Drive, catalog: tuple[Profile, ...]) -> DriveSnapshot | None:
-        """Return what is known of one drive; None if not even that can be told."""
-        with self._troubles.noted(f"{drive.device.sys_name} in the status"):
+        """Return the state of one drive; None if reading it fails."""
+        with self._troubles.noted(f"status of {drive.device.sys_name}"):
             return snapshot.of_drive(
                 drive,
                 catalog,

@@ -1,4 +1,4 @@
-"""What a drive's filesystems are mounted for, and whether a change of that concerns the running sweep."""
+"""The uses of a drive by mounted filesystems, and whether their changes affect a running sweep."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ if TYPE_CHECKING:
 
 
 def numbers(device: Device, sys: Path) -> frozenset[str]:
-    """Return the numbers of a disk and its partitions; raise TargetError if it was removed."""
+    """Return the device numbers of a disk and its partitions; raise TargetError if the disk was removed."""
     return frozenset({device.device_number, *sysfs.partitions(device.device_number, sys).values()})
 
 
 def uses(device: Device, table: MountTable, sys: Path) -> Uses:
-    """Return the uses of the device and its partitions; raise TargetError if it was removed."""
+    """Return the uses of a disk and its partitions; raise TargetError if the disk was removed."""
     return frozenset(use for number in numbers(device, sys) for use in table.uses(number))
 
 
 def concerns_sweep(drive: Drive, before: MountTable, after: MountTable, sys: Path) -> bool:
-    """Return whether a change of the mounts takes the running sweep's place away, or gives a raw one a better place.
+    """Return whether a change of the mounts affects the drive's running sweep.
 
-    Other mounts of the drive may come and go during its sweep.
+    It does if the mount with the scratch file has changed, or if the drive of a raw sweep has got or lost a writable
+    filesystem. Other mounts of the drive do not matter during its sweep.
     """
     own = numbers(drive.device, sys)
     folder = drive.scratch_folder

@@ -169,7 +169,7 @@ def test_mounts_that_come_and_go_in_a_loop_are_read_now_and_then(tmp_path: Path)
                     await desk.mount()
                 await desk.mount(line)
                 written = 51
-                assert desk.drives()[bay.sys_name].reason == "it has just appeared"
+                assert desk.drives()[bay.sys_name].reason == "drive found"
                 await asyncio.sleep(0.4)
                 await desk.settle()
                 assert desk.drives()[bay.sys_name].reason == "mounted", "the last one counts"

@@ -54,7 +54,7 @@ def test_it_keeps_neither_the_daemon_from_starting_nor_the_others(
             await desk.send(broken.event("change"), late.event(), broken.event("change"))
             assert list(desk.drives()) == [there.sys_name, late.sys_name]
             (trouble,) = troubles(desk)
-            assert trouble.startswith(f"{broken.sys_name}: cannot be handled: ")
+            assert trouble.startswith(f"{broken.sys_name}: cannot be updated: ")
         assert complaints == []
 
     asyncio.run(scene())

@@ -116,7 +116,7 @@ def test_a_limit_that_was_written_by_hand_is_found(desk: Desk, folder: str, attr
     async def scene() -> None:
         async with running(desk):
             await desk.glance()
-            assert desk.drives()[bay.sys_name].reason == "it has just appeared"
+            assert desk.drives()[bay.sys_name].reason == "drive found"
             bay.set(folder, **{attribute: "1"})
             await desk.glance()
             assert desk.drives()[bay.sys_name].reason.startswith("changed: ")
@@ -169,9 +169,9 @@ def test_a_volume_is_looked_at_again_when_its_snapshot_was_removed(desk: Desk, f
             # As its probe finds it, which needs a real device.
             drive.shape_below = stack.shape(bay.number, desk.host.sys) if forbids else None
             await desk.glance()
-            assert drive.state.reason == "it has just appeared"
+            assert drive.state.reason == "drive found"
             (bay.block.directory / "holders/dm-9001").unlink()
             await desk.glance()
-            assert (drive.state.reason == "what it lies on has changed") is forbids
+            assert (drive.state.reason == "underlying device changed") is forbids
 
     asyncio.run(scene())

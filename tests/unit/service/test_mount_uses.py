@@ -46,7 +46,7 @@ def test_a_mount_that_takes_the_drives_name_is_none_of_it(desk: Desk, filesystem
         async with running(desk):
             await desk.send(bay.event())
             await desk.mount(on("0:77", "/home/user/mount", filesystem=filesystem, source=str(node)))
-            assert stage(desk, bay) == ("settling", "it has just appeared")
+            assert stage(desk, bay) == ("settling", "drive found")
             begin_sweep(desk, bay, None)
             await desk.mount()
             await desk.mount(on("0:78", "/home/user/mount", filesystem=filesystem, source=str(node)))
@@ -63,7 +63,7 @@ def test_a_drive_that_a_program_serves_is_not_in_use_for_a_sweep(desk: Desk, fil
         async with running(desk):
             await desk.send(bay.event())
             await desk.mount(on(bay.number, "/mnt", filesystem=filesystem))
-            assert stage(desk, bay) == ("settling", "it has just appeared")
+            assert stage(desk, bay) == ("settling", "drive found")
 
     asyncio.run(scene())
 

@@ -65,7 +65,7 @@ EVENTS: dict[str, Event] = {
 }
 
 NEW = DriveState(stage=Stage.SETTLING, reason="new", failures=3)
-AGAIN = DriveState(stage=Stage.SETTLING, reason="again after: old", failures=3)
+AGAIN = DriveState(stage=Stage.SETTLING, reason="retrying after: old", failures=3)
 QUEUED = DriveState(stage=Stage.QUEUED, reason="the check disagreed", request=OTHER_WANT, failures=3)
 HELD = DriveState(stage=Stage.SKIPPED, reason="new", held=True)
 FAILED = DriveState(stage=Stage.FAILED, reason="new", failures=4)

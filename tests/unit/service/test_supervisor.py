@@ -92,7 +92,7 @@ def test_an_event_that_comes_again_changes_nothing(desk: Desk) -> None:
             await desk.send(bay.event(), bay.event(), bay.event("change"))
             await desk.send(bay.event())
             assert list(desk.drives()) == [bay.sys_name]
-            assert desk.drives()[bay.sys_name].reason == "it has just appeared"
+            assert desk.drives()[bay.sys_name].reason == "drive found"
 
     asyncio.run(scene())
 
@@ -105,8 +105,8 @@ def test_an_event_that_comes_again_changes_nothing(desk: Desk) -> None:
         ("integrity", "format", "T10-DIF-TYPE1-CRC", "block format"),
         ("", "metadata_bytes", 8, "block format"),
         ("", "ro", 1, "read-only flag"),
-        ("queue", "scheduler", "none [bfq]", "limits of the request queue"),
-        ("queue", "max_sectors_kb", 64, "limits of the request queue"),
+        ("queue", "scheduler", "none [bfq]", "request queue limits"),
+        ("queue", "max_sectors_kb", 64, "request queue limits"),
     ],
 )
 def test_a_change_counts_if_something_has_changed(
@@ -118,7 +118,7 @@ def test_a_change_counts_if_something_has_changed(
         async with running(desk):
             await desk.send(bay.event())
             await desk.send(bay.event("change"))
-            assert desk.drives()[bay.sys_name].reason == "it has just appeared"
+            assert desk.drives()[bay.sys_name].reason == "drive found"
             bay.set(folder, **{attribute: value})
             await desk.send(bay.event("change"))
             assert desk.drives()[bay.sys_name].reason == f"changed: {reason}"
@@ -200,7 +200,7 @@ def test_a_namespace_of_no_bytes_is_shown_with_the_reason(desk: Desk) -> None:
             await desk.send(bay.event())
             found = desk.drives()[bay.sys_name]
             assert (found.stage, found.published) == ("skipped", "")
-            assert found.reason == "nvme9000n1 has 0 bytes: the drive offers no space in this namespace"
+            assert found.reason == "nvme9000n1 has 0 bytes: no space is allocated to this namespace"
             bay.set(size=1 << 21)
             await desk.send(bay.event("change"))
             assert desk.drives()[bay.sys_name].reason == "changed: size"
@@ -220,7 +220,7 @@ def test_another_disk_under_the_same_name_is_another_drive(desk: Desk, what: str
             if what == "serial":
                 (bay.controller / "serial").write_text("OTHER\n")
             await desk.send(bay.event("change"))
-            assert desk.drives()[bay.sys_name].reason == "it has just appeared"
+            assert desk.drives()[bay.sys_name].reason == "drive found"
             name = "OTHER" if what == "serial" else "S9000"
             assert desk.published() == [f"nvme-Model_One_{name}_1.toml"]
 
@@ -256,8 +256,8 @@ def test_each_namespace_of_a_controller_is_a_drive(desk: Desk) -> None:
             assert desk.published() == [f"nvme-Model_One_S9000_{nsid}.toml" for nsid in (1, 10)]
             event = DeviceEvent(action="add", sys_name="nvme9000n10p1", device_number="259:1", is_partition=True)
             await desk.send(event)
-            assert desk.drives()[tenth.sys_name].reason == "partition nvme9000n10p1: add"
-            assert desk.drives()[first.sys_name].reason == "it has just appeared"
+            assert desk.drives()[tenth.sys_name].reason == "partition nvme9000n10p1 added"
+            assert desk.drives()[first.sys_name].reason == "drive found"
 
     asyncio.run(scene())
 
@@ -341,7 +341,7 @@ def test_of_two_with_one_name_each_has_a_profile_now_and_after_a_boot(desk: Desk
                 assert load_profile(desk.config.profiles / f"{name}.toml").device.id == wwid
             assert drives[first.sys_name].namesake == ""
             assert drives[second.sys_name].namesake == (
-                f"another drive (eui.1) owns the name {NAMESAKES[0]}, and an override of that name"
+                f"name {NAMESAKES[0]} belongs to another drive (eui.1), and so do overrides of that name"
             )
             await desk.send(first.event("change"), second.event("change"))
             assert (drives[first.sys_name].name, drives[second.sys_name].name) == NAMESAKES
@@ -495,7 +495,7 @@ def test_rules_decide_what_is_tuned(tmp_path: Path) -> None:
     async def scene() -> None:
         async with running(desk):
             await desk.send(left.event(), other.event())
-            assert "a [[match]] rule says so" in desk.drives()[left.sys_name].reason
+            assert "excluded by [[match]]: " in desk.drives()[left.sys_name].reason
             assert "not tuned unasked (NVMe, transport tcp)" in desk.drives()[other.sys_name].reason
             assert desk.published() == []
 
@@ -534,9 +534,7 @@ def test_the_operator_is_told_what_cannot_be(desk: Desk) -> None:
                     await desk.supervisor.answer(request)
             with pytest.raises(UsageError, match="dance"):
                 await desk.supervisor.answer({"do": "dance", "name": name})
-            assert "it is not swept until aio-tuned retune" in await desk.supervisor.answer(
-                {"do": "stop", "name": name}
-            )
+            assert "stopped until aio-tuned retune" in await desk.supervisor.answer({"do": "stop", "name": name})
             assert desk.drives()[bay.sys_name].stage == "skipped"
             bay.set(size=1 << 22)
             await desk.send(bay.event("change"))
@@ -793,7 +791,7 @@ def test_a_source_that_is_of_no_use_any_more_ends_the_daemon(desk: Desk) -> None
         await asyncio.sleep(0)
         desk.source.drain = drain  # type: ignore[method-assign]  # the boundary of this test is the source
         desk.source.send()
-        with pytest.raises(AioTunedError, match="events of devices cannot be received any more"):
+        with pytest.raises(AioTunedError, match="device events cannot be received"):
             await asyncio.wait_for(run, 5)
         desk.source.close()
         desk.mount_watch.close()
