@@ -254,7 +254,15 @@ class Inventory:
         if drive.is_swept and before and not concerns_sweep(drive, before, self._mounts, self._sys):
             return
         drive.uses = found
-        yield drive, Appeared(reason="mounted" if found else "unmounted")
+        yield from self._read_again(drive, "mounted" if found else "unmounted")
+
+    def _read_again(self, drive: Drive, reason: str) -> Iterator[Change]:
+        """Yield the change of a drive whose facts must be read again; skip it at once if it is excluded."""
+        if skip := self._unwanted(drive):
+            drive.target, drive.publication = None, _publication(drive)
+        yield drive, Appeared(reason=reason)
+        if skip:
+            yield drive, Ineligible(reason=skip.reason)
 
     def _compare_facts(self, drive: Drive) -> Iterator[Change]:
         yield from self._compare_uses(drive)
@@ -272,7 +280,7 @@ class Inventory:
 
     def _reconsider(self, drive: Drive) -> Iterator[Change]:
         if drive.state.stage is not Stage.SWEEPING or self._unwanted(drive):
-            yield drive, Appeared(reason="configuration reloaded")
+            yield from self._read_again(drive, "configuration reloaded")
 
     def _compare(self, drive: Drive, device: Device) -> Iterator[Change]:
         """Yield changes if a fact that affects sweeps differs; udev sends "change" at each close of a writer too."""

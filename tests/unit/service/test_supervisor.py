@@ -502,6 +502,32 @@ def test_rules_decide_what_is_tuned(tmp_path: Path) -> None:
     asyncio.run(scene())
 
 
+def test_a_drive_excluded_at_a_reload_is_skipped_at_once_and_stays_so(desk: Desk) -> None:
+    bay = Bay(desk.host)
+    number = bay.number
+
+    async def scene() -> None:
+        async with running(desk):
+            await desk.send(bay.event())
+            assert desk.drives()[bay.sys_name].stage == "settling"
+            desk.config = replace(desk.config, match=(MatchRule(tune=False, serial="S9000"),))
+            desk.supervisor.reload()
+            await desk.settle(5)
+            for mounts in ((), (f"{number} / /mnt rw - ext4 /dev/x rw",), ()):
+                await desk.mount(*mounts)
+                found = desk.drives()[bay.sys_name]
+                assert found.stage == "skipped"
+                assert found.reason.startswith("excluded by [[match]]: ")
+                assert desk.published() == []
+            desk.config = replace(desk.config, match=())
+            desk.supervisor.reload()
+            await desk.settle(5)
+            found = desk.drives()[bay.sys_name]
+            assert (found.stage, found.reason) == ("settling", "configuration reloaded")
+
+    asyncio.run(scene())
+
+
 def test_a_drive_whose_node_is_not_there_has_failed_and_is_tried_again(tmp_path: Path) -> None:
     desk = Desk(tmp_path, Config(settle=0.0, min_retry=3600))
     bay = Bay(desk.host)
