@@ -32,7 +32,7 @@ def swept_drive(host: DaemonGuest, serial: str, doing: str) -> Drive:
 
 def test_systemd_and_the_operator(host: DaemonGuest) -> None:
     host.begin(ENDLESS)
-    assert host.unit("StatusText") == "no drive is there"
+    assert host.unit("StatusText") == "no tunable drives found"
     assert host.unit("WatchdogUSec") == "30s"
     pid = host.main_pid()
 
@@ -91,7 +91,7 @@ def test_stopped_in_the_middle_it_goes_on_from_there(host: DaemonGuest) -> None:
     assert found["evidence"]["resumed"] == 1
     assert found["evidence"]["points_measured"] == 4
     host.sh("date -s '+2 days' && umount /mnt/x")
-    host.until_stage("STOP1", "published", reason="nothing has changed")
+    host.until_stage("STOP1", "published", reason="unchanged since")
     assert host.profile_of(drive) == found
     # Not host.sweeps(): journalctl finds nothing behind a cursor that the clock has been set back behind.
     started = f"MESSAGE_ID={EventId.SWEEP_STARTED.value} AIO_TUNED_DEVICE={name_of(drive)}"

@@ -36,8 +36,8 @@ _STATES: tuple[str, ...] = (*get_args(State), "none")
 class Metric(Generic[_Subject]):
     """One metric of a subject: the daemon, or a drive.
 
-    `labels` are those besides DEVICE, which each metric of a drive has; `text` is the help. `read` returns the number
-    of a metric without labels, or the numbers by label; None stands for a number that the subject lacks.
+    `labels` are those besides DEVICE, which each metric of a drive has, and `text` is the help. `read` returns the
+    number of a metric without labels, or the numbers by label; None means that the subject lacks the number.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Metric(Generic[_Subject]):
 
 
 def _timestamp(text: str) -> float | None:
-    """Convert a time in ISO 8601 to seconds since the epoch; return None if the text is no such time."""
+    """Convert a time in ISO 8601 to seconds since the epoch; return None if the text is not such a time."""
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:
@@ -66,7 +66,7 @@ def _timestamp(text: str) -> float | None:
 
 
 def _results(profile: Profile | None) -> Iterator[tuple[Direction, Result]]:
-    """Yield each direction whose setting was measured and is published as it was measured."""
+    """Yield each direction that was measured and is published without overrides."""
     for direction in _DIRECTIONS:
         if isinstance(section := getattr(profile, direction, None), Result):
             yield direction, section
@@ -81,7 +81,7 @@ def _settings(profile: Profile | None) -> Iterator[tuple[str, Setting]]:
 
 
 def _sweeps(profile: Profile | None) -> Iterator[tuple[tuple[()], Evidence]]:
-    """Yield the evidence of the sweep that the profile comes from, without labels; nothing if no sweep made it."""
+    """Yield the evidence of the profile's sweep, without labels; yield nothing if no sweep made the profile."""
     if profile and _timestamp(profile.evidence.measured_at or "") is not None:
         yield (), profile.evidence
 
@@ -95,7 +95,7 @@ def _confidence(result: Result) -> float | None:
 
 
 def _findings(profile: Profile | None) -> ByLabel:
-    """Count the findings by the direction that they begin with; all others are about the drive."""
+    """Count the findings by the direction that they begin with; count all others for the drive."""
     if profile is None:
         return {}
     begins = [finding.partition(": ")[0] for finding in profile.evidence.findings]
@@ -106,7 +106,7 @@ def _findings(profile: Profile | None) -> ByLabel:
 def _siblings(seen: DriveSnapshot) -> Iterator[tuple[Direction, float, list[int]]]:
     """Yield each direction with the drive's throughput and its siblings', in bytes/s.
 
-    A stale profile has none: it was measured on a drive that has changed since.
+    Yield nothing for a stale profile, because the drive has changed since its measurement.
     """
     own = seen.published
     if own is None or own.state == "stale":
@@ -118,7 +118,7 @@ def _siblings(seen: DriveSnapshot) -> Iterator[tuple[Direction, float, list[int]
 
 
 def _median(numbers: list[int]) -> float:
-    """Return the median of one number or more; importing `statistics` would cost the daemon memory."""
+    """Return the median of one number or more, without `statistics`, whose import costs the daemon memory."""
     ordered, half = sorted(numbers), len(numbers) // 2
     return (ordered[half] + ordered[-1 - half]) / 2
 
@@ -137,12 +137,12 @@ _SECTION = ("section",)
 
 UP: Metric[bool] = Metric(
     "aio_tuned_up", "gauge", (),
-    "1 while the daemon runs; 0 is what it leaves behind when it is stopped.",
+    "1 while the daemon is running; 0 once it has stopped.",
     lambda up: up,
 )  # fmt: skip
 WRITTEN: Metric[float] = Metric(
     "aio_tuned_metrics_write_timestamp_seconds", "gauge", (),
-    "When this file was written; a daemon that runs writes it every 5 minutes at least.",
+    "Time at which this file was written; a running daemon writes it at least every 5 minutes.",
     lambda now_s: now_s,
 )  # fmt: skip
 BUILD: Metric[str] = Metric(
@@ -152,110 +152,110 @@ BUILD: Metric[str] = Metric(
 )  # fmt: skip
 OF_DAEMON: tuple[Metric[Snapshot], ...] = (
     Metric("aio_tuned_start_time_seconds", "gauge", (),
-           "When the daemon was started.",
+           "Time at which the daemon was started.",
            lambda snapshot: _timestamp(snapshot.since)),
     Metric("aio_tuned_troubles", "gauge", (),
-           "Things that the administrator should look after; aio-tuned status says which.",
+           "Problems that need the administrator; aio-tuned status lists them.",
            lambda snapshot: len(snapshot.troubles)),
 )  # fmt: skip
 OF_DRIVE: tuple[Metric[DriveSnapshot], ...] = (
     Metric("aio_tuned_drive_info", "gauge", ("node", "model", "serial", "firmware", "transport", "pcie_link"),
-           "Always 1; what the drive is.",
+           "Always 1; the labels identify the drive.",
            _info),
     Metric("aio_tuned_drive_size_bytes", "gauge", (),
            "Size of the drive.",
            lambda seen: seen.device.size_bytes),
     Metric("aio_tuned_drive_stage", "gauge", ("stage",),
-           "1 for the stage that the drive is in, 0 for the others.",
+           "1 for the drive's present stage, 0 for the others.",
            lambda seen: {stage.value: stage is seen.state.stage for stage in Stage}),
     Metric("aio_tuned_drive_consecutive_failures", "gauge", (),
-           "How often in a row the drive could not be swept, or not even be looked at.",
+           "Consecutive failures to sweep or to read the drive.",
            lambda seen: seen.state.failures),
     Metric("aio_tuned_drive_next_try_timestamp_seconds", "gauge", (),
-           "When the drive is looked at again, if it has failed or has given way.",
+           "Time of the next attempt, if the drive has failed or its sweep is deferred.",
            lambda seen: _timestamp(seen.next_try)),
     Metric("aio_tuned_drive_never_quiet", "gauge", (),
-           "1 if other processes have kept the drive from being swept for longer than [throttle] patience, or a day.",
+           "1 if other processes have delayed the drive's sweep for longer than [throttle] patience, or a day.",
            lambda seen: bool(seen.never_quiet)),
     Metric("aio_tuned_sweep_progress_ratio", "gauge", (),
-           "How much of the sweep that goes on is done.",
+           "Completed share of the running sweep.",
            lambda seen: seen.progress.share if seen.progress else None),
     Metric("aio_tuned_sweep_paused", "gauge", (),
-           "1 while the sweep that goes on gives way to others, or waits for the drive to cool; else 0.",
+           "1 while the running sweep is paused for other processes or for the drive to cool, else 0.",
            lambda seen: bool(seen.progress.paused) if seen.progress else None),
     Metric("aio_tuned_sweeps_total", "counter", ("outcome",),
-           "Sweeps of the drive by how they ended; kept over restarts.",
+           "Sweeps of the drive by outcome; kept over restarts.",
            lambda seen: {(outcome,): count for outcome, count in seen.sweeps.items()}),
     Metric("aio_tuned_sweep_written_bytes_total", "counter", (),
            "Bytes that sweeps have written to the drive; kept over restarts.",
            lambda seen: seen.written_bytes),
     Metric("aio_tuned_page_cache_drops_total", "counter", (),
-           "How often sweeps of the drive have dropped the host's page cache; kept over restarts.",
+           "Drops of the host's page cache by sweeps of the drive; kept over restarts.",
            lambda seen: seen.page_cache_drops),
     Metric("aio_tuned_profile_state", "gauge", ("state",),
-           "1 for the state of the profile that readers find, 0 for the others; none: they find none.",
+           "1 for the state of the published profile, 0 for the others; none: no profile is published.",
            lambda seen: {state: state == (seen.published.state if seen.published else "none") for state in _STATES}),
     Metric("aio_tuned_profile_overridden", "gauge", (),
            "1 if the administrator has changed settings of the profile, else 0.",
            lambda seen: seen.overridden if seen.published else None),
     Metric("aio_tuned_profile_measured_timestamp_seconds", "gauge", (),
-           "When the sweep of the profile ended.",
+           "Time at which the sweep of the profile ended.",
            lambda seen: {key: _timestamp(sweep.measured_at or "") for key, sweep in _sweeps(seen.published)}),
     Metric("aio_tuned_profile_sweep_seconds", "gauge", (),
-           "How long the sweep of the profile took.",
+           "Duration of the sweep of the profile.",
            lambda seen: {key: sweep.seconds for key, sweep in _sweeps(seen.published)}),
     Metric("aio_tuned_profile_sweep_io_seconds", "gauge", (),
-           "How much of that was measured I/O.",
+           "Time that this sweep spent on measured I/O.",
            lambda seen: {key: sweep.io_seconds for key, sweep in _sweeps(seen.published)}),
     Metric("aio_tuned_profile_temperature_peak_celsius", "gauge", (),
-           "The hottest that the drive was in the sweep, if it has a sensor.",
+           "Highest temperature of the drive during the sweep, if it has a sensor.",
            lambda seen: {key: sweep.temperature_peak_c for key, sweep in _sweeps(seen.published)}),
     Metric("aio_tuned_profile_findings", "gauge", ("about",),
-           "Findings of the profile by what they are about; aio-tuned show says which.",
+           "Findings of the profile by subject; aio-tuned show lists them.",
            lambda seen: _findings(seen.published)),
     Metric("aio_tuned_profile_throughput_bytes_per_second", "gauge", _DIRECTION,
-           "What the settings gave in the sweep.",
+           "Throughput of the chosen setting in the sweep.",
            lambda seen: {key: result.throughput_bytes_per_s for key, result in _results(seen.published)}),
     Metric("aio_tuned_profile_throughput_low_bytes_per_second", "gauge", _DIRECTION,
-           "Lower end of the 95 % confidence interval of that.",
+           "Lower end of the 95 % confidence interval of the throughput.",
            lambda seen: {key: result.throughput_ci95_bytes_per_s[0] for key, result in _results(seen.published)}),
     Metric("aio_tuned_profile_throughput_high_bytes_per_second", "gauge", _DIRECTION,
-           "Upper end of the 95 % confidence interval of that.",
+           "Upper end of the 95 % confidence interval of the throughput.",
            lambda seen: {key: result.throughput_ci95_bytes_per_s[1] for key, result in _results(seen.published)}),
     Metric("aio_tuned_profile_default_throughput_bytes_per_second", "gauge", _DIRECTION,
-           "What DeepSpeed's default settings gave in the same sweep.",
+           "Throughput of DeepSpeed's default setting in the same sweep.",
            lambda seen: {key: found.default_throughput_bytes_per_s or None for key, found in _results(seen.published)}),
     Metric("aio_tuned_profile_sustained_throughput_bytes_per_second", "gauge", _DIRECTION,
-           "What the settings give when they go on and on; from thorough sweeps only.",
+           "Throughput of the chosen setting under sustained load; from thorough sweeps only.",
            lambda seen: {key: result.sustained_throughput_bytes_per_s for key, result in _results(seen.published)}),
     Metric("aio_tuned_profile_regret95_ratio", "gauge", _DIRECTION,
-           "How far below the best setting the chosen one may be, as a share of it, with 95 % confidence.",
+           "Share by which the chosen setting may be below the best one, with 95 % confidence.",
            lambda seen: {key: _ratio(result.regret95_percent) for key, result in _results(seen.published)}),
     Metric("aio_tuned_profile_versus_default_ratio", "gauge", _DIRECTION,
-           "How far the chosen setting is above DeepSpeed's default settings, as a share of what those gave.",
+           "Share by which the chosen setting exceeds DeepSpeed's default setting.",
            lambda seen: {key: _ratio(result.versus_default_percent) for key, result in _results(seen.published)}),
     Metric("aio_tuned_profile_confidence", "gauge", _DIRECTION,
-           "How sure the choice is: 2 settled (within the tolerance of the best), 1 bounded, 0 low.",
+           "Confidence of the choice: 2 settled (within the tolerance of the best), 1 bounded, 0 low.",
            lambda seen: {key: _confidence(result) for key, result in _results(seen.published)}),
     Metric("aio_tuned_profile_sibling_ratio", "gauge", _DIRECTION,
            "Throughput as a share of the median of the drive's siblings: the same model, firmware and filesystem.",
            lambda seen: {key: own / middle for key, own, theirs in _siblings(seen) if (middle := _median(theirs))}),
     Metric("aio_tuned_profile_siblings", "gauge", _DIRECTION,
-           "How many siblings that median is of.",
+           "Number of siblings with such a throughput.",
            lambda seen: {key: len(theirs) for key, _, theirs in _siblings(seen)}),
     Metric("aio_tuned_setting_block_size_bytes", "gauge", _SECTION,
-           "Bytes of one request, as readers of the profile get it.",
+           "Bytes of one request, overrides included.",
            lambda seen: {key: setting.block_size for key, setting in _settings(seen.published)}),
     Metric("aio_tuned_setting_queue_depth", "gauge", _SECTION,
            "Requests in flight per thread.",
            lambda seen: {key: setting.queue_depth for key, setting in _settings(seen.published)}),
     Metric("aio_tuned_setting_io_parallelism", "gauge", _SECTION,
-           "Threads.",
+           "Number of threads.",
            lambda seen: {key: setting.io_parallelism for key, setting in _settings(seen.published)}),
     Metric("aio_tuned_setting_overlap_events", "gauge", _SECTION,
-           "1 if the queue is refilled as requests complete, 0 if each queue is waited for as a whole.",
+           "1 if requests are refilled as they complete, 0 if the whole queue must complete first.",
            lambda seen: {key: setting.overlap_events for key, setting in _settings(seen.published)}),
     Metric("aio_tuned_setting_single_submit", "gauge", _SECTION,
-           "1 if requests are submitted one by one, 0 if all that are ready go together.",
+           "1 if requests are submitted one by one, 0 if in batches.",
            lambda seen: {key: setting.single_submit for key, setting in _settings(seen.published)}),
 )  # fmt: skip

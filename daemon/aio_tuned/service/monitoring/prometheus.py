@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from aio_tuned.service.monitoring.snapshot import DriveSnapshot, Snapshot
 
 _Of = TypeVar("_Of")
-# A file that begins with this was written by aio-tuned.
+# The beginning of each file that aio-tuned has written.
 BEGINS = f"# HELP {UP.name} ".encode()
 
 
 def render(snapshot: Snapshot, now_s: float) -> str:
     """Return the file of a running daemon; raise ImportError without prometheus_client.
 
-    If several drives have the same name, only the first is included, because no series may occur twice.
+    Include only the first of several drives of the same name, because no series may occur twice.
     """
     drives: dict[str, DriveSnapshot] = {}
     for seen in snapshot.drives:
@@ -46,7 +46,7 @@ def _daemon(version: str, now_s: float, *, up: bool) -> list[Family]:
 
 
 def _family(metric: Metric[_Of], subjects: Iterable[tuple[tuple[str, ...], _Of]], own: tuple[str, ...] = ()) -> Family:
-    """Return the metric of all subjects; `own` are the names of the labels whose values each subject comes with."""
+    """Return the metric of all subjects; `own` are the names of the labels whose values stand beside each subject."""
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
     kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
@@ -58,7 +58,7 @@ def _family(metric: Metric[_Of], subjects: Iterable[tuple[tuple[str, ...], _Of]]
 
 
 def _clean(text: str) -> str:
-    """Return the text without characters that UTF-8 cannot encode, which a drive's name may have."""
+    """Return the text with a "?" for each character that UTF-8 cannot encode; a drive's name may have such ones."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

@@ -1,4 +1,4 @@
-"""A snapshot of what the daemon knows, and from it the content of the status file and the line for systemd."""
+"""A snapshot of the daemon's state, from which the status file and the line for systemd are made."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 class DriveSnapshot:
     """One drive that is present.
 
-    `shown` is the profile that readers are to find, and `published` the one that they do find, with the administrator's
-    overrides; None if there is none. `namesake` is the bare name that another drive owns, and that one's id. `siblings`
-    are the siblings' profiles. `written_bytes` is what sweeps have written to the drive, `sweeps` the number of sweeps
-    by outcome, and `page_cache_drops` how often they dropped the host's page cache; all are kept over restarts.
+    `shown` is the profile to publish, and `published` the one that readers find, with the administrator's overrides;
+    each is None if it is missing. `namesake` is the name without digits that another drive owns, and that drive's id.
+    `siblings` are the siblings' profiles. `written_bytes` are the bytes that sweeps have written to the drive, `sweeps`
+    the number of sweeps by outcome, and `page_cache_drops` the number of their page cache drops, kept over restarts.
     """
 
     device: Device
@@ -56,13 +56,13 @@ class DriveSnapshot:
 
     @property
     def progress(self) -> Sweeping | None:
-        """The progress of the drive's sweep; None if none runs."""
+        """Return the progress of the drive's sweep; None if none is running."""
         return self.sweeping if self.state.stage is Stage.SWEEPING else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """All that the daemon knows; `swept` is the kernel's name of the drive that is swept, or "", `since` ISO 8601."""
+    """The daemon's state; `swept` is the kernel's name of the drive that is swept, or "", and `since` is ISO 8601."""
 
     version: str
     pid: int
@@ -82,11 +82,11 @@ def of_drive(
     *,
     is_swept: bool,
 ) -> DriveSnapshot:
-    """Return what is known of one drive; `catalog` has the profiles of all drives that were ever measured here."""
+    """Return the state of one drive; `catalog` has the profiles of all drives that were measured on this host."""
     device, shown = drive.device, drive.shown
     if not is_swept or not drive.written_bytes:
-        # During a sweep the ledger counts bytes before they are written, and later subtracts those that were not. The
-        # figure is not updated then, because Prometheus takes a decreasing counter for one that was reset.
+        # During a sweep the ledger counts bytes before they are written, and later subtracts those that were not
+        # written. The figure is not updated then, because Prometheus treats a decreasing counter as reset.
         drive.written_bytes = ledger.total(device.id)
     return DriveSnapshot(
         device=device,
@@ -150,7 +150,7 @@ def _drive(seen: DriveSnapshot, config: Config) -> DriveStatus:
 
 
 def _namesake(bare: str, owner: str) -> str:
-    return f"another drive ({owner or 'unknown'}) owns the name {bare}, and an override of that name"
+    return f"name {bare} belongs to another drive ({owner or 'unknown'}), and so do overrides of that name"
 
 
 def _rate(section: object) -> int:
@@ -166,4 +166,4 @@ def headline(snapshot: Snapshot) -> str:
         left = f", at most {formatting.duration(at.left_s)} left" if at.left_s else ""
         doing = f"paused: {at.paused}" if at.paused else f"{at.doing}, {at.share:.0%}{left}"
         return f"{snapshot.swept}: {doing}; {counts}"
-    return counts or "no drive is there"
+    return counts or "no tunable drives found"

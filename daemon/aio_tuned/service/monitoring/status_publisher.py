@@ -1,4 +1,4 @@
-"""The publisher of the daemon's status file, its line for systemd, and its files for other programs."""
+"""The publisher of the daemon's status file, of its line for systemd, and of its files for other programs."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Changes within this time are written together.
+# Changes within 50 ms are written together.
 _SOON_S = 0.05
 
 
 def _foreign(path: Path, begins: bytes) -> bool:
-    """Return whether the path has anything but a regular file that begins so, such as another program's file."""
+    """Return whether the path exists, but is not a regular file that begins so: a file of another program."""
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
             return True
         with path.open("rb") as file:
             return file.read(len(begins)) not in (b"", begins)
     except OSError:
-        return False  # there is no file, or writing will fail too and report the error
+        return False  # the file is missing, or writing will fail too and report the error
 
 
 class _ForeignFile:
-    """A file for another program at a configured path; `trouble` is the error if it could not be written, or "".
+    """A file for another program at the path that [publish] `key` sets; `trouble` is the last error of writing, or "".
 
-    A file at the path that does not begin with `begins` was not written by aio-tuned, and is not replaced.
+    It does not replace a file that does not begin with `begins`, which aio-tuned has not written.
     """
 
     def __init__(self, key: str, begins: bytes) -> None:
@@ -65,23 +65,25 @@ class _ForeignFile:
                 atomic_file.remove_leftovers(path.parent, time.time(), glob.escape(path.name))
         trouble = ""
         if path and _foreign(path, self._begins):
-            trouble = f"{path}: what is there is not ours, and stays: remove it, or change [publish] {self._key}"
+            trouble = (
+                f"{path}: not written by aio-tuned, so it is not replaced; remove it or change [publish] {self._key}"
+            )
         elif path:
             try:
                 atomic_file.publish(path, text(), sync=False)
             except PublishError as error:
-                trouble = f"{error}: make the folder, and let the daemon write there, or change [publish] {self._key}"
+                trouble = f"{error}; create the folder, let the daemon write to it, or change [publish] {self._key}"
         if trouble and trouble != self.trouble:
             _log.warning("%s", trouble)
         self.trouble = trouble
 
 
 class StatusPublisher:
-    """The publisher of snapshots that `look` returns, soon after `changed` or `progressed` is called.
+    """The publisher of the snapshots that `look` returns, soon after each call of `changed` or `progressed`.
 
-    Calls in the meantime are combined into one update, and no method raises an error for a file that cannot be written.
-    The progress of a sweep is written into the status at most every `status_every_s`, and into the metrics at most
-    every `metrics_every_s`. The metrics are rewritten at least every `refresh_s`, if `beat` is called that often.
+    It combines calls that come before an update, and no method raises an error for a file that cannot be written. It
+    writes a sweep's progress into the status at most every `status_every_s`, and into the metrics at most every
+    `metrics_every_s`. It rewrites the metrics at least every `refresh_s`, if `beat` is called that often.
     """
 
     def __init__(
@@ -112,7 +114,7 @@ class StatusPublisher:
 
     @property
     def troubles(self) -> tuple[str, ...]:
-        """A sentence for each file that could not be written."""
+        """Return a sentence for each file that could not be written."""
         return tuple(file.trouble for file in (self._metrics, self._features) if file.trouble)
 
     def begin(self) -> None:
@@ -130,7 +132,7 @@ class StatusPublisher:
         self._tell_in(self._status_every_s)
 
     def beat(self) -> None:
-        """Rewrite the files that expire, if that is due; call this at regular intervals."""
+        """Rewrite the metrics and the node features before they expire; call this at regular intervals."""
         now = self._monotonic()
         if now - self._metrics_at >= self._refresh_s or now >= self._features_until:
             self.changed()
@@ -166,13 +168,13 @@ class StatusPublisher:
         if news:
             self._write_features(seen, now)
         if self.troubles != troubles:
-            self._tell_in(_SOON_S)  # the status has the new troubles
+            self._tell_in(_SOON_S)  # the status must show the new troubles
 
     def _tell_status(self, seen: Snapshot) -> None:
         try:
             status.write(seen.config.runtime, snapshot.status(seen))
         except OSError as error:
-            _log.warning("the status cannot be written: %s", error)
+            _log.warning("status: cannot be written: %s", error)
         self._notify.status(snapshot.headline(seen))
 
     def _write_metrics(self, path: Path | None, text: Callable[[], str]) -> None:
@@ -181,16 +183,16 @@ class StatusPublisher:
         try:
             self._metrics.write(path, text)
         except ImportError:
-            # The package is optional, so its absence is logged as a hint and is no trouble.
+            # The package is optional, so its absence is logged once and is no trouble in the status.
             self._can_measure = False
             _log.info(
-                "no metrics are written to %s: they need prometheus_client: %s; then restart the daemon",
+                "metrics: not written to %s: prometheus_client is not installed; run %s, then restart the daemon",
                 path,
                 extras.get("python3-prometheus-client", "prometheus-client"),
             )
 
     def _write_features(self, seen: Snapshot, now: float) -> None:
-        """Write the node features if they have changed, or half of the time until they expire has passed."""
+        """Write the node features if they have changed, or if half of their lifetime has passed."""
         path, expiry_s = seen.config.node_features, seen.config.node_features_expiry
         profiles = tuple(drive.published for drive in seen.drives if drive.published)
         wanted = (path, expiry_s, profiles)

@@ -14,7 +14,7 @@ from unit.support.snapshots import SINCE, SWEEPING, known, seen, snapshot, state
 
 def test_without_drives() -> None:
     empty = snapshot(troubles=("a",))
-    assert headline(empty) == "no drive is there"
+    assert headline(empty) == "no tunable drives found"
     told = status(empty)
     assert (told.version, told.pid, told.since, told.drives, told.troubles) == ("0.1.0", 1234, SINCE, (), ("a",))
 

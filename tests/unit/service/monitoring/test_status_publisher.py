@@ -212,7 +212,7 @@ def test_a_folder_that_is_not_there_is_a_trouble_until_it_is(
     path = tmp_path / "nowhere/metrics.prom"
     desk.configure(metrics=path)
     trouble = (
-        f"{path}: cannot be written: No such file or directory: make the folder, and let the daemon write there,"
+        f"{path}: cannot be written: No such file or directory; create the folder, let the daemon write to it,"
         " or change [publish] metrics"
     )
 
@@ -247,7 +247,8 @@ def test_what_is_not_ours_stays(desk: Desk, tmp_path: Path, what: str) -> None:
     async def scene() -> None:
         async with telling(desk):
             await change(desk)
-            assert [trouble.count("is not ours, and stays") for trouble in desk.bulletin.troubles] == [1, 1]
+            told = "not written by aio-tuned, so it is not replaced; "
+            assert [trouble.count(told) for trouble in desk.bulletin.troubles] == [1, 1]
             desk.configure(metrics=None, node_features=None)
             await change(desk)
             assert desk.bulletin.troubles == ()
