@@ -1,9 +1,9 @@
-"""A child process with pipes, which can be given up on every Python from 3.10 on.
+"""A child process with pipes that can be abandoned while it is running, on every Python from 3.10 on.
 
-asyncio has two reapers: Popen.poll(), which each signal and each close() calls, and a child watcher, which warns of an
-unknown process and reports 255 where the first was faster. From Python 3.11 on its Process.wait() also waits until all
-pipes are closed, which a process that cannot be killed never does. Here Popen alone reaps, no wait blocks the loop, and
-closing waits for nothing.
+asyncio's own has two reapers: Popen.poll(), which each signal and each close() calls, and a child watcher, which warns
+of an unknown process and reports 255 if the first was faster. From Python 3.11 on, its Process.wait() also waits until
+all pipes are closed, which never happens for a process that cannot be killed. Here only Popen reaps, no wait blocks the
+loop, and closing does not wait.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _CHUNK = 1 << 16
-# How often an ending process is looked at: first after 1 ms, each time after twice as long, at most 50 ms.
-_FIRST_LOOK_S = 0.001
-_LONGEST_LOOK_S = 0.05
+# The intervals at which an ending process is polled: 1 ms at first, doubled each time up to 50 ms.
+_FIRST_POLL_S = 0.001
+_LONGEST_POLL_S = 0.05
 
 
 class _Pipe:
-    """Our end of a pipe, and the future that waits until it can be read or written."""
+    """This process's end of a pipe, and the future of a wait until it can be read or written."""
 
     def __init__(self, file: IO[bytes]) -> None:
         os.set_blocking(file.fileno(), False)
@@ -40,7 +40,7 @@ class _Pipe:
         return self._file.fileno()
 
     async def ready(self, *, to_write: bool) -> None:
-        """Wait until the pipe can be read or written, or is closed here."""
+        """Wait until the pipe can be read or written, or close() is called."""
         loop = asyncio.get_running_loop()
         add, remove = (loop.add_writer, loop.remove_writer) if to_write else (loop.add_reader, loop.remove_reader)
         self._waiting = loop.create_future()
@@ -49,7 +49,7 @@ class _Pipe:
             await self._waiting
         finally:
             self._waiting = None
-            if not self.closed:  # the number may be another file's by now
+            if not self.closed:  # else the descriptor may be another file's by now
                 remove(self.fd)
 
     def close(self) -> None:
@@ -67,7 +67,7 @@ def _wake(waiting: asyncio.Future[None]) -> None:
 
 
 class Reader:
-    """What the process prints to a pipe; at its end, and once it is closed here, b"" is read."""
+    """The output of the process through a pipe; it reads b"" at the end of file and after close()."""
 
     def __init__(self, file: IO[bytes], line_limit: int) -> None:
         self._pipe = _Pipe(file)
@@ -88,7 +88,7 @@ class Reader:
         while (end := self._rest.find(b"\n", searched)) < 0:
             searched = len(self._rest)
             if searched > self._line_limit:
-                raise ValueError(f"a line of more than {self._line_limit} bytes")
+                raise ValueError(f"line longer than {self._line_limit} bytes")
             if not (more := await self._next(_CHUNK)):
                 end = searched
                 break
@@ -98,7 +98,7 @@ class Reader:
         return line
 
     async def _next(self, count: int) -> bytes:
-        # It waits even if there are bytes already, so that a process that prints endlessly does not hold up the loop.
+        # Waiting even if bytes are available gives other tasks a turn while a process prints endlessly.
         while not self._pipe.closed:
             await self._pipe.ready(to_write=False)
             if self._pipe.closed:
@@ -110,7 +110,7 @@ class Reader:
         return b""
 
     def close(self) -> None:
-        """Close our end; a read that waits returns b""."""
+        """Close the pipe; a waiting read returns b""."""
         self._pipe.close()
 
 
@@ -121,7 +121,7 @@ class Writer:
         self._pipe = _Pipe(file)
 
     async def write(self, data: bytes) -> None:
-        """Write all of it; raise BrokenPipeError if the process does not read any more, or if it is closed here."""
+        """Write all of `data`; raise BrokenPipeError if the process has closed the pipe, or after close()."""
         rest = memoryview(data)
         while rest:
             if self._pipe.closed:
@@ -132,12 +132,12 @@ class Writer:
                 await self._pipe.ready(to_write=True)
 
     def close(self) -> None:
-        """Close our end, which is the end of file for the process."""
+        """Close the pipe; the process then reads the end of file."""
         self._pipe.close()
 
 
 class ChildProcess:
-    """One child process; whoever starts it must call close(), which leaves a process behind that has not ended."""
+    """One child process; its owner must call close(), which abandons a process that is still running."""
 
     def __init__(self, popen: subprocess.Popen[bytes], line_limit: int) -> None:
         assert popen.stdin is not None  # noqa: S101 - start() asks for the pipes
@@ -158,7 +158,7 @@ class ChildProcess:
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
     ) -> ChildProcess:
-        """Start the process in a session of its own; raise OSError if it cannot be run."""
+        """Start the process in a new session; raise OSError if it cannot be run."""
         popen = subprocess.Popen(
             words,
             bufsize=0,
@@ -173,16 +173,16 @@ class ChildProcess:
 
     @property
     def returncode(self) -> int | None:
-        """The exit code, or less a signal's number; None while the process has not ended."""
+        """Return the exit code, or the negated number of the signal that ended it; None while it is running."""
         return self._popen.poll()
 
     async def wait(self) -> int:
-        """Wait until the process has ended, whoever else has its pipes, and return its exit code."""
-        look_s = _FIRST_LOOK_S
-        # A pidfd can be readable before the process can be reaped, and waiting for that would block the loop.
+        """Wait until the process has ended, even if other processes hold its pipes, and return its exit code."""
+        poll_s = _FIRST_POLL_S
+        # A pidfd can be readable before the process can be reaped, and the wait for that would block the loop.
         while (code := self._popen.poll()) is None:
-            await asyncio.sleep(look_s)
-            look_s = min(2 * look_s, _LONGEST_LOOK_S)
+            await asyncio.sleep(poll_s)
+            poll_s = min(2 * poll_s, _LONGEST_POLL_S)
         return code
 
     def send_signal(self, number: int) -> None:
@@ -194,9 +194,9 @@ class ChildProcess:
         self._popen.kill()
 
     def close(self) -> None:
-        """Close our ends of the pipes; a process that has not ended is left behind, and reaped when it ends."""
+        """Close the pipes; a process that is still running is abandoned, and reaped by a thread when it ends."""
         for pipe in (self.stdin, self.stdout, self.stderr):
             if pipe is not None:
                 pipe.close()
         if self.returncode is None:
-            Thread(target=self._popen.wait, name=f"left process {self.pid}", daemon=True).start()
+            Thread(target=self._popen.wait, name=f"reaper of process {self.pid}", daemon=True).start()

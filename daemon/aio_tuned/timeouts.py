@@ -1,4 +1,4 @@
-"""Calls that may block for ever, run outside the event loop, and waits with a time limit."""
+"""Waits with a time limit, and threads for calls that may block without end."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ T = TypeVar("T")
 
 
 async def in_thread(function: Callable[[], T]) -> T:
-    """Run the function in a thread of its own, and return or raise its result.
+    """Run the function in a new thread, and return its result or raise its error.
 
-    When cancelled it returns at once, and the thread's result is discarded: a call on a dead drive may never end. The
+    When cancelled, return at once and discard the thread's result, because a call on a dead drive may never end. The
     thread is a daemon thread, unlike those of asyncio.to_thread, for which the interpreter waits at its exit.
     """
     outcome: Future[T] = Future()
@@ -41,8 +41,8 @@ class TooLateError(Exception):
 async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
     """Return the result of `work`; raise TooLateError if it takes longer than `seconds`.
 
-    Before Python 3.12 asyncio.wait_for() loses a cancellation that comes together with the result: Ctrl-C would do
-    nothing.
+    Before Python 3.12, asyncio.wait_for() loses a cancellation that arrives together with the result, so that Ctrl-C
+    would have no effect.
     """
     task = asyncio.ensure_future(work)
     try:

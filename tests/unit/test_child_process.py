@@ -52,7 +52,7 @@ def test_a_line_of_the_limit_is_read_and_a_longer_one_refused() -> None:
         return len(await child.stdout.readline())
 
     assert with_shell(f"head -c {LIMIT - 1} /dev/zero; echo", work) == LIMIT
-    with pytest.raises(ValueError, match="more than 65536 bytes"):
+    with pytest.raises(ValueError, match="longer than 65536 bytes"):
         with_shell("exec cat /dev/zero", work)
 
 

@@ -1,1 +1,1 @@
-"""The daemon's messages as records of systemd's journal."""
+"""The daemon's log messages as records of systemd's journal."""

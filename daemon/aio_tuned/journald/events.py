@@ -1,6 +1,6 @@
-"""The kinds of messages about drives, each with a fixed MESSAGE_ID, and the fields of their records.
+"""The kinds of log messages about drives, each with a fixed MESSAGE_ID, and the fields of their records.
 
-docs/reference/journal.md says what they mean, systemd/aio-tuned.catalog what to do about them.
+docs/reference/journal.md explains them, and systemd/aio-tuned.catalog tells the operator what to do.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ PREFIX = "AIO_TUNED_"
 
 
 class EventId(Enum):
-    """One kind of message, by its MESSAGE_ID. The ids never change: users' filters and alerts rely on them."""
+    """The kinds of messages, each with its MESSAGE_ID, which never changes because users' filters depend on it."""
 
     DRIVE_APPEARED = "9033f7e6d7ff4391bcdf5091b2312562"
     DRIVE_GONE = "334b3f954da7429e96c9a4229434f3dd"
@@ -36,7 +36,7 @@ class EventId(Enum):
 def fields(event_id: EventId | None, name: str, node: Path | None = None, **known: object) -> dict[str, str]:
     """Return the `extra` of a record about the drive of that name.
 
-    It has what is known as AIO_TUNED_ fields; values that are None or "" are left out.
+    Each keyword becomes an AIO_TUNED_ field; leave out values that are None or "".
     """
     words = {"event": event_id and event_id.name.lower().replace("_", "-"), "device": name, "node": node, **known}
     found = {f"{PREFIX}{key.upper()}": str(value) for key, value in words.items() if value not in (None, "")}

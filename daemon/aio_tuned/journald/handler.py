@@ -1,7 +1,7 @@
 """The destination of log records: systemd's journal with their fields, or standard error.
 
-The fields are those of events.py. They need the extra `journal` (Debian: python3-systemd); without it, as outside of
-systemd, the messages are complete, and only the fields are missing.
+The fields, which events.py defines, need the extra `journal` (Debian: python3-systemd). Without it, as outside of
+systemd, the messages are complete and only the fields are missing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _STDERR = 2
 
 
 class _Formatter(logging.Formatter):
-    """A formatter that adds the level as the journal reads it (sd-daemon(3)) from standard error."""
+    """A formatter that prefixes each line with its level, as the journal expects on standard error (sd-daemon(3))."""
 
     def format(self, record: logging.LogRecord) -> str:
         prefix = f"<{_LEVELS.get(record.levelno, 6)}>"
@@ -32,7 +32,7 @@ class _Formatter(logging.Formatter):
 def is_journal(stream: str, descriptor: int = _STDERR) -> bool:
     """Return whether the descriptor is the connection to the journal that JOURNAL_STREAM names (systemd.exec(5)).
 
-    Programs whose output goes elsewhere inherit the variable too.
+    The variable alone is no proof, because programs with redirected output inherit it too.
     """
     try:
         found = os.fstat(descriptor)
@@ -55,7 +55,7 @@ def _with_fields() -> logging.Handler | None:
 
 
 def _sendable(record: logging.LogRecord) -> bool:
-    """Convert all texts of the record to UTF-8, the only encoding that the journal takes: paths are bytes."""
+    """Convert all texts of the record to valid UTF-8, which the journal requires; a path may contain other bytes."""
     record.msg, record.args = _utf8(record.getMessage()), ()
     for name, value in vars(record).items():
         if name.startswith(PREFIX):
@@ -73,12 +73,12 @@ def handler(environment: Mapping[str, str], descriptor: int = _STDERR) -> loggin
     if stream is not None and is_journal(stream, descriptor) and (found := _with_fields()):
         return found
     found = logging.StreamHandler(sys.stderr)
-    # The journal records the time itself; a person needs it in the line.
+    # The journal adds the time to each record; elsewhere the line needs it.
     found.setFormatter(_Formatter("%(message)s") if stream else logging.Formatter("%(asctime)s %(message)s"))
     return found
 
 
 def log() -> None:
-    """Send all records from now on, from level INFO upwards, to that handler."""
+    """Send all records of level INFO and above to the best handler for this process."""
     logging.basicConfig(level=logging.INFO, handlers=[handler(os.environ)])
     logging.getLogger("asyncio").setLevel(logging.WARNING)
