@@ -119,7 +119,7 @@ def test_a_helper_that_is_killed_fails_the_run(endless: Tuner, filesystem: Calla
     os.kill(helper, signal.SIGKILL)
     done = run.end()
     assert done.code == 70
-    assert done.last == "aio-tuned: the helper was killed by signal 9 without saying why"
+    assert done.last.startswith("aio-tuned: aio-sweep: killed by signal 9 without an error message")
     assert endless.published() == {}
     assert_left(made.path, used)
 
@@ -156,7 +156,7 @@ def test_a_second_run_on_the_same_device_is_refused_and_disturbs_nothing(
     for target, arguments in ((made.path, []), (made.device, []), (made.device, ["--raw"])):
         second = endless.run(target, *arguments)
         assert second.code == 69
-        assert f"{made.device} is locked" in second.last
+        assert f"{made.device}: locked by another sweep" in second.last
     assert first.process.poll() is None
     assert first.end(signal.SIGTERM).code == 143
     # The lock went with the first.

@@ -34,12 +34,12 @@ def assert_refused(tuner: Tuner, done: Done, code: int, *words: str) -> None:
 
 def test_a_filesystem_in_memory(quick: Tuner, filesystem: Callable[..., storage.Filesystem]) -> None:
     made = filesystem(kind="tmpfs")
-    assert_refused(quick, quick.run(made.path), 66, f"{made.path} is on tmpfs", "no block device to tune")
+    assert_refused(quick, quick.run(made.path), 66, f"{made.path}: tmpfs is", "no block device to tune")
 
 
 @pytest.mark.parametrize("path", ["/proc", "/sys"])
 def test_a_filesystem_of_the_kernel(quick: Tuner, path: str) -> None:
-    assert_refused(quick, quick.run(Path(path)), 66, f"{path} is on", "no block device")
+    assert_refused(quick, quick.run(Path(path)), 66, f"{path}: ", "no block device")
 
 
 def test_an_overlay_whose_upper_directory_cannot_be_seen(
@@ -62,14 +62,14 @@ def test_a_filesystem_without_room(quick: Tuner, filesystem: Callable[..., stora
         os.posix_fallocate(hog.fileno(), 0, os.statvfs(made.path).f_bavail * 4096 - 200 * MIB)
     free = os.statvfs(made.path).f_bavail * os.statvfs(made.path).f_frsize // MIB
     for target in (made.path, made.device):
-        assert_refused(quick, quick.run(target), 66, f"{made.path} has {free} MiB free", "needs 64 MiB")
+        assert_refused(quick, quick.run(target), 66, f"only {free} MiB are free", "needs 64 MiB")
 
 
 def test_a_mount_that_is_read_only(quick: Tuner, disk: Callable[..., LoopDrive], mount: Callable[..., Path]) -> None:
     made = disk(size_bytes=512 * MIB)
     storage.run(*storage.MAKE["ext4"], made.node)
     path = mount("-o", "ro", made.node)
-    assert_refused(quick, quick.run(path), 66, f"{path} is mounted read-only", "--raw")
+    assert_refused(quick, quick.run(path), 66, f"{path}: filesystem is mounted read-only", "--raw")
 
 
 def test_a_bind_mount_that_is_read_only(
@@ -78,7 +78,7 @@ def test_a_bind_mount_that_is_read_only(
     made = filesystem()
     path = mount("--bind", made.path)
     storage.run("mount", "-o", "remount,ro,bind", path)
-    assert_refused(quick, quick.run(path), 66, f"{path} is mounted read-only")
+    assert_refused(quick, quick.run(path), 66, f"{path}: filesystem is mounted read-only")
 
 
 @pytest.mark.parametrize("what", ["disk", "partition", "disk of the partition"])
@@ -103,7 +103,7 @@ def test_a_swap_area_in_use(
         pytest.skip(f"no swap here: {error}")
     request.addfinalizer(lambda: storage.run("swapoff", area))
     target = area if what == "partition" else made.node
-    assert_refused(quick, quick.run(target, *arguments), 66, f"{made.node.name} is in use as swap")
+    assert_refused(quick, quick.run(target, *arguments), 66, f"{target}: in use as swap")
 
 
 @pytest.mark.parametrize("way", ["mount", "first device", "second device"])
@@ -121,7 +121,7 @@ def test_a_btrfs_over_two_devices(
 
 
 @pytest.mark.parametrize(
-    ("target", "word"), [("/nowhere", "No such file"), ("/dev/null", "neither a directory, nor a file")]
+    ("target", "word"), [("/nowhere", "no such file"), ("/dev/null", "not a directory, file or block device")]
 )
 def test_what_is_no_target(quick: Tuner, target: str, word: str) -> None:
     assert_refused(quick, quick.run(Path(target)), 66, target, word)
@@ -129,7 +129,7 @@ def test_what_is_no_target(quick: Tuner, target: str, word: str) -> None:
 
 def test_a_device_that_is_too_small(quick: Tuner, disk: Callable[..., LoopDrive]) -> None:
     made = disk(size_bytes=32 * MIB)
-    assert_refused(quick, quick.run(made.node), 66, f"{made.node} is too small", "32 MiB", "64 MiB")
+    assert_refused(quick, quick.run(made.node), 66, f"too small: {made.node} has 32 MiB", "64 MiB")
 
 
 # The interpreter may lie in root's home, so nobody may read what he likes here, but write only what is his.
@@ -147,7 +147,8 @@ def test_a_folder_for_profiles_that_is_somebody_elses(
     out.mkdir()
     os.chown(out, 1, 1)
     done = quick.run(made.path, out=out, under=under)
-    assert_refused(quick, done, 73, f"{out}: profiles cannot be written there: Permission denied")
+    remedy = "run as root, or pass" if under == NOBODY_WHO_READS else "denied; pass another folder"
+    assert_refused(quick, done, 73, f"{out}: cannot be written: Permission denied", remedy)
     assert list(out.iterdir()) == []
 
 
@@ -168,7 +169,7 @@ def test_a_helper_that_is_missing(
         done = quick.run(made.path, "--helper", missing)
     else:
         done = quick.run(made.path, environment={"AIO_TUNED_HELPER": str(missing)})
-    assert_refused(quick, done, 70, f"helper {missing}: no such program")
+    assert_refused(quick, done, 70, f"{missing}: not found or not executable")
 
 
 def test_a_write_budget_that_does_not_pay_for_the_sweep(

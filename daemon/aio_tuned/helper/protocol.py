@@ -1,4 +1,4 @@
-"""The helper's protocol (native/PROTOCOL.md): command line, request lines, answers."""
+"""The protocol of the helper (native/PROTOCOL.md): command line, requests and answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from aio_tuned.model.target import Target
 
 PROTOCOL = 1
-# The phases in which a helper puts right what it has written; it needs more time to end then.
+# The phases in which a helper zeroes or trims what it wrote; it needs more time to exit then.
 ENDING = ("zero", "trim")
 _ENDING_PHASES = tuple(f'"{phase}"'.encode() for phase in ENDING)
 _SPAN = b'"span"'
@@ -29,10 +29,10 @@ EXIT_OF_CODE = {
     71: Exit.SYSTEM,
     74: Exit.IO,
 }
-# The helper has given up the scratch file, because others need the space.
+# The exit code of a helper that removed its scratch file because free space ran short.
 GIVEN_UP = 75
-# What the helper could not make sure of before it writes a raw device: that others do not have it open, and that it
-# counts what they write.
+# The checks that a raw device must pass before the helper writes it: no other process has it open, and its counters
+# count foreign writes.
 REFUSALS = ("openers", "counters")
 
 
@@ -51,7 +51,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
-    """A sign of life during long work; `total_bytes` is 0 if its end is unknown."""
+    """Progress of the helper in a long task; `total_bytes` is 0 if the size of the task is unknown."""
 
     phase: str
     bytes: int
@@ -72,9 +72,9 @@ def arguments(  # noqa: PLR0913 - the options of aio-sweep
 ) -> tuple[str, ...]:
     """Return the helper's command line for a target.
 
-    The `counters` are stat files, which the helper sums; without any it finds them itself. The helper leaves before it
-    touches the target if what it has opened is on none of `expect_devices`, or on a disk of another sequence number.
-    It marks what it writes with the `key`.
+    `counters` are stat files, which the helper sums; without any it finds them itself. The helper exits before any I/O
+    if the opened target is on none of `expect_devices`, or on a disk with another sequence number than
+    `expect_diskseq`. It marks the bytes that it writes with `key`.
     """
     words = [
         f"--{target.kind}={target.path}",
@@ -105,7 +105,7 @@ def arguments(  # noqa: PLR0913 - the options of aio-sweep
 
 
 def request_line(request: Request) -> str:
-    """Return the protocol's line for a request."""
+    """Return the line of the protocol for a request."""
     setting = request.setting
     words = {
         "id": request.id,
@@ -126,13 +126,10 @@ def request_line(request: Request) -> str:
 
 
 def parse_hello(message: dict[str, Any]) -> Hello:
-    """Return the parts of `hello` that are used here.
-
-    Raise HelperError if it is of another protocol, or lacks or garbles one of them.
-    """
+    """Return the used parts of a `hello` message; raise HelperError if its protocol or one of the parts is wrong."""
     if message.get("protocol") != PROTOCOL:
-        spoken = message.get("protocol")
-        raise HelperError(f"the helper speaks protocol {spoken!r}, not {PROTOCOL}: reinstall aio-tuned")
+        version = message.get("protocol")
+        raise HelperError(f"aio-sweep: protocol version {version!r} instead of {PROTOCOL}; reinstall aio-tuned")
     try:
         buffer = message["buffer"]
         locked = "locked" if buffer["locked"] else "not locked"
@@ -147,14 +144,14 @@ def parse_hello(message: dict[str, Any]) -> Hello:
             fill_bytes=int(message["fill_bytes"]),
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise HelperError(f"the helper's hello lacks or garbles {error}") from None
+        raise HelperError(f"aio-sweep: missing or invalid value in hello: {error}; reinstall aio-tuned") from None
     if hello.dio_alignment_bytes <= 0 or hello.fill_bytes < 0:
-        raise HelperError("the helper's hello has an alignment or a fill size that cannot be")
+        raise HelperError("aio-sweep: impossible alignment or fill size in hello; reinstall aio-tuned")
     return hello
 
 
 def parse_point(message: dict[str, Any], request: Request) -> Sample:
-    """Return the sample that answers `request`; raise HelperError if the message does not, or contradicts itself."""
+    """Return the sample that answers `request`; raise HelperError if the message is incomplete or contradictory."""
     try:
         cpu_ns = [int(message.get(key, 0)) for key in ("cpu_user_ns", "cpu_system_ns")]
         sample = Sample(
@@ -174,9 +171,14 @@ def parse_point(message: dict[str, Any], request: Request) -> Sample:
         )
         answers = message["id"], message["op"], message["transfer_bytes"]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise HelperError(f"the helper's answer to request {request.id} lacks or garbles {error}") from None
+        raise HelperError(
+            f"aio-sweep: missing or invalid value in the answer to request {request.id}: {error}; reinstall aio-tuned"
+        ) from None
     if answers != (request.id, request.direction, request.transfer_bytes):
-        raise HelperError(f"the helper answered {answers} to request {request.id} ({request.direction})")
+        raise HelperError(
+            f"aio-sweep: answer {answers} does not match request {request.id} ({request.direction}); reinstall"
+            " aio-tuned"
+        )
     if (
         not sample.transfers_ns
         or min(sample.transfers_ns) <= 0
@@ -189,7 +191,7 @@ def parse_point(message: dict[str, Any], request: Request) -> Sample:
         or sample.cache_verdict not in ("device", "cache", "unknown")
     ):
         raise HelperError(
-            f"the helper's answer to request {request.id} contradicts itself: times or bytes do not add up"
+            f"aio-sweep: times or bytes in the answer to request {request.id} do not add up; reinstall aio-tuned"
         )
     return sample
 
@@ -197,7 +199,7 @@ def parse_point(message: dict[str, Any], request: Request) -> Sample:
 def parse_message(line: bytes) -> tuple[str, dict[str, Any] | Tick]:
     """Return the type of one message, and the message.
 
-    Raise ValueError, KeyError, TypeError, OverflowError or RecursionError if the line is none.
+    Raise ValueError, KeyError, TypeError, OverflowError or RecursionError if the line is not a message.
     """
     message = json.loads(line)
     kind = message["type"]
@@ -212,7 +214,7 @@ def parse_message(line: bytes) -> tuple[str, dict[str, Any] | Tick]:
 
 
 def _readable(line: bytes) -> dict[str, Any] | Tick | None:
-    """Return the message of a line; None if it is not of the protocol."""
+    """Return the message in a line; None if the line is not a message."""
     try:
         return parse_message(line)[1]
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
@@ -220,12 +222,12 @@ def _readable(line: bytes) -> dict[str, Any] | Tick | None:
 
 
 def tells_of_the_end(lines: bytes) -> bool:
-    """Return whether parse_span or parse_zeroing may find something in these lines; fast, even for nonsense."""
+    """Return whether parse_span or parse_zeroing may find something in these lines, quickly for any bytes."""
     return _SPAN in lines or any(phase in lines for phase in _ENDING_PHASES)
 
 
 def parse_span(line: bytes) -> str:
-    """Return what the last line of a helper says of the span of a raw device ("clean", "left"), "" if it says none."""
+    """Return the state of the span of a raw device in the last line of a helper ("clean" or "left"), or ""."""
     if _SPAN not in line:
         return ""
     message = _readable(line)
@@ -233,7 +235,7 @@ def parse_span(line: bytes) -> str:
 
 
 def parse_zeroing(line: bytes) -> Tick | None:
-    """Return the tick of a helper that zeroes or trims what it has written; None if the line is anything else."""
+    """Return the tick of a helper that zeroes or trims what it wrote; None for any other line."""
     if not any(phase in line for phase in _ENDING_PHASES):
         return None
     message = _readable(line)

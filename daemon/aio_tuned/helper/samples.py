@@ -1,6 +1,6 @@
-"""Samples as they are stored in a checkpoint and in an archived sweep.
+"""The format of samples in a checkpoint and in an archived sweep.
 
-The keys of a file are in the tables below, so that renaming a field of a dataclass does not change the format.
+The tables below hold the keys of the format, so that renaming a field of a dataclass does not change it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
-# Each key of a file, and the field that it holds.
+# Keys of the format, with the fields that they hold.
 _SETTING = {
     "block_size": "block_size",
     "queue_depth": "queue_depth",
@@ -62,20 +62,20 @@ def _to_table(value: object, keys: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _from_table(table: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
-    """Return the fields that the table has. KeyError for a key that is not of the format, TypeError for no table."""
+    """Return the fields in the table; raise KeyError for an unknown key, TypeError if it is not a table."""
     if not isinstance(table, dict):
         raise TypeError(table)
     return {keys[key]: value for key, value in table.items()}
 
 
 def to_table(sample: Sample) -> dict[str, Any]:
-    """Return the object that stands for the sample in a file of samples."""
+    """Return the sample as an object of the format."""
     request = _to_table(sample.request, _REQUEST) | {"setting": _to_table(sample.request.setting, _SETTING)}
     return _to_table(sample, _SAMPLE) | {"request": request}
 
 
 def to_lines(samples: Iterable[Sample]) -> str:
-    """Return the text of a file of samples: one JSON object a line."""
+    """Return the text of a file of samples, one JSON object a line."""
     return "".join(json.dumps(to_table(sample), separators=(",", ":")) + "\n" for sample in samples)
 
 
@@ -102,16 +102,16 @@ def _request(table: Mapping[str, Any]) -> Request:
 
 
 def _optional(number: object) -> float | None:
-    """Return a figure that older files lack; raise ValueError if it is no finite number."""
+    """Return a number that may be missing in older files; raise ValueError if it is not finite."""
     if number is not None and not (isinstance(number, float) and math.isfinite(number)):
         raise ValueError(number)
     return number
 
 
 def from_table(entry: Mapping[str, Any]) -> Sample:
-    """Return the sample of a table, checked as an answer of the helper is checked.
+    """Return the sample in a table, with the checks that an answer of the helper gets.
 
-    Raise KeyError, TypeError, ValueError or HelperError if it is not a sample.
+    Raise KeyError, TypeError, ValueError or HelperError if the table is not a sample.
     """
     request = _request(entry["request"])
     answer = {
