@@ -39,7 +39,7 @@ def test_a_drive_comes_is_measured_and_goes(host: DaemonGuest) -> None:
     assert host.status()["drives"] == []
     host.hotplug("CAME1", drive.size_bytes, path=drive.path, read_bps=READ_BYTES_PER_S, write_bps=WRITE_BYTES_PER_S)
     host.until(lambda: host.profile_of(drive) == raw, 20, "the profile is back")
-    host.until_stage("CAME1", "published", reason="nothing has changed")
+    host.until_stage("CAME1", "published", reason="unchanged since")
     host.lives()
 
 
@@ -57,9 +57,9 @@ def test_a_drives_whole_life(host: DaemonGuest) -> None:
 
     host.configure(STEADY)
     host.sh("systemctl reload aio-tuned")
-    host.until_stage("LIFE1", "published", reason="nothing has changed")
+    host.until_stage("LIFE1", "published", reason="unchanged since")
     host.mount(drive.dev)
-    host.until_stage("LIFE1", "queued", "sweeping", reason="mounted now")
+    host.until_stage("LIFE1", "queued", "sweeping", reason="now mounted")
     host.until_measured("LIFE1")
     full = host.profile_of(drive)
     assert is_limit(full["read"]["throughput_bytes_per_s"], READ_BYTES_PER_S, LET_THROUGH)
@@ -71,10 +71,10 @@ def test_a_drives_whole_life(host: DaemonGuest) -> None:
     assert host.sweeps() == 2
 
     host.sh("systemctl restart aio-tuned")
-    host.until_stage("LIFE1", "published", reason="nothing has changed")
+    host.until_stage("LIFE1", "published", reason="unchanged since")
     host.lives()
     host.reboot()
-    host.until_stage("LIFE1", "published", reason="nothing has changed")
+    host.until_stage("LIFE1", "published", reason="unchanged since")
     assert host.profile_of(drive) == full
     assert host.sweeps() == 2
 
@@ -90,7 +90,7 @@ def test_a_drives_whole_life(host: DaemonGuest) -> None:
     assert host.drive("LIFE1")["stage"] == "settling"
     host.configure(STEADY)
     host.sh("systemctl reload aio-tuned")
-    host.until_stage("LIFE1", "published", reason="nothing has changed")
+    host.until_stage("LIFE1", "published", reason="unchanged since")
     host.lives()
 
 

@@ -1,4 +1,4 @@
-"""The decision on a drive from stored profiles: which profile to publish now, and whether to sweep."""
+"""The decision on a drive from the stored profiles: which profile to publish now, and whether to sweep."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _WORDS = {
     "metadata_bytes": "metadata size",
     "array": "state of the array",
 }
-# What an empty value means; elsewhere it means that the value is unknown.
+# The meaning of an empty value; an empty value of other keys is unknown.
 _EMPTY = {"integrity_format": "none", "array": "whole"}
-# These say nothing where they are not known: a drive that is not mounted now was not reformatted, a link that is down
-# for a moment is the same one afterwards, and the metadata's size is known from Linux 6.8 on.
+# These keys are compared only if known: an unmounted drive was not reformatted, a link may be down for a moment, and
+# the size of the metadata is known from Linux 6.8 on.
 _ONLY_IF_KNOWN = ("filesystem", "pcie_link", "metadata_bytes")
 
 _SECTIONS = ("read", "write", "combined")
@@ -39,7 +39,7 @@ _DEFAULT: Unmeasured | Skipped = Unmeasured(setting=DEFAULT_SETTING)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What to publish now and what to sweep, with the reason; `against` is the profile that a check is to confirm."""
+    """The profile to publish now and the sweep to run, with the reason; a check confirms the profile `against`."""
 
     publish: Profile
     sweep: Literal["none", "check", "full"]
@@ -74,7 +74,7 @@ def _shown(value: object, empty: str) -> str:
 
 
 def measured_when(profile: Profile) -> datetime:
-    """Return when the profile was measured; the beginning of time if it says nothing valid."""
+    """Return the time of the measurement; datetime.min if it is missing or invalid."""
     try:
         found = datetime.fromisoformat(profile.evidence.measured_at or "")
     except ValueError:
@@ -94,12 +94,12 @@ def decide(  # noqa: PLR0913 - the facts, the history and the policy
     kernel_change: str,
     made_by: str,
 ) -> Decision:
-    """Decide what to publish for the drive and what to sweep.
+    """Decide which profile to publish for the drive and which sweep to run.
 
-    `own` is the drive's last profile, and `others` are all profiles that are known on this host. Before the drive's use
-    has been probed, `target` is None and the filesystem of `now` is ""; the decision on the sweep is then preliminary.
+    `own` is the drive's last profile, and `others` are all profiles known on this host. Before the use of the drive has
+    been probed, `target` is None and the filesystem of `now` is ""; the decision on the sweep is preliminary then.
     """
-    # A profile of this name may be another volume's, or another drive's with the same serial number.
+    # A profile of this name may belong to another volume, or to another drive with the same serial number.
     if own and own.device.id == device.id and own.evidence.measured_at is not None:
         changed = differences(own, now, kernel_release, kernel_change)
         if own.device.members != device.member_names:
@@ -110,7 +110,7 @@ def decide(  # noqa: PLR0913 - the facts, the history and the policy
         if own.device.size_bytes != device.size_bytes:
             changed = (f"size changed from {own.device.size_bytes} to {device.size_bytes} bytes", *changed)
         if not holds_after_boot(device.id, own.device.boot_id, device.boot_id):
-            why = "the id is the kernel's name, which may have been another drive's before the last boot"
+            why = "the drive has only a kernel name, which may have belonged to another drive before the last boot"
             changed = (why, *changed)
         return _decide_by_own(own, changed, target)
 
@@ -122,38 +122,41 @@ def decide(  # noqa: PLR0913 - the facts, the history and the policy
         return checkable(other), other.evidence.checked_against is None, measured_when(other), other.device.name
 
     best = max((other for other in others if is_sibling(device, other, target)), key=worth, default=None)
-    never = "it was never measured"
+    never = "not measured yet"
     if best is None:
-        finding = "nothing was measured yet: these are DeepSpeed's defaults"
+        finding = "not measured yet; these are DeepSpeed's defaults"
         publish = _provisional(device, now, made_by, finding, dict.fromkeys(_SECTIONS, _DEFAULT))
         return Decision(publish=publish, sweep="full", stale=False, reason=never)
-    sibling = f"{best.device.name}, the same model and firmware"
-    finding = f"settings of {sibling}, measured at {best.evidence.measured_at}: not yet confirmed here"
+    sibling = best.device.name
+    finding = (
+        f"not measured yet; these are the settings of {sibling} (same model and firmware, measured at"
+        f" {best.evidence.measured_at}), not confirmed on this drive"
+    )
     borrowed = {section: _borrowed(getattr(best, section)) for section in _SECTIONS}
     publish = _provisional(device, now, made_by, finding, borrowed)
     if siblings != "check" or not checkable(best):
         return Decision(publish=publish, sweep="full", stale=False, reason=never)
-    reason = f"{never}; the settings of {sibling}, are to be confirmed"
+    reason = f"{never}; checking the settings of {sibling} (same model and firmware)"
     return Decision(publish=publish, sweep="check", stale=False, reason=reason, against=best)
 
 
 def _decide_by_own(own: Profile, changed: tuple[str, ...], target: Target | None) -> Decision:
-    """Decide on a drive that was measured before; `changed` are its differences since then."""
+    """Decide on a drive that was measured before; `changed` lists the differences since then."""
     if changed:
         return Decision(publish=own.doubted(*changed), sweep="full", stale=True, reason=", ".join(changed))
     if own.state == "stale":
-        return Decision(publish=own, sweep="full", stale=True, reason="it was stale before")
+        return Decision(publish=own, sweep="full", stale=True, reason="the profile is stale")
     may_write = target is not None and target.kind == "scratch" and not target.no_write
     if isinstance(own.write, Skipped) and may_write:
-        return Decision(publish=own, sweep="full", stale=False, reason="mounted now: writes can be measured")
-    reason = f"nothing has changed since it was measured at {own.evidence.measured_at}"
+        return Decision(publish=own, sweep="full", stale=False, reason="now mounted, so writes can be measured")
+    reason = f"unchanged since the measurement at {own.evidence.measured_at}"
     return Decision(publish=own, sweep="none", stale=False, reason=reason)
 
 
 def _has_numbers(sibling: Profile, now: Fingerprint, target: Target | None) -> bool:
-    """Return whether the sibling was measured on the same filesystem, and in all directions that this drive allows.
+    """Return whether the sibling was measured on the same filesystem and in all directions that this drive allows.
 
-    Its challengers must be known: without them a check could not see that another class of settings wins here.
+    Its challengers must be known, since a check compares them to find out whether another class of settings wins.
     """
     if target is None:
         return _checkable(sibling.read)

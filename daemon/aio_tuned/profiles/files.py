@@ -1,4 +1,4 @@
-"""Profiles read from their files, with a cache."""
+"""Reading of profiles from files, with a cache."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
     from aio_tuned.model.profile import Profile
 
-# Profiles that aio-tuned writes have about 4 KiB.
+# Profiles have about 4 KiB, so a larger file is not one.
 _MAX_BYTES = 1 << 20
-# The advice of messages about files that are not profiles.
-_REPLACE = "remove it and run aio-tuned tune"
+# The action in messages about files that are not profiles.
+_REPLACE = "remove the file and run aio-tuned tune"
 
-# A file's device, inode, size, and times of modification and status change, in ns: they change with its content.
+# The device, inode, size, and times of modification and status change (ns) of a file, which change with its content.
 _Version = tuple[int, int, int, int, int]
 
 _cache: dict[str, tuple[_Version, Profile]] = {}
 
 
 def profile_files(folder: Path) -> list[Path]:
-    """Return the files of profiles in the folder, sorted, without temporary files, whose names begin with a dot.
+    """Return the profile files in the folder, sorted, without temporary files (names that begin with a dot).
 
     Raise OSError if the folder cannot be read.
     """
@@ -35,14 +35,13 @@ def profile_files(folder: Path) -> list[Path]:
 
 
 def load_profile(path: Path, check: Callable[[os.stat_result], None] | None = None) -> Profile:
-    """Return the profile in a file, which is parsed once for each version of it.
+    """Return the profile in a file; each version of the file is parsed once.
 
-    `check` is called with the open file's status at each call, and may refuse the file by a ProfileError. Raise
-    ProfileError, which names the file, if it cannot be read or is not a profile; MissingProfileError if it does not
-    exist.
+    `check` gets the status of the open file at each call and may raise ProfileError to reject the file. Raise
+    MissingProfileError if the file does not exist, ProfileError with its name if it is unreadable or not a profile.
     """
     try:
-        # Opening must not wait for the writer of a named pipe, nor make a terminal the controlling one.
+        # Opening must not block on a named pipe, nor acquire a controlling terminal.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         try:
             return _load_from(descriptor, path, check)
@@ -58,8 +57,8 @@ def load_profile(path: Path, check: Callable[[os.stat_result], None] | None = No
 def load_trusted(path: Path) -> Profile:
     """Return the profile in a file that only root or the user of this process may write.
 
-    Raise MissingProfileError if the file does not exist, ProfileError if it is not trusted or not a profile. The folder
-    is the caller's to check.
+    The caller must check the folder. Raise MissingProfileError if the file does not exist, ProfileError if it is not
+    trusted or not a profile.
     """
 
     def check(status: os.stat_result) -> None:
@@ -75,7 +74,8 @@ def _load_from(descriptor: int, path: Path, check: Callable[[os.stat_result], No
     """Do the work of load_profile() on an open file; raise OSError if it cannot be read."""
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BYTES:
-        raise ProfileError(f"{path}: not a profile of aio-tuned: no file, or {status.st_size} bytes long; {_REPLACE}")
+        wrong = f"{status.st_size} bytes long" if stat.S_ISREG(status.st_mode) else "not a regular file"
+        raise ProfileError(f"{path}: not a profile of aio-tuned: {wrong}; {_REPLACE}")
     if check:
         check(status)
     version = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

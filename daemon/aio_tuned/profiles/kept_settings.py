@@ -1,4 +1,4 @@
-"""The settings that a sweep keeps if they are good enough: the drive's own earlier ones, and those of a sibling."""
+"""The settings that a sweep keeps if they are good enough: the drive's earlier ones and those of its siblings."""
 
 from __future__ import annotations
 
@@ -20,17 +20,16 @@ EARLIER = "earlier"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptSettings:
-    """The profiles whose settings are kept; `checked` is the sibling's whose settings a check is to confirm."""
+    """The profiles whose settings are kept; a check confirms the settings of `checked`, a sibling's profile."""
 
     earlier: Profile | None = None
     siblings: tuple[Profile, ...] = ()
     checked: Profile | None = None
 
     def _profiles(self) -> tuple[tuple[str, Profile], ...]:
-        """Return the profiles in the order of preference, each with the name that `kept_from` gives it.
+        """Return the profiles in order of preference, each with its name for `kept_from`.
 
-        Of siblings that agree any will do; where they differ the first by name is kept, so that all drives of a model
-        come to have the same.
+        Siblings are ordered by name, so that all drives of a model converge to the same setting where siblings differ.
         """
         if self.checked:
             return ((self.checked.device.name, self.checked),)
@@ -39,12 +38,12 @@ class KeptSettings:
         return (*own, *((each.device.name, each) for each in siblings))
 
     def settings(self, section: str) -> tuple[Setting, ...]:
-        """Return the settings to keep in that section, the first one first, without duplicates."""
+        """Return the settings to keep in that section, in order of preference and without duplicates."""
         parts = (getattr(each, section) for _, each in self._profiles())
         return tuple(dict.fromkeys(part.setting for part in parts if not isinstance(part, Skipped)))
 
     def origin(self, section: str, setting: Setting) -> str | None:
-        """Return whose setting it is."""
+        """Return the name of the profile that has this setting; None if none has it."""
         for name, each in self._profiles():
             part = getattr(each, section)
             if not isinstance(part, Skipped) and part.setting == setting:
@@ -52,13 +51,13 @@ class KeptSettings:
         return None
 
     def checked_part(self, direction: Direction) -> Result | None:
-        """Return the section that a check is to confirm."""
+        """Return the measured section that a check must confirm; None if there is none."""
         part = getattr(self.checked, direction, None)
         return part if isinstance(part, Result) else None
 
 
 def kept_settings(device: Device, others: Iterable[Profile], checked: Profile | None) -> KeptSettings:
-    """Return the settings to keep for the drive, given all profiles of this host, its own among them."""
+    """Return the settings to keep for the drive; `others` are all profiles of this host, including its own."""
     known = tuple(others)
     earlier = next(
         (each for each in known if each.device.id == device.id and each.evidence.measured_at is not None), None

@@ -1,4 +1,4 @@
-"""Overrides: settings of the administrator that readers get in place of the measured ones.
+"""Overrides, which are settings by the administrator that replace measured settings for readers.
 
 The override of the profile NAME.toml is in override.d/NAME.toml; aio-tuned never writes these files.
 """
@@ -31,14 +31,14 @@ _SECTIONS = ("read", "write", "combined")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Override:
-    """The parameters in one file, by section and name; `origin` is the file, as messages and findings name it."""
+    """The parameters in one file, by section and name; `origin` names the file in messages and findings."""
 
     origin: str
     sections: Mapping[str, Mapping[str, int | bool]] = field(default_factory=dict)
 
 
 def parse(text: str, origin: str) -> Override:
-    """Return the override in a file's text; raise ConfigError, with the origin, section and key, if it is invalid."""
+    """Return the override in the text of a file; raise ConfigError with origin, section and key if it is invalid."""
     try:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # numbers of 5,000 digits and 1,000 brackets are no TOMLDecodeError
@@ -46,7 +46,7 @@ def parse(text: str, origin: str) -> Override:
     sections = {}
     for section, given in document.items():
         if section not in _SECTIONS or not isinstance(given, dict):
-            raise ConfigError(f"{origin}: unknown section [{section}]: the sections are {', '.join(_SECTIONS)}")
+            raise ConfigError(f"{origin}: unknown section [{section}]; the sections are {', '.join(_SECTIONS)}")
         try:
             sections[section] = table(given, SETTING_KEYS)
         except ValueError as error:
@@ -59,7 +59,7 @@ def _shown(key: str, value: int | bool) -> str:
 
 
 def _finding(section: str, part: object, wanted: Mapping[str, int | bool], origin: str) -> str:
-    """Return the finding on an overridden section; it is all that the profile keeps of the measured best setting."""
+    """Return the finding on an overridden section, the only place where the profile keeps the measured setting."""
     words = []
     for key, value in wanted.items():
         best = (
@@ -72,10 +72,10 @@ def _finding(section: str, part: object, wanted: Mapping[str, int | bool], origi
 
 
 def merge(profile: Profile, override: Override) -> Profile:
-    """Return the profile with the override's parameters, and a finding for each section that it changes.
+    """Return the profile with the parameters of the override and a finding for each changed section.
 
-    A section that differs from what was measured loses its figures, which belong to another setting. Parameters that
-    the override omits keep their values; in a skipped section they get the defaults.
+    A changed section loses its figures, since they were measured with another setting. Parameters that the override
+    omits keep their values; in a skipped section they get the defaults.
     """
     changes: dict[str, Any] = {}
     findings = []

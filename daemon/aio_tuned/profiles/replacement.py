@@ -1,4 +1,4 @@
-"""Whether a new profile of a drive may replace the one that is there."""
+"""The comparison of a new profile with the existing profile of the drive."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from aio_tuned.model.profile import Result
 if TYPE_CHECKING:
     from aio_tuned.model.profile import Profile
 
-# A sweep with less measured I/O than this share of the other's was cut short.
+# A sweep with less measured I/O than this share of the earlier sweep's was cut short.
 _SHORT = 0.5
 
 
 def why_kept(new: Profile, old: Profile) -> str:
-    """Return why the old profile is the better one, and is kept; "" if the new one may replace it.
+    """Return why the old profile is better and must be kept, or "" if the new one may replace it.
 
-    Of another drive, in other surroundings or stale it is not better. Nor is one of the same settings that was measured
-    as long: the drive may have changed since.
+    An old profile is not better if it is stale, or if the drive or its environment has changed. Otherwise it is better
+    if it covers more, or if it is more certain after more I/O.
     """
     same = new.device.id == old.device.id and new.device.size_bytes == old.device.size_bytes
     kernel = new.fingerprint.kernel
@@ -31,12 +31,12 @@ def why_kept(new: Profile, old: Profile) -> str:
         if isinstance(had, Result) and not isinstance(has, Result):
             return f"it has no {direction} figures"
     if new.state == "provisional" and old.state == "measured":
-        return "it is provisional, and the other is measured"
+        return "it is provisional, the existing profile is measured"
     if new.evidence.grid_points < old.evidence.grid_points:
-        return f"it is of {new.evidence.grid_points} settings, the other of {old.evidence.grid_points}"
+        return f"it covers {new.evidence.grid_points} settings, the existing profile {old.evidence.grid_points}"
     if new.evidence.io_seconds < _SHORT * old.evidence.io_seconds and _less_sure(new, old):
-        short = f"{new.evidence.io_seconds:.0f} s of I/O, the other {old.evidence.io_seconds:.0f} s"
-        return f"it is less sure: it took {short}"
+        short = f"{new.evidence.io_seconds:.0f} s of I/O, the existing profile on {old.evidence.io_seconds:.0f} s"
+        return f"its confidence is lower, based on {short}"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Siblings, which are drives of the same model, firmware and block format, and whether their results agree."""
+"""Siblings, which are drives of the same model, firmware and block format, and the comparison of their results."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
     from aio_tuned.model.setting import Direction, Setting
     from aio_tuned.model.target import Target
 
-# Two drives of one model may differ by this share even where each interval is narrower.
+# Two drives of one model may differ by this share, even if their intervals are narrower.
 _MIN_MARGIN = 0.03
 
-# A check is confirmed although the level differs, as drives of one model fill and wear apart: by 10 %, half of it for
-# each of the two.
+# A check tolerates a difference of 10 % in throughput, half of it for each drive, since drives of one model fill and
+# wear differently.
 _CHECK_MARGIN = 0.05
 
-# An interval wider than this share of the figure would agree with a drive of half the speed.
+# An interval wider than this share of the throughput would agree even with a drive of half the speed.
 _MAX_WIDTH = 0.4
 
 
 def find_siblings(device: Device, others: Iterable[Profile]) -> tuple[Profile, ...]:
-    """Return the profiles of the drive's siblings that were measured completely."""
+    """Return the completely measured profiles of the drive's siblings."""
     return tuple(other for other in others if is_sibling(device, other, None))
 
 
 def is_sibling(device: Device, other: Profile, target: Target | None) -> bool:
-    """Return whether the other drive is a sibling, measured as reliably as this one can be.
+    """Return whether the other drive is a sibling that was measured as reliably as this drive can be.
 
-    New drives hold only zeros, so their profiles stay provisional; a provisional profile counts only if this drive's
-    own would be provisional too.
+    New drives hold only zeros, so their profiles stay provisional. A provisional profile counts only if a profile of
+    this drive would be provisional too.
     """
     evidence = other.evidence
     complete = evidence.measured_at is not None and evidence.points_measured == evidence.points_planned
@@ -53,9 +53,9 @@ def is_sibling(device: Device, other: Profile, target: Target | None) -> bool:
 
 
 def _same_format(device: Device, other: Profile) -> bool:
-    """Return whether both have the same protection information and metadata, which a drive moves with each block.
+    """Return whether both drives have the same protection information and metadata, which are moved with each block.
 
-    The size of the metadata is compared only if both are known.
+    The sizes of the metadata are compared only if both are known.
     """
     theirs = other.fingerprint.metadata_bytes
     known = None not in (theirs, device.metadata_bytes)
@@ -65,10 +65,10 @@ def _same_format(device: Device, other: Profile) -> bool:
 
 
 def check_settings(sibling: Profile) -> Mapping[Direction, tuple[Setting, ...]]:
-    """Return the settings that a check measures, for each direction in which the sibling was measured.
+    """Return the settings that a check measures in each direction in which the sibling was measured.
 
-    They are the sibling's setting for the direction, its challengers (the best of other classes), the combined setting
-    and the default.
+    They are the sibling's setting, its challengers (the best settings of other classes), the combined setting and the
+    default.
     """
     found: dict[Direction, tuple[Setting, ...]] = {}
     for direction, part in sibling.sections():
@@ -81,7 +81,7 @@ def check_settings(sibling: Profile) -> Mapping[Direction, tuple[Setting, ...]]:
 
 
 def check_shares(sibling: Profile) -> Mapping[Direction, Mapping[Setting, float]]:
-    """Return the challengers of each direction, the default too, with their throughputs over the sibling's setting."""
+    """Return the challengers of each direction and the default, with their throughputs relative to the setting's."""
     return {
         direction: {**_default_share(part), **dict(part.challenger_shares())}
         for direction, part in sibling.sections()
@@ -95,7 +95,7 @@ def _default_share(part: Result) -> dict[Setting, float]:
 
 
 def apart(here: Result, there: Sequence[Result], tolerance: float) -> bool:
-    """Return whether a result is outside the range of all the others, by more than the intervals and a margin."""
+    """Return whether a result is outside the range of the other results by more than their intervals and a margin."""
     margin = max(tolerance, _MIN_MARGIN)
     here_low, here_high = here.throughput_ci95_bytes_per_s
     there_low = min(one.throughput_ci95_bytes_per_s[0] for one in there)
@@ -104,10 +104,10 @@ def apart(here: Result, there: Sequence[Result], tolerance: float) -> bool:
 
 
 def check_agrees(sibling: Profile, checked: Profile, unsettled: Mapping[Direction, str]) -> str:
-    """Compare a check with the sibling's profile; return "" if they agree, else a sentence on the difference.
+    """Return how a check differs from the sibling's profile, or "" if they agree.
 
-    `unsettled` has why the check of a direction ended, where it did not end because no other class gained. The
-    throughputs may differ by 10 %: the setting is the same, and the figures published are those measured here.
+    `unsettled` holds the reason for the end of each unsettled direction. The throughputs may differ by 10 %, since the
+    published figures are those of this drive.
     """
     compared = False
     for (direction, there), (_, here) in zip(sibling.sections(), checked.sections(), strict=True):
@@ -116,18 +116,18 @@ def check_agrees(sibling: Profile, checked: Profile, unsettled: Mapping[Directio
         compared = True
         if why := unsettled.get(direction, ""):
             return f"{direction}: {why}"
-        # The default is as good where the two cannot be told apart; where it is better, it has gained on the setting.
+        # The default is chosen if it is no slower than the setting; a faster default is an unsettled direction.
         if here.setting not in (there.setting, DEFAULT_SETTING):
-            return f"{direction}: the setting of {sibling.device.name} is not the choice here"
+            return f"{direction}: another setting than that of {sibling.device.name} is best on this drive"
         low, high = here.throughput_ci95_bytes_per_s
         if high - low > _MAX_WIDTH * here.throughput_bytes_per_s:
             return (
-                f"{direction}: {formatting.throughput(low)} to {formatting.throughput(high)} here, too uncertain to"
-                " confirm anything"
+                f"{direction}: {formatting.throughput(low)} to {formatting.throughput(high)} on this drive is too"
+                " uncertain to confirm the setting"
             )
         if apart(here, [there], _CHECK_MARGIN):
             return (
-                f"{direction}: {formatting.throughput(here.throughput_bytes_per_s)} here, but"
+                f"{direction}: {formatting.throughput(here.throughput_bytes_per_s)} on this drive, but"
                 f" {formatting.throughput(there.throughput_bytes_per_s)} on {sibling.device.name}"
             )
-    return "" if compared else f"nothing was measured both here and on {sibling.device.name}"
+    return "" if compared else f"no direction was measured both on this drive and on {sibling.device.name}"

@@ -222,7 +222,7 @@ def test_a_section_with_some_of_its_figures_is_torn_rather_than_unmeasured(secti
     for key in set(table) - set(bare(section)) - {kept}:
         start = text.index(f"\n{key} = ", text.index(f"[{section}]"))
         text = text[:start] + text[text.index("\n", start + 1) :]
-    with pytest.raises(ProfileError, match=f"{section} lacks"):
+    with pytest.raises(ProfileError, match=rf"{section}\.\w+ is missing"):
         parse(text)
 
 
@@ -235,7 +235,7 @@ def test_a_section_with_some_of_its_figures_is_torn_rather_than_unmeasured(secti
     ],
 )
 def test_figures_without_a_date_are_no_profile(made: Profile) -> None:
-    with pytest.raises(ProfileError, match="evidence lacks measured_at"):
+    with pytest.raises(ProfileError, match=r"evidence\.measured_at is missing"):
         render(made)
 
 
@@ -261,14 +261,14 @@ def test_figures_without_a_date_are_no_profile(made: Profile) -> None:
 @pytest.mark.parametrize("where", ["ties", "latency_p99_us"])
 def test_foreign_numbers_are_refused_and_the_place_is_named(wrong: Any, where: str) -> None:  # noqa: ANN401
     made = replace(profile(), read=replace(result(), **{where: wrong}))
-    with pytest.raises(TypeError, match=rf"^profile\.read\.{where} is .* no place in a profile"):
+    with pytest.raises(TypeError, match=rf"^profile\.read\.{where}: a profile cannot hold "):
         render(made)
 
 
 def test_foreign_numbers_are_refused_in_lists_and_settings_too() -> None:
-    with pytest.raises(TypeError, match=r"throughput_ci95_bytes_per_s is a int64"):
+    with pytest.raises(TypeError, match=r"throughput_ci95_bytes_per_s: a profile cannot hold a int64"):
         render(replace(profile(), read=replace(result(), throughput_ci95_bytes_per_s=(np.int64(1), np.int64(2)))))  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="is a int64"):
+    with pytest.raises(TypeError, match=": a profile cannot hold a int64"):
         render(replace(profile(), read=result(setting=setting(depth=np.int64(8)))))  # type: ignore[arg-type]
 
 
@@ -316,8 +316,8 @@ def test_challengers_are_settings_with_their_shares() -> None:
         ("[[1048576, 32, 1, 1, 0, 9961, 1]]", "challengers"),
         ("[[1048576, 32, 1, 1, 0, 1.5]]", "challengers"),
         ("[1048576, 32, 1, 1, 0, 9961]", "challengers"),
-        ("[[1048576, 32, 1, 1, 0, 0]]", r"\[read\] has figures that no sweep gives"),
-        ("[[1048576, 32, 1, 1, 0, -9961]]", r"\[read\] has figures that no sweep gives"),
+        ("[[1048576, 32, 1, 1, 0, 0]]", r"\[read\] has impossible figures"),
+        ("[[1048576, 32, 1, 1, 0, -9961]]", r"\[read\] has impossible figures"),
     ],
 )
 def test_challengers_that_cannot_be_are_no_profile(value: str, complaint: str) -> None:
@@ -359,19 +359,19 @@ def test_a_hole_in_a_file_is_never_another_profile() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("", "no schema number"),
-        ("[project]\nname = 'x'\n", "no schema number"),
-        ("schema = true\n", "no schema number"),
-        ("schema = '1'\n", "no schema number"),
-        ("schema = 1.0\n", "no schema number"),
-        ("schema = 3\n", "schema 3 is not known here"),
-        ("schema = 0\n", "schema 0 is not known here"),
+        ("", "schema number missing"),
+        ("[project]\nname = 'x'\n", "schema number missing"),
+        ("schema = true\n", "schema number missing"),
+        ("schema = '1'\n", "schema number missing"),
+        ("schema = 1.0\n", "schema number missing"),
+        ("schema = 3\n", "schema 3 is not supported"),
+        ("schema = 0\n", "schema 0 is not supported"),
         ("schema = 1\n", "state"),
         ("schema = 2\n", "state"),
-        ("schema = 1\nstate = 'measured'\n", r"no section \[device\]"),
-        ("schema = 1\nstate = 'measured'\ndevice = 3\n", r"no section \[device\]"),
-        ("schema = 1\nstate = 'measured'\ndevice = []\n", r"no section \[device\]"),
-        ("schema = 1\nstate = 'measured'\n[device]\n", "device lacks id"),
+        ("schema = 1\nstate = 'measured'\n", r"section \[device\] is missing"),
+        ("schema = 1\nstate = 'measured'\ndevice = 3\n", r"section \[device\] is missing"),
+        ("schema = 1\nstate = 'measured'\ndevice = []\n", r"section \[device\] is missing"),
+        ("schema = 1\nstate = 'measured'\n[device]\n", "device.id is missing"),
         ("{}", "not valid TOML"),
         ("\x00\x00\x00", "not valid TOML"),
         ("x = " + "[" * 5000, "not valid TOML"),

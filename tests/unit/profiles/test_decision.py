@@ -194,14 +194,14 @@ def test_what_counts_of_the_kernel_is_the_operators_choice(
 def test_an_own_profile_that_holds_is_published_as_it_is(own: Profile, target: Target | None) -> None:
     found = judged(device(), own, stamped("2026-01-01T00:00:00+00:00", TWIN), target=target)
     assert (found.publish, found.sweep, found.stale, found.against) == (own, "none", False, None)
-    assert found.reason == "nothing has changed since it was measured at 2025-11-23T12:00:00+00:00"
+    assert found.reason == "unchanged since the measurement at 2025-11-23T12:00:00+00:00"
 
 
 def test_a_drive_that_is_mounted_now_is_swept_for_its_writes() -> None:
     own = read_only_profile("not mounted")
     found = judged(device(), own)
     assert (found.publish, found.sweep, found.stale) == (own, "full", False)
-    assert found.reason == "mounted now: writes can be measured"
+    assert found.reason == "now mounted, so writes can be measured"
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_what_was_stale_is_swept_even_if_the_old_circumstances_are_back() -> Non
 def test_a_provisional_profile_that_nothing_was_measured_for_counts_as_none() -> None:
     found = judged(device(), never_measured_profile())
     assert (found.sweep, found.stale) == ("full", False)
-    assert found.publish.evidence.findings == ("nothing was measured yet: these are DeepSpeed's defaults",)
+    assert found.publish.evidence.findings == ("not measured yet; these are DeepSpeed's defaults",)
 
 
 # --- a drive that was never measured ---------------------------------------------------------------------
@@ -252,11 +252,11 @@ def test_a_provisional_profile_that_nothing_was_measured_for_counts_as_none() ->
 def test_nothing_known_is_the_defaults(drive: Device, target: Target | None) -> None:
     found = judged(drive, None, target=target)
     shown = found.publish
-    assert (found.sweep, found.stale, found.reason) == ("full", False, "it was never measured")
+    assert (found.sweep, found.stale, found.reason) == ("full", False, "not measured yet")
     assert (shown.state, shown.device) == ("provisional", identity.info(drive))
     assert {shown.read, shown.write, shown.combined} == {Unmeasured(setting=DEFAULT_SETTING)}
     assert (shown.evidence.measured_at, shown.evidence.tool_version) == (None, "0.2.0")
-    assert shown.evidence.findings == ("nothing was measured yet: these are DeepSpeed's defaults",)
+    assert shown.evidence.findings == ("not measured yet; these are DeepSpeed's defaults",)
     assert profile_text.parse(profile_text.render(shown)) == shown
 
 
@@ -272,8 +272,8 @@ def test_a_siblings_settings_are_published_until_they_are_confirmed() -> None:
     assert shown.combined == Unmeasured(setting=sibling.combined.setting)
     assert shown.evidence.findings == (
         (
-            f"settings of {sibling.device.name}, the same model and firmware, measured at 2025-11-23T12:00:00+00:00:"
-            " not yet confirmed here"
+            f"not measured yet; these are the settings of {sibling.device.name} (same model and firmware, measured at"
+            " 2025-11-23T12:00:00+00:00), not confirmed on this drive"
         ),
     )
     assert profile_text.parse(profile_text.render(shown)) == shown
@@ -481,28 +481,32 @@ def test_agreement(direction: str, there: Result, here: Result, agrees: bool) ->
 
 @pytest.mark.parametrize("direction", ["read", "write"])
 def test_a_check_that_did_not_end_well_does_not_agree_and_says_why(direction: Direction) -> None:
-    why = "4 threads of 1024 KiB gain 4.2% on it"
+    why = "4 threads with 1024 KiB blocks are 4.2 % faster"
     assert check_agrees(profile(), profile(), {direction: why}) == f"{direction}: {why}"
 
 
 def test_disagreement_says_by_how_much() -> None:
     slow = replace(profile(), read=gave(3_250_000_000))
     assert check_agrees(profile(), slow, {}) == (
-        "read: 3.25 GB/s here, but 6.51 GB/s on nvme-Samsung_SSD_980_PRO_1TB_S5GXNF0R123456_1"
+        "read: 3.25 GB/s on this drive, but 6.51 GB/s on nvme-Samsung_SSD_980_PRO_1TB_S5GXNF0R123456_1"
     )
 
 
 def test_what_is_known_too_poorly_confirms_nothing() -> None:
     """An interval from half of the sibling's speed to above it agrees with anything."""
     poor = replace(profile(), read=gave(5_000_000_000, 0.35))
-    assert check_agrees(profile(), poor, {}) == "read: 3.25 GB/s to 6.75 GB/s here, too uncertain to confirm anything"
+    assert check_agrees(profile(), poor, {}) == (
+        "read: 3.25 GB/s to 6.75 GB/s on this drive is too uncertain to confirm the setting"
+    )
 
 
 def test_only_what_both_have_is_compared() -> None:
     slow_writes = replace(profile(), write=gave(GB))
     assert check_agrees(profile(), read_only_profile(), {}) == ""
-    assert check_agrees(read_only_profile(), slow_writes, {"write": "the write budget is spent"}) == ""
-    assert "nothing was measured both here and on" in check_agrees(profile(), never_measured_profile(), {})
+    assert check_agrees(read_only_profile(), slow_writes, {"write": "the write budget ran out"}) == ""
+    assert "no direction was measured both on this drive and on" in check_agrees(
+        profile(), never_measured_profile(), {}
+    )
 
 
 @settings(derandomize=True, deadline=None, max_examples=60)
@@ -531,7 +535,9 @@ def test_an_id_made_of_the_kernels_name_is_stale_after_a_boot(then: str, now_: s
     found = judged(drive, replace(profile(), device=device_info(id=drive.id, boot_id=then)))
     assert (found.sweep, found.publish.state) == (sweep, "measured" if sweep == "none" else "stale")
     if sweep == "full":
-        assert found.reason == "the id is the kernel's name, which may have been another drive's before the last boot"
+        assert found.reason == (
+            "the drive has only a kernel name, which may have belonged to another drive before the last boot"
+        )
 
 
 def test_a_profile_of_several_drives_with_one_id_is_doubted() -> None:

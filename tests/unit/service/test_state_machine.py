@@ -34,7 +34,7 @@ from aio_tuned.service.state_machine import (
 )
 
 BACKOFF = Backoff(first_s=60.0, max_s=3600.0)
-WANT = SweepRequest(sweep="full", profiled=False, mounted=True, reason="it was never measured")
+WANT = SweepRequest(sweep="full", profiled=False, mounted=True, reason="not measured yet")
 OTHER_WANT = SweepRequest(sweep="full", profiled=False, mounted=True, reason="the check disagreed")
 
 # Three failures lie behind each, so that it shows where they are forgotten.

@@ -250,9 +250,9 @@ TEXTS: dict[str, tuple[DriveStatus, list[str]]] = {
         ["  queued: quiet hours until 06:00", "  next try: 2025-11-23T06:00:00+00:00"],
     ),
     "sweeping": (
-        replace(DRIVE, stage="sweeping", reason="it was never measured", sweeping=SWEEPING),
+        replace(DRIVE, stage="sweeping", reason="not measured yet", sweeping=SWEEPING),
         [
-            "  sweeping: it was never measured",
+            "  sweeping: not measured yet",
             "  read: 12/320 points, 25%, best 6.51 GB/s, 3G written, at most 1:35 left",
         ],
     ),
