@@ -1,1 +1,1 @@
-"""The data types that the packages exchange; they import no other package, and units are in the names."""
+"""The data types that the packages exchange, with units in the names of fields; they import no other package."""

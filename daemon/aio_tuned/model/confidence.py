@@ -1,4 +1,4 @@
-"""The confidence of a whole profile: the lowest of its measured sections."""
+"""The confidence of a whole profile, which is the lowest of its measured sections."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from aio_tuned.model.profile import Confidence, Result
 if TYPE_CHECKING:
     from aio_tuned.model.profile import Profile
 
-# The lowest first, as the metrics and node features number them.
+# The lowest comes first, as metrics and node features number them.
 CONFIDENCES: tuple[Confidence, ...] = get_args(Confidence)
 
 
@@ -21,7 +21,7 @@ def rank(confidence: Confidence) -> int:
 def lowest(profile: Profile) -> Confidence | None:
     """Return the lowest confidence of the measured sections.
 
-    Return None if no section was measured, or if one has no confidence, as in files of schema 1.
+    Return None if no section was measured, or if one has no confidence (files of schema 1).
     """
     found = [part.confidence for _, part in profile.sections() if isinstance(part, Result)]
     known = [each for each in found if each is not None]

@@ -1,4 +1,4 @@
-"""The measured points of one direction, and the point that was chosen."""
+"""The measured points of one direction and the chosen point."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointStats:
-    """The figures of one point; `bytes_per_s` lies within `low` and `high` with 95 % confidence.
+    """The figures of one point, with the limits of the 95 % confidence interval of `bytes_per_s`.
 
-    `cpu_s_per_gb` is the processor time for 10^9 bytes, over all threads; 0 if unknown. `error` is the standard error
-    of the throughput's logarithm, with `freedom` degrees of freedom.
+    `cpu_s_per_gb` is the processor time for 10^9 bytes over all threads, 0 if unknown. `error` is the standard error of
+    the logarithm of the throughput, with `freedom` degrees of freedom.
     """
 
     point: Point
@@ -31,9 +31,9 @@ class PointStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cliff:
-    """A lasting fall of the reference's throughput: a write cache was full, or I/O credits were spent.
+    """A lasting fall of the reference's throughput, caused by a full write cache or spent I/O credits.
 
-    The curve is made of the measurements before it if `before_counts`, else of those behind it.
+    If `before_counts`, the curve uses the measurements before the fall, else those after it.
     """
 
     before_counts: bool
@@ -46,8 +46,8 @@ class Cliff:
 class Steady:
     """The result of sustained writes with one setting.
 
-    `bytes_per_s` is the throughput at the end, and `steady` whether that was steady. `fell_after_bytes` is None if the
-    throughput did not fall.
+    `bytes_per_s` is the throughput at the end, `steady` is true if it was steady then. `fell_after_bytes` is None if
+    the throughput did not fall.
     """
 
     bytes_per_s: float
@@ -59,12 +59,12 @@ class Steady:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """All measured points of one direction, in the plan's order.
+    """All measured points of one direction, in the order of the plan.
 
     Throughputs are those at the drive's usual level in the phase, the median over its measurements. `noise` is the
-    relative standard deviation between measurements of one point; `drift` the change of the level from the first
-    measurement to the last; `tail` the logarithm that the worst twentieth of the measurements lose; `memory` the
-    correlation between the deviations of successive measurements that is left once the drift is removed.
+    relative standard deviation between measurements of one point. `drift` is the relative change of the level from the
+    first measurement to the last. `tail` is the log distance by which the worst 5 % of the measurements lie below their
+    points. `memory` is the correlation between deviations of successive measurements after removal of the drift.
     """
 
     direction: Direction
@@ -81,16 +81,16 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """The setting for one direction, and how far it can be trusted, by the joint posterior of all points.
+    """The setting chosen for one direction, with its figures from the joint posterior of all points.
 
-    `ties` points, this one included, are as likely as not within the tolerance of the best, and `rivals` others may be
-    the best.
-    `saturating_concurrency` is the least number of requests in flight, over all threads, among those whose blocks are
-    no larger. Shares are of the best point's throughput: with 95 % the setting is at most `regret95` below it, and
-    `expected_shortfall` on average; within the tolerance it is with `probability_within`. `versus_default` is its gain
-    over the default setting, with the 95 % interval `versus_default_ci95`. `kept` says that an earlier or a sibling's
-    setting was kept, and `floored` that the default was chosen because nothing was surely as good. `challengers` are
-    the best points of other classes (threads and block size), each with its share of the setting's throughput.
+    `ties` counts the points within the tolerance of the best with a probability of at least 50 %, this one included,
+    and `rivals` the other points that may be the best. `saturating_concurrency` is the least number of requests in
+    flight, over all threads, among the ties whose blocks are no larger. Shares are of the best point's throughput: the
+    setting is at most `regret95` below it with 95 % confidence, `expected_shortfall` below it on average, and within
+    the tolerance with the probability `probability_within`. `versus_default` is the gain over the default setting, with
+    the 95 % interval `versus_default_ci95`. `kept` is true if an earlier or a sibling's setting was kept, `floored` if
+    the default was chosen because no other point may be. `challengers` are the best settings of other classes (threads
+    and block size), each with its throughput relative to this setting.
     """
 
     stats: PointStats
@@ -110,7 +110,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CombinedChoice:
-    """One setting for both directions; shares are of each direction's best."""
+    """One setting for both directions, with its shares of the best of each direction."""
 
     setting: Setting
     read: PointStats

@@ -1,4 +1,4 @@
-"""A drive or volume, its mounts, and how it is used."""
+"""A drive or volume, its mounts, and its use."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-# Of the RAID arrays that a device is or is built on: "" whole and at rest, a member missing, busy with I/O of its own,
-# both, or not to be read.
+# The state of the RAID arrays that a device is or is built on: whole and idle (""), a member missing, busy with a
+# resync, both, or unreadable.
 ArrayState = Literal["", "degraded", "syncing", "rebuilding", "unknown"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
-    """Limits and policy of the block layer's request queue (/sys/block/X/queue); 0 or "" where unknown."""
+    """The limits and the policy of the block layer's request queue (/sys/block/X/queue); 0 or "" if unknown."""
 
     max_sectors_kb: int = 0
     nr_requests: int = 0
@@ -25,13 +25,13 @@ class Queue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """A whole disk or a volume, identified by what stays with it over reboots.
+    """A whole disk or a volume, identified by facts that survive reboots.
 
-    `sys_name`, `device_number` and `members` (the kernel's names of the disks below a volume) hold for this boot only;
-    `member_names` are the lasting names of the members. `neighbours` are the kernel's names of the other namespaces of
-    the same NVMe drives, which share their speed. `boot_id` is that of this boot if the id is made of the kernel's
-    name, else "". `integrity_format` is the kernel's name for the protection information of the blocks, "" for none,
-    and `metadata_bytes` the size of each block's metadata, None if the kernel does not say (before 6.8).
+    `sys_name`, `device_number` and `members` (the kernel names of the disks below a volume) are valid in this boot
+    only; `member_names` are the lasting names of the members. `neighbours` are the kernel names of the other namespaces
+    of the same NVMe drives, which share their speed. `boot_id` identifies this boot if the id is only a kernel name,
+    else it is "". `integrity_format` is the kernel's name for the protection information of the blocks, "" for none.
+    `metadata_bytes` is the size of each block's metadata, None if unknown (Linux before 6.8).
     """
 
     id: str
@@ -63,7 +63,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
-    """One mounted filesystem: a line of /proc/self/mountinfo."""
+    """One mounted filesystem, as in a line of /proc/self/mountinfo."""
 
     id: int
     device_number: str
@@ -77,10 +77,10 @@ class Mount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """What the devices and files below a filesystem or device forbid; each text names the layer and says why, or is "".
+    """The layers below a filesystem or device that forbid writes; each field names its layer and the reason, or is "".
 
-    `thin` takes space that others may need when it is written, `origin` has a snapshot that each write fills,
-    `snapshot` is one, and `unseen` cannot be looked at.
+    `thin`: writes take shared space. `origin`: each write fills the space of a snapshot. `snapshot`: the layer is a
+    snapshot. `unseen`: the layer cannot be examined.
     """
 
     thin: str = ""
@@ -91,13 +91,13 @@ class Stack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """The current use of a device: the facts that decide where a sweep may write.
+    """The current use of a device, which decides where a sweep may write.
 
-    `boot` are the mount points of boot partitions, if nothing else of it is mounted. Files made in the folder for the
-    scratch file are without copy-on-write (btrfs) if `nocow` is true. `no_trim` is why freed space of the mount cannot
-    be given back to what lies below, and `zoned` the zone model, or "".
-    `zero_share` is the share of sampled blocks in the span to be read that hold only zeros: 1.0 on a blank drive.
-    `blank` is true only if neither the kernel nor blkid knows any use and every sampled byte is zero.
+    `boot` holds the mount points of boot partitions if nothing else of the device is mounted. `nocow` is true if new
+    files in the directory of the scratch file have no copy-on-write (btrfs). `no_trim` is why freed space of the mount
+    cannot be returned to the layers below, or "". `zoned` is the zone model, or "". `zero_share` is the share of
+    sampled blocks in the span to be read that hold only zeros: 1.0 on a blank drive. `blank` is true only if neither
+    the kernel nor blkid knows any use and every sampled byte is zero.
     """
 
     mount: Mount | None = None

@@ -1,4 +1,4 @@
-"""The plan of one direction, one request to the helper, and the sample that answers it."""
+"""The plan of one direction, a request to the helper, and the sample that answers it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ if TYPE_CHECKING:
 
 BufferPages = Literal["huge", "hugetlb"]
 DropCaches = Literal["auto", "always", "file", "never"]
-# The policies by which the page cache of the whole host is dropped.
+# The policies that drop the page cache of the whole host.
 DROPPING: tuple[DropCaches, ...] = ("auto", "always")
 
 Stage = Literal["pass", "race"]
-# `reference` and `pass` belong to the pass, `repeat` to the race; the others to neither.
+# `reference` and `pass` belong to the pass, `repeat` to the race, the other purposes to neither.
 Purpose = Literal["calibrate", "reference", "pass", "repeat", "sustain"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """Settings that are the same program at the phase's transfer size; `setting` is the cheapest of them."""
+    """Settings with identical I/O at the transfer size of the phase; `setting` is the cheapest of them."""
 
     setting: Setting
     aliases: tuple[Setting, ...]
@@ -28,11 +28,11 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """The plan of one direction's pass or race; times are the helper's wall-clock nanoseconds, overhead included.
+    """The plan of one direction's pass or race; times are wall-clock nanoseconds of the helper, overhead included.
 
-    A pass measures each point once; the first `sure_points` always, the others only where they are neighbours of the
-    best. A race measures a few finalists until the choice is clear. `sustain_ns` and `sustain_bytes` are for sustained
-    writes with the chosen setting, beside the budgets.
+    A pass measures each point once: the first `sure_points` always, the other points only if they are neighbours of the
+    best. A race measures the finalists until the choice is clear. `sustain_ns` and `sustain_bytes` limit the sustained
+    writes with the chosen setting, which the budgets do not include.
     """
 
     direction: Direction
@@ -53,7 +53,7 @@ class Phase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One measurement of one point, as the helper is asked for it."""
+    """A request to the helper for one measurement of one setting."""
 
     id: int
     direction: Direction
@@ -68,12 +68,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One measurement as the helper reported it; `cpu_ns` is its processor time over all threads, 0 if unknown.
+    """One measurement as reported by the helper.
 
-    `passing_bytes` are the most bytes of a scratch file that were seen in the page cache while the transfers ran: 0
-    with direct I/O, or if unknown. `neighbour_bytes` are what other namespaces of the drive moved between the request
-    and the answer. `at_s` is the Unix time when the report came, and `celsius` the last reading before
-    that of the drive's hottest sensor; both are None in files that lack the keys, the latter without a sensor too.
+    `cpu_ns` is the processor time over all threads, 0 if unknown. `passing_bytes` is the largest number of bytes of the
+    scratch file seen in the page cache during the transfers: 0 with direct I/O, or if unknown. `neighbour_bytes` were
+    moved by other namespaces of the drive between request and answer. `at_s` is the Unix time of the answer, None in
+    older files. `celsius` is the last reading of the drive's hottest sensor before that, None in older files or without
+    a sensor.
     """
 
     request: Request
@@ -95,5 +96,5 @@ class Sample:
 
     @property
     def bytes_per_s(self) -> float:
-        """Return the throughput as a consumer gets it: all bytes over all time."""
+        """Return the throughput that a consumer gets, which is all bytes over all time."""
         return self.bytes * 1e9 / self.elapsed_ns

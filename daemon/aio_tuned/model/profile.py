@@ -17,23 +17,23 @@ State = Literal["provisional", "measured", "stale"]
 # The worst first.
 Confidence = Literal["low", "bounded", "settled"]
 
-# A challenger's share is in parts of this.
+# The share of a challenger is an integer number of these parts.
 SHARE_ONE = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One direction's section: the five parameters, then their figures.
+    """The section of one direction: the five parameters, then their figures.
 
-    By the joint posterior of all points that were measured together, the setting is at most `regret95_percent` below
-    the best with 95 % probability, `expected_shortfall_percent` on average, and at most `tolerance_percent` with
-    `probability_within_tolerance`. `versus_default_percent` is its gain over DeepSpeed's
-    default setting, with a 95 % interval. `confidence` is "settled" if the first is within the tolerance, "low" if it
-    is above 10 %, else "bounded"; `stopped_because` says why measuring ended, and `not_ruled_out` how
-    many other settings may be the best. `kept_from` is "earlier" or a sibling's
-    name if its setting was kept. `challengers` are the best settings of other classes (threads and block size): the
-    five parameters, and ten-thousandths of the chosen setting's throughput. `sustained_throughput_bytes_per_s` is the
-    throughput in sustained writes, measured by a thorough sweep. Keys that may be None are missing in older files.
+    By the joint posterior of all points measured together, the setting is at most `regret95_percent` below the best
+    with 95 % probability, `expected_shortfall_percent` on average, and at most `tolerance_percent` with
+    `probability_within_tolerance`. `versus_default_percent` is its gain over DeepSpeed's default setting, with a 95 %
+    interval. `confidence` is "settled" if the race was settled, "low" if `regret95_percent` is above 10, else
+    "bounded". `stopped_because` is the reason for the end of measuring, and `not_ruled_out` the number of other
+    settings that may be the best. `kept_from` is "earlier" or the name of a sibling if that setting was kept.
+    `challengers` are the best settings of other classes (threads and block size): the five parameters, then
+    ten-thousandths of the chosen setting's throughput. `sustained_throughput_bytes_per_s` is the throughput of
+    sustained writes in a thorough sweep. Keys that may be None are missing in older files.
     """
 
     setting: Setting
@@ -58,7 +58,7 @@ class Result:
     sustained_throughput_bytes_per_s: int | None = None
 
     def challenger_shares(self) -> tuple[tuple[Setting, float], ...]:
-        """Return the challengers' settings, each with its throughput over the chosen setting's."""
+        """Return the settings of the challengers, each with its throughput relative to the chosen setting."""
         return tuple(
             (
                 Setting(
@@ -76,7 +76,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unmeasured:
-    """A section with a setting that was not measured; `overridden` names what the administrator has set."""
+    """A section with a setting that was not measured; `overridden` names the parameters set by the administrator."""
 
     setting: Setting
     overridden: tuple[str, ...] = ()
@@ -96,14 +96,14 @@ class CombinedResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skipped:
-    """A section without a setting, and why."""
+    """A section without a setting, with the reason."""
 
     skipped: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """How the figures were measured; `measured_at` is None if nothing was measured."""
+    """The circumstances of the measurements; `measured_at` is None if nothing was measured."""
 
     measured_at: str | None = None
     tool_version: str
@@ -140,7 +140,7 @@ class Evidence:
 class Fingerprint:
     """The facts on which the figures depend; a change makes the profile stale.
 
-    `metadata_bytes` is None where the kernel does not say, and an unknown `pcie_link` is "".
+    An unknown `metadata_bytes` is None, and an unknown `pcie_link` is "".
     """
 
     firmware: str
@@ -158,7 +158,7 @@ class Fingerprint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceInfo:
-    """The drive, as the file names it; `boot_id` is the boot for which an id made of the kernel's name holds."""
+    """The drive as identified in a profile; `boot_id` is the boot in which an id made of the kernel name is valid."""
 
     id: str
     name: str
@@ -189,10 +189,10 @@ class Profile:
     fingerprint: Fingerprint
 
     def sections(self) -> tuple[tuple[Direction, Result | Unmeasured | Skipped], ...]:
-        """Return the sections that are measured by themselves, each with its name; `combined` follows from them."""
+        """Return the sections of the directions with their names, from which `combined` follows."""
         return ("read", self.read), ("write", self.write)
 
     def doubted(self, *why: str) -> Profile:
-        """Return the profile as stale, with these findings."""
+        """Return the profile as stale, with these findings added."""
         findings = tuple(dict.fromkeys((*self.evidence.findings, *why)))  # without duplicates
         return replace(self, state="stale", evidence=replace(self.evidence, findings=findings))

@@ -10,7 +10,7 @@ Direction = Literal["read", "write"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """The five parameters of DeepSpeed's `aio_handle`, from which those of other consumers derive."""
+    """The five parameters of DeepSpeed's `aio_handle`, from which the parameters of other consumers follow."""
 
     block_size: int
     queue_depth: int
@@ -29,14 +29,14 @@ class Setting:
         return self.block_size * self.concurrency
 
 
-# DeepSpeed's own defaults (deepspeed/runtime/swap_tensor/constants.py), which an untuned reader gets: every sweep
-# repeats them as its reference.
+# DeepSpeed's defaults (deepspeed/runtime/swap_tensor/constants.py), which an untuned reader gets; every sweep repeats
+# this setting as its reference.
 DEFAULT_SETTING = Setting(block_size=1 << 20, queue_depth=8, io_parallelism=1, overlap_events=True, single_submit=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """The values of each parameter; the sweep covers their product."""
+    """The values of each parameter; the settings are their product."""
 
     block_size: tuple[int, ...]
     queue_depth: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""Where a sweep does its I/O, and what the operator allows."""
+"""The target of a sweep's I/O, and the policy of the operator."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Btrfs = Literal["folder", "nocow"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What the operator allows and asks for; `thin_writes` are allowed on this target."""
+    """The options that decide where a sweep may write; `thin_writes` applies to this target."""
 
     raw: bool = False
     read_only: bool = False
@@ -28,11 +28,12 @@ class Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Where the sweep does its I/O; `no_write` is why it may not write there, or "".
+    """The file or device on which the sweep does its I/O; `no_write` is why it must not be written, or "".
 
-    A scratch file is given up when less than `min_free_bytes` are free for others. `nocow` asks for one without
-    copy-on-write in a folder whose files have it. `filesystem` is its type, and how it writes the scratch file if that
-    depends on the folder. With `trim` the space of the scratch file is given back to what lies below the filesystem.
+    The scratch file is removed when less than `min_free_bytes` are free for other processes. `nocow` asks for a scratch
+    file without copy-on-write in a directory whose files have it. `filesystem` is the type of the filesystem, with the
+    way of writing if that depends on the directory. With `trim`, the space of the scratch file is returned to the
+    layers below the filesystem. `provisional` is why the profile is provisional, or "".
     """
 
     kind: Literal["scratch", "device"]
@@ -49,9 +50,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skip:
-    """The reason why a device is not swept: an expected outcome, not an error.
+    """The reason why a device is not swept, which is an expected outcome and no error.
 
-    `for_now` is true if only others' use of the space is in the way, which may end without an event.
+    `for_now` is true if only a lack of free space prevents the sweep, which may end without an event.
     """
 
     reason: str

@@ -1,4 +1,4 @@
-"""Temperatures of a drive, and the heat observed during a sweep."""
+"""The temperatures of a drive, and the heat observed during a sweep."""
 
 from __future__ import annotations
 
