@@ -374,11 +374,11 @@ def test_what_belongs_to_others(world: World, which: str) -> None:
 def test_a_fifo_a_folder_and_a_missing_folder(world: World) -> None:
     world.drive()
     os.mkfifo(world.profiles / f"{NAME}.toml", 0o644)
-    with pytest.raises(ProfileError, match="no file"):
+    with pytest.raises(ProfileError, match="not a regular file"):
         world.settings()
     (world.profiles / f"{NAME}.toml").unlink()
     (world.profiles / f"{NAME}.toml").mkdir()
-    with pytest.raises(ProfileError, match="no file"):
+    with pytest.raises(ProfileError, match="not a regular file"):
         world.settings()
     (world.profiles / f"{NAME}.toml").rmdir()
     world.profiles.rmdir()
