@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-# With [throttle] patience = "never" the operator is told after a day.
-_TOLD_AFTER_S = 86400.0
+# With [throttle] patience = "never" the wait is reported after a day.
+_REPORTED_AFTER_S = 86400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,7 @@ class BusyWait:
     def never_quiet(self, patience_s: float | None, now_s: float) -> str:
         """Return a sentence on the wait once it exceeds the patience, or a day if that is None; before that ""."""
         waited_s = now_s - self.since_s
-        if waited_s < (_TOLD_AFTER_S if patience_s is None else patience_s):
+        if waited_s < (_REPORTED_AFTER_S if patience_s is None else patience_s):
             return ""
         return f"never quiet for {waited_s / 3600:.0f} h: {self.traffic}"
 

@@ -39,7 +39,7 @@ class Drive:
     """One drive that the daemon manages.
 
     `clones` are the kernel's names of other disks that are present and report the same id.
-    `gone` is true once its removal was handled; later events have no effect then. `shown` is the profile to publish.
+    `removed` is true once its removal was handled; later events have no effect then. `shown` is the profile to publish.
     `target` is the place of a sweep's I/O, None until the drive was probed and found eligible.
     `scratch_folder` is the folder of the running sweep's scratch file, None if it sweeps the device itself.
     `shape_below` is the stack of volumes below it at the last probe if that forbids something, else None, and
@@ -71,12 +71,12 @@ class Drive:
     busy_wait: BusyWait | None = None
     never_quiet: str = ""
     short_of_memory: str = ""
-    gone: bool = False
+    removed: bool = False
 
     @property
     def is_swept(self) -> bool:
         """Return whether the drive is present and its sweep still wanted."""
-        return not self.gone and self.state.stage is Stage.SWEEPING
+        return not self.removed and self.state.stage is Stage.SWEEPING
 
     def stop_waiting(self) -> None:
         """Cancel the timer and the probe that would emit the drive's next event."""

@@ -119,13 +119,13 @@ class Inventory:
     def compare_facts(self) -> Iterator[Look]:
         """Compare facts that change without an event: attributes in /sys, snapshots below, mounts during a sweep."""
         for drive in list(self.drives.values()):
-            if not drive.is_swept and not drive.gone:
+            if not drive.is_swept and not drive.removed:
                 yield self._look(drive, self._compare_facts(drive))
 
     def reconsider(self) -> Iterator[Look]:
         """Read the facts of every device again, as of a new one; sweeps of drives that are still wanted continue."""
         for drive in list(self.drives.values()):
-            if not drive.gone:
+            if not drive.removed:
                 yield self._look(drive, self._reconsider(drive))
         yield from self.scan()
 

@@ -45,7 +45,7 @@ class Publisher:
         own = self._store.load(drive.device.name)
         return own if own and own.device.id == drive.device.id else None
 
-    def others(self) -> tuple[Profile, ...]:
+    def catalog(self) -> tuple[Profile, ...]:
         """Return every profile measured on this host."""
         return self._store.load_all()
 
@@ -62,7 +62,7 @@ class Publisher:
             self._release,
             drive.target,
             self.measured(drive),
-            self.others(),
+            self.catalog(),
             siblings=config.siblings,
             kernel_change=config.kernel_change,
             made_by=__version__,

@@ -182,7 +182,7 @@ class Scheduler:
             return None, fitted
         job = fitted
         try:
-            self._worker = await Runner.start(job, partial(self.hear, drive))
+            self._worker = await Runner.start(job, partial(self.receive, drive))
         except OSError as error:
             return None, Failed(reason=f"worker process cannot be started: {error.strerror}")
         if not drive.is_swept:  # cancelled while the worker was starting
@@ -214,11 +214,11 @@ class Scheduler:
             ledger=ledger_path(config.state),
             settings=settings,
             against=decision.against if settings else None,
-            others=find_siblings(drive.device, self._publisher.others()),
+            others=find_siblings(drive.device, self._publisher.catalog()),
             never_quiet=never_quiet,
         )
 
-    def hear(self, drive: Drive, message: Message) -> None:
+    def receive(self, drive: Drive, message: Message) -> None:
         """Process a message that the worker sends during the sweep."""
         was = drive.sweeping or Sweeping(doing="starting", share=0.0, left_s=0.0, best_bytes_per_s=0.0, written_bytes=0)
         match message:
@@ -236,7 +236,7 @@ class Scheduler:
                 extra = drive.fields(EventId.SWEEP_PAUSED if reason else EventId.SWEEP_RESUMED, reason=reason)
                 _log.info("%s: %s", drive.device.sys_name, f"paused: {reason}" if reason else "resumed", extra=extra)
                 self._changed()
-            case messages.Unnoted(hour=hour, count=count):
+            case messages.Unrecorded(hour=hour, count=count):
                 self._ledger.take_over(drive.device.id, hour, count)
                 self._changed()
             case messages.Dropped():
@@ -304,5 +304,5 @@ class Scheduler:
 
 def _describe(measured: Profile, job: Job) -> str:
     evidence = measured.evidence
-    told = f"{evidence.points_measured} settings measured in {formatting.duration(evidence.seconds)}"
-    return f"settings of {job.against.device.name} confirmed: {told}" if job.against else told
+    measurement = f"{evidence.points_measured} settings measured in {formatting.duration(evidence.seconds)}"
+    return f"settings of {job.against.device.name} confirmed: {measurement}" if job.against else measurement

@@ -235,7 +235,7 @@ class Supervisor:
             for drive, event in changes:
                 with self._troubles.noted(drive.device.sys_name):
                     self._step(drive, event)
-                    if not drive.gone:
+                    if not drive.removed:
                         self._publisher.refresh(drive)
                 if isinstance(event, Finished):
                     self._looks.want("siblings", self._refresh_waiting)
@@ -250,7 +250,7 @@ class Supervisor:
         """Update the published profiles of the drives."""
 
         def refreshed(drive: Drive) -> Iterator[tuple[Drive, Event]]:
-            if not drive.gone:
+            if not drive.removed:
                 self._publisher.refresh(drive)
             yield from ()
 
@@ -259,7 +259,7 @@ class Supervisor:
 
     def _step(self, drive: Drive, event: Event) -> None:
         """Step the drive's state machine, and carry out the effects."""
-        if drive.gone:
+        if drive.removed:
             return
         state, effects = state_machine.step(drive.state, event, Backoff.from_config(self._config))
         if state is drive.state:
@@ -268,7 +268,7 @@ class Supervisor:
             self._sweep_counter.count(drive.device.id, end)
         drive.stop_waiting()
         if state is None:
-            drive.gone = True
+            drive.removed = True
         else:
             if state.stage is not drive.state.stage:
                 drive.since = now()
@@ -305,7 +305,7 @@ class Supervisor:
     def snapshot(self) -> Snapshot:
         """Return the daemon's present state."""
         current = self._scheduler.current
-        catalog = self._publisher.others()
+        catalog = self._publisher.catalog()
         # The drives come before the troubles, because reading their figures retries failed writes of the counters.
         drives = [self._seen(drive, catalog) for drive in self._inventory.drives.values()]
         troubles = (

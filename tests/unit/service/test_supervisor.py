@@ -496,7 +496,7 @@ def test_rules_decide_what_is_tuned(tmp_path: Path) -> None:
         async with running(desk):
             await desk.send(left.event(), other.event())
             assert "excluded by [[match]]: " in desk.drives()[left.sys_name].reason
-            assert "not tuned unasked (NVMe, transport tcp)" in desk.drives()[other.sys_name].reason
+            assert "not tuned by default (NVMe, transport tcp)" in desk.drives()[other.sys_name].reason
             assert desk.published() == []
 
     asyncio.run(scene())
@@ -541,7 +541,7 @@ def test_a_drive_whose_node_is_not_there_has_failed_and_is_tried_again(tmp_path:
                 await asyncio.sleep(0.01)
             found = desk.drives()[bay.sys_name]
             assert found.stage == "failed"
-            assert "/dev/nvme9000n1: No such file" in found.reason
+            assert "/dev/nvme9000n1: no such file" in found.reason
             assert found.next_try
             assert found.published == "provisional"
 
@@ -736,7 +736,7 @@ def test_what_a_worker_cannot_note_counts_after_its_end(desk: Desk) -> None:
             await desk.send(bay.event())
             managed = desk.supervisor._inventory.drives[bay.sys_name]
             hour = int(time.time() // 3600)
-            desk.supervisor._scheduler.hear(managed, messages.Unnoted(hour=hour, count=1000))
+            desk.supervisor._scheduler.receive(managed, messages.Unrecorded(hour=hour, count=1000))
             (seen,) = desk.supervisor.snapshot().drives
             assert seen.written_today_bytes == 1000
 
@@ -760,7 +760,7 @@ def test_a_measured_profile_is_not_replaced_where_the_catalog_is_lost(desk: Desk
 
 
 def test_the_bytes_written_never_become_fewer(desk: Desk) -> None:
-    """A worker counts a visit's bytes before it, and takes back what then was not written."""
+    """A worker counts a measurement's bytes before it, and later subtracts those that were not written."""
     bay = Bay(desk.host)
 
     async def scene() -> None:

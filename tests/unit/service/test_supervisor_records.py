@@ -114,7 +114,7 @@ def test_a_note_about_the_drive_is_logged_and_shown(desk: Desk, caplog: pytest.L
     notes: list[str] = []
 
     def act(supervisor: Supervisor, drive: Drive, _: Job) -> None:
-        supervisor._scheduler.hear(drive, wire.Noted(text="/dev/x: 64 MiB at offset 0 were zeroed"))
+        supervisor._scheduler.receive(drive, wire.Noted(text="/dev/x: 64 MiB at offset 0 were zeroed"))
         notes.append(drive.note)
 
     of_sweep(desk, act)
@@ -126,7 +126,7 @@ def test_a_drop_of_the_page_cache_is_counted_at_once(desk: Desk) -> None:
     counted: list[int] = []
 
     def act(supervisor: Supervisor, drive: Drive, _: Job) -> None:
-        supervisor._scheduler.hear(drive, wire.Dropped())
+        supervisor._scheduler.receive(drive, wire.Dropped())
         (seen,) = supervisor.snapshot().drives
         counted.append(seen.page_cache_drops)
 
@@ -202,9 +202,9 @@ def test_a_sweep_that_starts_pauses_and_goes_on(desk: Desk, caplog: pytest.LogCa
     caplog.set_level(logging.INFO)
 
     def act(supervisor: Supervisor, drive: Drive, _: Job) -> None:
-        supervisor._scheduler.hear(drive, wire.Started(where="raw device /dev/x, 1 GiB"))
-        supervisor._scheduler.hear(drive, wire.Paused(reason="others use the drive"))
-        supervisor._scheduler.hear(drive, wire.Paused(reason=""))
+        supervisor._scheduler.receive(drive, wire.Started(where="raw device /dev/x, 1 GiB"))
+        supervisor._scheduler.receive(drive, wire.Paused(reason="others use the drive"))
+        supervisor._scheduler.receive(drive, wire.Paused(reason=""))
 
     bay = of_sweep(desk, act)
     started, paused, resumed = told(caplog, EventId.SWEEP_STARTED, EventId.SWEEP_PAUSED, EventId.SWEEP_RESUMED)

@@ -89,7 +89,7 @@ class _WriteAccount:
         if reserved:
             self.ledger.settle(self._drive, reserved, written)
         for hour, count in self.ledger.hand_over():
-            _say(wire.Unnoted(hour=hour, count=count))
+            _say(wire.Unrecorded(hour=hour, count=count))
 
 
 class _ProgressReporter:

@@ -81,7 +81,7 @@ class Paused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unnoted:
+class Unrecorded:
     """Bytes written in that hour since the epoch that the worker could not record; the daemon records them."""
 
     hour: int
@@ -138,9 +138,9 @@ class Failed:
 
 
 Final = Done | Disagreed | Deferred | Failed
-Message = Started | Noted | Progress | Paused | Unnoted | Dropped | Zeroing | Final
+Message = Started | Noted | Progress | Paused | Unrecorded | Dropped | Zeroing | Final
 
-_KINDS = (Started, Noted, Progress, Paused, Unnoted, Dropped, Zeroing, Done, Disagreed, Deferred, Failed)
+_KINDS = (Started, Noted, Progress, Paused, Unrecorded, Dropped, Zeroing, Done, Disagreed, Deferred, Failed)
 _TYPES = {kind.__name__: kind for kind in _KINDS}
 
 

@@ -33,10 +33,10 @@ class Desk:
         self.config = replace(Config(), runtime=folder, metrics=self.metrics, node_features=self.features)
         self.now: Snapshot = snapshot(seen(), config=self.config, pid=os.getpid())
         self.clock = 1000.0
-        self.bulletin = StatusPublisher(self.look, Notify({}), monotonic=lambda: self.clock, **paces_s)
+        self.publisher = StatusPublisher(self.look, Notify({}), monotonic=lambda: self.clock, **paces_s)
 
     def look(self) -> Snapshot:
-        return replace(self.now, troubles=(*self.now.troubles, *self.bulletin.troubles))
+        return replace(self.now, troubles=(*self.now.troubles, *self.publisher.troubles))
 
     def configure(self, **changes: object) -> None:
         self.now = replace(self.now, config=replace(self.now.config, **changes))  # type: ignore[arg-type]
@@ -53,28 +53,28 @@ def desk(tmp_path: Path) -> Desk:
 
 @asynccontextmanager
 async def telling(desk: Desk) -> AsyncIterator[None]:
-    desk.bulletin.begin()
+    desk.publisher.begin()
     await asyncio.sleep(0.1)
     try:
         yield
     finally:
-        desk.bulletin.close()
+        desk.publisher.close()
 
 
 async def change(desk: Desk) -> None:
-    desk.bulletin.changed()
+    desk.publisher.changed()
     await asyncio.sleep(0.1)
 
 
 def test_everything_is_told_soon_after_the_beginning(desk: Desk) -> None:
     async def scene() -> None:
-        desk.bulletin.begin()
+        desk.publisher.begin()
         assert status.status_path(desk.config.runtime).exists(), "before it says that it is ready"
         assert not desk.metrics.exists(), "prometheus_client takes its time to be imported"
         await asyncio.sleep(0.1)
         assert desk.up == "aio_tuned_up 1.0"
         assert "measured-devices=1" in desk.features.read_text()
-        desk.bulletin.close()
+        desk.publisher.close()
 
     asyncio.run(scene())
 
@@ -114,7 +114,7 @@ def test_the_end_says_that_the_daemon_is_down(desk: Desk) -> None:
     async def scene() -> None:
         async with telling(desk):
             pass
-        desk.bulletin.changed()
+        desk.publisher.changed()
         await asyncio.sleep(0.1)
 
     asyncio.run(scene())
@@ -131,12 +131,12 @@ def test_a_sweep_that_comes_on_is_told_now_and_then(tmp_path: Path) -> None:
         async with telling(desk):
             desk.now = replace(desk.now, drives=(seen(state=state("sweeping"), sweeping=SWEEPING),))
             before = desk.metrics.stat().st_ino
-            desk.bulletin.progressed()
+            desk.publisher.progressed()
             await asyncio.sleep(0.1)
             assert status.read(desk.config.runtime).drives[0].sweeping == SWEEPING
             assert desk.metrics.stat().st_ino == before
             desk.clock += 0.5
-            desk.bulletin.progressed()
+            desk.publisher.progressed()
             await asyncio.sleep(0.1)
             assert "aio_tuned_sweep_progress_ratio" in desk.metrics.read_text()
 
@@ -149,11 +149,11 @@ def test_the_beat_writes_what_would_grow_old(tmp_path: Path) -> None:
     async def scene() -> None:
         async with telling(desk):
             metrics, features = desk.metrics.stat().st_ino, desk.features.stat().st_ino
-            desk.bulletin.beat()
+            desk.publisher.beat()
             await asyncio.sleep(0.1)
             assert desk.metrics.stat().st_ino == metrics
             desk.clock += 0.5
-            desk.bulletin.beat()
+            desk.publisher.beat()
             await asyncio.sleep(0.1)
             assert desk.metrics.stat().st_ino != metrics
             assert desk.features.stat().st_ino == features, "they hold for longer"
@@ -170,7 +170,7 @@ def test_node_features_are_written_anew_at_half_of_their_time(desk: Desk) -> Non
             await change(desk)
             assert desk.features.stat().st_ino == before, "nothing has changed"
             desk.clock += 300
-            desk.bulletin.beat()
+            desk.publisher.beat()
             await asyncio.sleep(0.1)
             assert desk.features.stat().st_ino != before
 
@@ -248,10 +248,10 @@ def test_what_is_not_ours_stays(desk: Desk, tmp_path: Path, what: str) -> None:
         async with telling(desk):
             await change(desk)
             told = "not written by aio-tuned, so it is not replaced; "
-            assert [trouble.count(told) for trouble in desk.bulletin.troubles] == [1, 1]
+            assert [trouble.count(told) for trouble in desk.publisher.troubles] == [1, 1]
             desk.configure(metrics=None, node_features=None)
             await change(desk)
-            assert desk.bulletin.troubles == ()
+            assert desk.publisher.troubles == ()
 
     asyncio.run(scene())
     assert theirs.lstat() == before
@@ -269,7 +269,7 @@ def test_without_prometheus_client_the_journal_has_a_hint(
         with caplog.at_level(logging.INFO):
             async with telling(desk):
                 await change(desk)
-                assert desk.bulletin.troubles == ()
+                assert desk.publisher.troubles == ()
                 assert desk.features.exists(), "all else goes on"
                 assert status.status_path(desk.config.runtime).exists()
 

@@ -30,7 +30,7 @@ from aio_tuned.service.worker.messages import (
     Paused,
     Progress,
     Started,
-    Unnoted,
+    Unrecorded,
     Zeroing,
     from_line,
     to_line,
@@ -125,7 +125,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
         written_bytes=st.integers(0, 1 << 63),
     ),
     st.builds(Paused, reason=REASONS),
-    st.builds(Unnoted, hour=st.integers(), count=st.integers()),
+    st.builds(Unrecorded, hour=st.integers(), count=st.integers()),
     st.builds(Dropped),
     st.builds(Zeroing),
     st.builds(Done, text=REASONS, trouble=REASONS),
@@ -147,7 +147,7 @@ def test_a_message_is_one_line_and_is_read_as_it_was_said(message: Message) -> N
 def test_every_message_can_be_read() -> None:
     known = {name for name, kind in vars(wire).items() if kind in get_args(Message)}
     assert known == {
-        *("Started", "Noted", "Progress", "Paused", "Unnoted", "Dropped", "Zeroing"),
+        *("Started", "Noted", "Progress", "Paused", "Unrecorded", "Dropped", "Zeroing"),
         *("Done", "Disagreed", "Deferred", "Failed"),
     }
     assert known == set(wire._TYPES)
