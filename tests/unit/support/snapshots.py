@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SINCE = "2025-11-23T12:00:00+00:00"
 SWEEPING = Sweeping(
-    doing="read: 12/320 points", share=0.25, left_s=95.0, best_bytes_per_s=6.51e9, written_bytes=3 << 30
+    doing="read: 12/320 settings", share=0.25, left_s=95.0, best_bytes_per_s=6.51e9, written_bytes=3 << 30
 )
 
 

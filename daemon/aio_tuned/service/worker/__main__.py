@@ -116,7 +116,8 @@ class _ProgressReporter:
             _say(wire.Zeroing())
         elif tick.phase != "point":
             share = tick.bytes / tick.total_bytes if tick.total_bytes else 0.0
-            _say(wire.Progress(doing=tick.phase, share=share, left_s=0, best_bytes_per_s=0, written_bytes=tick.bytes))
+            doing = "writing test data" if tick.phase == "fill" else tick.phase
+            _say(wire.Progress(doing=doing, share=share, left_s=0, best_bytes_per_s=0, written_bytes=tick.bytes))
 
     def update(self, progress: SweepProgress) -> None:
         done = f"{progress.points_done}/{progress.points_planned} settings"

@@ -27,9 +27,9 @@ def test_the_headline_counts_the_stages() -> None:
 def test_the_headline_says_how_far_the_sweep_is() -> None:
     drive = seen(state=state("sweeping"), sweeping=SWEEPING)
     swept = snapshot(drive, swept=drive.device.sys_name)
-    assert headline(swept) == "nvme0n1: read: 12/320 points, 25%, at most 1:35 left; 1 sweeping"
+    assert headline(swept) == "nvme0n1: read: 12/320 settings, 25%, at most 1:35 left; 1 sweeping"
     no_end = replace(drive, sweeping=replace(SWEEPING, left_s=0.0))
-    assert headline(replace(swept, drives=(no_end,))) == "nvme0n1: read: 12/320 points, 25%; 1 sweeping"
+    assert headline(replace(swept, drives=(no_end,))) == "nvme0n1: read: 12/320 settings, 25%; 1 sweeping"
     paused = replace(drive, sweeping=replace(SWEEPING, paused="others use the drive"))
     assert headline(replace(swept, drives=(paused,))) == "nvme0n1: paused: others use the drive; 1 sweeping"
     assert headline(replace(swept, drives=(replace(drive, sweeping=None),))) == "1 sweeping"

@@ -3,16 +3,20 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from aio_tuned.config.load import Config
 from aio_tuned.errors import Exit
+from aio_tuned.helper.protocol import Tick
 from aio_tuned.service.worker import messages as wire
+from aio_tuned.service.worker.__main__ import _ProgressReporter
 from aio_tuned.service.worker.messages import Deferred, Failed, Job
+from aio_tuned.sweep.progress import SweepProgress
 from unit.support.builders import FAKE_HELPER, PROJECT, device
 
 if TYPE_CHECKING:
@@ -63,7 +67,10 @@ def work(job: Job) -> tuple[int, list[Message], str]:
 def test_a_drive_that_has_gone_is_an_error_of_ours(tmp_path: Path) -> None:
     code, said, err = work(a_job(tmp_path))
     assert code == 0
-    assert said == [Failed(reason=f"{tmp_path}/nvme0n1: No such file or directory", exit_code=Exit.TARGET)]
+    (final,) = said
+    assert isinstance(final, Failed)
+    assert final.exit_code == Exit.TARGET
+    assert final.reason.startswith(f"{tmp_path}/nvme0n1: no such file or directory")
     assert err == ""
     assert not (tmp_path / "etc").exists()
     assert not (tmp_path / "var/journals").exists()
@@ -76,7 +83,7 @@ def test_a_target_that_is_no_block_device_is_not_swept(tmp_path: Path) -> None:
     assert (code, err) == (0, "")
     assert isinstance(final, Failed)
     assert final.exit_code == Exit.TARGET
-    assert "neither a directory" in final.reason
+    assert "not a directory, file or block device" in final.reason
 
 
 def test_a_helper_that_is_not_there(tmp_path: Path) -> None:
@@ -97,6 +104,29 @@ def test_in_quiet_hours_it_gives_way_before_anything_else(tmp_path: Path) -> Non
     assert isinstance(final, Deferred)
     assert "quiet hours" in final.reason
     assert 0 < final.seconds <= 86400
+
+
+def test_progress_is_told_in_words(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    reporter = _ProgressReporter(cast("Any", None))
+    reporter.tick(Tick(phase="fill", bytes=1 << 20, total_bytes=4 << 20))
+    at = SweepProgress(
+        direction="read",
+        points_done=1,
+        points_planned=4,
+        visits=1,
+        repeating=False,
+        best_bytes_per_s=1e9,
+        written_bytes=0,
+        left_ns=10**9,
+    )
+    reporter.update(at)
+    reporter.update(replace(at, points_done=4, visits=9, repeating=True))
+    said = [wire.from_line(line) for line in capfdbinary.readouterr().out.splitlines(keepends=True)]
+    assert [message.doing for message in said if isinstance(message, wire.Progress)] == [
+        "writing test data",
+        "read: 1/4 settings",
+        "read: 4/4 settings, comparing the finalists",
+    ]
 
 
 def test_it_ends_without_a_job() -> None:

@@ -38,7 +38,7 @@ JOB = Job(
     ledger=Path("/nowhere/ledger"),
 )
 DONE = Done(text="schema = 1\n")
-WORKING = Progress(doing="read: 1/10 points", share=0.1, left_s=9.0, best_bytes_per_s=1e9, written_bytes=5)
+WORKING = Progress(doing="read: 1/10 settings", share=0.1, left_s=9.0, best_bytes_per_s=1e9, written_bytes=5)
 
 
 def says(*messages: Message, then: str = "") -> tuple[str, ...]:
