@@ -137,7 +137,7 @@ def test_a_volume_without_one_of_its_members_is_shown_and_skipped(desk: Desk) ->
             found = desk.drives()
             assert list(found) == [first.sys_name, "dm-9000"]
             assert found["dm-9000"].stage == "skipped"
-            assert found["dm-9000"].reason.startswith("its member nvme9001n1 is not present")
+            assert found["dm-9000"].reason.startswith("its member nvme9001n1 is missing")
             assert troubles(desk) == []
             shutil.rmtree(volume.directory / "slaves")
             await desk.send(first.event("change", sys_name="dm-9000", device_number="254:9000"))

@@ -84,7 +84,7 @@ def test_only_one_can_hold_the_lock(tmp_path: Path) -> None:
     runtime = tmp_path / "run"
     with held(runtime):
         for _ in range(2):
-            with pytest.raises(BusyError, match=f"as process {os.getpid()} ") as raised:
+            with pytest.raises(BusyError, match=f"as process {os.getpid()};") as raised:
                 main.hold_lock(runtime)
             assert raised.value.exit_code == 69
     with held(runtime):
