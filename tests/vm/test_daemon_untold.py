@@ -25,7 +25,7 @@ def test_a_volume_that_has_lost_a_member_and_drives_that_came_unheard(host: Daem
     host.until(lambda: host.drive("GOES") == {}, 30, "the member is gone")
 
     host.sh("systemctl restart aio-tuned", timeout_s=120)
-    host.until_stage("/dev/dm-0", "skipped", reason="is not present; replace it, or take the volume apart")
+    host.until_stage("/dev/dm-0", "skipped", reason="is missing; replace the member, or dissolve the volume")
     assert host.drive("STAYS")
     assert host.status()["troubles"] == []
     explained = host.run(["aio-tuned", "explain", "/dev/dm-0"], 120)

@@ -1,4 +1,4 @@
-"""The rules for which devices the daemon tunes: the operator's [[match]] tables, then the default."""
+"""The rules that select the devices that the daemon tunes: the operator's [[match]] tables, then the default."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PATTERN_KEYS = ("transport", "model", "serial", "name")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatchRule:
-    """One [[match]] table: globs that must all match ("" matches anything), and whether such devices are tuned.
+    """One [[match]] table: globs that must all match, and whether matching devices are tuned; "" matches anything.
 
     `name` matches the by-id style name or the kernel's ("vd*").
     """
@@ -55,24 +55,24 @@ def _first(device: Device, rules: Sequence[MatchRule]) -> MatchRule | None:
 
 
 def wanted(device: Device, members: Sequence[Device], rules: Sequence[MatchRule]) -> Skip | None:
-    """Return None if the daemon tunes this device, else why not; the first rule that fits decides.
+    """Return None if the daemon tunes this device, else the reason; the first rule that fits decides.
 
-    Without such a rule, NVMe drives on PCIe are tuned, and volumes whose `members` (the disks below them) all are.
+    Without such a rule, NVMe drives on PCIe are tuned, and volumes whose `members` (the disks below) all are tuned.
     """
     if device.hidden:
         return Skip(
-            reason=f"{device.sys_name} is a hidden path of a multipath namespace: the namespace's head is tuned"
+            reason=f"{device.sys_name} is a hidden path of a multipath namespace, which is tuned through its head"
         )
     if rule := _first(device, rules):
-        return None if rule.tune else Skip(reason=f"a [[match]] rule says so: {rule}")
+        return None if rule.tune else Skip(reason=f"excluded by [[match]]: {rule}")
     if device.members:
         return _volume_wanted(device, members, rules)
     if _is_nvme(device) and device.transport == "pcie":
         return None
     kind = f"transport {device.transport or 'unknown'}"
     return Skip(
-        reason=f"{device.sys_name} is not tuned unasked ({'NVMe, ' if _is_nvme(device) else 'not NVMe, '}{kind}): add a"
-        " [[match]] rule with tune = true to the configuration"
+        reason=f"{device.sys_name} is not tuned by default ({'NVMe, ' if _is_nvme(device) else 'not NVMe, '}{kind}); to"
+        " tune it, add a [[match]] rule with tune = true"
     )
 
 
@@ -80,19 +80,19 @@ def _volume_wanted(device: Device, members: Sequence[Device], rules: Sequence[Ma
     known = {member.sys_name: member for member in members}
     for name in device.members:
         if name not in known:
-            return Skip(reason=f"its member {name} is not present; replace it, or take the volume apart")
+            return Skip(reason=f"its member {name} is missing; replace the member, or dissolve the volume")
         if skip := wanted(known[name], (), rules):
             return Skip(
-                reason=f"its member {name} is not tuned ({skip.reason}); to tune the volume all the same, add a"
-                " [[match]] rule with its name"
+                reason=f"its member {name} is not tuned ({skip.reason}); to tune the volume anyway, add a [[match]]"
+                " rule with its name"
             )
     return None
 
 
 def is_of_interest(device: Device, rules: Sequence[MatchRule] = ()) -> bool:
-    """Return whether status shows the device even if it is skipped.
+    """Return whether `status` lists the device even if it is skipped.
 
-    It does for NVMe drives, volumes with an NVMe member, present or not, and devices that a rule names.
+    It lists NVMe drives, volumes with an NVMe member, present or missing, and devices that a rule matches.
     """
     return (
         any(name.startswith("nvme") for name in (device.sys_name, *device.members)) or _first(device, rules) is not None

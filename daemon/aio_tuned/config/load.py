@@ -14,6 +14,7 @@ from aio_tuned.config.parsing import (
     absolute_path,
     celsius,
     day_spans,
+    did_you_mean,
     duration_or_never,
     duration_s,
     flag,
@@ -59,7 +60,7 @@ GRID_KEYS: Mapping[str, Callable[[object], tuple[Any, ...]]] = {
     key: several(parse_config) for key, parse_config in SETTING_KEYS.items()
 }
 _RULE_KEYS: Mapping[str, Callable[[object], Any]] = {**dict.fromkeys(PATTERN_KEYS, pattern), "tune": flag}
-# Former names are refused, and the message gives the new one, so that no key is silently without effect.
+# Former names are refused with the new one, because a key that is ignored has no effect and gives no warning.
 _RENAMED_SECTIONS = {"manners": "throttle"}
 _RENAMED_KEYS = {
     "least_pause": "min_pause",
@@ -82,8 +83,8 @@ _DEFAULT_GRID = Grid(
 class Config:
     """Every key of the configuration file, parsed; etc/aio-tuned.conf documents each.
 
-    Each field's metadata names its section in the file, the function that parses it (ValueError if it cannot) and the
-    word that stands for None there.
+    Each field's metadata has its section in the file, the function that parses it (which raises ValueError) and the
+    word that the file has for None.
     """
 
     grid: Grid = _DEFAULT_GRID
@@ -125,8 +126,8 @@ class Config:
     max_celsius: float | None = _key("throttle", celsius, None, none="drive")
     write_budget_per_day: int = _key("throttle", size_bytes, 128 << 30)
 
-    metrics: Path | None = _key("publish", name_or_path, Path("metrics.prom"), none="none")
-    node_features: Path | None = _key("publish", path_or_none, None, none="none")
+    metrics: Path | None = _key("publish", name_or_path, Path("metrics.prom"), none="")
+    node_features: Path | None = _key("publish", path_or_none, None, none="")
     node_features_expiry: float = _key("publish", minutes_s, 3600.0)
 
     profiles: Path = _key("paths", absolute_path, Path("/etc/aio-tuned"))
@@ -139,11 +140,12 @@ class Config:
         return self.metrics and self.state / self.metrics
 
     def write_budget_bytes(self, device_bytes: int) -> int:
-        """Return the bytes that one sweep may write to a device of that size.
+        """Return the number of bytes that one sweep may write to a device of that size.
 
-        One percent of a small drive would not pay for a sweep: 1 GiB fills the scratch file, 5 GiB are every point once
-        in 16 MiB, and the finalists' race takes up to 14 GiB; one more fills the file again after a restart. Hence the
-        floor: 21 GiB are 9 % of one overwrite of a 250 GB drive, which is rated for hundreds.
+        One percent of a small drive is too little for a sweep: filling the scratch file takes 1 GiB, measuring every
+        setting once in transfers of 16 MiB 5 GiB, comparing the finalists up to 14 GiB, and filling the file again
+        after a restart 1 GiB. Hence the floor of 21 GiB: 9 % of one overwrite of a 250 GB drive, which is rated for
+        hundreds.
         """
         share = int(device_bytes * self.write_budget_percent / 100)
         return min(self.write_budget, max(share, self.write_budget_floor))
@@ -167,9 +169,9 @@ def lay_grid(given: Mapping[str, object], base: Grid) -> Grid:
 
 
 def _rules(given: object) -> tuple[MatchRule, ...]:
-    """Return the rules of one file's [[match]] tables; raise ValueError with the key, or with what a rule lacks."""
+    """Return the rules of one file's [[match]] tables; raise ValueError, with the key that is wrong or missing."""
     if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
-        raise ValueError("each rule is a table of its own: write [[match]], with two brackets")
+        raise ValueError("each rule is a table; write [[match]], with two brackets")
     return tuple(_rule(item, place) for place, item in enumerate(given, start=1))
 
 
@@ -179,17 +181,19 @@ def _rule(given: Mapping[str, object], place: int) -> MatchRule:
     except ValueError as error:
         raise ValueError(f"rule {place}: {error}") from None
     if "tune" not in parsed:
-        raise ValueError(f"rule {place} lacks tune: say whether it asks for a drive (true) or leaves it alone (false)")
+        raise ValueError(
+            f"rule {place} lacks tune; set it to true to tune matching drives, or to false to exclude them"
+        )
     if len(parsed) == 1:
-        raise ValueError(f"rule {place} names no drive: give it one of {', '.join(PATTERN_KEYS)}")
+        raise ValueError(f"rule {place} matches no drive; set one of {', '.join(PATTERN_KEYS)}")
     return MatchRule(**parsed)
 
 
 def parse_config(text: str, origin: str, base: Config | None = None) -> Config:
     """Return `base` with the keys of one file's text replaced.
 
-    [[match]] rules are appended to those of `base`. Raise ConfigError, with the origin, the key and the remedy, if the
-    text is not TOML, or if a section, key or value is unknown or wrong.
+    [[match]] rules are appended to those of `base`. Raise ConfigError, which names the origin, the key and the remedy,
+    if the text is not TOML, or if a section, key or value is unknown or wrong.
     """
     config = base or Config()
     try:
@@ -205,15 +209,18 @@ def parse_config(text: str, origin: str, base: Config | None = None) -> Config:
                 continue
             if section in _RENAMED_SECTIONS:
                 new = _RENAMED_SECTIONS[section]
-                raise ConfigError(f"{origin}: [{section}] is called [{new}] now: rename it")
-            if section not in ("grid", *known) or not isinstance(given, dict):
-                names = ", ".join(("grid", "match", *known))
-                raise ConfigError(f"{origin}: unknown section [{section}]: the sections are {names}")
+                raise ConfigError(f"{origin}: [{section}] is now called [{new}]; rename it")
+            if section not in ("grid", *known):
+                names = ("grid", "match", *known)
+                near = did_you_mean(section, names) or f"; the sections are {', '.join(names)}"
+                raise ConfigError(f"{origin}: unknown section [{section}]{near}")
+            if not isinstance(given, dict):
+                raise ConfigError(f"{origin}: [{section}] is not a table; write [{section}], with single brackets")
             if section == "grid":
                 changes["grid"] = lay_grid(given, config.grid)
             else:
                 for key in given.keys() & _RENAMED_KEYS.keys():
-                    raise ConfigError(f"{origin}: [{section}] {key} is called {_RENAMED_KEYS[key]} now: rename it")
+                    raise ConfigError(f"{origin}: [{section}] {key} is now called {_RENAMED_KEYS[key]}; rename it")
                 changes |= table(given, known[section])
         except ValueError as error:
             raise ConfigError(f"{origin}: [{section}] {error}") from None
@@ -223,7 +230,7 @@ def parse_config(text: str, origin: str, base: Config | None = None) -> Config:
 def config_sources(path: Path) -> tuple[Path, ...]:
     """Return the files of the configuration at `path`; later files override earlier ones.
 
-    Raise OSError if its folder of drop-ins cannot be read, because one that is not seen may forbid something.
+    Raise OSError if its folder of drop-ins cannot be read: a drop-in may forbid something, so none may be missed.
     """
     try:
         found = sorted(Path(f"{path}.d").iterdir())
@@ -237,8 +244,8 @@ def config_sources(path: Path) -> tuple[Path, ...]:
 def load_config(path: Path = DEFAULT_PATH, *, must_exist: bool = False, owners: trust.Owners = ()) -> Config:
     """Return the configuration at `path` with its drop-ins (`path`.d/*.conf, in the order of their names).
 
-    Without a file the defaults hold. Raise ConfigError if a file cannot be read or is wrong, if others than root, this
-    process's user and `owners` can have written or removed it, or if `must_exist` and there is no file at `path`.
+    Without a file the defaults apply. Raise ConfigError if a file cannot be read or is wrong, if a user other than
+    root, this process's user and `owners` can have written or removed it, or if `must_exist` and `path` is missing.
     """
     drop_ins = Path(f"{path}.d")
     try:
@@ -262,31 +269,3 @@ def load_config(path: Path = DEFAULT_PATH, *, must_exist: bool = False, owners: 
             raise ConfigError(f"{source}: cannot be read: {error}") from None
         config = parse_config(text, str(source), config)
     return config
-
-
-def _shown(value: object, none: str) -> str:
-    """Return a value as its file would have it; `none` stands for None."""
-    if value is None:
-        return none
-    if isinstance(value, tuple):  # quiet_hours, thin_writes
-        shown = (str(item) if isinstance(item, Path) else f"{item[0]:%H:%M}-{item[1]:%H:%M}" for item in value)
-        return ", ".join(shown) or "none"
-    return str(value)
-
-
-def describe_config(config: Config) -> str:
-    """Return the configuration in effect, one `section.key = value` a line.
-
-    Match rules are numbered from first to last.
-    """
-    lines = [
-        f"grid.{item.name} = {', '.join(str(value).lower() for value in getattr(config.grid, item.name))}"
-        for item in fields(config.grid)
-    ]
-    lines += [f"match.{place} = {rule}" for place, rule in enumerate(config.match, start=1)]
-    lines += [
-        f"{item.metadata['section']}.{item.name} = {_shown(getattr(config, item.name), item.metadata['none'])}"
-        for item in fields(config)
-        if "section" in item.metadata
-    ]
-    return "\n".join(lines)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 # ASCII, since \d matches the digits of all scripts, and IGNORECASE the Kelvin sign as a K. 15 digits are a petabyte.
@@ -23,16 +24,34 @@ _SHORTEST_INTERVAL_S = 300.0
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 
 
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return the end of a message about an unknown word: the known word that is most similar to it; "" if none is."""
+    import difflib  # needed only for a wrong word
+
+    # Without dashes, which make all options similar.
+    bare = {each.lstrip("-"): each for each in known}
+    near = difflib.get_close_matches(word.lstrip("-"), bare, n=1)
+    return f"; did you mean {bare[near[0]]!r}?" if near else ""
+
+
+def _shown(value: object) -> str:
+    """Return a value as TOML has it."""
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except TypeError:  # a date, or a list that has one
+        return str(value)
+
+
 def size_bytes(value: object) -> int:
-    """Return the bytes of 4096, "128K", "1.5GiB" (binary units); raise ValueError, which gives the format."""
+    """Return the bytes of 4096, "128K" or "1.5GiB", in binary units; raise ValueError, which gives the format."""
     if isinstance(value, int) and not isinstance(value, bool):
         number = value
     elif isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
         number = int(float(match[1]) * _UNITS[match[2].upper()])
     else:
-        raise ValueError(f'{value!r} is not a size: write bytes, or "128K", "1M", "64G"')
+        raise ValueError(f'{_shown(value)} is not a size; write bytes, or "128K", "1M", "64G"')
     if not 0 < number <= _LARGEST_BYTES:
-        raise ValueError(f"{value!r} is not a size: it must be more than 0 and less than 2^63 bytes")
+        raise ValueError(f"{_shown(value)} is not a usable size; give more than 0 and less than 2^63 bytes")
     return number
 
 
@@ -41,14 +60,14 @@ def _seconds(value: object) -> float:
         return float(max(-1, min(value, _LONGEST_S + 1)))  # an int may be too large for a float
     if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
         return float(match[1]) * _SECONDS[match[2]]
-    raise ValueError(f'{value!r} is not a time: write seconds, or "90s", "3m", "1h"')
+    raise ValueError(f'{_shown(value)} is not a time; write seconds, or "90s", "3m", "1h"')
 
 
 def duration_s(value: object) -> float:
     """Return the seconds of 150, 2.5, "90s", "3m", "1h"; raise ValueError, which gives the format."""
     number = _seconds(value)
     if not 0 < number <= _LONGEST_S:
-        raise ValueError(f"{value!r} is not a usable time: it must be more than 0 and at most a week")
+        raise ValueError(f"{_shown(value)} is not a usable time; give more than 0 and at most a week")
     return number
 
 
@@ -66,7 +85,7 @@ def moment_s(value: object) -> float:
     """Return seconds as duration_s() does, but from 0 to 60."""
     number = _seconds(value)
     if not 0 <= number <= _LONGEST_MOMENT_S:
-        raise ValueError(f"{value!r} is not a usable time: it must be from 0 to {_LONGEST_MOMENT_S} seconds")
+        raise ValueError(f"{_shown(value)} is not a usable time; give 0 to {_LONGEST_MOMENT_S} seconds")
     return number
 
 
@@ -76,17 +95,17 @@ def day_spans(value: object) -> tuple[tuple[time, time], ...]:
     A span begins with its first minute and ends before its second, after midnight if that is earlier.
     """
     if not isinstance(value, list):
-        raise ValueError(f'{value!r} is not a list of hours: write ["22:00-06:00"], or [] for none')  # noqa: TRY004 - one error type for the caller
+        raise ValueError(f'{_shown(value)} is not a list of hours; write ["22:00-06:00"], or [] for none')  # noqa: TRY004 - one error type for the caller
     return tuple(dict.fromkeys(_day_span(item) for item in value))
 
 
 def _day_span(value: object) -> tuple[time, time]:
     match = _DAY_SPAN.fullmatch(value.strip()) if isinstance(value, str) else None
     if not match:
-        raise ValueError(f'{value!r} is not a span of hours: write "22:00-06:00", each from 00:00 to 23:59')
+        raise ValueError(f'{_shown(value)} is not a span of hours; write "22:00-06:00", each from 00:00 to 23:59')
     start, end = (time(int(hour), int(minute)) for hour, minute in (match.group(1, 2), match.group(3, 4)))
     if start == end:
-        raise ValueError(f"{value!r} is not a span of hours: it ends when it begins")
+        raise ValueError(f"{_shown(value)} is not a span of hours; its end must differ from its start")
     return start, end
 
 
@@ -97,7 +116,7 @@ def celsius(value: object) -> float | None:
     try:
         return number(30, 120)(value)
     except ValueError as error:
-        raise ValueError(f'{error}, nor "drive"') from None
+        raise ValueError(f'{error}; write "drive" for the drive\'s own threshold') from None
 
 
 def whole(low: int, high: int) -> Callable[[object], int]:
@@ -105,7 +124,7 @@ def whole(low: int, high: int) -> Callable[[object], int]:
 
     def parse(value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise ValueError(f"{value!r} is not a whole number from {low} to {high}")
+            raise ValueError(f"{_shown(value)} is not a whole number from {low} to {high}")
         return value
 
     return parse
@@ -115,14 +134,14 @@ def block_size(value: object) -> int:
     """Return the bytes of one request: a multiple of 512 up to 64M."""
     number = size_bytes(value)
     if number % 512 or number > 64 << 20:
-        raise ValueError(f"{value!r} is not a multiple of 512 bytes up to 64M")
+        raise ValueError(f"{_shown(value)} is not a multiple of 512 bytes up to 64M")
     return number
 
 
 def flag(value: object) -> bool:
     """Return a boolean of TOML; raise ValueError for any other type."""
     if not isinstance(value, bool):
-        raise ValueError(f"{value!r} is not true or false")  # noqa: TRY004 - one error type for the caller
+        raise ValueError(f"{_shown(value)} is not true or false")  # noqa: TRY004 - one error type for the caller
     return value
 
 
@@ -131,7 +150,7 @@ def number(low: float, high: float) -> Callable[[object], float]:
 
     def parse(value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-            raise ValueError(f"{value!r} is not a number from {low:g} to {high:g}")
+            raise ValueError(f"{_shown(value)} is not a number from {low:g} to {high:g}")
         return float(value)
 
     return parse
@@ -142,30 +161,31 @@ def word(*allowed: str) -> Callable[[object], str]:
 
     def parse(value: object) -> str:
         if value not in allowed:
-            raise ValueError(f"{value!r} is none of {', '.join(allowed)}")
+            near = did_you_mean(value, allowed) if isinstance(value, str) else ""
+            raise ValueError(f"{_shown(value)} is not one of {', '.join(allowed)}{near}")
         return str(value)
 
     return parse
 
 
 def pattern(value: object) -> str:
-    """Return a glob, which may be any text that is not empty."""
+    """Return a glob: any text that is not empty."""
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{value!r} is not a pattern: write text with *, ? and [...] for what varies")
+        raise ValueError(f"{_shown(value)} is not a pattern; write text in which *, ? and [...] match anything")
     return value
 
 
 def absolute_path(value: object) -> Path:
-    """Return an absolute path; raise ValueError if it is relative or has a NUL."""
+    """Return an absolute path; raise ValueError if it is relative or contains a NUL."""
     if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
-        raise ValueError(f"{value!r} is not an absolute path")
+        raise ValueError(f"{_shown(value)} is not an absolute path")
     return Path(value)
 
 
 def paths(value: object) -> tuple[Path, ...]:
     """Return the absolute paths of a list, which may be empty; duplicates count once."""
     if not isinstance(value, list):
-        raise ValueError(f'{value!r} is not a list of paths: write ["/dev/mapper/NAME"], or [] for none')  # noqa: TRY004 - one error type for the caller
+        raise ValueError(f'{_shown(value)} is not a list of paths; write ["/dev/mapper/NAME"], or [] for none')  # noqa: TRY004 - one error type for the caller
     return tuple(dict.fromkeys(absolute_path(item) for item in value))
 
 
@@ -176,7 +196,7 @@ def path_or_none(value: object) -> Path | None:
     try:
         return absolute_path(value)
     except ValueError as error:
-        raise ValueError(f'{error}, nor "" for none') from None
+        raise ValueError(f'{error}; write "" for none') from None
 
 
 def name_or_path(value: object) -> Path | None:
@@ -185,15 +205,15 @@ def name_or_path(value: object) -> Path | None:
         return Path(value)
     try:
         return path_or_none(value)
-    except ValueError as error:
-        raise ValueError(f"{error}, nor the name of a file") from None
+    except ValueError:
+        raise ValueError(f'{_shown(value)} is neither a file name nor an absolute path; write "" for none') from None
 
 
 def minutes_s(value: object) -> float:
     """Return seconds as duration_s() does, but at least five minutes: for intervals of periodic work."""
     number = duration_s(value)
     if number < _SHORTEST_INTERVAL_S:
-        raise ValueError(f"{value!r} is too short: it must be at least {_SHORTEST_INTERVAL_S // 60:.0f} minutes")
+        raise ValueError(f"{_shown(value)} is too short; give at least {_SHORTEST_INTERVAL_S // 60:.0f} minutes")
     return number
 
 
@@ -204,18 +224,19 @@ def several(parse_one: Callable[[object], Any]) -> Callable[[object], tuple[Any,
         items = value if isinstance(value, list) else [value]
         parsed = tuple(dict.fromkeys(parse_one(item) for item in items))
         if not parsed:
-            raise ValueError("the list is empty: give at least one value")
+            raise ValueError("the list is empty; give at least one value")
         return parsed
 
     return parse
 
 
 def table(given: Mapping[str, object], parsers: Mapping[str, Callable[[object], Any]]) -> dict[str, Any]:
-    """Return the parsed values of one table's keys; raise ValueError with the key that is unknown or wrong."""
+    """Return the parsed values of one table's keys; raise ValueError, which names the key that is unknown or wrong."""
     parsed = {}
     for key, value in given.items():
         if key not in parsers:
-            raise ValueError(f"unknown key {key!r}: the keys are {', '.join(parsers)}")
+            near = did_you_mean(key, parsers) or f"; the keys are {', '.join(parsers)}"
+            raise ValueError(f"unknown key {key!r}{near}")
         try:
             parsed[key] = parsers[key](value)
         except ValueError as error:

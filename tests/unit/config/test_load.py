@@ -15,7 +15,6 @@ from aio_tuned.config.load import (
     Config,
     _sections,
     config_sources,
-    describe_config,
     lay_grid,
     load_config,
     parse_config,
@@ -105,8 +104,8 @@ BAD = [
     ("safety", "raw_write", "true", "never, blank"),
     ("safety", "thin_writes", '"/dev/mapper/vg-thin"', '["/dev/mapper/NAME"]'),
     ("safety", "thin_writes", '["vg-thin"]', "absolute path"),
-    ("daemon", "settle", "61", "from 0 to 60 seconds"),
-    ("daemon", "settle", "-1", "from 0 to 60 seconds"),
+    ("daemon", "settle", "61", "give 0 to 60 seconds"),
+    ("daemon", "settle", "-1", "give 0 to 60 seconds"),
     ("daemon", "siblings", '"none"', "check, full"),
     ("daemon", "kernel_change", '"major"', "minor, exact, never"),
     ("daemon", "min_retry", "0", "more than 0"),
@@ -126,10 +125,10 @@ BAD = [
     ("throttle", "max_celsius", "29", "from 30 to 120"),
     ("throttle", "max_celsius", '"hot"', '"drive"'),
     ("throttle", "write_budget_per_day", '"all"', "64G"),
-    ("publish", "metrics", '"folder/metrics.prom"', "nor the name of a file"),
-    ("publish", "metrics", '".."', "nor the name of a file"),
+    ("publish", "metrics", '"folder/metrics.prom"', "neither a file name nor an absolute path"),
+    ("publish", "metrics", '".."', "neither a file name nor an absolute path"),
     ("publish", "metrics", '"/a\\u0000b"', "absolute path"),
-    ("publish", "metrics", "false", "absolute path, nor "),
+    ("publish", "metrics", "false", 'write "" for none'),
     ("publish", "node_features", "[]", '"" for none'),
     ("publish", "node_features_expiry", "0", "more than 0"),
     ("publish", "node_features_expiry", "299", "at least 5 minutes"),
@@ -151,7 +150,7 @@ def test_a_bad_value_names_file_section_key_and_mend(section: str, key: str, val
 
 @pytest.mark.parametrize("section", ["grid", "sweep", "choose", "safety", "daemon", "throttle", "publish", "paths"])
 def test_an_unknown_key_names_the_known_ones(section: str) -> None:
-    with pytest.raises(ConfigError, match=rf"^/etc/x.conf: \[{section}\] unknown key 'speed': the keys are \w+"):
+    with pytest.raises(ConfigError, match=rf"^/etc/x.conf: \[{section}\] unknown key 'speed'; the keys are \w+"):
         parse_config(f"[{section}]\nspeed = 1\n", "/etc/x.conf")
 
 
@@ -167,19 +166,62 @@ def test_an_unknown_key_names_the_known_ones(section: str) -> None:
     ],
 )
 def test_an_old_key_is_refused_with_the_new_one_named(section: str, key: str, value: str, new: str) -> None:
-    with pytest.raises(ConfigError, match=rf"^x: \[{section}\] {key} is called {new} now: rename it$"):
+    with pytest.raises(ConfigError, match=rf"^x: \[{section}\] {key} is now called {new}; rename it$"):
         parse_config(f"[{section}]\n{key} = {value}\n", "x")
 
 
 def test_an_old_section_is_refused_with_the_new_one_named() -> None:
-    with pytest.raises(ConfigError, match=r"^x: \[manners\] is called \[throttle\] now: rename it$"):
+    with pytest.raises(ConfigError, match=r"^x: \[manners\] is now called \[throttle\]; rename it$"):
         parse_config("[manners]\nnice = 3\n", "x")
 
 
 SECTIONS = "grid, match, sweep, choose, safety, daemon, throttle, publish, paths"
 
 
-@pytest.mark.parametrize("text", ["[tune]\n", "time_budget = 3\n", "[[grid]]\n", "grid = 3\n"])
+@pytest.mark.parametrize("text", ["[[grid]]\n", "grid = 3\n"])
+def test_a_section_that_is_no_table_says_how_it_is_written(text: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^/etc/x.conf: \[grid\] is not a table; write \[grid\], with single brackets$"
+    ):
+        parse_config(text, "/etc/x.conf")
+
+
+@pytest.mark.parametrize(
+    ("text", "near"),
+    [
+        ("[throtle]\n", "unknown section [throtle]; did you mean 'throttle'?"),
+        ("[sweep]\ntime_bugdet = 3\n", "[sweep] unknown key 'time_bugdet'; did you mean 'time_budget'?"),
+        ("[grid]\nqueue_dept = 3\n", "[grid] unknown key 'queue_dept'; did you mean 'queue_depth'?"),
+        ("[[match]]\ntune = true\nmodle = 'x'\n", "[match] rule 1: unknown key 'modle'; did you mean 'model'?"),
+        (
+            "[sweep]\neffort = 'thorogh'\n",
+            "[sweep] effort: \"thorogh\" is not one of quick, default, thorough; did you mean 'thorough'?",
+        ),
+    ],
+)
+def test_a_word_that_is_almost_right_is_suggested(text: str, near: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text, "/etc/x.conf")
+    assert str(caught.value) == f"/etc/x.conf: {near}"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("[safety]\nraw_write = true\n", "true is not one of never, blank"),
+        ("[safety]\nraw_write = ['never']\n", '["never"] is not one of never, blank'),
+        ("[sweep]\ntime_budget = 1979-05-27\n", "1979-05-27 is not a time"),
+        ("[grid]\nqueue_depth = [4, 'x']\n", '"x" is not a whole number'),
+        ("[grid]\noverlap_events = 1\n", "1 is not true or false"),
+    ],
+)
+def test_a_bad_value_is_shown_as_the_file_has_it(text: str, shown: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text, "/etc/x.conf")
+    assert f": {shown}" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[tune]\n", "time_budget = 3\n"])
 def test_an_unknown_section_names_the_known_ones(text: str) -> None:
     with pytest.raises(ConfigError, match=rf"^/etc/x.conf: .*the sections are {SECTIONS}$"):
         parse_config(text, "/etc/x.conf")
@@ -225,11 +267,11 @@ def test_rules_of_drop_ins_come_after_those_of_the_file(tmp_path: Path) -> None:
         ("match = [3]\n", "write [[match]]"),
         ("[[match]]\n", "rule 1 lacks tune"),
         ('[[match]]\nname = "x"\n', "rule 1 lacks tune"),
-        ("[[match]]\ntune = true\n", "rule 1 names no drive: give it one of transport, model, serial, name"),
-        (RULE + "[[match]]\nvendor = 'x'\n", "rule 2: unknown key 'vendor': the keys are transport, model"),
-        (RULE + "[[match]]\nname = ''\n", "rule 2: name: '' is not a pattern"),
-        (RULE + "[[match]]\nname = ['x']\n", "rule 2: name: ['x'] is not a pattern"),
-        (RULE + "[[match]]\ntune = 'yes'\n", "rule 2: tune: 'yes' is not true or false"),
+        ("[[match]]\ntune = true\n", "rule 1 matches no drive; set one of transport, model, serial, name"),
+        (RULE + "[[match]]\nvendor = 'x'\n", "rule 2: unknown key 'vendor'; the keys are transport, model"),
+        (RULE + "[[match]]\nname = ''\n", 'rule 2: name: "" is not a pattern'),
+        (RULE + "[[match]]\nname = ['x']\n", 'rule 2: name: ["x"] is not a pattern'),
+        (RULE + "[[match]]\ntune = 'yes'\n", 'rule 2: tune: "yes" is not true or false'),
     ],
 )
 def test_what_is_no_rule_is_named_with_its_place(text: str, complaint: str) -> None:
@@ -366,37 +408,6 @@ def test_hidden_files_of_editors_are_no_drop_ins(tmp_path: Path) -> None:
 )
 def test_write_budget(changes: dict[str, float], device_bytes: int, budget: int) -> None:
     assert replace(Config(), **changes).write_budget_bytes(device_bytes) == budget  # type: ignore[arg-type]
-
-
-def test_describe_names_every_key_once_with_its_value() -> None:
-    lines = describe_config(Config(time_budget=7.0)).splitlines()
-    known = [f"grid.{key}" for key in GRID_KEYS]
-    known += [f"{section}.{key}" for section, keys in _sections().items() for key in keys]
-    assert [line.partition(" = ")[0] for line in lines] == known
-    assert "grid.block_size = 131072, 262144, 524288, 1048576" in lines
-    assert "grid.overlap_events = true, false" in lines
-    assert "sweep.time_budget = 7.0" in lines
-    assert "paths.profiles = /etc/aio-tuned" in lines
-    assert "daemon.settle = 2.0" in lines
-    assert "throttle.quiet_hours = none" in lines
-    assert "throttle.max_celsius = drive" in lines
-    assert "publish.metrics = metrics.prom" in lines
-    assert "publish.node_features = none" in lines
-
-
-def test_describe_shows_rules_and_hours_as_the_file_has_them() -> None:
-    rules = (MatchRule(name="vd*", tune=True), MatchRule(model="QEMU*", transport="tcp", tune=False))
-    hours = ((time(22, 0), time(6, 30)), (time(12, 0), time(13, 0)))
-    named = (Path("/dev/mapper/a"), Path("/dev/mapper/b"))
-    config = Config(match=rules, quiet_hours=hours, max_celsius=70.0, thin_writes=named)
-    lines = describe_config(config).splitlines()
-    assert [line for line in lines if line.startswith("match")] == [
-        'match.1 = name = "vd*", tune = true',
-        'match.2 = transport = "tcp", model = "QEMU*", tune = false',
-    ]
-    assert "throttle.quiet_hours = 22:00-06:30, 12:00-13:00" in lines
-    assert "throttle.max_celsius = 70.0" in lines
-    assert "safety.thin_writes = /dev/mapper/a, /dev/mapper/b" in lines
 
 
 def test_every_key_can_be_changed() -> None:

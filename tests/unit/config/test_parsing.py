@@ -35,7 +35,7 @@ def test_sizes(value: object, count: int) -> None:
     "value", [0, -1, "0", "0.1", "", "M", "1X", "-1M", "1e3", "1 000", True, False, None, 1.5, [1], "1MM", "0x10"]
 )
 def test_what_is_no_size(value: object) -> None:
-    with pytest.raises(ValueError, match="is not a size"):
+    with pytest.raises(ValueError, match=r"is not a (usable )?size"):
         size_bytes(value)
 
 
@@ -128,5 +128,5 @@ def test_temperatures(value: object, degrees: float | None) -> None:
 
 @pytest.mark.parametrize("value", [29, 121, "70", True, None, float("nan"), ["drive"]])
 def test_what_is_no_temperature(value: object) -> None:
-    with pytest.raises(ValueError, match='is not a number from 30 to 120, nor "drive"'):
+    with pytest.raises(ValueError, match='is not a number from 30 to 120; write "drive"'):
         celsius(value)

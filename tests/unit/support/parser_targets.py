@@ -10,7 +10,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from aio_tuned.config.load import Config, describe_config, parse_config
+from aio_tuned.config.load import parse_config
+from aio_tuned.config.render import render
 from aio_tuned.consumers.export import Entry, Export
 from aio_tuned.consumers.merge import apply
 from aio_tuned.devices import mountinfo
@@ -88,7 +89,7 @@ def _check_override(data: bytes) -> None:
 
 
 def _check_config(data: bytes) -> None:
-    """A configuration is refused with its file's name, or can be shown, and its budget is one that was given."""
+    """A configuration is refused with its file's name, or reads back as rendered; its budget is one that was given."""
     try:
         config = parse_config(data.decode(), "/x.conf")
     except UnicodeDecodeError:
@@ -96,7 +97,7 @@ def _check_config(data: bytes) -> None:
     except ConfigError as error:
         _check_names(error, "/x.conf")
         return
-    assert describe_config(config).count("\n") >= describe_config(Config()).count("\n")
+    assert parse_config(render(config), "/x.conf") == config
     assert 0 < config.write_budget_bytes(1000 * _GIB) <= config.write_budget
     assert config.min_retry > 0 < config.max_retry
 
