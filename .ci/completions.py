@@ -16,7 +16,8 @@ import shtab
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "daemon"))
 
-from aio_tuned.cli import main as cli_main  # noqa: E402 - found by the line above
+from aio_tuned.cli import arguments  # noqa: E402 - found by the line above
+from aio_tuned.cli import main as cli_main  # noqa: E402 - as above
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +58,7 @@ _FILE_OR_PROFILE = {
     "zsh": "_aio_tuned_file_or_profile",
     "fish": "(_aio_tuned_file_or_profile)",
 }
-# By metavar. `tune` takes no names: its TARGET is a Path.
+# By metavar. `tune` takes no names: its TARGET is a path.
 _COMPLETES: dict[str, Any] = {
     "DIR": shtab.DIRECTORY,
     "FILE": shtab.FILE,
@@ -89,7 +90,7 @@ def parser() -> argparse.ArgumentParser:
                 continue
             word = action.metavar[0] if isinstance(action.metavar, tuple) else action.metavar
             if word in _COMPLETES:
-                path = word == "TARGET" and action.type is Path
+                path = word == "TARGET" and action.type is arguments.path
                 action.complete = shtab.FILE if path else _COMPLETES[word]  # type: ignore[attr-defined]  # shtab's
             elif word not in _FREE:
                 raise ValueError(f"{each.prog}: {action.dest}: say in .ci/completions.py what {word} completes")
@@ -106,8 +107,8 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    arguments = argparse.ArgumentParser(description="Write the completions of aio-tuned for bash, zsh and fish.")
-    arguments.add_argument(
+    options = argparse.ArgumentParser(description="Write the completions of aio-tuned for bash, zsh and fish.")
+    options.add_argument(
         "folder", nargs="?", type=Path, default=ROOT / "etc/completions", help="where to (%(default)s)"
     )
-    main(arguments.parse_args().folder)
+    main(options.parse_args().folder)

@@ -1,4 +1,4 @@
-"""The errors that are reported to users; each has an exit code, and its text says what is wrong and what to do."""
+"""The errors that are reported to users: each has an exit code, and a text with the cause and the remedy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """Exit codes of `aio-tuned`, after sysexits(3); README lists them."""
+    """Exit codes of `aio-tuned`, after sysexits(3); from 128 on, 128 plus a signal's number. aio-tuned(1) lists them.
+
+    CLOSED_PIPE is what a shell reports for a program that SIGPIPE has killed, such as `ls | head -1`: output was lost,
+    so 0 would be wrong, but the reader wanted no more, so there is no message.
+    """
 
     OK = 0
     USAGE = 64
@@ -22,23 +26,24 @@ class Exit(IntEnum):
     CONFIG = 78
     HANGUP = 129
     INTERRUPTED = 130
+    CLOSED_PIPE = 141
     TERMINATED = 143
 
 
 class AioTunedError(Exception):
-    """The base of every error that is reported to the user without a traceback."""
+    """The base of all errors that are reported to the user without a traceback."""
 
     exit_code: Exit = Exit.SYSTEM
 
 
 class UsageError(AioTunedError):
-    """The command line, or a budget, asks for something impossible."""
+    """The command line is wrong, or a budget is too small for the sweep."""
 
     exit_code = Exit.USAGE
 
 
 class ConfigError(AioTunedError):
-    """The configuration is unreadable, or a key or value of it is wrong."""
+    """The configuration cannot be read, or one of its keys or values is wrong."""
 
     exit_code = Exit.CONFIG
 
@@ -50,7 +55,7 @@ class TargetError(AioTunedError):
 
 
 class NoProfileError(TargetError):
-    """The target's drive has no profile (yet), or the profile has no settings for what was asked."""
+    """The target's drive has no profile yet, or its profile has no settings for the requested direction."""
 
 
 class TimedOutError(AioTunedError):
@@ -66,9 +71,13 @@ class PrivilegeError(AioTunedError):
 
 
 class BusyError(AioTunedError):
-    """Another process holds the device, or the daemon is already running, or not running."""
+    """The device is in use, or the daemon is already running, or is not running."""
 
     exit_code = Exit.BUSY
+
+
+class NotRunningError(BusyError):
+    """The daemon is not running."""
 
 
 class HelperError(AioTunedError):
@@ -82,9 +91,9 @@ class HelperError(AioTunedError):
 
 
 class DeferredError(AioTunedError):
-    """The sweep is deferred (I/O of other processes, quiet hours, heat, the day's writes); try again later.
+    """The sweep is deferred for `seconds`: other processes do I/O, quiet hours, heat, or the daily write budget.
 
-    Nothing measured is lost; `seconds` is how long to wait.
+    Its measurements are kept.
     """
 
     exit_code = Exit.BUSY
@@ -95,26 +104,39 @@ class DeferredError(AioTunedError):
 
 
 class BusyDriveError(DeferredError):
-    """The sweep is deferred because other processes use the drive; the message names their I/O."""
+    """The sweep is deferred because other processes use the drive; the message gives their I/O."""
 
 
 class MeasurementError(AioTunedError):
-    """The samples do not support any profile: nothing may be published."""
+    """The samples are not sufficient for a profile: nothing may be published."""
 
     exit_code = Exit.IO
 
 
 class ProfileError(AioTunedError):
-    """A profile is invalid (torn, foreign, of an unknown schema), or others may have written it."""
+    """A profile is damaged, is not a profile, has an unknown schema, or may have been written by another user."""
 
     exit_code = Exit.DATA
 
 
 class MissingProfileError(ProfileError):
-    """There is no file of that name."""
+    """The profile's file does not exist."""
 
 
 class PublishError(AioTunedError):
-    """A profile could not be written; the previous one is untouched."""
+    """A file could not be written; the previous one is unchanged."""
 
     exit_code = Exit.PUBLISH
+
+
+class OutputError(AioTunedError):
+    """Standard output cannot be written.
+
+    The exit code is PUBLISH if it is closed or its disk is full, and CLOSED_PIPE if the reader of the pipe has ended.
+    """
+
+    exit_code = Exit.PUBLISH
+
+    def __init__(self, message: str, exit_code: Exit = Exit.PUBLISH) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code

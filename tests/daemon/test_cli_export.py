@@ -66,7 +66,7 @@ def test_every_consumer_prints_its_own(cli: Cli, drive: storage.Filesystem, name
     elif name in NOT_MERGED:
         assert tomllib.loads(out)
     else:
-        assert cli.run("export", name, drive.path, "--merge", file) == f"{file}: nothing to change\n"
+        assert cli.run("export", name, drive.path, "--merge", file) == f"{file}: already up to date\n"
         assert file.read_text() == out
 
 
@@ -80,8 +80,8 @@ def test_a_format_that_is_not_merged_into_is_printed_to_paste(cli: Cli, drive: s
         out, err = cli.both("export", name, drive.path, "--merge", file, code=64)
         assert out == fresh
         assert err.endswith(
-            f"aio-tuned: {file}: not changed, since --merge edits JSON, YAML and environment files only;"
-            " paste the settings on standard output into it\n"
+            f"aio-tuned: {file}: not changed, because --merge edits only JSON, YAML and environment files;"
+            " paste the printed settings into it\n"
         )
         assert (file.read_text() if file.exists() else None) == text
 
@@ -99,7 +99,7 @@ def test_merge_keeps_all_else(cli: Cli, drive: storage.Filesystem) -> None:
     assert text.endswith(after)
     assert link.is_symlink()
     assert real.stat().st_mode & 0o7777 == 0o640
-    assert cli.run("export", "deepspeed", drive.path, "--merge", link) == f"{link}: nothing to change\n"
+    assert cli.run("export", "deepspeed", drive.path, "--merge", link) == f"{link}: already up to date\n"
 
 
 def test_options(cli: Cli, drive: storage.Filesystem) -> None:
@@ -108,15 +108,15 @@ def test_options(cli: Cli, drive: storage.Filesystem) -> None:
     old = {**AIO, "block_size": 256 << 10, "thread_count": 1}
     del old["intra_op_parallelism"]
     assert json.loads(out) == {"aio": old}
-    assert "block_size: 262144 bytes as you wished" in err
-    assert "no release of DeepSpeed" in cli.run("export", "deepspeed", drive.path, "--for-version", "new", code=64)
+    assert "block_size: 262144 bytes because of --max-block-size" in err
+    assert "not a release of DeepSpeed" in cli.run("export", "deepspeed", drive.path, "--for-version", "new", code=64)
     assert "is not a size" in cli.run("export", "deepspeed", drive.path, "--max-block-size", "big", code=64)
     assert "invalid choice: 'nobody'" in cli.run("export", "nobody", drive.path, code=64)
 
 
 def test_what_cannot_be_merged_into(cli: Cli, drive: storage.Filesystem) -> None:
     file = cli.profiles.parent / "ds_config.json"
-    assert "does not exist; to make it" in cli.run("export", "deepspeed", drive.path, "--merge", file, code=66)
+    assert "no such file; to create it" in cli.run("export", "deepspeed", drive.path, "--merge", file, code=66)
     assert not file.exists()
     for text in ('{"aio": 1}', '{"aio": {', "[1, 2]", '{"a": 1} {"b": 2}'):
         file.write_text(text)

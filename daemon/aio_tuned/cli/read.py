@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aio_tuned import consumers, reader
-from aio_tuned.cli.arguments import argument, read_config
+from aio_tuned import consumers, formatting, reader
+from aio_tuned.cli.arguments import argument, not_empty, path, read_config
 from aio_tuned.config import parsing
 from aio_tuned.errors import AioTunedError, ConfigError, Exit, NoProfileError, TargetError, TimedOutError, UsageError
 from aio_tuned.reader.lookup import find_disk, find_profile
@@ -17,91 +16,95 @@ from aio_tuned.reader.lookup import find_disk, find_profile
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
+    from pathlib import Path
 
     from aio_tuned.config.load import Config
     from aio_tuned.consumers.export import Export
 
 _WAIT_S = 600.0
-_TARGET = "a directory, a file, or a block device"
+_PATH = "directory, file or block device"
+_DEFAULT = "DeepSpeed's defaults if there is no usable profile"
+_JSON = "one JSON document"
 
 
 def add_commands(commands: Any) -> None:  # noqa: ANN401 - argparse's class of subparsers is private
     """Add the commands to the parser of the whole command line."""
     get = commands.add_parser(
         "get",
-        help="the settings for a path",
-        description="Print the settings for I/O on PATH, a line each, or the value of KEY alone: a parameter"
-        " (block_size), or anything in the profile (read.throughput_bytes_per_s, state, device.serial).",
+        help="print the settings for a path",
+        description="Print the settings for I/O on PATH, one a line, or only the value of KEY: a parameter"
+        " (block_size) or any key of the profile (read.throughput_bytes_per_s, state, device.serial).",
     )
-    get.add_argument("path", metavar="PATH", help=_TARGET)
-    get.add_argument("key", nargs="?", metavar="KEY", help="print its value alone")
+    get.add_argument("path", type=not_empty, metavar="PATH", help=_PATH)
+    get.add_argument("key", type=not_empty, nargs="?", metavar="KEY", help="print only the value of this key")
     get.add_argument(
         "--direction",
         choices=reader.DIRECTIONS,
         default="combined",
-        help="whose parameters (default: combined, one setting for both)",
+        help="direction of the I/O (default: combined, one setting for both)",
     )
-    get.add_argument("--default", action="store_true", help="DeepSpeed's defaults where there is no sound profile")
-    get.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    get.add_argument("--default", action="store_true", help=_DEFAULT)
+    get.add_argument("--json", action="store_true", help=_JSON)
     get.set_defaults(run=_get)
 
     wait = commands.add_parser(
         "wait",
-        help="wait for the settings for a path, for ExecStartPre=",
-        description="Wait, without polling, until there is a profile for PATH in the wanted state. PATH, its filesystem"
-        " and its drive need not be there yet.",
+        help="wait until a path has settings (for ExecStartPre=)",
+        description="Wait, without polling, until the drive of PATH has a profile in the given state. PATH, its"
+        " filesystem and its drive need not exist yet.",
     )
-    wait.add_argument("path", type=Path, metavar="PATH", help=_TARGET)
+    wait.add_argument("path", type=path, metavar="PATH", help=_PATH)
     wait.add_argument(
-        "--state", choices=("measured", "any"), default="measured", help="what to wait for (default: measured)"
+        "--state", choices=("measured", "any"), default="measured", help="state of the profile (default: measured)"
     )
     wait.add_argument(
         "--confidence",
         choices=("settled", "bounded"),
-        help="least confidence of each measured direction (default: any)",
+        help="lowest confidence of a measured direction (default: any)",
     )
     wait.add_argument(
         "--timeout",
         type=argument(parsing.duration_s),
         default=_WAIT_S,
         metavar="TIME",
-        help="give up after that, e.g. 90s, 5m (default: 10m)",
+        help="time limit, e.g. 90s, 5m (default: 10m)",
     )
     wait.set_defaults(run=_wait)
 
     explain = commands.add_parser(
         "explain",
-        help="why a path has the settings that it has",
-        description="Say how PATH leads to its drive, what was chosen for it, against how many, by how much, and what"
-        " has changed since.",
+        help="explain the settings of a path",
+        description="Print the drive of PATH, the settings that were chosen for it and the evidence for them, and"
+        " what has changed since the sweep.",
     )
-    explain.add_argument("path", type=Path, metavar="PATH", help=_TARGET)
+    explain.add_argument("path", type=path, metavar="PATH", help=_PATH)
+    explain.add_argument("--json", action="store_true", help=_JSON)
     explain.set_defaults(run=_explain)
 
     export = commands.add_parser(
         "export",
-        help="the settings for a path, as a framework's own configuration",
-        description="Print the settings for I/O on PATH in CONSUMER's own format, units and types, or put them into its"
-        " configuration FILE (JSON, YAML or environment) and leave the rest of that as it is."
+        help="print the settings for a path in a framework's format",
+        description="Print the settings for I/O on PATH in CONSUMER's format, units and types, or merge them into its"
+        " configuration FILE (JSON, YAML or environment) without changing the rest of it."
         f" Consumers: {', '.join(consumers.NAMES)}.",
     )
-    export.add_argument("consumer", choices=consumers.NAMES, metavar="CONSUMER", help="the framework")
-    export.add_argument("path", type=Path, metavar="PATH", help=_TARGET)
-    export.add_argument("--merge", type=Path, metavar="FILE", help="put them into that JSON, YAML or environment file")
+    export.add_argument("consumer", choices=consumers.NAMES, metavar="CONSUMER", help="framework")
+    export.add_argument("path", type=path, metavar="PATH", help=_PATH)
+    export.add_argument("--merge", type=path, metavar="FILE", help="JSON, YAML or environment file to change")
     export.add_argument(
-        "--for-version", metavar="VERSION", help="the consumer's release, where its keys depend on it (default: newest)"
+        "--for-version", metavar="VERSION", help="release of the consumer, if its keys depend on it (default: newest)"
     )
     export.add_argument(
         "--max-block-size",
         type=argument(parsing.block_size),
         metavar="SIZE",
-        help="cap the block size, e.g. 1M: DeepSpeed does not swap tensors that are smaller than it",
+        help="upper limit of the block size, e.g. 1M; DeepSpeed swaps no tensor that is smaller than a block",
     )
-    export.add_argument("--default", action="store_true", help="DeepSpeed's defaults where there is no sound profile")
+    export.add_argument("--default", action="store_true", help=_DEFAULT)
     export.set_defaults(run=_export)
     for command in (get, wait, explain, export):
         command.add_argument(
-            "--profiles", type=Path, metavar="DIR", help="where the profiles are (default: as configured)"
+            "--profiles", type=path, metavar="DIR", help="folder of the profiles (default: as configured)"
         )
 
 
@@ -122,30 +125,50 @@ def _toml(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def _keys(document: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the document's keys as KEY takes them: a table's name, and each key of it after a dot."""
+    for name, value in document.items():
+        yield prefix + name
+        if isinstance(value, dict):
+            yield from _keys(value, f"{prefix}{name}.")
+
+
 def _look_up(document: dict[str, Any], key: str) -> object:
+    """Return the value of a dotted key; raise UsageError, with the key that is most alike, if it is missing."""
     at: Any = document
     for word in key.split("."):
         if not isinstance(at, dict) or word not in at:
-            has = f"; there are {', '.join(at)}" if isinstance(at, dict) else ""
-            raise UsageError(f"{key}: the profile has no {word!r} there{has}")
+            near = parsing.did_you_mean(key, _keys(document))
+            raise UsageError(f"{key}: no such key{near or '; aio-tuned show TARGET --json prints all keys'}")
         at = at[word]
     return at
+
+
+def _throughputs(arguments: argparse.Namespace, found: reader.Settings, folder: Path) -> dict[str, int | None]:
+    """Return the throughput of reads and of writes at these settings, by key; None if it was not measured."""
+    known: dict[str, Any] = {}
+    if found.source.section == "combined":
+        known = reader.profile_for(arguments.path, profiles=folder)["combined"]
+    elif found.source.section:
+        known = {f"{found.source.section}_throughput_bytes_per_s": found.throughput_bytes_per_s}
+    names = [f"{direction}_throughput_bytes_per_s" for direction in ("read", "write")]
+    return {name: known.get(name) for name in names}
 
 
 def _get(arguments: argparse.Namespace) -> int:
     missing: reader.Missing = "default" if arguments.default else "error"
     folder = _profiles(arguments)
     found = reader.settings_for(arguments.path, arguments.direction, missing=missing, profiles=folder)
-    table = found._asdict() | {"source": found.source._asdict()}
+    rates = _throughputs(arguments, found, folder)
+    both = rates if arguments.direction == "combined" else {}
+    table: dict[str, Any] = found._asdict() | both | {"source": found.source._asdict()}
     if arguments.key:
-        if arguments.key in table:
-            value: object = table[arguments.key]
-            if value is None:
-                raise NoProfileError(f"{arguments.key}: not known for {arguments.direction}: see read and write")
-        elif arguments.key.startswith("source."):
-            value = _look_up(table, arguments.key)
-        else:
-            value = _look_up(reader.profile_for(arguments.path, profiles=folder), arguments.key)
+        if arguments.key not in table and not arguments.key.startswith("source."):
+            # With --default there may be no profile, which is an error for its keys.
+            table = reader.profile_for(arguments.path, profiles=folder) | table
+        value = _look_up(table, arguments.key)
+        if value is None:
+            raise NoProfileError(f"{arguments.key}: not measured for {arguments.direction}; pass --direction")
         print(value if isinstance(value, str) and not arguments.json else _toml(value))
     elif arguments.json:
         print(json.dumps(table, indent=2))
@@ -154,6 +177,10 @@ def _get(arguments: argparse.Namespace) -> int:
             print(f"{name} = {_toml(table[name])}")
         where = f" ({found.source.file})" if found.source.file else ""
         print(f"# {arguments.direction}: {found.source.state}{where}")
+        if measured := [
+            f"{name.partition('_')[0]} {formatting.throughput(rate)}" for name, rate in rates.items() if rate
+        ]:
+            print(f"# throughput: {', '.join(measured)}")
         if found.source.note:
             print(f"# {found.source.note}")
     return Exit.OK
@@ -163,7 +190,7 @@ def _get(arguments: argparse.Namespace) -> int:
 
 
 def _daemon_says(settings: Config, path: Path) -> str:
-    """Return a sentence on what the daemon does with the path's drive; "" if the path is on no drive yet."""
+    """Return the daemon's state of the path's drive as a sentence; "" if the path is on no drive yet."""
     from aio_tuned.service import status
     from aio_tuned.storage.name_register import NameRegister
 
@@ -179,8 +206,8 @@ def _daemon_says(settings: Config, path: Path) -> str:
     for drive in drives:
         if drive.name == name:
             left = f" ({drive.sweeping.share:.0%})" if drive.sweeping else ""
-            return f"the daemon says: {drive.stage}{left}: {drive.reason}"
-    return f"the daemon does not know the drive {name}: see [[match]] in aio-tuned.conf(5)"
+            return f"the daemon reports: {drive.stage}{left}: {drive.reason}"
+    return f"the daemon does not manage {name}; see [[match]] in aio-tuned.conf(5)"
 
 
 def _wait(arguments: argparse.Namespace) -> int:
@@ -227,11 +254,15 @@ def _explain(arguments: argparse.Namespace) -> int:
         path=str(arguments.path), device=device, node_name=sysfs.directory(number).name, mount=mount
     )
     release = platform.release()
-    # The filesystem is left empty, and so not compared: which of the drive's was swept is not known here.
+    # Without a filesystem none is compared: it is not known which one of the drive was swept.
     now = identity.fingerprint(device, "", release)
     measured = found.profile.evidence.measured_at is not None
     changed = decision.differences(found.profile, now, release, settings.kernel_change) if measured else ()
-    print(terminal_explain.describe(way, found.profile, str(found.path), changed))
+    if arguments.json:
+        document = terminal_explain.to_document(way, found.profile, str(found.path), changed)
+        print(json.dumps(document, indent=2))
+    else:
+        print(terminal_explain.describe(way, found.profile, str(found.path), changed))
     return Exit.OK
 
 
@@ -250,7 +281,7 @@ def _export(arguments: argparse.Namespace) -> int:
     for text in _about(drive):
         _say(text)
     is_merged = arguments.merge is not None and apply.is_mergeable(made)
-    if is_merged or made.format == "json":  # other formats have the notes as comments
+    if is_merged or made.format == "json":  # in other formats the notes are comments
         for note in made.notes:
             _say(note)
     if is_merged:
@@ -259,14 +290,14 @@ def _export(arguments: argparse.Namespace) -> int:
         print(rendering.render(made), end="")
     if arguments.merge is not None and not is_merged:
         raise UsageError(
-            f"{arguments.merge}: not changed, since --merge edits JSON, YAML and environment files only;"
-            " paste the settings on standard output into it"
+            f"{arguments.merge}: not changed, because --merge edits only JSON, YAML and environment files;"
+            " paste the printed settings into it"
         )
     return Exit.OK
 
 
 def _about(drive: reader.DriveSettings) -> Iterator[str]:
-    """Yield sentences on the origin of the settings that the user should know."""
+    """Yield remarks on the origin of the settings."""
     source = drive.combined.source
     if source.state != "measured":
         yield f"these settings are {source.state}" + (f": {source.note}" if source.state == "default" else "")
@@ -276,20 +307,22 @@ def _about(drive: reader.DriveSettings) -> Iterator[str]:
                 yield f"{settings.direction}: {settings.source.note}"
 
 
-def _merge(made: Export, path: Path) -> None:
+def _merge(made: Export, file: Path) -> None:
     from aio_tuned.consumers.merge import apply
     from aio_tuned.storage import atomic_file
 
     try:
-        # Read as bytes, so that line ends stay as they are.
-        text = path.read_bytes().decode("utf-8")
+        # Read as bytes, because reading as text would change the line ends.
+        text = file.read_bytes().decode("utf-8")
     except FileNotFoundError:
-        raise TargetError(f"{path} does not exist; to make it, leave out --merge and write the output to it") from None
+        raise TargetError(
+            f"{file}: no such file; to create it, leave out --merge and redirect the output to it"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from None
-    merged = apply.merge(made, text, str(path))
+        raise ConfigError(f"{file}: cannot be read: {error}") from None
+    merged = apply.merge(made, text, str(file))
     if merged == text:
-        print(f"{path}: nothing to change")
+        print(f"{file}: already up to date")
         return
-    atomic_file.publish(path, merged, mode=None)
-    print(f"{path}: changed")
+    atomic_file.publish(file, merged, mode=None)
+    print(f"{file}: changed")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
@@ -10,56 +9,68 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aio_tuned.cli.arguments import read_config
+from aio_tuned.cli import output
+from aio_tuned.cli.arguments import not_empty, read_config
+from aio_tuned.cli.arguments import path as path_argument
 from aio_tuned.errors import Exit, NoProfileError, ProfileError, PublishError, UsageError
 from aio_tuned.search.threads import limit_threads
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from aio_tuned.config.load import Config
     from aio_tuned.model.profile import Profile
     from aio_tuned.report.terminal.history import Row
     from aio_tuned.storage.sweep_archive import StoredSweep
 
-_SWEEP = "a drive's name, a directory, a file, a block device or a profile's file; @TIME names an earlier sweep"
+_SWEEP = "drive name, profile file, directory, file or block device; @TIME selects an earlier sweep"
+_OUT = "folder of `tune --out DIR` (default: as configured)"
 
 
 def add_commands(commands: Any) -> None:  # noqa: ANN401 - argparse's class of subparsers is private
     """Add the commands to the parser of the whole command line."""
     history = commands.add_parser(
         "history",
-        help="the past sweeps of a drive, and what changed between them",
-        description="List the finished sweeps of TARGET's drive, oldest first: what each gave, and in what it differs"
-        " from the one before. The drive need not be there if it is named as in the list without TARGET: that has a"
-        " line for each drive.",
+        help="list the sweeps of a drive and the changes between them",
+        description="List the finished sweeps of TARGET's drive, oldest first, with the results of each and the"
+        " changes since the previous one. Without TARGET, print one line for each drive; a drive that was removed"
+        " can be named as in that list.",
     )
     history.add_argument(
-        "target", nargs="?", metavar="TARGET", help="a drive's name, a profile's file, or any target of tune"
+        "target",
+        type=not_empty,
+        nargs="?",
+        metavar="TARGET",
+        help="drive name, profile file, directory, file or block device (default: all drives)",
     )
-    history.add_argument("--out", type=Path, metavar="DIR", help="look where tune --out DIR has put it")
-    history.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    history.add_argument("--out", type=path_argument, metavar="DIR", help=_OUT)
+    history.add_argument("--json", action="store_true", help="one JSON document")
     history.set_defaults(run=_history)
 
     report = commands.add_parser(
         "report",
-        help="a finished sweep as one HTML page, or two compared",
-        description="Write a page on the last sweep of TARGET's drive: what was chosen and how sure that is, every"
-        " setting, the path of the search, throughput over time. It needs no network and no server;"
-        " docs/how-to/read-a-report.md says how to read it.",
+        help="write an HTML report of a sweep, or compare two",
+        description="Write an HTML page about the last sweep of TARGET's drive: the chosen settings and their"
+        " confidence, all measured settings, the search, and the throughput over time. The page needs no network"
+        " and no server; docs/how-to/read-a-report.md explains it.",
     )
-    report.add_argument("target", nargs="?", metavar="TARGET[@TIME]", help=_SWEEP)
+    report.add_argument("target", type=not_empty, nargs="?", metavar="TARGET[@TIME]", help=_SWEEP)
     report.add_argument(
-        "--compare", nargs=2, metavar=("A[@TIME]", "B[@TIME]"), help="two sweeps, or two drives, side by side"
+        "--compare",
+        type=not_empty,
+        nargs=2,
+        metavar=("A[@TIME]", "B[@TIME]"),
+        help="two sweeps or two drives, side by side",
     )
     report.add_argument(
         "-o",
         "--output",
+        type=not_empty,
         metavar="FILE",
-        help="where to write it (default: <name>-<when>.html here; - for standard output)",
+        help="file to write (default: <name>-<time>.html in the current folder; - for standard output)",
     )
-    report.add_argument("--out", type=Path, metavar="DIR", help="look where tune --out DIR has put it")
+    report.add_argument("--out", type=path_argument, metavar="DIR", help=_OUT)
     report.set_defaults(run=_report)
 
 
@@ -68,25 +79,8 @@ def _config(arguments: argparse.Namespace) -> Config:
     return replace(config, profiles=arguments.out, state=arguments.out) if arguments.out else config
 
 
-@contextlib.contextmanager
-def _printing() -> Iterator[None]:
-    """Write to standard output in this context; raise PublishError if that fails, for example on a full disk.
-
-    A BrokenPipeError is passed on: main() handles it.
-    """
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        # Buffered output must not fail again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise PublishError(f"standard output: cannot be written: {error.strerror}") from None
-
-
 def _rows(paths: tuple[Path, ...], broken: list[ProfileError]) -> tuple[Row, ...]:
-    """Return the rows of a drive's sweeps; append the errors of files that are not profiles to `broken`."""
+    """Return the rows of a drive's sweeps; append the errors of damaged files to `broken`."""
     from aio_tuned.profiles.files import load_profile
     from aio_tuned.report.terminal import history as terminal_history
     from aio_tuned.storage import sweep_archive
@@ -109,24 +103,23 @@ def _history(arguments: argparse.Namespace) -> int:
     if arguments.target:
         head, at = sweep_archive.split(config, arguments.target)
         if at:
-            raise UsageError(f"{arguments.target}: history lists every sweep and takes no @TIME: name {head} alone")
+            raise UsageError(f"{arguments.target}: history lists all sweeps; leave out @TIME: {head}")
         named = sweep_archive.drive(config, head)
         listed = {named.name: sweep_archive.sweeps(named)}
     else:
         listed = {name: sweep_archive.list_sweeps(config.state, name) for name in sweep_archive.names(config.state)}
     if not listed:
-        raise NoProfileError(f"{config.state} has no finished sweep of any drive: run aio-tuned tune TARGET")
+        raise NoProfileError(f"{config.state}: no finished sweeps; run aio-tuned tune TARGET")
     broken: list[ProfileError] = []
     histories = {name: found for name, paths in listed.items() if (found := _rows(paths, broken))}
-    with _printing():
-        if arguments.json:
-            table = [{"drive": name, "sweeps": [asdict(row) for row in found]} for name, found in histories.items()]
-            print(json.dumps(table, indent=2))
-        elif arguments.target:
-            for name, found in histories.items():
-                terminal_history.show(name, found)
-        elif histories:
-            terminal_history.show_drives(histories)
+    if arguments.json:
+        table = [{"drive": name, "sweeps": [asdict(row) for row in found]} for name, found in histories.items()]
+        print(json.dumps(table, indent=2))
+    elif arguments.target:
+        for name, found in histories.items():
+            terminal_history.show(name, found)
+    elif histories:
+        terminal_history.show_drives(histories)
     # A damaged file must not hide the other sweeps.
     for problem in broken:
         print(f"aio-tuned: {problem}", file=sys.stderr)
@@ -144,17 +137,17 @@ def _file_name(sweeps: Sequence[StoredSweep]) -> str:
 
 
 def _write(page: str, path: Path) -> None:
-    """Write the page to a file, whole or not at all; raise UsageError or PublishError.
+    """Write the page to a file, completely or not at all; raise UsageError or PublishError.
 
-    As with a shell's >, a new file gets the user's umask, and a symbolic link is followed.
+    As with a shell's >, the umask applies to a new file, and a symbolic link is followed.
     """
     from aio_tuned.storage import atomic_file
 
     # os.path is used because Path's methods raise if a folder may not be searched.
     new = not os.path.exists(path)  # noqa: PTH110
-    # The new file is renamed over the old one, which would replace a device or a pipe by a file.
+    # The new file is renamed over FILE, which would replace a device or a pipe.
     if not new and not os.path.isfile(path):  # noqa: PTH113
-        raise UsageError(f"-o {path}: not a regular file; -o - writes to standard output")
+        raise UsageError(f"-o {path}: not a regular file; use -o - for standard output")
     try:
         with path.open("ab"):
             pass
@@ -170,7 +163,7 @@ def _write(page: str, path: Path) -> None:
 
 def _report(arguments: argparse.Namespace) -> int:
     if (arguments.target is None) == (arguments.compare is None):
-        raise UsageError("report takes one TARGET, or --compare A B: aio-tuned history lists them")
+        raise UsageError("report: give one TARGET, or --compare A B; aio-tuned history lists the sweeps")
     limit_threads()
     from aio_tuned.report.html import comparison, figure
     from aio_tuned.report.html import page as html_page
@@ -179,15 +172,14 @@ def _report(arguments: argparse.Namespace) -> int:
     config = _config(arguments)
     sweeps = [sweep_archive.find(config, target) for target in arguments.compare or [arguments.target]]
     for problem in (each for sweep in sweeps for each in sweep.torn):
-        print(f"aio-tuned: {problem}: the sweep before it is shown", file=sys.stderr)
+        print(f"aio-tuned: {problem}; showing the previous sweep", file=sys.stderr)
     with figure.drawing():
         page = comparison.render(*sweeps) if arguments.compare else html_page.render(sweeps[0])
     if arguments.output == "-":
-        with _printing():
-            sys.stdout.buffer.write(page.encode())
+        output.use_utf8()
+        sys.stdout.write(page)
         return Exit.OK
     path = Path(arguments.output or _file_name(sweeps))
     _write(page, path)
-    with _printing():
-        print(path)
+    print(path)
     return Exit.OK

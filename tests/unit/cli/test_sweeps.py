@@ -67,8 +67,8 @@ def test_two_sweeps_are_compared(config: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        ((), Exit.USAGE, "report takes one TARGET, or --compare A B"),
-        (("a", "--compare", "b", "c"), Exit.USAGE, "report takes one TARGET"),
+        ((), Exit.USAGE, "report: give one TARGET, or --compare A B"),
+        (("a", "--compare", "b", "c"), Exit.USAGE, "report: give one TARGET"),
         (("nobody",), Exit.TARGET, "nobody"),
         (("970-evo-plus@1999",), Exit.TARGET, "1999"),
         (("970-evo-plus", "-o", "/dev/null"), Exit.USAGE, "not a regular file"),
@@ -92,15 +92,15 @@ LONG = "x" * 300
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (f"report {LONG}", Exit.TARGET, "is neither a drive"),
-        (f"report {LONG}.toml", Exit.TARGET, "is neither a drive"),
+        (f"report {LONG}", Exit.TARGET, "neither a path nor a drive"),
+        (f"report {LONG}.toml", Exit.TARGET, "neither a path nor a drive"),
         (f"report 970-evo-plus -o {LONG}", Exit.PUBLISH, "cannot be written: File name too long"),
-        (f"report 970-evo-plus --out {LONG}", Exit.TARGET, "is neither a drive"),
-        (f"history {LONG}", Exit.TARGET, "is neither a drive"),
-        (f"history {LONG}.toml", Exit.TARGET, "is neither a drive"),
-        (f"history --out {LONG}", Exit.TARGET, "has no finished sweep of any drive"),
-        (f"show {LONG}", Exit.TARGET, "is neither a profile"),
-        (f"show {LONG}.toml", Exit.TARGET, "is neither a profile"),
+        (f"report 970-evo-plus --out {LONG}", Exit.TARGET, "neither a path nor a drive"),
+        (f"history {LONG}", Exit.TARGET, "neither a path nor a drive"),
+        (f"history {LONG}.toml", Exit.TARGET, "neither a path nor a drive"),
+        (f"history --out {LONG}", Exit.TARGET, "no finished sweeps"),
+        (f"show {LONG}", Exit.TARGET, "neither a path nor a profile"),
+        (f"show {LONG}.toml", Exit.TARGET, "neither a path nor a profile"),
     ],
     ids=lambda value: str(value)[:20],
 )
@@ -170,7 +170,7 @@ def test_a_torn_sweep_is_passed_over_and_named(config: Path, capsys: pytest.Capt
     said = capsys.readouterr()
     assert said.out == "970-evo-plus-20251124T160000Z.html\n"
     assert said.err.startswith(f"aio-tuned: {torn}: ")
-    assert said.err.endswith(": the sweep before it is shown\n")
+    assert said.err.endswith("; showing the previous sweep\n")
 
 
 def test_a_profile_that_was_never_measured_has_a_name_for_its_file() -> None:

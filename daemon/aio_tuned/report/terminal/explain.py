@@ -1,13 +1,14 @@
-"""The explanation of a path's settings: how its drive was found, what was chosen, and what is stale."""
+"""The explanation of a path's settings: its drive, the chosen settings with their evidence, and what is stale."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aio_tuned import formatting
 from aio_tuned.model.profile import CombinedResult, Result, Skipped, Unmeasured
 from aio_tuned.model.setting import DEFAULT_SETTING
+from aio_tuned.profiles import codec
 from aio_tuned.report import sentences
 from aio_tuned.report.terminal.summary import setting_words
 
@@ -19,15 +20,15 @@ if TYPE_CHECKING:
     from aio_tuned.model.setting import Setting
 
 _STATES = {
-    "measured": "every planned point was measured on this drive, and its own counters prove it",
-    "provisional": "usable, but not wholly measured on this drive as it stands",
-    "stale": "something that the numbers depend on has changed since",
+    "measured": "every planned setting was measured on this drive, and its I/O counters confirm it",
+    "provisional": "usable, but not completely measured on this drive",
+    "stale": "measured under conditions that have changed since",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """How the path leads to the device; `mount` is None for a device node, `node_name` is the kernel's name."""
+    """The device of a path; `mount` is None for a device node, `node_name` is the kernel's name for the path."""
 
     path: str
     device: Device
@@ -36,25 +37,26 @@ class Way:
 
 
 def setting_text(setting: Setting) -> str:
-    """Return the five parameters in a few words."""
+    """Return the five parameters as a phrase."""
     block, depth, threads, events, submit = setting_words(setting)
     plural = "" if setting.io_parallelism == 1 else "s"
     return f"blocks of {block}, depth {depth}, {threads} thread{plural}, {events}, {submit} submit"
 
 
-def _way(way: Way) -> list[str]:
-    device = way.device
-    lines = [way.path]
-    if way.mount:
-        at = f"mounted at {way.mount.point}" + (f" (from {way.mount.root})" if way.mount.root != "/" else "")
-        lines.append(f"is on {way.mount.filesystem} {at}, device {way.mount.device_number}")
+def _way(way: Way, file: str) -> list[str]:
+    device, mount = way.device, way.mount
+    lines = []
+    if mount:
+        at = f"mounted at {mount.point}" + (f" (from {mount.root})" if mount.root != "/" else "")
+        lines.append(("filesystem", f"{mount.filesystem}, {at}, device {mount.device_number}"))
     if way.node_name != device.sys_name:
-        lines.append(f"which is {way.node_name}, a partition of {device.sys_name}")
+        lines.append(("partition", way.node_name))
     words = (device.model, device.serial and f"serial {device.serial}", f"id {device.id}")
-    lines.append(f"which is {device.node} now: {', '.join(word for word in words if word)}")
+    lines.append(("drive", f"{device.name} ({device.sys_name}): {', '.join(word for word in words if word)}"))
     if device.member_names:
-        lines.append(f"a volume over {', '.join(device.member_names)}")
-    return lines
+        lines.append(("members", ", ".join(device.member_names)))
+    lines.append(("profile", file))
+    return [way.path, *(f"  {label + ':':<12}{text}" for label, text in lines)]
 
 
 def _result(part: Result, points: str) -> list[str]:
@@ -62,7 +64,7 @@ def _result(part: Result, points: str) -> list[str]:
     interval = f"{formatting.throughput(low)} to {formatting.throughput(high)}"
     gain = sentences.gain(part)
     if gain and part.setting != DEFAULT_SETTING:
-        gain += f", which gives {formatting.throughput(part.default_throughput_bytes_per_s)}"
+        gain += f": {formatting.throughput(part.default_throughput_bytes_per_s)}"
     lines = [
         f"{formatting.throughput(part.throughput_bytes_per_s)} ({interval}, 95 % confidence)",
         sentences.shortfall(part),
@@ -71,10 +73,10 @@ def _result(part: Result, points: str) -> list[str]:
         gain,
         sentences.kept(part),
         *(
-            f"of other classes, {setting_text(setting)} gives {share:.1%} of it"
+            f"best of another class: {setting_text(setting)}, {share:.1%} of this throughput"
             for setting, share in part.challenger_shares()
         ),
-        f"it takes at least {part.saturating_concurrency} requests in flight" if part.saturating_concurrency else "",
+        f"needs at least {part.saturating_concurrency} requests in flight" if part.saturating_concurrency else "",
     ]
     return [line for line in lines if line]
 
@@ -87,20 +89,18 @@ def _section(name: str, part: Result | CombinedResult | Unmeasured | Skipped, po
         return [head, *(f"  {line}" for line in _result(part, points))]
     if isinstance(part, CombinedResult):
         shares = f"{part.read_share:.0%} of the best read, {part.write_share:.0%} of the best write"
-        return [head, f"  {shares}, one of {part.ties} that tie" if part.ties > 1 else f"  {shares}"]
+        return [head, f"  {shares}, one of {part.ties} equivalent settings" if part.ties > 1 else f"  {shares}"]
     if part.overridden:
-        return [head, f"  {', '.join(part.overridden)} set by the administrator; not measured like this"]
+        return [head, f"  {', '.join(part.overridden)} set by the administrator; not measured with these values"]
     return [head, "  not measured on this drive"]
 
 
 def describe(way: Way, profile: Profile, file: str, changed: Sequence[str]) -> str:
-    """Return the whole explanation as text; `changed` are the phrases of decision.differences()."""
+    """Return the explanation as text; `changed` are the phrases of decision.differences()."""
     evidence = profile.evidence
-    points = f", of {evidence.points_measured} points measured in all" if evidence.points_measured else ""
+    points = f", of {evidence.points_measured} measured settings" if evidence.points_measured else ""
     when = f" (swept at {evidence.measured_at})" if evidence.measured_at else ""
-    first, *steps = _way(way)
-    lines = [first, *(f"  {step}" for step in steps), f"  whose profile is {file}"]
-    lines += ["", f"{profile.state}{when}: {_STATES[profile.state]}", ""]
+    lines = [*_way(way, file), "", f"{profile.state}{when}: {_STATES[profile.state]}", ""]
     for name, part in (*profile.sections(), ("combined", profile.combined)):
         lines += _section(name, part, points)
     if changed:
@@ -108,3 +108,30 @@ def describe(way: Way, profile: Profile, file: str, changed: Sequence[str]) -> s
     if evidence.findings:
         lines += ["", *(f"! {finding}" for finding in evidence.findings)]
     return "\n".join(lines)
+
+
+def to_document(way: Way, profile: Profile, file: str, changed: Sequence[str]) -> dict[str, Any]:
+    """Return the explanation in JSON's types; arguments as in describe()."""
+    device, mount = way.device, way.mount
+    return {
+        "path": way.path,
+        "filesystem": mount
+        and {
+            "type": mount.filesystem,
+            "mount_point": str(mount.point),
+            "root": mount.root,
+            "device_number": mount.device_number,
+        },
+        "partition": way.node_name if way.node_name != device.sys_name else None,
+        "drive": {
+            "name": device.name,
+            "kernel_name": device.sys_name,
+            "model": device.model,
+            "serial": device.serial,
+            "id": device.id,
+            "members": list(device.member_names),
+        },
+        "file": file,
+        "stale_because": list(changed),
+        "profile": codec.to_table(profile),
+    }

@@ -1,4 +1,4 @@
-"""The sweeps of a drive in their order, and what changed from each to the next."""
+"""The sweeps of a drive, oldest first, and the changes from each to the next."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 
     from aio_tuned.model.setting import Setting
 
-# Findings that differ only in figures are the same.
+# Two findings that differ only in figures count as the same finding.
 _FIGURE = re.compile(r"[+-]?\d+(?:\.\d+)?(?:%| ?(?:[KMGT]i?B/s|[KMGT]i?B|[KMGT]|°C|ms|s)\b)?")
 
 _HEAD = ("sweep", "state", "effort", "kernel", "firmware", "read", "", "setting", "write", "", "setting")
 
 _DRIVES_HEAD = ("drive", "sweeps", "last", "state", "read", "write")
 
-# A larger change than this share is unusual as long as fewer sweeps than _FEWEST precede the one in question.
+# With fewer than _FEWEST earlier sweeps, a change is unusual if it exceeds this share.
 _USUAL = 0.03
 _FEWEST = 3
-# A change is unusual beyond three times the median of the earlier ones, which is two standard deviations of a normal
-# distribution, and which a single real change hardly moves; below one percent none matters.
+# With more, a change is unusual if it exceeds three times the median of the earlier changes. That is two standard
+# deviations of a normal distribution, and one real change hardly moves it. Changes below one percent are ignored.
 _MEDIANS = 3
 _LEAST = 0.01
 
-_ALIKE = " (as good, within the tolerance)"
+_ALIKE = " (equivalent, within the tolerance)"
 _LEGEND = (
-    "* changed: beyond both 95 % intervals and beyond the drive's usual change from sweep to sweep"
-    " (3 % until three sweeps tell)"
+    "* significant: the 95 % intervals do not overlap, and the change exceeds the drive's usual one"
+    " (3 % for a drive with fewer than three earlier sweeps)"
 )
 
 
@@ -47,9 +47,9 @@ _LEGEND = (
 class Gave:
     """The figures of one direction.
 
-    `change` is the throughput's change since the previous sweep, as a share; None if that did not measure it. A change
-    is `certain` if the 95 % intervals of the two do not overlap, and if it is larger than the drive's usual change from
-    sweep to sweep.
+    `change` is the change of the throughput since the previous sweep, as a share; None if that sweep did not measure
+    the direction. A change is `certain` if the two 95 % intervals do not overlap, and if it is larger than the drive's
+    usual change from sweep to sweep.
     """
 
     setting: Setting
@@ -61,9 +61,9 @@ class Gave:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """Something that differs from the previous sweep: a setting, or a field of the fingerprint.
+    """A difference from the previous sweep: a setting, or a field of the fingerprint.
 
-    Settings are `alike` if one of the two sweeps has found both within its tolerance of each other.
+    Two settings are `alike` if one of the two sweeps has measured them within its tolerance of each other.
     """
 
     what: str
@@ -74,7 +74,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One sweep, and its differences from the previous one; the first has none.
+    """One sweep and its differences from the previous one; the first sweep has no differences.
 
     `sweep` is its stamp; `effort` is "check" where a sibling's settings were checked.
     """
@@ -93,12 +93,12 @@ class Row:
 
 
 def _logarithm(now: Result, before: Result) -> float:
-    """Return the size of a change, which is the same there and back."""
+    """Return the size of a change as a logarithm, which is the same in both directions."""
     return abs(math.log(now.throughput_bytes_per_s / before.throughput_bytes_per_s))
 
 
 def _usual(earlier: Sequence[Result]) -> float:
-    """Return the size of change, as a logarithm, that is usual for a direction with these sweeps, oldest first."""
+    """Return the usual size of a change, as a logarithm, for a direction with these earlier sweeps, oldest first."""
     if len(earlier) < _FEWEST:
         return math.log1p(_USUAL)
     changes = [_logarithm(now, before) for before, now in pairwise(earlier)]
@@ -106,7 +106,7 @@ def _usual(earlier: Sequence[Result]) -> float:
 
 
 def _gave(now: object, before: object, earlier: Sequence[Result]) -> Gave | None:
-    """Return the figures of one direction; `earlier` are the results of all sweeps before it that measured it."""
+    """Return the figures of one direction; `earlier` are the results of all earlier sweeps that measured it."""
     if not isinstance(now, Result):
         return None
     change, certain = None, False
@@ -115,7 +115,7 @@ def _gave(now: object, before: object, earlier: Sequence[Result]) -> Gave | None
         change = round(now.throughput_bytes_per_s / before.throughput_bytes_per_s - 1, 4)
         limit = _usual(earlier)
         if now.setting != before.setting and _alike(now, before):
-            # Two settings that are as good may differ by the tolerance, with the drive as it was.
+            # Two equivalent settings may differ by the tolerance without any change of the drive.
             limit = max(limit, math.log1p((now.tolerance_percent or 0.0) / 100))
         certain = (low > high_before or high < low_before) and _logarithm(now, before) > limit
     return Gave(
@@ -164,13 +164,13 @@ def _fingerprint(now: Fingerprint, before: Fingerprint) -> list[Change]:
 
 
 def _unlike(findings: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
-    """Return the findings that `others` lack, whatever the figures in them."""
+    """Return the findings that `others` lack; the figures in them are not compared."""
     known = {_FIGURE.sub("#", other) for other in others}
     return tuple(finding for finding in findings if _FIGURE.sub("#", finding) not in known)
 
 
 def _row(sweep: str, now: Profile, past: Sequence[Profile]) -> Row:
-    """Return the row of a sweep; `past` are those before it, oldest first."""
+    """Return the row of a sweep; `past` are the sweeps before it, oldest first."""
     evidence, before = now.evidence, past[-1] if past else None
     found = evidence.findings if before else ()
     earlier = before.evidence.findings if before else ()
@@ -200,7 +200,7 @@ def _change(gave: Gave) -> str:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    cells = [row.sweep, row.state, f"{row.effort}, {row.points} points", row.kernel, row.firmware or "-"]
+    cells = [row.sweep, row.state, f"{row.effort}, {row.points} settings", row.kernel, row.firmware or "-"]
     for gave in (row.read, row.write):
         if gave is None:
             cells += ["-", "", ""]
@@ -215,19 +215,19 @@ def _differences(row: Row) -> list[str]:
             f"{change.what}: {change.before} -> {change.after}{_ALIKE if change.alike else ''}"
             for change in row.changes
         ),
-        *(f"new: {finding}" for finding in row.findings_new),
-        *(f"gone: {finding}" for finding in row.findings_gone),
+        *(f"new finding: {finding}" for finding in row.findings_new),
+        *(f"no longer found: {finding}" for finding in row.findings_gone),
     ]
 
 
 def _notes(found: Sequence[Row]) -> list[str]:
-    """Return the lines below the table: a block for each sweep that differs from the previous one."""
+    """Return the lines below the table: one block for each sweep that differs from the previous one."""
     notes = []
     if any(gave and gave.certain for row in found for gave in (row.read, row.write)):
         notes += ["", _LEGEND]
     for row in found:
         if differences := _differences(row):
-            notes += ["", f"{row.sweep} against the sweep before:", *(f"  {line}" for line in differences)]
+            notes += ["", f"{row.sweep}, compared with the previous sweep:", *(f"  {line}" for line in differences)]
     return notes
 
 
@@ -243,7 +243,7 @@ def _drive(name: str, found: Sequence[Row]) -> tuple[str, ...]:
 
 
 def plain_drives(histories: Mapping[str, Sequence[Row]]) -> str:
-    """Return the last sweep of each drive, a line each."""
+    """Return one line for each drive, with its last sweep."""
     return "\n".join(summary.plain_table(_DRIVES_HEAD, [_drive(name, found) for name, found in histories.items()]))
 
 
@@ -278,7 +278,7 @@ def show(name: str, found: Sequence[Row]) -> None:
 
 
 def show_drives(histories: Mapping[str, Sequence[Row]]) -> None:
-    """Print the last sweep of each drive, in colour as show() does."""
+    """Print one line for each drive, in colour as show() does."""
     if console := summary.terminal():
         _print_rich(console, _DRIVES_HEAD, [_drive(name, found) for name, found in histories.items()])
     else:

@@ -123,7 +123,8 @@ def test_another_setting_that_is_as_good_says_so(before: object, now: object, al
     found = rows({FIRST: profile(read=before), SECOND: profile(read=now)})
     (change,) = found[1].changes
     assert (change.what, change.alike) == ("read setting", alike)
-    assert (" -> 1M 32 1 overlap batch (as good, within the tolerance)\n" in history.plain("x", found) + "\n") is alike
+    remark = " -> 1M 32 1 overlap batch (equivalent, within the tolerance)\n"
+    assert (remark in history.plain("x", found) + "\n") is alike
 
 
 def test_a_setting_that_is_as_good_is_no_change_for_the_worse() -> None:
@@ -227,14 +228,14 @@ def test_the_table_and_what_stands_below_it() -> None:
     assert rest == [
         "",
         (
-            "* changed: beyond both 95 % intervals and beyond the drive's usual change from sweep to sweep"
-            " (3 % until three sweeps tell)"
+            "* significant: the 95 % intervals do not overlap, and the change exceeds the drive's usual one"
+            " (3 % for a drive with fewer than three earlier sweeps)"
         ),
         "",
-        f"{SECOND} against the sweep before:",
+        f"{SECOND}, compared with the previous sweep:",
         "  read setting: 1M 16 2 overlap batch -> 1M 16 1 overlap batch",
-        "  new: write: something else",
-        "  gone: read: something was noticed",
+        "  new finding: write: something else",
+        "  no longer found: read: something was noticed",
     ]
 
 
@@ -254,7 +255,7 @@ def test_on_a_terminal_certain_changes_are_coloured(
     shown = capsys.readouterr().out
     assert "\x1b[32m+9.0%*" in shown
     assert "\x1b[31m-8.3%*" in shown
-    assert f"{THIRD} against the sweep before:" in shown
+    assert f"{THIRD}, compared with the previous sweep:" in shown
     history.show_drives({"nvme-x": found})
     assert "nvme-x" in capsys.readouterr().out
 
@@ -346,7 +347,7 @@ def test_where_there_is_none_it_says_what_to_do(
     tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(words) == Exit.TARGET
-    assert f"{tmp_path}/var has no finished sweep of any drive: run aio-tuned tune" in capsys.readouterr().err
+    assert f"{tmp_path}/var: no finished sweeps; run aio-tuned tune" in capsys.readouterr().err
     assert main([*words, "nvme-none"]) == Exit.TARGET
     assert "nvme-none is neither" in capsys.readouterr().err
 
@@ -354,7 +355,7 @@ def test_where_there_is_none_it_says_what_to_do(
 def test_a_time_is_not_for_history(words: list[str], known: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*words, f"{known}@20260105"]) == Exit.USAGE
     said = capsys.readouterr().err
-    assert f"{known}@20260105: history lists every sweep and takes no @TIME: name {known} alone" in said
+    assert f"{known}@20260105: history lists all sweeps; leave out @TIME: {known}" in said
 
 
 def test_out_is_another_place(tmp_path: Path, words: list[str], known: str, capsys: pytest.CaptureFixture[str]) -> None:

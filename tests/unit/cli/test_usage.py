@@ -1,0 +1,170 @@
+"""Wrong usage: empty arguments, words that are almost right, and one line that says so."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aio_tuned.cli.main import main, parser
+from aio_tuned.errors import Exit
+from aio_tuned.profiles import codec
+from aio_tuned.reader import api
+from aio_tuned.reader.types import Disk, FoundProfile
+from unit.support.builders import profile, read_only_profile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from aio_tuned.model.profile import Profile
+
+
+def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The line that a wrong use is answered with; the next one names the help."""
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    assert left.value.code == Exit.USAGE
+    out, err = capsys.readouterr()
+    assert out == ""
+    line, pointer = err.splitlines()
+    assert pointer == f"try '{line.partition(':')[0]} --help'"
+    return line
+
+
+# --- empty arguments -------------------------------------------------------------------------------------
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    (found,) = [action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    return dict(found.choices)
+
+
+def paths_and_targets() -> Iterator[tuple[str, str]]:
+    """Each argument that stands for a path, a drive or a key, with its command."""
+    for name, command in commands().items():
+        for action in command._actions:
+            word = action.metavar[0] if isinstance(action.metavar, tuple) else action.metavar
+            if word in {"TARGET", "TARGET[@TIME]", "A[@TIME]", "PATH", "FILE", "DIR", "KEY"}:
+                yield name, action.option_strings[-1] if action.option_strings else str(word)
+
+
+@pytest.mark.parametrize(("command", "argument"), list(paths_and_targets()))
+def test_an_empty_argument_is_wrong_usage(command: str, argument: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A script that passes an unset variable must not act on the current folder."""
+    if argument.startswith("-"):
+        words = [command, argument, "", ""]
+    else:
+        before = {"KEY": ["x"], "PATH": ["json"] if command == "export" else []}.get(argument, [])
+        words = [command, *before, ""]
+    line = refused(words, capsys)
+    assert line.startswith(f"aio-tuned {command}: argument ")
+    assert line.endswith(": must not be empty")
+
+
+def test_an_empty_configuration_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert refused(["--config", "", "show"], capsys) == "aio-tuned: argument --config: must not be empty"
+
+
+# --- words that are almost right -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["tun", "/x"], "aio-tuned: unknown command 'tun'; did you mean 'tune'?"),
+        (["statsu"], "aio-tuned: unknown command 'statsu'; did you mean 'status'?"),
+        (["xyzzy"], "aio-tuned: unknown command 'xyzzy'"),
+        (["show", "--jsno"], "aio-tuned show: unexpected option '--jsno'; did you mean '--json'?"),
+        (["show", "--xyzzy=1"], "aio-tuned show: unexpected option '--xyzzy=1'"),
+        (["status", "x"], "aio-tuned status: unexpected argument 'x'"),
+        (["get", "/x", "--direction", "raed"], "argument --direction: 'raed' is not one of read, write, combined"),
+        (["get", "/x", "--direction", "raed"], "; did you mean 'read'?"),
+        (
+            ["export", "deepsped", "/x"],
+            "aio-tuned export: argument CONSUMER: 'deepsped' is not one of cufile, deepspeed",
+        ),
+        (["export", "deepsped", "/x"], "; did you mean 'deepspeed'?"),
+        (["wait", "/x", "--timeout", "soon"], 'argument --timeout: "soon" is not a time; write seconds, or "90s"'),
+    ],
+)
+def test_a_wrong_word_is_named_with_the_one_that_was_meant(
+    words: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert line in refused(words, capsys)
+
+
+# --- the keys of get -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The words of `get` for a drive that has that profile."""
+    return publish(tmp_path, monkeypatch, profile())
+
+
+def publish(folder: Path, monkeypatch: pytest.MonkeyPatch, found: Profile) -> list[str]:
+    disk = Disk(id="x", name="drive", model="", serial="", size_bytes=1 << 40, node="/dev/nvme0n1", number="259:0")
+
+    def find(path: object, profiles: Path) -> FoundProfile:
+        del path
+        return FoundProfile(path=profiles / "drive.toml", profile=codec.parse(codec.render(found)), disk=disk)
+
+    monkeypatch.setattr(api, "find_profile", find)
+    return ["get", "--profiles", str(folder), "/mnt"]
+
+
+@pytest.mark.parametrize(
+    ("key", "near"),
+    [
+        ("queue_dept", "'queue_depth'"),
+        ("read.throughput", "'read.throughput_bytes_per_s'"),
+        ("evidence.kernl", "'evidence.kernel'"),
+        ("source.stat", "'source.state'"),
+        ("throughput", "'throughput_bytes_per_s'"),
+    ],
+)
+def test_a_key_that_is_almost_right_is_suggested(
+    published: list[str], key: str, near: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*published, key]) == Exit.USAGE
+    assert capsys.readouterr() == ("", f"aio-tuned: {key}: no such key; did you mean {near}?\n")
+
+
+def test_a_key_that_is_like_no_other_says_where_they_are(
+    published: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*published, "xyzzy"]) == Exit.USAGE
+    assert capsys.readouterr().err == "aio-tuned: xyzzy: no such key; aio-tuned show TARGET --json prints all keys\n"
+
+
+# --- the throughput of both directions -------------------------------------------------------------------
+
+
+def test_the_combined_setting_has_its_throughput_in_both_directions(
+    published: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    combined: Any = profile().combined
+    for direction in ("read", "write"):
+        key = f"{direction}_throughput_bytes_per_s"
+        assert main([*published, key]) == Exit.OK
+        assert capsys.readouterr().out == f"{getattr(combined, key)}\n"
+    assert main(published) == Exit.OK
+    assert "\n# throughput: read 6.40 GB/s, write 3.90 GB/s\n" in capsys.readouterr().out
+    assert main([*published, "throughput_bytes_per_s"]) == Exit.TARGET
+    assert "throughput_bytes_per_s: not measured for combined; pass --direction" in capsys.readouterr().err
+
+
+def test_one_direction_has_its_own_throughput(published: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([published[0], "--direction", "write", *published[1:]]) == Exit.OK
+    assert "\n# throughput: write 3.95 GB/s\n" in capsys.readouterr().out
+
+
+def test_a_direction_that_was_not_measured_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = publish(tmp_path, monkeypatch, read_only_profile())
+    assert main(words) == Exit.OK
+    assert "\n# throughput: read 6.51 GB/s\n" in capsys.readouterr().out
+    assert main([*words, "write_throughput_bytes_per_s"]) == Exit.TARGET
