@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aio_tuned.cli.main import main, parser
+from aio_tuned.config.load import load_config, parse_config
+from aio_tuned.config.render import to_document
 from aio_tuned.devices import resolve
 from aio_tuned.errors import AioTunedError, ConfigError, Exit, TargetError, UsageError
 from aio_tuned.model.target import Policy
@@ -116,7 +118,10 @@ def test_wrong_usage_is_64_and_says_how_it_is_right(words: list[str], capsys: py
     assert left_with(words) == 64
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("usage: aio-tuned")
+    line, pointer = err.splitlines()
+    command = f"aio-tuned {words[0]}" if words and words[0] != "bogus" else "aio-tuned"
+    assert line.startswith(f"{command}: ")
+    assert pointer == f"try '{command} --help'"
 
 
 def test_the_codes_of_the_errors_a_user_can_meet(
@@ -129,30 +134,40 @@ def test_the_codes_of_the_errors_a_user_can_meet(
     fake = ["--helper", str(FAKE_HELPER)]
     good = ["--config", str(conf)]
     table: list[tuple[list[str], Exit, int, str]] = [
-        ([*good, "tune", f"{tmp_path}/missing", "--out", out, *fake], Exit.TARGET, 66, "missing: No such file"),
-        ([*good, "tune", f"{tmp_path}/pipe", "--out", out, *fake], Exit.TARGET, 66, "neither a directory, nor a file"),
-        ([*good, "tune", "/proc", "--out", out, *fake], Exit.TARGET, 66, "/proc is on proc"),
+        ([*good, "tune", f"{tmp_path}/missing", "--out", out, *fake], Exit.TARGET, 66, "missing: no such file"),
+        ([*good, "tune", f"{tmp_path}/pipe", "--out", out, *fake], Exit.TARGET, 66, "not a directory, file or block"),
+        ([*good, "tune", "/proc", "--out", out, *fake], Exit.TARGET, 66, "/proc: proc (device"),
         (
             [*good, "tune", str(tmp_path), "--out", out, "--helper", "/no/helper"],
             Exit.HELPER,
             70,
             "/no/helper: no such",
         ),
-        ([*good, "tune", str(tmp_path), "--out", f"{tmp_path}/file", *fake], Exit.PUBLISH, 73, "pass --out DIR"),
+        ([*good, "tune", str(tmp_path), "--out", f"{tmp_path}/file", *fake], Exit.PUBLISH, 73, "not a folder; pass"),
         ([*good, "tune", str(tmp_path), "--out", f"{tmp_path}/file/x", *fake], Exit.PUBLISH, 73, "cannot be written"),
         (["--config", f"{tmp_path}/bad.conf", "tune", str(tmp_path), *fake], Exit.CONFIG, 78, "[sweep] time_budget"),
         (["--config", f"{tmp_path}/bad.conf", "show"], Exit.CONFIG, 78, "[sweep] time_budget"),
         (["--config", f"{tmp_path}/none.conf", "show"], Exit.CONFIG, 78, "none.conf: no such file"),
         (["--config", f"{tmp_path}/bad.conf", "check-config"], Exit.CONFIG, 78, "[sweep] time_budget"),
         ([*good, "check-config", f"{tmp_path}/none.conf"], Exit.CONFIG, 78, "none.conf: no such file"),
-        ([*good, "show", "nvme-nobody"], Exit.TARGET, 66, "neither a profile in"),
+        ([*good, "show", "nvme-nobody"], Exit.TARGET, 66, "neither a path nor a profile in"),
         ([*good, "status"], Exit.BUSY, 69, "the daemon does not run"),
         ([*good, "status", "--json"], Exit.BUSY, 69, "systemctl start aio-tuned"),
-        ([*good, "retune", "nvme-x"], Exit.BUSY, 69, "the daemon is not running; start it with: systemctl start aio-tuned"),
-        ([*good, "stop", "nvme-x"], Exit.BUSY, 69, "the daemon is not running; start it with: systemctl start aio-tuned"),
+        (
+            [*good, "retune", "nvme-x"],
+            Exit.BUSY,
+            69,
+            "the daemon is not running; start it with: systemctl start aio-tuned",
+        ),
+        (
+            [*good, "stop", "nvme-x"],
+            Exit.BUSY,
+            69,
+            "the daemon is not running; start it with: systemctl start aio-tuned",
+        ),
         ([*good, "stop", f"{tmp_path}/missing"], Exit.TARGET, 66, "missing: no such file or directory"),
-        ([*good, "stop", f"{tmp_path}/pipe"], Exit.TARGET, 66, "neither a directory, nor a file"),
-        ([*good, "retune", "/proc"], Exit.TARGET, 66, "/proc is on proc"),
+        ([*good, "stop", f"{tmp_path}/pipe"], Exit.TARGET, 66, "not a directory, file or block device"),
+        ([*good, "retune", "/proc"], Exit.TARGET, 66, "/proc: proc (device"),
         (["--config", f"{tmp_path}/bad.conf", "daemon"], Exit.CONFIG, 78, "[sweep] time_budget"),
         (["--config", f"{tmp_path}/none.conf", "status"], Exit.CONFIG, 78, "none.conf: no such file"),
         (["--config", f"{tmp_path}/none.conf", "stop", "nvme-x"], Exit.CONFIG, 78, "none.conf: no such file"),
@@ -248,7 +263,7 @@ def test_the_effort_is_one_of_three(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         parser().parse_args(["tune", "x", "--effort", "lazy"])
     assert caught.value.code == 64
-    assert "'quick', 'default', 'thorough'" in capsys.readouterr().err
+    assert "'lazy' is not one of quick, default, thorough" in capsys.readouterr().err
 
 
 # --- show ------------------------------------------------------------------------------------------------
@@ -265,7 +280,7 @@ def test_show_of_none(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", "--out", str(folder)]) == 0
     out, err = capsys.readouterr()
     assert out == ""
-    assert f"no profiles in {folder}" in err
+    assert f"{folder}: no profiles; run aio-tuned tune" in err
     assert main(["show", "--out", str(folder / "missing"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
 
@@ -349,8 +364,14 @@ def test_check_config_good(conf: Path, capsys: pytest.CaptureFixture[str]) -> No
         assert main(words) == 0
         out, err = capsys.readouterr()
         assert err == ""
-        assert out.startswith(f"read: {conf}, {drop_in}\n")
-        assert "sweep.time_budget = 33.0\n" in out
+        assert out.startswith(f"# read from {conf}, {drop_in}\n\n[grid]\n")
+        assert 'time_budget = "33s"\n' in out
+        assert parse_config(out, "x") == load_config(conf)
+        assert main([*words, "--json"]) == 0
+        document = json.loads(capsys.readouterr().out)
+        assert document["files"] == [str(conf), str(drop_in)]
+        assert document["config"]["sweep"]["time_budget"] == 33
+        assert document["config"] == to_document(load_config(conf))
 
 
 @pytest.mark.parametrize("text", ["[sweep]\nspeed = 1\n", "[tune]\n", "x", "[grid]\nqueue_depth = 0\n"])
@@ -726,7 +747,7 @@ def test_the_daemons_configuration_is_roots_whoever_started_it(
     monkeypatch.setenv("SUDO_UID", "12345")
     os.chown(conf, 12345, 0)
     assert main(["--config", str(conf), "daemon"]) == Exit.CONFIG
-    assert f"{conf}: belongs to user 12345, not to root" in capsys.readouterr().err
+    assert f"{conf}: not trusted: owned by user 12345 instead of root" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
