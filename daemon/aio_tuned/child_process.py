@@ -40,17 +40,21 @@ class _Pipe:
         return self._file.fileno()
 
     async def ready(self, *, to_write: bool) -> None:
-        """Wait until the pipe can be read or written, or close() is called."""
+        """Wait until the pipe can be read or written, or close() is called.
+
+        A wait supersedes an earlier one that is cancelled and has not ended yet.
+        """
         loop = asyncio.get_running_loop()
         add, remove = (loop.add_writer, loop.remove_writer) if to_write else (loop.add_reader, loop.remove_reader)
-        self._waiting = loop.create_future()
-        add(self.fd, _wake, self._waiting)
+        waiting = self._waiting = loop.create_future()
+        add(self.fd, _wake, waiting)
         try:
-            await self._waiting
+            await waiting
         finally:
-            self._waiting = None
-            if not self.closed:  # else the descriptor may be another file's by now
-                remove(self.fd)
+            if self._waiting is waiting:
+                self._waiting = None
+                if not self.closed:  # else the descriptor may be another file's by now
+                    remove(self.fd)
 
     def close(self) -> None:
         if self._waiting is not None:

@@ -56,6 +56,20 @@ def test_a_line_of_the_limit_is_read_and_a_longer_one_refused() -> None:
         with_shell("exec cat /dev/zero", work)
 
 
+def test_a_read_is_woken_though_a_cancelled_one_ends_after_it_began() -> None:
+    async def work(child: ChildProcess) -> bytes:
+        cancelled = asyncio.ensure_future(child.stdout.read())
+        await asyncio.sleep(0)
+        reading = asyncio.ensure_future(child.stdout.read())
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        await asyncio.sleep(0)
+        await child.stdin.write(b"x")
+        return await asyncio.wait_for(reading, 5)
+
+    assert with_shell("exec cat", work) == b"x"
+
+
 def test_more_than_a_pipe_holds_is_written() -> None:
     async def work(child: ChildProcess) -> bytes:
         await child.stdin.write(b"x" * 1_000_000)
