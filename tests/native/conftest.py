@@ -1,4 +1,4 @@
-"""The real helper, built once."""
+"""Fixtures that build the helper once and start it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NATIVE = Path(__file__).resolve().parents[2] / "native"
 
 
 def build(where: Path, *options: str) -> Path:
-    """Build native/ out of tree and return the build folder."""
+    """Build native/ out of tree and return the build directory."""
     for command in (["cmake", "-S", str(NATIVE), "-B", str(where), *options], ["cmake", "--build", str(where), "-j2"]):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -37,13 +37,13 @@ def native_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def sanitized_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same under AddressSanitizer and UndefinedBehaviorSanitizer."""
+    """The same build with AddressSanitizer and UndefinedBehaviorSanitizer."""
     return build(tmp_path_factory.mktemp("sanitized"), "-DAIO_SWEEP_WERROR=ON", "-DAIO_SWEEP_SANITIZE=ON")
 
 
 @pytest.fixture(scope="session")
 def helper_path(request: pytest.FixtureRequest) -> Path:
-    """The binary: AIO_TUNED_HELPER_BUILD (the file or its folder), else built here."""
+    """The binary: AIO_TUNED_HELPER_BUILD (the file or its directory), else that of `native_build`."""
     given = os.environ.get("AIO_TUNED_HELPER_BUILD")
     if given:
         path = Path(given)
@@ -54,9 +54,9 @@ def helper_path(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture
 def start(helper_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartHelper]:
-    """Start the helper with these arguments; it is killed at the end of the test if it still runs.
+    """Start the helper with these arguments, and kill it at the end of the test if it is still running.
 
-    Before it writes a device it sees the processes that there are now, and whose open files may be read here.
+    A helper that may write a device gets a procfs with the current processes whose open files may be read here.
     """
     with ExitStack() as stack:
 
@@ -70,7 +70,7 @@ def start(helper_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(autouse=True)
 def only_as_root(request: pytest.FixtureRequest) -> None:
-    """Skip, visibly, what only root can do."""
+    """Skip tests that need root, with the reason."""
     if not {"loop_device", "filesystem"} & set(request.fixturenames):
         return
     if os.geteuid() != 0:

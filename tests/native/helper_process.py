@@ -1,4 +1,4 @@
-"""A running helper, spoken to as native/PROTOCOL.md says."""
+"""A helper process, driven by the protocol of native/PROTOCOL.md."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TIMEOUT_S = 60
 
 
 def point(**changes: int | str) -> str:
-    """A request line: a small read, with these keys changed."""
+    """Return the request line of a small read with these keys changed."""
     keys: dict[str, int | str] = {
         "id": 1,
         "op": "read",
@@ -37,10 +37,10 @@ def point(**changes: int | str) -> str:
 
 
 class Helper:
-    """One process of the helper; a context that leaves nothing running."""
+    """One helper process; the context ends it."""
 
     def __init__(self, path: Path, arguments: Sequence[str | Path]) -> None:
-        """Start it."""
+        """Start the process."""
         self.process = subprocess.Popen(
             [path, *arguments],
             stdin=subprocess.PIPE,
@@ -52,13 +52,13 @@ class Helper:
         self.stderr = ""
 
     def __enter__(self) -> Self:
-        """Nothing more to do."""
+        """Return the helper."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Kill it if it still runs, and close its pipes."""
+        """Kill the process if it is running, and close its pipes."""
         if self.process.poll() is None:
             self.process.kill()
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
@@ -74,7 +74,7 @@ class Helper:
         self.process.stdin.flush()
 
     def receive(self, *, ticks: bool = False) -> Message:
-        """The next message, ticks left out unless asked for."""
+        """Return the next message, without ticks by default."""
         assert self.process.stdout is not None
         while True:
             line = self.process.stdout.readline()
@@ -90,12 +90,12 @@ class Helper:
         return self.receive()
 
     def finish(self) -> tuple[int, list[Message]]:
-        """End the input; return the exit code and the messages that were left."""
+        """End the input; return the exit code and the remaining messages."""
         out, self.stderr = self.process.communicate(timeout=TIMEOUT_S)
         return self.process.returncode, [json.loads(line) for line in out.splitlines()]
 
     def fail(self) -> tuple[int, Message]:
-        """End the input where an error is expected; return the exit code and the error line, which is the last."""
+        """End the input and expect an error; return the exit code and the error line, which is the last."""
         code, messages = self.finish()
         assert messages, self.stderr
         assert messages[-1]["type"] == "error", messages[-1]

@@ -1,4 +1,4 @@
-"""The C unit tests, plain and under sanitizers, from pytest, so that one command runs everything."""
+"""The C unit tests, plain and under sanitizers, run by pytest, so that one command runs all tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line of native/PROTOCOL.md §1, as a table."""
+"""The command line of native/PROTOCOL.md §1."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 SIZES = ["--span-bytes=1048576", "--max-transfer-bytes=1048576"]
 
 
-@pytest.mark.parametrize(("option", "says"), [("--help", "usage: aio-sweep TARGET"), ("--version", "aio-sweep ")])
-def test_help_and_version(helper_path: Path, option: str, says: str) -> None:
+@pytest.mark.parametrize(("option", "prefix"), [("--help", "usage: aio-sweep TARGET"), ("--version", "aio-sweep ")])
+def test_help_and_version(helper_path: Path, option: str, prefix: str) -> None:
     done = subprocess.run([helper_path, option], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith(says)
+    assert done.stdout.startswith(prefix)
     assert done.stderr == ""
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"),
+    ("arguments", "code", "part"),
     [
         ([], 64, "no target"),
         (SIZES, 64, "no target"),
@@ -50,12 +50,12 @@ def test_help_and_version(helper_path: Path, option: str, says: str) -> None:
         (["--device=/nowhere", *SIZES], 66, "No such file"),
     ],
 )
-def test_refusals(start: StartHelper, arguments: list[str], code: int, says: str) -> None:
+def test_refusals(start: StartHelper, arguments: list[str], code: int, part: str) -> None:
     helper = start(*arguments)
     got, error = helper.fail()
     assert got == code, error
-    assert says in error["message"]
-    assert says in helper.stderr
+    assert part in error["message"]
+    assert part in helper.stderr
     assert not error["message"].endswith("\n")
 
 

@@ -1,4 +1,4 @@
-"""Block devices: what is refused, and that a blank one is blank again afterwards. PROTOCOL.md §1."""
+"""Block devices: rejected targets, and zeroing after a run. PROTOCOL.md §1."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SPAN = [f"--span-bytes={16 * MIB}", f"--offset-bytes={8 * MIB}", f"--max-transfe
 
 
 def poke(device: Path, offset: int, data: bytes = b"\x01") -> None:
-    """Write behind the helper's back."""
+    """Write to the device while the helper is not running."""
     with device.open("r+b") as file:
         file.seek(offset)
         file.write(data)
@@ -38,7 +38,7 @@ def poke(device: Path, offset: int, data: bytes = b"\x01") -> None:
 
 
 def is_blank(device: Path) -> bool:
-    """Every byte is zero."""
+    """Return whether every byte is zero."""
     with device.open("rb") as file:
         return file.read().count(0) == SIZE
 
@@ -155,7 +155,7 @@ BLKPG = 0x1269  # linux/blkpg.h
 
 
 def add_partition(disk: Path, start: int, length: int) -> None:
-    """Have the kernel make partition 1, which needs no partition table that it can read."""
+    """Add partition 1 by BLKPG, which needs no partition table."""
     partition = ctypes.create_string_buffer(struct.pack("=qqi64s64s4x", start, length, 1, b"", b""))
     argument = struct.pack("iiiP", 1, 0, len(partition.raw) - 1, ctypes.addressof(partition))
     with disk.open("r+b", buffering=0) as file:
@@ -164,13 +164,13 @@ def add_partition(disk: Path, start: int, length: int) -> None:
 
 @contextmanager
 def partitioned_disk(image: Path) -> Iterator[tuple[Path, Path]]:
-    """A blank loop device, and a partition of it from 1 MiB on."""
+    """Yield a blank loop device and its partition, which starts at 1 MiB."""
     with image.open("wb") as file:
         file.truncate(SIZE)
     command = ["losetup", "--find", "--show", "--partscan", "--sector-size=4096", str(image)]
     disk = Path(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
     try:
-        settle()  # a udevd that has not handled the new device watches it still, and re-reads its partitions
+        settle()  # udevd re-reads the partitions of a new device until it has handled it
         add_partition(disk, MIB, SIZE - 4 * MIB)
         node = Path(f"{disk}p1")
         for _ in range(100):
@@ -190,13 +190,13 @@ def test_a_partition_is_never_written(start: StartHelper, tmp_path: Path) -> Non
         code, error = start(f"--device={partition}", *SPAN, "--allow-write").fail()
         assert code == 66
         assert "is a partition" in error["message"]
-        # It is read, and the counters of its whole disk are the proof.
+        # Reads of a partition are proved by the counters of its disk.
         reader = start(f"--device={partition}", *SPAN)
         number = Path(f"/sys/class/block/{disk.name}/dev").read_text().strip()
         assert reader.receive()["counters"] == {"path": f"/sys/dev/block/{number}/stat", "live": True}
         assert reader.ask(point())["cache"]["verdict"] == "device"
         assert reader.finish()[0] == 0
-        # While somebody holds the partition open exclusively, its whole disk is busy.
+        # An exclusive open of the partition makes its disk busy.
         descriptor = os.open(partition, os.O_RDONLY | os.O_EXCL)
         code, error = start(f"--device={disk}", *SPAN, "--allow-write").fail()
         os.close(descriptor)
@@ -210,7 +210,7 @@ def test_a_read_only_device(start: StartHelper, loop_device: Callable[[int], Pat
     try:
         assert start(f"--device={device}", *SPAN, "--allow-write").fail()[0] == 66
         assert start(f"--device={device}", *SPAN).receive()["type"] == "hello"
-    finally:  # a loop device keeps this when it is given to somebody else
+    finally:  # a detached loop device stays read-only for its next user
         subprocess.run(["blockdev", "--setrw", device], check=True)
 
 
@@ -227,7 +227,7 @@ def test_counters_of_another_device_say_cache(start: StartHelper, loop_device: C
     assert helper.ask(point())["cache"]["verdict"] == "cache"
 
 
-def test_counters_that_are_not_there(start: StartHelper, loop_device: Callable[[int], Path]) -> None:
+def test_missing_counters(start: StartHelper, loop_device: Callable[[int], Path]) -> None:
     helper = start(f"--device={loop_device(SIZE)}", *SPAN, "--counters=/nowhere/stat")
     assert helper.receive()["counters"] == {"path": "/nowhere/stat", "live": False}
     assert helper.ask(point())["cache"]["verdict"] == "unknown"

@@ -1,4 +1,4 @@
-"""A device that is written has no other user, or is not written; what a killed run leaves is known by its key.
+"""A device with another user is not written, and the data of a killed run is found by its key.
 
 PROTOCOL.md §1, "Writing to a device".
 """
@@ -44,7 +44,7 @@ def opened(path: Path, flags: int) -> Iterator[int]:
 
 
 def content(device: Path) -> bytes:
-    """Every byte, past the page cache of the node."""
+    """Return all bytes, without those cached for the node."""
     with device.open("rb", buffering=0) as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         return file.read(SIZE)
@@ -55,7 +55,7 @@ def is_blank(device: Path) -> bool:
 
 
 def refused(helper: Helper, op: str, *words: str) -> Message:
-    """A device that is not written, and why."""
+    """Expect that the device is not written, and return the error."""
     code, error = helper.fail()
     assert (code, error["op"], error["span"]) == (69, op, "clean"), error
     for word in words:
@@ -63,16 +63,16 @@ def refused(helper: Helper, op: str, *words: str) -> Message:
     return error
 
 
-# --- before the first byte -------------------------------------------------------------------------------
+# --- before the first write -------------------------------------------------------------------------------
 
 
-def test_one_who_has_it_open_for_writing(start: StartHelper, device: Path) -> None:
+def test_another_process_has_it_open_for_writing(start: StartHelper, device: Path) -> None:
     with opened(device, os.O_RDWR):
         refused(start(f"--device={device}", *WORDS), "openers", f"process {os.getpid()} (", "open for writing")
     assert is_blank(device)
 
 
-def test_one_who_has_it_open_by_another_node(start: StartHelper, device: Path, tmp_path: Path) -> None:
+def test_another_process_has_it_open_by_another_node(start: StartHelper, device: Path, tmp_path: Path) -> None:
     node = tmp_path / "node"
     os.mknod(node, 0o600 | 0o060000, device.stat().st_rdev)
     with opened(node, os.O_WRONLY):
@@ -80,7 +80,7 @@ def test_one_who_has_it_open_by_another_node(start: StartHelper, device: Path, t
     assert is_blank(device)
 
 
-def test_one_who_only_reads(start: StartHelper, device: Path) -> None:
+def test_another_process_has_it_open_for_reading(start: StartHelper, device: Path) -> None:
     with opened(device, os.O_RDONLY):
         helper = start(f"--device={device}", *WORDS)
         assert helper.receive()["type"] == "hello"
@@ -101,7 +101,7 @@ LESS = ["setpriv", "--bounding-set=-sys_ptrace"]
 BLIND = {
     "without CAP_SYS_PTRACE": (LESS, "CAP_SYS_PTRACE"),
     "in a PID namespace": (["unshare", "--pid", "--fork", "--mount-proc"], "hostPID: true"),
-    "without others' processes": (
+    "with hidden processes": (
         [
             "unshare",
             "--mount",
@@ -116,7 +116,7 @@ BLIND = {
 
 
 @pytest.mark.parametrize("way", BLIND)
-def test_what_cannot_be_seen_is_an_opener(helper_path: Path, device: Path, way: str) -> None:
+def test_a_hidden_process_counts_as_a_user(helper_path: Path, device: Path, way: str) -> None:
     under, word = BLIND[way]
     done = subprocess.run(
         [*under, helper_path, f"--device={device}", *WORDS], capture_output=True, text=True, check=False, input=""
@@ -127,7 +127,7 @@ def test_what_cannot_be_seen_is_an_opener(helper_path: Path, device: Path, way: 
 
 
 def test_a_device_that_does_not_count(start: StartHelper, device: Path) -> None:
-    """Others' writes would not be seen."""
+    """Writes of other processes would go undetected."""
     iostats = Path(f"/sys/class/block/{device.name}/queue/iostats")
     iostats.write_text("0")
     try:
@@ -157,13 +157,13 @@ def test_a_counter_that_stops_during_the_run(start: StartHelper, device: Path) -
     assert "below the" in error["message"]
 
 
-# --- one who comes later ---------------------------------------------------------------------------------
+# --- another process, later -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("doing", ["nothing", "write"])
 @pytest.mark.parametrize("flags", [os.O_RDONLY, os.O_RDWR])
-def test_one_who_opens_it_and_stays(start: StartHelper, device: Path, doing: str, flags: int) -> None:
-    """For writing, what was written stays as it is; else it is zeroed."""
+def test_another_process_opens_it_during_the_run(start: StartHelper, device: Path, doing: str, flags: int) -> None:
+    """The span is zeroed after an open for reading, and left as it is after one for writing."""
     helper = start(f"--device={device}", *WORDS)
     helper.receive()
     if doing == "write":
@@ -179,7 +179,7 @@ def test_one_who_opens_it_and_stays(start: StartHelper, device: Path, doing: str
     assert is_blank(device) is (flags == os.O_RDONLY)
 
 
-def test_one_who_looks_and_leaves(start: StartHelper, device: Path) -> None:
+def test_another_process_opens_it_briefly_for_reading(start: StartHelper, device: Path) -> None:
     helper = start(f"--device={device}", *WORDS)
     helper.receive()
     with opened(device, os.O_RDONLY):
@@ -190,7 +190,7 @@ def test_one_who_looks_and_leaves(start: StartHelper, device: Path) -> None:
 
 
 @pytest.mark.parametrize("place", [0, OFFSET, OFFSET + SPAN // 2, SIZE - MIB])
-def test_one_who_writes_loses_nothing(start: StartHelper, device: Path, place: int) -> None:
+def test_a_write_of_another_process_is_kept(start: StartHelper, device: Path, place: int) -> None:
     helper = start(f"--device={device}", *WORDS)
     helper.receive()
     theirs = os.urandom(MIB)
@@ -202,8 +202,8 @@ def test_one_who_writes_loses_nothing(start: StartHelper, device: Path, place: i
     assert content(device)[place : place + MIB] == theirs
 
 
-def test_one_who_comes_during_the_transfers_loses_at_most_what_was_in_flight(start: StartHelper, device: Path) -> None:
-    """Each time it writes to blocks of the span, synchronously, from the moment that it has opened the device."""
+def test_a_write_during_the_transfers_loses_at_most_the_requests_in_flight(start: StartHelper, device: Path) -> None:
+    """The process writes blocks of the span, synchronously, immediately after the open."""
     lost = tries = 0
     for _ in range(5):
         helper = start(f"--device={device}", *WORDS)
@@ -225,12 +225,12 @@ def test_one_who_comes_during_the_transfers_loses_at_most_what_was_in_flight(sta
     assert lost <= 5 * 4
 
 
-# --- after a SIGKILL -------------------------------------------------------------------------------------
+# --- after a SIGKILL --------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def left(start: StartHelper, device: Path) -> Path:
-    """A device on which a killed run has left its data."""
+    """A device with the data of a killed run."""
     helper = start(f"--device={device}", *WORDS, f"--key={KEY}")
     helper.receive()
     for threads in (1, 4):
@@ -247,7 +247,7 @@ def erase(start: StartHelper, device: Path, key: str = KEY) -> Helper:
     return start(f"--device={device}", *WORDS, f"--key={key}", "--erase")
 
 
-def test_what_a_killed_run_has_left_is_zeroed_by_its_key(start: StartHelper, left: Path) -> None:
+def test_the_data_of_a_killed_run_is_zeroed_by_its_key(start: StartHelper, left: Path) -> None:
     code, (*_, end) = erase(start, left).finish()
     assert code == 0
     assert (end["type"], end["reason"], end["span"], end["bytes_written"]) == ("end", "erased", "clean", SPAN)
@@ -277,7 +277,7 @@ def test_another_runs_data_is_not_touched(start: StartHelper, left: Path) -> Non
 
 @pytest.mark.parametrize("place", [0, OFFSET, OFFSET + 23, OFFSET + SPAN - 512, SIZE - 1])
 def test_one_foreign_byte_saves_everything(start: StartHelper, left: Path, place: int) -> None:
-    """In the first MiB, in the last, or in the span, where a byte of the mark is another."""
+    """In the first MiB, the last MiB, or the span, where it changes a byte of the mark."""
     with opened(left, os.O_RDWR) as descriptor:
         was = os.pread(descriptor, 1, place)
         os.pwrite(descriptor, bytes([was[0] ^ 1]), place)
@@ -305,7 +305,7 @@ def test_a_filesystem_made_since_is_not_touched(
     assert device.read_bytes() == before
 
 
-def test_what_is_open_is_not_erased(start: StartHelper, left: Path) -> None:
+def test_an_open_device_is_not_erased(start: StartHelper, left: Path) -> None:
     before = content(left)
     with opened(left, os.O_RDWR):
         code, error = erase(start, left).fail()

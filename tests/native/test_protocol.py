@@ -23,7 +23,7 @@ SIZES = [f"--span-bytes={16 * MIB}", f"--max-transfer-bytes={4 * MIB}"]
 
 
 def check_hello(hello: Message) -> None:
-    """Every key that the document names, with its type."""
+    """Check every key that the document specifies."""
     assert hello["type"] == "hello"
     assert hello["protocol"] == 1
     assert hello["helper"] == "aio-sweep"
@@ -40,7 +40,7 @@ def check_hello(hello: Message) -> None:
 
 
 def check_point(answer: Message, *, transfers: int, transfer_bytes: int) -> None:
-    """The sums hold together."""
+    """Check that the figures are consistent."""
     assert answer["type"] == "point", answer
     assert len(answer["transfers_ns"]) == transfers
     assert all(ns > 0 for ns in answer["transfers_ns"])
@@ -75,7 +75,7 @@ def test_every_mode(start: StartHelper, tmp_path: Path, overlap: int, single: in
     elif not overlap:
         assert answer["submits"] == answer["requests"] // 4
     if not overlap:
-        # On a busy machine a wait is over, for a tick, before all of the batch has come.
+        # On a busy host a wait may time out before the whole queue has completed.
         assert answer["requests"] // 4 <= answer["reaps"] < answer["requests"]
     assert answer["cache"]["verdict"] in {"device", "unknown"}
     assert helper.finish() == (
@@ -118,7 +118,7 @@ def test_the_example_of_the_document(start: StartHelper, tmp_path: Path) -> None
     assert error["message"] == f"block_size=1000: not a multiple of the target's I/O alignment, {alignment} bytes"
 
 
-def test_how_long_a_point_goes_on(start: StartHelper, tmp_path: Path) -> None:
+def test_the_limits_of_a_point(start: StartHelper, tmp_path: Path) -> None:
     helper = start(f"--scratch={tmp_path}", *SIZES, "--drop-caches=never")
     helper.receive()
     check_point(helper.ask(point()), transfers=1, transfer_bytes=4 * MIB)
@@ -142,7 +142,7 @@ def test_lines_ahead_are_answered_in_order(start: StartHelper, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("line", "says", "quoted"),
+    ("line", "part", "quoted"),
     [
         ("", "unknown verb", ""),
         ("hello", "unknown verb", "hello"),
@@ -157,13 +157,13 @@ def test_lines_ahead_are_answered_in_order(start: StartHelper, tmp_path: Path) -
         ("point " + "x" * 1100, "longer than 1023", "point " + "x" * 194),
     ],
 )
-def test_bad_lines(start: StartHelper, tmp_path: Path, line: str, says: str, quoted: str | None) -> None:
+def test_bad_lines(start: StartHelper, tmp_path: Path, line: str, part: str, quoted: str | None) -> None:
     helper = start(f"--scratch={tmp_path}", *SIZES)
     helper.receive()
     helper.send(line)
     code, error = helper.fail()
     assert code == 65
-    assert says in error["message"]
+    assert part in error["message"]
     assert error["line"] == (line[:200] if quoted is None else quoted)
 
 
@@ -227,7 +227,7 @@ def test_pages_that_come_back_are_evicted_without_another_drop(start: StartHelpe
     [("auto", "0100"), ("always", "1111"), ("file", "0000"), ("never", "0000")],
 )
 def test_drop_policies(start: StartHelper, tmp_path: Path, policy: str, dropped: str) -> None:
-    """Points of both directions: the host's cache is dropped before the first read alone, unless told otherwise."""
+    """By default the page cache of the host is dropped before the first read only."""
     helper = start(f"--scratch={tmp_path}", *SIZES, f"--drop-caches={policy}", "--allow-write")
     if not helper.receive()["page_cache"]["drop_caches"]:
         pytest.skip("drop_caches cannot be written")
@@ -235,7 +235,7 @@ def test_drop_policies(start: StartHelper, tmp_path: Path, policy: str, dropped:
     assert "".join(str(int(helper.ask(point(op=op))["cache"]["dropped"])) for op in directions) == dropped
 
 
-def test_a_sweep_that_goes_on_asks_for_no_drop(start: StartHelper, tmp_path: Path) -> None:
+def test_a_resumed_sweep_requests_no_drop(start: StartHelper, tmp_path: Path) -> None:
     helper = start(f"--scratch={tmp_path}", *SIZES)
     helper.receive()
     assert not helper.ask(point(drop_caches=0))["cache"]["dropped"]
@@ -280,7 +280,7 @@ def test_sigkill_leaves_nothing(start: StartHelper, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_dies_with_its_parent(helper_path: Path, tmp_path: Path) -> None:
+def test_the_helper_ends_with_its_parent(helper_path: Path, tmp_path: Path) -> None:
     script = f"exec 3<&0; {helper_path} --scratch={tmp_path} {' '.join(SIZES)} <&3 & echo $!; sleep 60"
     with subprocess.Popen(["/bin/sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as shell:
         assert shell.stdout is not None
@@ -295,7 +295,7 @@ def test_it_dies_with_its_parent(helper_path: Path, tmp_path: Path) -> None:
     pytest.fail("still running")
 
 
-def test_a_reader_that_goes_away(start: StartHelper, tmp_path: Path) -> None:
+def test_a_closed_standard_output(start: StartHelper, tmp_path: Path) -> None:
     helper = start(f"--scratch={tmp_path}", *SIZES, "--drop-caches=never")
     helper.receive()
     assert helper.process.stdout is not None
@@ -319,7 +319,7 @@ def test_memory_descriptors_and_threads_are_bounded(start: StartHelper, tmp_path
     for depth in (1, 4, 8, 16, 32, 64, 128, 256, 512, 1024):
         helper.ask(point(queue_depth=depth, io_parallelism=8, block_size=4096))
     rss_kib, fds, threads = footprint()
-    assert rss_kib < 4 * 1024 + 16 * 1024  # the buffer, and 16 MiB for all else
+    assert rss_kib < 4 * 1024 + 16 * 1024  # the buffer and 16 MiB
     assert rss_kib - first[0] < 1024
     assert fds <= 12
     assert threads == 9
@@ -339,7 +339,7 @@ def test_all_contexts_are_used_up(start: StartHelper, tmp_path: Path) -> None:
     assert f"fs.aio-max-nr is {limit}" in error["message"]
 
 
-def test_a_truncated_file_is_a_drive_that_went_away(start: StartHelper, tmp_path: Path) -> None:
+def test_a_truncated_file_is_an_io_error(start: StartHelper, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(bytes(16 * MIB))
     helper = start(f"--file={path}", *SIZES)
@@ -359,7 +359,7 @@ def test_scratch_on_a_filesystem(start: StartHelper, filesystem: Callable[..., F
     helper = start(f"--scratch={folder}", *SIZES, "--allow-write")
     hello = helper.receive()
     check_hello(hello)
-    live = kind != "btrfs"  # its device number is made up: no counters to be found
+    live = kind != "btrfs"  # its device number is anonymous, without counters
     assert hello["counters"]["live"] == live
     for op in ("read", "write", "read"):
         answer = helper.ask(point(op=op, min_transfers=6))
@@ -395,9 +395,7 @@ def test_writes_that_pass_through_the_page_cache_are_seen(
     assert helper.finish()[0] == 0
 
 
-def test_nocow_is_refused_where_the_filesystem_does_not_know_it(
-    start: StartHelper, filesystem: Callable[..., Filesystem]
-) -> None:
+def test_nocow_on_a_filesystem_without_the_attribute(start: StartHelper, filesystem: Callable[..., Filesystem]) -> None:
     code, error = start(f"--scratch={filesystem('ext4').path}", *SIZES, "--nocow").fail()
     assert code == 66
     assert "omit --nocow" in error["message"]
@@ -434,7 +432,7 @@ def test_read_only_filesystem(start: StartHelper, filesystem: Callable[..., File
 
 
 def test_the_fill_is_noise(start: StartHelper, filesystem: Callable[..., Filesystem]) -> None:
-    """Seen through /proc: the scratch file of the running helper neither compresses nor repeats."""
+    """The content of the scratch file, read through /proc, neither compresses nor repeats."""
     zlib = pytest.importorskip("zlib")
     helper = start(f"--scratch={filesystem().path}", *SIZES)
     helper.receive()
@@ -446,7 +444,7 @@ def test_the_fill_is_noise(start: StartHelper, filesystem: Callable[..., Filesys
 
 
 def scratch_content(helper: Helper) -> bytes:
-    """What the unlinked file of the helper holds."""
+    """Return the content of the unlinked file of the helper."""
     for fd in Path(f"/proc/{helper.process.pid}/fd").iterdir():
         if "(deleted)" in str(fd.readlink()):
             return fd.read_bytes()

@@ -1,4 +1,4 @@
-"""Huge pages that the administrator has reserved for others."""
+"""Reserved huge pages are taken only with --buffer=hugetlb."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def free_pages() -> int:
 
 @pytest.fixture
 def reserved() -> Iterator[int]:
-    """150 pages that nobody uses; the number of all that are free."""
+    """Reserve 150 unused pages; yield the number of free ones."""
     before, free_before = COUNT.read_text(), free_pages()
     try:
         COUNT.write_text(str(int(before) + RESERVED))
@@ -42,7 +42,7 @@ def reserved() -> Iterator[int]:
         COUNT.write_text(before)
 
 
-def test_the_buffer_takes_none_of_them_unless_it_is_told_to(start: StartHelper, tmp_path: Path, reserved: int) -> None:
+def test_reserved_pages_are_taken_only_on_request(start: StartHelper, tmp_path: Path, reserved: int) -> None:
     sizes = (f"--scratch={tmp_path}", f"--span-bytes={BUFFER_BYTES}", f"--max-transfer-bytes={BUFFER_BYTES}")
     assert start(*sizes).receive()["buffer"]["backing"] in {"thp", "pages"}
     assert free_pages() == reserved
@@ -50,7 +50,7 @@ def test_the_buffer_takes_none_of_them_unless_it_is_told_to(start: StartHelper, 
     assert free_pages() == reserved - BUFFER_BYTES // (2 * MIB)
 
 
-def test_too_few_of_them_are_said_and_none_is_taken(start: StartHelper, tmp_path: Path, reserved: int) -> None:
+def test_none_is_taken_if_too_few_are_free(start: StartHelper, tmp_path: Path, reserved: int) -> None:
     span = (reserved + 1) * 2 * MIB
     path = tmp_path / "file"
     with path.open("wb") as file:

@@ -1,4 +1,4 @@
-"""A scratch file is given up before others run out of space. PROTOCOL.md §1."""
+"""The scratch file is deleted before other processes run out of space. PROTOCOL.md §1, --min-free-bytes."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def free_bytes(path: Path) -> int:
 
 
 class Writer:
-    """Takes space at 1 GB/s, as a checkpoint does that is written that fast, until `bytes` are taken.
+    """A process that takes space at 1 GB/s, like a fast checkpoint.
 
-    It allocates without writing, so that it is as fast on a slow machine. `least` is the least free space that it has
-    seen while the scratch file was there, `error` the error that ended it, and `given_up_s` how long after the space
-    had become too little it came back.
+    It allocates without writing, so that a slow drive does not slow it down. `least` is the least free space while the
+    scratch file existed, `error` the error that ended it, and `deleted_s` the time from too little free space to the
+    deletion of the scratch file.
     """
 
     def __init__(self, path: Path, size_bytes: int) -> None:
@@ -43,7 +43,7 @@ class Writer:
         self._size_bytes = size_bytes
         self.least = free_bytes(path)
         self.error: OSError | None = None
-        self.given_up_s: float | None = None
+        self.deleted_s: float | None = None
         self._ended = Event()
         self._thread = Thread(target=self._write)
 
@@ -56,12 +56,12 @@ class Writer:
                 done += STEP
                 now, before = time.monotonic(), free
                 free = free_bytes(self._path)
-                if self.given_up_s is None:
+                if self.deleted_s is None:
                     self.least = min(self.least, free)
                 if free < MIN_FREE and not low_at:
                     low_at = now
-                if low_at and self.given_up_s is None and free > before:
-                    self.given_up_s = now - low_at
+                if low_at and self.deleted_s is None and free > before:
+                    self.deleted_s = now - low_at
                 time.sleep(max(0.0, began + done / BYTES_PER_S - now))
         except OSError as error:
             self.error = error
@@ -89,7 +89,7 @@ def arguments(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("doing", ["fill", "idle", "read", "write"])
 def test_a_writer_of_a_gigabyte_a_second_does_not_run_out_of_space(start: StartHelper, place: Path, doing: str) -> None:
-    """It takes all but what the filesystem needs itself, whatever the helper does meanwhile."""
+    """The writer takes all space except 32 MiB, in each phase of the helper."""
     before = free_bytes(place)
     writer = Writer(place, before - 32 * MIB)
     helper = start(*arguments(place))
@@ -100,7 +100,7 @@ def test_a_writer_of_a_gigabyte_a_second_does_not_run_out_of_space(start: StartH
         helper.send(point(op=doing, min_ns=60 * 10**9, **deep))
     with writer.running():
         if doing == "fill":
-            # The fill is over in less time than the space: it begins again until there is none.
+            # A fill takes less time than the writer: repeat it until there is no space.
             while helper.receive()["type"] == "hello":
                 helper.finish()
                 helper = start(*arguments(place))
@@ -110,14 +110,14 @@ def test_a_writer_of_a_gigabyte_a_second_does_not_run_out_of_space(start: StartH
             assert (message["type"], message["op"]) == ("error", "space")
             assert "the scratch file was deleted" in message["message"]
             code = helper.process.wait(30)
-    print(f"{doing}: {writer.least / 1e6:.0f} MB left at least, given up after {writer.given_up_s or 0:.3f} s")
+    print(f"{doing}: {writer.least / 1e6:.0f} MB free at the least, deleted after {writer.deleted_s or 0:.3f} s")
     assert code == 75
     assert writer.error is None
     assert writer.least > 0 if doing == "fill" else writer.least > MIN_FREE // 2
     assert free_bytes(place) >= 16 * MIB
 
 
-def test_a_file_that_would_leave_too_little_is_not_begun(start: StartHelper, place: Path) -> None:
+def test_a_file_that_would_leave_too_little_is_not_created(start: StartHelper, place: Path) -> None:
     with (place / "hog").open("wb") as hog:
         os.posix_fallocate(hog.fileno(), 0, free_bytes(place) - SPAN - MIN_FREE + 8 * MIB)
     before = free_bytes(place)
