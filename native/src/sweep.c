@@ -19,7 +19,7 @@
 
 #define SYS_ROOT     "/sys"
 #define DROP_CACHES  "/proc/sys/vm/drop_caches"
-#define QUOTED_BYTES 200 /* of a bad request line, as PROTOCOL.md section 4 has it */
+#define QUOTED_BYTES 200 /* of a bad request line: PROTOCOL.md section 4 */
 
 void sweep_report(struct emit *emit, const struct fault *fault, const struct sweep_details *details)
 {
