@@ -11,7 +11,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Any
 
-from aio_tuned.errors import BusyError, Exit, PrivilegeError, TargetError, UsageError
+from aio_tuned.errors import BusyError, Exit, NotRunningError, PrivilegeError, TargetError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -165,8 +165,8 @@ async def _answer(line: bytes, handle: Callable[[Mapping[str, Any]], Awaitable[s
 def ask(runtime: Path, request: Mapping[str, Any]) -> str:
     """Send a request to the daemon and return its sentence for the operator.
 
-    Raise the daemon's UsageError, TargetError or BusyError, BusyError if the daemon is not running or does not respond,
-    and PrivilegeError if the user is not root.
+    Raise the daemon's UsageError, TargetError or BusyError, NotRunningError if the daemon is not running, BusyError if
+    it does not respond, and PrivilegeError if the user is not root.
     """
     path = socket_path(runtime)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
@@ -182,7 +182,9 @@ def ask(runtime: Path, request: Mapping[str, Any]) -> str:
         except PermissionError:
             raise PrivilegeError(f"{path}: permission denied; run the command as root") from None
         except (FileNotFoundError, ConnectionRefusedError):
-            raise BusyError(f"{path}: the daemon is not running; start it with: systemctl start aio-tuned") from None
+            raise NotRunningError(
+                f"{path}: the daemon is not running; start it with: systemctl start aio-tuned"
+            ) from None
         except (OSError, ValueError) as error:
             raise BusyError(f"the daemon does not respond ({error}); see systemctl status aio-tuned") from None
     if "error" in answer:

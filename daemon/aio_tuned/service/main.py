@@ -15,7 +15,7 @@ from aio_tuned import trust
 from aio_tuned.config import load as config_file
 from aio_tuned.devices.mount_monitor import MountWatch
 from aio_tuned.devices.udev_monitor import UdevSource
-from aio_tuned.errors import BusyError, ConfigError, PublishError
+from aio_tuned.errors import BusyError, ConfigError, PrivilegeError, PublishError
 from aio_tuned.journald import handler
 from aio_tuned.service import control
 from aio_tuned.service.sd_notify import Notify
@@ -130,15 +130,17 @@ def loader(path: Path | None, config: Config) -> Callable[[], Config]:
 def hold_lock(runtime: Path) -> int:
     """Take the daemon's lock, and return its descriptor, which must stay open.
 
-    Raise BusyError if another daemon holds the lock. Only root can open the file, because any other user who locks it
-    would prevent the daemon from starting.
+    Raise BusyError if another daemon holds the lock, PrivilegeError if this process may not open it. Only root can open
+    the file, because any other user who locks it would prevent the daemon from starting.
     """
     path = runtime / "daemon.lock"
     try:
         runtime.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except PermissionError:
+        raise PrivilegeError(f"{path}: permission denied; run the daemon as root") from None
     except OSError as error:
-        raise BusyError(f"{path}: cannot be opened: {error.strerror}; run the daemon as root") from None
+        raise BusyError(f"{path}: cannot be opened: {error.strerror}") from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
