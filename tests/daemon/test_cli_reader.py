@@ -143,7 +143,7 @@ def test_wait_no_longer_than_that(cli: Cli, drive: storage.Filesystem) -> None:
     said = cli.run("wait", drive.path, "--timeout", "0.2s", code=75)
     assert "not within 0.2 s" in said
     assert "has no profile" in said
-    assert "the daemon does not run" in said
+    assert "the daemon is not running" in said
     name = publish(drive.path, cli.profiles, state="stale")
     assert "is stale, not measured" in cli.run("wait", drive.path, "--timeout", "0.2s", code=75)
     (cli.profiles / f"{name}.toml").write_text("torn = [")

@@ -197,7 +197,7 @@ def test_a_restart_sweeps_nothing_again(quick_daemon: Daemon, loop_drive: Callab
     assert quick_daemon.path(drive).read_bytes() == profile, "readers need no daemon"
     refused = quick_daemon.run("status")
     assert refused.returncode == 69
-    assert "the daemon does not run" in refused.stderr
+    assert "the daemon is not running" in refused.stderr
     quick_daemon.start()
     assert "unchanged since the measurement" in quick_daemon.wait(drive, "published")["reason"]
     assert quick_daemon.sweeps() == 0

@@ -1,4 +1,4 @@
-"""The daemon's status file, which every user may read, and its text for people."""
+"""The daemon's status file, which every user may read, and the text that `aio-tuned status` prints."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aio_tuned import formatting
-from aio_tuned.errors import BusyError, ProfileError
+from aio_tuned.errors import BusyError, NotRunningError, ProfileError
 from aio_tuned.storage import atomic_file
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ class Sweeping:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriveStatus:
-    """One drive's status; `published` is the state of the profile that readers find, "" if they find none.
+    """One drive's status; `published` is the state of its published profile, or "" without one.
 
-    `confidence` is the lowest of that profile's measured sections, or "" if it is not known. `namesake` is a sentence
-    on the drive that owns the name which this one would have without its digits, or "".
+    `confidence` is the lowest confidence of the profile's measured sections, or "" if it is unknown. `namesake` is a
+    sentence about the drive that owns this one's name without the digits, or "".
     """
 
     name: str
@@ -63,7 +63,7 @@ class DriveStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """The daemon's status; `troubles` are sentences on what needs the operator's attention."""
+    """The daemon's status; `troubles` are the problems that need the operator's attention, one sentence each."""
 
     version: str
     pid: int
@@ -78,7 +78,7 @@ def status_path(runtime: Path) -> Path:
     return runtime / "status.json"
 
 
-def _is_there(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
     """Return whether the process exists, even if the user may not signal it."""
     try:
         os.kill(pid, 0)
@@ -90,32 +90,34 @@ def _is_there(pid: int) -> bool:
 
 
 def write(runtime: Path, status: Status) -> None:
-    """Replace the status file; raise OSError if it cannot be written.
-
-    There is no fsync, because the file need not survive a power cut.
-    """
+    """Replace the status file, without fsync, because it need not survive a power cut; raise OSError on failure."""
     atomic_file.write(status_path(runtime), json.dumps(asdict(status)), sync=False)
 
 
 def read(runtime: Path) -> Status:
-    """Return the daemon's last status; raise BusyError if it does not run, ProfileError if the schema is unknown."""
+    """Return the daemon's last status.
+
+    Raise NotRunningError if the daemon is not running, ProfileError if the file is of another version of aio-tuned.
+    """
     path = status_path(runtime)
     try:
         table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if table["schema"] != SCHEMA:
-            raise ValueError(f"schema {table['schema']}")  # noqa: TRY301 - handled below as any other unknown content
+            raise ValueError(f"schema {table['schema']}")  # noqa: TRY301 - handled below like other unknown content
         drives = [
             DriveStatus(**{**drive, "sweeping": drive["sweeping"] and Sweeping(**drive["sweeping"])})
             for drive in table.pop("drives")
         ]
         found = Status(**{**table, "drives": tuple(drives), "troubles": tuple(table["troubles"])})
-        there = _is_there(found.pid)
+        running = _is_running(found.pid)
+    except FileNotFoundError:
+        raise NotRunningError("the daemon is not running; start it with: systemctl start aio-tuned") from None
     except OSError as error:
-        raise BusyError(f"{path}: {error.strerror}: the daemon does not run: systemctl start aio-tuned") from None
+        raise BusyError(f"{path}: cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise ProfileError(f"{path}: not of this version of aio-tuned ({error}): restart the daemon") from None
-    if not there:
-        raise BusyError(f"the daemon has ended without a word ({path} is left): see systemctl status aio-tuned")
+        raise ProfileError(f"{path}: written by another version of aio-tuned ({error}); restart the daemon") from None
+    if not running:
+        raise NotRunningError("the daemon was terminated unexpectedly; see systemctl status aio-tuned")
     return found
 
 
@@ -128,13 +130,15 @@ def _figures(drive: DriveStatus) -> str:
     if drive.measured_at:
         words.append(f"measured at {drive.measured_at}")
     if drive.overridden:
-        words.append("with the administrator's overrides")
+        words.append("with overrides")
     return ", ".join(words)
 
 
 def _lines(drive: DriveStatus) -> list[str]:
-    who = "  ".join(word for word in (drive.model, drive.serial, formatting.size(drive.size_bytes)) if word)
-    lines = [f"{drive.name}  ({drive.node})  {who}", f"  {drive.stage}: {drive.reason}"]
+    words = (drive.model, drive.serial, formatting.size(drive.size_bytes))
+    kernel_name = drive.node.rpartition("/")[2]
+    lines = [f"{drive.name} ({kernel_name}): {', '.join(word for word in words if word)}"]
+    lines.append(f"  {drive.stage}: {drive.reason}")
     if at := drive.sweeping:
         left = f"at most {formatting.duration(at.left_s)} left" if at.left_s else ""
         best = f"best {formatting.throughput(at.best_bytes_per_s)}" if at.best_bytes_per_s else ""
@@ -155,9 +159,9 @@ def _lines(drive: DriveStatus) -> list[str]:
 
 
 def describe(status: Status) -> str:
-    """Return the status as text for people."""
+    """Return the text that `aio-tuned status` prints."""
     blocks = ["\n".join(_lines(drive)) for drive in status.drives]
     if not blocks:
-        blocks.append("no drive to tune is there")
+        blocks.append("No tunable drives found.")
     blocks += [f"! {trouble}" for trouble in status.troubles]
     return "\n".join(blocks)

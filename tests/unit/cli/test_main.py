@@ -151,7 +151,7 @@ def test_the_codes_of_the_errors_a_user_can_meet(
         (["--config", f"{tmp_path}/bad.conf", "check-config"], Exit.CONFIG, 78, "[sweep] time_budget"),
         ([*good, "check-config", f"{tmp_path}/none.conf"], Exit.CONFIG, 78, "none.conf: no such file"),
         ([*good, "show", "nvme-nobody"], Exit.TARGET, 66, "neither a path nor a profile in"),
-        ([*good, "status"], Exit.BUSY, 69, "the daemon does not run"),
+        ([*good, "status"], Exit.BUSY, 69, "the daemon is not running; start it with"),
         ([*good, "status", "--json"], Exit.BUSY, 69, "systemctl start aio-tuned"),
         (
             [*good, "retune", "nvme-x"],

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aio_tuned.errors import BusyError, ProfileError
+from aio_tuned.errors import BusyError, NotRunningError, PrivilegeError, ProfileError
 from aio_tuned.service import main, status
 from aio_tuned.service.state_machine import Stage
 from aio_tuned.service.status import DriveStatus, Status, Sweeping
@@ -35,7 +35,7 @@ DRIVE = DriveStatus(
     reason="nothing has changed",
     since="2025-11-23T12:00:00+00:00",
 )
-WHO = "nvme-Samsung_SSD_980_PRO_1TB_S5GXNF0R123456_1  (/dev/nvme0n1)  Samsung SSD 980 PRO 1TB  S5GXNF0R123456  1T"
+WHO = "nvme-Samsung_SSD_980_PRO_1TB_S5GXNF0R123456_1 (nvme0n1): Samsung SSD 980 PRO 1TB, S5GXNF0R123456, 1T"
 STATUS = Status(
     version="0.1.0",
     pid=os.getpid(),
@@ -115,8 +115,26 @@ def test_a_daemon_that_was_killed_holds_nothing(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_a_busy_error(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("")
-    with pytest.raises(BusyError, match="as root"):
+    with pytest.raises(BusyError, match="cannot be opened: "):
         main.hold_lock(tmp_path / "run")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be somebody else")
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_daemon_that_is_not_roots_needs_privilege(exists: bool) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # pytest's own folders are closed to others
+        Path(folder).chmod(0o755)
+        runtime = Path(folder) / "run"
+        if exists:
+            with held(runtime):
+                pass
+        os.setresuid(65534, 65534, 0)
+        try:
+            with pytest.raises(PrivilegeError, match="permission denied; run the daemon as root") as raised:
+                main.hold_lock(runtime)
+        finally:
+            os.setresuid(0, 0, 0)
+    assert raised.value.exit_code == 77
 
 
 def test_children_do_not_hold_the_lock(tmp_path: Path) -> None:
@@ -169,12 +187,12 @@ def test_what_cannot_be_written_is_an_oserror_and_leaves_nothing(tmp_path: Path)
 
 def test_the_file_of_a_killed_daemon_does_not_count(tmp_path: Path) -> None:
     status.write(tmp_path, replace(STATUS, pid=killed(tmp_path)))
-    with pytest.raises(BusyError, match="ended without a word"):
+    with pytest.raises(BusyError, match="terminated unexpectedly"):
         status.read(tmp_path)
 
 
 def test_without_a_daemon_there_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(BusyError, match="systemctl start aio-tuned") as raised:
+    with pytest.raises(NotRunningError, match="systemctl start aio-tuned") as raised:
         status.read(tmp_path)
     assert raised.value.exit_code == 69
 
@@ -293,9 +311,7 @@ def test_the_confidence_is_beside_the_state() -> None:
 
 def test_overrides_and_a_direction_without_figures() -> None:
     lines = described(replace(MEASURED, overridden=True, write_bytes_per_s=0))
-    assert lines[-1] == (
-        "  profile: measured, read 6.51 GB/s, measured at 2025-11-23T12:00:00+00:00, with the administrator's overrides"
-    )
+    assert lines[-1] == ("  profile: measured, read 6.51 GB/s, measured at 2025-11-23T12:00:00+00:00, with overrides")
 
 
 def test_of_two_with_one_name_the_later_one_says_whose_the_bare_name_is() -> None:
@@ -305,11 +321,11 @@ def test_of_two_with_one_name_the_later_one_says_whose_the_bare_name_is() -> Non
 
 def test_a_volume_has_neither_model_nor_serial() -> None:
     assert described(replace(DRIVE, name="md-uuid-1", node="/dev/md0", model="", serial=""))[0] == (
-        "md-uuid-1  (/dev/md0)  1T"
+        "md-uuid-1 (md0): 1T"
     )
 
 
 def test_troubles_come_last() -> None:
     assert described(DRIVE, troubles=("a", "b"))[-2:] == ["! a", "! b"]
-    assert described(troubles=("a",)) == ["no drive to tune is there", "! a"]
-    assert described() == ["no drive to tune is there"]
+    assert described(troubles=("a",)) == ["No tunable drives found.", "! a"]
+    assert described() == ["No tunable drives found."]
