@@ -1,4 +1,4 @@
-"""The measurements of one sweep: each request to the helper, and what all of them have cost."""
+"""The measurements of one sweep, with their total time and bytes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from aio_tuned.errors import MeasurementError
 from aio_tuned.model.measurement import DROPPING
+from aio_tuned.search.step import OTHER_PROCESSES
 from aio_tuned.search.taint import taint_reason
 from aio_tuned.sweep import clock
 from aio_tuned.sweep.budget import write_budget
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Measuring:
-    """The samples of a sweep with their running sums, which include what earlier processes of it have spent.
+    """The samples of a sweep with running sums, which include those of earlier processes of the sweep.
 
     `neighbours` returns the bytes that other namespaces of the drive have moved so far.
     """
@@ -62,7 +63,7 @@ class Measuring:
 
     @property
     def usual_left_bytes(self) -> int:
-        """The bytes that measurements usually still write."""
+        """The bytes that measurements may still write within the usual write volume."""
         return min(self._max_written_bytes, self._order.usual_write_bytes) - self.written_bytes
 
     @property
@@ -76,10 +77,10 @@ class Measuring:
         return [sample for sample in self.samples if sample.request.direction == direction]
 
     def _with_cache(self, request: Request) -> tuple[Request, bool]:
-        """Return the request, and whether it is the process's first before which the host's page cache is dropped.
+        """Return the request, and whether it is the first of the process that drops the host's page cache.
 
-        A sweep that was interrupted ten times would cost others their cache ten times. So `auto` drops no more once an
-        earlier process has: the helper evicts the target's own pages, and the counters prove the reads.
+        A sweep with ten interruptions would drop the cache of other processes ten times. So `auto` does not drop it
+        again after an earlier process did: the helper evicts the target's own pages, and the counters prove the reads.
         """
         policy = self._order.drop_caches
         if self._cache_settled or (policy == "auto" and request.direction == "write"):
@@ -90,7 +91,7 @@ class Measuring:
         return request, self._hello.drop_caches
 
     async def measure(self, request: Request) -> Sample:
-        """Make the measurement, when the observer lets it begin, and keep its sample."""
+        """Wait until the observer permits the measurement, then make it and keep its sample."""
         request, drops = self._with_cache(request)
         await self._observer.before(request, self._previous)
         if drops:
@@ -109,7 +110,9 @@ class Measuring:
         return sample
 
     def why_nothing(self, direction: Direction, ended: str) -> MeasurementError:
-        """Return the error for a direction in which no measurement counts; `ended` is why it ended."""
-        reasons = ", ".join(sorted({taint_reason(sample) for sample in self.of(direction)} - {""}))
-        failed = f"no {direction} could be trusted: {reasons}" if reasons else f"no {direction} was measured"
-        return MeasurementError(f"{failed}; {ended}" if ended else failed)
+        """Return the error for a direction without a usable measurement; `ended` is the reason for its end, or ""."""
+        reasons = sorted({taint_reason(sample) for sample in self.of(direction)} - {""})
+        if ended and not (reasons and OTHER_PROCESSES in ended):
+            reasons.append(ended)
+        why = ", ".join(reasons) or "nothing was measured"
+        return MeasurementError(f"{direction}: no usable measurement ({why}); try again when the drive is idle")

@@ -17,20 +17,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What to sweep, and what it may cost; both budgets are for all directions together.
+    """The settings to sweep and the limits of the sweep; both budgets are for all directions together.
 
-    A direction's pass is planned for `pass_ns`, and its race usually ends after `race_ns`, when all that is written is
-    `usual_write_bytes`; the budgets bound what more may help. The settings of a `check` are few: the first one of
-    each direction is the chosen one of another drive, and `shares` are the challengers' throughputs over it there.
-    `preferred` are settings to keep if they are good enough. `read_weight` weighs reads in the combined setting.
-    `drop_caches` is the helper's policy; by `auto` the host's page cache is dropped once a sweep, not once a process.
-    `zeroed_bytes` are written by the helper at its end. A `resumable` sweep reserves the bytes that a second process
-    writes besides its measurements. `write_cap_bytes` limits this process, whatever is left of the budget. One in
-    `fraction` points is measured, and then the neighbours of the best. `sustain_share` of the write budget is for
-    continued writes with the chosen setting. No transfer is to take longer than `max_transfer_ns`, as far as the
-    smallest one allows that. With `deadline_ns`, a time of CLOCK_MONOTONIC, the time budget includes what passes
-    before and between the measurements, and the sweep ends by then. `about` has further facts that must be equal for a
-    resumption (see checkpoint.header).
+    The pass of a direction is planned for `pass_ns`. Its race usually ends after `race_ns` or `usual_write_bytes`;
+    beyond these, the budgets apply. In a `check` the first setting of each direction is the sibling's, and `shares`
+    holds the throughputs of the challengers on the sibling, relative to that setting. `preferred` are settings to keep
+    if they are good enough. `read_weight` weighs reads in the combined setting. `drop_caches` is the helper's policy;
+    `auto` drops the host's page cache once a sweep, not once a process. The helper writes `zeroed_bytes` at its end. A
+    `resumable` sweep reserves the bytes that a second process writes in addition to its measurements. `write_cap_bytes`
+    limits this process, whatever the rest of the budget. One in `fraction` points is measured, then the neighbours of
+    the best. `sustain_share` is the share of the write budget for sustained writes with the chosen setting. Transfers
+    are planned to take at most `max_transfer_ns`, unless the smallest one takes longer. With `deadline_ns`, a time of
+    CLOCK_MONOTONIC, the time budget includes the time before and between the measurements, and the sweep ends by then.
+    `about` holds further facts that must be equal for a resumption (see checkpoint.header).
     """
 
     settings: Mapping[Direction, tuple[Setting, ...]]
@@ -59,18 +58,18 @@ class Order:
 
     @property
     def directions(self) -> tuple[Direction, ...]:
-        """The directions that have settings, in the order in which they are swept."""
+        """The directions with settings, in the order of the sweep."""
         return tuple(direction for direction in get_args(Direction) if self.settings.get(direction))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseOutcome:
-    """One direction's plans, the reason for the end of its measurements, and whether its choice is settled.
+    """The plans of one direction, the reason for the end of its measurements, and whether its choice is settled.
 
-    `race` is None if the budgets did not pay for one, and `first_pass` for a check. `phase` is the one that decides:
-    the race if all of its points were measured, else the pass. `passed` and `ended` are the reasons for the end of the
-    pass and of all. `preferred` are the settings to keep, if they are good
-    enough with the probability `keep`.
+    `race` is None if the budgets were too small for one, `first_pass` is None for a check. `phase` is the deciding one:
+    the race if all of its points were measured, else the pass. `passed` is the reason for the end of the pass, `ended`
+    that of the last phase. `preferred` are settings to keep if they are within the tolerance with the probability
+    `keep`.
     """
 
     first_pass: Phase | None
@@ -85,9 +84,9 @@ class PhaseOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepOutcome:
-    """The result of a sweep: its phases, all samples in the order in which they were taken, and what it wrote.
+    """The result of a sweep: its phases, all samples, oldest first, and the bytes written.
 
-    `written_bytes` includes the filling of the target, and `resumed` is how often the sweep was resumed.
+    `written_bytes` includes the filling of the target, and `resumed` is the number of resumptions.
     """
 
     hello: Hello
@@ -99,7 +98,7 @@ class SweepOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budgets:
-    """The time and the bytes that a phase was given when it was planned: usually, at the most, and to write on."""
+    """The time and the bytes of a phase as planned: the usual limits, the budgets, and those of sustained writes."""
 
     usual_ns: int
     time_budget_ns: int
@@ -110,7 +109,7 @@ class Budgets:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """What earlier processes have measured of a sweep; empty for a new one.
+    """The samples and budgets of a sweep from earlier processes; empty for a new sweep.
 
     `resumed` is the number of resumptions, this one included; each fills the scratch file again.
     """

@@ -1,4 +1,4 @@
-"""The run of one sweep, by passes and races with the helper; all times are those that the helper reports."""
+"""The run of one sweep, which measures passes, then races, with the helper."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from aio_tuned.model.measurement import Phase, Sample, Stage
     from aio_tuned.model.setting import Direction, Setting
 
-# Part of a thorough sweep's time that is for sustained writes.
+# The part of a thorough sweep's time for sustained writes, as a divisor.
 _SUSTAIN_TIME_PART = 4
 _OF_RACE = ("repeat", "sustain")
 
 
 @dataclass(slots=True, kw_only=True)
 class _Race:
-    """A race, or a check, that is planned or runs; `ended` is why it ended."""
+    """A planned or running race or check; `ended` is its end, None before that."""
 
     phase: Phase
     rules: RaceRules
@@ -49,14 +49,14 @@ class _Race:
 
 
 class _Pass(NamedTuple):
-    """A pass that was run, and why it ended."""
+    """A finished pass and its end."""
 
     phase: Phase
     ended: PhaseEnd
 
 
 class _Run:
-    """A running sweep: its passes, then its races."""
+    """A running sweep with its passes and races."""
 
     def __init__(
         self,
@@ -82,19 +82,19 @@ class _Run:
         return self.measuring.samples
 
     async def _calibrate(self, direction: Direction) -> list[Sample]:
-        """Return the samples of the calibration, those of an earlier process first."""
+        """Calibrate the direction and return the samples, those of an earlier process first."""
         order, chosen = self.order, self.order.settings[direction]
         done = [sample for sample in self.measuring.of(direction) if sample.request.purpose == "calibrate"]
         transfer = plan.min_transfer(chosen, self.hello.dio_alignment_bytes, order.max_transfer_bytes)
         first_id = next_id(self.samples) - len(done)
-        visits = plan.calibration(direction, chosen, order.reference, transfer, first_id)
-        done.extend([await self.measuring.measure(request) for request in visits[len(done) :]])
+        requests = plan.calibration(direction, chosen, order.reference, transfer, first_id)
+        done.extend([await self.measuring.measure(request) for request in requests[len(done) :]])
         return clean_samples(done) or done
 
     def _budgets(self, direction: Direction, stage: Stage, usual_ns: int, share: int) -> Budgets:
-        """Return what the phase may spend: as an earlier process had it, or its share of what is left.
+        """Return the budgets of a phase: those of an earlier process, else a share of the rest.
 
-        `share` is the number of phases among which the time is shared.
+        `share` is the number of phases that share the remaining time.
         """
         if known := self.earlier.budgets.get((direction, stage)):
             return known
@@ -111,7 +111,7 @@ class _Run:
         return budgets
 
     def _limited(self, phase: Phase) -> Phase:
-        """Return the phase with no more bytes than this process may write: resuming has filled the target again."""
+        """Limit the phase to the bytes that this process may still write, since resuming fills the target again."""
         if phase.direction == "read":
             return phase
         moved = sum(sample.bytes for sample in self.samples if is_of(sample, phase))
@@ -154,7 +154,7 @@ class _Run:
         return self.clock.bound(phase, spent(phase, self.samples))
 
     def _show(self, phase: Phase) -> None:
-        """Let the progress of this direction include what the phase has already measured, as a resumed one has."""
+        """Include the samples that the phase has from an earlier process in the progress of the direction."""
         tally = self.tallies.setdefault(phase.direction, PhaseProgress(phase, check=self.order.check))
         tally.begin(phase, self.samples)
 
@@ -182,21 +182,23 @@ class _Run:
         found: dict[Direction, _Race] = {}
         for direction, one in passed.items():
             level = max(point.bytes_per_s for point in one.known.points)
-            # All are planned before the first begins, and each may spend its share only.
+            # All races are planned before the first begins, so that each gets its share of the budgets.
             planned = self._race(direction, chosen[direction], len(passed), spells=spells, level=level)
             if planned is not None:
                 found[direction] = planned
         return found
 
     async def checks(self) -> dict[Direction, _Race]:
-        """Plan the measurements of a check, which has no pass."""
+        """Plan the measurements of a check, which has no pass; raise MeasurementError if the budgets are too small."""
         found: dict[Direction, _Race] = {}
         for direction in self.order.directions:
             await self._calibrate(direction)
             chosen, share = self.order.settings[direction], len(self.order.directions)
             planned = self._race(direction, chosen, share, spells=False, level=0.0)
             if planned is None:
-                raise MeasurementError(f"the budgets do not pay for a check of the {direction} settings")
+                raise MeasurementError(
+                    f"{direction}: budgets too small to check the settings; raise time_budget or write_budget"
+                )
             found[direction] = planned
         return found
 
@@ -210,7 +212,7 @@ class _Run:
         order = self.order
         budgets = self._budgets(direction, "race", order.race_ns, share)
         sustain_ns = budgets.time_budget_ns // _SUSTAIN_TIME_PART if budgets.sustain_bytes else 0
-        # A race that is resumed gets the same plan again.
+        # A resumed race must get the same plan, so samples of the race do not count.
         before = [sample for sample in self.measuring.of(direction) if sample.request.purpose not in _OF_RACE]
         phase = plan.race(
             direction,
@@ -244,7 +246,7 @@ class _Run:
         return _Race(phase=phase, rules=rules)
 
     async def run_races(self, races: Mapping[Direction, _Race]) -> None:
-        """Race until all have ended; by turns where the drive has slow spells, in which one race could lie whole."""
+        """Run the races to their ends, in turns if the drive has slow spells, which could cover a whole race."""
         turns = any(one.rules.spells for one in races.values())
         while waiting := [one for one in races.values() if one.ended is None]:
             for one in waiting if turns else waiting[:1]:
@@ -257,7 +259,7 @@ class _Run:
                     await self._make(one.phase, step, one.rules)
 
     async def _sustain(self, one: _Race) -> None:
-        """Write on with the chosen setting, in a thorough sweep."""
+        """Measure sustained writes with the chosen setting in a thorough sweep."""
         phase, preferred = one.phase, one.rules.preferred
         if not phase.sustain_bytes:
             return
@@ -286,13 +288,13 @@ class _Run:
         if passed is None:
             raise self.measuring.why_nothing(direction, raced.ended.reason if raced and raced.ended else "")
         phase, why = passed.phase, passed.ended.reason
-        ended = "the budgets did not pay for a race" if passed.ended.settled else why
+        ended = "the time or write budget was too small to compare the finalists" if passed.ended.settled else why
         return PhaseOutcome(
             first_pass=phase, race=None, phase=phase, passed=why, ended=ended, settled=False, preferred=preferred
         )
 
     def _is_complete(self, phase: Phase) -> bool:
-        """Return whether the race has measured all of its points that could be, the default among them."""
+        """Return whether the race measured all points that could be measured, including the default."""
         if unmeasured(phase, self.samples, phase.points):
             return False
         return estimate.curve(phase, self.samples).reference is not None
@@ -311,10 +313,10 @@ async def run_sweep(
     observer: SweepObserver = NullObserver(),  # noqa: B008 - without a thermometer it has no state
     neighbours: Callable[[], int] = lambda: 0,
 ) -> SweepOutcome:
-    """Run a whole sweep, or what its checkpoint has left of it.
+    """Run a whole sweep, or the rest of a sweep after its checkpoint, and return the outcome.
 
-    `neighbours` returns the bytes that other namespaces of the drive have moved so far.
-    Raise UsageError, HelperError or MeasurementError if it fails; none of it may be published then.
+    `neighbours` returns the bytes that other namespaces of the drive have moved so far. Raise UsageError, HelperError
+    or MeasurementError if the sweep fails; none of its samples may be published then.
     """
     hello = await clock.hello(helper, order.deadline_ns)
     for direction in order.directions:

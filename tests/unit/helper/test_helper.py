@@ -432,7 +432,7 @@ def test_a_device_that_cannot_be_trusted_is_a_measurement_error(
     monkeypatch: pytest.MonkeyPatch, how: str, words: str
 ) -> None:
     monkeypatch.setenv("FAKE_AIO_SWEEP", json.dumps({"misbehave": {"at": 1, "do": how}}))
-    with pytest.raises(MeasurementError, match=rf"no read could be trusted: {words}") as caught:
+    with pytest.raises(MeasurementError, match=rf"read: no usable measurement \({words}\); try again") as caught:
         swept()
     assert caught.value.exit_code == Exit.IO
 

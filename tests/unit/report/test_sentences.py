@@ -74,8 +74,8 @@ def test_the_gain_has_its_interval(changes: dict[str, Any], says: str) -> None:
 
 def test_why_measuring_ended() -> None:
     assert sentences.ended(result()) == "settled, stopped because the choice is clear"
-    bounded = result(confidence="bounded", stopped_because="the usual budget is spent")
-    assert sentences.ended(bounded) == "bounded, stopped because the usual budget is spent"
+    bounded = result(confidence="bounded", stopped_because="the usual measuring time ran out")
+    assert sentences.ended(bounded) == "bounded, stopped because the usual measuring time ran out"
     assert sentences.ended(result(stopped_because=None)) == "settled"
 
 
