@@ -258,7 +258,8 @@ class Inventory:
 
     def _read_again(self, drive: Drive, reason: str) -> Iterator[Change]:
         """Yield the change of a drive whose facts must be read again; skip it at once if it is excluded."""
-        if skip := self._unwanted(drive):
+        skip = None if drive.state.held else self._unwanted(drive)
+        if skip:
             drive.target, drive.publication = None, _publication(drive)
         yield drive, Appeared(reason=reason)
         if skip:

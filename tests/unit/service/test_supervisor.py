@@ -528,6 +528,24 @@ def test_a_drive_excluded_at_a_reload_is_skipped_at_once_and_stays_so(desk: Desk
     asyncio.run(scene())
 
 
+def test_a_drive_that_the_operator_has_stopped_keeps_its_profile_over_reloads(desk: Desk) -> None:
+    bay = Bay(desk.host)
+
+    async def scene() -> None:
+        async with running(desk):
+            await desk.send(bay.event())
+            published = desk.published()
+            await desk.supervisor.answer({"do": "stop", "name": desk.drives()[bay.sys_name].name})
+            for match in ((MatchRule(tune=False, serial="S9000"),), ()):
+                desk.config = replace(desk.config, match=match)
+                desk.supervisor.reload()
+                await desk.settle(5)
+                assert desk.drives()[bay.sys_name].reason.startswith("stopped by the operator")
+            assert desk.published() == published != []
+
+    asyncio.run(scene())
+
+
 def test_a_drive_whose_node_is_not_there_has_failed_and_is_tried_again(tmp_path: Path) -> None:
     desk = Desk(tmp_path, Config(settle=0.0, min_retry=3600))
     bay = Bay(desk.host)
