@@ -271,7 +271,7 @@ async def _sweep(job: Job) -> Final:
         # The rest of the day's budget is too small for a sweep, but a whole day's budget would be enough.
         seconds = ledger.frees_at(job.device.id, job.config.write_budget_per_day, budget)
         written = formatting.size(ledger.written_today(job.device.id))
-        reason = f"daily write budget spent: {written} written in 24 h, the rest of write_budget_per_day is too small"
+        reason = f"daily write budget spent: {written} written in 24 h; too little of write_budget_per_day is left"
         raise DeferredError(reason, seconds or _A_DAY_S) from None
     built = measured.report.profile
     if job.against:
