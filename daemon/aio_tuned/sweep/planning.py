@@ -76,7 +76,7 @@ def settings(request: TuneRequest, target: Target) -> dict[Direction, tuple[Sett
     if not found:
         why = target.no_write or "no settings were given"
         if most is not None and any(wanted.values()):
-            why = f"each setting has more than {most} requests in flight, and the drive is never quiet"
+            why = f"every setting has more than {most} requests in flight, too many for a drive that is never idle"
         raise TargetError(f"{request.target}: nothing to measure: {why}")
     return found
 

@@ -1,4 +1,4 @@
-"""The sweep of one target from its facts to its profile, which the caller publishes."""
+"""The sweep of one target, from probing to the profile, which the caller publishes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuneResult:
-    """The result of a sweep; `samples_text` has every measurement, one JSON object a line."""
+    """The result of a sweep; `samples_text` holds every measurement as a line of JSON."""
 
     device: Device
     target: Target
@@ -60,8 +60,8 @@ class TuneResult:
 async def _locked(device: Device, *, itself: bool = True) -> AsyncIterator[None]:
     """Hold lock_device() while the context is open; raise MeasurementError if the drive does not answer.
 
-    Locking can block on a drive that does not answer, so a thread does it. If the wait times out, that thread releases
-    the lock when it gets it.
+    Locking may block on a drive that does not answer, so it happens in a thread. After a timeout the thread releases
+    the lock as soon as it gets it.
     """
     handing_over, given_up = Lock(), Event()
     with ExitStack() as held:
@@ -112,7 +112,7 @@ async def _measure(
     if "write" in order.directions:
         check_write_budget(order, target.span_bytes, device.logical_block_bytes)
     if record:
-        # Before the helper starts: what it writes must be known to be ours even after a power cut.
+        # The record precedes the helper, so that a power cut cannot leave bytes of unknown origin.
         record = raw_write_record.claim(state, record)
     grace_s = RAW_END_S if writes_raw else request.grace_s
     helper = await Helper.start(request.helper, words, watcher.tick, grace_s=grace_s, writes_raw=writes_raw)
@@ -124,7 +124,7 @@ async def _measure(
             return await run_sweep(helper, order, watcher.update, observer, neighbours)
     except (AioTunedError, asyncio.CancelledError) as error:
         if helper.stuck:
-            raise HelperError(_why_stuck(str(error) or "the sweep was ended", helper, record), Exit.IO) from None
+            raise HelperError(_why_stuck(str(error) or "sweep cancelled", helper, record), Exit.IO) from None
         raise
     finally:
         if record and helper.span == "clean":
@@ -132,19 +132,17 @@ async def _measure(
 
 
 def _why_stuck(why: str, helper: Helper, record: RawWriteRecord | None) -> str:
+    """Return the message of an error after which the helper is still running."""
     if record:
         return (
-            f"{why}; and aio-sweep, process {helper.pid}, has not ended, and is left behind with what it has written:"
-            " the drive is not swept until it has ended"
+            f"{why}; aio-sweep (process {helper.pid}) is still running and has not zeroed the bytes that it wrote; the"
+            " drive is not swept until that process exits"
         )
-    return (
-        f"{why}; and the helper does not end: it is stuck in the kernel (D state) until the drive answers or the"
-        " machine restarts"
-    )
+    return f"{why}; aio-sweep is stuck in the kernel (D state) until the drive answers or the machine restarts"
 
 
 async def _clear_leftover(request: TuneRequest, watcher: ProgressObserver) -> None:
-    """Zero what a killed sweep has left on the raw drive, if it may be, and say what was done."""
+    """Zero the bytes that a killed sweep left on the raw drive, if permitted, and report the result to `watcher`."""
     looking = in_thread(lambda: leftover.is_recorded(request.target, request.config.state))
     try:
         recorded = await within(PROBE_LIMIT_S, looking)
@@ -181,7 +179,7 @@ def _warn(watcher: ProgressObserver, device: Device, text: str) -> None:
 
 
 async def _space(place: Place) -> Mapping[str, int]:
-    """Return the bytes in use below the target's filesystem if its space is to be given back.
+    """Return the bytes in use below the target's filesystem if its space must be returned, else an empty mapping.
 
     Raise MeasurementError if the drive does not answer.
     """
@@ -196,13 +194,13 @@ async def _space(place: Place) -> Mapping[str, int]:
 async def run(request: TuneRequest, watcher: ProgressObserver, observer: SweepObserver | None = None) -> TuneResult:
     """Sweep one target and return the result without publishing it; raise AioTunedError if the sweep fails.
 
-    It can be cancelled even if the drive does not answer. Without an observer the drive's temperature is still read.
+    The sweep can be cancelled even if the drive does not answer. Without an observer it still reads the temperature.
     """
     await _clear_leftover(request, watcher)
     try:
         return await _sweep(request, watcher, observer)
     except RawWriteRefusedError as refused:
-        # The reads can be measured beside others who have the drive open.
+        # Reads can be measured while other processes have the drive open.
         return await _sweep(replace(request, no_raw_write=str(refused)), watcher, observer)
 
 
@@ -210,12 +208,12 @@ async def _sweep(request: TuneRequest, watcher: ProgressObserver, observer: Swee
     was = await decide(request)
     device, target = was.device, was.target
     started = time.monotonic()
-    # The helper takes the lock itself on a device that it writes to.
+    # The helper itself locks a device that it writes.
     helper_locks = target.kind == "device" and "write" in planning.settings(request, target)
     async with _locked(device, itself=not helper_locks):
         place = await decide(request)
         if place.lasting != was.lasting:
-            raise TargetError(f"{device.node} or its use has just changed; try again")
+            raise TargetError(f"{device.node}: the drive or its use changed just now; try again")
         target = place.target
         kept = kept_settings(device, request.others, request.against)
         order = planning.make_order(request, device, target, kept)
