@@ -1,4 +1,4 @@
-"""The measurements of one direction over time, each relative to its point, with the drift and the pauses."""
+"""The measurements of one direction over time, each relative to its setting, with the drift and the pauses."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
     from aio_tuned.model.setting import Direction
     from aio_tuned.report.replay import Replay
 
-# Shorter gaps are overhead: requests, the checkpoint and the check for other I/O take milliseconds between visits.
+# Shorter gaps are overhead: requests, checkpoints and the check for other I/O take milliseconds between measurements.
 _PAUSE_S = 1.0
 
 
 def _longest_s(evidence: Evidence) -> float:
-    """Return the longest plausible pause in seconds; a longer one is a step of the wall clock.
+    """Return the longest plausible pause in seconds; a longer gap is a step of the wall clock.
 
-    Only the daemon pauses (None is a sweep by hand), and it records the total. The time before a sweep is resumed is
-    not in that total and has no limit.
+    Only the daemon pauses and records the total (None after `aio-tuned tune`). The total excludes the time before a
+    sweep is resumed, which has no limit.
     """
     return math.inf if evidence.resumed else (evidence.paused_seconds or 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """One measurement: its middle in seconds of the direction's own I/O clock, and its throughput over its point's.
+    """One measurement: its middle in seconds of the direction's I/O clock, and its throughput over its setting's.
 
     `number` is that of the sample in the sweep, from 1. `relative` is None for measurements without a comparison:
-    calibration, discarded ones, and the only one of a point in its phase. `moved_bytes` counts what the sweep has moved
-    in the direction when it ends.
+    calibration, discarded ones, and the only one of a setting in its phase. `moved_bytes` is the total of the direction
+    until the end of this measurement.
     """
 
     number: int
@@ -53,7 +53,7 @@ class Visit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
-    """Time without I/O: where on the direction's clock, which does not count it, and its seconds by the wall clock."""
+    """Time without I/O: its place on the direction's I/O clock, and its duration by the wall clock."""
 
     time_s: float
     seconds: float
@@ -63,8 +63,8 @@ class Pause:
 class MeasurementTimeline:
     """All measurements of a direction, and the drift in each of its phases, as (seconds, share of the usual level).
 
-    The level is the phase's own: transfers of another size give another throughput. `race_s` is when the first
-    measurement of the race begins, and None if it is not between a pass and its race.
+    Each phase has its own level, because transfers of another size give another throughput. `race_s` is the start of
+    the first measurement of the race; None without both a pass and a race.
     """
 
     visits: tuple[Visit, ...]
@@ -78,7 +78,8 @@ class MeasurementTimeline:
 class _Clocked:
     """A sample with its number in the sweep, the end and the middle of its time on two clocks, and the bytes moved.
 
-    The direction's clock stands still while the other direction is measured; the sweep's does not, and drifts by it.
+    The direction's clock stops while the other direction is measured. The sweep's clock does not, and the drift is
+    fitted over it.
     """
 
     number: int
@@ -118,7 +119,7 @@ def _pauses(samples: Sequence[Sample], direction: Direction, longest_s: float) -
             continue
         if before is not None and before.at_s is not None and after.at_s is not None:
             idle_s = after.at_s - after.wall_ns / 1e9 - before.at_s
-            # A pause contains the overhead between two visits too.
+            # The gap includes the overhead between two measurements.
             if _PAUSE_S < idle_s <= longest_s + _PAUSE_S:
                 found.append(Pause(time_s=end_ns / 1e9, seconds=idle_s))
         end_ns += after.wall_ns
@@ -126,7 +127,7 @@ def _pauses(samples: Sequence[Sample], direction: Direction, longest_s: float) -
 
 
 class _Course:
-    """A phase: the levels of its points, and those of its measurements from which its curve is made."""
+    """A phase: the levels of its settings, and the measurements that its curve is made of."""
 
     def __init__(self, phase: Phase, curve: Curve, every: Sequence[_Clocked], *, decides: bool) -> None:
         self._phase = phase
@@ -141,18 +142,18 @@ class _Course:
         self._kept, self.cliff_s = self._side(curve, counted)
 
     def _place(self, each: _Clocked) -> int | None:
-        """Return the place of the measured point; None if it is not the phase's, or if the measurement is discarded."""
+        """Return the index of the measured setting; None if the phase lacks it, or if the measurement is discarded."""
         return None if taint_reason(each.sample) else self._places.get(each.sample.request.setting)
 
     def relative(self, each: _Clocked) -> float | None:
-        """Return the throughput over that of the measured point in this phase."""
-        # Sustained writes have the chosen setting, and the transfer size of the phase that chose it.
+        """Return the throughput over that of the same setting in this phase; None if that is unknown."""
+        # Sustained writes use the chosen setting, and the transfer size of the phase that chose it.
         held = is_counted(each.sample, self._phase) or (self._decides and each.sample.request.purpose == "sustain")
         known = self._level.get(place) if held and (place := self._place(each)) is not None else None
         return None if known is None else each.sample.bytes_per_s / known
 
     def _side(self, curve: Curve, counted: Sequence[_Clocked]) -> tuple[Sequence[_Clocked], float | None]:
-        """Return the measurements on the side of the cliff that makes the curve, and when the fall was.
+        """Return the measurements on the curve's side of the cliff, and the time of the fall.
 
         Without a cliff, return all of them and None.
         """
@@ -162,7 +163,7 @@ class _Course:
         before, behind = counted[: last + 1], counted[last + 1 :]
         if curve.cliff.before_counts:
             return before, before[-1].end_s
-        # As in estimate.curve(), those between the last measurement that showed the level and the next are left out.
+        # As in estimate.curve(), measurements between the last at the old level and the next known one are left out.
         seen = {self._place(each) for each in before} if self._phase.stage == "race" else set[int | None]()
         for at, each in enumerate(behind):
             place = self._place(each)
@@ -173,7 +174,7 @@ class _Course:
         return (), before[-1].end_s
 
     def drift(self) -> tuple[tuple[float, float], ...]:
-        """Return the phase's drift, as (seconds of the direction's clock, share of the usual level)."""
+        """Return the drift of the phase as (seconds of the direction's clock, share of the usual level)."""
         if not self._kept:
             return ()
         every = (*self._phase.points, self._phase.reference)

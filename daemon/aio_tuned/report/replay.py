@@ -1,7 +1,7 @@
 """The phases and curves of a stored sweep, computed again from its samples.
 
-A plan is not stored. Its points follow from the settings that were measured, as grid.points makes them; its budgets and
-its tolerance do not, and are 0 here: no curve depends on them.
+The plan is not stored. Its points follow from the measured settings, as in grid.points. Its budgets and tolerance are
+unknown, and are 0 here; no curve depends on them.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """One direction of a stored sweep: its plans, all samples of the sweep in their order, and what they say.
+    """One direction of a stored sweep: its phases, all samples of the sweep in order, and the curves from them.
 
-    `first_pass` is None for a check, and `race` if none was run or it was not finished. `phase` is the one that
-    decides, with `curve` and the posterior `known`; `screen` is the curve of every point, the pass's if there is one.
+    `first_pass` is None for a check; `race` is None without a complete race. `phase` is the deciding one, with `curve`
+    and the posterior `known`. `screen` is the curve of every setting: the pass's, or without a pass that of `phase`.
     """
 
     first_pass: Phase | None
@@ -47,12 +47,12 @@ class Replay:
 
     @property
     def screened(self) -> Phase:
-        """The phase that `screen` is the curve of."""
+        """The phase of `screen`."""
         return self.first_pass or self.phase
 
     @property
     def stages(self) -> tuple[tuple[Phase, Curve], ...]:
-        """The phases with their curves, the pass first."""
+        """The phases with their curves; the pass comes first."""
         screen = () if self.first_pass in (None, self.phase) else ((self.screened, self.screen),)
         return (*screen, (self.phase, self.curve))
 
@@ -62,9 +62,9 @@ def _reference(samples: Iterable[Sample]) -> Setting:
 
 
 def _visited(samples: Iterable[Sample], reference: Setting) -> list[Setting]:
-    """Return the settings that were measured for their own sake, in the order of their first measurements.
+    """Return the settings that were measured as candidates, in the order of their first measurements.
 
-    The reference is left out, as it need not be in the grid.
+    The reference is left out, because it need not be in the grid.
     """
     return list(
         dict.fromkeys(
@@ -81,7 +81,7 @@ def _grid(visited: Sequence[Setting]) -> Grid:
 
 
 def _points(chosen: Iterable[Setting], visited: Sequence[Setting], transfer_bytes: int) -> tuple[Point, ...]:
-    """Return the plan's points in the order of their first measurements, which is the plan's; others come last."""
+    """Return the plan's points in the order of their first measurements; points without one come last."""
     when = {grid.program(each, transfer_bytes): number for number, each in reversed(list(enumerate(visited)))}
     return tuple(
         sorted(
@@ -94,10 +94,10 @@ def _points(chosen: Iterable[Setting], visited: Sequence[Setting], transfer_byte
 def replays(samples: Sequence[Sample], evidence: Evidence) -> tuple[Replay, ...]:
     """Return a replay of each direction that was measured, read before write.
 
-    A check of another drive's settings has only those as its points, any other sweep a whole grid, and then finalists.
+    A check of a sibling's settings has only those settings; any other sweep has a whole grid, and then finalists.
     """
     reference = _reference(samples)
-    # A race, and the sustained writes after it, have settings beside the grid too: the default, an earlier sweep's.
+    # A race and its sustained writes also use settings outside the grid: the default, and those of an earlier sweep.
     screened = [sample for sample in samples if sample.request.purpose in (*STAGE_PURPOSES["pass"], "calibrate")]
     whole = grid.settings(_grid(_visited(screened, reference)))
     found = (_replay(direction, samples, evidence, reference, whole) for direction in get_args(Direction))
@@ -142,7 +142,7 @@ def _phase(
     reference: Setting,
     chosen: tuple[Setting, ...] | None,
 ) -> Phase | None:
-    """Return the plan of one stage, by its samples; without settings, its points are those that were measured."""
+    """Return the plan of one stage from its samples; if `chosen` is None, its settings are the measured ones."""
     own = [
         sample
         for sample in samples
