@@ -159,7 +159,7 @@ def test_it_has_ended_although_another_process_has_its_pipes() -> None:
 def test_one_that_has_not_ended_is_left_behind_and_reaped_later() -> None:
     async def main() -> tuple[int, int]:
         child = shell("read line; exit 0")
-        held = os.dup(child.stdin._pipe.fd)  # it goes on reading
+        held = os.dup(child.stdin._pipe.fd)  # it continues reading
         child.close()
         return child.pid, held
 

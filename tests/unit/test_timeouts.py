@@ -22,7 +22,7 @@ def test_an_exception_is_raised_where_it_is_awaited() -> None:
         asyncio.run(in_thread(lambda: 1 // 0))
 
 
-def test_the_event_loop_goes_on_meanwhile() -> None:
+def test_the_event_loop_continues() -> None:
     go = threading.Event()
 
     async def main() -> bool:

@@ -10,7 +10,7 @@ from aio_tuned.trust import UntrustedError
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
 
-SOMEBODY = 12345
+OTHER_USER = 12345
 
 
 @pytest.fixture
@@ -35,12 +35,13 @@ def test_a_file_that_others_may_write(file: Path, mode: int) -> None:
 
 
 def test_a_file_of_another_user(file: Path) -> None:
-    os.chown(file, SOMEBODY, 0)
+    os.chown(file, OTHER_USER, 0)
     with pytest.raises(
-        UntrustedError, match=rf"^{file}: not trusted: owned by user {SOMEBODY} instead of root; run chown root {file}$"
+        UntrustedError,
+        match=rf"^{file}: not trusted: owned by user {OTHER_USER} instead of root; run chown root {file}$",
     ):
         trust.read_text(file)
-    assert trust.read_text(file, {SOMEBODY}) == "word\n"
+    assert trust.read_text(file, {OTHER_USER}) == "word\n"
     assert trust.read_text(file, None) == "word\n"
 
 
@@ -58,15 +59,15 @@ def test_a_folder_on_the_way_that_others_may_write(file: Path, mode: int, up: in
 @pytest.mark.parametrize("up", [0, 1])
 def test_a_folder_on_the_way_of_another_user(file: Path, up: int) -> None:
     folder = file.parents[up]
-    os.chown(folder, SOMEBODY, 0)
-    with pytest.raises(UntrustedError, match=rf"^{folder}: not trusted: owned by user {SOMEBODY}"):
+    os.chown(folder, OTHER_USER, 0)
+    with pytest.raises(UntrustedError, match=rf"^{folder}: not trusted: owned by user {OTHER_USER}"):
         trust.read_text(file)
 
 
 def test_a_folder_like_tmp_may_be_on_the_way(file: Path) -> None:
     file.parent.chmod(0o1777)
     assert trust.read_text(file) == "word\n"
-    os.chown(file, SOMEBODY, 0)
+    os.chown(file, OTHER_USER, 0)
     with pytest.raises(UntrustedError, match=f"{file}: not trusted: owned"):
         trust.read_text(file)
 
@@ -78,8 +79,8 @@ def test_a_link_of_another_user_leads_nowhere(file: Path, tmp_path: Path) -> Non
     link = shared / "link"
     link.symlink_to(file)
     assert trust.read_text(link) == "word\n"
-    os.chown(link, SOMEBODY, 0, follow_symlinks=False)
-    with pytest.raises(UntrustedError, match=rf"^{link}: not trusted: owned by user {SOMEBODY}"):
+    os.chown(link, OTHER_USER, 0, follow_symlinks=False)
+    with pytest.raises(UntrustedError, match=rf"^{link}: not trusted: owned by user {OTHER_USER}"):
         trust.read_text(link)
 
 

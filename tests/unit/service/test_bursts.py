@@ -1,4 +1,4 @@
-"""Bursts of events, and many drives and mounts: what an event costs, and who waits for it."""
+"""Bursts of events, many drives and many mounts: the cost of an event, and its delay."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ sys.addaudithook(_hear)
 
 @contextmanager
 def opened(root: Path) -> Iterator[list[str]]:
-    """The files and folders below `root` that are read meanwhile, relative to it."""
+    """The files and folders below `root` that are read in the block, relative to it."""
     _opened.append([])
     found: list[str] = []
     try:

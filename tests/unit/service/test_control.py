@@ -79,7 +79,7 @@ def said(runtime: Path, line: bytes, *, then: Callable[[socket.socket], None] = 
     return asyncio.run(main())
 
 
-# --- the daemon is there ---------------------------------------------------------------------------------
+# --- the daemon is running -------------------------------------------------------------------------------
 
 
 def test_a_request_is_answered(tmp_path: Path) -> None:
@@ -117,8 +117,8 @@ def test_only_root_may_ask(tmp_path: Path, mask: int) -> None:
     assert asyncio.run(main()) == (0o600, mask)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be somebody else")
-def test_somebody_else_is_told_to_become_root() -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
+def test_another_user_is_told_to_become_root() -> None:
     async def main(runtime: Path) -> None:
         async with serving(runtime):
             os.seteuid(65534)
@@ -263,7 +263,7 @@ def test_a_file_in_its_place_is_replaced(tmp_path: Path) -> None:
     assert asked(tmp_path, {"name": "nvme-x"}).startswith("done")
 
 
-# --- it is not -------------------------------------------------------------------------------------------
+# --- the daemon is not running ---------------------------------------------------------------------------
 
 
 def test_an_absent_daemon(tmp_path: Path) -> None:

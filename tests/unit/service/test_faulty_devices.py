@@ -99,7 +99,7 @@ def test_a_drive_that_is_known_stays_until_it_is_removed(desk: Desk, caplog: pyt
     asyncio.run(scene())
 
 
-def test_a_device_that_was_removed_meanwhile_is_no_trouble(desk: Desk) -> None:
+def test_a_device_that_was_removed_is_no_trouble(desk: Desk) -> None:
     bay, other = Bay(desk.host, FIRST), Bay(desk.host, FIRST + 1)
     desk.source.present = [other.event()]
 
@@ -108,7 +108,7 @@ def test_a_device_that_was_removed_meanwhile_is_no_trouble(desk: Desk) -> None:
             bay.vanish()
             other.vanish()
             await desk.send(bay.event())
-            # Its name is there still, as it is for a moment.
+            # For a moment its name remains.
             (desk.host.sys / "block" / other.sys_name).mkdir()
             await desk.glance()
             await desk.mount(f"{other.number} / /mnt rw - ext4 /dev/x rw")

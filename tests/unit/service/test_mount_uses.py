@@ -1,4 +1,4 @@
-"""What mounts do to a drive and to its sweep; whoever mounts chooses the name of what is mounted."""
+"""The effects of mounts on a drive and its sweep; users choose the source names of their mounts."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ class World:
         if state is self.state:
             return
         if self.state is None:
-            self.published = True  # what is known of a drive is published as soon as it is there
+            self.published = True  # a known profile is published at once
         self.state, self.waits = state, ""
         for effect in effects:
             match effect:
@@ -350,7 +350,7 @@ def test_first_in_line_is_the_first_of_the_best(found: list[tuple[bool, bool, bo
     )
 
 
-def test_only_whoever_is_in_line_gets_a_turn() -> None:
+def test_only_queued_drives_are_dispatched() -> None:
     for state in STATES.values():
         if state:
             found, _ = step(state, Dispatched(), BACKOFF)

@@ -240,7 +240,7 @@ def test_hidden_paths_are_left_alone_and_the_head_is_tuned(desk: Desk, path_firs
             assert desk.published() == ["nvme-Model_One_S9000_1.toml"]
             await desk.send(path.event("remove"))
             assert desk.drives()[head.sys_name].stage == "settling"
-            assert desk.published() == ["nvme-Model_One_S9000_1.toml"], "the head is there still"
+            assert desk.published() == ["nvme-Model_One_S9000_1.toml"], "the head remains"
 
     asyncio.run(scene())
 
@@ -648,7 +648,7 @@ async def churn(root: Path, turns: int) -> None:
     assert more_resident - resident < 4 << 20
 
 
-# --- what is known of a drive ----------------------------------------------------------------------------
+# --- the state of a drive --------------------------------------------------------------------------------
 
 
 def measured(desk: Desk, bay: Bay) -> Profile:

@@ -241,7 +241,7 @@ class TestFile:
         ledger = Ledger.open(path, clock)
         assert (ledger.total(DRIVE), ledger.written_today(DRIVE), ledger.left_today(DRIVE, 100)) == (30, 30, 70)
 
-    def test_it_begins_anew_when_it_is_removed(self, path: Path, clock: Clock) -> None:
+    def test_it_starts_over_when_it_is_removed(self, path: Path, clock: Clock) -> None:
         ledger = Ledger.open(path, clock)
         ledger.reserve(DRIVE, 100)
         path.unlink()
@@ -279,7 +279,7 @@ class TestTogether:
     def test_one_that_starts_takes_nothing_from_one_that_runs(self, path: Path, clock: Clock) -> None:
         worker = Ledger.open(path, clock)
         worker.reserve(DRIVE, 100)
-        daemon = Ledger.open(path, clock)  # makes the file anew
+        daemon = Ledger.open(path, clock)  # creates the file again
         worker.reserve(DRIVE, 7)
         assert daemon.written_today(DRIVE) == 107
         assert Ledger.open(path, clock).written_today(DRIVE) == 107

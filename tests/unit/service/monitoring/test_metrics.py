@@ -246,7 +246,7 @@ def test_each_drive_has_its_own() -> None:
 
 
 def test_of_two_that_say_they_are_the_same_the_first_counts() -> None:
-    """node_exporter would give up the whole file for one series that is there twice."""
+    """node_exporter rejects the whole file if one series occurs twice."""
     first, second = seen(A, state=state("sweeping")), seen(A, state=state("skipped"))
     found = series(prometheus.render(snapshot(first, second), NOW_S))
     assert found["aio_tuned_drive_stage"][("device", A), ("stage", "sweeping")] == 1
@@ -302,7 +302,7 @@ def test_the_page_has_every_value_of_a_label() -> None:
             name, label, values = row.groups()
             had = {dict(labels)[label] for labels in found.get(name, {})}
             assert had <= set(values.split(", ")), name
-            if label != "direction":  # of which a metric may lack one
+            if label != "direction":  # a metric may lack a direction
                 assert had == set(values.split(", ")), name
 
 

@@ -121,7 +121,7 @@ def test_the_end_says_that_the_daemon_is_down(desk: Desk) -> None:
     assert desk.up == "aio_tuned_up 0.0"
     assert "aio_tuned_drive_info" not in desk.metrics.read_text()
     assert not status.status_path(desk.config.runtime).exists()
-    assert desk.features.exists(), "the profiles stay, and what is said of them holds until it expires"
+    assert desk.features.exists(), "the features stay valid until they expire"
 
 
 def test_a_sweep_that_comes_on_is_told_now_and_then(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_the_beat_writes_what_would_grow_old(tmp_path: Path) -> None:
     asyncio.run(scene())
 
 
-def test_node_features_are_written_anew_at_half_of_their_time(desk: Desk) -> None:
+def test_node_features_are_rewritten_at_half_of_their_lifetime(desk: Desk) -> None:
     desk.configure(node_features_expiry=600.0)
 
     async def scene() -> None:
@@ -270,7 +270,7 @@ def test_without_prometheus_client_the_journal_has_a_hint(
             async with telling(desk):
                 await change(desk)
                 assert desk.publisher.troubles == ()
-                assert desk.features.exists(), "all else goes on"
+                assert desk.features.exists(), "the other files are written"
                 assert status.status_path(desk.config.runtime).exists()
 
     asyncio.run(scene())

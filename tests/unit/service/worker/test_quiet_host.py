@@ -22,7 +22,7 @@ AT_FIRST = HostIo(waited_us=10**9, cached_bytes=4 << 30)
 
 
 class Proc:
-    """A folder like /proc, whose counters go on while somebody sleeps."""
+    """A folder like /proc, whose counters advance during sleeps."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

@@ -32,7 +32,7 @@ def nobody(_seconds: float) -> None:
 
 
 class World:
-    """A drive at 40 °C (limit 80 °C), a clock that only sleeping moves, and others that use the drive meanwhile."""
+    """A drive at 40 °C (limit 80 °C), a clock that only sleeping advances, and other processes that use the drive."""
 
     def __init__(self, root: Path) -> None:
         self.host = Host(root)
@@ -55,7 +55,7 @@ class World:
         return lambda seconds: self.drive.moves(written=int(bytes_per_s * seconds))
 
     def moves_for(self, busy_s: float, bytes_per_s: float = 120e6) -> Callable[[float], None]:
-        """Others who are done after so many seconds."""
+        """Other processes that end after so many seconds."""
         begun = self.clock_s
 
         def move(seconds: float) -> None:
@@ -145,7 +145,7 @@ class TestLooks:
         assert gate.thermometer.peak_celsius is None
         assert world.notices == []
 
-    def test_counters_that_began_anew_are_no_use(self, world: World) -> None:
+    def test_counters_that_were_reset_are_no_use(self, world: World) -> None:
         world.drive.moves(read=64 << 30)
         world.others = lambda _: world.drive.moves(read=-(32 << 30))
         before(world.gate())

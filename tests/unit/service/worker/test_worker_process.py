@@ -53,7 +53,7 @@ def python(code: str) -> tuple[str, ...]:
 
 
 async def ran(worker: tuple[str, ...], job: Job = JOB) -> tuple[Final, list[Message]]:
-    """What came of it, and what was heard meanwhile."""
+    """The final message, and the messages before it."""
     heard: list[Message] = []
     runner = await Runner.start(job, heard.append, worker)
     return await asyncio.wait_for(runner.result(), 20), heard
@@ -141,7 +141,7 @@ def test_a_worker_that_has_gone_needs_no_score(tmp_path: Path) -> None:
 
 
 def test_the_helper_inherits_the_score() -> None:
-    code = "import subprocess\nsys.stdin.buffer.read(1)\n"  # the score is there before the job
+    code = "import subprocess\nsys.stdin.buffer.read(1)\n"  # the score is set before the job is sent
     code += "from aio_tuned.service.worker.messages import Done, to_line\n"
     code += "score = subprocess.check_output(['cat', '/proc/self/oom_score_adj'], text=True)\n"
     code += "sys.stdout.buffer.write(to_line(Done(text=score)))"
