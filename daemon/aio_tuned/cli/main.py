@@ -6,10 +6,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from aio_tuned import __version__
-from aio_tuned.cli import check_config, daemon, output, read, show, sweeps, tune
+from aio_tuned.cli import check_config, daemon, forget, output, read, show, sweeps, tune
 from aio_tuned.cli.arguments import Parser, path
 from aio_tuned.config.load import DEFAULT_PATH
 from aio_tuned.errors import AioTunedError, Exit
+from aio_tuned.report.terminal import color
 
 if TYPE_CHECKING:
     import argparse
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     top = Parser(prog="aio-tuned", description="Measure NVMe drives and publish their best Linux AIO settings.")
-    top.add_argument("--version", action="version", version=f"aio-tuned {__version__}")
+    top.add_argument("-V", "--version", action="version", version=f"aio-tuned {__version__}")
     top.add_argument("--config", type=path, metavar="FILE", help=f"configuration file (default: {DEFAULT_PATH})")
+    top.add_argument("--color", choices=color.CHOICES, default="auto", help="when to use colors (default: auto)")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
 
     tune.add_command(commands)
@@ -28,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     read.add_commands(commands)
     sweeps.add_commands(commands)
     daemon.add_commands(commands)
+    forget.add_command(commands)
     check_config.add_command(commands)
     return top
 
@@ -38,6 +41,7 @@ def main(words: Sequence[str] | None = None) -> int:
         try:
             with output.checked_stdout():
                 arguments = parser().parse_args(words)
+                color.choose(arguments.color)
                 code: int = arguments.run(arguments)
         except AioTunedError as error:
             if error.exit_code != Exit.CLOSED_PIPE:

@@ -59,15 +59,16 @@ function _shtab_aio_tuned_using
   test "$_shtab_aio_tuned_cmdpath" = "$argv"
 end
 
-set -g _shtab_aio_tuned_commands tune show get wait explain export history report daemon status retune stop check-config
-set -g _shtab_aio_tuned_opts_with_value --compare --confidence --config --direction --drop-caches --effort --for-version --format --grid --helper --max-block-size --merge --out --output --profiles --seed --state --time-budget --timeout --write-budget -o
+set -g _shtab_aio_tuned_commands tune show get wait explain export history report daemon status retune stop forget check-config
+set -g _shtab_aio_tuned_opts_with_value --color --compare --confidence --config --direction --drop-caches --effort --for-version --format --grid --helper --max-block-size --merge --out --output --profiles --seed --state --time-budget --timeout --write-budget -o
 
 complete -c aio-tuned -e
 complete -c aio-tuned -f
 
 complete -c aio-tuned -n _shtab_aio_tuned_using -s h -l help -d 'show this help message and exit'
-complete -c aio-tuned -n _shtab_aio_tuned_using -l version -d 'show program'"'"'s version number and exit'
+complete -c aio-tuned -n _shtab_aio_tuned_using -s V -l version -d 'show program'"'"'s version number and exit'
 complete -c aio-tuned -n _shtab_aio_tuned_using -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration file (default: /etc/aio-tuned/aio-tuned.conf)'
+complete -c aio-tuned -n _shtab_aio_tuned_using -l color -xka "auto always never" -d 'when to use colors (default: auto)'
 complete -c aio-tuned -n '_shtab_aio_tuned_using; and test $_shtab_aio_tuned_npos -eq 0' -a tune -d 'measure a drive and publish its profile'
 complete -c aio-tuned -n '_shtab_aio_tuned_using tune' -s h -l help -d 'show this help message and exit'
 complete -c aio-tuned -n '_shtab_aio_tuned_using tune' -l raw -d 'sweep the block device itself, even if it is mounted'
@@ -144,6 +145,9 @@ complete -c aio-tuned -n '_shtab_aio_tuned_using retune; and test $_shtab_aio_tu
 complete -c aio-tuned -n '_shtab_aio_tuned_using; and test $_shtab_aio_tuned_npos -eq 0' -a stop -d 'stop the daemon'"'"'s sweep of a drive'
 complete -c aio-tuned -n '_shtab_aio_tuned_using stop' -s h -l help -d 'show this help message and exit'
 complete -c aio-tuned -n '_shtab_aio_tuned_using stop; and test $_shtab_aio_tuned_npos -eq 0' -ka "(_aio_tuned_file_or_profile)" -d 'drive name as in status, directory, file or block device'
+complete -c aio-tuned -n '_shtab_aio_tuned_using; and test $_shtab_aio_tuned_npos -eq 0' -a forget -d 'remove the profile, samples and history of a drive'
+complete -c aio-tuned -n '_shtab_aio_tuned_using forget' -s h -l help -d 'show this help message and exit'
+complete -c aio-tuned -n '_shtab_aio_tuned_using forget; and test $_shtab_aio_tuned_npos -eq 0' -ka "(_aio_tuned_file_or_profile)" -d 'drive name as in history, profile file, directory, file or block device'
 complete -c aio-tuned -n '_shtab_aio_tuned_using; and test $_shtab_aio_tuned_npos -eq 0' -a check-config -d 'check the configuration and print it as it takes effect'
 complete -c aio-tuned -n '_shtab_aio_tuned_using check-config' -s h -l help -d 'show this help message and exit'
 complete -c aio-tuned -n '_shtab_aio_tuned_using check-config' -l json -d 'one JSON document, with sizes in bytes and times in seconds'

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, TextIO
 
 from aio_tuned import formatting
+from aio_tuned.report.terminal import color
 from aio_tuned.report.terminal.preview import opening
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class Bar(Quiet):
         from rich.table import Column
 
         super().__init__(stream)
-        self._console = Console(file=stream)
+        self._console = Console(file=stream, color_system=color.system())
         self._console.width = max(_MIN_WIDTH, self._console.width - _SPARE_COLUMNS)
         self._wide = self._console.width >= _WIDE
         self._bars = Progress(

@@ -10,6 +10,7 @@ from aio_tuned import formatting
 from aio_tuned.model.profile import CombinedResult, Result, Skipped, Unmeasured
 from aio_tuned.model.setting import DEFAULT_SETTING, Setting
 from aio_tuned.report import sentences
+from aio_tuned.report.terminal import color
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -299,7 +300,7 @@ def terminal() -> Console | None:
         from rich.console import Console
     except ImportError:
         return None
-    console = Console()
+    console = Console(color_system=color.system())
     return console if console.is_terminal else None
 
 
