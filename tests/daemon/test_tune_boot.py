@@ -111,4 +111,4 @@ def test_another_partition_of_the_disk_is_taken(
         storage.unmount(data)
         storage.remove_partition(whole.node, 2)
     assert done.code == 0, done.stderr
-    assert f"scratch file in {data} (ext4), reads and writes" in done.stderr
+    assert f" through {data} (ext4)\nreads and writes, " in done.stderr

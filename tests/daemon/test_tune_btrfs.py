@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from daemon.conftest import Tuner
 
 MIB = 1 << 20
-FEW = '[grid]\nblock_size = "1M"\nio_parallelism = 1\n[sweep]\ntime_budget = 7'
+FEW = '[grid]\nblock_size = "1M"\nio_parallelism = 1\n[sweep]\ntime_budget = 15'
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def test_space_that_others_need_during_the_sweep(endless: Tuner, filesystem: Cal
     """A tenth of the filesystem is left to them: 10 GiB are more than it has."""
     made = filesystem(kind="ext4", size_bytes=1 << 30)
     run = endless.start(made.path)
-    run.reach("read:")
+    run.reach("read 1/2")
     status = os.statvfs(made.path)
     with (made.path / "checkpoint").open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, status.f_bavail * status.f_frsize - 50 * MIB)

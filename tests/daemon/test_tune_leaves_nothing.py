@@ -59,7 +59,7 @@ def test_a_run_ended_by_a_signal_in_its_sweep(
         (endless.out / name).write_bytes(content)
     used = used_bytes(made.path)
     run = endless.start(made.path)
-    run.reach("read:")
+    run.reach("read 1/2")
     assert len(run.helpers) == 1
     assert used_bytes(made.path) - used >= 64 * MIB
     done = run.end(number)
@@ -79,14 +79,14 @@ def profile_name(made: storage.Filesystem) -> str:
     return "loop-" + backing.strip("/").replace("/", "_").replace(" (", "__").replace(")", "_")
 
 
-@pytest.mark.parametrize("phase", ["scratch file", "write:"])
+@pytest.mark.parametrize("phase", ["reads and writes", "write 1/2"])
 @pytest.mark.parametrize("number", ENDS)
 def test_a_run_ended_in_its_preparation_or_in_its_writes(
     endless: Tuner, filesystem: Callable[..., storage.Filesystem], number: signal.Signals, phase: str
 ) -> None:
     made = filesystem()
     used = used_bytes(made.path)
-    endless.configure("[sweep]\ntime_budget = 3")
+    endless.configure("[sweep]\ntime_budget = 8")
     run = endless.start(made.path)
     run.reach(phase)
     done = run.end(number)
@@ -102,7 +102,7 @@ def test_an_interrupt_from_the_terminal_reaches_the_whole_group(
     made = filesystem()
     used = used_bytes(made.path)
     run = endless.start(made.path, under=("setsid",))
-    run.reach("read:")
+    run.reach("read 1/2")
     os.killpg(run.process.pid, signal.SIGINT)
     done = run.end()
     assert done.code == 130
@@ -114,7 +114,7 @@ def test_a_helper_that_is_killed_fails_the_run(endless: Tuner, filesystem: Calla
     made = filesystem()
     used = used_bytes(made.path)
     run = endless.start(made.path)
-    run.reach("read:")
+    run.reach("read 1/2")
     (helper,) = run.helpers
     os.kill(helper, signal.SIGKILL)
     done = run.end()
@@ -128,7 +128,7 @@ def test_a_finished_run_leaves_nothing_either(quick: Tuner, filesystem: Callable
     made = filesystem()
     used = used_bytes(made.path)
     run = quick.start(made.path)
-    run.reach("read:")
+    run.reach("read 1/2")
     assert run.end().code == 0
     assert sorted(name.rpartition(".")[2] for name in quick.published()) == ["jsonl", "toml"]
     assert_left(made.path, used)
@@ -152,7 +152,7 @@ def test_a_second_run_on_the_same_device_is_refused_and_disturbs_nothing(
     made = filesystem()
     assert made.device is not None
     first = endless.start(made.path)
-    first.reach("read:")
+    first.reach("read 1/2")
     for target, arguments in ((made.path, []), (made.device, []), (made.device, ["--raw"])):
         second = endless.run(target, *arguments)
         assert second.code == 69

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def raw_write() -> str:
     """A configuration that writes to a blank disk soon after it has read it."""
-    return f'[safety]\nraw_write = "blank"\n[sweep]\ntime_budget = {busy_s(4)}'
+    return f'[safety]\nraw_write = "blank"\n[sweep]\ntime_budget = {busy_s(8)}'
 
 
 def records(tuner: Tuner) -> list[Path]:
@@ -37,7 +37,7 @@ def left(endless: Tuner, disk: Callable[..., LoopDrive]) -> LoopDrive:
     made = disk()
     endless.configure(raw_write())
     run = endless.start(made.node)
-    run.reach("write:")
+    run.reach("write 1/2")
     (helper,) = run.helpers
     os.kill(helper, signal.SIGKILL)
     done = run.end()
@@ -50,7 +50,7 @@ def left(endless: Tuner, disk: Callable[..., LoopDrive]) -> LoopDrive:
 
 def once(tuner: Tuner) -> None:
     """Have the next sweeps come to an end."""
-    tuner.configure("[sweep]\ntime_budget = 0.4")
+    tuner.configure("[sweep]\ntime_budget = 5")
 
 
 def test_the_next_sweep_zeroes_it_and_measures(endless: Tuner, left: LoopDrive) -> None:
@@ -106,7 +106,7 @@ def test_a_drive_whose_helper_has_not_ended_is_not_swept(endless: Tuner, disk: C
     made = disk()
     endless.configure(raw_write())
     run = endless.start(made.node)
-    run.reach("write:")
+    run.reach("write 1/2")
     (helper,) = run.helpers
     os.kill(helper, signal.SIGSTOP)
     run.process.kill()

@@ -32,7 +32,7 @@ RAW_WRITE = '[safety]\nraw_write = "blank"'
 
 def soon_writing() -> str:
     """A configuration with time for all reads, and writes soon after."""
-    return f"{RAW_WRITE}\n[sweep]\ntime_budget = {busy_s(4)}"
+    return f"{RAW_WRITE}\n[sweep]\ntime_budget = {busy_s(8)}"
 
 
 # --- what a device may hold --------------------------------------------------------------------------------
@@ -242,16 +242,16 @@ def test_what_lies_outside_the_written_span_stays(quick: Tuner, disk: Callable[.
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("phase", ["raw /dev", "read:", "write:"])
+@pytest.mark.parametrize("phase", ["(raw device)", "read 1/2", "write 1/2"])
 def test_a_blank_disk_is_blank_again_after_an_interruption(
     endless: Tuner, disk: Callable[..., LoopDrive], number: signal.Signals, phase: str
 ) -> None:
     made = disk()
-    endless.configure(soon_writing() if phase == "write:" else RAW_WRITE)
+    endless.configure(soon_writing() if phase == "write 1/2" else RAW_WRITE)
     run = endless.start(made.node)
     run.reach(phase)
     done = run.end(number)
-    assert done.code in (128 + number, -number if phase == "raw /dev" else 128 + number)
+    assert done.code in (128 + number, -number if phase == "(raw device)" else 128 + number)
     assert made.blank()
     assert endless.published() == {}
 
@@ -263,7 +263,7 @@ def test_a_blank_disk_is_blank_again_after_an_interruption_at_any_moment_of_the_
     endless.configure(RAW_WRITE)
     for hundredths in range(0, 10, 2):
         run = endless.start(made.node)
-        run.reach("raw /dev")
+        run.reach("(raw device)")
         time.sleep(hundredths / 100)  # the check, the fill, the wait for the drive's cache: none of them is announced
         run.end(signal.SIGTERM)
         assert made.blank()
@@ -276,7 +276,7 @@ def test_a_blank_disk_is_blank_again_after_an_interruption_while_caches_are_drop
     endless.configure(f'{RAW_WRITE}\n[sweep]\ndrop_caches = "always"\ntransfer_bytes = "1M"')
     for _ in range(3):
         run = endless.start(made.node)
-        run.reach("read:")
+        run.reach("read 1/2")
         assert run.end(signal.SIGTERM).code == 143
         assert made.blank()
 
@@ -288,7 +288,7 @@ def test_what_others_write_to_a_blank_disk_during_its_sweep_stays(
     made = disk()
     endless.configure(soon_writing())
     run = endless.start(made.node)
-    run.reach("write:")
+    run.reach("write 1/2")
     theirs = os.urandom(4096)
     with made.node.open("r+b", buffering=0) as file:
         file.seek(made.size_bytes - MIB)

@@ -57,7 +57,7 @@ def test_a_filesystem(
     before = set(made.path.iterdir())
     few = kind == "btrfs"  # two copies of all that is about the data: it takes its time
     if few:
-        tuner.configure('[grid]\nblock_size = "1M"\nio_parallelism = 1\n[sweep]\ntime_budget = 7\nbtrfs = "nocow"')
+        tuner.configure('[grid]\nblock_size = "1M"\nio_parallelism = 1\n[sweep]\ntime_budget = 15\nbtrfs = "nocow"')
     profile = tuner.profile(made.path)
     assert_measured(profile, made.device)
     evidence = profile["evidence"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from aio_tuned.model.profile import Profile
     from aio_tuned.sweep.observer import ProgressObserver
+    from aio_tuned.sweep.planning import Preview
     from aio_tuned.sweep.profile_builder import BuiltProfile
     from aio_tuned.sweep.request import TuneRequest
 
@@ -88,14 +88,35 @@ def run_interruptibly(work: Coroutine[Any, Any, _T]) -> _T:
     return asyncio.run(watched())
 
 
+def _folders(request: TuneRequest, out: Path | None) -> tuple[Path, Path]:
+    """Return the folders of the profile and of the samples."""
+    return out or request.config.profiles, out or request.config.state
+
+
+def _with_known(request: TuneRequest, register: NameRegister) -> TuneRequest:
+    """Return the request with the profiles and names of all drives that are known on this host."""
+    known = profile_store.ProfileStore(request.config.profiles, request.config.state).load_all()
+    return replace(request, others=known, named=register.named)
+
+
+def preview(request: TuneRequest, out: Path | None = None) -> tuple[Preview, Path]:
+    """Return what `tune` would do with the same arguments, and the file of the profile; nothing is written.
+
+    Raise AioTunedError if the sweep could not begin.
+    """
+    profiles, state = _folders(request, out)
+    found = asyncio.run(sweep_tune.preview(_with_known(request, NameRegister(profiles, state))))
+    return found, profiles / f"{found.device.name}.toml"
+
+
 def _why_kept(found: Profile, path: Path, state: Path) -> str:
-    """Return why the profile that is published, or in the catalog, is kept in place of this one, or ""."""
+    """Return why the published profile, or that in the catalog, is kept in place of this one; "" if it is not."""
     for known in (profile_store.catalog_folder(state) / path.name, path):
         try:
             if why := why_kept(found, load_profile(known)):
                 return why
         except ProfileError:
-            continue  # what is missing or damaged is no better
+            continue  # a missing or damaged profile is no better
     return ""
 
 
@@ -109,23 +130,17 @@ def tune(
 ) -> Tuned:
     """Sweep one target and publish its profile; on any error publish nothing.
 
-    The profile and the samples go into the configured folders, or into the folder `out`. With `remember` the profile is
-    also saved in the catalog, from which the daemon publishes it again. A profile that is worse than the one which is
-    there goes into the history alone, unless it `replaces` whatever is there. Raise AioTunedError if the sweep fails.
+    Write the profile and the samples to the configured folders, or to the folder `out`. With `remember`, also save the
+    profile in the catalog, from which the daemon publishes it again. Save a profile that is worse than the present one
+    in the history only, unless it `replaces` that in any case. Raise AioTunedError if the sweep fails.
     """
-    config = request.config
-    profiles, state = out or config.profiles, out or config.state
+    profiles, state = _folders(request, out)
     register = NameRegister(profiles, state)
-    request = replace(
-        request,
-        others=profile_store.ProfileStore(config.profiles, config.state).load_all(),
-        named=register.named,
-        began_ns=time.monotonic_ns(),
-    )
+    request = _with_known(request, register)
     atomic_file.check_writable(profiles)
     atomic_file.check_writable(state)
     measured = run_interruptibly(sweep_tune.run(request, watcher))
-    # Claimed only now, so that a sweep that fails leaves nothing; another one may have taken the name meanwhile.
+    # Claimed only now, so that a sweep that fails leaves nothing; another sweep may have claimed the name since.
     name, found = (measured.device if out else register.claim(measured.device)).name, measured.report.profile
     found = replace(found, device=replace(found.device, name=name))
     if others := clones.find_clones(measured.device):

@@ -191,6 +191,19 @@ async def _space(place: Place) -> Mapping[str, int]:
         raise silent(place.target.path) from None
 
 
+async def preview(request: TuneRequest) -> planning.Preview:
+    """Return what the sweep would do; nothing is locked, written or dropped.
+
+    Raise TargetError, UsageError, MeasurementError or ConfigError if it could not begin.
+    """
+    place = await decide(request)
+    device, target = place.device, place.target
+    order = planning.make_order(request, device, target, kept_settings(device, request.others, request.against))
+    if "write" in order.directions:
+        check_write_budget(order, target.span_bytes, device.logical_block_bytes)
+    return planning.preview(device, target, order)
+
+
 async def run(request: TuneRequest, watcher: ProgressObserver, observer: SweepObserver | None = None) -> TuneResult:
     """Sweep one target and return the result without publishing it; raise AioTunedError if the sweep fails.
 

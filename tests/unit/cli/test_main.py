@@ -541,8 +541,8 @@ def test_tune_publishes_a_profile_and_its_samples(drive: Path, capsys: pytest.Ca
         {**one, "transfers_ns": tuple(one["transfers_ns"])} for one in samples
     ]
     assert None not in {one.at_s for one in stored.samples}
-    assert shown.out.endswith(f"\n{path}\n")
-    assert "read: 1/" in shown.err
+    assert f"\nprofile: {path}\n" in shown.out
+    assert "read 1/2: every setting once: 1 of " in shown.err
     assert "\x1b" not in shown.out + shown.err
 
 
@@ -574,8 +574,8 @@ def test_a_partial_run_does_not_replace_a_better_profile(drive: Path, capsys: py
     in_another_second()
     assert patiently(lambda: main([*words, "--read-only"])) == 0
     said = capsys.readouterr().err
-    assert f"{path} is kept, since this sweep is worse: it has no write figures" in said
-    assert "--replace publishes it" in said
+    assert f"{path}: kept, because this sweep is worse: it has no write figures" in said
+    assert "publish it with --replace" in said
     assert (path.read_text(), (out / f"{path.stem}.samples.jsonl").read_text()) == (text, samples)
     assert len(sweep_archive.list_sweeps(out, path.stem)) == 2, "it is in the history"
     in_another_second()
@@ -674,7 +674,7 @@ def test_a_signal_ends_a_tune_and_leaves_nothing(
         started.append(process)
         assert process.stderr is not None
         for line in process.stderr:
-            if line.startswith("read: 1/"):
+            if line.startswith("read 1/2: "):
                 return None
         return process.wait()
 
