@@ -1,9 +1,9 @@
-"""docs/ and README: the index has every document, no link leads nowhere, and lists that are kept by hand are whole."""
+"""docs/ and README: every link resolves, the index is complete, README is short, and its commands exist."""
 
 from __future__ import annotations
 
-import argparse
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,19 +11,31 @@ import pytest
 from aio_tuned import consumers
 from aio_tuned.cli import main
 from aio_tuned.config.device_rules import PATTERN_KEYS
-from documents import links
+from documents import anchors, anchors_used, commands, links
 from unit.support.builders import PROJECT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FOLDER = PROJECT / "docs"
-DOCUMENTS = sorted([PROJECT / "README.md", PROJECT / "native/PROTOCOL.md", *FOLDER.rglob("*.md")])
+README = PROJECT / "README.md"
+DOCUMENTS = sorted([README, PROJECT / "native/PROTOCOL.md", *FOLDER.rglob("*.md")])
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))
 def test_every_link_leads_somewhere(path: Path) -> None:
     assert [link for link in links(path) if not (path.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_every_anchor_of_a_link_is_a_heading(path: Path) -> None:
+    assert [(to.name, anchor) for to, anchor in anchors_used(path) if anchor not in anchors(to)] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_every_source_that_a_document_names_exists(path: Path) -> None:
+    named = set(re.findall(r"`((?:tests|native|daemon|systemd|etc|docs)/[\w/.-]+)`", path.read_text(encoding="utf-8")))
+    assert [name for name in sorted(named) if "NAME" not in name and not (PROJECT / name).exists()] == []
 
 
 def test_the_index_has_every_document_and_folder() -> None:
@@ -36,8 +48,40 @@ def test_the_index_has_every_document_and_folder() -> None:
 
 
 def test_a_link_that_leads_nowhere_would_be_seen(tmp_path: Path) -> None:
-    (tmp_path / "one.md").write_text("[a](gone.md#part), [b](https://example.org), `[c](code.md)`\n")
+    (tmp_path / "one.md").write_text(
+        "# One `x`\n[a](gone.md#part), [b](https://example.org), `[c](code.md)`, [d](#no)\n"
+    )
     assert links(tmp_path / "one.md") == {"gone.md"}
+    assert list(anchors_used(tmp_path / "one.md")) == [(tmp_path / "gone.md", "part"), (tmp_path / "one.md", "no")]
+    assert anchors(tmp_path / "one.md") == {"one-x"}
+
+
+# --- README ----------------------------------------------------------------------------------------------
+
+
+def test_the_readme_is_short() -> None:
+    lines = README.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 160
+    assert [line for line in lines if len(line) > 120] == []
+
+
+@pytest.mark.parametrize("heading", ["Quick start", "Daemon", "Frameworks"])
+def test_the_commands_of_the_readme_exist(heading: str) -> None:
+    """tests/vm/newcomer.py types the first two lists on a fresh machine."""
+    targets = re.findall(r"^([a-z-]+):.*## ", (PROJECT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    listed = commands(README, heading)
+    assert listed
+    for command in listed:
+        words = shlex.split(command.removeprefix("sudo "))
+        if words[0] == "make":
+            assert words[1] in targets, command
+        elif words[0].endswith("aio-tuned"):
+            main.parser().parse_args(words[1:])
+
+
+def test_a_readers_first_commands_are_tune_and_test() -> None:
+    assert {"sudo make tune", "sudo make test"} <= set(commands(README, "Quick start"))
+    assert "sudo make test" in "\n".join(README.read_text(encoding="utf-8").splitlines()[:30])
 
 
 # --- lists that are written by hand ----------------------------------------------------------------------
@@ -52,10 +96,3 @@ def test_every_pattern_of_a_match_rule_is_named_where_the_configuration_explains
     shipped = (PROJECT / "etc/aio-tuned.conf").read_text(encoding="utf-8")
     comment = shipped[shipped.index("# Which drives") : shipped.index("# [[match]]")]
     assert [key for key in PATTERN_KEYS if not re.search(rf"\b{key}\b", comment)] == []
-
-
-def test_every_command_is_in_the_readme() -> None:
-    text = (PROJECT / "README.md").read_text(encoding="utf-8")
-    listed = re.findall(r"^    aio-tuned ([a-z-]+)", text[text.index("## The command") :], flags=re.MULTILINE)
-    subparsers = (action for action in main.parser()._actions if isinstance(action, argparse._SubParsersAction))
-    assert sorted(set(listed)) == sorted(next(subparsers).choices)

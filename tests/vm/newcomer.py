@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Types README's commands where nothing but Debian 12 is, and prints what a terminal shows.
+"""Type README's commands on a fresh Debian 12, and print what a terminal shows.
 
     sudo .venv/bin/python tests/vm/newcomer.py bare     # a bare root folder of this machine: no systemd, its real disk
     sudo .venv/bin/python tests/vm/newcomer.py guest    # a guest with systemd, into which a 200 MB/s drive is plugged
 
-Both need Debian's archive and PyPI, the guest by way of this machine. It takes 5 minutes, and 15 in the guest, where
-everything is emulated. The commit that is checked out is what the newcomer clones.
+The commands are read from README: those of "Quick start" except `make test` are typed in the bare root folder, those of
+"Daemon" in the guest. Both need Debian's archive and PyPI, the guest through this machine. They take 5 minutes, and 15
+in the guest, where everything is emulated. The newcomer clones the commit that is checked out.
 """
 
 from __future__ import annotations
@@ -22,43 +23,35 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(PROJECT / "tests"), str(PROJECT / "daemon")]
 
+from documents import commands  # noqa: E402 - the path comes first
 from vm.rig.machine import VM, build_image  # noqa: E402 - the path comes first
 
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 _SUITE = "bookworm"
-# Colours, the cursor, and what `script` shows of the end of its input.
+# Colors, cursor movements, and the mark of `script` for the end of its input.
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\x1b[=>]|\x00|\^@")
-# Everything of the first command of make is built under emulation.
+# The first command of make builds everything, under emulation.
 _LONGEST_S = 3600.0
 
-_MACHINE = (
-    "sudo apt-get install -y make",
-    "sudo make tune",
-    "sudo make report",
-    ".venv/bin/aio-tuned history",
-)
-_SERVICE = (
-    "sudo apt-get install -y make",
-    "sudo make deb",
-    "sudo apt-get install -y ./build/aio-tuned_*.deb",
-    "systemctl is-active aio-tuned",
-    "aio-tuned status",
-)
+_README = PROJECT / "README.md"
+_MAKE = "sudo apt-get install -y make"
+# It takes longer than all other commands together.
+_LEFT_OUT = ("sudo make test",)
 _DRIVE = (
     "sudo mkfs.ext4 -q /dev/nvme0n1 && sudo mkdir -p /mnt/nvme && sudo mount /dev/nvme0n1 /mnt/nvme",
     "aio-tuned status",
     "aio-tuned wait /mnt/nvme --timeout 10m",
-    "aio-tuned status",
+)
+_MEASURED = (
     "aio-tuned get /mnt/nvme",
     "aio-tuned export deepspeed /mnt/nvme",
     "aio-tuned history /mnt/nvme",
-    "sudo journalctl -u aio-tuned -o cat --no-pager | tail -n 8",
     "man aio-tuned | head -n 12",
 )
 
 
 def shown(raw: str) -> str:
-    """What is left on a terminal's lines in the end."""
+    """Return the final content of a terminal's lines."""
     lines = []
     for line in _CONTROL.sub("", raw).replace("\r\n", "\n").split("\n"):
         last = [part for part in line.split("\r") if part.strip()]
@@ -67,7 +60,7 @@ def shown(raw: str) -> str:
 
 
 def _typed(command: str) -> list[str]:
-    """The words that run the command in the newcomer's clone, on a terminal of 132 columns that has no cursor."""
+    """Return the words that run a command in the newcomer's clone, on a terminal of 132 columns without a cursor."""
     on_terminal = f"cd aio-tuned && stty cols 132 2>/dev/null; export TERM=dumb; {command}"
     return ["su", "-", "you", "-c", f"script --quiet --return --command {_quoted(on_terminal)} /dev/null"]
 
@@ -94,7 +87,7 @@ _NEWCOMER = (
 
 
 def guest() -> None:
-    """README's way with a package, and a drive that is plugged in afterwards."""
+    """Install the package as README says, and plug in a drive afterwards."""
     os.environ.update({"VMRIG_FRESH": "1", "VMRIG_DISK_SIZE": "8G"})
     network = ["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net"]
     with VM(build_image(), boot=True, mem_mib=3072, qemu_args=network) as vm, tempfile.TemporaryDirectory() as folder:
@@ -107,11 +100,19 @@ def guest() -> None:
         vm.write("/etc/pip.conf", f"[global]\ncert = {_CERTIFICATES}\n")
         vm.push(_bundle(Path(folder)), "/tmp/aio-tuned.bundle")
         vm.sh(_NEWCOMER, 600)
-        for command in _SERVICE:
+        install, rest = _daemon_commands()
+        for command in (_MAKE, *install):
             _type_in(vm, command)
         vm.hotplug("S3XYNX0K1", "1G", read_bps=200e6, write_bps=100e6)
-        for command in _DRIVE:
+        for command in (*_DRIVE, *rest, *_MEASURED):
             _type_in(vm, command)
+
+
+def _daemon_commands() -> tuple[list[str], list[str]]:
+    """Split README's commands for the daemon at the first one that runs it: those that install, and the rest."""
+    listed = commands(_README, "Daemon")
+    first = next(place for place, command in enumerate(listed) if "make" not in command and "apt-get" not in command)
+    return listed[:first], listed[first:]
 
 
 def _type_in(vm: VM, command: str) -> None:
@@ -121,7 +122,7 @@ def _type_in(vm: VM, command: str) -> None:
 
 
 def bare() -> None:
-    """README's two commands without a service, on the disk that this machine has."""
+    """Type README's quick start without systemd, on the disk of this machine."""
     folder = Path(tempfile.mkdtemp(prefix="newcomer-"))
     root = folder / "root"
     try:
@@ -139,7 +140,7 @@ def bare() -> None:
         (root / "etc/pip.conf").write_text(f"[global]\ncert = {_CERTIFICATES}\n")
         shutil.copy(_bundle(folder), root / "tmp/aio-tuned.bundle")
         _in_root(root, ["sh", "-c", _NEWCOMER])
-        for command in _MACHINE:
+        for command in (_MAKE, *(each for each in commands(_README, "Quick start") if each not in _LEFT_OUT)):
             began = time.monotonic()
             done = _in_root(root, _typed(command))
             # Not as text: carriage returns would become line ends.
@@ -149,7 +150,7 @@ def bare() -> None:
 
 
 def _in_root(root: Path, words: list[str]) -> subprocess.CompletedProcess[bytes]:
-    """Run the command with that folder as its root, in a mount namespace of its own: nothing stays mounted."""
+    """Run a command with this folder as its root, in a separate mount namespace, so that nothing stays mounted."""
     prepare = (
         'cd "$0" && mount --bind . . && cd "$0" && mount -t proc proc proc && mount --rbind /sys sys'
         ' && mount --rbind /dev dev && exec chroot . "$@"'
