@@ -107,7 +107,7 @@ def test_a_file_whose_name_is_gone_cannot_be_seen(
     storage.run(*storage.MAKE["ext4"], node)
     point = mount(node)
     backing.unlink()
-    assert "cannot be looked at: No such file" in quick.profile(point, "--thin-writes")["write"]["skipped"]
+    assert "cannot be read: No such file" in quick.profile(point, "--thin-writes")["write"]["skipped"]
     backing.touch()
 
 
@@ -129,7 +129,7 @@ def test_another_file_of_the_same_name_is_not_taken_for_it(
         skipped = quick.profile(point, "--thin-writes")["write"]["skipped"]
     finally:
         storage.run("umount", backing)
-    assert "cannot be looked at: another file has its name here" in skipped
+    assert "cannot be read: another file has this name here" in skipped
 
 
 def test_a_file_that_shares_its_blocks(

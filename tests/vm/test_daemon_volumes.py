@@ -27,7 +27,7 @@ def test_a_volume_is_built_and_taken_apart(host: DaemonGuest, volume: str) -> No
     host.configure(small())
     host.sh("systemctl reload aio-tuned")
     for drive in drives:
-        host.until_stage(drive.serial, "skipped", reason=f"is a member of {volume}")
+        host.until_stage(drive.serial, "skipped", reason=f"member of {volume}")
         assert host.profile_of(drive) == {}
     host.until_measured(f"/dev/{volume}")
     name = host.drive(f"/dev/{volume}")["name"]

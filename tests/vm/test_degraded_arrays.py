@@ -46,7 +46,7 @@ def test_a_mirror_in_resync_and_one_without_a_member_are_provisional(guest: Gues
     profile = guest.tune(point, PATIENT).profile
     assert profile["state"] == "provisional"
     assert profile["fingerprint"]["array"] == "syncing"
-    assert any("md0 is busy with a resync" in finding for finding in profile["evidence"]["findings"])
+    assert any("md0 is being resynced" in finding for finding in profile["evidence"]["findings"])
 
     sync_fast(guest, fast=True)
     guest.sh(IDLE, 120)
@@ -58,7 +58,7 @@ def test_a_mirror_in_resync_and_one_without_a_member_are_provisional(guest: Gues
     profile = guest.tune(point, PATIENT).profile
     assert profile["state"] == "provisional"
     assert profile["fingerprint"]["array"] == "degraded"
-    assert any("md0 lacks a member" in finding for finding in profile["evidence"]["findings"])
+    assert any("md0 is missing a member" in finding for finding in profile["evidence"]["findings"])
 
 
 def test_an_array_with_parity_is_provisional_until_it_is_built_and_without_a_member(guest: Guest) -> None:
@@ -84,7 +84,7 @@ def test_an_array_with_parity_is_provisional_until_it_is_built_and_without_a_mem
     found = guest.tune(point, [*PATIENT, "--read-only"]).profile
     assert found["state"] == "provisional"
     assert found["fingerprint"]["array"] == "degraded"
-    assert any("md0 lacks a member" in finding for finding in found["evidence"]["findings"])
+    assert any("md0 is missing a member" in finding for finding in found["evidence"]["findings"])
     assert found["read"]["throughput_bytes_per_s"] < whole
 
     sync_fast(guest, fast=False)
@@ -105,7 +105,7 @@ def test_a_logical_mirror_in_resync_is_provisional(guest: Guest) -> None:
     profile = guest.tune(point, PATIENT).profile
     assert profile["state"] == "provisional"
     assert profile["fingerprint"]["array"] == "syncing"
-    assert any("is busy with a resync" in finding for finding in profile["evidence"]["findings"])
+    assert any("is being resynced" in finding for finding in profile["evidence"]["findings"])
 
 
 def test_the_daemon_waits_for_a_resync_and_sweeps_again_after_a_rebuild(host: DaemonGuest) -> None:
@@ -119,7 +119,7 @@ def test_the_daemon_waits_for_a_resync_and_sweeps_again_after_a_rebuild(host: Da
     host.mount("/dev/md0")
     host.configure(config)
     host.sh("systemctl reload aio-tuned")
-    host.until_stage("/dev/md0", "skipped", reason="md0 is busy with a resync; the sweep starts when it ends")
+    host.until_stage("/dev/md0", "skipped", reason="md0 is being resynced; the sweep starts when it ends")
     assert host.sweeps("/dev/md0") == 0
 
     sync_fast(host, fast=True)

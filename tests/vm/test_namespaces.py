@@ -58,5 +58,5 @@ def test_two_namespaces_are_not_swept_at_once(guest: Guest, pair: list[str]) -> 
     job.kill()
     job.wait(60 * PATIENCE)
     assert refused.status == BUSY, refused.out + refused.err
-    assert f"{pair[0]} is locked" in refused.err
+    assert f"{pair[0]}: locked by another sweep" in refused.err
     assert guest.tune(pair[1]).profile["device"]["nsid"] in (1, 2)

@@ -143,6 +143,6 @@ def test_an_origin_keeps_its_snapshot(host: DaemonGuest) -> None:
     assert "has a snapshot" in host.tune("/mnt/x", [*QUICK, "--thin-writes"]).profile["write"]["skipped"]
     refused = host.run("aio-tuned tune --raw /dev/vg/snap")
     assert refused.status == 66
-    assert "is a snapshot: tune the volume that it was made of" in refused.err
+    assert "is a snapshot; tune its origin volume instead" in refused.err
     assert "Invalid" not in host.sh("dmsetup status vg-snap")
     host.sh("mkdir -p /mnt/y && mount -o ro /dev/vg/snap /mnt/y && cmp /mnt/x/file /mnt/y/file")

@@ -1,1 +1,1 @@
-"""What a drive is, how it is used, and whether it may be swept."""
+"""The identity and the use of drives, and the decision whether to sweep them."""

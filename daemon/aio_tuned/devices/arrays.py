@@ -1,4 +1,4 @@
-"""Whether the RAID arrays below a device are whole: md by /sys, those of LVM by the device mapper."""
+"""The state of the RAID arrays below a device: md from /sys, those of LVM from the device mapper."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
     from aio_tuned.model.device import ArrayState
 
-# What md and dm-raid call the I/O of their own that slows that of others.
+# The actions of md and dm-raid whose internal I/O slows all other I/O.
 _SYNCING = ("resync", "recover", "reshape", "check", "repair")
-# LVM's names of the parts that hold a RAID volume's data.
+# LVM puts this into the names of the subvolumes that hold a RAID volume's data.
 _LVM_PART = "_rimage_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Array:
-    """One array: `missing` members, and the `action` that it is busy with, or "" if none.
+    """An array with `missing` members; `action` is the synchronization in progress, or "".
 
-    `known` is false if only its existence is known.
+    `known` is false if the state of the array cannot be read.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Array:
 
 
 def below(number: str, sys: Path = sysfs.SYS, dev: Path | None = None) -> tuple[Array, ...]:
-    """Return the arrays that a device is or is built on, at any depth; without `dev` no device mapper is asked."""
+    """Return the arrays that a device is or is built on, at any depth; query the device mapper only with `dev`."""
     found: dict[str, Array] = {}
     for directory in _stack(sysfs.directory(number, sys)):
         array = _md(directory) if (directory / "md").is_dir() else _dm(directory, dev)
@@ -43,7 +43,7 @@ def below(number: str, sys: Path = sysfs.SYS, dev: Path | None = None) -> tuple[
 
 
 def state(arrays: Iterable[Array]) -> ArrayState:
-    """Return what all arrays come to: "" if they are whole and at rest, or if there are none."""
+    """Return the combined state of the arrays; "" if all are complete and idle, or without any."""
     arrays = tuple(arrays)
     missing, syncing = any(array.missing for array in arrays), any(array.action for array in arrays)
     if missing:
@@ -54,36 +54,40 @@ def state(arrays: Iterable[Array]) -> ArrayState:
 
 
 def busy(arrays: Iterable[Array]) -> str:
-    """Return why a sweep should wait for an array, or ""; what does not end by itself is no reason."""
-    return ", ".join(f"{array.name} is busy with {_verb(array.action)}" for array in arrays if array.action)
+    """Return the reason to postpone a sweep, or "".
+
+    A missing member is no reason, because waiting does not bring it back.
+    """
+    return ", ".join(f"{array.name} {_in_progress(array.action)}" for array in arrays if array.action)
 
 
 def doubt(arrays: Sequence[Array]) -> str:
-    """Return the finding on figures that are measured now, or "" if the arrays are whole and at rest."""
+    """Return the finding on measurements that are made now, or "" if the arrays are complete and idle."""
     said = []
     for array in arrays:
         if array.missing:
             members = "a member" if array.missing == 1 else f"{array.missing} members"
-            said.append(f"{array.name} lacks {members}")
+            said.append(f"{array.name} is missing {members}")
         if array.action:
-            said.append(f"{array.name} is busy with {_verb(array.action)}")
+            said.append(f"{array.name} {_in_progress(array.action)}")
     if said:
-        return f"{', '.join(said)}; the figures are not those of the whole array; tune again when it is whole"
+        return f"{', '.join(said)}; figures are not those of a complete, idle array; tune again once it is"
     unknown = [array.name for array in arrays if not array.known]
     if unknown:
         return (
-            f"{', '.join(unknown)}: the RAID's state cannot be read without CAP_SYS_ADMIN; a member may be missing or"
-            " in a resync; run `aio-tuned tune` as root"
+            f"{', '.join(unknown)}: RAID state cannot be read without CAP_SYS_ADMIN; a member may be missing or"
+            " resyncing; run `aio-tuned tune` as root"
         )
     return ""
 
 
-def _verb(action: str) -> str:
-    return {"recover": "a rebuild", "check": "a check", "repair": "a repair"}.get(action, f"a {action}")
+def _in_progress(action: str) -> str:
+    done = {"recover": "rebuilt", "resync": "resynced", "reshape": "reshaped", "check": "checked", "repair": "repaired"}
+    return f"is being {done[action]}"
 
 
 def _stack(directory: Path) -> Iterator[Path]:
-    """Yield a device and all below it; a partition stands for its disk, too."""
+    """Yield a device and all devices below it; the device below a partition is its disk."""
     yield directory
     if (directory / "partition").exists():
         yield from _stack(directory.parent)
@@ -92,9 +96,9 @@ def _stack(directory: Path) -> Iterator[Path]:
 
 
 def _md(directory: Path) -> Array:
-    """Return an md array; one without redundancy has neither attribute, and is whole or not there."""
+    """Return an md array; one without redundancy has neither attribute, because it does not run incomplete."""
     missing, action = (sysfs.attribute(directory, f"md/{name}") for name in ("degraded", "sync_action"))
-    # An array that was not written yet since it was assembled begins its resync with the first write.
+    # The resync of an array that has not been written since its assembly begins with the first write.
     pending = sysfs.attribute(directory, "md/resync_start").isdigit()
     return Array(
         name=directory.name,

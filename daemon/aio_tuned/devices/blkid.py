@@ -1,4 +1,4 @@
-"""The content of a block device, by blkid's probes and by samples of its bytes; nothing is written."""
+"""The content of a block device, from blkid's probes and from samples of its bytes; nothing is written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BLKID_NOTHING = 2
 
 
 def _probe(node: Path) -> tuple[subprocess.CompletedProcess[str], dict[str, str]] | None:
-    """Run blkid's probes, without its cache, and return what it has found; None if it is not installed."""
+    """Run blkid's probes, without its cache; return the process and its findings, or None if blkid is missing."""
     program = shutil.which("blkid", path="/usr/sbin:/sbin:/usr/bin:/bin")
     if program is None:
         return None
@@ -33,15 +33,15 @@ def _probe(node: Path) -> tuple[subprocess.CompletedProcess[str], dict[str, str]
 
 
 def partition_type(node: Path) -> str:
-    """Return the type that a partition has in its disk's table, a GUID or "0xef"; "" if blkid finds none."""
+    """Return a partition's type from the partition table, a GUID or "0xef"; "" if blkid finds none."""
     probed = _probe(node)
     return probed[1].get("PART_ENTRY_TYPE", "") if probed else ""
 
 
 def signatures(node: Path) -> tuple[str, ...]:
-    """Return what blkid recognises on the device, e.g. ("ext4 filesystem",); () if nothing.
+    """Return the signatures that blkid recognizes on the device, e.g. ("ext4 filesystem",); () if none.
 
-    A probe that fails or is ambivalent counts as a signature: a drive is blank only if that is certain.
+    A probe that fails or is ambivalent counts as a signature, because a blank drive may be written.
     """
     probed = _probe(node)
     if probed is None:
@@ -54,15 +54,15 @@ def signatures(node: Path) -> tuple[str, ...]:
         known.append(f"{found['TYPE']} {found.get('USAGE', 'content')}")
     if "PTTYPE" in found:
         known.append(f"{found['PTTYPE']} partition table")
-    return tuple(known) or (f"content that blkid cannot name (exit code {done.returncode})",)
+    return tuple(known) or (f"content that blkid does not recognize (exit code {done.returncode})",)
 
 
 def sample(node: Path, size_bytes: int, span_bytes: int) -> tuple[int, float, bool]:
     """Return (offset, zero_share, all_zero): the span with the most data, its share of zeros, and if all is zero.
 
-    Eight places over the device are sampled with 32 blocks of 4 KiB each; `all_zero` also covers the first and the last
-    MiB. If all is zero, the span is in the middle. What was read is dropped from the page cache. Raise OSError if the
-    device cannot be read.
+    Sample eight places on the device with 32 blocks of 4 KiB each, and for `all_zero` also the first and the last MiB.
+    If all is zero, choose the span in the middle. Drop the pages that were read from the page cache. Raise OSError if
+    the device cannot be read.
     """
     span = min(span_bytes, size_bytes)
     steps = max(1, _CANDIDATES - 1)
@@ -86,7 +86,7 @@ def sample(node: Path, size_bytes: int, span_bytes: int) -> tuple[int, float, bo
     finally:
         os.close(descriptor)
     if all(share == 1.0 for share in shares.values()) and not any(ends):
-        # The middle: if a sweep that writes there is killed, its random bytes are not where signatures are.
+        # Signatures are near the ends: random bytes of a killed sweep cannot be taken for one in the middle.
         return offsets[len(offsets) // 2], 1.0, True
     offset = min(shares, key=lambda place: (shares[place], place))
     return offset, shares[offset], False

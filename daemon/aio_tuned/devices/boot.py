@@ -1,4 +1,4 @@
-"""Partitions that a machine starts from: small, and a machine whose partition is full may not start again."""
+"""Boot partitions: they are small, and a machine whose boot partition is full may not boot."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _POINTS = frozenset(("boot", "efi", "esp"))
 
 
 def is_boot_point(point: Path) -> bool:
-    """Return whether the mount point is one for such a partition: /boot, /efi, /boot/firmware, /mnt/boot/efi."""
+    """Return whether the mount point is that of a boot partition: /boot, /efi, /boot/firmware, /mnt/boot/efi."""
     return point.name.lower() in _POINTS or point.parent.name.lower() == "boot"
 
 
 def is_boot_type(partition_type: str) -> bool:
-    """Return whether the partition's type, as udev and blkid write it, is one for starting a machine."""
+    """Return whether a partition type, as udev and blkid write it, is that of a boot partition."""
     return partition_type.lower() in _TYPES
 
 
 def is_boot(point: Path, number: str, sys: Path = sysfs.SYS) -> bool:
-    """Return whether the device that is mounted there is such a partition, by its mount point or its type."""
+    """Return whether the device that is mounted at `point` is a boot partition, by its mount point or its type."""
     if is_boot_point(point):
         return True
     found = sysfs.directory(number, sys)

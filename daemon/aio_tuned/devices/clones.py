@@ -1,4 +1,4 @@
-"""Disks that are present at the same time and report the same id, so that nothing tells their profiles apart."""
+"""Disks that are present at the same time and report the same id, so that their profiles cannot be told apart."""
 
 from __future__ import annotations
 
@@ -16,19 +16,22 @@ if TYPE_CHECKING:
 
 
 def are_clones(one: Device, other: Device) -> bool:
-    """Return whether two devices report the same identity: all drives of some models have one wwid, but serials."""
+    """Return whether two devices report the same identity.
+
+    Serial numbers count too, because all drives of some models have the same wwid.
+    """
     return (one.id, one.model, one.serial) == (other.id, other.model, other.serial)
 
 
 def find_clones(device: Device, sys: Path = sysfs.SYS) -> tuple[str, ...]:
-    """Return the kernel's names of the other disks of this kind that report the device's id, model and serial.
+    """Return the kernel names of the other disks of the same driver that report the device's id, model and serial.
 
-    Hidden paths of a multipath namespace are that namespace. The kernel itself lets no two dm volumes have one uuid.
+    Skip the hidden paths of a multipath namespace, which are that namespace, and dm volumes, whose uuids are unique.
     """
     if device.sys_name.startswith("dm-"):
         return ()
     found = set()
-    for entry in (sys / "class/block").glob(f"{device.sys_name[:2]}*"):  # of one driver
+    for entry in (sys / "class/block").glob(f"{device.sys_name[:2]}*"):  # the driver's prefix: nv, sd, vd
         if entry.name == device.sys_name or (entry / "partition").exists():
             continue
         number = sysfs.attribute(entry, "dev")
@@ -44,8 +47,8 @@ def find_clones(device: Device, sys: Path = sysfs.SYS) -> tuple[str, ...]:
 
 
 def describe(names: tuple[str, ...], identifier: str) -> str:
-    """Return the finding on disks that report one id."""
+    """Return the finding on disks that report the same id."""
     return (
-        f"{' and '.join(names)} report the same id ({identifier}): which of them was measured is not known; remove all"
-        " but one, or give each a serial number of its own"
+        f"{' and '.join(names)} report the same id ({identifier}); the profile may belong to any of them; remove"
+        " all but one, or give each a unique serial number"
     )

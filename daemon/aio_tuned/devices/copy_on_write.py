@@ -1,4 +1,4 @@
-"""Whether a filesystem copies on write, and so keeps checksums and may compress."""
+"""Whether a filesystem copies on write, which implies checksums and allows compression."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
     from aio_tuned.model.device import Mount
 
-# linux/fs.h; the kernel writes 32 bits, although the number says a long.
+# linux/fs.h; the kernel writes 32 bits, although the ioctl number encodes a long.
 _FS_IOC_GETFLAGS = 0x80086601
 _FS_NOCOW_FL = 0x00800000
 
 
 def is_off(mount: Mount, directory: Path) -> bool:
-    """Return whether files that are made in the directory are without copy-on-write: by `chattr +C`, or by the mount.
+    """Return whether new files in the directory are without copy-on-write, by `chattr +C` or by a mount option.
 
-    Only btrfs lets folders choose. What cannot be read counts as the default, with copy-on-write.
+    Only btrfs offers this choice. Flags that cannot be read count as the default, with copy-on-write.
     """
     if mount.filesystem != "btrfs":
         return False

@@ -1,4 +1,4 @@
-"""The tables and figures of device-mapper volumes: by ioctl where that is permitted, else by what their uuids tell."""
+"""The tables and status of device-mapper volumes, from ioctls if permitted, else from their uuids."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _SECTOR = 512
 
 _THIN = frozenset({"thin", "thin-pool", "vdo"})
 _SNAPSHOT = frozenset({"snapshot", "snapshot-merge"})
-# Targets whose writes take no space from others. One that is missing here counts as unseen.
+# Targets whose writes allocate no shared space. Any other target counts as unseen.
 _PLAIN = frozenset(
     {"cache", "clone", "crypt", "delay", "dust", "ebs", "era", "error", "flakey", "integrity", "linear", "log-writes"}
 ) | {"mirror", "multipath", "raid", "striped", "switch", "unstriped", "verity", "writecache", "zero", "zoned"}
-# LVM's uuids end with the role of a hidden part; a volume that users see has none.
+# LVM appends the role of a hidden subvolume to its uuid; visible volumes have no role.
 _LVM = re.compile(r"LVM-[A-Za-z0-9]{64}(?:-([a-z]+))?", re.ASCII)
 _LVM_ROLES: dict[str, Kind] = {
     **dict.fromkeys(("tpool", "pool", "tdata", "tmeta", "vpool", "vdata"), "thin"),
@@ -44,7 +44,7 @@ _PLAIN_UUID = re.compile(r"(?:CRYPT|mpath|part[0-9]+|DMRAID)-", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DmTarget:
-    """One line of a volume's table or status: a target's type and its text."""
+    """A line of a volume's table or status: the type of a target and its text."""
 
     type: str
     text: str
@@ -67,13 +67,13 @@ def targets(number: str, dev: Path, *, status: bool = False) -> tuple[DmTarget, 
                 return _parse(buffer, start, count)
             size *= 4
             if size > _LARGEST_BUFFER_BYTES:
-                raise OSError(f"the table of device {number} is larger than {_LARGEST_BUFFER_BYTES} bytes")
+                raise OSError(f"device {number}: table is larger than {_LARGEST_BUFFER_BYTES} bytes")
     finally:
         os.close(descriptor)
 
 
 def _parse(buffer: bytearray, start: int, count: int) -> tuple[DmTarget, ...]:
-    """Return the targets of an answer; each is followed by its text and gives the next one's place."""
+    """Return the targets of an answer; each has its text behind it and gives the offset of the next one."""
     found, place = [], start
     for _ in range(count):
         _, _, _, following, name = _TARGET.unpack_from(buffer, place)
@@ -86,7 +86,7 @@ def _parse(buffer: bytearray, start: int, count: int) -> tuple[DmTarget, ...]:
 
 
 def kind_of_types(types: frozenset[str]) -> Kind:
-    """Return what a volume with these target types is; "unseen" without any, or with one that is not known."""
+    """Return the kind of a volume with these target types; "unseen" without any, or with an unknown one."""
     if types & _SNAPSHOT:
         return "snapshot"
     if "snapshot-origin" in types:
@@ -97,9 +97,9 @@ def kind_of_types(types: frozenset[str]) -> Kind:
 
 
 def kind_of_uuid(uuid: str) -> Kind:
-    """Return what the uuid tells of a volume; "unseen" if it is not of a known kind.
+    """Return the kind of a volume according to its uuid; "unseen" if the uuid has no known form.
 
-    A thin or snapshot volume of LVM itself is "plain" by its uuid: the hidden volumes below it tell.
+    The uuid of an LVM thin or snapshot volume itself gives "plain"; those of the hidden volumes below it give the kind.
     """
     if match := _LVM.fullmatch(uuid):
         return _LVM_ROLES.get(match[1] or "", "unseen")
@@ -107,7 +107,7 @@ def kind_of_uuid(uuid: str) -> Kind:
 
 
 def kind(number: str, uuid: str, dev: Path) -> Kind:
-    """Return what a volume is, by its table, or by its uuid if the table may not be read."""
+    """Return the kind of a volume by its table, or by its uuid if the table may not be read."""
     try:
         found = targets(number, dev)
     except OSError:
@@ -116,16 +116,16 @@ def kind(number: str, uuid: str, dev: Path) -> Kind:
 
 
 def used_bytes(number: str, dev: Path) -> int | None:
-    """Return the bytes that a thin pool or a VDO volume has in use; None if it is neither, or its status is not known.
+    """Return the bytes in use of a thin pool or a VDO volume; None for other volumes, or if the status is unknown.
 
     Raise OSError without permission.
     """
-    for target, at in zip(targets(number, dev), targets(number, dev, status=True), strict=False):
-        words = at.text.split()
+    for target, status in zip(targets(number, dev), targets(number, dev, status=True), strict=False):
+        words = status.text.split()
         try:
             if target.type == "thin-pool":  # metadata device, data device, block sectors; transaction, metadata, data
                 return int(words[2].split("/")[0]) * int(target.text.split()[2]) * _SECTOR
-            if at.type == "vdo":  # device, mode, recovery, index, compression, blocks of 4 KiB in use, blocks
+            if status.type == "vdo":  # device, mode, recovery, index, compression, blocks of 4 KiB in use, blocks
                 return int(words[5]) * 4096
         except (ValueError, IndexError):
             return None

@@ -1,4 +1,4 @@
-"""The identity of a drive: its Device, and what profiles store about it."""
+"""The identity of a drive: its Device, and the parts of it that profiles store."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def device(facts: Mapping[str, str], queue: Queue) -> Device:
 
 
 def info(device: Device) -> DeviceInfo:
-    """Return the drive as its profile names it."""
+    """Return the description of the drive for its profile."""
     return DeviceInfo(
         id=device.id,
         name=device.name,
@@ -63,7 +63,7 @@ def info(device: Device) -> DeviceInfo:
 
 
 def fingerprint(device: Device, filesystem: str, kernel_release: str) -> Fingerprint:
-    """Return what the figures of a sweep depend on; `filesystem` is "" for the raw device and if unknown."""
+    """Return the facts that measurements depend on; `filesystem` is "" for the raw device, and if unknown."""
     return Fingerprint(
         firmware=device.firmware,
         pcie_link=device.pcie_link,

@@ -23,21 +23,22 @@ _PAUSE_S = 0.1
 
 
 def check_same(device: Device) -> None:
-    """Raise TargetError if the kernel's number of the disk has changed: another disk has its name now."""
+    """Raise TargetError if the disk's sequence number has changed, which means that another disk has its name."""
     if sysfs.diskseq(device.device_number) != device.diskseq:
         raise TargetError(
-            f"{device.node} is not the disk any more that it was when the sweep began: nothing is published; try again"
+            f"{device.node}: replaced by another disk since the sweep began; nothing was published; run the sweep again"
         )
 
 
 @contextmanager
 def lock_device(device: Device, *, itself: bool = True) -> Iterator[None]:
-    """Hold flock(LOCK_EX) on the device node, as systemd's BLOCK_DEVICE_LOCKING asks for.
+    """Hold flock(LOCK_EX) on the device node, as systemd's BLOCK_DEVICE_LOCKING requires.
 
-    The lock keeps other sweeps and partitioning tools away, and udev from probing; it ends with the process. The
-    members of a volume are locked too, as two volumes on one drive would disturb each other. Other namespaces of the
-    drive get LOCK_SH, which keeps only their sweeps and partitioning tools away. Without `itself` another process locks
-    the device. Raise BusyError if another process holds one of the locks, TargetError if the device was replaced.
+    The lock keeps other sweeps and partitioning tools away, and udev from probing; it ends with the process. Lock the
+    members of a volume too, because sweeps of two volumes on one drive disturb each other. Take LOCK_SH on the other
+    namespaces of the drive, which keeps away only their sweeps and partitioning tools. Without `itself`, leave the lock
+    on the device to another process. Raise BusyError if another process holds one of the locks, TargetError if the
+    device was replaced.
     """
     folder = device.node.parent
     wanted = {folder / name: fcntl.LOCK_SH for name in device.neighbours}
@@ -45,7 +46,7 @@ def lock_device(device: Device, *, itself: bool = True) -> Iterator[None]:
     if itself:
         wanted[device.node] = fcntl.LOCK_EX
     with ExitStack() as held:
-        # In one order for all: of two sweeps that begin at once, one gets all of its locks.
+        # All sweeps lock in this order, so that of two that begin at once one gets all of its locks.
         for node, kind in sorted(wanted.items()):
             held.enter_context(_lock(node, kind))
         check_same(device)
@@ -56,7 +57,7 @@ def lock_device(device: Device, *, itself: bool = True) -> Iterator[None]:
 def _lock(node: Path, kind: int) -> Iterator[None]:
     """Hold the lock of one node.
 
-    Where the node may not be opened or does not exist (no root, a container) the sweep continues without it.
+    Continue without it if the node is missing or may not be opened, as without root or in a container.
     """
     try:
         descriptor = os.open(node, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -66,7 +67,7 @@ def _lock(node: Path, kind: int) -> Iterator[None]:
     except OSError as error:
         raise TargetError(f"{node}: {error.strerror}") from None
     try:
-        # udev locks a disk for moments while it probes it.
+        # udev locks a disk for a moment while probing it.
         for attempt in range(_TRIES):
             try:
                 fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
@@ -74,7 +75,7 @@ def _lock(node: Path, kind: int) -> Iterator[None]:
             except BlockingIOError:
                 if attempt == _TRIES - 1:
                     raise BusyError(
-                        f"{node} is locked: another sweep or a partitioning tool is busy with it; try again later"
+                        f"{node}: locked by another sweep or a partitioning tool; try again later"
                     ) from None
                 time.sleep(_PAUSE_S)
         yield

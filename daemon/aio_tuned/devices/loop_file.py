@@ -1,4 +1,4 @@
-"""The file below a loop device, and whether it has all of its space."""
+"""The file behind a loop device, and whether all of its blocks are allocated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MIB = 1 << 20
 _GET_STATUS64 = 0x4C05
 _STATUS_BYTES = 232
 _STATUS = struct.Struct("=3Q")
-# linux/fiemap.h: the ioctl, its header and its extents, and the flags that matter here.
+# linux/fiemap.h: the ioctl, its header and its extents, and the flags in use here.
 _FIEMAP = 0xC020660B
 _FIEMAP_HEADER = struct.Struct("=QQIIII")
 _FIEMAP_EXTENT = struct.Struct("=QQQQQIIII")
@@ -25,9 +25,9 @@ _LAST, _ENCODED, _SHARED = 0x1, 0x8, 0x2000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopFile:
-    """What a loop device lies on; `number` is the block device's number if that is no file.
+    """The file behind a loop device; `number` is set if that is a block device, and is its device number.
 
-    `thin` says why a write may take new space, or is "".
+    `thin` is the reason why a write may allocate space, or "".
     """
 
     path: Path
@@ -60,10 +60,10 @@ def _copies_on_write(descriptor: int) -> bool:
 
 
 def read(node: Path, name: str, *, in_memory: bool) -> LoopFile:
-    """Return what the loop device `node` lies on, which sysfs calls `name`.
+    """Return the file behind the loop device `node`, which sysfs calls `name`.
 
-    Raise OSError if that is not visible here, or is another file: the name may be of another mount namespace. A file of
-    a filesystem in memory shares nothing.
+    Raise OSError if it is not visible here, or if another file has that name, which may be of another mount namespace.
+    Files on a filesystem in memory share no blocks.
     """
     path = Path(name)
     descriptor = os.open(node, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -77,16 +77,16 @@ def read(node: Path, name: str, *, in_memory: bool) -> LoopFile:
     try:
         status = os.fstat(file)
         if (status.st_dev, status.st_ino) != (device, inode):
-            raise OSError(0, "another file has its name here")
+            raise OSError(0, "another file has this name here")
         if stat.S_ISBLK(status.st_mode):
             if status.st_rdev != own:
-                raise OSError(0, "another device has its name here")
+                raise OSError(0, "another device has this name here")
             return LoopFile(path=path, number=_number(status.st_rdev))
         allocated = status.st_blocks * _SECTOR
         if allocated < status.st_size:
             thin = f"is sparse: {allocated // _MIB} of {status.st_size // _MIB} MiB are allocated"
         elif not in_memory and _copies_on_write(file):
-            thin = "shares blocks with another file or is compressed: writes take new space"
+            thin = "shares blocks with another file or is compressed, so writes allocate new space"
         else:
             thin = ""
     finally:

@@ -1,4 +1,4 @@
-"""Notification of changes to the mounts."""
+"""Notification of mount changes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class MountWatch:
-    """A watch on the mounts of this process's namespace from its construction on: make it, then read the mounts.
+    """A watch on the mounts of this process's namespace; construct it before reading the mounts.
 
     The constructor raises OSError if mountinfo cannot be watched.
     """
@@ -15,7 +15,7 @@ class MountWatch:
     def __init__(self, proc: Path = Path("/proc")) -> None:
         self._file = (proc / "self/mountinfo").open("rb", buffering=0)
         # mountinfo is always readable; a change shows as POLLPRI and POLLERR, which asyncio's add_reader does not wait
-        # for. An epoll descriptor is readable while what it holds has such an event.
+        # for. An epoll descriptor is readable while a file in it has such an event.
         self._epoll = select.epoll()
         try:
             self._epoll.register(self._file, select.EPOLLPRI | select.EPOLLERR)
@@ -25,12 +25,12 @@ class MountWatch:
             raise
 
     def fileno(self) -> int:
-        """Return the descriptor that is readable once after each change."""
+        """Return the descriptor, which becomes readable once after each change."""
         return self._epoll.fileno()
 
     def changed(self) -> bool:
         """Return whether the mounts have changed since the previous call."""
-        # The event itself proves nothing: a poll consumes it, and the caller's wait for fileno() was such a poll.
+        # The texts are compared because a poll consumes the event, and the caller's wait for fileno() was a poll.
         self._epoll.poll(0)
         before, self._text = self._text, self._read()
         return self._text != before

@@ -1,4 +1,4 @@
-"""The mounts that are on block devices, by the number of the device."""
+"""The mounts on block devices, by device number."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def find_device_number(mount: Mount) -> str:
-    """Return the number of a mount's block device, or its anonymous number if it is on none.
+    """Return the number of a mount's block device, or its anonymous number if it has none.
 
-    Whoever mounts chooses the source, any user that of a FUSE mount. So the filesystem's own number alone counts; btrfs
-    has only anonymous ones, and its source is written by the kernel.
+    Do not trust the source of a mount: the mounting user chooses it, for FUSE any user. The exception is btrfs, which
+    has anonymous numbers only, and whose source is written by the kernel.
     """
     if mount.filesystem == "btrfs" and mount.source.startswith("/dev/"):
         try:
@@ -29,12 +29,12 @@ def find_device_number(mount: Mount) -> str:
 
 
 def is_served_by_program(mount: Mount) -> bool:
-    """Return whether a program serves the filesystem (FUSE), which may answer late or never."""
+    """Return whether a program in user space serves the filesystem (FUSE); it may never answer."""
     return mount.filesystem.partition(".")[0] in ("fuse", "fuseblk")
 
 
 class MountTable:
-    """The mounts of one moment that the kernel itself has on block devices, parsed once."""
+    """The mounts on block devices at one moment, without those of FUSE, which the kernel does not do itself."""
 
     def __init__(self, mounts: Iterable[Mount] = ()) -> None:
         self._mounts: dict[str, list[Mount]] = {}
@@ -48,11 +48,11 @@ class MountTable:
         return cls(mountinfo.read_on_devices(proc))
 
     def on(self, numbers: Iterable[str]) -> tuple[Mount, ...]:
-        """Return the mounts that are on these devices."""
+        """Return the mounts on these devices."""
         return tuple(mount for number in sorted(set(numbers)) for mount in self._mounts.get(number, ()))
 
     def uses(self, number: str) -> frozenset[tuple[str, bool, str]]:
-        """Return the filesystem of one device, read-only and read-write; a bind mount of it adds nothing."""
+        """Return each use of a device: its number, if it is read-only, and its filesystem; bind mounts add none."""
         return frozenset((number, mount.read_only, mount.filesystem) for mount in self._mounts.get(number, ()))
 
     def differences(self, other: MountTable) -> tuple[str, ...]:

@@ -17,30 +17,30 @@ if TYPE_CHECKING:
     from aio_tuned.model.device import Mount
 
 _ESCAPE = re.compile(r"\\(?!000)([0-7]{3})")  # no name has a NUL
-_ID = re.compile(r"[0-9]{1,10}", re.ASCII)  # an int of the kernel; int() refuses 5,000 digits
+_ID = re.compile(r"[0-9]{1,10}", re.ASCII)  # an int of the kernel; int() raises on 5,000 digits
 _NUMBER = re.compile(r"[0-9]+:[0-9]+", re.ASCII)
 # linux/btrfs.h: the ioctl, which needs no privilege, the size of its answer, and the uuid's place in it.
 _BTRFS_IOC_FS_INFO = 0x8400941F
 _BTRFS_INFO_BYTES = 1024
 _BTRFS_UUID = slice(16, 32)
-# Filesystems that are not on a block device of this machine, with the reason; others with a device number 0:N are
-# refused without one.
+# Filesystems without a block device on this machine, with the reason. Others with a device number 0:N are refused
+# without a reason.
 _NO_DEVICE = {
-    "tmpfs": "lives in memory",
-    "ramfs": "lives in memory",
-    "nfs": "is a network filesystem",
-    "nfs4": "is a network filesystem",
-    "cifs": "is a network filesystem",
-    "smb3": "is a network filesystem",
-    "ceph": "is a network filesystem",
-    "9p": "is the host's, not this machine's",
-    "virtiofs": "is the host's, not this machine's",
-    "zfs": "does its own caching and volume management, which no block device shows",
+    "tmpfs": "an in-memory filesystem",
+    "ramfs": "an in-memory filesystem",
+    "nfs": "a network filesystem",
+    "nfs4": "a network filesystem",
+    "cifs": "a network filesystem",
+    "smb3": "a network filesystem",
+    "ceph": "a network filesystem",
+    "9p": "a filesystem of the host",
+    "virtiofs": "a filesystem of the host",
+    "zfs": "a filesystem with its own volume manager and cache",
 }
 
 
 def unescape(text: str) -> str:
-    """Undo the kernel's octal escapes; it makes them for ASCII only (blank, tab, newline, backslash, #)."""
+    """Undo the kernel's octal escapes, which are of ASCII characters only (blank, tab, newline, backslash, #)."""
     return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), text)
 
 
@@ -80,7 +80,8 @@ def read(proc: Path = Path("/proc")) -> tuple[Mount, ...]:
 def read_on_devices(proc: Path = Path("/proc")) -> tuple[Mount, ...]:
     """Return the mounts that may be on block devices, as `read` does.
 
-    The others have an anonymous device number, and are most of a container host's mounts; btrfs has nothing else.
+    Leave out those with an anonymous device number, which are most of a container host's mounts, except for btrfs,
+    which has no other.
     """
     lines = (line for line in _text(proc).split("\n") if " - btrfs " in line or not _is_anonymous(line))
     return parse("\n".join(lines))
@@ -96,7 +97,7 @@ def _is_anonymous(line: str) -> bool:
 
 
 def find_mount(path: Path, mounts: Sequence[Mount], proc: Path = Path("/proc")) -> Mount:
-    """Return the mount that `path` is on, by the kernel's mount id, which is exact where mounts are stacked or bound.
+    """Return the mount of `path`, by the kernel's mount id, which is exact for stacked mounts and bind mounts too.
 
     Raise OSError if the path cannot be opened, TargetError if its mount is not among `mounts`.
     """
@@ -109,11 +110,11 @@ def find_mount(path: Path, mounts: Sequence[Mount], proc: Path = Path("/proc")) 
     for mount in mounts:
         if found and mount.id == int(found[1]):
             return mount
-    raise TargetError(f"{path}: its mount is not in {proc}/self/mountinfo")
+    raise TargetError(f"{path}: its mount is missing in {proc}/self/mountinfo; try again")
 
 
 class Stored(NamedTuple):
-    """Where a path is stored: itself, or what it is in the layers of the overlays that it is on; its mount; a note."""
+    """The place where a path is stored: the path (of an overlay, that in its layer), its mount, and a note."""
 
     path: Path
     mount: Mount
@@ -123,7 +124,7 @@ class Stored(NamedTuple):
 def find_stored(path: Path, mounts: Sequence[Mount], proc: Path = Path("/proc")) -> Stored:
     """Return where a path is stored; raise TargetError if it is on an overlay whose layers are not visible here."""
     mount, note = find_mount(path, mounts, proc), ""
-    for _ in range(8):  # overlays may be nested, but not for ever
+    for _ in range(8):  # the kernel nests two at most
         if mount.filesystem != "overlay":
             break
         path, found = overlay.find_layered(path, mount)
@@ -135,24 +136,24 @@ def find_stored(path: Path, mounts: Sequence[Mount], proc: Path = Path("/proc"))
 def block_device_number(
     path: Path, mounts: Sequence[Mount], sys: Path, proc: Path = Path("/proc")
 ) -> tuple[str, Mount]:
-    """Return the device number ("259:1") of the block device that `path`'s filesystem is on, and its mount.
+    """Return the device number ("259:1") of the block device below `path`'s filesystem, and its mount.
 
-    An overlay leads to the layer that has the path, btrfs (whose own number is anonymous) to its one device. Raise
-    TargetError with the reason if there is no such device.
+    Follow an overlay to the layer that has the path, and btrfs, whose own number is anonymous, to its only device.
+    Raise TargetError with the reason if there is no such device.
     """
     path, mount, _ = find_stored(path, mounts, proc)
     if (sys / "dev/block" / mount.device_number).exists():
         return mount.device_number, mount
     if mount.filesystem in _NO_DEVICE:
         raise TargetError(
-            f"{path} is on {mount.filesystem}, which {_NO_DEVICE[mount.filesystem]}: there is no block device to tune;"
-            " give a directory on the drive"
+            f"{path}: {mount.filesystem} is {_NO_DEVICE[mount.filesystem]} and has no block device to tune; pass a"
+            " directory on a local drive"
         )
     if mount.filesystem == "btrfs":
         return _btrfs_device_number(path, mount, sys), mount
     raise TargetError(
-        f"{path} is on {mount.filesystem} (device {mount.device_number}), which has no block device of its own;"
-        " give a directory on the drive"
+        f"{path}: {mount.filesystem} (device {mount.device_number}) has no block device to tune; pass a directory on a"
+        " local drive"
     )
 
 
@@ -174,9 +175,9 @@ def _btrfs_uuid(path: Path) -> str:
 
 
 def _btrfs_device_number(path: Path, mount: Mount, sys: Path) -> str:
-    """Return the number of the one device of a btrfs.
+    """Return the number of a btrfs's only device.
 
-    Raise TargetError if it has several: no device's counters would prove the I/O.
+    Raise TargetError if it has several, because the counters of no single device prove the I/O.
     """
     # The mount's source is a name in /dev, which a container does not have.
     devices = tuple((sys / "fs/btrfs" / (_btrfs_uuid(path) or "unknown") / "devices").glob("*"))
@@ -188,8 +189,8 @@ def _btrfs_device_number(path: Path, mount: Mount, sys: Path) -> str:
         status = Path(mount.source).stat()
     except OSError as error:
         raise TargetError(
-            f"{path} is on btrfs from {mount.source}, which is not visible here: {error.strerror};"
-            " give a drive with --raw, or run on the host"
+            f"{path}: btrfs device {mount.source} is not visible here: {error.strerror}; run on the host, or pass the"
+            " drive (with --raw to tune it)"
         ) from None
     number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
     if len(members := btrfs_members(number, sys)) > 1:
@@ -199,8 +200,8 @@ def _btrfs_device_number(path: Path, mount: Mount, sys: Path) -> str:
 
 def _several(path: Path, members: Sequence[str]) -> TargetError:
     return TargetError(
-        f"{path} is on a btrfs over {len(members)} devices ({', '.join(members)}): no one device can be tuned"
-        " through it; give a drive with --raw"
+        f"{path}: btrfs over {len(members)} devices ({', '.join(members)}) cannot be tuned as one drive; pass one of"
+        " them (with --raw to tune it)"
     )
 
 

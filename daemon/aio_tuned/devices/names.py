@@ -1,6 +1,6 @@
-"""The id and the by-id style name of a drive, which it keeps over reboots and slots.
+"""The id and the by-id style name of a drive, which stay the same across reboots and slots.
 
-This module imports little, for the reader: identity.py makes a whole Device.
+This module imports little, because the reader must load fast; identity.py makes a whole Device.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _OF_THIS_BOOT = "block:"
 
 
 def escape(text: str) -> str:
-    """Return a part of a by-id style name: no trailing padding, an underscore for each character that udev replaces."""
+    """Return a part of a by-id style name, without trailing padding and with "_" for characters that udev replaces."""
     return "".join(
         char if char in _KEPT or char.isalnum() or (char > "\x7f" and char.isprintable()) else "_"
         for char in text.rstrip(" \t\r\n\0")
@@ -28,14 +28,14 @@ def escape(text: str) -> str:
 def clean_text(text: str) -> str:
     """Return a vendor's string without padding.
 
-    Control bytes become spaces, and broken UTF-8 the replacement character.
+    Control bytes become spaces, and invalid UTF-8 the replacement character.
     """
     repaired = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return "".join(char if char.isprintable() else " " for char in repaired).strip()
 
 
 def file_name(name: str) -> str:
-    """Return the name as a file's: never empty, with a slash or a leading dot, or longer than filesystems allow."""
+    """Return the name as a file name: not empty, without a slash or a leading dot, and of 200 bytes at most."""
     safe = escape(name).lstrip(".") or "unnamed"
     if len(safe.encode()) > _LONGEST_NAME:
         import hashlib  # deferred: it loads OpenSSL
@@ -50,8 +50,8 @@ def device_node(sys_name: str) -> Path:
     return Path("/dev") / sys_name.replace("!", "/")
 
 
-def _means_something(wwid: str) -> bool:
-    """Return whether the wwid identifies a drive.
+def _is_unique(wwid: str) -> bool:
+    """Return whether the wwid identifies a single drive.
 
     Consumer drives report wwids of zeros. Where a drive has no wwid, the kernel writes
     "nvme.VENDOR-SERIAL-MODEL-NSID", which without a serial number all drives of the model share.
@@ -62,20 +62,17 @@ def _means_something(wwid: str) -> bool:
 
 
 def is_of_this_boot(identifier: str) -> bool:
-    """Return whether the id is made of the kernel's name, which may be another disk's after the next boot."""
+    """Return whether the id is made of the kernel name, which may belong to another disk after the next boot."""
     return identifier.startswith(_OF_THIS_BOOT)
 
 
 def holds_after_boot(identifier: str, then: str | None, now: str) -> bool:
-    """Return whether the id still means the same drive; `then` and `now` are boot ids, "" or None if unknown."""
+    """Return whether the id still identifies the same drive; `then` and `now` are boot ids, "" or None if unknown."""
     return not is_of_this_boot(identifier) or (bool(now) and then == now)
 
 
 def _mdadm_uuid(kernel_uuid: str) -> str:
-    """Return an array's uuid as mdadm and udev write it: four words with colons.
-
-    The kernel writes it with dashes.
-    """
+    """Return an array's uuid as mdadm and udev write it, in four words with colons; the kernel writes dashes."""
     digits = kernel_uuid.replace("-", "")
     if len(digits) != 32:  # noqa: PLR2004 - hexadecimal digits of a uuid
         return kernel_uuid
@@ -88,9 +85,9 @@ def _names(facts: Mapping[str, str]) -> tuple[str, str]:
     model, serial = clean_text(get("model", "")), clean_text(get("serial", ""))
     wwid = clean_text(get("wwid", ""))
     if sys_name.startswith("nvme"):
-        # Not the cleaned strings: udev replaces each blank by an underscore, leading ones too.
+        # These are not the cleaned strings, because udev replaces each blank by an underscore, leading ones too.
         parts = [escape(get("model", "")), escape(get("serial", ""))]
-        has_wwid = _means_something(wwid)
+        has_wwid = _is_unique(wwid)
         if not serial and not has_wwid:
             parts[1] = escape(sys_name)
         elif not any(parts):
@@ -105,11 +102,11 @@ def _names(facts: Mapping[str, str]) -> tuple[str, str]:
         return f"loop:{backing}", f"loop-{escape(backing.strip('/').replace('/', '_'))}"
     if known := get("udev.ID_SERIAL"):
         name = f"{get('udev.ID_BUS', 'disk')}-{escape(known)}"
-        return (wwid if _means_something(wwid) else name), name
+        return (wwid if _is_unique(wwid) else name), name
     if serial:
         name = f"disk-{escape('_'.join(part for part in (model, serial) if part))}"
-        return (wwid if _means_something(wwid) else name), name
-    if _means_something(wwid):  # a container lacks the properties from which udev makes names
+        return (wwid if _is_unique(wwid) else name), name
+    if _is_unique(wwid):  # in a container the udev properties for a better name are missing
         return wwid, f"disk-{escape(wwid)}"
     return f"{_OF_THIS_BOOT}{sys_name}", f"block-{escape(sys_name)}"
 
@@ -117,7 +114,7 @@ def _names(facts: Mapping[str, str]) -> tuple[str, str]:
 def id_and_name(facts: Mapping[str, str]) -> tuple[str, str]:
     """Return the id and the by-id style name of the whole disk or volume that the facts of sysfs.who() describe.
 
-    The name is safe as a file's.
+    The name is safe as a file name.
     """
     identifier, name = _names(facts)
     return clean_text(identifier), file_name(name)

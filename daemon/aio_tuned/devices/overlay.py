@@ -1,7 +1,7 @@
-"""The file or folder of an overlay's layers that a path on the overlay is.
+"""The file or directory in an overlay's layers behind a path on the overlay.
 
-The kernel does not say which layer a file is read from; it is the first that has a file of that path and the figures
-that stat(2) gives for the path.
+The kernel does not tell which layer a file is read from. It is the first layer with a file of that path and of the same
+stat(2) figures.
 """
 
 from __future__ import annotations
@@ -21,38 +21,39 @@ if TYPE_CHECKING:
 
 # Where the layers lie on several filesystems, the highest bits of an inode's number name the layer ("xino").
 _INODE_BITS = (1 << 48) - 1
-# A file that is written to at this moment has other figures each time.
-_LOOKS = 3
+# The figures of a file that is being written change between two calls of stat(2).
+_TRIES = 3
 _COLON = re.compile(r"(?<!\\):")
 
 
 class Layered(NamedTuple):
-    """The path in a layer, and a note on what is on the other drives."""
+    """The path in a layer, and a note on files that other layers have."""
 
     path: Path
     note: str = ""
 
 
 def find_layered(path: Path, mount: Mount) -> Layered:
-    """Return what a path on that overlay is in its layers: an existing file where it is read from, a folder above.
+    """Return the path in the layer that a file is read from, or of a directory the path in the upper layer.
 
-    Raise TargetError if that is not visible here.
+    Raise TargetError if that layer is not visible here.
     """
     if path.is_dir():
         upper = _upper(mount)
         if upper is None or not _is_upper(upper, path):
+            name = f" ({upper})" if upper else ""
             raise TargetError(
-                f"{path} is on an overlay filesystem (a container's root?) whose upper directory"
-                f" {upper or ''} is not visible here: give a directory of a mounted volume, or run on the host"
+                f"{path}: on an overlay filesystem (a container's root?) whose upper directory{name} is not visible"
+                " here; pass a directory on a mounted volume, or run on the host"
             )
-        note = f"{path} is on an overlay: these are the settings of the drive that new files are written to; a file in"
-        return Layered(upper, f"{note} it that exists already may be read from another drive: ask for the file itself")
-    for _ in range(_LOOKS):
+        note = f"{path} is on an overlay; these settings are for new files; an existing file may be on another drive"
+        return Layered(upper, f"{note}, so pass the file itself to get its settings")
+    for _ in range(_TRIES):
         if found := _find_file(path, mount):
             return found
     raise TargetError(
-        f"{path} is on an overlay filesystem (a container's root?), and which of its folders it is read from cannot be"
-        " seen here: give a file of a mounted volume, or run on the host"
+        f"{path}: on an overlay filesystem (a container's root?), and the layer that has the file is not visible here;"
+        " pass a file on a mounted volume, or run on the host"
     )
 
 
@@ -74,13 +75,13 @@ def _find_file(path: Path, mount: Mount) -> Layered | None:
         if below and _has_inode(seen, below) and _has_blocks(seen, below):
             if content_copied and not _is_same(seen, below):
                 continue
-            note = f"{path} is read from {folder}, a lower folder of its overlay"
-            return Layered(folder / inside, f"{note}; once it is written to, it is copied to the upper folder")
+            note = f"{path} is read from {folder}, a lower directory of its overlay"
+            return Layered(folder / inside, f"{note}; the first write copies it to the upper directory")
     return None
 
 
 def _is_same(seen: os.stat_result, other: os.stat_result) -> bool:
-    """Return whether a file has the size and times of what was seen on the overlay, to the nanosecond."""
+    """Return whether a file has the same size and times as the path on the overlay, to the nanosecond."""
     return (seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns) == (other.st_size, other.st_mtime_ns, other.st_ctime_ns)
 
 
@@ -89,7 +90,7 @@ def _has_blocks(seen: os.stat_result, other: os.stat_result) -> bool:
 
 
 def _has_inode(seen: os.stat_result, below: os.stat_result) -> bool:
-    """Return whether a file of a lower folder has the inode that was seen: a file that was copied up keeps it."""
+    """Return whether a file of a lower layer has the inode that the overlay shows, which a copied-up file keeps."""
     return not (seen.st_ino ^ below.st_ino) & _INODE_BITS
 
 
@@ -110,7 +111,7 @@ def _upper(mount: Mount) -> Path | None:
 
 
 def _lower(mount: Mount) -> Iterator[Path]:
-    """Yield the lower folders from the top; `lowerdir+` and `datadir+` (Linux 6.5) give one each."""
+    """Yield the lower directories from the top; `lowerdir+` and `datadir+` (Linux 6.5) give one each."""
     for option in mount.options:
         key, _, value = option.partition("=")
         if key == "lowerdir":
@@ -120,10 +121,10 @@ def _lower(mount: Mount) -> Iterator[Path]:
 
 
 def _is_upper(upper: Path, path: Path) -> bool:
-    """Return whether that directory, named in the mount's options, can be the overlay's upper one.
+    """Return whether a directory that the mount's options name can be the overlay's upper directory.
 
-    The options may have been written in another namespace, where the name was another directory's. Overlayfs answers
-    statfs(2) with the figures of its upper filesystem.
+    The options may be of another mount namespace, where the name is another directory's, so compare the filesystems:
+    overlayfs answers statfs(2) with the figures of its upper filesystem.
     """
     try:
         if not upper.is_dir():

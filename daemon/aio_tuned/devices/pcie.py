@@ -1,4 +1,4 @@
-"""The throughput of a PCIe link, and what a drive and its slot are capable of; sysfs.attachment() reads the facts."""
+"""The throughput of a PCIe link, and the best links of a drive and its slot; sysfs.attachment() reads the facts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 # Generations by the transfers of one lane, in 10^9 a second (PCIe Base Specification 6.0, section 1.2).
 _GENERATIONS = {2.5: "1.0", 5.0: "2.0", 8.0: "3.0", 16.0: "4.0", 32.0: "5.0", 64.0: "6.0"}
-# The share of the bits on the line that packets get.
+# The share of the transferred bits that is left for packets.
 _SHARES = {2.5: 8 / 10, 5.0: 8 / 10, 8.0: 128 / 130, 16.0: 128 / 130, 32.0: 128 / 130, 64.0: 236 / 256}
 _LANES = (1, 2, 4, 8, 12, 16, 32)
 _FLIT_GT_PER_S = 64.0
@@ -17,14 +17,14 @@ _FLIT_PACKET_BYTES = 16
 # Data in one packet, as most hosts set it (Max_Payload_Size). Reading the actual value needs CAP_SYS_ADMIN, which the
 # daemon lacks. 128 bytes would carry 8 % less, 512 bytes 4 % more.
 _PAYLOAD_BYTES = 256
-# PCI vendors whose NVMe drives are a hypervisor's or a cloud's: QEMU, virtio, Amazon, Google, Microsoft, VMware,
+# PCI vendors whose NVMe drives are those of a hypervisor or a cloud: QEMU, virtio, Amazon, Google, Microsoft, VMware,
 # VirtualBox.
 _EMULATED = frozenset({0x1B36, 0x1AF4, 0x1D0F, 0x1AE0, 0x1414, 0x15AD, 0x80EE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """A link as it is trained, or the best that one of its ends is capable of."""
+    """A link as trained, or the best link that one of its ends supports."""
 
     gt_per_s: float
     lanes: int
@@ -36,14 +36,14 @@ class Link:
     def max_bytes_per_s(self) -> float:
         """Return the bytes/s one way after line encoding, which packets of any size cannot exceed.
 
-        8b/10b for the first two generations, 128b/130b from 8 GT/s on. At 64 GT/s there is no line encoding, but of
-        each flit of 256 bytes 236 are packets' (PCIe Base Specification 6.0, section 4.2.3).
+        The first two generations use 8b/10b, those from 8 GT/s on 128b/130b. At 64 GT/s there is no line encoding, but
+        packets get 236 of the 256 bytes of a flit (PCIe Base Specification 6.0, section 4.2.3).
         """
         return self.gt_per_s * 1e9 * self.lanes / 8 * _SHARES[self.gt_per_s]
 
     @property
     def data_bytes_per_s(self) -> float:
-        """Return about how many bytes/s are left for data, in packets of 256 bytes.
+        """Return the approximate bytes/s that are left for data, in packets of 256 bytes.
 
         A packet's header, framing and CRC take 24 bytes (Intel, "Understanding PCI Express Throughput": five to seven
         double words). Acknowledgements and flow control, some per cent more, are left out.
@@ -54,9 +54,9 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """A drive's link as it is now, and the best that the drive and its slot are capable of (None: unknown).
+    """A drive's current link, and the best links that the drive and its slot support (None: unknown).
 
-    `real` is false where the link may not be real: a virtual machine shows "2.5 GT/s x1" for what moves GB/s.
+    `real` is false if the link may be emulated: virtual machines show "2.5 GT/s x1" for drives that move GB/s.
     """
 
     link: Link
@@ -66,9 +66,9 @@ class Attachment:
 
 
 def known(speed: str, lanes: str) -> str:
-    """Return the link of sysfs's two texts as profiles name it, "16.0 GT/s x4"; "" where sysfs does not know it.
+    """Return the link of sysfs's two texts as in profiles, "16.0 GT/s x4"; "" if sysfs does not know it.
 
-    A link that is down has the speed "Unknown", and no or all lanes. Generations to come are named too.
+    A link that is down has the speed "Unknown", and no lanes or all. Generations after 6.0 are accepted too.
     """
     rate = speed.partition(" ")[0]
     is_rate = rate.replace(".", "", 1).isdecimal() and float(rate) > 0
@@ -99,22 +99,22 @@ def emulated(vendor: str) -> bool:
 
 
 def below(attachment: Attachment) -> str:
-    """Return a sentence if the link is less than the drive and its slot are capable of; "" if not, or if unknown."""
+    """Return the finding on a link below the best that the drive and its slot support; "" if it is not, or unknown."""
     link, drive, slot = attachment.link, attachment.drive, attachment.slot
     if drive is None:
         return ""
     if slot is None:
         if _least(drive, link) == drive:
             return ""
-        return f"the drive's link runs at {link}, the drive can do {drive}: reseat it, or try another slot"
+        return f"the drive's link runs at {link}, but the drive supports {drive}; reseat it, or try another slot"
     both = _least(drive, slot)
     if _least(both, link) != both:
         return (
-            f"the drive's link runs at {link}, though the drive can do {drive} and its slot {slot}: reseat the drive,"
-            " and check its cable or riser and the slot's speed in the firmware's setup"
+            f"the drive's link runs at {link}, but the drive supports {drive} and its slot {slot}; reseat the drive,"
+            " and check its cable or riser and the slot's speed in the firmware setup"
         )
     if _least(drive, link) != drive:
-        return f"the drive's link runs at {link}, all that its slot can do, the drive can do {drive}: try another slot"
+        return f"the drive's link runs at {link}, its slot's limit, but the drive supports {drive}; try another slot"
     return ""
 
 

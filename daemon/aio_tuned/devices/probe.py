@@ -1,4 +1,4 @@
-"""All facts of a target, read at one moment, and the decision that follows from them."""
+"""The facts of a target at one moment, and the decision that follows from them."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from aio_tuned.model.device import Device, Mount, Usage
     from aio_tuned.model.target import Skip
 
-# A probe reads some 3 MiB of the drive; if it takes longer than this, the drive does not answer.
+# A probe reads about 3 MiB of the drive; a drive that takes longer than this does not answer.
 PROBE_LIMIT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeResult:
-    """A target at one moment; `number` is the device of the filesystem, or of the raw node, to be swept.
+    """A target at one moment; `number` is that of the device to sweep, below the filesystem or the raw node.
 
-    `busy` is why a sweep that nobody asked for should wait, or "".
+    `busy` is the reason to postpone a sweep that no user has requested, or "".
     """
 
     device: Device
@@ -49,9 +49,8 @@ def probe(
 ) -> ProbeResult:
     """Read all facts of the target and decide where to sweep it.
 
-    With `thin_writes` the target counts as named in the configuration's list of that name.
-    Raise TargetError if there is no such target, MeasurementError if the drive cannot be read. The call blocks for as
-    long as the drive does not answer.
+    With `thin_writes` the target counts as a member of the configuration's list of that name. Raise TargetError if the
+    target does not exist, MeasurementError if the drive cannot be read. Block until the drive answers.
     """
     place = resolve.resolve(target, sys, proc)
     device = resolve.device(place, sys, proc)
@@ -85,18 +84,18 @@ def probe(
 
 
 def _incomplete(device: Device, sys: Path) -> str:
-    """Return the finding on a volume of which a member was removed, or ""."""
+    """Return the finding on a volume with members that were removed, or ""."""
     missing = resolve.missing_members(device, sys)
     if not missing:
         return ""
     return (
-        f"{device.sys_name} lacks its member {', '.join(missing)}; the figures are not those of the whole volume; tune"
-        " again when it is whole"
+        f"{device.sys_name} is missing its member {', '.join(missing)}; figures are not those of the complete volume;"
+        " tune again once it is complete"
     )
 
 
 def _is_named(place: resolve.Location, nodes: Sequence[Path]) -> bool:
-    """Return whether one of the nodes is the target's device; a node that does not exist names nothing."""
+    """Return whether one of the nodes is the target's device; ignore nodes that do not exist."""
     numbers = {place.disk_number, place.node_number, place.mount_number}
     for node in nodes:
         with contextlib.suppress(TargetError):

@@ -1,4 +1,4 @@
-"""The device that a user's TARGET names, and what it is used for."""
+"""The device that TARGET names, and its current use."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 class Location:
     """The whole disk or volume of a target, the node that was named, and the mount and folder for scratch files.
 
-    `mount_number` is the device of that mount ("" without one), which may be a partition of the disk that was named.
-    `boot` are the mount points of boot partitions that were passed over, if nothing else of the device is mounted.
+    `mount_number` is the number of that mount's device ("" without one), which may be a partition of the named disk.
+    `boot` has the mount points of boot partitions, if nothing else of the device is mounted.
     """
 
     disk_number: str
@@ -41,7 +41,7 @@ class Location:
 
 
 def _space(point: Path) -> tuple[int, int]:
-    """Return the free bytes and the size of a filesystem, both 0 if it does not say."""
+    """Return the free bytes and the size of a filesystem in bytes, both 0 if it does not report them."""
     try:
         status = os.statvfs(point)
     except OSError:
@@ -50,7 +50,7 @@ def _space(point: Path) -> tuple[int, int]:
 
 
 def _leads_to(mount: Mount, table: Sequence[Mount], proc: Path) -> bool:
-    """Return whether the mount point is a directory of that mount, not of one that is mounted over it."""
+    """Return whether the mount point shows a directory of that mount, and not of another one mounted over it."""
     try:
         return mount.point.is_dir() and mountinfo.find_mount(mount.point, table, proc).id == mount.id
     except (OSError, TargetError):
@@ -58,15 +58,15 @@ def _leads_to(mount: Mount, table: Sequence[Mount], proc: Path) -> bool:
 
 
 def _btrfs_over(numbers: Iterable[str], sys: Path) -> tuple[str, ...]:
-    """Return, as a holder, the btrfs over several devices that one of these is part of; () if there is none."""
+    """Return the btrfs over several devices that one of these devices belongs to, as a holder; () without one."""
     for number in sorted(numbers):
         if len(members := mountinfo.btrfs_members(number, sys)) > 1:
             return (f"a btrfs over {len(members)} devices ({', '.join(members)})",)
     return ()
 
 
-def _roomiest(candidates: Sequence[Mount]) -> Mount | None:
-    """Return the mount for a scratch file: a writable one before a read-only one, then the one with most space."""
+def _best_mount(candidates: Sequence[Mount]) -> Mount | None:
+    """Return the mount for a scratch file: writable before read-only ones, then that with the most free space."""
     return max(candidates, key=lambda mount: (not mount.read_only, _space(mount.point)[0]), default=None)
 
 
@@ -77,6 +77,8 @@ def resolve(target: Path, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> 
     """
     try:
         status = target.stat()
+    except FileNotFoundError:
+        raise TargetError(f"{target}: no such file or directory; pass a directory or a drive in /dev") from None
     except OSError as error:
         raise TargetError(f"{target}: {error.strerror}") from None
     table = mountinfo.read(proc)
@@ -90,7 +92,7 @@ def resolve(target: Path, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> 
         if _btrfs_over(numbers, sys):
             mounted = []
         passed = [mount for mount in mounted if boot.is_boot(mount.point, find_device_number(mount), sys)]
-        mount = _roomiest([mount for mount in mounted if mount not in passed])
+        mount = _best_mount([mount for mount in mounted if mount not in passed])
         return Location(
             disk_number=disk,
             node_number=number,
@@ -100,13 +102,13 @@ def resolve(target: Path, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> 
             boot=() if mount else tuple(one.point for one in passed),
         )
     if stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode):
-        found = target.resolve()  # the directory of the file, not of a link to it
+        found = target.resolve()  # the directory of the file, not that of a link to it
         directory = found if stat.S_ISDIR(status.st_mode) else found.parent
         number, mount = mountinfo.block_device_number(directory, table, sys, proc)
         if found != directory and mountinfo.block_device_number(found, table, sys, proc)[0] != number:
             raise TargetError(
-                f"{target} is read from another drive than new files of its folder are written to: give a folder on"
-                " the drive that is meant"
+                f"{target}: on another drive than new files in its directory, which is on an overlay; pass a directory"
+                " on the drive to tune"
             )
         return Location(
             disk_number=sysfs.whole_disk(number, sys),
@@ -115,7 +117,7 @@ def resolve(target: Path, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> 
             mount=mount,
             directory=directory,
         )
-    raise TargetError(f"{target} is neither a directory, nor a file, nor a block device")
+    raise TargetError(f"{target}: not a directory, file or block device; pass a directory or a drive in /dev")
 
 
 def device(location: Location, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> Device:
@@ -126,12 +128,12 @@ def device(location: Location, sys: Path = sysfs.SYS, proc: Path = Path("/proc")
 def read_device(number: str, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> Device:
     """Read the facts of the disk or volume of that number and return it.
 
-    Raise TargetError if there is none, or if its facts make no sense.
+    Raise TargetError if it does not exist, or if its attributes are invalid.
     """
     try:
         found = identity.device(sysfs.facts(number, sys, sysfs.udev_properties(number), proc), sysfs.queue(number, sys))
     except (KeyError, ValueError) as error:
-        raise TargetError(f"device {number}: what /sys shows of it makes no sense ({error}); see dmesg") from None
+        raise TargetError(f"device {number}: invalid attributes in /sys ({error}); see dmesg") from None
     return replace(
         found,
         member_names=tuple(sorted(member.name for member in members(found, sys))),
@@ -141,7 +143,7 @@ def read_device(number: str, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) 
 
 
 def arrays_below(number: str, sys: Path = sysfs.SYS) -> tuple[Array, ...]:
-    """Return the RAID arrays that a device is or is built on; raise TargetError if there is no such device."""
+    """Return the RAID arrays that a device is or is built on; raise TargetError if the device does not exist."""
     return arrays.below(number, sys, Path("/dev") if sys == sysfs.SYS else None)
 
 
@@ -155,7 +157,7 @@ def members(volume: Device, sys: Path = sysfs.SYS) -> tuple[Device, ...]:
 
 
 def missing_members(volume: Device, sys: Path = sysfs.SYS) -> tuple[str, ...]:
-    """Return the kernel's names of the disks that a volume lists and that were removed."""
+    """Return the kernel names of a volume's disks that were removed."""
     return tuple(name for name in volume.members if not (sys / "class/block" / name).exists())
 
 
@@ -166,15 +168,15 @@ def usage(
     sys: Path = sysfs.SYS,
     proc: Path = Path("/proc"),
 ) -> Usage:
-    """Return what the device is used for at this moment.
+    """Return the current use of the device.
 
-    The device's bytes are read only if the policy leaves it to be swept raw. Raise TargetError without permission to
-    read it, MeasurementError if reading fails.
+    Read the device's bytes only if the policy leads to a raw sweep. Raise TargetError without permission to read it,
+    MeasurementError if reading fails.
     """
     partitions = sysfs.partitions(location.disk_number, sys)
     numbers = {location.disk_number, location.node_number, *partitions.values()}
     mounted_at = tuple(str(mount.point) for mount in mountinfo.read(proc) if find_device_number(mount) in numbers)
-    # For a partition that was named only its own use counts, for a disk that of all its partitions.
+    # A named partition counts with its own use only, a disk with that of all its partitions.
     named = numbers if location.node_number == location.disk_number else {location.node_number}
     holders = (
         *dict.fromkeys(name for number in sorted(named) for name in sysfs.holders(number, sys)),

@@ -1,4 +1,4 @@
-"""The I/O counters and temperatures of a drive, from /sys and /proc; what is unknown is None."""
+"""The I/O counters and temperatures of a drive, from /sys and /proc; unknown ones are None."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _HOTTEST_CELSIUS = 150.0
 
 
 class Sensors:
-    """The sensors of one drive or, for a volume, of all disks below it, looked up at each call: disks come and go.
+    """The sensors of one drive or, for a volume, of all disks below it, which are looked up at each call.
 
-    A volume's own counters would not show other I/O to its members, and show nothing that the members' do not. So only
-    the members count; what a mirror writes twice counts twice, as it keeps two drives busy.
+    Only the members of a volume count: its own counters do not show other I/O to the members. A mirror's writes count
+    twice, because they keep two drives busy.
     """
 
     def __init__(self, device_number: str, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> None:
@@ -35,7 +35,7 @@ class Sensors:
     def moved_bytes(self) -> int | None:
         """Return the bytes read, written and discarded since the drive appeared, by all processes.
 
-        All namespaces of the drive count, since they share its speed. Return None if a disk does not count them.
+        All namespaces of the drive count, because they share its throughput. Return None if a disk does not count them.
         """
         sectors = self._counted(_SECTORS)
         return None if sectors is None else _SECTOR * sectors
@@ -45,11 +45,11 @@ class Sensors:
         return self._counted(_REQUESTS)
 
     def neighbours_moved_bytes(self) -> int:
-        """Return what the drive's other namespaces have moved, as far as they count it."""
+        """Return the bytes that the drive's other namespaces have moved; one without counters counts as 0."""
         return _SECTOR * self._neighbours_counted(_SECTORS)
 
     def _counted(self, places: tuple[int, ...]) -> int | None:
-        """Return the sum of these fields over all namespaces of the drive; None if its own do not count."""
+        """Return the sum of these fields over all namespaces of the drive; None if its own have no counters."""
         counts = [_sum(disk, places) for disk in self._disks()]
         known = [count for count in counts if count is not None]
         return sum(known) + self._neighbours_counted(places) if known and len(known) == len(counts) else None
@@ -79,10 +79,7 @@ class Sensors:
         return None
 
     def temperatures(self) -> tuple[Temperature, ...]:
-        """Return the reading of each sensor found.
-
-        The driver asks the drive for it, so this may block for as long as the drive does.
-        """
+        """Return the reading of each sensor found; block until the drive answers the driver's requests."""
         return tuple(
             Temperature(celsius=celsius, warning_celsius=_celsius(hwmon, "temp1_max"))
             for disk in self._disks()
@@ -102,7 +99,7 @@ class Sensors:
         return tuple(path for disk in disks for path in sysfs.counting(disk))
 
     def _neighbours(self) -> tuple[Path, ...]:
-        """Return the same for the drive's other namespaces."""
+        """Return the /sys directories with the counters of the drive's other namespaces."""
         try:
             found = sysfs.neighbours(self._number, self._sys)
         except TargetError:
@@ -112,7 +109,7 @@ class Sensors:
 
 
 def _sum(disk: Path, places: tuple[int, ...]) -> int | None:
-    """Return the sum of these fields of the disk's counters, as far as it has them; None if it does not count."""
+    """Return the sum of these fields of the disk's counters, without missing fields; None if it keeps no counters."""
     words = sysfs.attribute(disk, "stat").split()
     if len(words) <= _SECTORS[1] or sysfs.attribute(disk, "queue/iostats") == "0":
         return None

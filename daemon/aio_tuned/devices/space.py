@@ -1,4 +1,4 @@
-"""The space that a thin volume or a sparse file takes below a filesystem, and whether it has returned after a sweep."""
+"""The space that a thin pool or a sparse file takes below a filesystem, and whether a sweep has returned it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 _SECTOR = 512
 _MIB = 1 << 20
-# A pool frees whole chunks only, and others write to it, too: a smaller rest than this part of the file is no finding.
+# A pool frees whole chunks only, and other processes write to it too, so up to 1/8 of the file is not reported.
 _NOTABLE = 8
 
 
 def read(number: str, sys: Path = sysfs.SYS, proc: Path = Path("/proc"), dev: Path = Path("/dev")) -> Mapping[str, int]:
-    """Return the bytes in use of each pool and sparse file below a device, by its name, where that can be read."""
+    """Return the bytes in use of each pool and sparse file below a device, by name; leave out unreadable ones."""
     found = ((layer.name, _used_bytes(layer, dev)) for layer in stack.layers(number, sys, proc, dev))
     return {name: used for name, used in found if used is not None}
 
@@ -36,17 +36,17 @@ def _used_bytes(layer: Layer, dev: Path) -> int | None:
 
 
 def finding(before: Mapping[str, int], after: Mapping[str, int], scratch_bytes: int, mount: Path) -> str:
-    """Return what there is to say of the space after a sweep with a scratch file of that size, or ""."""
+    """Return the finding on space that is still in use after a sweep with a scratch file of that size, or ""."""
     compared = before.keys() & after.keys()
     if not compared:
         return (
-            "space: no figure of what lies below the filesystem could be read, so it is not known whether the scratch"
-            f" file's space returned: look at the pool, and run fstrim {mount}"
+            "space: usage below the filesystem cannot be read; the scratch file's space may still be allocated; check"
+            f" the pool, and run fstrim {mount}"
         )
     name, kept = max(((name, after[name] - before[name]) for name in compared), key=lambda item: item[1])
     if kept <= scratch_bytes // _NOTABLE:
         return ""
     return (
-        f"space: {name.rstrip(',')} has {kept // _MIB} MiB more in use than before the sweep: not all of the scratch"
-        f" file's space has returned, unless others have written meanwhile; run fstrim {mount}"
+        f"space: {name} has {kept // _MIB} MiB more in use than before the sweep; unless other processes wrote, the"
+        f" scratch file's space is still allocated; run fstrim {mount}"
     )

@@ -1,4 +1,4 @@
-"""Block devices as /sys, /proc/swaps and udev's database describe them; nothing is written."""
+"""The facts of block devices in /sys, /proc/swaps and udev's database; nothing is written."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _CHANGEABLE = (
     "device/rev",
     *(f"queue/{name}" for name in ("logical_block_size", "max_sectors_kb", "nr_requests", "scheduler")),
 )
-# Vendors of virtual machines, where the processor has no flag for one, as in systemd-detect-virt(1).
+# Vendors of virtual machines, as in systemd-detect-virt(1), for processors without a flag for them.
 _HYPERVISORS = ("QEMU", "KVM", "Amazon EC2", "Google", "Microsoft Corporation", "VMware", "Xen", "OpenStack", "Oracle")
 
 
 def attribute(directory: Path, name: str) -> str:
-    """Return one attribute's text without its line end; "" if there is none.
+    """Return one attribute's text without its line end; "" if it is missing.
 
     Bytes that are not UTF-8 become surrogates.
     """
@@ -53,28 +53,28 @@ def device_number(path: Path) -> str:
     except OSError as error:
         raise TargetError(f"{path}: {error.strerror}") from None
     if not stat.S_ISBLK(status.st_mode):
-        raise TargetError(f"{path} is not a block device")
+        raise TargetError(f"{path}: not a block device")
     return f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
 
 
 def directory(number: str, sys: Path = SYS) -> Path:
     """Return the /sys directory of a block device; raise TargetError if the kernel does not know the device."""
-    if not _NUMBER.fullmatch(number):  # what attribute() returns of a device that was removed: dev/block itself exists
-        raise TargetError(f"{number or 'a device'}: has no block device's number; has it been removed?")
+    if not _NUMBER.fullmatch(number):  # attribute() returns "" for a removed device, and dev/block itself exists
+        raise TargetError(f"{number or 'device'}: no block device number; check that the drive is connected")
     link = sys / "dev/block" / number
     if not link.exists():
-        raise TargetError(f"no block device {number}: {link} does not exist; has it been removed?")
+        raise TargetError(f"device {number}: {link} does not exist; check that the drive is connected")
     return link.resolve()
 
 
 def whole_disk(number: str, sys: Path = SYS) -> str:
-    """Return the number of the disk that a partition is on; for anything else, its own."""
+    """Return the number of a partition's disk; for any other device, its own."""
     found = directory(number, sys)
     return attribute(found.parent, "dev") if (found / "partition").exists() else number
 
 
 def names(path: Path) -> tuple[str, ...]:
-    """Return the sorted names in a folder; () if there is none."""
+    """Return the sorted names in a folder; () if it is missing."""
     try:
         return tuple(sorted(entry.name for entry in path.iterdir()))
     except OSError:
@@ -124,9 +124,9 @@ def counting(disk: Path) -> tuple[Path, ...]:
 
 
 def neighbours(number: str, sys: Path = SYS) -> tuple[str, ...]:
-    """Return the names of the other namespaces on the drive, or on the drives below a volume; they share its speed.
+    """Return the names of the other namespaces on the drive, or on the drives below a volume.
 
-    Namespaces of one NVMe subsystem share a drive, whichever of its controllers they are attached to.
+    Namespaces of one NVMe subsystem share the throughput of one drive, also if their controllers differ.
     """
     own = members(number, sys) or (directory(number, sys).name,)
     found = {name for disk in own for name in _namespaces((sys / "class/block" / disk).resolve(), sys)}
@@ -134,11 +134,11 @@ def neighbours(number: str, sys: Path = SYS) -> tuple[str, ...]:
 
 
 def _namespaces(disk: Path, sys: Path) -> Iterator[str]:
-    """Yield the names of all namespaces of the NVMe subsystem that a disk is of; none for another disk."""
+    """Yield the names of all namespaces of a disk's NVMe subsystem; none for a disk that is not NVMe."""
     controllers = _controllers(disk)
     if not controllers:
         return
-    # The class has a link for each controller, even where the kernel makes no multipath heads.
+    # The class has a link for each controller, even if the kernel makes no multipath heads.
     subsystems = [
         subsystem
         for subsystem in (sys / "class/nvme-subsystem").glob("nvme-subsys*")
@@ -165,13 +165,13 @@ def queue(number: str, sys: Path = SYS) -> Queue:
 
 
 def changeable(number: str, sys: Path = SYS) -> tuple[str, ...]:
-    """Return the attributes of a disk that may change without an event, as they are; of a volume others may, too."""
+    """Return the current attributes of a disk that may change without an event; those of volumes are incomplete."""
     found = directory(number, sys)
     return tuple(attribute(found, name) for name in _CHANGEABLE)
 
 
 def zoned(number: str, sys: Path = SYS) -> str:
-    """Return the zone model of a whole disk or volume, as "host-managed"; "" if it has no zones."""
+    """Return the zone model of a whole disk or volume, such as "host-managed"; "" if it has no zones."""
     model = attribute(directory(number, sys) / "queue", "zoned")
     return "" if model == "none" else model
 
@@ -205,7 +205,7 @@ def in_swap(numbers: set[str], proc: Path = Path("/proc")) -> bool:
 def udev_properties(number: str, run: Path = Path("/run")) -> dict[str, str]:
     """Return the device's properties in udev's database; {} if udev does not run or has none.
 
-    The file is read here: pyudev looks for libudev by starting ldconfig(8), at each call.
+    Read the file itself, because pyudev starts ldconfig(8) at each call to find libudev.
     """
     try:
         lines = (run / "udev/data" / f"b{number}").read_text(encoding="utf-8", errors="replace").split("\n")
@@ -215,7 +215,7 @@ def udev_properties(number: str, run: Path = Path("/run")) -> dict[str, str]:
 
 
 def _link(controller: Path) -> str:
-    """Return the PCIe link of a controller as "16.0 GT/s x4"; "" if it is not on PCIe, or not known."""
+    """Return the PCIe link of a controller as "16.0 GT/s x4"; "" if it is not on PCIe, or unknown."""
     from aio_tuned.devices import pcie  # deferred: the reader does not need it
 
     return pcie.known(attribute(controller, "current_link_speed"), attribute(controller, "current_link_width"))
@@ -234,9 +234,9 @@ def _controllers(found: Path) -> list[Path]:
 
 
 def attachment(number: str, sys: Path = SYS, proc: Path = Path("/proc")) -> Attachment | None:
-    """Return how an NVMe drive is attached to PCIe.
+    """Return the PCIe attachment of an NVMe drive.
 
-    Return None if it is not, or by several links, whose combined throughput is unknown.
+    Return None if it is not on PCIe, or has several links, whose combined throughput is unknown.
     """
     from aio_tuned.devices import pcie  # deferred: the reader does not need it
 

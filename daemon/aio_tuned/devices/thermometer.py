@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aio_tuned.devices.sensors import Sensors
     from aio_tuned.model.temperature import Temperature
 
-# A reading is a request to the drive, so it is not made before each of many short visits.
+# A reading is a request to the drive, so short measurements do not make one each.
 _EVERY_S = 1.0
 _MAX_S = 10.0
 
@@ -23,7 +23,7 @@ class Thermometer:
     """The temperatures of one drive; all are None until the first reading, and without a sensor.
 
     `celsius` is the latest reading of the hottest sensor, `peak_celsius` the highest of all readings, `warned` the
-    reading furthest above the drive's own warning threshold. A reading may take `max_s` seconds.
+    reading furthest above the drive's own warning threshold. A reading is abandoned after `max_s` seconds.
     """
 
     def __init__(
@@ -38,13 +38,13 @@ class Thermometer:
         self._read_at: float | None = None
 
     async def read(self) -> tuple[Temperature, ...] | None:
-        """Return one reading of each sensor; None if the last reading is less than a second old."""
+        """Read each sensor and return its temperature; None if the last reading is less than a second old."""
         if self._read_at is not None and self._monotonic() - self._read_at < _EVERY_S:
             return None
         try:
             found = await within(self._max_s, in_thread(self._sensors.temperatures))
         except TooLateError:
-            found = ()  # a drive that does not answer this request fails the sweep's I/O too, which is reported
+            found = ()  # if the drive does not answer, the sweep's own I/O fails too and is reported
         self._read_at = self._monotonic()
         self.celsius = max((each.celsius for each in found), default=None)
         self.peak_celsius = max((one for one in (self.celsius, self.peak_celsius) if one is not None), default=None)
@@ -53,7 +53,7 @@ class Thermometer:
 
 
 def worse(known: Warned | None, temperatures: Sequence[Temperature]) -> Warned | None:
-    """Return the reading furthest above its drive's own threshold, the known one included; None if there is none."""
+    """Return the reading furthest above the drive's own threshold, including the known one; None without any."""
     over = [
         Warned(celsius=each.celsius, limit=each.warning_celsius)
         for each in temperatures

@@ -1,4 +1,4 @@
-"""Whether a filesystem can give freed space back to the device below it."""
+"""Whether a filesystem can return freed space to the device below it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _RANGE = struct.Struct("=3Q")
 
 
 def obstacle(directory: Path) -> str:
-    """Return why space that is freed in the directory's filesystem cannot be given back, or "".
+    """Return the reason why the directory's filesystem cannot return freed space, or "".
 
-    An empty range is asked for: no filesystem trims anything then.
+    The request has an empty range, for which no filesystem trims anything.
     """
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -31,8 +31,8 @@ def obstacle(directory: Path) -> str:
         if error.errno == errno.EINVAL:  # the range is empty; permission and device were checked before
             return ""
         if error.errno == errno.EPERM:
-            return "FITRIM needs CAP_SYS_ADMIN, which the unit's drop-in for thin volumes grants"
-        return f"{directory} has no FITRIM: {error.strerror}"
+            return "FITRIM needs CAP_SYS_ADMIN; run as root, or add the unit's drop-in for thin volumes"
+        return f"{directory} does not support FITRIM: {error.strerror}"
     finally:
         os.close(descriptor)
     return ""

@@ -1,4 +1,4 @@
-"""Events of block devices that are added, changed and removed, from udev where it runs, else from the kernel."""
+"""Events of added, changed and removed block devices, from udev if it runs, else from the kernel."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# The kernel drops events that do not fit; eight drives with their partitions make hundreds at once.
+# The kernel drops events beyond this; eight drives with their partitions cause hundreds at once.
 _BUFFER_BYTES = 8 << 20
 _MAX_FAILURES = 100
-# Each takes some 50 microseconds to read.
+# Reading an event takes about 50 microseconds, so the caller is blocked for 13 ms at most.
 _MOST_EVENTS = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceEvent:
-    """What happened to a block device; `initialized` is true once udev has processed it, or without udev."""
+    """An event of a block device; `initialized` is true once udev has processed it, or without udev."""
 
     action: str
     sys_name: str
@@ -38,18 +38,18 @@ class DeviceEvent:
 
 
 class EventSource(Protocol):
-    """The source of events; `fileno()` is readable while some are waiting."""
+    """The source of events; `fileno()` is readable while events are waiting."""
 
     @property
     def overrun(self) -> bool:
         """Whether events were lost before the last drain().
 
-        That call then returned all whole disks that are present, and there are no others.
+        That call then returned all whole disks that are present; any other disk was removed.
         """
 
     @property
     def trouble(self) -> str:
-        """A sentence on what keeps events from coming, or ""."""
+        """The problem that keeps events from arriving, or ""."""
 
     def fileno(self) -> int:
         """Return the descriptor to wait for."""
@@ -58,17 +58,17 @@ class EventSource(Protocol):
         """Return every whole disk that is present, with the action "add"."""
 
     def drain(self) -> list[DeviceEvent]:
-        """Return the waiting events without blocking, or as many as are read in a moment; after a loss, enumerate()."""
+        """Return waiting events without blocking, a limited number at once; after a loss, return enumerate()."""
 
     def close(self) -> None:
         """Close the descriptor."""
 
 
 class UdevSource:
-    """The EventSource of a real machine; `source` is "udev", or "kernel" where udev does not run.
+    """The EventSource of a real machine; `source` is "udev", or "kernel" if udev is not running.
 
-    `trouble` is a sentence if udev does not run but should, or "". It listens from its construction on: events during
-    enumerate() are in the next drain(). No object of pyudev outlives a call but the monitor.
+    `trouble` is the problem if udev should run and does not, or "". Events are received from construction on, so those
+    during enumerate() are in the next drain(). The monitor is the only object of pyudev that outlives a call.
     """
 
     def __init__(self, control: Path = Path("/run/udev/control"), buffer_bytes: int = _BUFFER_BYTES) -> None:
@@ -94,7 +94,7 @@ class UdevSource:
         return [event for device in found if (event := self._event(device, "add"))]
 
     def drain(self) -> list[DeviceEvent]:
-        """Return the waiting events, a few hundred at most: fileno() stays readable; after a loss, enumerate().
+        """Return 256 waiting events at most, so that fileno() may stay readable; after a loss, return enumerate().
 
         Raise OSError if the socket keeps failing.
         """
@@ -121,24 +121,24 @@ class UdevSource:
                 self.overrun = True
                 self._clear_error()
                 continue
-            if device is None:  # not `if device`: one is a mapping, and asking for its length is deprecated
+            if device is None:  # not `if device`: a device is a mapping, whose length is deprecated
                 return
             if event := self._event(device, device.action):
                 yield event
 
     def _clear_error(self) -> None:
-        """Take the socket's error.
+        """Clear the socket's error.
 
-        pyudev stops at POLLERR without reading, so it would find the same error for ever.
+        pyudev stops at POLLERR without reading the error, so it would find the same one at every poll.
         """
         with self._socket() as same:
             same.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
     def _empty(self) -> None:
-        """Discard what waits: after a loss the kernel drops events until its queue has been emptied once."""
+        """Discard all waiting events: after a loss the kernel drops events until its queue has been emptied once."""
         with self._socket() as same:
             same.setblocking(False)
-            with suppress(OSError):  # EAGAIN at the end; a loss meanwhile is told by the next drain()
+            with suppress(OSError):  # EAGAIN at the end; the next drain() reports a loss in between
                 while same.recv(1):
                     pass
 
@@ -146,7 +146,7 @@ class UdevSource:
         return socket.socket(fileno=os.dup(self.fileno()))
 
     def _event(self, device: Any, action: str) -> DeviceEvent | None:  # noqa: ANN401 - pyudev has no types
-        """Return the event; None for a device that was removed meanwhile, or that pyudev cannot describe."""
+        """Return the event; None for a device that has been removed, or that pyudev cannot describe."""
         try:
             number = device.device_number
             if not number:
@@ -160,19 +160,19 @@ class UdevSource:
                 is_partition=device.device_type == "partition",
                 diskseq=int(diskseq) if diskseq.isdigit() else None,
             )
-        except Exception as error:  # noqa: BLE001 - of whatever kind: the other devices' events must not be lost
-            _log.warning("device event not understood: %s: %r", device, error)
+        except Exception as error:  # noqa: BLE001 - any error: events of other devices must not be lost
+            _log.warning("%s: device event ignored: %r", device, error)
             return None
 
 
 def _stale(control: Path) -> str:
-    """Return a sentence if udev's socket is there, but nobody listens on it; "" if udev runs, or never did."""
+    """Return the problem if udev's socket exists but no process listens on it; "" if udev runs, or never did."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
         probe.setblocking(False)
         try:
             probe.connect(str(control))
         except ConnectionRefusedError:
-            return f"udev: does not run, although {control} exists; drives are found by the kernel's events; start it"
+            return f"udev: not running, although {control} exists; drives are found by kernel events; start udev"
         except OSError:
-            return ""  # there is no socket, or it is busy or not for us
+            return ""  # the socket is missing, busy, or not accessible
     return ""

@@ -114,16 +114,16 @@ def test_device_mapper(kind: str, text: str, found: Array | None) -> None:
     [
         ((), "", "", ""),
         ((WHOLE,), "", "", ""),
-        ((DEGRADED,), "degraded", "", "md0 lacks a member; the figures"),
-        ((SYNCING,), "syncing", "md0 is busy with a resync", "md0 is busy with a resync; the figures"),
+        ((DEGRADED,), "degraded", "", "md0 is missing a member; figures"),
+        ((SYNCING,), "syncing", "md0 is being resynced", "md0 is being resynced; figures"),
         (
             (REBUILDING,),
             "rebuilding",
-            "md0 is busy with a rebuild",
-            "md0 lacks a member, md0 is busy with a rebuild; the",
+            "md0 is being rebuilt",
+            "md0 is missing a member, md0 is being rebuilt; figures",
         ),
-        ((WHOLE, UNKNOWN), "unknown", "", "vg-lv: the RAID's state cannot be read"),
-        ((UNKNOWN, DEGRADED), "degraded", "", "md0 lacks a member; the figures"),
+        ((WHOLE, UNKNOWN), "unknown", "", "vg-lv: RAID state cannot be read"),
+        ((UNKNOWN, DEGRADED), "degraded", "", "md0 is missing a member; figures"),
     ],
 )
 def test_what_follows(found: tuple[Array, ...], state: ArrayState, busy: str, doubt: str) -> None:

@@ -40,7 +40,7 @@ def test_what_is_no_number_is_no_device(tmp_path: Path, number: str) -> None:
 def test_facts_that_make_no_sense_are_an_error_of_the_target(tmp_path: Path) -> None:
     host = Host(tmp_path)
     (nvme(host, 1).directory / "size").write_text("a lot\n")
-    with pytest.raises(TargetError, match="device 259:1: what /sys shows of it makes no sense"):
+    with pytest.raises(TargetError, match="device 259:1: invalid attributes in /sys"):
         resolve.read_device("259:1", host.sys, host.proc)
 
 
@@ -59,13 +59,13 @@ def test_what_lies_below_is_not_seen_and_named(tmp_path: Path) -> None:
     host = Host(tmp_path)
     stripe(host)
     found = stack.read("254:0", host.sys, host.proc, tmp_path / "dev")
-    assert found.unseen == "nvme2n1 lies below, and is not present"
+    assert found.unseen == "nvme2n1 is missing"
 
 
 def test_what_is_measured_of_it_is_provisional(tmp_path: Path) -> None:
     host = Host(tmp_path)
     stripe(host)
     assert _incomplete(resolve.read_device("254:0", host.sys, host.proc), host.sys).startswith(
-        "dm-0 lacks its member nvme2n1; the figures are not those of the whole volume"
+        "dm-0 is missing its member nvme2n1; figures are not those of the complete volume"
     )
     assert _incomplete(resolve.read_device("259:1", host.sys, host.proc), host.sys) == ""

@@ -141,7 +141,7 @@ def test_the_mount_of_a_path_is_the_kernels() -> None:
 
 
 def test_a_path_whose_mount_is_not_listed(tmp_path: Path) -> None:
-    with pytest.raises(TargetError, match="is not in /proc/self/mountinfo"):
+    with pytest.raises(TargetError, match="missing in /proc/self/mountinfo"):
         mountinfo.find_mount(tmp_path, ())
 
 
@@ -187,11 +187,11 @@ def test_an_ordinary_filesystem_leads_to_its_device(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("filesystem", "words"),
     [
-        ("tmpfs", "lives in memory"),
+        ("tmpfs", "tmpfs is an in-memory filesystem"),
         ("nfs4", "network filesystem"),
-        ("9p", "the host's"),
+        ("9p", "filesystem of the host"),
         ("zfs", "no block device"),
-        ("fuse.sshfs", "has no block device of its own"),
+        ("fuse.sshfs", "has no block device to tune"),
     ],
 )
 def test_filesystems_without_a_device_say_why(tmp_path: Path, filesystem: str, words: str) -> None:

@@ -57,7 +57,7 @@ def test_a_thin_volume_is_known_by_its_pool_also_below_encryption(sys: Sys, tmp_
     volume(sys, 1, "vg-pool-tpool", f"{LV}-tpool", "dm-0")
     volume(sys, 2, "vg-thin", LV, "dm-1")
     volume(sys, 3, "luks", "CRYPT-LUKS2-abc-luks", "dm-2")
-    said = {"thin": "vg-pool-tpool (dm-1) takes space from a pool when it is written"}
+    said = {"thin": "vg-pool-tpool (dm-1) takes space from a pool for new writes"}
     assert read(sys, tmp_path, "254:2") == read(sys, tmp_path, "254:3") == said
 
 
@@ -79,7 +79,7 @@ def snapshot_of_a_volume(sys: Sys) -> None:
 def test_an_origin_has_a_snapshot_and_another_volume_of_the_group_has_none(sys: Sys, tmp_path: Path) -> None:
     snapshot_of_a_volume(sys)
     assert read(sys, tmp_path, "254:2") == {
-        "origin": "vg-data-real (dm-0) has a snapshot, whose space every write takes"
+        "origin": "vg-data-real (dm-0) has a snapshot, which takes space for every write"
     }
     assert "snapshot" in read(sys, tmp_path, "254:3")
     assert read(sys, tmp_path, "254:4") == {}
@@ -89,7 +89,7 @@ def test_a_disk_below_a_snapshot_by_hand_is_an_origin(sys: Sys, tmp_path: Path) 
     """Its copy-on-write area has LVM's mark; the disk is mounted past the snapshot."""
     volume(sys, 1, "snap-cow", f"{LV}-cow", "nvme0n1p2")
     volume(sys, 3, "by-hand", "", "nvme0n1p2", "dm-1")
-    assert read(sys, tmp_path, "259:2") == {"origin": "nvme0n1p2 has a snapshot, by-hand"}
+    assert read(sys, tmp_path, "259:2") == {"origin": "nvme0n1p2 has a snapshot (by-hand)"}
 
 
 # --- what cannot be seen --------------------------------------------------------------------------------------
@@ -98,28 +98,28 @@ def test_a_disk_below_a_snapshot_by_hand_is_an_origin(sys: Sys, tmp_path: Path) 
 @pytest.mark.parametrize("uuid", ["", "LVM-short", f"{LV}-newrole", "stratis-1-private-abc-thin-fs-def", "DOCKER-1"])
 def test_a_volume_of_no_known_kind_is_unseen(sys: Sys, tmp_path: Path, uuid: str) -> None:
     volume(sys, 0, "strange", uuid, "nvme0n1p2")
-    assert read(sys, tmp_path, "254:0") == {"unseen": "strange (dm-0) is a volume whose table cannot be read"}
+    assert read(sys, tmp_path, "254:0") == {"unseen": "strange (dm-0) is a volume of an unknown type"}
 
 
 def test_a_volume_that_does_not_show_its_members_is_unseen(sys: Sys, tmp_path: Path) -> None:
     sys.block("devices/virtual/block/dm-0", "254:0", **{"dm/name": "vg-data", "dm/uuid": LV})
-    assert read(sys, tmp_path, "254:0") == {"unseen": "vg-data (dm-0) does not show what it lies on"}
+    assert read(sys, tmp_path, "254:0") == {"unseen": "vg-data (dm-0) does not show the devices below it"}
 
 
 def test_a_device_that_has_gone_is_unseen(sys: Sys, tmp_path: Path) -> None:
-    assert "cannot be looked at" in read(sys, tmp_path, "8:0")["unseen"]
+    assert "device 8:0 cannot be read" in read(sys, tmp_path, "8:0")["unseen"]
 
 
 def test_a_loop_device_without_its_node_is_unseen(sys: Sys, tmp_path: Path) -> None:
     sys.block("devices/virtual/block/loop7", "7:7", **{"loop/backing_file": "/srv/image"})
-    assert "loop7, on /srv/image, cannot be looked at" in read(sys, tmp_path, "7:7")["unseen"]
+    assert "loop7 on /srv/image cannot be read" in read(sys, tmp_path, "7:7")["unseen"]
 
 
 def test_a_stack_that_does_not_end_is_unseen(sys: Sys, tmp_path: Path) -> None:
     volume(sys, 0, "vg-0", LV, "nvme0n1p2")
     for minor in range(1, 40):
         volume(sys, minor, f"vg-{minor}", LV, f"dm-{minor - 1}")
-    assert "lies below 32 other devices" in read(sys, tmp_path, "254:39")["unseen"]
+    assert "is below 32 other devices" in read(sys, tmp_path, "254:39")["unseen"]
     assert read(sys, tmp_path, "254:20") == {}
 
 

@@ -283,7 +283,7 @@ def test_a_device_that_has_gone(sys: Sys) -> None:
         sysfs.diskseq,
         sysfs.attachment,
     ):
-        with pytest.raises(TargetError, match=r"no block device 259:9: .* has it been removed"):
+        with pytest.raises(TargetError, match=r"device 259:9: .* does not exist; check that the drive is connected"):
             ask("259:9", sys.root)
 
 
@@ -382,7 +382,7 @@ def test_the_scheduler_is_the_one_in_brackets(sys: Sys, scheduler: str, active: 
 
 
 def test_a_path_that_is_no_block_device(tmp_path: Path) -> None:
-    with pytest.raises(TargetError, match="is not a block device"):
+    with pytest.raises(TargetError, match=": not a block device"):
         sysfs.device_number(tmp_path)
     with pytest.raises(TargetError, match="No such file"):
         sysfs.device_number(tmp_path / "missing")

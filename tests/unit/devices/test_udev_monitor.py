@@ -23,7 +23,7 @@ def test_a_socket_that_udevd_has_left_behind_is_no_udev(tmp_path: Path) -> None:
     absent = UdevSource(tmp_path / "none")
     assert (running.source, running.trouble) == ("udev", "")
     assert left.source == "kernel"
-    assert left.trouble.startswith(f"udev: does not run, although {control} exists")
+    assert left.trouble.startswith(f"udev: not running, although {control} exists")
     assert (absent.source, absent.trouble) == ("kernel", "")
     for source in (running, left, absent):
         source.close()
@@ -48,5 +48,5 @@ def test_a_device_that_cannot_be_described_costs_its_own_event_only(
 ) -> None:
     source = UdevSource(tmp_path / "none")
     assert source._event(_Unreadable(), "add") is None
-    assert "device event not understood: sdx" in caplog.text
+    assert "sdx: device event ignored" in caplog.text
     source.close()
