@@ -247,7 +247,8 @@ def _rich_heat_map(shown: HeatMap) -> RenderableType:
     from rich.text import Text
 
     best = max(shown.cells.values(), default=1.0)
-    table = Table(title=shown.title, box=None, padding=(0, 0), title_justify="left")
+    # A Text, since "[chosen]" in a string would be a style.
+    table = Table(title=Text(shown.title, style="table.title"), box=None, padding=(0, 0), title_justify="left")
     table.add_column(_CORNER, justify="right")
     for depth in shown.depths:
         table.add_column(f"{depth}", justify="center", min_width=8)

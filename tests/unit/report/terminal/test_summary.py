@@ -242,7 +242,8 @@ def test_plain_text_has_no_colour(curves: tuple[Curve, ...], capsys: pytest.Capt
 def test_a_terminal_gets_the_same_words(colour: bool, width: int) -> None:
     console = pytest.importorskip("rich.console")
     stream = io.StringIO()
-    made = replace(profile(), device=device_info(model="[bold]x[/] :warning:"))
+    chosen = result(setting=setting(block=128 * KIB, depth=4, threads=1))
+    made = profile(read=chosen, device=device_info(model="[bold]x[/] :warning:"))
     summary._print_rich(
         console.Console(
             file=stream,
@@ -265,6 +266,7 @@ def test_a_terminal_gets_the_same_words(colour: bool, width: int) -> None:
         "+10 % (5.90 GB/s)",
         "! read: something was noticed",
         "6.50",
+        "[chosen]",
     ):
         assert word in shown
 
@@ -280,13 +282,11 @@ def test_a_poor_choice_and_a_thorough_sweep_say_so() -> None:
     poor = result(
         regret95_percent=37.26,
         confidence="low",
-        stopped_because="the write budget is spent",
+        stopped_because="the write budget ran out",
         probability_within_tolerance=0.2,
     )
     shown = summary.plain(profile(read=poor, write=certain, evidence=evidence(effort="thorough")), ()).splitlines()
-    assert (
-        "read: at most 37 % below the best (95 % confidence); low, stopped because the write budget is spent" in shown
-    )
+    assert "read: at most 37 % below the best (95 % confidence); low, stopped because the write budget ran out" in shown
     assert any(
         line.endswith("some other setting is probably more than 2 % faster, but it is not known which")
         for line in shown
