@@ -11,7 +11,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Any
 
-from aio_tuned.errors import BusyError, Exit, NotRunningError, PrivilegeError, TargetError, UsageError
+from aio_tuned.errors import BusyError, Exit, NotRunningError, PrivilegeError, PublishError, TargetError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -38,8 +38,8 @@ def socket_path(runtime: Path) -> Path:
 async def serve(path: Path, handle: Callable[[Mapping[str, Any]], Awaitable[str]]) -> ControlServer:
     """Start a server that answers each request with the sentence that `handle` returns for it.
 
-    UsageError, TargetError and BusyError of `handle` are sent to the client. Raise OSError if the socket cannot be
-    created.
+    UsageError, TargetError, BusyError and PublishError of `handle` are sent to the client. Raise OSError if the socket
+    cannot be created.
     """
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)  # noqa: PTH108 - left by a killed daemon, because this one holds the lock
@@ -158,15 +158,15 @@ async def _answer(line: bytes, handle: Callable[[Mapping[str, Any]], Awaitable[s
         return {"error": f"invalid request: {error}", "exit_code": Exit.USAGE}
     try:
         return {"said": await handle(request)}
-    except (TargetError, UsageError, BusyError) as error:
+    except (TargetError, UsageError, BusyError, PublishError) as error:
         return {"error": str(error), "exit_code": error.exit_code}
 
 
 def ask(runtime: Path, request: Mapping[str, Any]) -> str:
     """Send a request to the daemon and return its sentence for the operator.
 
-    Raise the daemon's UsageError, TargetError or BusyError, NotRunningError if the daemon is not running, BusyError if
-    it does not respond, and PrivilegeError if the user is not root.
+    Raise the daemon's UsageError, TargetError, BusyError or PublishError, NotRunningError if the daemon is not running,
+    BusyError if it does not respond, and PrivilegeError if the user is not root.
     """
     path = socket_path(runtime)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
@@ -188,6 +188,6 @@ def ask(runtime: Path, request: Mapping[str, Any]) -> str:
         except (OSError, ValueError) as error:
             raise BusyError(f"the daemon does not respond ({error}); see systemctl status aio-tuned") from None
     if "error" in answer:
-        known = {kind.exit_code: kind for kind in (UsageError, BusyError)}
+        known = {kind.exit_code: kind for kind in (UsageError, BusyError, PublishError)}
         raise known.get(answer.get("exit_code"), TargetError)(str(answer["error"]))
     return str(answer.get("said", ""))

@@ -138,7 +138,7 @@ def hold_lock(runtime: Path) -> int:
         runtime.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except PermissionError:
-        raise PrivilegeError(f"{path}: permission denied; run the daemon as root") from None
+        raise PrivilegeError(f"{path}: permission denied; run the command as root") from None
     except OSError as error:
         raise BusyError(f"{path}: cannot be opened: {error.strerror}") from None
     try:

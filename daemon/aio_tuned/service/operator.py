@@ -1,4 +1,4 @@
-"""The operator's requests over the control socket: stop or repeat the sweep of a drive."""
+"""The operator's requests over the control socket: stop or repeat the sweep of a drive, or forget the drive."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from aio_tuned.errors import BusyError, Exit, TargetError, UsageError
+from aio_tuned.service.drive import Publication
 from aio_tuned.service.state_machine import Appeared, Stage, Stopped
 from aio_tuned.service.worker.messages import Failed
 
@@ -21,19 +22,28 @@ if TYPE_CHECKING:
 class Operator:
     """The handler of requests, which calls `emit` with the drive and the event of each request."""
 
-    def __init__(self, inventory: Inventory, scheduler: Scheduler, emit: Callable[[Drive, Event], None]) -> None:
+    def __init__(
+        self,
+        inventory: Inventory,
+        scheduler: Scheduler,
+        emit: Callable[[Drive, Event], None],
+        remove_files: Callable[[str], int],
+    ) -> None:
         self._inventory = inventory
         self._scheduler = scheduler
         self._emit = emit
+        self._remove_files = remove_files
 
     async def answer(self, request: Mapping[str, Any]) -> str:
         """Carry out the request and return a sentence for the operator.
 
-        Raise TargetError if the drive is unknown, UsageError if the request is impossible, and BusyError if the sweep
-        cannot be ended.
+        Raise TargetError if the drive is unknown, UsageError if the request is impossible, BusyError if a sweep cannot
+        be ended or must be stopped first, and PublishError if a file cannot be removed.
         """
         name = request.get("name")
         drive = self._inventory.find(name) if isinstance(name, str) else None
+        if request.get("do") == "forget" and isinstance(name, str):
+            return self._forget(name, drive)
         if drive is None:
             raise TargetError(f"{name}: unknown drive; aio-tuned status lists all that the daemon manages")
         match request.get("do"):
@@ -56,6 +66,18 @@ class Operator:
         if isinstance(final, Failed) and final.exit_code == Exit.IO:
             raise BusyError(f"{name}: {final.reason}")
         return f"{name}: sweep stopped; it left no scratch file and no data on the drive"
+
+    def _forget(self, name: str, drive: Drive | None) -> str:
+        """Remove the files of a drive, present or not; a present one is not swept again until the operator asks."""
+        if drive is None:
+            return f"{name}: {self._remove_files(name)} files removed"
+        if drive.is_swept or self._scheduler.sweep_of(drive):
+            raise BusyError(f"{name}: sweep running; stop it first: aio-tuned stop {name}")
+        count = self._remove_files(name)
+        drive.publication = Publication.NONE
+        drive.full_sweep_reason = ""
+        self._emit(drive, Stopped(reason=f"forgotten by the operator; to sweep it: aio-tuned retune {name}"))
+        return f"{name}: {count} files removed; to sweep it again: aio-tuned retune {name}"
 
     def _retune(self, drive: Drive, *, force: bool) -> str:
         name = drive.device.name

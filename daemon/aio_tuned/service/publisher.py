@@ -100,6 +100,13 @@ class Publisher:
         self._retry_later()
         return saved
 
+    def forget(self, name: str) -> int:
+        """Remove all files of the drive of that name; return their number. Raise PublishError if one stays."""
+        try:
+            return self._store.forget(name)
+        finally:
+            self._changed()
+
     def withdraw(self, drive: Drive) -> None:
         """Remove the published profile of the drive."""
         self._store.withdraw(drive.device.name)

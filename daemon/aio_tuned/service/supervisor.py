@@ -100,7 +100,7 @@ class Supervisor:
             dropped=lambda drive: sweep_counter.count(drive.device.id, PAGE_CACHE_DROP),
             changed=self._status.changed,
         )
-        self._operator = Operator(self._inventory, self._scheduler, self.emit)
+        self._operator = Operator(self._inventory, self._scheduler, self.emit, self._publisher.forget)
 
     def _current_config(self) -> Config:
         return self._config

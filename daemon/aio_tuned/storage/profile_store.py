@@ -14,7 +14,7 @@ from aio_tuned.model.profile import Profile, Unmeasured
 from aio_tuned.profiles import codec, override
 from aio_tuned.profiles.decision import measured_when
 from aio_tuned.profiles.files import load_trusted, profile_files
-from aio_tuned.storage import atomic_file, targets
+from aio_tuned.storage import atomic_file, forget, targets
 from aio_tuned.storage.name_register import NameRegister
 
 if TYPE_CHECKING:
@@ -157,6 +157,15 @@ class ProfileStore:
         """Remove the published profile of that name."""
         self._wanted[name] = None
         self.retry()
+
+    def forget(self, name: str) -> int:
+        """Remove all files of the drive of that name, and cancel its pending writes; return the number of files.
+
+        Raise PublishError or PrivilegeError if a file cannot be removed.
+        """
+        for pending in (self._wanted, self._unkept, self._merged, self.troubles):
+            pending.pop(name, None)
+        return forget.remove(self._profiles, self._catalog.parent, name)
 
     def adopt_published(self, grid_points: int) -> None:
         """Save every published profile that was measured, if the catalog lacks it or has an older one of that drive.

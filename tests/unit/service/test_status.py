@@ -130,7 +130,7 @@ def test_a_daemon_that_is_not_roots_needs_privilege(exists: bool) -> None:
                 pass
         os.setresuid(65534, 65534, 0)
         try:
-            with pytest.raises(PrivilegeError, match="permission denied; run the daemon as root") as raised:
+            with pytest.raises(PrivilegeError, match="permission denied; run the command as root") as raised:
                 main.hold_lock(runtime)
         finally:
             os.setresuid(0, 0, 0)
