@@ -83,9 +83,9 @@ class _Visits:
 
 
 def places(phase: Phase) -> tuple[dict[Setting, int], int]:
-    """Return the index of each setting's point in the phase's points, and the index of the reference.
+    """Return the index of the point of each setting, and the index of the reference.
 
-    The reference's index is that of the point that is the same program, or the one after the last point.
+    The reference has the index of the point with identical I/O, or the index after the last point if there is none.
     """
     found = {setting: place for place, point in enumerate(phase.points) for setting in point.aliases}
     setting = phase.reference.setting

@@ -79,11 +79,11 @@ def min_write_bytes(chosen: Sequence[Setting], alignment_bytes: int, max_bytes: 
     Only one in `fraction` points is measured.
     """
     transfer = min_transfer(chosen, alignment_bytes, max_bytes)
-    visited = math.ceil(len(points(chosen, transfer)) / fraction)
-    return (_visits(visited) + 2 * CALIBRATION_VISITS) * transfer
+    measured = math.ceil(len(points(chosen, transfer)) / fraction)
+    return (_measurements(measured) + 2 * CALIBRATION_VISITS) * transfer
 
 
-def _visits(count: int) -> int:
+def _measurements(count: int) -> int:
     """Return the number of measurements in a pass over `count` points, those of the reference included."""
     return math.ceil(count * (1 + 1 / REFERENCE_EVERY)) + 1
 
@@ -109,7 +109,7 @@ def calibration(
     On a volume with a limit on requests the lightest setting may be ten times slower, and a plan fitted to the
     reference alone would overrun its time.
     """
-    visits = (*(reference for _ in range(CALIBRATION_VISITS - 1)), _lightest(chosen))
+    chosen_settings = (*(reference for _ in range(CALIBRATION_VISITS - 1)), _lightest(chosen))
     return tuple(
         Request(
             id=first_id + number,
@@ -121,7 +121,7 @@ def calibration(
             max_bytes=2 * transfer_bytes if direction == "write" else 0,
             purpose="calibrate",
         )
-        for number, setting in enumerate(visits)
+        for number, setting in enumerate(chosen_settings)
     )
 
 
@@ -170,10 +170,10 @@ def _sized(  # noqa: PLR0913 - the limits of one size
     transfer = largest_transfer(chosen, alignment_bytes, max_transfer_bytes)
     while True:
         planned = points(chosen, transfer)
-        visits = _visits(math.ceil(len(planned) / fraction))
+        measurements = _measurements(math.ceil(len(planned) / fraction))
         smaller = transfer // 2 // quantum * quantum
-        if (visits * transfer <= most_bytes and transfer <= longest_bytes) or smaller < least_bytes:
-            return planned, visits, transfer
+        if (measurements * transfer <= most_bytes and transfer <= longest_bytes) or smaller < least_bytes:
+            return planned, measurements, transfer
         transfer = smaller
 
 
@@ -204,7 +204,7 @@ def first_pass(  # noqa: PLR0913 - the facts of one direction
     if not calibrated:
         raise MeasurementError(f"{direction}: calibration gave no measurement; tune again when the drive is idle")
     ns_per_byte = _ns_per_byte(calibrated)
-    planned, visits, transfer = _sized(
+    planned, measurements, transfer = _sized(
         direction,
         chosen,
         alignment_bytes,
@@ -216,7 +216,7 @@ def first_pass(  # noqa: PLR0913 - the facts of one direction
         least_bytes=int(min(max(_MIN_TRANSFER_NS / ns_per_byte, _SLOW_MIN_TRANSFER_BYTES), MIN_TRANSFER_BYTES)),
         fraction=fraction,
     )
-    min_bytes = visits * transfer
+    min_bytes = measurements * transfer
     if direction == "write" and min_bytes > write_budget_bytes:
         raise MeasurementError(
             f"write budget of {write_budget_bytes >> 20} MiB: too small to measure each of {len(planned)} settings once"
@@ -233,9 +233,9 @@ def first_pass(  # noqa: PLR0913 - the facts of one direction
         points=tuple(order),
         reference=Point(setting=reference, aliases=(reference,)),
         transfer_bytes=transfer,
-        visit_ns=_visit_ns(calibrated, ns_per_byte, int(_PASS_TIME_SHARE * usual_ns / visits), max_transfer_ns),
+        visit_ns=_visit_ns(calibrated, ns_per_byte, int(_PASS_TIME_SHARE * usual_ns / measurements), max_transfer_ns),
         # Two measurements tell more than one of twice the length, so each writes only its share of the pass.
-        visit_bytes=max(transfer, int(_PASS_WRITE_SHARE * usual_bytes / visits)) if direction == "write" else 0,
+        visit_bytes=max(transfer, int(_PASS_WRITE_SHARE * usual_bytes / measurements)) if direction == "write" else 0,
         time_budget_ns=time_budget_ns,
         write_budget_bytes=write_budget_bytes,
         tolerance=tolerance,
@@ -270,7 +270,7 @@ def race(  # noqa: PLR0913 - the facts of one direction
     for writes, `usual_bytes`. `max_transfer_ns` limits the transfer as in a pass.
     """
     ns_per_byte = _mean_ns_per_byte(chosen, samples)
-    planned, visits, transfer = _sized(
+    planned, measurements, transfer = _sized(
         direction,
         chosen,
         alignment_bytes,
@@ -280,15 +280,15 @@ def race(  # noqa: PLR0913 - the facts of one direction
         most_written_bytes=usual_bytes / rounds,
         max_transfer_ns=max_transfer_ns,
     )
-    if visits * transfer * ns_per_byte > time_budget_ns:
+    if measurements * transfer * ns_per_byte > time_budget_ns:
         return None
-    if direction == "write" and visits * transfer > write_budget_bytes:
+    if direction == "write" and measurements * transfer > write_budget_bytes:
         return None
     order = list(planned)
     random.Random(f"{seed}/{direction}/race").shuffle(order)  # noqa: S311 - an experiment's order, no secret
     # The reference comes first, so that the first measurements have the order of the points.
     order.sort(key=lambda point: reference not in point.aliases)
-    longest_ns = int(usual_ns / rounds / visits)
+    longest_ns = int(usual_ns / rounds / measurements)
     return Phase(
         direction=direction,
         stage="race",
@@ -296,7 +296,7 @@ def race(  # noqa: PLR0913 - the facts of one direction
         reference=Point(setting=reference, aliases=(reference,)),
         transfer_bytes=transfer,
         visit_ns=_visit_ns(samples, ns_per_byte, longest_ns, max_transfer_ns),
-        visit_bytes=max(transfer, int(usual_bytes / rounds / visits)) if direction == "write" else 0,
+        visit_bytes=max(transfer, int(usual_bytes / rounds / measurements)) if direction == "write" else 0,
         time_budget_ns=time_budget_ns,
         write_budget_bytes=write_budget_bytes,
         tolerance=tolerance,

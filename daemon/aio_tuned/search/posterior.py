@@ -194,11 +194,11 @@ def _conditioned(prior: Floats, values: Floats, variances: Floats, odd: NDArray[
     return mean, (covariance + covariance.T) / 2
 
 
-def _tails(dice: np.random.Generator, freedom: float, count: int) -> Floats:
+def _tails(rng: np.random.Generator, freedom: float, count: int) -> Floats:
     """Return a factor for each draw that turns a normal deviation into one of Student's t."""
     if freedom >= _NORMAL:
         return np.ones(count)
-    factors: Floats = np.sqrt(freedom / dice.chisquare(freedom, count))
+    factors: Floats = np.sqrt(freedom / rng.chisquare(freedom, count))
     return factors
 
 
@@ -209,19 +209,19 @@ def _mixture(
     odd: NDArray[np.bool_],
     freedom: float,
     count: int,
-    dice: np.random.Generator,
+    rng: np.random.Generator,
 ) -> tuple[Floats, Floats]:
     """Return the means of the posterior and at least `count` joint draws."""
     if len(values) < _FEWEST:
-        deviations = dice.standard_normal((count, len(values))) * errors
-        return values.copy(), values + deviations * _tails(dice, freedom, count)[:, None]
+        deviations = rng.standard_normal((count, len(values))) * errors
+        return values.copy(), values + deviations * _tails(rng, freedom, count)[:, None]
     means, draws = np.zeros(len(values)), []
     for weight, prior in _processes(settings, values, errors**2):
         mean, covariance = _conditioned(prior, values, errors**2, odd)
         spread, directions = np.linalg.eigh(covariance)
         some = max(1, round(weight * count))
-        deviations = (dice.standard_normal((some, len(values))) * np.sqrt(np.maximum(spread, 0))) @ directions.T
-        draws.append(mean + deviations * _tails(dice, freedom, some)[:, None])
+        deviations = (rng.standard_normal((some, len(values))) * np.sqrt(np.maximum(spread, 0))) @ directions.T
+        draws.append(mean + deviations * _tails(rng, freedom, some)[:, None])
         means += weight * mean
     return means, np.concatenate(draws)
 

@@ -154,10 +154,10 @@ def _counts(weights: Floats, size: int) -> list[int]:
     return [int(count) for count in counts]
 
 
-def _spread(visits: Sequence[tuple[Point, int]], dice: random.Random) -> list[Point]:
+def _spread(visits: Sequence[tuple[Point, int]], rng: random.Random) -> list[Point]:
     """Return the points in random order, with repeats spread evenly over the round so that a drift favours no point."""
     placed = [
-        ((number + dice.random()) / count, place, point)
+        ((number + rng.random()) / count, place, point)
         for place, (point, count) in enumerate(visits)
         for number in range(count)
     ]
@@ -194,8 +194,8 @@ def next_round(phase: Phase, rules: RaceRules, samples: Sequence[Sample]) -> Rou
     size = max(_MIN_ROUND, int(sum(is_counted(sample, phase) for sample in samples) * _ROUND_SHARE))
     counts = _counts(_weights(known, picked, limit, rungs, seldom), min(size, left))
     visits = [(stats.point, count) for stats, count in zip(known.points, counts, strict=True) if count]
-    dice = random.Random(f"{phase.seed}/{phase.direction}/{next_id(samples)}")  # noqa: S311 - no secret
-    made = round_of(phase, samples, _spread(visits, dice), reference=len(visits) > 1)
+    rng = random.Random(f"{phase.seed}/{phase.direction}/{next_id(samples)}")  # noqa: S311 - no secret
+    made = round_of(phase, samples, _spread(visits, rng), reference=len(visits) > 1)
     return Round(requests=made.requests[: min(size, left)])
 
 

@@ -123,14 +123,14 @@ class _Reading:
             raise ValueError(direction)
         self.budgets[direction, stage] = budgets
 
-    def _take(self, visit: Sample) -> None:
-        request = visit.request
+    def _take(self, sample: Sample) -> None:
+        request = sample.request
         calibrates = request.purpose == "calibrate"
         planned = any(direction == request.direction for direction, _ in self.budgets)
         if calibrates == planned or (self.samples and request.id <= self.samples[-1].request.id):
             raise ValueError(request)
         self.calibrated[request.direction] += calibrates
-        self.samples.append(visit)
+        self.samples.append(sample)
 
 
 def read(entries: Iterable[Mapping[str, Any]], header: Mapping[str, Any], now_s: float) -> Checkpoint:

@@ -73,7 +73,7 @@ class _Run:
         self.earlier = earlier
         self.report = report
         self.observer = observer
-        self.tallies: dict[Direction, PhaseProgress] = {}
+        self.progress: dict[Direction, PhaseProgress] = {}
         self.clock = clock.PhaseClock(order.deadline_ns)
 
     @property
@@ -146,7 +146,7 @@ class _Run:
         self.clock.turn_to(phase)
         while isinstance(step := first_pass.next_round(self._timed(phase), self.samples), Round):
             await self._make(phase, step)
-        if not self.tallies[direction].done:
+        if not self.progress[direction].done:
             raise self.measuring.why_nothing(direction, step.reason)
         return _Pass(phase, step)
 
@@ -155,12 +155,12 @@ class _Run:
 
     def _show(self, phase: Phase) -> None:
         """Include the samples that the phase has from an earlier process in the progress of the direction."""
-        tally = self.tallies.setdefault(phase.direction, PhaseProgress(phase, check=self.order.check))
-        tally.begin(phase, self.samples)
+        progress = self.progress.setdefault(phase.direction, PhaseProgress(phase, check=self.order.check))
+        progress.begin(phase, self.samples)
 
     async def _make(self, phase: Phase, step: Round, rules: RaceRules | None = None) -> None:
         cost = spent(phase, self.samples)
-        self.tallies[phase.direction].expect(self.clock.bound(phase, cost), rules, cost, len(step.requests))
+        self.progress[phase.direction].expect(self.clock.bound(phase, cost), rules, cost, len(step.requests))
         for request in step.requests:
             sample = await self.measuring.measure(cut(phase, cost, request))
             cost = cost.plus(phase, sample)
@@ -301,9 +301,9 @@ class _Run:
 
     def _tell(self, phase: Phase, sample: Sample) -> None:
         """Report the progress after a measurement."""
-        tally = self.tallies[phase.direction]
-        tally.add(phase, sample)
-        self.report(tally.report(phase, sample.request, self.measuring.written_bytes, self.measuring.left_ns))
+        progress = self.progress[phase.direction]
+        progress.add(phase, sample)
+        self.report(progress.report(phase, sample.request, self.measuring.written_bytes, self.measuring.left_ns))
 
 
 async def run_sweep(
