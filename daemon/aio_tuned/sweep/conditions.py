@@ -35,15 +35,15 @@ LOW_CONFIDENCE = 0.1
 
 def _budget_action(ended: str, config: Config) -> str:
     """Return the option that lets the next sweep measure more; `ended` is the reason why measuring ended."""
+    if step.OTHER_PROCESSES in ended:
+        return "tune again when the drive is idle"
     if config.effort == "quick":
         return "use --effort default"
     if step.WRITE_BUDGET_ENDED in ended:
         return "raise --write-budget"
     if step.TIME_BUDGET_ENDED in ended:
         return f"try --time-budget {math.ceil(2 * config.time_budget / 60)}m"
-    if step.OTHER_PROCESSES in ended:
-        return "tune again when the drive is idle"
-    return "try --effort thorough on an idle host"
+    return "tune again on an idle host" if config.effort == "thorough" else "try --effort thorough on an idle host"
 
 
 def beside_others(facts: Facts, grid: Grid) -> tuple[str, bool]:

@@ -474,6 +474,8 @@ def test_a_low_confidence_says_how_far_below_the_best_it_may_be_and_what_helps()
         ("the write budget ran out", {}, "raise --write-budget"),
         ("the usual measuring time ran out", {}, "try --effort thorough on an idle host"),
         ("other processes used the drive during every attempt", {}, "tune again when the drive is idle"),
+        ("other processes used the drive", {"effort": "quick"}, "tune again when the drive is idle"),
+        ("throughput fell after 64 MiB and stayed low", {"effort": "thorough"}, "tune again on an idle host"),
     ],
 )
 def test_the_action_of_a_finding_is_by_the_limit_that_was_reached(
