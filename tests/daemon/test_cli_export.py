@@ -133,7 +133,7 @@ def test_what_the_person_is_told_of_the_settings(cli: Cli, drive: storage.Filesy
     publish(drive.path, cli.profiles, write=nothing, combined=nothing)
     out, err = cli.both("export", "deepspeed", drive.path)
     assert json.loads(out)["aio"]["queue_depth"] == 12
-    assert "the settings are those of [read], since [combined] has none: asked for reads only" in err
+    assert "the settings of [read], because [combined] has none: asked for reads only" in err
     made = builders.never_measured_profile()
     publish(drive.path, cli.profiles, state=made.state, read=made.read, write=made.write, combined=made.combined)
     assert "these settings are provisional" in cli.both("export", "vllm", drive.path)[1]
@@ -142,7 +142,7 @@ def test_what_the_person_is_told_of_the_settings(cli: Cli, drive: storage.Filesy
 def test_without_a_profile(cli: Cli, drive: storage.Filesystem) -> None:
     for file in cli.profiles.iterdir():
         file.unlink()
-    assert "has no profile" in cli.run("export", "deepspeed", drive.path, code=66)
+    assert "no profile in" in cli.run("export", "deepspeed", drive.path, code=66)
     out, err = cli.both("export", "deepspeed", drive.path, "--default")
     assert json.loads(out)["aio"]["queue_depth"] == 8
     assert "these settings are default: " in err

@@ -1,4 +1,4 @@
-"""The settings of the drive that a path is on, from /etc/aio-tuned, for frameworks (docs/how-to/read-settings.md).
+"""The settings of a path's drive, from /etc/aio-tuned, for frameworks (docs/how-to/read-settings.md).
 
 The reader needs neither root nor a daemon; in a container it needs only /etc/aio-tuned and /sys, read-only. A drive is
 identified by its wwid (a volume by its uuid), because the kernel's names can change at every boot.

@@ -1,4 +1,4 @@
-"""The reader's public functions; the package's docstring says what they need."""
+"""The reader's public functions."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def settings_for(
 ) -> Settings:
     """Return the settings for I/O on a path: a directory, a file, or a block device.
 
-    "combined" is for consumers that take one setting for both directions; if only one direction was measured, its
-    settings are returned, and `source.note` says so.
+    "combined" is for consumers that take one setting for both directions. If only one direction was measured, its
+    settings are returned, and `source.note` has a remark.
 
     Raise TargetError if the path does not exist or is on no drive, NoProfileError (a TargetError) if the drive has no
-    profile or none for that direction, and ProfileError if the profile is damaged, is not one, has an unknown schema,
-    or may be written by other users than root and you. With missing="default" these errors are not raised: DeepSpeed's
-    defaults are returned (1 MiB, depth 8, one thread, overlap, batch), with the error's text in `source.note`.
+    profile or none for that direction, and ProfileError if the profile is damaged, is not a profile, has an unknown
+    schema, or may be written by users other than root and you. With missing="default" DeepSpeed's defaults are returned
+    in place of these errors (1 MiB, depth 8, one thread, overlap, batch), with the error's text in `source.note`.
     """
     if direction not in DIRECTIONS:
-        raise ValueError(f"direction is {direction!r}, which is none of {', '.join(DIRECTIONS)}")
+        raise ValueError(f"direction {direction!r} is not one of {', '.join(DIRECTIONS)}")
     return _settings(path, (direction,), missing, profiles)[0]
 
 
@@ -44,8 +44,8 @@ def drive_settings_for(
 ) -> DriveSettings:
     """Return all settings of a drive at once; arguments and errors are those of `settings_for`.
 
-    A direction that was not measured is no error here: it gets the other direction's settings, and `source.note` says
-    so.
+    A direction that was not measured is no error here: it gets the other direction's settings, and `source.note` has a
+    remark.
     """
     return DriveSettings(*_settings(path, DIRECTIONS, missing, profiles))
 
@@ -63,7 +63,7 @@ def _settings(
     path: str | os.PathLike[str], directions: tuple[Direction, ...], missing: Missing, profiles: str | os.PathLike[str]
 ) -> list[Settings]:
     if missing not in ("error", "default"):
-        raise ValueError(f'missing is {missing!r}, which is neither "error" nor "default"')
+        raise ValueError(f'missing {missing!r} is neither "error" nor "default"')
     try:
         found = find_profile(path, Path(profiles))
         return [section(found, direction, lenient=len(directions) > 1) for direction in directions]

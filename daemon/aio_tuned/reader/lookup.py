@@ -41,7 +41,7 @@ def find_disk(
                 stored, _, note = mountinfo.find_stored(Path(path), table, proc)
                 number, _ = mountinfo.block_device_number(stored, table, sys, proc)
         else:
-            raise TargetError(f"{shown} is neither a directory, nor a file, nor a block device")
+            raise TargetError(f"{shown}: not a directory, file or block device")
         number = sysfs.whole_disk(number, sys)
         facts: Mapping[str, str] = sysfs.who(number, sys)
     except OSError as error:
@@ -77,23 +77,23 @@ def _belongs_to(profile: Profile, disk: Disk) -> bool:
 
 
 def _doubt(profile: Profile, disk: Disk, path: Path) -> str:
-    """Return why a profile with the disk's id may be of another disk; "" if nothing speaks for that."""
+    """Return the reason why a profile with the disk's id may be of another disk; "" without one."""
     device = profile.device
     if device.size_bytes != disk.size_bytes:
         return (
             f"{path}: measured on a drive of {device.size_bytes} bytes, but {disk.node} has {disk.size_bytes or 'no'}"
-            f" bytes: run aio-tuned tune {disk.node}"
+            f" bytes; run aio-tuned tune {disk.node}"
         )
     if not holds_after_boot(disk.id, device.boot_id, disk.boot_id):
         return (
-            f"{path}: {disk.node} has neither a serial number nor a wwid, and its name may have been another drive's"
-            f" before the last boot: run aio-tuned tune {disk.node}"
+            f"{path}: {disk.node} has neither a serial number nor a wwid, so before the last boot its name may have"
+            f" belonged to another drive; run aio-tuned tune {disk.node}"
         )
     return ""
 
 
 def _found(disk: Disk, path: Path, profile: Profile) -> FoundProfile:
-    """Return the disk's profile, as stale if it may be of another disk with the same id."""
+    """Return the disk's profile; it is stale if it may be of another disk with the same id."""
     doubt = _doubt(profile, disk, path)
     if not doubt:
         return FoundProfile(disk, path, profile, disk.note)
@@ -116,21 +116,21 @@ def find_disk_profile(disk: Disk, profiles: Path = PROFILES) -> FoundProfile:
         known = None
     if known and _belongs_to(known, disk):
         return _found(disk, own, known)
-    # In a container without udev the disk may have another name than the one that its profile was given.
+    # In a container without udev, the disk's name may differ from the one in its profile.
     if others := [each for each in _others(profiles, own) if _belongs_to(each[1], disk)]:
         return _found(disk, *others[0])
     if known:
         raise NoProfileError(
-            f"{own} is of another drive ({known.device.id}) than {disk.node} ({disk.id}); run aio-tuned tune"
-            f" {disk.node}, which leaves that one its profile"
+            f"{own}: the profile of another drive ({known.device.id}), not of {disk.node} ({disk.id}); run aio-tuned"
+            f" tune {disk.node}, which keeps the other profile"
         )
     raise NoProfileError(
-        f"{disk.node} ({disk.name}) has no profile in {profiles}: see aio-tuned status, or run aio-tuned tune"
+        f"{disk.node} ({disk.name}): no profile in {profiles}; see aio-tuned status, or run aio-tuned tune"
     )
 
 
 def _others(profiles: Path, own: Path) -> Iterable[tuple[Path, Profile]]:
-    """Yield the valid profiles of all other names, with their files; invalid ones are ignored."""
+    """Yield the valid profiles of all other names, with their files; ignore invalid ones."""
     try:
         paths = profile_files(profiles)
     except OSError:  # a folder may be searchable but not readable

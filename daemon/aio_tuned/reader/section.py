@@ -48,13 +48,13 @@ def section(found: FoundProfile, direction: Direction, *, lenient: bool = False)
     why = part if isinstance(part, str) else ""
     part = _part(found.profile, taken)
     if isinstance(part, str):
-        raise NoProfileError(f"{found.path}: there are no settings for {direction}: {part}")
-    notes = [f"the settings are those of [{taken}], since [{direction}] has none: {why}"] if why else []
+        raise NoProfileError(f"{found.path}: no settings for {direction}: {part}")
+    notes = [f"the settings of [{taken}], because [{direction}] has none: {why}"] if why else []
     return _settings_from(found, part, direction, taken, notes)
 
 
 def _part(profile: Profile, direction: Direction) -> Result | CombinedResult | Unmeasured | str:
-    """Return a section of the profile, or the reason if it was skipped."""
+    """Return a section of the profile, or the reason why it was skipped."""
     part: Result | CombinedResult | Unmeasured | Skipped = getattr(profile, direction)
     skipped: str | None = getattr(part, "skipped", None)
     return part if skipped is None else skipped  # type: ignore[return-value]  # Skipped alone has that field
@@ -68,7 +68,7 @@ def _settings_from(
     notes: list[str],
 ) -> Settings:
     if overridden := getattr(part, "overridden", ()):
-        notes = [*notes, f"{', '.join(overridden)} set by the administrator of this machine"]
+        notes = [*notes, f"{', '.join(overridden)} set by the administrator"]
     throughput: int | None = getattr(part, "throughput_bytes_per_s", None)
     note = "; ".join([*([found.note] if found.note else []), *notes])
     source = Source(found.profile.state, str(found.path), found.profile.device.name, taken, note)
@@ -78,8 +78,8 @@ def _settings_from(
 def _saturating(profile: Profile, part: Result | CombinedResult | Unmeasured) -> int:
     """Return the number of requests in flight, over all threads, that saturates the drive.
 
-    For the combined setting that is the larger number of the two directions, if both were measured with blocks that are
-    no larger; else, and where it was not measured, it is what the setting keeps in flight.
+    For the combined setting, return the larger number of the two directions if both were measured with blocks that are
+    no larger. Otherwise, and for settings that were not measured, return the number that the setting keeps in flight.
     """
     setting = part.setting
     measured: int | None = getattr(part, "saturating_concurrency", None)

@@ -20,6 +20,6 @@ def check_folder(folder: Path, disk: Disk) -> None:
     except trust.UntrustedError as error:
         raise ProfileError(str(error)) from None
     except FileNotFoundError:
-        raise NoProfileError(f"{folder} does not exist, and so no profile of {disk.node} ({disk.name})") from None
+        raise NoProfileError(f"{folder}: no such folder, so no profile of {disk.node} ({disk.name})") from None
     except OSError as error:
         raise ProfileError(f"{folder}: {error.strerror}") from None

@@ -90,8 +90,8 @@ def until(
     """Wait until the profile of the path's drive has the state `wanted` ("any" is any state), and return it.
 
     With a `confidence`, each measured section, of which there must be one, must have that confidence or a higher one.
-    The path, its filesystem and the folder of profiles need not exist yet. `waits` is called with a sentence on what is
-    missing, each time that it changes. Raise TimedOutError, with what is missing, after `timeout_s` seconds,
+    The path, its filesystem and the folder of profiles need not exist yet. `waits` is called with the missing condition
+    as a sentence, each time that it changes. Raise TimedOutError with that sentence after `timeout_s` seconds,
     ProfileError at once, and AioTunedError if the kernel allows no more watches.
     """
     end = time.monotonic() + timeout_s
@@ -99,14 +99,14 @@ def until(
         folders = FolderWatch()
         mounted = MountWatch()
     except OSError as error:
-        raise AioTunedError(f"cannot wait: {error}; see fs.inotify.max_user_instances") from None
+        raise AioTunedError(f"cannot wait: {error}; raise fs.inotify.max_user_instances") from None
     try:
         poll = select.poll()
         poll.register(folders, select.POLLIN)
         poll.register(mounted, select.POLLIN)
         told = ""
         while True:
-            # Cleared before looking, so that any later change wakes the poll.
+            # Cleared before the check, so that any later change wakes the poll.
             folders.drain()
             mounted.changed()
             found = _look(path, wanted, confidence, profiles, folders)
@@ -117,9 +117,9 @@ def until(
                 waits(found)
             left = end - time.monotonic()
             if left <= 0 or not poll.poll(left * 1000):
-                raise TimedOutError(f"not within {timeout_s:g} s: {found}")
+                raise TimedOutError(f"timed out after {timeout_s:g} s: {found}")
     except OSError as error:
-        raise AioTunedError(f"cannot wait for {path}: {error}; see fs.inotify.max_user_watches") from None
+        raise AioTunedError(f"{path}: cannot wait: {error}; raise fs.inotify.max_user_watches") from None
     finally:
         folders.close()
         mounted.close()
@@ -128,9 +128,9 @@ def until(
 def _look(
     path: Path, wanted: str, confidence: Confidence | None, profiles: Path, folders: FolderWatch
 ) -> FoundProfile | str:
-    """Return the profile if it is in the wanted state and sure enough, else a sentence on what is missing.
+    """Return the profile if it has the wanted state and confidence, else the missing condition as a sentence.
 
-    Before that, watch the folders in which a change could provide it.
+    Before that, watch the folders in which a change could fulfil it.
     """
     folders.add(profiles)
     try:
@@ -140,7 +140,7 @@ def _look(
     except NoProfileError as error:
         return str(error)
     except TargetError as error:
-        # The path's folder is watched only if needed, because a folder in use causes many events.
+        # The path's folder is watched only if the path is missing, because a folder in use causes many events.
         folders.add(path)
         folders.add(Path(os.path.realpath(path)))  # the path may be a link whose target does not exist yet
         try:
@@ -149,7 +149,7 @@ def _look(
             return str(error)
         return _look(path, wanted, confidence, profiles, folders)  # the path has just appeared
     if wanted not in ("any", found.profile.state):
-        return f"{found.path} is {found.profile.state}, not {wanted}"
+        return f"{found.path}: {found.profile.state}, not {wanted}"
     missing = _unsure(found.profile, confidence) if confidence else ""
     return f"{found.path}: {missing}" if missing else found
 
@@ -163,5 +163,5 @@ def _unsure(profile: Profile, least: Confidence) -> str:
         if known is None or rank(known) < rank(least)
     ]
     if not found:
-        return f"nothing was measured, so nothing is {least}"
+        return f"no direction was measured, so none is {least}"
     return f"{' and '.join(lower)}, not {least}" if lower else ""

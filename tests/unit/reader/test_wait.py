@@ -96,7 +96,7 @@ def test_what_is_not_sure_enough_is_named_at_the_end(
     folder: Folder, published: Profile, confidence: Confidence, instead: str
 ) -> None:
     folder.publish(published)
-    assert until(folder, confidence) == f"not within 0.05 s: FILE: {instead}"
+    assert until(folder, confidence) == f"timed out after 0.05 s: FILE: {instead}"
 
 
 def test_the_end_of_the_time_has_its_own_exit_code(folder: Folder) -> None:
@@ -110,13 +110,13 @@ def test_settings_that_were_never_measured_are_not_sure(folder: Folder) -> None:
     folder.publish(never_measured_profile())
     assert until(folder, None, state="any") == "provisional"
     assert until(folder, "bounded", state="any") == (
-        "not within 0.05 s: FILE: nothing was measured, so nothing is bounded"
+        "timed out after 0.05 s: FILE: no direction was measured, so none is bounded"
     )
 
 
 def test_the_state_counts_too(folder: Folder) -> None:
     folder.publish(sure("settled", state="stale"))
-    assert until(folder, "settled") == "not within 0.05 s: FILE is stale, not measured"
+    assert until(folder, "settled") == "timed out after 0.05 s: FILE: stale, not measured"
     assert until(folder, "settled", state="any") == "stale"
 
 
@@ -162,7 +162,7 @@ def test_the_command_ends_with_the_exit_code_of_a_wait(folder: Folder, capsys: p
     config.write_text(f'[paths]\nprofiles = "{folder.path}"\nruntime = "{folder.path}/run"\n')
     words = ["--config", str(config), "wait", str(folder.path), "--timeout", "0.05s"]
     assert main([*words, "--confidence", "settled"]) == Exit.TIMEOUT
-    assert f"not within 0.05 s: {folder.file}: read is bounded, not settled" in capsys.readouterr().err
+    assert f"timed out after 0.05 s: {folder.file}: read is bounded, not settled" in capsys.readouterr().err
     assert main([*words, "--confidence", "bounded"]) == Exit.OK
     assert capsys.readouterr().out == f"{folder.file}: measured (/dev/nvme0n1)\n"
     assert main(words) == Exit.OK
