@@ -57,7 +57,8 @@ def _remove(config: Config, name: str) -> str:
 
     lock = hold_lock(config.runtime)
     try:
-        return f"{name}: {forget.remove(config.profiles, config.state, name)} files removed"
+        count = forget.remove(config.profiles, config.state, name)
+        return f"{name}: {count} file{'' if count == 1 else 's'} removed"
     finally:
         os.close(lock)
 

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from aio_tuned.service.state_machine import Event
 
 
+def _removed(count: int) -> str:
+    return f"{count} file{'' if count == 1 else 's'} removed"
+
+
 class Operator:
     """The handler of requests, which calls `emit` with the drive and the event of each request."""
 
@@ -70,14 +74,14 @@ class Operator:
     def _forget(self, name: str, drive: Drive | None) -> str:
         """Remove the files of a drive, present or not; a present one is not swept again until the operator asks."""
         if drive is None:
-            return f"{name}: {self._remove_files(name)} files removed"
+            return f"{name}: {_removed(self._remove_files(name))}"
         if drive.is_swept or self._scheduler.sweep_of(drive):
             raise BusyError(f"{name}: sweep running; stop it first: aio-tuned stop {name}")
         count = self._remove_files(name)
         drive.publication = Publication.NONE
         drive.full_sweep_reason = ""
         self._emit(drive, Stopped(reason=f"forgotten by the operator; to sweep it: aio-tuned retune {name}"))
-        return f"{name}: {count} files removed; to sweep it again: aio-tuned retune {name}"
+        return f"{name}: {_removed(count)}; to sweep it again: aio-tuned retune {name}"
 
     def _retune(self, drive: Drive, *, force: bool) -> str:
         name = drive.device.name

@@ -56,7 +56,7 @@ def test_a_removed_drive_can_be_forgotten(desk: Desk) -> None:
 
     async def scene() -> None:
         async with running(desk):
-            assert await desk.supervisor.answer({"do": "forget", "name": "nvme-x"}) == "nvme-x: 1 files removed"
+            assert await desk.supervisor.answer({"do": "forget", "name": "nvme-x"}) == "nvme-x: 1 file removed"
             assert not samples.exists()
             assert await desk.supervisor.answer({"do": "forget", "name": "../etc"}) == "../etc: 0 files removed"
 
