@@ -1,7 +1,7 @@
 """Append-only files of checksummed JSON lines.
 
-A line is the CRC-32 of its JSON as eight hex digits, a space, the JSON, and a newline. A line that a crash or a power
-cut has torn has no newline or a wrong checksum; that line and all after it are discarded.
+A line is the CRC-32 of its JSON as eight hex digits, a space, the JSON, and a newline. A line that is torn by a crash
+or a power cut has no newline or a wrong checksum; that line and all lines after it are discarded.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class AppendLog:
     def open(cls, path: Path) -> tuple[list[dict[str, Any]], AppendLog]:
         """Open the file, and return its entries and the log to append to.
 
-        A missing file is created, and everything after the last valid line is cut off. Raise OSError if the file cannot
-        be read, written or created.
+        Create a missing file, and cut off everything after the last valid line. Raise OSError if the file cannot be
+        read, written or created.
         """
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
         try:
@@ -53,7 +53,7 @@ class AppendLog:
     def append(self, entry: Mapping[str, object], *, sync: bool = False) -> None:
         """Append the entry; with `sync` it is durable on return.
 
-        Raise OSError, mostly for lack of space, and leave the log as it was.
+        Raise OSError, usually for lack of space, and leave the log unchanged.
         """
         line = _line(entry)
         try:
@@ -75,7 +75,7 @@ class AppendLog:
 def rewrite(path: Path, entries: Iterable[Mapping[str, object]]) -> None:
     """Replace the log's entries with these; the log must not be open.
 
-    A crash leaves the old file or the new one. Raise OSError and leave the old file if it cannot be written.
+    A crash leaves the old file or the new one. Raise OSError and keep the old file if the new one cannot be written.
     """
     # No other process writes the log, so any temporary file was left by a crash.
     atomic_file.remove_leftovers(path.parent, time.time(), glob.escape(path.name), age_s=0)

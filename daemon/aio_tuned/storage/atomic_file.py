@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import tempfile
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from aio_tuned.errors import PublishError
 
-# No write of a profile takes this long.
+# Writing a profile never takes an hour, so an older temporary file is a leftover.
 _LEFT_S = 3600.0
 _OURS = ("*.toml", "*.samples.jsonl", "*.samples.jsonl.gz")
 
@@ -19,23 +20,31 @@ _OURS = ("*.toml", "*.samples.jsonl", "*.samples.jsonl.gz")
 def make_folder(directory: Path) -> None:
     """Create the folder if it is missing; raise PublishError if that fails."""
     try:
-        if not directory.is_dir():
-            directory.mkdir(parents=True)
-            directory.chmod(0o755)  # for every reader, whatever root's umask
+        _make_folder(directory)
     except OSError as error:
-        raise PublishError(f"{directory}: profiles cannot be written there: {error.strerror}") from None
+        raise PublishError(f"{directory}: cannot be written: {_reason(error)}") from None
+
+
+def _make_folder(directory: Path) -> None:
+    if not directory.is_dir():
+        directory.mkdir(parents=True)
+        directory.chmod(0o755)  # readable for all users, whatever root's umask
+
+
+def _reason(error: OSError) -> str | None:
+    return "not a folder" if error.errno in (errno.EEXIST, errno.ENOTDIR) else error.strerror
 
 
 def left_after_s(uptime_s: float) -> float:
-    """Return the age in seconds from which nobody can still be writing a file: an hour, or since before the boot."""
+    """Return the age in seconds from which a temporary file is a leftover: an hour, or the uptime if that is less."""
     return min(_LEFT_S, uptime_s)
 
 
 def remove_leftovers(directory: Path, now: float, *names: str, age_s: float | None = None) -> None:
-    """Remove temporary files that were left by a kill or a power cut, at least `age_s` seconds before `now`.
+    """Remove temporary files that a kill or a power cut left, if they are at least `age_s` seconds older than `now`.
 
-    The default is left_after_s(). `names` are patterns of the files that were to be written; without any, they are
-    those of profiles and samples.
+    `age_s` is left_after_s() by default. `names` are patterns of the files that were to be written, by default those of
+    profiles and samples.
     """
     if age_s is None:
         age_s = left_after_s(time.clock_gettime(time.CLOCK_BOOTTIME))
@@ -47,17 +56,15 @@ def remove_leftovers(directory: Path, now: float, *names: str, age_s: float | No
 
 
 def check_writable(directory: Path) -> None:
-    """Raise PublishError if a file could not be published in the directory; call this before a sweep."""
+    """Raise PublishError if no file can be published in the directory; call this before a sweep."""
     try:
-        make_folder(directory)
+        _make_folder(directory)
         with tempfile.NamedTemporaryFile(dir=directory, prefix=".aio-tuned-"):
             pass
-    except PublishError as error:
-        raise PublishError(f"{error}; run as root, or pass --out DIR") from None
     except OSError as error:
-        raise PublishError(
-            f"{directory}: profiles cannot be written there: {error.strerror}; run as root, or pass --out DIR"
-        ) from None
+        root_helps = error.errno in (errno.EACCES, errno.EPERM) and os.geteuid() != 0
+        remedy = "run as root, or pass another folder with --out" if root_helps else "pass another folder with --out"
+        raise PublishError(f"{directory}: cannot be written: {_reason(error)}; {remedy}") from None
 
 
 def write(path: Path, content: str | bytes, *, sync: bool = True, mode: int | None = 0o644) -> None:
@@ -65,7 +72,7 @@ def write(path: Path, content: str | bytes, *, sync: bool = True, mode: int | No
 
     With `sync` the new content survives a power cut. `mode` None keeps the owner and mode of the existing file, and
     follows a symbolic link to it; any other mode replaces the link. Raise OSError, or UnicodeEncodeError if the text
-    cannot be encoded as UTF-8; the old file is then left as it was, and no temporary file.
+    cannot be encoded as UTF-8; then the old file is unchanged, and no temporary file is left.
     """
     data = content.encode() if isinstance(content, str) else content
     owner = None
@@ -94,7 +101,7 @@ def write(path: Path, content: str | bytes, *, sync: bool = True, mode: int | No
 
 
 def publish(path: Path, content: str | bytes, *, sync: bool = True, mode: int | None = 0o644) -> None:
-    """Call write(), and raise PublishError if the file cannot be written."""
+    """Replace the file as write() does; raise PublishError if it cannot be written."""
     try:
         write(path, content, sync=sync, mode=mode)
     except (OSError, UnicodeEncodeError) as error:
@@ -103,7 +110,7 @@ def publish(path: Path, content: str | bytes, *, sync: bool = True, mode: int | 
 
 
 def create(path: Path, content: str) -> None:
-    """Make a new file, whole or not at all, that survives a power cut.
+    """Create a file, whole or not at all, that survives a power cut.
 
     Raise FileExistsError if the path exists, and PublishError if the file cannot be written.
     """

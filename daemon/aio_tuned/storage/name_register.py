@@ -1,7 +1,7 @@
-"""The owners of names: drives whose models, serial numbers or paths make one file name are kept apart.
+"""The register of drive names, which separates drives whose models, serial numbers or paths give the same file name.
 
-The first drive with a name owns it, and is recorded in a file of that name in the state folder. A later one gets `-`
-and eight hexadecimal digits of its id's SHA-256, and is recorded under that name.
+The first drive with a name owns it, and is recorded in a file of that name in the state folder. The name of a later one
+gets `-` and eight hexadecimal digits of its id's SHA-256 appended, and is recorded in the same way.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
     from aio_tuned.model.device import Device
 
-# More than eight only where another drive owns the shorter name too.
+# More than eight digits are used only if another drive owns the shorter name too.
 _DIGITS = (8, 16, 32, 64)
 # The owner of a name whose record cannot be read: no drive has this id.
 _UNKNOWN = "?"
 
 
 def _made_names(name: str, identifier: str) -> Iterator[str]:
-    """Yield the names that a drive may have if another one owns the bare name."""
+    """Yield the names for a drive if another one owns its bare name."""
     import hashlib  # deferred: it loads OpenSSL
 
     digest = hashlib.sha256(identifier.encode()).hexdigest()
@@ -37,7 +37,7 @@ def _made_names(name: str, identifier: str) -> Iterator[str]:
 
 
 class NameRegister:
-    """The register of names; claims that cannot be written hold in this process, and `retry` writes them."""
+    """The register of names; a claim that cannot be written holds in this process until `retry` writes it."""
 
     def __init__(self, profiles: Path, state: Path) -> None:
         self._folder = state / "names"
@@ -51,7 +51,7 @@ class NameRegister:
         return bool(self._unwritten)
 
     def name_of(self, name: str, identifier: str) -> str:
-        """Return the name of the drive with that bare name and id; nothing is claimed."""
+        """Return the name of the drive with that bare name and id, without claiming it."""
         owner = self._owner(name)
         if owner in ("", identifier):
             return name
@@ -60,7 +60,7 @@ class NameRegister:
         return made
 
     def named(self, device: Device, sys: Path = sysfs.SYS) -> Device:
-        """Return the device with its name, and those of its members, as `name_of` has them."""
+        """Return the device with its name and those of its members replaced by those of `name_of`."""
         members = resolve.members(device, sys) if device.members else ()
         return replace(
             device,
@@ -69,7 +69,7 @@ class NameRegister:
         )
 
     def claim(self, device: Device, sys: Path = sysfs.SYS) -> Device:
-        """Return the device with its name as `named` does, and record it as the owner of that name for ever."""
+        """Return the device as `named` does, and record it permanently as the owner of its name."""
         self._record(device.name, self._owner(device.name) or device.id)
         named = self.named(device, sys)
         if named.name != device.name:
@@ -77,9 +77,9 @@ class NameRegister:
         return named
 
     def namesake(self, name: str) -> tuple[str, str] | None:
-        """Return the bare name in place of which a drive has this one, and the id of its owner, "" if unknown.
+        """Return the bare name that a drive of this name would have, and the id of its owner, "" if unknown.
 
-        Return None for a bare name.
+        Return None if this name is a bare name itself.
         """
         return self._namesakes.get(name)
 
@@ -95,11 +95,11 @@ class NameRegister:
         return troubles
 
     def remove_leftovers(self) -> None:
-        """Remove temporary files that were left by a kill or a power cut."""
+        """Remove temporary files that a kill or a power cut left."""
         atomic_file.remove_leftovers(self._folder, time.time(), "*")
 
     def _owner(self, name: str) -> str:
-        """Return the id of the drive that owns the name or, without a record, has a profile of it; "" if none does."""
+        """Return the id of the drive that owns the name or, without a record, has a profile of that name; else ""."""
         return self._recorded(name) or next(filter(None, (self._profiled(folder, name) for folder in self._known)), "")
 
     def _recorded(self, name: str) -> str:
@@ -118,7 +118,7 @@ class NameRegister:
             return ""
 
     def _record(self, name: str, owner: str) -> None:
-        """Record the owner of a name that has none."""
+        """Record the owner of a name if the name has none."""
         if self._recorded(name):
             return
         try:
@@ -127,7 +127,7 @@ class NameRegister:
             self._unwritten[name] = owner
 
     def _create(self, name: str, owner: str) -> None:
-        """Write a record unless another process has; raise PublishError if that fails."""
+        """Write a record unless another process has written one; raise PublishError if that fails."""
         with contextlib.suppress(FileExistsError):
             atomic_file.make_folder(self._folder)
             atomic_file.create(self._folder / name, f"{owner}\n")

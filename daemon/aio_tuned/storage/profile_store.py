@@ -1,4 +1,4 @@
-"""The published profiles, which readers find, and the catalog of the last measured profile of every drive."""
+"""The published profiles, which are for readers, and the catalog of the last measured profile of every drive."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _log = logging.getLogger(__name__)
 
 
 def catalog_folder(state: Path) -> Path:
-    """Return the catalog's folder, which has the last measured profile of every drive, present or not."""
+    """Return the catalog's folder, with the last measured profile of every drive, present or not."""
     return state / "profiles"
 
 
 def find_profiles(profiles: Path, target: str | None, register: NameRegister) -> list[Path]:
-    """Return the files of all profiles, or of the one that `target` names; `register` knows the drives' names.
+    """Return the files of all profiles, or of the one that `target` names; `register` has the drives' names.
 
     `target` is a profile's file, a profile's name, or any TARGET of `aio-tuned tune`. Raise TargetError if it names no
     profile, or if the folder cannot be read.
@@ -46,19 +46,19 @@ def find_profiles(profiles: Path, target: str | None, register: NameRegister) ->
     named = targets.find_drive(
         target,
         lambda name: os.path.isfile(profiles / f"{name}.toml"),  # noqa: PTH113
-        f"{target} is neither a profile in {profiles} nor a path",
+        f"{target}: neither a path nor a profile in {profiles}; aio-tuned show lists the profiles",
         register,
     )
     path = named.file or profiles / f"{named.name}.toml"
     if not os.path.isfile(path):  # noqa: PTH113
-        raise TargetError(f"{target} is on {named.node}, which has no profile ({path}): run aio-tuned tune {target}")
+        raise TargetError(f"{target}: {named.node} has no profile ({path}); run aio-tuned tune {target}")
     return [path]
 
 
 def apply_override(published: Profile, profiles: Path) -> Profile:
     """Return the profile with the administrator's override from override.d applied, as readers get it.
 
-    Raise ConfigError if the override cannot be read, is invalid, or may be written or removed by others than root.
+    Raise ConfigError if the override cannot be read, is invalid, or may be written or removed by users other than root.
     """
     folder = profiles / "override.d"
     path = folder / f"{published.device.name}.toml"
@@ -78,7 +78,7 @@ class ProfileStore:
     """The folder of published profiles and the catalog, with the writes that are still pending.
 
     A write that fails stays pending until `retry` succeeds; `troubles` has the error of each such profile, by name. The
-    catalog is read from disk each time, because `aio-tuned tune` adds to it too. `register` has the owners of names.
+    catalog is read from disk each time, because `aio-tuned tune` adds profiles too. `register` has the owners of names.
     """
 
     def __init__(self, profiles: Path, state: Path) -> None:
@@ -99,7 +99,7 @@ class ProfileStore:
         return bool(self._wanted or self._unkept or self.register.pending)
 
     def shows(self, name: str) -> bool:
-        """Return whether the last publish or withdrawal of that name has been carried out."""
+        """Return whether the last publication or withdrawal of that name is complete."""
         return name not in self._wanted
 
     @property
@@ -108,12 +108,12 @@ class ProfileStore:
         return set(self._merged)
 
     def as_read(self, shown: Profile) -> Profile | None:
-        """Return a published profile as readers find it, with its override; None if its write is pending."""
+        """Return a published profile as readers get it, with its override; None if its write is pending."""
         name = shown.device.name
         return self._merged.get(name, shown) if self.shows(name) else None
 
     def load(self, name: str) -> Profile | None:
-        """Return the last measured profile of the drive of that name; None if there is none."""
+        """Return the last measured profile of the drive of that name; None without one."""
         return self._unkept.get(name) or self._load_file(self._catalog / f"{name}.toml")
 
     def load_all(self) -> tuple[Profile, ...]:
@@ -128,7 +128,7 @@ class ProfileStore:
     def _load_file(self, path: Path) -> Profile | None:
         """Return the profile in a file of the catalog; None if it is missing or damaged.
 
-        The log has one warning for each error of a damaged file.
+        Log each error of a damaged file once.
         """
         try:
             found = load_trusted(path)
@@ -137,7 +137,7 @@ class ProfileStore:
         except ProfileError as error:
             if str(error) not in self._told:
                 self._told.add(str(error))
-                _log.warning("%s: it does not count as measured", error)
+                _log.warning("%s; profile ignored, drive counts as not measured", error)
             return None
         return found
 
@@ -168,10 +168,10 @@ class ProfileStore:
         return forget.remove(self._profiles, self._catalog.parent, name)
 
     def adopt_published(self, grid_points: int) -> None:
-        """Save every published profile that was measured, if the catalog lacks it or has an older one of that drive.
+        """Save every published profile of a full sweep, if the catalog has none or an older one of that drive.
 
-        A profile with overrides is not what was measured, and one of fewer than `grid_points` settings is not of a full
-        sweep.
+        Skip provisional profiles, those of fewer than `grid_points` settings, and those with overrides, whose values
+        were not measured.
         """
         for found in self._published():
             merged = any(isinstance(part, Unmeasured) for part in (found.read, found.write, found.combined))
@@ -192,7 +192,7 @@ class ProfileStore:
                 self.withdraw(found.device.name)
 
     def _published(self) -> Iterator[Profile]:
-        """Yield the profiles that readers find; copies under other names, and what is not root's, are left out."""
+        """Yield the profiles that readers get, without copies under other names and files that are not root's."""
         try:
             paths = profile_files(self._profiles)
         except OSError:
@@ -206,7 +206,7 @@ class ProfileStore:
                 yield found
 
     def retry(self) -> bool:
-        """Carry out the pending writes; return whether all have succeeded."""
+        """Try the pending writes again; return whether all have succeeded."""
         for name in {*self._unkept, *self._wanted, *self._unclaimed}:
             self.troubles.pop(name, None)
         self._unclaimed = self.register.retry()
@@ -229,7 +229,7 @@ class ProfileStore:
         return not self.pending
 
     def _complain(self, name: str, error: AioTunedError) -> None:
-        """Keep the error for the status, and log it unless an earlier try has: a full disk may last for days."""
+        """Keep the error for the status; log it once only, because a full disk may last for days."""
         self.troubles[name] = words = str(error)
         if (name, words) not in self._logged:
             self._logged.add((name, words))
@@ -245,7 +245,7 @@ class ProfileStore:
                 return
             except OSError as error:
                 raise PublishError(f"{path}: cannot be removed: {error.strerror}") from None
-            _log.info("%s: its profile is withdrawn", name, extra=fields(EventId.PROFILE_WITHDRAWN, name))
+            _log.info("%s: profile withdrawn", name, extra=fields(EventId.PROFILE_WITHDRAWN, name))
             return
         try:
             merged = apply_override(shown, self._profiles)
@@ -264,4 +264,4 @@ class ProfileStore:
         atomic_file.make_folder(self._profiles)
         atomic_file.publish(path, text)
         extra = fields(EventId.PROFILE_PUBLISHED, name, state=shown.state, profile=path)
-        _log.info("%s: its profile is published: %s", name, shown.state, extra=extra)
+        _log.info("%s: profile published: %s", name, shown.state, extra=extra)

@@ -1,7 +1,7 @@
-"""The record of a raw write: which bytes of which drive a helper overwrites, and the key that marks them as its own.
+"""The record of a raw write: the drive, the range of bytes that a helper overwrites, and the key in those sectors.
 
-It is durable before the first byte is written and removed when the helper has zeroed them again. If the helper is
-killed, a later sweep finds by it what was left, and zeroes only sectors that bear the key.
+The record is durable before the first byte is written, and removed once the helper has zeroed the range again. If the
+helper is killed, a later sweep finds the range by the record, and zeroes only sectors with the key.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawWriteRecord:
-    """One raw write; `pid` is the helper, 0 until it runs, and `started` its start in ticks since the boot."""
+    """One raw write; `pid` is the helper's, 0 until it runs, and `started` its start in ticks since the boot."""
 
     device_id: str
     serial: str
@@ -48,16 +48,16 @@ class RawWriteRecord:
         return (self.device_id, self.serial, self.size_bytes) == (device.id, device.serial, device.size_bytes)
 
     def written_by(self, pid: int, proc: Path = _PROC) -> RawWriteRecord:
-        """Return the record with the helper that writes, by which it is known again while it runs."""
+        """Return the record with the helper's pid, start and boot, which together identify it."""
         return replace(self, pid=pid, started=_started(pid, proc), boot_id=sysfs.boot_id(proc))
 
     def is_written(self, proc: Path = _PROC) -> bool:
-        """Return whether the helper has not ended yet."""
+        """Return whether the helper is still running."""
         return self.pid > 0 and self.boot_id == sysfs.boot_id(proc) and self.started == _started(self.pid, proc)
 
 
 def new(device: Device, target: Target) -> RawWriteRecord:
-    """Return the record of a raw write that begins, with a new random key."""
+    """Return a record for a new raw write, with a new random key."""
     return RawWriteRecord(
         device_id=device.id,
         serial=device.serial,
@@ -69,7 +69,7 @@ def new(device: Device, target: Target) -> RawWriteRecord:
 
 
 def _started(pid: int, proc: Path) -> int:
-    """Return the start of a process, -1 if it has ended: a number may belong to another process later."""
+    """Return the start of a process in ticks since the boot, -1 if it has ended; a pid alone may be reused."""
     try:
         words = (proc / str(pid) / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
         return -1 if words[0] in "ZX" else int(words[19])
@@ -94,7 +94,7 @@ def _make_folder(state: Path) -> None:
 
 
 def save(state: Path, record: RawWriteRecord) -> None:
-    """Make the record durable; raise PublishError if that fails, and then nothing may be written."""
+    """Make the record durable; raise PublishError if that fails, in which case the drive must not be written."""
     _make_folder(state)
     atomic_file.publish(_path(state, record.device_id), json.dumps(asdict(record)), mode=0o600)
 
@@ -109,14 +109,14 @@ def claim(state: Path, record: RawWriteRecord) -> RawWriteRecord:
     with _locked(state):
         known = load(state, record.device_id)
         if known and known.is_written():
-            raise BusyError(f"process {known.pid} already writes to the drive; try again later")
+            raise BusyError(f"drive in use: process {known.pid} is already writing to it; try again later")
         save(state, mine)
     return mine
 
 
 @contextmanager
 def _locked(state: Path) -> Iterator[None]:
-    """Keep other processes from claiming or dropping a record meanwhile."""
+    """Hold the lock that keeps other processes from claiming or dropping a record."""
     descriptor = os.open(state / "raw-writes", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -126,7 +126,7 @@ def _locked(state: Path) -> Iterator[None]:
 
 
 def load(state: Path, device_id: str) -> RawWriteRecord | None:
-    """Return the record of the drive; None if there is none, or none that can be read."""
+    """Return the record of the drive; None if it is missing or cannot be read."""
     try:
         return RawWriteRecord(**json.loads(_path(state, device_id).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -134,7 +134,7 @@ def load(state: Path, device_id: str) -> RawWriteRecord | None:
 
 
 def drop(state: Path, record: RawWriteRecord) -> None:
-    """Remove the record, durably, but not one with another key; raise PublishError if that fails."""
+    """Remove the record durably, unless it has another key; raise PublishError if that fails."""
     path = _path(state, record.device_id)
     try:
         with _locked(state):

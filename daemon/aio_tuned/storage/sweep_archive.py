@@ -1,10 +1,10 @@
 """The archive of finished sweeps, in `<state>/history/<drive's name>/`.
 
-Each sweep has two files: `<stamp>.toml` is its profile as it was measured, and `<stamp>.samples.jsonl.gz` has every
+Each sweep has two files: `<stamp>.toml` is its profile as measured, and `<stamp>.samples.jsonl.gz` has every
 measurement. The stamp is the time of the sweep in UTC, such as 20260131T235959Z. The catalog's profile counts as a
 sweep too, because it may be older than the archive.
 
-Sweeps are ordered by the modification times of their profiles' files, and a new file's time is always after the last
+Sweeps are ordered by the modification times of their profiles' files. A new file's time is always later than the last
 one's, so that a clock that was wrong once does not change the order.
 """
 
@@ -48,7 +48,7 @@ _NEXT_NS = 2_000_000_000
 class StoredSweep:
     """A finished sweep; `samples` are () if they are missing or belong to another sweep.
 
-    `torn` has the errors of later files that could not be read, if this is the last sweep that can be.
+    `torn` has the errors of later files that cannot be read, if this is the last readable sweep.
     """
 
     profile: Profile
@@ -59,9 +59,9 @@ class StoredSweep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchivedDrive:
-    """A drive whose sweeps are in the archive, and the state folder that has them; the drive need not be present.
+    """A drive with sweeps in the archive, present or not, and the state folder of the archive.
 
-    `file` is the profile's file if a TARGET has named it by that.
+    `file` is the profile's file if TARGET was such a file.
     """
 
     state: Path
@@ -70,12 +70,12 @@ class ArchivedDrive:
 
 
 def stamp(measured: Profile) -> str:
-    """Return the time at which the profile was measured, as a stamp; raise ProfileError if it has none."""
+    """Return the time at which the profile was measured, as a stamp; raise ProfileError without such a time."""
     at = measured.evidence.measured_at
     try:
         when = datetime.fromisoformat(at or "").astimezone(timezone.utc)
     except (ValueError, OverflowError):
-        raise ProfileError(f"measured_at = {at!r} is no time") from None
+        raise ProfileError(f"measured_at = {at!r} is not a time") from None
     return f"{when:%Y%m%dT%H%M%SZ}"
 
 
@@ -84,15 +84,12 @@ def _folder(state: Path, name: str) -> Path:
 
 
 def _read_stamp(path: Path) -> str:
-    """Return the stamp of a profile's file: its name, or in the catalog the time in it; raise ProfileError."""
+    """Return the stamp of a profile's file, from its name or, in the catalog, its content; raise ProfileError."""
     return path.stem if _STAMP.fullmatch(path.stem) else stamp(load_profile(path))
 
 
 def _inside(folder: Path) -> list[Path]:
-    """Return the paths in a folder; none if it does not exist. Raise TargetError, with the reason, if it is unreadable.
-
-    Path.glob() would raise too, with less detail.
-    """
+    """Return the paths in a folder, none if it is missing; raise TargetError with the reason if it is unreadable."""
     try:
         return list(folder.iterdir())
     except OSError as error:
@@ -110,7 +107,7 @@ def _written_ns(path: Path) -> int:
 
 
 def _ordered(paths: Iterable[Path]) -> list[Path]:
-    """Sort the files by time of modification, and by stamp if a copy has lost the times and they are equal."""
+    """Sort the files by time of modification, and by stamp where a copy has made the times equal."""
     return sorted(paths, key=lambda path: (_written_ns(path), _read_stamp(path)))
 
 
@@ -146,7 +143,7 @@ def names(state: Path) -> tuple[str, ...]:
 
 
 def _read_samples(path: Path) -> tuple[Sample, ...]:
-    """Read a file of samples; raise OSError if it cannot be read, ValueError if it does not have samples."""
+    """Read a file of samples; raise OSError if it cannot be read, ValueError if it has no valid samples."""
     try:
         data = path.read_bytes()
         text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
@@ -156,7 +153,7 @@ def _read_samples(path: Path) -> tuple[Sample, ...]:
 
 
 def _samples(path: Path, measured: Profile) -> tuple[Sample, ...]:
-    """Return the samples of the sweep whose profile is in `path`; () if there are none.
+    """Return the samples of the sweep whose profile is `path`; () without any.
 
     They are beside the profile, compressed in the archive, or in the folder above the catalog.
     """
@@ -180,7 +177,7 @@ def load(path: Path) -> StoredSweep:
 
 
 def _taken(path: Path, measured: Profile) -> bool:
-    """Return whether the file is another sweep's of the same second, as after a clock was set back."""
+    """Return whether the file belongs to another sweep of the same second, as after a clock was set back."""
     try:
         return path.is_file() and load_profile(path) != measured
     except ProfileError:
@@ -193,13 +190,11 @@ def _put(state: Path, measured: Profile, samples_text: str, written_ns: int) -> 
     for directory in (folder.parent, folder):
         # With tune --out root writes into folders of other users, who must not redirect it by a symbolic link.
         if directory.is_symlink():
-            raise PublishError(
-                f"{directory}: is a symbolic link: sweeps are kept in a folder of its own; remove the link"
-            )
+            raise PublishError(f"{directory}: is a symbolic link, which is not followed here; replace it by a folder")
         atomic_file.make_folder(directory)
     path = folder / f"{name}.toml"
     if _taken(path, measured):
-        raise PublishError(f"{path}: is another sweep of the same second, and is kept")
+        raise PublishError(f"{path}: already has another sweep of the same second, which is kept")
     if samples_text:
         # Without a time in the gzip header, the same samples make the same file.
         atomic_file.publish(folder / f"{name}{_SAMPLES}.gz", gzip.compress(samples_text.encode(), mtime=0))
@@ -208,7 +203,7 @@ def _put(state: Path, measured: Profile, samples_text: str, written_ns: int) -> 
 
 
 def _forget_oldest(state: Path, name: str, newest: str) -> None:
-    """Remove all but the last twenty sweeps; keep the one with the stamp `newest` whatever the files' times are."""
+    """Remove all but the last twenty sweeps; always keep that with the stamp `newest`, whatever its file's time."""
     kept = {newest, *(path.stem for path in _archived(state, name)[-MAX_KEPT:])}
     folder = _folder(state, name)
     atomic_file.remove_leftovers(folder, time.time())
@@ -222,12 +217,12 @@ def _forget_oldest(state: Path, name: str, newest: str) -> None:
 
 
 def _add(state: Path, measured: Profile, samples_text: str) -> None:
-    """Add a finished sweep, and before it the catalog's if the archive lacks that; raise AioTunedError or OSError."""
+    """Add a finished sweep, after the catalog's if the archive lacks that one; raise AioTunedError or OSError."""
     name = measured.device.name
     if catalogued := _catalogued(state, name):
         earlier = load(catalogued)
         _put(state, earlier.profile, helper_samples.to_lines(earlier.samples), _written_ns(catalogued))
-    # The new sweep is dated after all others even if the clock was set back: else it would be removed before them.
+    # The new sweep is dated after all others even if the clock was set back, or it would be removed before them.
     last_ns = max(map(_written_ns, _archived(state, name)), default=0)
     _put(state, measured, samples_text, max(time.time_ns(), last_ns + _NEXT_NS))
     _forget_oldest(state, name, stamp(measured))
@@ -236,8 +231,8 @@ def _add(state: Path, measured: Profile, samples_text: str) -> None:
 def keep(state: Path, measured: Profile, samples_text: str) -> None:
     """Add a finished sweep to the drive's archive, which keeps the last twenty; raise PublishError if that fails.
 
-    `samples_text` is the content of the sweep's file of samples. Call this before that file is written: it may still
-    have the samples of the catalog's sweep, which is archived first.
+    `samples_text` is the content of the sweep's file of samples. Call this before writing that file, which may still
+    have the samples of the catalog's sweep: that one is archived first.
     """
     try:
         _add(state, measured, samples_text)
@@ -249,7 +244,7 @@ def keep(state: Path, measured: Profile, samples_text: str) -> None:
 
 
 def _find_state(file: Path, name: str, config: Config) -> Path:
-    """Return the state folder that has the history of a profile's file, near the file or else the configured one."""
+    """Return the state folder with the history of a profile's file, near that file or else the configured one."""
     for state in (file.parent, *file.absolute().parents[2:3]):
         if os.path.isdir(_folder(state, name)):  # noqa: PTH112 - as in _catalogued()
             return state
@@ -265,7 +260,7 @@ def drive(config: Config, target: str) -> ArchivedDrive:
     named = targets.find_drive(
         target,
         lambda name: bool(list_sweeps(config.state, name)),
-        f"{target} is neither a drive with a finished sweep in {config.state} nor a path: see aio-tuned history",
+        f"{target}: neither a path nor a drive with a sweep in {config.state}; aio-tuned history lists the drives",
         NameRegister(config.profiles, config.state),
     )
     state = _find_state(named.file, named.name, config) if named.file else config.state
@@ -276,7 +271,7 @@ def sweeps(found: ArchivedDrive) -> tuple[Path, ...]:
     """Return the profiles' files as list_sweeps() does; raise NoProfileError if there are none."""
     if paths := list_sweeps(found.state, found.name):
         return paths
-    raise NoProfileError(f"{found.name} has no finished sweep in {found.state}: run aio-tuned tune TARGET")
+    raise NoProfileError(f"{found.name}: no finished sweep in {found.state}; run aio-tuned tune TARGET")
 
 
 def split(config: Config, target: str) -> tuple[str, str]:
@@ -297,12 +292,12 @@ def _load_named(found: ArchivedDrive, file: Path) -> StoredSweep:
     try:
         when = _read_stamp(file)
     except ProfileError:
-        return load(file)  # nothing was measured; for a damaged file this raises the error
+        return load(file)  # a profile without a measurement; for a damaged file this raises the error
     return load(next((path for path in list_sweeps(found.state, found.name) if _read_stamp(path) == when), file))
 
 
 def _last(paths: Sequence[Path]) -> StoredSweep:
-    """Return the last of the sweeps whose file can be read; raise ProfileError if none can."""
+    """Return the last sweep whose file can be read; raise ProfileError if none can."""
     torn: list[str] = []
     for path in reversed(paths[1:]):
         try:
@@ -315,7 +310,7 @@ def _last(paths: Sequence[Path]) -> StoredSweep:
 def find(config: Config, target: str) -> StoredSweep:
     """Return the sweep that TARGET[@TIME] names; TIME is the beginning of a time, and the last match is returned.
 
-    Raise TargetError (NoProfileError if there is no such sweep) or ProfileError.
+    Raise NoProfileError without such a sweep, else TargetError or ProfileError.
     """
     named, at = split(config, target)
     found = drive(config, named)
@@ -323,5 +318,5 @@ def find(config: Config, target: str) -> StoredSweep:
         return _load_named(found, found.file)
     paths = [path for path in sweeps(found) if _read_stamp(path).startswith(_beginning(at))]
     if not paths:
-        raise NoProfileError(f"{found.name} has no sweep of {at} in {found.state}: see aio-tuned history {found.name}")
+        raise NoProfileError(f"{found.name}: no sweep of {at} in {found.state}; see aio-tuned history {found.name}")
     return _last(paths)

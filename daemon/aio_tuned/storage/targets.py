@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class NamedDrive:
     """A drive, by the name of its profile.
 
-    `file` is the profile's file if that was given, `node` the device if a path on it was given. The drive need not be
-    present otherwise.
+    `file` is the profile's file if that was given, `node` the device if a path on it was given. Without `node` the
+    drive need not be present.
     """
 
     name: str

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -150,10 +152,30 @@ def test_a_read_only_folder_keeps_the_old_file(read_only_folder: Path) -> None:
     with pytest.raises(PublishError, match=r"(Read-only file system|Permission denied)"):
         publish(read_only_folder / "x.toml", "new")
     assert (read_only_folder / "x.toml").read_text() == "old"
-    with pytest.raises(
-        PublishError, match=r"read-only: profiles cannot be written there: .*; run as root, or pass --out"
-    ):
+    with pytest.raises(PublishError, match=r"read-only: cannot be written: .*; .*pass another folder with --out$"):
         check_writable(read_only_folder)
+
+
+@pytest.mark.parametrize(
+    ("number", "uid", "remedy"),
+    [
+        (errno.EACCES, 1000, "run as root, or pass another folder with --out"),
+        (errno.EACCES, 0, "pass another folder with --out"),
+        (errno.EROFS, 1000, "pass another folder with --out"),
+        (errno.ENOSPC, 0, "pass another folder with --out"),
+    ],
+)
+def test_root_is_named_only_where_it_would_help(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, uid: int, remedy: str
+) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", refuse)
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    with pytest.raises(PublishError) as caught:
+        check_writable(tmp_path)
+    assert str(caught.value) == f"{tmp_path}: cannot be written: {os.strerror(number)}; {remedy}"
 
 
 def test_a_folder_is_made_and_left_empty_by_the_check(tmp_path: Path) -> None:
@@ -167,6 +189,7 @@ def test_a_file_in_the_folders_place(tmp_path: Path, below: str) -> None:
     with pytest.raises(PublishError) as caught:
         check_writable(tmp_path / below)
     assert caught.value.exit_code == Exit.PUBLISH
+    assert str(caught.value).endswith(": cannot be written: not a folder; pass another folder with --out")
 
 
 # --- what a kill or a power cut leaves -------------------------------------------------------------------

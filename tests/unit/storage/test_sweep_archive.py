@@ -128,7 +128,7 @@ def test_where_a_copy_has_lost_the_times_the_stamps_order(tmp_path: Path) -> Non
 def test_two_sweeps_of_one_second_are_not_taken_for_one(tmp_path: Path) -> None:
     sweep_archive.keep(tmp_path, measured(5), TEXT)
     sweep_archive.keep(tmp_path, measured(5), TEXT)
-    with pytest.raises(PublishError, match=r"20260105T120000Z\.toml: is another sweep of the same second"):
+    with pytest.raises(PublishError, match=r"20260105T120000Z\.toml: already has another sweep of the same second"):
         sweep_archive.keep(tmp_path, replace(measured(5), state="stale"), "")
     (path,) = sweep_archive.list_sweeps(tmp_path, NAME)
     assert sweep_archive.load(path) == sweep_archive.StoredSweep(profile=measured(5), samples=SAMPLES, path=path)
@@ -192,16 +192,16 @@ def test_no_other_error_leaves_it_without_a_sweep(tmp_path: Path, monkeypatch: p
 
 def test_a_name_that_no_file_can_have_has_no_sweeps(tmp_path: Path) -> None:
     assert sweep_archive.list_sweeps(tmp_path, "x" * 300) == ()
-    with pytest.raises(TargetError, match="is neither a drive"):
+    with pytest.raises(TargetError, match="neither a path nor a drive"):
         sweep_archive.find(Config(state=tmp_path), "x" * 300)
 
 
 def test_the_stamp_is_of_the_time_in_utc() -> None:
     assert sweep_archive.stamp(measured(31)) == "20260131T120000Z"
-    with pytest.raises(ProfileError, match="measured_at = None is no time"):
+    with pytest.raises(ProfileError, match="measured_at = None is not a time"):
         sweep_archive.stamp(never_measured_profile())
     for wrong in ("yesterday", "", "0001-01-01T00:00:00+14:00"):
-        with pytest.raises(ProfileError, match="is no time"):
+        with pytest.raises(ProfileError, match="is not a time"):
             sweep_archive.stamp(builders.profile(evidence=evidence(measured_at=wrong)))
 
 
@@ -387,10 +387,10 @@ def test_a_folder_of_tune_out_has_a_history_of_its_own(config: Config, tmp_path:
 @pytest.mark.parametrize(
     ("target", "error", "says"),
     [
-        ("nvme-none", TargetError, "nvme-none is neither a drive with a finished sweep in .*: see aio-tuned history"),
-        ("nvme-none@2026", TargetError, "nvme-none is neither"),
-        ("/no/such/place", TargetError, "/no/such/place is neither"),
-        (f"{NAME}@1999", NoProfileError, "has no sweep of 1999 in .*: see aio-tuned history"),
+        ("nvme-none", TargetError, "nvme-none: neither a path nor a drive with a sweep in .*; aio-tuned history"),
+        ("nvme-none@2026", TargetError, "nvme-none: neither"),
+        ("/no/such/place", TargetError, "/no/such/place: neither"),
+        (f"{NAME}@1999", NoProfileError, "no sweep of 1999 in .*; see aio-tuned history"),
     ],
 )
 def test_what_is_not_there_is_said(config: Config, target: str, error: type[Exception], says: str) -> None:
@@ -405,5 +405,5 @@ def test_a_file_that_is_no_profile_is_an_error(config: Config, tmp_path: Path) -
 
 
 def test_a_drive_without_sweeps_is_told_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(NoProfileError, match=r"nvme-new has no finished sweep in .*: run aio-tuned tune"):
+    with pytest.raises(NoProfileError, match=r"nvme-new: no finished sweep in .*; run aio-tuned tune"):
         sweep_archive.sweeps(sweep_archive.ArchivedDrive(state=tmp_path, name="nvme-new"))
