@@ -1,4 +1,4 @@
-"""The consumers of the settings, one module each: its export() returns that consumer's own configuration."""
+"""The consumers of the settings, a module each, whose export() returns the consumer's own configuration."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NAMES = (
     "tensornvme",
     "vllm",
 )
-# A script that is started in this folder would import a module here in place of the standard library's of that name.
+# A module json here would shadow the standard library's for a script that is started in this folder.
 _MODULES = {"json": "json_document"}
 
 
@@ -33,7 +33,7 @@ class Consumer(Protocol):
     """The interface of each consumer's module."""
 
     def export(self, drive: DriveSettings, path: str, options: ExportOptions) -> Export:
-        """Return the settings of `path` as the consumer's own; raise UsageError if an option does not fit."""
+        """Return the settings for `path` in the consumer's terms; raise UsageError if an option is not valid for it."""
 
 
 def load(name: str) -> Consumer:

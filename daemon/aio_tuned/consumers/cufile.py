@@ -1,8 +1,7 @@
 """cuFile, the library of NVIDIA's GPUDirect Storage: cufile.json (CUFILE_ENV_PATH_JSON, else /etc/cufile.json).
 
-The installed file has // comments: it is JSON only without them. Sizes are in KiB. A value out of its range, or of
-another type, makes cuFileDriverOpen fail, so every value is kept within the limits that the library tells
-(cuFileGetParameterMinMaxValue).
+The installed file has // comments, so it is not plain JSON. Sizes are in KiB. A value out of its range, or of another
+type, makes cuFileDriverOpen fail, so every value is kept within the limits that cuFileGetParameterMinMaxValue reports.
 
     properties.max_direct_io_size_kb      largest request to the drive   64 ... 16384, a multiple of 64
     properties.per_buffer_cache_size_kb   a bounce buffer                64 ... 16384, at most the one above
@@ -10,17 +9,17 @@ another type, makes cuFileDriverOpen fail, so every value is kept within the lim
     execution.max_io_threads              threads of the library         0 ... 128
     execution.max_request_parallelism     parts of one read or write     0 ... 8
 
-Each thread waits for its request, so the number of threads is how many requests the drive takes in flight
-(`saturating_concurrency`), from the combined settings: the file serves reads and writes.
+Each thread has one request in flight, so the number of threads is the `saturating_concurrency` of the combined
+settings; the file applies to reads and writes.
 
-execution.max_io_queue_depth (1 ... 256) is not set: it bounds the parts that wait inside the library for a thread,
-not what is in flight on the drive, and its default of 128 suffices for as many threads as there can be. Nor is
-execution.min_io_threshold_size_kb, below which a read or write is not split. overlap_events and single_submit do not
-exist. Since release 1.20 the log calls the two sizes deprecated in favour of gpu_bounce_buffer_slab_config, and takes
-them.
+execution.max_io_queue_depth (1 ... 256) is not set: it limits the parts that wait inside the library for a thread, not
+the requests in flight on the drive, and its default of 128 is enough for the largest number of threads.
+execution.min_io_threshold_size_kb, below which a read or write is not split, is not set either. cuFile has no
+overlap_events and no single_submit. Since release 1.20 the log calls the two sizes deprecated in favour of
+gpu_bounce_buffer_slab_config, but they still apply.
 
-Checked with nvidia-cufile 1.20.0.107 without a GPU: cuFileDriverOpen takes the file, and cuFileGetParameterSizeT
-reports its values. What the keys do to I/O is from NVIDIA's documentation ("GPUDirect Storage Parameters").
+Checked with nvidia-cufile 1.20.0.107 without a GPU: cuFileDriverOpen accepts the file, and cuFileGetParameterSizeT
+reports its values. The effect of the keys on I/O is from NVIDIA's documentation ("GPUDirect Storage Parameters").
 """
 
 from __future__ import annotations
@@ -41,8 +40,8 @@ _MAX_THREADS = 128
 _MAX_PARTS = 8
 _SIZE = "max_direct_io_size_kb"
 _THREADS_NOTE = (
-    "execution.max_io_threads: requests in flight over all threads, for every thread waits for its request; "
-    "queue_depth, overlap_events and single_submit do not exist in cuFile."
+    "execution.max_io_threads: the number of requests in flight, because each thread has one; cuFile has no "
+    "queue_depth, overlap_events or single_submit."
 )
 
 
@@ -54,17 +53,17 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
     del path
     cap = options.max_block_size
     if cap is not None and cap < _STEP_KB << 10:
-        raise UsageError(f"cuFile's smallest request is {_STEP_KB << 10} bytes: raise --max-block-size to that")
+        raise UsageError(f"--max-block-size {cap}: below cuFile's smallest request; pass {_STEP_KB << 10} or more")
     settings = capped(drive.combined, options)
     notes = [*cap_note(f"properties.{_SIZE}", drive.combined, settings), _THREADS_NOTE]
     request = min(max((settings.block_size >> 10) // _STEP_KB * _STEP_KB, _STEP_KB), _MAX_KB)
     if request << 10 != settings.block_size:
-        limits = f"a multiple of {_STEP_KB} KiB, at most {_MAX_KB}"
-        notes.append(f"properties.{_SIZE}: {request}, where {settings.block_size} bytes would be best: {limits}.")
+        limits = f"cuFile takes multiples of {_STEP_KB} KiB, at most {_MAX_KB} KiB"
+        notes.append(f"properties.{_SIZE}: {request} KiB instead of {settings.block_size} bytes; {limits}.")
     wanted = settings.saturating_concurrency
     threads = min(wanted, _MAX_THREADS)
     if threads < wanted:
-        notes.append(f"execution.max_io_threads: {threads}, the most that there may be; {wanted} would be best.")
+        notes.append(f"execution.max_io_threads: {threads} instead of {wanted}; cuFile allows at most {_MAX_THREADS}.")
     return Export(
         format="json",
         values={

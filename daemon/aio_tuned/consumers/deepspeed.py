@@ -1,19 +1,20 @@
 """DeepSpeed: the section "aio" of its JSON configuration (ZeRO-Infinity, ZeRO-Inference, DeepNVMe, FastPersist).
 
-All five parameters have the same meaning as here: block_size in bytes, queue_depth in requests a thread,
+All five parameters have the same meaning as in aio-tuned: block_size in bytes, queue_depth in requests per thread,
 intra_op_parallelism in threads, single_submit and overlap_events as JSON booleans (a string is refused when the handle
-is made). They are the combined settings: DeepSpeed reads and writes with the same ones.
+is made). They are the combined settings, because DeepSpeed reads and writes with the same ones.
 
 - 0.3.15 is the first release that reads the section; before 0.16.4 the threads were called thread_count. A release
-  ignores an unknown key silently, so each is given its own key only.
-- One section serves the whole process, whatever the number of drives that it offloads to.
-- use_gds is not set: it is the user's choice. With it, cuFile's configuration decides on parallelism.
+  ignores an unknown key silently, so each release gets its own key only.
+- One section applies to the whole process, whatever the number of drives that it offloads to.
+- use_gds is the user's choice and is not set. With it, cuFile's configuration determines the parallelism.
 - Tensors of less than max(1 MiB, block_size) are not swapped to the drive.
-- A handle refuses a transfer whose bytes cannot be divided by the threads (with a message and -1), but reports
-  one whose parts are no multiple of the drive's logical block as done though the kernel refused it. The swappers pad
-  to 1024 bytes a thread, whatever that block is; programs that use a handle directly must pad to the block themselves.
-- In sequential mode a queue's bytes (queue_depth * block_size) are computed in 32 bits. From 2 GiB on it moves more
-  or less than it was given, at 4 GiB it waits for ever. So the queue is kept below that there.
+- A handle refuses a transfer whose bytes are not a multiple of the threads (with a message and -1). A transfer whose
+  parts are not multiples of the drive's logical block is reported as done although the kernel has refused it. The
+  swappers pad to 1024 bytes per thread, whatever that block is; programs that use a handle directly must pad to the
+  block themselves.
+- With overlap_events = false, a queue's bytes (queue_depth * block_size) are computed in 32 bits. From 2 GiB on
+  DeepSpeed moves more or less data than requested, and at 4 GiB it hangs. So the queue is kept below 2 GiB.
 
 Checked with 0.19.8 by its own configuration class and operator, and in the sources of 0.3.14 to 0.3.16 and 0.16.3 to
 0.16.5 (runtime/swap_tensor/constants.py, aio_config.py; csrc/aio).
@@ -38,9 +39,9 @@ _QUEUE_BYTES_LIMIT = 1 << 31
 def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
     """Return the section "aio" for the combined settings.
 
-    Raise UsageError if the release does not read the section or is not valid, or for a cap below 4096 bytes.
+    Raise UsageError if the release is not valid or does not read the section, or if the cap is below 4096 bytes.
     """
-    del path  # the section applies to all paths
+    del path  # the section has no path and applies to all drives
     need_release(options, "DeepSpeed", "0.3.15", "section aio")
     threads_key = "thread_count" if is_older(options, "DeepSpeed", "0.16.4") else "intra_op_parallelism"
     settings = capped(drive.combined, options)
@@ -48,8 +49,8 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
     notes = [*cap_note("block_size", drive.combined, settings)]
     if depth < settings.queue_depth:
         notes.append(
-            f"queue_depth: {depth} and not {settings.queue_depth}: in sequential mode DeepSpeed moves wrong bytes"
-            " with a queue of 2 GiB or more."
+            f"queue_depth: {depth} instead of {settings.queue_depth}; with overlap_events = false, DeepSpeed transfers"
+            " wrong amounts of data once a queue holds 2 GiB."
         )
     return Export(
         format="json",
@@ -73,13 +74,13 @@ def _queue_depth(settings: Settings) -> int:
 def _notes(settings: Settings, threads_key: str) -> Iterator[str]:
     if settings.block_size > _SMALLEST_SWAPPED:
         yield (
-            f"block_size: DeepSpeed does not swap tensors smaller than {settings.block_size} bytes with it;"
-            " --max-block-size lowers that, down to 1 MiB."
+            f"block_size: DeepSpeed does not swap tensors smaller than {settings.block_size} bytes with this value;"
+            " --max-block-size lowers that limit, down to 1 MiB."
         )
     threads = settings.io_parallelism
     if threads & (threads - 1):
         yield (
-            f"{threads_key}: a handle that you use yourself needs transfers that are a multiple of {threads} times the"
-            " drive's logical block; what DeepSpeed swaps it pads."
+            f"{threads_key}: DeepSpeed pads its own swaps; if you use an aio_handle directly, make each transfer a"
+            f" multiple of {threads} times the drive's logical block size."
         )
-    yield "aio: one section holds for all drives of a process; DeepSpeed cannot have settings for each."
+    yield "aio: DeepSpeed applies this one section to all drives that a process uses."

@@ -1,10 +1,10 @@
 """Environment variables for the user's own programs and scripts: NAME=VALUE, for every direction and parameter.
 
-AIO_TUNED_READ_…, AIO_TUNED_WRITE_… and AIO_TUNED_COMBINED_… with BLOCK_SIZE (bytes), QUEUE_DEPTH (requests a thread),
-IO_PARALLELISM (threads), OVERLAP_EVENTS and SINGLE_SUBMIT (true or false), SATURATING_CONCURRENCY (requests over
-all threads), STATE, and THROUGHPUT_BYTES_PER_S where these very parameters were measured; and once AIO_TUNED_STATE
-(that of the combined settings), AIO_TUNED_SOURCE (the profile's file) and AIO_TUNED_DEVICE. What is not known is
-empty. Nothing in aio-tuned itself reads them.
+AIO_TUNED_READ_…, AIO_TUNED_WRITE_… and AIO_TUNED_COMBINED_… exist with BLOCK_SIZE (bytes), QUEUE_DEPTH (requests per
+thread), IO_PARALLELISM (threads), OVERLAP_EVENTS and SINGLE_SUBMIT (true or false), SATURATING_CONCURRENCY (requests
+over all threads), STATE, and THROUGHPUT_BYTES_PER_S. AIO_TUNED_STATE (that of the combined settings), AIO_TUNED_SOURCE
+(the profile's file) and AIO_TUNED_DEVICE exist once. Unknown values are empty, such as the throughput of parameters
+that were not measured together. aio-tuned itself reads none of these variables.
 """
 
 from __future__ import annotations
@@ -45,6 +45,6 @@ def _variables(settings: Settings) -> Iterator[tuple[str, Value]]:
     yield "OVERLAP_EVENTS", settings.overlap_events
     yield "SINGLE_SUBMIT", settings.single_submit
     yield "SATURATING_CONCURRENCY", settings.saturating_concurrency
-    # Unknown figures are empty, not omitted, so that a merge into a file does not leave an older figure there.
+    # Unknown figures are empty, not omitted, so that a merge into a file leaves no older figure in it.
     yield "THROUGHPUT_BYTES_PER_S", "" if settings.throughput_bytes_per_s is None else settings.throughput_bytes_per_s
     yield "STATE", settings.source.state

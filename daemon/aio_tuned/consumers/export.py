@@ -1,4 +1,4 @@
-"""The exported keys and values of a consumer's configuration, and the functions that several consumers share."""
+"""The keys and values of a consumer's configuration, and functions that several consumers share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Format = Literal["json", "toml", "yaml", "env", "fio"]
 # None is written as null, and only in JSON.
 Value: TypeAlias = "bool | int | float | str | None"
 
-_SMALLEST = 4096  # a multiple of every drive's logical block; some drives cannot read less with O_DIRECT
+_SMALLEST = 4096  # a multiple of every drive's logical block; drives with 4 KiB blocks cannot read less with O_DIRECT
 # "1.5", "0.5.10.post1", "0.33.0rc2", "0.22.1+cu129", with or without a "v".
 _RELEASE = re.compile(r"v?(\d+(?:\.\d+)+)(?:[.\-]?(?:a|b|rc|post|dev)\d*)*(?:\+[\w.]+)?")
 
@@ -44,9 +44,9 @@ class ExportOptions:
 class Export:
     """A part of a consumer's configuration.
 
-    `values` are the values to set, by path ({("aio", "block_size"): 1048576}); a merge leaves everything else as it is.
-    In an environment file the path is one name, in a fio job file a section and an option. `notes` are sentences for
-    people on what was capped, and on which of the settings this consumer does not support.
+    `values` are the values to set, by path ({("aio", "block_size"): 1048576}); a merge changes nothing else. In an
+    environment file the path is one name, in a fio job file a section and an option. `notes` tell the user which
+    values were limited, and which settings the consumer does not support.
     """
 
     format: Format
@@ -58,14 +58,14 @@ class Export:
 
 
 def capped(settings: Settings, options: ExportOptions) -> Settings:
-    """Return the settings with a block size of at most the cap; if that changes them, without a throughput.
+    """Return the settings with a block size of at most the cap, without the throughput if the block size changes.
 
-    A cap that is not a power of two is rounded down to one, so that blocks are aligned for every drive. Raise
-    UsageError for a cap below 4096 bytes.
+    Round the cap down to a power of two, so that blocks are aligned for every drive. Raise UsageError for a cap below
+    4096 bytes.
     """
     cap = options.max_block_size
     if cap is not None and cap < _SMALLEST:
-        raise UsageError(f"no block size of at most {cap} bytes: the smallest for direct I/O is {_SMALLEST}")
+        raise UsageError(f"--max-block-size {cap}: below the smallest block for direct I/O; pass {_SMALLEST} or more")
     if cap is None or settings.block_size <= cap:
         return settings
     return settings._replace(block_size=1 << (cap.bit_length() - 1), throughput_bytes_per_s=None)
@@ -78,15 +78,15 @@ def capped_drive(drive: DriveSettings, options: ExportOptions) -> DriveSettings:
 
 def cap_ignored(options: ExportOptions, why: str) -> tuple[str, ...]:
     """Return the note on a cap for a consumer without a block size; nothing without a cap."""
-    return () if options.max_block_size is None else (f"max_block_size: ignored, for {why}.",)
+    return () if options.max_block_size is None else (f"max_block_size: ignored, because {why}.",)
 
 
 def cap_note(key: str, before: Settings, after: Settings) -> tuple[str, ...]:
-    """Return the note on what the cap changed, which begins with the consumer's key; nothing if it changed nothing."""
+    """Return the note on a block size that the cap has changed, beginning with the consumer's key; else ()."""
     if after.block_size == before.block_size:
         return ()
-    said = f"{key}: {after.block_size} bytes as you wished; this drive's best was {before.block_size},"
-    return (f"{said} and the other parameters were chosen for that.",)
+    limited = f"{key}: {after.block_size} bytes because of --max-block-size; the best is {before.block_size} bytes,"
+    return (f"{limited} with which the other parameters were measured.",)
 
 
 # --- the path ---------------------------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ def cap_note(key: str, before: Settings, after: Settings) -> tuple[str, ...]:
 def need_folder(path: str, consumer: str) -> None:
     """Raise UsageError if the path is a device's, that is, in /dev; the path itself is not read."""
     if PurePosixPath(path).is_relative_to("/dev"):
-        raise UsageError(f"{path}: {consumer} needs a folder on the drive's filesystem, and not a device")
+        raise UsageError(f"{path}: not usable for {consumer}; pass a folder on the drive's filesystem, not a device")
 
 
 # --- the consumer's release ------------------------------------------------------------------------------------
@@ -104,10 +104,10 @@ def need_folder(path: str, consumer: str) -> None:
 def need_release(options: ExportOptions, consumer: str, first: str, lacking: str) -> None:
     """Raise UsageError if the caller's release is older than `first`, or is not valid.
 
-    `lacking` names what older releases do not have. Without a release, the newest one is meant.
+    `lacking` is the feature that older releases do not have. Without a release, the newest one is meant.
     """
     if is_older(options, consumer, first):
-        raise UsageError(f"{consumer} {options.for_version} has no {lacking}: it came with {first}")
+        raise UsageError(f"{consumer} {options.for_version}: has no {lacking}; use {consumer} {first} or later")
 
 
 def is_older(options: ExportOptions, consumer: str, than: str) -> bool:
@@ -125,14 +125,14 @@ def release_ignored(options: ExportOptions, consumer: str) -> tuple[str, ...]:
     if options.for_version is None:
         return ()
     _numbers(options.for_version, consumer)
-    return (f"for_version: makes no difference, since all releases of {consumer} that were looked at have these keys.",)
+    return (f"for_version: no effect, because all checked releases of {consumer} have these keys.",)
 
 
 def _numbers(text: str, consumer: str) -> tuple[int, ...]:
     """Return the numbers of the release, without trailing zeros: 1.0 equals 1.0.0."""
     found = _RELEASE.fullmatch(text)
     if not found:
-        raise UsageError(f'"{text}" is no release of {consumer}: write it as in 1.2.3')
+        raise UsageError(f"{text}: not a release of {consumer}; write it like 1.2.3")
     parts = [int(part) for part in found[1].split(".")]
     while parts and not parts[-1]:
         parts.pop()

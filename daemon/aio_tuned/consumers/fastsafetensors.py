@@ -1,22 +1,21 @@
 """fastsafetensors, which loads safetensors files: a JSON file (FASTSAFETENSORS_CONFIG, else ./fastsafetensors.json).
 
-It only reads. A pool of threads reads, each waits for its request: a queue depth does not exist, nor do overlap_events
-and single_submit. So the number of threads is how many requests the drive takes in flight (`saturating_concurrency`
-of the read settings).
+It only reads, with a pool of threads, each of which has one request in flight. So the number of threads is the
+`saturating_concurrency` of the read settings; there is no queue depth, overlap_events or single_submit.
 
     base.max_threads    threads                                     1 ... 1024, 16 by default
     base.bbuf_size_kb   KiB of bounce buffers, of all threads       16384
 
 A request is as large as one bounce buffer. Each thread has two since release 0.5, and one up to 0.4; bbuf_size_kb is
-the size of them all. The file is read only through AutoLoader, which came with 0.3.2.
+the size of all together. Only AutoLoader reads the file, since release 0.3.2.
 
-Only the copier "nogds" has bounce buffers, which the copier "gds" (the default of base.copier_type) falls back to where
-GPUDirect Storage is missing. With GPUDirect Storage max_threads holds, while requests are of 16 MiB, and cuFile
-splits them by its own file: see the consumer cufile. Up to 0.4 the copier "nogds" reads one file with one thread,
-through the page cache; since 0.5 with all threads and O_DIRECT, unless the file system is a network's.
+Only the copier "nogds" has bounce buffers. The copier "gds" (the default of base.copier_type) falls back to it if
+GPUDirect Storage is missing. With GPUDirect Storage max_threads still applies, but requests are 16 MiB, and cuFile
+splits them according to its own file: see the consumer cufile. Up to 0.4 the copier "nogds" reads each file with one
+thread through the page cache; since 0.5 with all threads and O_DIRECT, except on network filesystems.
 
-Checked with releases 0.5.0 and 0.4.0 on a CPU: the number of threads (0.5.0) and of reads that the kernel counts.
-0.3.2 and 0.3.3 have the same as 0.4.0 in their sources (config.py, nogds.py, ext.hpp).
+Checked with releases 0.5.0 and 0.4.0 on a CPU: the number of threads (0.5.0), and the reads that the kernel counts.
+The sources of 0.3.2 and 0.3.3 are the same as those of 0.4.0 there (config.py, nogds.py, ext.hpp).
 """
 
 from __future__ import annotations
@@ -32,14 +31,14 @@ if TYPE_CHECKING:
 _MAX_THREADS = 1024
 _NOTES = (
     (
-        "base.max_threads: requests in flight over all threads, for every thread waits for its request; "
-        "queue_depth, overlap_events and single_submit do not exist in fastsafetensors."
+        "base.max_threads: the number of requests in flight, because each thread has one; fastsafetensors has no "
+        "queue_depth, overlap_events or single_submit."
     ),
-    "base.bbuf_size_kb: without effect where GPUDirect Storage is used.",
+    "base.bbuf_size_kb: no effect with GPUDirect Storage.",
 )
 _BEFORE_NOTE = (
-    "base.max_threads: this release reads each file with one thread, so no more are used than there are files; "
-    "and it reads through the page cache, which the settings were measured without."
+    "base.max_threads: this release reads each file with one thread, so threads beyond the number of files are idle; "
+    "it reads through the page cache, but the settings were measured with O_DIRECT."
 )
 
 
@@ -53,10 +52,10 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
     buffers = threads if before else threads * 2
     note = (
         f"base.bbuf_size_kb: {buffers} buffers of {settings.block_size} bytes, for release "
-        f"{'0.4 and earlier' if before else '0.5 and later; before, a thread has half as many, so name your release'}."
+        f"{'0.4 and earlier' if before else '0.5 and later; pass --for-version for 0.4, which has half as many'}."
     )
     wanted = settings.saturating_concurrency
-    most = (f"base.max_threads: {threads}, the most that there may be; {wanted} would be best.",)
+    most = (f"base.max_threads: {threads} instead of {wanted}; {_MAX_THREADS} is the maximum.",)
     return Export(
         format="json",
         values={

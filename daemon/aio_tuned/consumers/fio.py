@@ -1,21 +1,21 @@
-"""fio: a job file with a section for reads and one for writes, which repeats what was measured (libaio, O_DIRECT).
+"""fio: a job file with a section for reads and one for writes, which repeats the measured I/O (libaio, O_DIRECT).
 
-block_size is bs (bytes), queue_depth is iodepth (requests a thread), io_parallelism is numjobs with thread=1. Modes:
+block_size is bs (bytes), queue_depth is iodepth (requests per thread), io_parallelism is numjobs with thread=1. Modes:
 
-- single_submit is iodepth_batch_submit: 1, else iodepth, that is all that can be submitted at that moment.
-- overlap_events is iodepth_batch_complete_min: 1, else iodepth, so that a queue is done before the next one begins.
-  iodepth_batch_complete_max is iodepth: all that is ready is taken at once, as DeepSpeed does.
+- single_submit is iodepth_batch_submit = 1, else iodepth, so that all free requests are submitted at once.
+- overlap_events is iodepth_batch_complete_min = 1, else iodepth, so that a queue is complete before the next begins.
+  iodepth_batch_complete_max is iodepth, so that all completions are reaped at once, as DeepSpeed does.
 
-As in a transfer of ours all threads move one file, each its own contiguous part (size, offset_increment); a gibibyte or
-more together. Reads go over it for 10 seconds; writes, which wear the drive, for four times its size. The file is
-fio's own in the directory that the user named, and full before it is measured (overwrite=1): nothing else is written
-to, and there is no way here to name a device. A last section removes it (unlink=1). A section of several threads must
-not: its first thread to end would take the file from one that has not opened it yet, and from the section of writes,
-which would then fill a new one while it is measured.
+As in aio-tuned's transfers, all threads move one file, each its own contiguous part (size, offset_increment), together
+1 GiB or more. Reads repeat for 10 seconds; writes, which wear the drive, stop at four times the file's size. The file
+is fio's own, in the directory that the user named, and is filled before it is measured (overwrite=1): nothing else is
+written, and a device cannot be named. A last section removes the file (unlink=1). A section of several threads must not
+remove it: the first thread to end would remove it before another one opens it, and the section of writes would then
+fill a new file while measuring.
 
-What differs: fio has bs * iodepth bytes of memory a thread, ours is one buffer as large as the transfer, on huge pages.
-In a job file "#" and ";" begin a comment and "$" a variable, everywhere and without escape: a directory with one of
-those in its name cannot be written there.
+Unlike aio-tuned, which has one buffer per transfer on huge pages, fio has bs * iodepth bytes of memory per thread. In a
+job file "#" and ";" begin a comment and "$" a variable, everywhere and without an escape, so a directory whose name has
+one of them cannot be written there.
 
 Checked with fio 3.33 by running it.
 """
@@ -44,7 +44,7 @@ _NOT_IN_A_JOB = "#;$\\"
 def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
     """Return a job file for the directory `path`.
 
-    Raise UsageError for a device, for a path that a job file cannot have, or for a cap below 4096 bytes.
+    Raise UsageError for a device, for a path that a job file cannot hold, or for a cap below 4096 bytes.
     """
     directory = _directory(path)
     read, write = capped(drive.read, options), capped(drive.write, options)
@@ -55,24 +55,24 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
         values |= {(_READ, option): value for option, value in job.items()}
         notes += cap_note(f"bs of {_READ}", drive.read, read)
     else:
-        notes.append(f"{_READ}: left out, for reads were not measured.")
+        notes.append(f"{_READ}: left out, because reads were not measured.")
     if _is_its_own(write):
         job = _options(write, directory)
         job |= {"rw": "write", "overwrite": 1, "io_size": _part_bytes(write) * _WRITE_PASSES}
         values |= {(_WRITE, option): value for option, value in job.items()}
         notes += cap_note(f"bs of {_WRITE}", drive.write, write)
         written = f"{_written_gib(write):.1f} GiB"
-        notes.append(f"{_WRITE}: writes {written}; fio --section={_READ} --section={_REMOVE} leaves that out.")
+        notes.append(f"{_WRITE}: writes {written}; to skip that, run fio --section={_READ} --section={_REMOVE}.")
     else:
-        notes.append(f"{_WRITE}: left out, for writes were not measured.")
+        notes.append(f"{_WRITE}: left out, because writes were not measured.")
     if values:
         values |= {(_REMOVE, option): value for option, value in _removal(directory).items()}
-    memory = "mem: fio reuses bs x iodepth bytes a thread, which may be faster; mem=mmaphuge is closer to aio-tuned."
+    memory = "mem: fio reuses bs x iodepth bytes per thread, which may be faster; mem=mmaphuge is closer to aio-tuned."
     return Export(format="fio", values=values, notes=(*notes, memory, *release_ignored(options, "fio")))
 
 
 def _is_its_own(settings: Settings) -> bool:
-    """Return whether the settings are their own direction's, or defaults, and not the other direction's."""
+    """Return whether the settings are defaults, or those of their own direction rather than the other one."""
     return settings.source.section in ("", settings.direction)
 
 
@@ -81,24 +81,25 @@ def _directory(path: str) -> str:
     need_folder(path, "fio's job")
     if any(character in _NOT_IN_A_JOB or not character.isprintable() for character in path) or path != path.strip():
         raise UsageError(
-            f"{path!r} cannot be named in a job file of fio: no name there may have any of {_NOT_IN_A_JOB}"
+            f"{path!r}: not possible in a fio job file; pass a path without {_NOT_IN_A_JOB}, control characters and"
+            " blanks at its ends"
         )
     return path.replace(":", "\\:")
 
 
 def _part_bytes(settings: Settings) -> int:
-    """Return the bytes that one thread moves, in whole blocks."""
+    """Return the bytes that each thread moves, in whole blocks."""
     blocks = _FILE_BYTES // settings.io_parallelism // settings.block_size
     return max(1, blocks) * settings.block_size
 
 
 def _written_gib(settings: Settings) -> float:
-    """Return the GiB that the job writes, the first fill of the file included."""
+    """Return the GiB that the job writes, including the first fill of the file."""
     return _part_bytes(settings) * settings.io_parallelism * (1 + _WRITE_PASSES) / (1 << 30)
 
 
 def _file(directory: str) -> dict[str, Value]:
-    """Return the options that every section has."""
+    """Return the options that all sections share."""
     return {
         "stonewall": 1,  # one section after the other
         "ioengine": "libaio",
@@ -110,13 +111,13 @@ def _file(directory: str) -> dict[str, Value]:
 
 
 def _removal(directory: str) -> dict[str, Value]:
-    """Return the section that reads one sector of the file and removes it."""
+    """Return the section that reads one sector of the file and then removes the file."""
     sector: dict[str, Value] = {"bs": _SECTOR_BYTES, "size": _SECTOR_BYTES}
     return _file(directory) | {"rw": "read", "unlink": 1} | sector
 
 
 def _options(settings: Settings, directory: str) -> dict[str, Value]:
-    """Return the options that both directions have."""
+    """Return the options that both directions share."""
     part, depth = _part_bytes(settings), settings.queue_depth
     return _file(directory) | {
         "group_reporting": 1,

@@ -1,9 +1,9 @@
-"""All settings of a drive as JSON, with real types, for programs that read no TOML.
+"""All settings of a drive as JSON, with native types, for programs that do not read TOML.
 
 {"path": …, "read": {…}, "write": {…}, "combined": {…}}, each with the fields of `aio_tuned.reader.Settings` under their
-own names: block_size (bytes), queue_depth (requests a thread), io_parallelism (threads), overlap_events, single_submit,
-saturating_concurrency (requests over all threads), throughput_bytes_per_s, direction, and source with state, file,
-device, section and note. throughput_bytes_per_s is null where these very parameters were not measured.
+own names: block_size (bytes), queue_depth (requests per thread), io_parallelism (threads), overlap_events,
+single_submit, saturating_concurrency (requests over all threads), throughput_bytes_per_s, direction, and source with
+state, file, device, section and note. throughput_bytes_per_s is null if these parameters were not measured together.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
         for field, value in settings._asdict().items():
             if field == "source":
                 values |= {(name, field, part): text for part, text in value._asdict().items()}
-            else:  # null is included, so that a merge into a file does not leave an older figure there
+            else:  # null is included, so that a merge into a file leaves no older figure in it
                 values[name, field] = value
         notes += cap_note(f"{name}.block_size", getattr(drive, name), settings)
     return Export(format="json", values=values, notes=(*notes, *release_ignored(options, "json")))

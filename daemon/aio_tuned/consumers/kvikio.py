@@ -1,8 +1,7 @@
 """KvikIO (RAPIDS), which reads and writes files from and into GPU or host memory: environment variables.
 
-It splits a read or write into tasks and runs them in a pool of threads, each of which waits for its request: a queue
-depth does not exist, nor do overlap_events and single_submit. What counts is how many threads there are, so that is
-the number of requests in flight over all threads that the drive takes (`saturating_concurrency`).
+It splits a read or write into tasks and runs them in a pool of threads, each of which has one request in flight. So the
+number of threads is the `saturating_concurrency`; there is no queue depth, overlap_events or single_submit.
 
     KVIKIO_NTHREADS             threads of the pool, one for the process            1 by default
     KVIKIO_TASK_SIZE            bytes of one task, the largest request              4194304
@@ -12,13 +11,14 @@ the number of requests in flight over all threads that the drive takes (`saturat
     KVIKIO_AUTO_DIRECT_IO_WRITE                                                     1
 
 Sizes are plain numbers of bytes: a suffix is silently dropped ("4m" is 4 bytes), and 2 GiB and more are refused. The
-pool serves reads and writes, so the combined settings are taken. The two switches came with release 25.12.
+pool serves reads and writes, so its settings are the combined ones. Release 25.12 introduced the two switches.
 
-With GPUDirect Storage each task is one cuFileRead or cuFileWrite, which cuFile splits further by its own file: see
-the consumer cufile. KVIKIO_THREAD_POOL_PER_BLOCK_DEVICE (26.02) gives every drive a pool of KVIKIO_NTHREADS threads.
+With GPUDirect Storage each task is one cuFileRead or cuFileWrite, which cuFile splits further according to its own
+file: see the consumer cufile. KVIKIO_THREAD_POOL_PER_BLOCK_DEVICE (26.02) gives every drive a pool of KVIKIO_NTHREADS
+threads.
 
 Checked with release 26.10.0 on a CPU: `kvikio.defaults` reports the values, and files are read and written in tasks
-of that size. Keys of earlier releases are from its sources (defaults.hpp, defaults.cpp) back to 24.10.
+of that size. The keys of earlier releases, back to 24.10, are from its sources (defaults.hpp, defaults.cpp).
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 _USUAL_BOUNCE_BYTES = 16 << 20
 _THREADS_NOTE = (
-    "KVIKIO_NTHREADS: requests in flight over all threads, for every thread waits for its request; "
-    "queue_depth, overlap_events and single_submit do not exist in KvikIO."
+    "KVIKIO_NTHREADS: the number of requests in flight, because each thread has one; KvikIO has no queue_depth, "
+    "overlap_events or single_submit."
 )
 _DIRECT_IO_NOTE = (
-    "KVIKIO_AUTO_DIRECT_IO_READ: 1, for the settings were measured without the page cache; "
-    "set 0 for files that are read again and fit into memory."
+    "KVIKIO_AUTO_DIRECT_IO_READ: 1, because the settings were measured with O_DIRECT; set 0 for files that are read "
+    "repeatedly and fit into memory."
 )
 
 

@@ -1,29 +1,29 @@
-"""NIXL's POSIX plugin: the parameters that an application gives to create_backend("POSIX", parameters).
+"""NIXL's POSIX plugin: the parameters that an application passes to create_backend("POSIX", parameters).
 
-NIXL has a configuration file of its own (NIXL_CONFIG_FILE, ~/.nixl.cfg, /etc/nixl.cfg), but no plugin takes its
-backend's parameters from it. So this is a TOML file with a table that an application reads and passes to NIXL:
+NIXL has its own configuration file (NIXL_CONFIG_FILE, ~/.nixl.cfg, /etc/nixl.cfg), but no plugin takes its backend's
+parameters from it. So the export is a TOML file with a table that an application reads and passes to NIXL:
 
     agent.create_backend("POSIX", tomllib.loads(text)["POSIX"])
 
-All parameters are strings, numbers and booleans too: NIXL refuses a table with any other type in it.
+All parameters, also numbers and booleans, are strings: NIXL refuses a table with any other type.
 
-- use_aio, use_uring, use_posix_aio: the engine. The settings were measured with Linux AIO. All three are given since
-  NIXL refuses two that are "true": a file that had another engine changes over as a whole.
-- kernel_queue_size: the requests in flight of one agent, queue_depth times io_parallelism, for an agent has one queue
-  for all its threads. NIXL silently limits it to 16 to 1024; so does this module, with a note.
+- use_aio, use_uring, use_posix_aio: the engine. The settings were measured with Linux AIO. All three are set, because
+  NIXL refuses two that are "true": so a merge into a file with another engine replaces that engine.
+- kernel_queue_size: the requests in flight of one agent, queue_depth times io_parallelism, because an agent has one
+  queue for all its threads. NIXL silently limits it to 16 to 1024; this module does the same, with a note.
 
-What NIXL does not have:
+NIXL does not have:
 
-- block_size: each descriptor of a transfer is one request, as long as the application makes it.
-- io_parallelism: an agent has one queue and no I/O threads; it only counts in kernel_queue_size.
+- block_size: each descriptor of a transfer is one request, of the length that the application chooses.
+- io_parallelism: an agent has one queue and no I/O threads; it is a factor of kernel_queue_size.
 - single_submit: NIXL submits up to 64 requests in one call.
-- overlap_events: NIXL refills the queue whenever it looks for completions.
+- overlap_events: NIXL refills the queue whenever it polls for completions.
 - O_DIRECT: the application opens the files.
 
-ios_pool_size is not given: it bounds the requests of all transfers that are under way, queued ones too, its default
-is its maximum (65536), and a transfer that finds no room fails.
+ios_pool_size is not set: it limits the requests of all transfers in progress, including queued ones; its default is its
+maximum (65536), and a transfer beyond it fails.
 
-Takes the drive's combined settings: an agent reads and writes. Checked with nixl 1.5.1, by running it;
+The values are from the combined settings, because an agent reads and writes. Checked with nixl 1.5.1, by running it;
 kernel_queue_size is in 1.0.0 and not in 0.10.1. Source: src/plugins/posix (io_queue.cpp, posix_backend.cpp) and
 docs/nixl.md of NIXL.
 """
@@ -48,9 +48,9 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:  
     settings = drive.combined
     notes = [
         *queue_notes(settings),
-        "kernel_queue_size: for one agent; where several use the drive at once, divide by their number.",
-        f"block_size: NIXL has none, each descriptor is one request; give each about {settings.block_size} bytes.",
-        "O_DIRECT: no parameter of NIXL; open the files with it, for the drive was measured so.",
+        "kernel_queue_size: per agent; if several use the drive at once, divide by their number.",
+        f"block_size: not in NIXL, where each descriptor is a request; make each about {settings.block_size} bytes.",
+        "O_DIRECT: not in NIXL; open the files with it, because the settings were measured with O_DIRECT.",
     ]
     notes += cap_ignored(options, "NIXL has no block size")
     values: dict[tuple[Key, ...], Value] = {
@@ -70,17 +70,17 @@ def posix_parameters(settings: Settings) -> dict[str, str]:
 
 
 def queue_notes(settings: Settings) -> list[str]:
-    """Return notes on what these parameters cannot express of the settings' queue."""
+    """Return notes on those settings of the queue that these parameters cannot express."""
     notes = []
     if not _SMALLEST_QUEUE <= _in_flight(settings) <= _LARGEST_QUEUE:
         notes.append(
-            f"kernel_queue_size: NIXL takes {_SMALLEST_QUEUE} to {_LARGEST_QUEUE}; "
-            f"the drive's setting is {_in_flight(settings)} requests in flight."
+            f"kernel_queue_size: limited, because NIXL takes {_SMALLEST_QUEUE} to {_LARGEST_QUEUE}; "
+            f"the measured setting is {_in_flight(settings)} requests in flight."
         )
     if settings.single_submit:
-        notes.append("single_submit: NIXL has none, it submits up to 64 requests at a time.")
+        notes.append("single_submit: not in NIXL, which submits up to 64 requests at a time.")
     if not settings.overlap_events:
-        notes.append("overlap_events: NIXL has none, it always refills the queue while requests complete.")
+        notes.append("overlap_events: not in NIXL, which always refills the queue while requests complete.")
     return notes
 
 

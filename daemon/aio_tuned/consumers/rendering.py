@@ -20,12 +20,12 @@ _TOML_KEY = re.compile(r"[A-Za-z0-9_-]+")
 # Keys that YAML 1.1 (PyYAML, which most consumers use) and YAML 1.2 read alike without quotes.
 _YAML_KEY = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[a-z_][\w.-]*", re.ASCII | re.IGNORECASE)
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# A "#" begins a comment only after a blank; of the characters beyond ASCII none means anything to the readers.
+# A "#" begins a comment only after a blank; characters beyond ASCII have no special meaning for the readers.
 _ENV_WORD = re.compile(r"(?!#)[\w./:,@%+=#\u0080-\U0010ffff-]*")
 
 
 def render(export: Export) -> str:
-    """Return a configuration that has only the export; its notes are comments if the format has comments.
+    """Return a configuration with the export alone; its notes are comments if the format has comments.
 
     Raise UsageError if a value cannot be written in that format.
     """
@@ -37,13 +37,13 @@ def render(export: Export) -> str:
 
 
 def check(export: Export) -> None:
-    """Raise UsageError for a value that no format can have, such as a path whose bytes are not UTF-8."""
+    """Raise UsageError for a value that no format can hold, such as a path whose bytes are not UTF-8."""
     for path, value in export.values.items():
         matched = [word for key in path if isinstance(key, Entry) for _, word in key.match]
         try:
             "".join(str(word) for word in (*matched, value)).encode()
         except UnicodeEncodeError:
-            raise UsageError(f"{shown(path)}: {value!r} is not valid UTF-8: choose another path") from None
+            raise UsageError(f"{shown(path)}: {value!r} is not valid UTF-8; choose another path") from None
 
 
 def _document(export: Export) -> Any:  # noqa: ANN401 - a plain document
@@ -141,8 +141,8 @@ def env_line(path: Path, value: Value) -> str:
     word = str(value).lower() if isinstance(value, bool) else str(value)
     if not (isinstance(name, str) and _ENV_NAME.fullmatch(name) and _ENV_WORD.fullmatch(word) and word.isprintable()):
         raise UsageError(
-            f"{shown(path)}={word}: an environment file can hold this only in quotes, which shell, systemd and docker"
-            " read differently: choose a path of letters, digits and ./:,@%+=#-_"
+            f"{shown(path)}={word}: needs quotes in an environment file, which shell, systemd and docker read"
+            " differently; choose a path of letters, digits and ./:,@%+=#-_"
         )
     return f"{name}={word}"
 
@@ -150,7 +150,7 @@ def env_line(path: Path, value: Value) -> str:
 def _fio_lines(export: Export) -> Iterator[str]:
     """Yield the lines of a section for each first key; true is the option's name only, and false is 0.
 
-    Raise UsageError for a value that a job file cannot have.
+    Raise UsageError for a value that a job file cannot hold.
     """
     last = None
     for path, value in export.values.items():
@@ -161,7 +161,7 @@ def _fio_lines(export: Export) -> Iterator[str]:
             last = section
         word = option if value is True else f"{option}={int(value) if isinstance(value, bool) else value}"
         if re.search(r"[\r\n#;]|\s$|=\s", word):
-            raise UsageError(f"{word}: a fio job file cannot hold line ends, # and ; in a value, nor blanks around it")
+            raise UsageError(f"{word}: a fio job file cannot hold line ends, #, ; or outer blanks; choose another path")
         yield word
 
 

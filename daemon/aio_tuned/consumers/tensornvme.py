@@ -2,20 +2,20 @@
 
     DiskOffloader(directory, **json.load(open("tensornvme.json")))
 
-It has no configuration file; these two are all the arguments there are besides the directory:
+It has no configuration file, and only two arguments besides the directory:
 
 - n_entries (default 16) is the size of its one queue, in requests. An offloader is one thread that has all requests in
-  flight, so it gets what saturates the drive over all threads. It is an upper bound only: a tensor is one request.
+  flight, so n_entries is the saturating_concurrency. It is an upper bound, because a tensor is one request.
 - backend ("uring" by default, "aio", and "pthread" in the sources after 0.1.0) is not set: it depends on how the
   package was built.
 
-There is no block size (a request is a whole tensor), no overlap_events, no single_submit (each request is submitted
-alone), no number of threads but "pthread"'s, which is n_entries too, and no O_DIRECT: the page cache is between it and
-the drive. The settings are those for consumers that take one. ColossalAI's own NVMeOptimizer makes its offloader with 8
-entries, whatever a configuration says (colossalai/nn/optimizer/nvme_optimizer.py).
+It has no block size (a request is a whole tensor), no overlap_events, no single_submit (each request is submitted
+alone), and no number of threads except that of "pthread", which is n_entries too. It reads and writes through the page
+cache. The values are from the combined settings. ColossalAI's own NVMeOptimizer always makes its offloader with 8
+entries (colossalai/nn/optimizer/nvme_optimizer.py).
 
-With the backend "aio" release 0.1.0 looks at no error of io_submit(2): more tensors between two synchronize() than the
-kernel's queue has room for are lost, and synchronize() waits for ever. The kernel rounds n_entries up.
+With the backend "aio" release 0.1.0 ignores errors of io_submit(2): tensors beyond the size of the kernel's queue
+between two synchronize() are lost, and synchronize() hangs. The kernel rounds n_entries up.
 
 Checked with 0.1.0 (the only release; built with libaio alone), and in the sources at 6403388 of November 2024.
 """
@@ -42,13 +42,13 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
 
 def _notes(entries: int, options: ExportOptions) -> Iterator[str]:
     if options.max_block_size is not None:
-        yield "max_block_size: not used: TensorNVMe moves a tensor in one request, and has no block size."
+        yield "max_block_size: ignored, because TensorNVMe moves each tensor in one request."
     yield (
-        f"n_entries: with backend='aio', call synchronize() at the latest after {entries} tensors: what exceeds the"
-        " queue is lost without an error."
+        f"n_entries: with backend='aio', call synchronize() after {entries} tensors at most; tensors beyond the queue"
+        " are lost without an error."
     )
     yield (
-        "n_entries: all that TensorNVMe can be told; it goes through the page cache, and block size, threads, overlap"
-        " and submission have no parameter. ColossalAI's NVMeOptimizer always uses 8."
+        "n_entries: the only tunable of TensorNVMe, which uses the page cache and has no block_size, io_parallelism,"
+        " overlap_events or single_submit; ColossalAI's NVMeOptimizer always uses 8."
     )
     yield from release_ignored(options, "TensorNVMe")

@@ -1,26 +1,27 @@
 """vLLM's KV cache on a drive: the "fs" tier of TieringOffloadingSpec, in the JSON of --kv-transfer-config.
 
-The tier stores each chunk of KV blocks in a file of its own, with threads of synchronous I/O (O_DIRECT where the
-filesystem has it: vLLM tries at start). One request in flight per thread, so the thread counts are the requests in
-flight that it takes to get all of the drive: saturating_concurrency, of reads and of writes each.
+The tier stores each chunk of KV blocks in a file of its own, with threads of synchronous I/O (O_DIRECT if the
+filesystem supports it, which vLLM tries at start). Each thread has one request in flight, so the numbers of threads are
+the saturating_concurrency of reads and of writes.
 
-- kv_connector, kv_role, kv_connector_extra_config.spec_name: what must be so for any tier to be read. Under another
-  spec or connector vLLM ignores the tiers.
-- kv_connector_extra_config.secondary_tiers: a list; the tier of type "fs" whose root_dir is the path. n_read_threads
-  (16 by default) prefer loads to stores, n_write_threads (16) stores to loads: whole numbers of threads for each
-  engine.
-- cpu_bytes_to_use, in bytes, is not given: the user decides how much host memory the first tier has. vLLM does not
-  start without it.
+- kv_connector, kv_role, kv_connector_extra_config.spec_name: required, because vLLM ignores the tiers under another
+  spec or connector.
+- kv_connector_extra_config.secondary_tiers: a list; the export sets the tier of type "fs" whose root_dir is the path.
+  n_read_threads (16 by default) prefer loads to stores, n_write_threads (16) stores to loads: numbers of threads of
+  each engine.
+- cpu_bytes_to_use, in bytes, is not set: the user decides the host memory of the first tier. vLLM does not start
+  without it.
 
-What vLLM does not have:
+vLLM does not have:
 
 - block_size: vLLM's block_size and blocks_per_chunk count tokens and KV blocks; their bytes depend on the model.
-- queue_depth, io_parallelism, single_submit, overlap_events: the thread counts stand for them all.
+- queue_depth, io_parallelism, single_submit, overlap_events: the numbers of threads replace them.
 
-A job is the chunks of one request, and is one thread's: with fewer requests than threads the drive is not saturated.
+One thread handles all chunks of a request, so fewer requests than threads do not saturate the drive.
 
-Takes the drive's read and its write settings. Checked with vllm 0.33.0, by running its spec on a CPU; the tier is in
-0.22.0 and not in 0.21.0. Source: vllm/v1/kv_offload/tiering (spec.py, fs/manager.py, fs/thread_pool.py).
+The values are from the read settings and the write settings. Checked with vllm 0.33.0, by running its spec on a CPU;
+the tier is in 0.22.0 and not in 0.21.0. Source: vllm/v1/kv_offload/tiering (spec.py, fs/manager.py,
+fs/thread_pool.py).
 """
 
 from __future__ import annotations
@@ -45,10 +46,10 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
     need_release(options, "vLLM", "0.22.0", '"fs" tier')
     tier = (_EXTRA, "secondary_tiers", Entry((("type", "fs"), ("root_dir", path))))
     notes = [
-        "cpu_bytes_to_use: vLLM needs it beside spec_name: the bytes of host memory for its first tier.",
-        "n_read_threads, n_write_threads: for one engine; where several use the drive at once, divide by their number.",
-        "queue_depth, overlap_events, single_submit: vLLM has none, its threads do one request each at a time.",
-        f"block_size: vLLM's counts tokens; take a blocks_per_chunk that makes about {_block_sizes(drive)} bytes.",
+        "cpu_bytes_to_use: required; set it beside spec_name to the bytes of host memory for the first tier.",
+        "n_read_threads, n_write_threads: per engine; if several use the drive at once, divide by their number.",
+        "queue_depth, overlap_events, single_submit: not in vLLM, whose threads have one request each.",
+        f"block_size: counts tokens in vLLM; choose a blocks_per_chunk that makes about {_block_sizes(drive)} bytes.",
     ]
     notes += cap_ignored(options, "vLLM's files have the size of a chunk of KV blocks")
     return Export(

@@ -67,7 +67,7 @@ def test_reads_last_some_time_and_writes_are_counted() -> None:
     assert (write["rw"], write["overwrite"]) == ("write", 1)
     assert write["io_size"] * write["numjobs"] == 4 * GIB
     assert not {"time_based", "runtime", "loops"} & set(write)
-    without = "fio --section=aio-tuned-read --section=aio-tuned-remove leaves that out"
+    without = "to skip that, run fio --section=aio-tuned-read --section=aio-tuned-remove."
     assert any(f"writes 5.0 GiB; {without}" in note for note in export(drive(), PATH, ExportOptions()).notes)
 
 
@@ -102,13 +102,13 @@ def test_a_colon_in_the_directory_is_escaped() -> None:
 
 @pytest.mark.parametrize("path", ["/dev", "/dev/nvme0n1", "/dev/disk/by-id/nvme-A"])
 def test_a_device_is_refused(path: str) -> None:
-    with pytest.raises(UsageError, match="needs a folder on the drive's filesystem"):
+    with pytest.raises(UsageError, match="pass a folder on the drive's filesystem"):
         export(drive(), path, ExportOptions())
 
 
 @pytest.mark.parametrize("path", ["/mnt/a#b", "/mnt/a;b", "/mnt/$HOME", "/mnt/a\\b", "/mnt/a\nb", "/mnt/a "])
 def test_a_name_that_a_job_file_cannot_hold_is_refused(path: str) -> None:
-    with pytest.raises(UsageError, match="cannot be named"):
+    with pytest.raises(UsageError, match="not possible in a fio job file"):
         export(drive(), path, ExportOptions())
 
 

@@ -35,6 +35,6 @@ def test_a_cap_of_the_block_size_changes_nothing_but_the_notes() -> None:
 
 
 def test_a_release_before_the_key_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"LMCache 0\.5\.0 has no disk_io_threads"):
+    with pytest.raises(UsageError, match=r"LMCache 0\.5\.0: has no disk_io_threads"):
         lmcache.export(drive(), "/data", ExportOptions(for_version="0.5.0"))
     assert lmcache.export(drive(), "/data", ExportOptions(for_version="0.5.1")).values

@@ -26,7 +26,7 @@ def test_what_does_not_exist_is_said() -> None:
     note = mooncake.export(DRIVE, "/data", ExportOptions()).notes[0]
     for parameter in ("block_size", "queue_depth", "io_parallelism", "overlap_events", "single_submit"):
         assert parameter in note
-    assert "32 deep" in note
+    assert "32 requests per thread" in note
     assert "24 requests" in note
 
 

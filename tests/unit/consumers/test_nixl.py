@@ -65,10 +65,10 @@ def test_block_size_is_named_for_the_application() -> None:
 def test_a_cap_of_the_block_size_changes_nothing_but_the_notes() -> None:
     plain, capped = (nixl.export(drive(), "/data", ExportOptions(max_block_size=cap)) for cap in (None, 4096))
     assert capped.values == plain.values
-    assert set(capped.notes) - set(plain.notes) == {"max_block_size: ignored, for NIXL has no block size."}
+    assert set(capped.notes) - set(plain.notes) == {"max_block_size: ignored, because NIXL has no block size."}
 
 
 def test_a_release_before_the_parameter_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"NIXL 0\.10\.1 has no kernel_queue_size"):
+    with pytest.raises(UsageError, match=r"NIXL 0\.10\.1: has no kernel_queue_size"):
         nixl.export(drive(), "/data", ExportOptions(for_version="0.10.1"))
     assert nixl.export(drive(), "/data", ExportOptions(for_version="1.0.0")).values

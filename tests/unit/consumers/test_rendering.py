@@ -95,7 +95,7 @@ def test_a_fresh_job_file() -> None:
 @pytest.mark.parametrize("part", ["value", "entry"])
 def test_a_path_that_is_no_text_is_refused(name: Format, part: str) -> None:
     path: Path = ("l", Entry((("root", "/kv\udc80"),)), "n")
-    with pytest.raises(UsageError, match="not valid UTF-8: choose another path"):
+    with pytest.raises(UsageError, match="not valid UTF-8; choose another path"):
         render(export(name, {("root",): "/kv\udc80"} if part == "value" else {path: 1}))
 
 

@@ -55,7 +55,7 @@ def test_no_more_in_flight_than_the_streamer_takes(any_drive: DriveSettings) -> 
     depth = min(wanted, 1024)
     made = runai.export(any_drive, "/data", ExportOptions())
     assert made.values["RUNAI_STREAMER_FS_QUEUE_DEPTH",] == max(3, depth)
-    assert any("would be best: 3 to 1024" in note for note in made.notes) is not (3 <= wanted <= 1024)
+    assert any("the streamer takes 3 to 1024" in note for note in made.notes) is not (3 <= wanted <= 1024)
     before = runai.export(any_drive, "/data", ExportOptions(for_version="0.16.0"))
     assert before.values["RUNAI_STREAMER_CONCURRENCY",] == depth
 

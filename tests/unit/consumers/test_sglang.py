@@ -28,7 +28,7 @@ def test_what_goes_on_to_nixl_is_what_nixl_gets() -> None:
     assert {key[-1]: value for key, value in own.values.items() if key[-1] not in ("active", "use_direct_io")} == {
         key[-1]: value for key, value in other.values.items()
     }
-    for parameter in ("kernel_queue_size: NIXL takes", "single_submit:"):
+    for parameter in ("kernel_queue_size: limited, because NIXL takes", "single_submit:"):
         assert any(note.startswith(parameter) for note in own.notes)
 
 
@@ -44,6 +44,6 @@ def test_a_cap_of_the_block_size_changes_nothing_but_the_notes() -> None:
 
 
 def test_a_release_before_the_keys_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"SGLang 0\.5\.12 has no use_direct_io"):
+    with pytest.raises(UsageError, match=r"SGLang 0\.5\.12: has no use_direct_io"):
         sglang.export(drive(), "/data", ExportOptions(for_version="0.5.12"))
     assert sglang.export(drive(), "/data", ExportOptions(for_version="0.5.13")).values

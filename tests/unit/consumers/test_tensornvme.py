@@ -30,4 +30,4 @@ def test_a_cap_on_a_block_size_that_is_not_there_is_told() -> None:
     capped = export(drive(), "/mnt/models", ExportOptions(max_block_size=65536))
     assert capped.values == plain.values
     (said,) = set(capped.notes) - set(plain.notes)
-    assert said.startswith("max_block_size: not used")
+    assert said.startswith("max_block_size: ignored")

@@ -51,6 +51,6 @@ def test_a_cap_of_the_block_size_changes_nothing_but_the_notes() -> None:
 
 
 def test_a_release_before_the_tier_is_refused() -> None:
-    with pytest.raises(UsageError, match=r'vLLM 0\.21\.0 has no "fs" tier'):
+    with pytest.raises(UsageError, match=r'vLLM 0\.21\.0: has no "fs" tier'):
         vllm.export(DRIVE, "/data", ExportOptions(for_version="0.21.0"))
     assert vllm.export(DRIVE, "/data", ExportOptions(for_version="0.22.0")).values

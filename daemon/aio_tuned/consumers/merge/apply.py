@@ -1,4 +1,4 @@
-"""The change of an existing configuration's text by an export."""
+"""Merging an export into the text of an existing configuration."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EDITORS = {"json": json_editor.set_value, "yaml": yaml_editor.set_value, "env":
 # Environment files have no loader: they are changed by single lines, so no other value can change.
 _LOAD = {"json": json_editor.load, "yaml": yaml_editor.load}
 _MARK = "\ufeff"
-# Of an empty file, or one that has only comments or plain assignments, only the name tells the format.
+# The name alone tells the format of a file that is empty, or has only comments or plain assignments.
 _FORMAT_OF_NAME = {
     ".ini": "INI",
     ".json": "JSON",
@@ -37,7 +37,7 @@ def is_mergeable(export: Export) -> bool:
 
 
 def merge(export: Export, text: str, where: str) -> str:
-    """Return the text, the content of the file `where`, with the export's values set and all else as it was.
+    """Return the text, the content of the file `where`, with the export's values set and all else unchanged.
 
     The export must be is_mergeable(). Raise ConfigError, which names the file, if the values cannot be set, and
     UsageError if a value cannot be written in that format.
@@ -46,7 +46,7 @@ def merge(export: Export, text: str, where: str) -> str:
     named = _FORMAT_OF_NAME.get(PurePath(where).suffix.lower())
     if named and named not in _NAMES[export.format]:
         wanted = _NAMES[export.format][0]
-        raise ConfigError(f"{where}: named as a file of another format ({named}); name a file of the format {wanted}")
+        raise ConfigError(f"{where}: named as a file of another format ({named}); pass a file of the format {wanted}")
     mark = text[: text.startswith(_MARK)]
     old = new = text[len(mark) :]
     if not old.strip():
@@ -61,7 +61,7 @@ def merge(export: Export, text: str, where: str) -> str:
     except (ValueError, ConfigError) as error:
         raise ConfigError(f"{where}: {error}") from None
     except RecursionError:
-        raise ConfigError(f"{where}: too deeply nested: set the settings by hand") from None
+        raise ConfigError(f"{where}: too deeply nested; add the settings by hand") from None
     return mark + new
 
 
@@ -78,4 +78,4 @@ def _check_all_else(export: Export, old: str, new: str) -> None:
     except ValueError:
         is_so = False
     if not is_so:
-        raise ValueError("the settings cannot be set here without changing others: set them by hand")
+        raise ValueError("the settings cannot be added without changing other values; add them by hand")

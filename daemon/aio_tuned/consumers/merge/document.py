@@ -1,6 +1,6 @@
 """Values by path in a plain document of dicts and lists, and the names of paths and lines in messages.
 
-Every problem is raised as a ValueError with what is wrong, on which line, and what to do.
+Each problem is raised as a ValueError whose text names the problem, the line, and the remedy.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Path: TypeAlias = tuple[Key, ...]
 
 
 def shown(path: Path) -> str:
-    """Return the path as messages name it, such as "tiers[type=fs].threads"."""
+    """Return the path for messages, such as "tiers[type=fs].threads"."""
     words = ""
     for key in path:
         if isinstance(key, Entry):
@@ -43,7 +43,7 @@ def matches(members: Mapping[Any, object], entry: Entry) -> bool:
 
 
 def _bare(value: object) -> object:
-    """Return the value without slashes at its end, because the same folder may be written with or without one."""
+    """Return the value without trailing slashes, because a folder may be written with or without one."""
     return value.rstrip("/") or value if isinstance(value, str) else value
 
 
@@ -73,19 +73,19 @@ def put(node: Any, path: Path, value: Value, above: Path = ()) -> Any:  # noqa: 
 
 
 def only(found: list[int], path: Path, place: str = "") -> int | None:
-    """Return the only index found by the path's last key, None without any; raise ValueError if there are several."""
+    """Return the only index found by the path's last key, None without any; raise ValueError for several."""
     if len(found) > 1:
-        raise ValueError(f"{shown(path)} is there {len(found)} times{place}: leave one of them")
+        raise ValueError(f"{shown(path)} occurs {len(found)} times{place}; keep one of them")
     return found[0] if found else None
 
 
 def clash(path: Path, wanted: str, place: str = "") -> NoReturn:
     """Raise ValueError, because the value at that path is not of the type that is wanted."""
-    raise ValueError(f"{shown(path)} must be {wanted}{place}: rename or remove what is there")
+    raise ValueError(f"{shown(path)} must be {wanted}{place}; rename or remove the present value")
 
 
 def place(text: str, at: int) -> str:
-    """Return the line of that index as messages have it."""
+    """Return the line of that index, in the form for messages."""
     return f" (line {text.count(chr(10), 0, at) + 1})"
 
 

@@ -1,11 +1,11 @@
-r"""An editor of environment files (of systemd, docker, shells) that leaves all other lines as they are.
+r"""An editor of environment files (of systemd, docker, shells) that leaves all other lines unchanged.
 
 Each line must be blank, a comment, or NAME=VALUE with a value that ends on that line for all of these readers, so that
-no other format is taken for an environment file, and no value is written inside of another. Where a name occurs more
-than once, systemd, docker and shells take the last one, so that one is changed.
+no other format is taken for an environment file, and no value is written inside another one. If a name occurs more than
+once, the last one is changed, because systemd, docker and shells use that one.
 
-The readers differ in these: only shells take " # x" for a comment and x$(y) for a command; docker knows neither quotes
-nor backslashes; in single quotes \' ends the value for shells, and not for docker compose.
+The readers differ as follows: only shells take " # x" for a comment and x$(y) for a command; docker knows neither
+quotes nor backslashes; in single quotes \' ends the value for shells, but not for docker compose.
 """
 
 from __future__ import annotations
@@ -68,19 +68,19 @@ def set_value(text: str, path: Path, value: Value) -> str:
     found = [assignment for assignment in every if assignment.name == name]
     if not found:
         end = newline(text)
-        if every and all(assignment.lead for assignment in every):  # a script, whose children get only such variables
+        if every and all(assignment.lead for assignment in every):  # a script that exports all variables
             line = every[-1].lead + line
         new = text + end * (bool(text) and not text.endswith("\n")) + line + end
-        list(_assignments(new))  # what was the last line must end before the new one
+        list(_assignments(new))  # the former last line must end before the new one
         return new
     last = found[-1]
     if not _ONE_WORD.fullmatch(text[last.start : last.end]):
-        raise ValueError(f"{name} has more than one plain word after it (line {last.line}); set it by hand")
+        raise ValueError(f"{name}: value is not one plain word (line {last.line}); set it by hand")
     return text[: last.start] + word + text[last.end :]
 
 
 def _assignments(text: str) -> Iterator[_Assignment]:
-    """Yield the file's variables; raise ValueError at a line that not all readers take for one of an environment file.
+    """Yield the file's variables; raise ValueError at a line that not all readers accept in an environment file.
 
     Before release 254 systemd takes a line for a comment if it follows a comment that ends in a backslash.
     """
@@ -93,18 +93,18 @@ def _assignments(text: str) -> Iterator[_Assignment]:
             continue
         if swallows:
             raise ValueError(
-                f"line {number - 1} is a comment that ends in a backslash, by which some readers take the next line for"
+                f"line {number - 1} is a comment that ends in a backslash, so that some readers take the next line for"
                 " a comment too; remove that backslash"
             )
         found = _ASSIGNMENT.match(line)
         if not found or _NOT_IN_A_LINE.search(line):
             raise ValueError(
-                f"line {number} is neither blank nor a comment nor NAME=VALUE; name an environment file, or set the"
+                f"line {number} is neither blank nor a comment nor NAME=VALUE; pass an environment file, or set the"
                 " variables by hand"
             )
         if not _VALUE.fullmatch(line, found.end()):
             raise ValueError(
-                f"line {number} has a value that not all of shell, systemd and docker end on this line; write it in"
+                f"line {number} has a value that shell, systemd or docker may continue on the next line; write it in"
                 " closed quotes, or set the variables by hand"
             )
         yield _Assignment(found[1] or "", found[2], number, start + found.end(), start + len(line))

@@ -1,7 +1,8 @@
 """An editor of JSON texts that keeps comments, order, blank lines and indentation.
 
-Besides JSON these texts may have what consumers' own parsers take: comments (// and /* */ in NVIDIA's cufile.json; # in
-DeepSpeed's configuration, which is read as Hjson) and trailing commas. Hjson's unquoted words are refused.
+Besides JSON these texts may have the extensions of consumers' own parsers: comments (// and /* */ in NVIDIA's
+cufile.json; # in DeepSpeed's configuration, which is read as Hjson) and trailing commas. Hjson's unquoted words are
+refused.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ def skip(text: str, at: int) -> int:
 
 
 def _wrong(text: str, at: int, what: str) -> NoReturn:
-    raise ValueError(f"not valid JSON: {what}{place(text, at)}: correct it first")
+    raise ValueError(f"not valid JSON: {what}{place(text, at)}; correct it first")
 
 
 def _value(text: str, at: int, holder: Node | None) -> Node:

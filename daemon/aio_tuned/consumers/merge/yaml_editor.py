@@ -1,8 +1,8 @@
-"""An editor of YAML texts, through ruamel.yaml's round trip, that leaves all other lines as they are.
+"""An editor of YAML texts, through ruamel.yaml's round trip, that leaves all other lines unchanged.
 
-The round trip keeps comments, order and quotes, but not blanks inside a line, nor the spelling of some values (True).
-So only the part below one top-level key is passed through it, and only the lines that the value changes are taken from
-the result. ruamel.yaml is loaded only for merging.
+The round trip keeps comments, order and quotes, but neither blanks inside a line nor the spelling of some values
+(True). So only the part below one top-level key passes through it, and only the lines that the value changes are taken
+from the result. ruamel.yaml is loaded only for merging.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def set_value(text: str, path: Path, value: Value) -> str:
         return json_editor.set_value(text, path, value)
     marked = _without_last_line_end(text)
     new = _with_lines_set(marked, plain, path, value)
-    if marked != text and new.endswith(text.rpartition("\n")[2]):  # nothing was added below, and so no mark is needed
+    if marked != text and new.endswith(text.rpartition("\n")[2]):  # nothing was added below it, so no mark is needed
         new = _with_lines_set(text, plain, path, value)
     return _with_anchors_moved(text, new)
 
@@ -67,7 +67,7 @@ def _is_json(text: str) -> bool:
 def _without_last_line_end(text: str) -> str:
     """Return the text with its last block scalar marked as one without a line end at its end.
 
-    Such a scalar has none if the file ends without one, and would get it from a line that is added below.
+    Such a scalar has none if the file ends without one, but a line that is added below it would add one.
     """
     if text.endswith("\n"):
         return text
@@ -95,7 +95,7 @@ def _with_lines_set(text: str, plain: Any, path: Path, value: Value) -> str:  # 
     made = put(plain, path, value)
     lines = text.split(end)
     if len(_LINE_END.split(text)) != len(lines):
-        raise ValueError("some lines end in another way than the others: make them alike first")
+        raise ValueError("mixed line ends; convert them to one kind first")
     start, stop = _find(text, lines, path[0])
     if start == stop:
         new: list[str] | None = _dumped(_editor("", text), _made({path[0]: made[path[0]]}))
@@ -103,7 +103,7 @@ def _with_lines_set(text: str, plain: Any, path: Path, value: Value) -> str:  # 
         new = _rewritten(lines[start:stop], text, plain, path, value)
     if new is None:
         where = f"{shown(path[:1])} (line {start + 1})"
-        raise ValueError(f"{where} is written in a way that cannot be kept: set {shown(path)} there by hand")
+        raise ValueError(f"{where}: formatting cannot be kept; set {shown(path)} there by hand")
     return end.join([*lines[:start], *new, *lines[stop:]])
 
 
@@ -113,7 +113,7 @@ def _read(text: str, action: str) -> Any:  # noqa: ANN401 - a document or a node
         from ruamel.yaml.error import MarkedYAMLError, YAMLError
     except ImportError:
         raise ConfigError(
-            f"changing a YAML file needs ruamel.yaml: {extras.get('python3-ruamel.yaml', 'ruamel.yaml')}"
+            f"merging into YAML needs ruamel.yaml: {extras.get('python3-ruamel.yaml', 'ruamel.yaml')}"
         ) from None
     try:
         found = getattr(YAML(typ="safe", pure=True), action)(text)
@@ -121,9 +121,9 @@ def _read(text: str, action: str) -> Any:  # noqa: ANN401 - a document or a node
     except MarkedYAMLError as error:
         where = place(text, error.problem_mark.index) if error.problem_mark else ""
         what = ", ".join(filter(None, (error.context, error.problem)))
-        raise ValueError(f"not valid YAML: {what}{where}: correct it first") from None
+        raise ValueError(f"not valid YAML: {what}{where}; correct it first") from None
     except YAMLError as error:
-        raise ValueError(f"not valid YAML: {str(error).partition(chr(10))[0]}: correct it first") from None
+        raise ValueError(f"not valid YAML: {str(error).partition(chr(10))[0]}; correct it first") from None
 
 
 def _find(text: str, lines: list[str], key: Key) -> tuple[int, int]:
@@ -134,7 +134,7 @@ def _find(text: str, lines: list[str], key: Key) -> tuple[int, int]:
     root = _read(text + "\n", "compose")
     if root is None or root.id != "mapping":
         if any(_has_content(line) and line.rstrip() != "---" for line in lines):
-            raise ValueError("the document must be a table: remove what is there")
+            raise ValueError("the document must be a table; remove its present content")
         return (len(lines) - (not lines[-1]),) * 2
     if root.flow_style:
         return root.start_mark.line, root.end_mark.line + 1
@@ -178,7 +178,7 @@ def _rewritten(old: list[str], text: str, plain: Any, path: Path, value: Value) 
 
 
 def _spelled(line: str) -> str:
-    """Return the line without what the round trip may change without changing its meaning: blanks inside, and case."""
+    """Return the line without the differences that the round trip may make: blanks inside, and case."""
     return re.sub(r"(?<=\S)\s+", "", line).casefold()
 
 

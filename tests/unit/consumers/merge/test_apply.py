@@ -59,7 +59,7 @@ def test_an_empty_file_becomes_a_fresh_one(name: Format, text: str) -> None:
 @pytest.mark.parametrize("text", ["", "# nothing yet\n"])
 def test_a_file_that_is_named_as_another_format_is_refused(name: Format, files: list[str], text: str) -> None:
     for file in files:
-        with pytest.raises(ConfigError, match=rf"^/x/{file}: named as a file of another format .*; name a file of"):
+        with pytest.raises(ConfigError, match=rf"^/x/{file}: named as a file of another format .*; pass a file of"):
             apply.merge(export(name), text, f"/x/{file}")
 
 
@@ -86,7 +86,7 @@ def test_line_ends_and_byte_order_mark_stay(name: Format) -> None:
 def test_a_path_that_is_no_text_is_refused(name: Format, part: str) -> None:
     path: Path = ("l", Entry((("root", "/kv\udc80"),)), "n")
     values: dict[Path, Value] = {("root",): "/kv\udc80"} if part == "value" else {path: 1}
-    with pytest.raises(UsageError, match="not valid UTF-8: choose another path"):
+    with pytest.raises(UsageError, match="not valid UTF-8; choose another path"):
         apply.merge(Export(format=name, values=values), "x", "/x")
 
 
@@ -105,8 +105,8 @@ def test_any_text_is_merged_or_refused(name: Format, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", r"not valid JSON: .* \(line 1\): correct it first"),
-        ('{"a": 1}', r"a must be a table \(line 1\): rename or remove"),
+        ("{", r"not valid JSON: .* \(line 1\); correct it first"),
+        ('{"a": 1}', r"a must be a table \(line 1\); rename or remove"),
     ],
 )
 def test_the_message_says_where_and_what_to_do(text: str, message: str) -> None:
@@ -132,5 +132,5 @@ def test_json_with_comments_is_read_back_before_it_is_written() -> None:
 @pytest.mark.parametrize(("name", "start"), [("yaml", "a: "), ("json", '{"a": ')])
 def test_too_deep_for_a_parser(name: Format, start: str) -> None:
     text = start + "[" * 1100 + "]" * 1100 + "}" * (name == "json")
-    with pytest.raises(ConfigError, match=r"^/x/file: too deeply nested: set the settings by hand"):
+    with pytest.raises(ConfigError, match=r"^/x/file: too deeply nested; add the settings by hand"):
         merged(name, text, ("b",))

@@ -191,13 +191,13 @@ def test_where_it_goes(text: str, path: Path, new: str) -> None:
         ('{"x": "1', r"unterminated string"),
         pytest.param('{"x": ' + "9" * 5000 + "}", r"too many digits", id="digits"),
         ('{"x": 1,, "y": 1}', r"expected a key"),
-        ("[]", r"the document must be a table \(line 1\): rename or remove"),
-        ('{\n"a": 1}', r"a must be a table \(line 2\): rename or remove"),
+        ("[]", r"the document must be a table \(line 1\); rename or remove"),
+        ('{\n"a": 1}', r"a must be a table \(line 2\); rename or remove"),
         ('{"a": [\n]}', r"a must be a table"),
         ('{"a": {"b": {}}}', r"a\.b must be a single value"),
         ('{"a": {"b": [1]}}', r"a\.b must be a single value"),
-        ('{"a": {"b": 1,\n"b": 2}}', r"a\.b is there 2 times \(line 2\): leave one"),
-        ('{"a": {},\n"a": {"b": 1}}', r"a is there 2 times \(line 2\)"),
+        ('{"a": {"b": 1,\n"b": 2}}', r"a\.b occurs 2 times \(line 2\); keep one"),
+        ('{"a": {},\n"a": {"b": 1}}', r"a occurs 2 times \(line 2\)"),
     ],
 )
 def test_what_cannot_be(text: str, message: str) -> None:
@@ -210,7 +210,7 @@ def test_what_cannot_be(text: str, message: str) -> None:
     [
         ('{"l": {}}', r"l must be a list of tables"),
         ('{"l": [1]}', r"l must be a list of tables"),
-        ('{"l": [{"type": "fs", "root": "/kv"},\n{"root": "/kv", "type": "fs"}]}', r"there 2 times \(line 2\)"),
+        ('{"l": [{"type": "fs", "root": "/kv"},\n{"root": "/kv", "type": "fs"}]}', r"occurs 2 times \(line 2\)"),
     ],
 )
 def test_what_is_no_list_of_tables(text: str, message: str) -> None:
