@@ -40,7 +40,7 @@ RULE: dict[str, frozenset[str]] = {
         "reader": "profiles devices",
         "consumers": "reader",
         "sweep": "storage profiles devices search helper config",
-        "report": "search profiles storage sweep helper",
+        "report": "search profiles storage sweep helper reader consumers",
         "service": "config journald helper search devices profiles storage reader sweep "
         "consumers.export consumers.rendering",
         "integrations": "reader consumers",

@@ -1,4 +1,4 @@
-"""The facts of a profile about the drive, the run and the fingerprint, as rows of tables."""
+"""The facts of a profile about the drive, the sweep and the fingerprint, as rows of tables."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
     from aio_tuned.model.profile import DeviceInfo, Evidence, Fingerprint, Profile
 
-# Fields that are elsewhere on the page.
+# The first screen shows these fields.
 _ELSEWHERE = frozenset({"findings"})
+_KIB = 1024
 
 
 def _words(key: str, value: object) -> str:
-    """Return the value with its unit; "" if there is none."""
+    """Return the value with its unit; "" if it is unknown."""
     if value is None or value in {"", ()}:
         return ""
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
     if key.endswith("_bytes") or key in ("bytes_read", "bytes_written"):
-        short = formatting.size(float(str(value)))
-        return str(value) if short == str(value) else f"{value:,} ({short})"
+        return f"{value:,} ({formatting.amount(count)})" if (count := int(str(value))) >= _KIB else str(value)
     if key.endswith("_noise"):
         return f"{float(str(value)) * 100:.1f} %"
     if key.endswith("_drift"):
@@ -45,6 +45,6 @@ def _rows(table: DeviceInfo | Evidence | Fingerprint) -> Iterator[tuple[str, str
 
 def sections(profile: Profile) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """Yield each table: its heading, and its keys with their values ("" where unknown)."""
-    yield "The drive", list(_rows(profile.device))
-    yield "The run", list(_rows(profile.evidence))
-    yield "What the figures depend on: a change makes the profile stale", list(_rows(profile.fingerprint))
+    yield "Drive", list(_rows(profile.device))
+    yield "Sweep", list(_rows(profile.evidence))
+    yield "Fingerprint: a change makes the profile stale", list(_rows(profile.fingerprint))

@@ -1,7 +1,7 @@
 """Charts by matplotlib, placed in pixels on a sheet, as SVG inside a page.
 
-Colours of the theme, such as ink and ground, follow the reader's light or dark mode: each is drawn in a colour that
-nothing else has, which then becomes the style sheet's variable. Text stays text, in the page's font.
+Colours of the theme follow the light or dark mode of the reader. Each is drawn in a placeholder colour, which is then
+replaced by the style sheet's variable. Text stays text, in the page's font.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ _DPI = 72
 
 
 def _writable(folder: Path) -> bool:
-    # Not Path.exists(), which raises where a folder above may not be searched.
+    # Path.exists() raises where a parent folder may not be searched.
     while not os.path.exists(folder) and folder != folder.parent:  # noqa: PTH110
         folder = folder.parent
     return os.access(folder, os.W_OK | os.X_OK)
 
 
 def _own_folders() -> list[Path]:
-    """Return the folders of matplotlib's configuration and its list of fonts, by default."""
-    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() raises where there is none
+    """Return matplotlib's default folders for its configuration and its list of fonts."""
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() raises without a home
     config, cache = os.environ.get("XDG_CONFIG_HOME"), os.environ.get("XDG_CACHE_HOME")
     return [Path(config) if config else home / ".config", Path(cache) if cache else home / ".cache"]
 
 
 @contextlib.contextmanager
 def drawing() -> Iterator[None]:
-    """Set up matplotlib for drawing, with a folder that it can write.
+    """Configure matplotlib for drawing, with a writable folder.
 
     Raise ConfigError if matplotlib is not installed.
     """
@@ -61,7 +61,7 @@ def drawing() -> Iterator[None]:
         except ImportError:
             raise ConfigError(f"a report needs matplotlib: {extras.get('python3-matplotlib', 'matplotlib')}") from None
         with mpl.rc_context():
-            mpl.rcdefaults()  # a matplotlibrc of the user's must not change reports
+            mpl.rcdefaults()  # a user's matplotlibrc must not change reports
             mpl.rcParams.update(
                 {
                     "svg.fonttype": "none",
@@ -84,7 +84,7 @@ def drawing() -> Iterator[None]:
 
 
 class Sheet:
-    """A chart of that many pixels; positions are pixels from its left and its top."""
+    """A chart; sizes and positions are in pixels from its left and its top."""
 
     def __init__(self, width: float, height: float) -> None:
         from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -97,7 +97,7 @@ class Sheet:
         self._titles: dict[str, str] = {}
 
     def axes(self, left: float, top: float, width: float, height: float) -> Axes:
-        """Add axes at that position, with lines at their left and their bottom only."""
+        """Add axes at that position, with a left and a bottom spine only."""
         axes = self._figure.add_axes(
             (left / self.width, 1 - (top + height) / self.height, width / self.width, height / self.height)
         )
@@ -115,7 +115,7 @@ class Sheet:
         return axes
 
     def write(self, left: float, top: float, words: str, **how: object) -> None:
-        """Write text, with its middle at that height."""
+        """Write text whose vertical centre is at `top`."""
         self._figure.text(
             left / self.width,
             1 - top / self.height,
@@ -124,20 +124,20 @@ class Sheet:
         )
 
     def tip(self, words: str) -> str:
-        """Return a name for a drawn object, which then shows these words under the pointer."""
+        """Return an id; the object drawn with it shows these words on hover."""
         name = f"tip{len(self._titles)}"
         self._titles[name] = words
         return name
 
     def markup(self, name: str, label: str) -> Markup:
-        """Return the chart as an element; its name is unique on the page, and the label says what it shows."""
+        """Return the chart as an element; `name` must be unique on the page, and `label` describes the chart."""
         made = io.StringIO()
         self._figure.savefig(made, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
         return _inline(made.getvalue(), name, label, self.width, self.height, self._titles)
 
 
 def dots(axes: Axes, places: Iterable[tuple[float, float]], colour: str, size: float, *, square: bool = False) -> None:
-    """Draw markers as one path of lines without length, whose ends are round or square: 30 bytes each, not 150."""
+    """Draw markers as one path of zero-length lines with round or square caps: 30 bytes each instead of 150."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path as Outline
 
@@ -149,7 +149,7 @@ def dots(axes: Axes, places: Iterable[tuple[float, float]], colour: str, size: f
 
 
 def legend(sheet: Sheet, left: float, top: float, entries: Sequence[tuple[str, str, bool]]) -> None:
-    """Draw markers and their words in a row: (words, colour, whether it is a square)."""
+    """Draw a row of entries, each a marker with its words: (words, colour, is square)."""
     axes = sheet.canvas()
     for words, colour, square in entries:
         dots(axes, [(left + 5, top)], colour, 7, square=square)
@@ -171,7 +171,7 @@ def _path(found: re.Match[str]) -> str:
 
 
 def _style(found: re.Match[str]) -> str:
-    """Return a style without its font's family and without blanks, to keep the page small."""
+    """Return a style without the font family and without spaces, to keep the page small."""
     kept = re.sub(r"font: ?((?:\w+ )*?)([0-9.]+)px[^;]*", _font, found[1])
     return f'style="{kept.replace("; ", ";").replace(": ", ":")}"'
 
@@ -182,7 +182,7 @@ def _font(found: re.Match[str]) -> str:
 
 
 def _inline(svg: str, name: str, label: str, width: float, height: float, titles: dict[str, str]) -> Markup:
-    """Return the chart without its head, style sheet and fonts, with few ids, each unique on the page."""
+    """Return the chart without head, style sheet and fonts; its ids are unique on the page."""
     body = svg[svg.index(">", svg.index("<svg")) + 1 : svg.rindex("</svg>")]
     body = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", "", body, flags=re.DOTALL)
     body = re.sub(r'\b(d|transform)="([^"]*)"', _path, body)

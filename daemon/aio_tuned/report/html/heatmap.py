@@ -1,4 +1,4 @@
-"""Heat maps of block size by queue depth, a small one for each thread count and each way of submitting."""
+"""Heat maps of block size by queue depth, one for each thread count and each mode."""
 
 from __future__ import annotations
 
@@ -22,21 +22,26 @@ if TYPE_CHECKING:
     from aio_tuned.report.html.markup import Markup
     from aio_tuned.report.replay import Replay
 
-_CELL_W, _CELL_H, _GAP, _LEFT, _TOP = 44, 24, 14, 78, 92
+_CELL_W, _CELL_H, _GAP, _LEFT, _TOP = 38, 24, 14, 78, 92
 _MIN_W = 700
-# Room for the words beside a panel.
+# The words beside a panel need this height.
 _MIN_PANEL_H = 68
 _BAR_STEPS = 48
+_IDENTICAL = "identical I/O to another setting"
 # viridis is perceptually uniform and safe for colour-blind readers; ratios need a diverging map.
 _VIRIDIS, _AROUND_ONE = "viridis", "PuOr"
 _MIN_SWING = 0.02
-# This share of the ratios lies within the scale, so that single outliers do not stretch it.
+# A smaller difference is shown as 0 %.
+_SMALLEST_SHOWN = 0.005
+# Pixels between the lines of a hatch, along the horizontal.
+_HATCH = 9
+# The scale covers this share of the ratios, so that single outliers do not stretch it.
 _SHOWN = 0.95
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One setting: its value, its text and its tip, and whether another setting is the same program."""
+    """One setting: its value, its text and its tip, and whether it performs the same I/O as another setting."""
 
     value: float
     words: str
@@ -84,9 +89,9 @@ def _figure(bytes_per_s: float, top: float) -> str:
 
 
 def scale(replays: Iterable[Replay]) -> Scale:
-    """Return one scale for all points that the replays' passes have measured.
+    """Return one scale for every setting that the replays have measured.
 
-    The slowest tenth has one colour, which leaves more of the range for the others.
+    The slowest tenth shares one colour, which leaves more of the range for the rest.
     """
     rates = sorted(point.bytes_per_s for each in replays for point in each.screen.points)
     low, high = rates[len(rates) // 10], rates[-1]
@@ -103,18 +108,15 @@ def chosen(profile: Profile, direction: str) -> Setting | None:
 
 
 def _tip(setting: Setting, point: PointStats) -> str:
-    said = (
-        f"{prose.setting(setting)}: {formatting.throughput(point.bytes_per_s)}"
-        f" ({prose.interval(point.low_bytes_per_s, point.high_bytes_per_s)}),"
-        f" {point.visits} visit{'s' if point.visits > 1 else ''}"
-    )
-    return (
-        said if setting == point.point.setting else f"{said}; the same program as {prose.setting(point.point.setting)}"
-    )
+    rate = point.bytes_per_s
+    limits = formatting.throughput_range(point.low_bytes_per_s, point.high_bytes_per_s, rate)
+    known = prose.ONE_MEASUREMENT if point.visits == 1 else f"{limits}, {prose.count(point.visits, 'measurement')}"
+    said = f"{prose.setting(setting)}: {formatting.throughput(rate)}, {known}"
+    return said if setting == point.point.setting else f"{said}; identical I/O to {prose.setting(point.point.setting)}"
 
 
 def throughput(replay: Replay, profile: Profile, top: float) -> Map:
-    """Return the map of a direction's throughputs in its pass; the scale's upper end, `top`, decides on the unit."""
+    """Return the map of a direction's throughputs in its pass; `top`, the scale's upper end, determines the unit."""
     cells = {
         setting: Cell(
             value=point.bytes_per_s,
@@ -128,6 +130,16 @@ def throughput(replay: Replay, profile: Profile, top: float) -> Map:
     return Map(cells=cells, chosen=chosen(profile, replay.direction), reference=replay.screened.reference.setting)
 
 
+def _apart(first: PointStats, second: PointStats) -> str:
+    """Return whether the intervals overlap; a single measurement has none."""
+    if 1 in {first.visits, second.visits}:
+        both = "each" if first.visits == second.visits else f"in {'A' if first.visits == 1 else 'B'}"
+        return f"; {prose.ONE_MEASUREMENT} {both}"
+    highest_low = max(first.low_bytes_per_s, second.low_bytes_per_s)
+    apart = highest_low > min(first.high_bytes_per_s, second.high_bytes_per_s)
+    return "; the intervals do not overlap" if apart else "; the intervals overlap"
+
+
 def ratio(first: Replay, second: Replay) -> tuple[Map, Scale]:
     """Return the map of the second's throughputs over the first's, where both were measured, and its scale."""
     before = {setting: point for point in first.screen.points for setting in point.point.aliases}
@@ -136,13 +148,11 @@ def ratio(first: Replay, second: Replay) -> tuple[Map, Scale]:
         for setting in point.point.aliases:
             if (other := before.get(setting)) is not None:
                 value = point.bytes_per_s / other.bytes_per_s
-                highest_low = max(point.low_bytes_per_s, other.low_bytes_per_s)
-                apart = highest_low > min(point.high_bytes_per_s, other.high_bytes_per_s)
                 cells[setting] = Cell(
                     value=value,
-                    words=f"{round((value - 1) * 100) or 0:+d}%".replace("+0", "0"),
+                    words="0" if abs(value - 1) < _SMALLEST_SHOWN else f"{(value - 1) * 100:+.0f}",
                     tip=f"{prose.setting(setting)}: {formatting.throughput(other.bytes_per_s)} and"
-                    f" {formatting.throughput(point.bytes_per_s)}; the intervals {'are apart' if apart else 'overlap'}",
+                    f" {formatting.throughput(point.bytes_per_s)}{_apart(other, point)}",
                     same=setting not in {point.point.setting, other.point.setting},
                 )
     swings = sorted(abs(cell.value - 1) for cell in cells.values())
@@ -191,14 +201,31 @@ class _Painter:
             return
         colour = self.colours(self.ends.share(cell.value))
         over = _readable(colour)
-        hatch: dict[str, object] = {"hatch": "////", "edgecolor": over} if cell.same else {}
-        self.box(left + 1, top + 1, size, facecolor=colour, gid=self.sheet.tip(cell.tip), **hatch)
-        if not cell.same:
+        self.box(left + 1, top + 1, size, facecolor=colour, gid=self.sheet.tip(cell.tip))
+        if cell.same:
+            self.hatch(left + 1, top + 1, size, over, self.sheet.tip(cell.tip))
+        else:
             place = (left + _CELL_W / 2, top + _CELL_H / 2 + 4)
             self.axes.text(*place, cell.words, color=over, ha="center", size=11).set_gid(self.sheet.tip(cell.tip))
 
+    def hatch(self, left: float, top: float, size: tuple[float, float], colour: str, gid: str | None = None) -> None:
+        """Draw diagonal lines over a box.
+
+        matplotlib's hatches are SVG patterns, which a browser prints as an image for each cell: a PDF of 29 MB.
+        """
+        from matplotlib.patches import PathPatch
+        from matplotlib.path import Path as Outline
+
+        width, height = size
+        ends: list[tuple[float, float]] = []
+        for across in range(_HATCH // 2, int(width + height), _HATCH):
+            low = (left + min(across, width), top + max(0.0, across - width))
+            ends += [low, (left + max(0.0, across - height), top + min(across, height))]
+        outline = Outline(ends, [Outline.MOVETO, Outline.LINETO] * (len(ends) // 2))
+        self.axes.add_patch(PathPatch(outline, fill=False, edgecolor=colour, linewidth=0.8, gid=gid))
+
     def mark(self, left: float, top: float, *, dashed: bool) -> None:
-        """Draw a frame around a cell, edged in the ground's colour, so that it is visible on every colour."""
+        """Draw a frame around a cell, with an edge in the background's colour, which separates it from any cell."""
         size = (_CELL_W, _CELL_H)
         self.box(left, top, size, fill=False, edgecolor=GROUND, linewidth=5)
         style: dict[str, object] = {"linestyle": (0, (3, 2)), "linewidth": 2} if dashed else {"linewidth": 3}
@@ -215,6 +242,8 @@ class _Painter:
         left = float(_LEFT)
         for said, how in _entries(marks, every):
             self.box(left, 36, (26, 14), **how)
+            if said == _IDENTICAL:
+                self.hatch(left, 36, (26, 14), SOFT)
             self.sheet.write(left + 34, 43, said)
             left += 34 + wide(said) + 20
 
@@ -231,7 +260,7 @@ class _Painter:
             self.mark(*corner, dashed=not is_chosen)
 
     def beside(self, panel: Panel, height: float) -> None:
-        """Write the labels of the rows: the block sizes, and the way of submitting."""
+        """Write the labels of the rows: the block sizes and the mode."""
         for line, block in enumerate(panel.blocks):
             place = panel.top + (line + 0.5) * _CELL_H
             self.sheet.write(panel.left - 8, place, formatting.size(block), ha="right", color=SOFT)
@@ -248,7 +277,7 @@ def _entries(marks: Map, every: Sequence[Setting]) -> Iterator[tuple[str, dict[s
     if marks.reference in every and marks.reference != marks.chosen:
         yield "default", {"fill": False, "edgecolor": INK, "linewidth": 2, "linestyle": (0, (3, 2))}
     if any(cell.same for cell in marks.cells.values()):
-        yield "same program as another", {"facecolor": "none", "hatch": "////", "edgecolor": SOFT, "linewidth": 1}
+        yield _IDENTICAL, {"facecolor": "none", "edgecolor": SOFT, "linewidth": 1}
     if any(each not in marks.cells for each in every):
         yield "not measured", {"facecolor": "none", "edgecolor": LINE, "linewidth": 1}
 

@@ -1,4 +1,4 @@
-"""The forest plot of the finalists' intervals: those that are probably as good as the best, then the others."""
+"""The forest plot of the finalists' intervals: those probably within the tolerance of the best, then the rest."""
 
 from __future__ import annotations
 
@@ -9,28 +9,33 @@ import numpy as np
 
 from aio_tuned import formatting
 from aio_tuned.report.html import prose
-from aio_tuned.report.html.figure import INK, LINE, SOFT, THEME, Sheet, dots
+from aio_tuned.report.html.figure import GROUND, INK, LINE, SOFT, THEME, Sheet, dots
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+
     from aio_tuned.model.curve import PointStats
     from aio_tuned.model.profile import Result
     from aio_tuned.model.setting import Setting
     from aio_tuned.report.html.markup import Markup
     from aio_tuned.report.replay import Replay
 
-# Without a race all points of the pass are candidates.
+# Without a race every setting of the pass is a candidate; these many are shown.
 _MAX_TIES, _MAX_BEHIND = 24, 24
 _TIE = 0.5
-# The tolerance of sweeps whose profile does not have it.
+_GB, _MB = 1e9, 1e6
+# Profiles of schema 1 have no tolerance.
 _TOLERANCE_PERCENT = 2.0
-_WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 1000, 290, 290, 24, 12
+_WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 1040, 290, 330, 24, 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A setting: its point's figures, its posterior mean, and its probability of being within the tolerance.
+    """A setting: its figures, its posterior mean, and its probability of being within the tolerance.
 
-    `likely_bytes_per_s` is None for one that the posterior leaves out, as it cannot be the best.
+    `likely_bytes_per_s` is None for a setting that the posterior leaves out because it cannot be the best.
     """
 
     setting: Setting
@@ -41,9 +46,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """The settings of the plot, the likeliest best first, with the chosen one before all: the ties, then the others.
+    """The settings of the plot: the chosen setting, the other ties, then the rest, each by decreasing likelihood.
 
-    Of the ties and of the others `hidden` are left out, and `reference` is the default if it is none of them.
+    `hidden` counts the settings that are left out. `reference` is the default if no row shows it.
     """
 
     chosen: Row | None
@@ -61,7 +66,7 @@ def tolerance_percent(result: Result | None) -> float:
 
 
 def _rows(replay: Replay, chosen: Setting, tolerance: float) -> list[Row]:
-    """Return a row for each point of the curve, the likeliest best first."""
+    """Return a row for each point of the curve, by decreasing likelihood of being the best."""
     known = replay.known
     within, expected = known.within(tolerance), known.expected()
     columns = {stats.point: column for column, stats in enumerate(known.points)}
@@ -79,11 +84,11 @@ def _rows(replay: Replay, chosen: Setting, tolerance: float) -> list[Row]:
 
 
 def field(replay: Replay, result: Result) -> Field:
-    """Select the settings; a tie is as likely as not within the tolerance of the best."""
+    """Select the settings; a tie is within the tolerance of the best with a probability of 50 % or more."""
     percent = tolerance_percent(result)
     rows = _rows(replay, result.setting, percent / 100)
     chosen = next((row for row in rows if row.setting == result.setting), None)
-    # Listed first, even if an earlier setting was kept although another is likelier to be the best.
+    # The chosen setting comes first, also where an earlier one was kept although another is likelier to be the best.
     rows.sort(key=lambda row: row is not chosen)
     ties = [row for row in rows if row.within >= _TIE]
     behind = [row for row in rows if row.within < _TIE]
@@ -132,31 +137,51 @@ def draw(drawn: Field, name: str, label: str) -> Markup:
     sheet = Sheet(_WIDTH, bottom + 46)
     axes = sheet.axes(_LEFT, _TOP, _WIDTH - _LEFT - _RIGHT, bottom - _TOP)
     axes.set_ylim(bottom, _TOP)
+    unit = _GB if max(row.stats.bytes_per_s for _, row, _ in rows) >= _GB else _MB
     for at, row, colour in rows:
-        is_chosen, point = row is drawn.chosen, row.stats
-        low, high = point.low_bytes_per_s / 1e9, point.high_bytes_per_s / 1e9
-        axes.plot((low, high), (at, at), color=colour, linewidth=4 if is_chosen else 2)
-        dots(axes, [(point.bytes_per_s / 1e9, at)], colour, 11 if is_chosen else 8, square=is_chosen)
-        if row.likely_bytes_per_s is not None:
-            likely = row.likely_bytes_per_s / 1e9
-            axes.plot((likely, likely), (at - 8, at + 8), color=colour, linewidth=1.5)
+        is_chosen = row is drawn.chosen
+        _interval(axes, row, at, unit, colour, chosen=is_chosen)
         weight = "bold" if is_chosen else "normal"
         sheet.write(_LEFT - 14, at, prose.setting(row.setting), ha="right", color=INK, weight=weight)
         sheet.write(_WIDTH - _RIGHT + 14, at, _beside(row, chosen=is_chosen), color=INK, weight=weight)
     for at, note in notes:
         sheet.write(0, at, note, color=SOFT)
-    low = min(row.stats.low_bytes_per_s for _, row, _ in rows) / 1e9
-    high = max(row.stats.high_bytes_per_s for _, row, _ in rows) / 1e9
-    axes.set_xlim(low - (high - low) * 0.04, high + (high - low) * 0.04)
+    low, high = (end / unit for end in _ends([row for _, row, _ in rows]))
+    around = max((high - low) * 0.04, high * 0.001)
+    axes.set_xlim(low - around, high + around)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.grid(visible=True, axis="x", color=LINE, linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.set_xlabel("GB/s", color=SOFT)
+    axes.set_xlabel("GB/s" if unit == _GB else "MB/s", color=SOFT)
     return sheet.markup(name, label)
 
 
+def _interval(axes: Axes, row: Row, at: float, unit: float, colour: str, *, chosen: bool) -> None:
+    """Draw a row's interval with the measured throughput, or a ring for a single measurement, and its estimate."""
+    point = row.stats
+    measured = [(point.bytes_per_s / unit, at)]
+    if point.visits > 1:
+        ends = (point.low_bytes_per_s / unit, point.high_bytes_per_s / unit)
+        axes.plot(ends, (at, at), color=colour, linewidth=4 if chosen else 2)
+    dots(axes, measured, colour, 11 if chosen else 8, square=chosen)
+    if point.visits == 1:
+        dots(axes, measured, GROUND, 4)
+    if row.likely_bytes_per_s is not None:
+        likely = row.likely_bytes_per_s / unit
+        axes.plot((likely, likely), (at - 8, at + 8), color=colour, linewidth=1.5)
+
+
+def _ends(rows: Sequence[Row]) -> tuple[float, float]:
+    """Return the lowest and the highest throughput that the plot shows, in bytes/s."""
+    found = [row.likely_bytes_per_s for row in rows if row.likely_bytes_per_s is not None]
+    for row in rows:
+        once = row.stats.visits == 1
+        found += [row.stats.bytes_per_s] if once else [row.stats.low_bytes_per_s, row.stats.high_bytes_per_s]
+    return min(found), max(found)
+
+
 def _beside(row: Row, *, chosen: bool) -> str:
-    visits = f"{row.stats.visits} visit{'s' if row.stats.visits > 1 else ''}"
-    said = f"{formatting.throughput(row.stats.bytes_per_s)}, {visits}, {row.within:.0%}"
+    measured = prose.count(row.stats.visits, "measurement")
+    said = f"{formatting.throughput(row.stats.bytes_per_s)}, {measured}, {row.within:.0%}"
     return f"{said}, chosen" if chosen else said

@@ -1,4 +1,4 @@
-"""HTML elements. Text that is not Markup is escaped: names of drives and findings are foreign input."""
+"""HTML elements. Text that is not Markup is escaped, because names of drives and findings are untrusted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ALONE = frozenset({"meta", "br", "hr"})
 
 
 class Markup(str):
-    """Text that is HTML already."""
+    """Text that is already HTML."""
 
     __slots__ = ()
 
@@ -53,26 +53,32 @@ def items(lines: Iterable[str], **attributes: str | int) -> Markup:
     return tag("ul", *(tag("li", line) for line in lines), **attributes)
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str, class_: str = "facts") -> Markup:
-    """Return a table in a box that scrolls; the first cell of a row is its heading."""
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], caption: str, class_: str = "facts", *, label: str = ""
+) -> Markup:
+    """Return a table in a scrolling box; the first cell of a row is its heading.
+
+    The label names the box for screen readers; without one it is the caption.
+    """
     top = tag("tr", *(tag("th", cell, scope="col") for cell in head)) if any(head) else Markup("")
     body = (tag("tr", tag("th", row[0], scope="row"), *(tag("td", cell) for cell in row[1:])) for row in rows)
-    inner = tag("table", tag("caption", caption), tag("thead", top) if top else "", tag("tbody", *body), class_=class_)
-    return box(inner, caption)
+    shown = tag("caption", caption) if caption else ""
+    inner = tag("table", shown, tag("thead", top) if top else "", tag("tbody", *body), class_=class_)
+    return box(inner, label or caption)
 
 
 def box(inside: str, label: str) -> Markup:
-    """Return a box that scrolls, with the keyboard too, for what may be wider than the page."""
+    """Return a box for content that may be wider than the page; mouse and keyboard scroll it."""
     return tag("div", inside, class_="box", tabindex=0, role="region", aria_label=label)
 
 
 def section(name: str, heading: str, how: str, *inside: str) -> Markup:
-    """Return a section of the page that links can name, with the line that says how to read it."""
+    """Return a section of the page, with its anchor and with the line that explains it."""
     return tag("section", tag("h2", heading), tag("p", how, class_="how") if how else "", *inside, id=name)
 
 
-def document(title: str, style: str, *inside: str) -> str:
-    """Return the page; its security policy forbids to load anything."""
+def document(title: str, style: str, *inside: str, class_: str = "") -> str:
+    """Return the page; its security policy blocks every request."""
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     head = tag(
         "head",
@@ -88,4 +94,5 @@ def document(title: str, style: str, *inside: str) -> str:
             )
         ),
     )
-    return f"<!DOCTYPE html>\n{tag('html', head, tag('body', tag('main', join(inside))), lang='en')}\n"
+    main = tag("main", join(inside), **({"class_": class_} if class_ else {}))
+    return f"<!DOCTYPE html>\n{tag('html', head, tag('body', main), lang='en')}\n"

@@ -1,4 +1,4 @@
-"""The chart of which points were measured when, and of how sure the choice became."""
+"""The chart of the order of the measurements, and of the growing confidence in the choice."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
     from aio_tuned.report.measurement_timeline import MeasurementTimeline, Visit
     from aio_tuned.report.replay import Replay
 
-# A posterior of 24 finalists takes some 10 ms, one of all points of a pass 0.3 s.
+# A posterior of 24 finalists takes about 10 ms, one of all settings of a pass 0.3 s.
 _STEPS = 28
 _FEW_STEPS = 6
-# A point may be the best if it is so with this probability: the same as in search/race.py.
+# A setting may be the best above this probability, which is that of search/choose.py.
 RIVAL = 0.005
 PURPOSES: tuple[tuple[Purpose, str], ...] = (
-    ("pass", "every point once"),
-    ("repeat", "the race"),
-    ("reference", "reference"),
-    ("sustain", "written on"),
+    ("pass", "every setting once"),
+    ("repeat", "finalists"),
+    ("reference", "default"),
+    ("sustain", "sustained writes"),
 )
 _WIDTH, _LEFT, _RIGHT = 1000, 78, 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """The knowledge at a time: how many points may be the best, and how far below it the chosen one may be.
+    """The knowledge at one time: how many settings may be the best, and the bound on the chosen one's shortfall.
 
-    `regret95` is a share, with 95 % confidence; None as long as a point that could be better was not measured, and
-    where the chosen one surely is not the best.
+    `regret95` is a share, with 95 % confidence. It is None until every finalist has been measured, and where the
+    posterior leaves the chosen setting out.
     """
 
     time_s: float
@@ -49,9 +49,9 @@ class Step:
 
 
 def steps(replay: Replay, course: MeasurementTimeline, chosen: Setting | None) -> list[Step]:
-    """Return the knowledge at some thirty times of the phase that decides, each from the samples so far.
+    """Return the knowledge at up to 29 times of the deciding phase, each from the samples until then.
 
-    A point may be the best if it was not measured yet, or by the posterior.
+    A setting that is not yet measured may be the best.
     """
     counted = [visit for visit in course.visits if is_counted(visit.sample, replay.phase)]
     if not counted:
@@ -79,13 +79,13 @@ def steps(replay: Replay, course: MeasurementTimeline, chosen: Setting | None) -
 
 
 def ranks(curve: Curve) -> dict[Setting, int]:
-    """Return the rank of each setting's point among all of the curve, the fastest first."""
+    """Return the rank of each setting among all of the curve; 1 is the fastest."""
     ordered = sorted(curve.points, key=lambda point: -point.bytes_per_s)
     return {setting: place for place, point in enumerate(ordered, start=1) for setting in point.point.aliases}
 
 
 def _ranked(replay: Replay, course: MeasurementTimeline) -> list[tuple[Visit, int]]:
-    """Return the visits with the rank that their setting has in the end, among the points of their phase."""
+    """Return the measurements with the final rank of their setting among the settings of their phase."""
     found = []
     for phase, curve in replay.stages:
         rank = ranks(curve)
@@ -104,7 +104,7 @@ def _log_ticks(most: int) -> list[int]:
 def draw(
     replay: Replay, course: MeasurementTimeline, known: Sequence[Step], tolerance_percent: float, name: str, label: str
 ) -> Markup:
-    """Return three panels over one time: the measured points, how many may be the best, the chosen one's shortfall."""
+    """Return three panels over time: the measurements by rank, the candidates, and the chosen setting's shortfall."""
     sheet = Sheet(_WIDTH, 520)
     wide = _WIDTH - _LEFT - _RIGHT
     ranked = _ranked(replay, course)
@@ -128,7 +128,7 @@ def draw(
     path.set_ylim(math.log10(max(most, 2)) + 0.06, -0.08)
     ticks = _log_ticks(most)
     path.set_yticks([math.log10(tick) for tick in ticks], [f"{tick}" for tick in ticks])
-    path.set_ylabel("rank at the end")
+    path.set_ylabel("final rank")
 
     left = sheet.axes(_LEFT, 274, wide, 80)
     times = [step.time_s for step in known]

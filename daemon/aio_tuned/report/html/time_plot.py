@@ -1,4 +1,4 @@
-"""The chart of throughput over time, relative to each point's own, and of the drive's temperature below it."""
+"""The chart of throughput over time, relative to each setting's own, with the drive's temperature below it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from aio_tuned.report.measurement_timeline import MeasurementTimeline
 
 _WIDTH, _LEFT, _RIGHT = 1000, 78, 16
-# This share of the visits lies within the panel; stalled ones lie at its edge.
+# The panel covers this share of the measurements; stalls lie at its edge.
 _SHOWN = 0.985
 _MIN_PERCENT = 3.0
 _MAX_PERCENT = 100.0
 
 
 def _reach(course: MeasurementTimeline) -> float:
-    """Return how many percent the panel extends up and down."""
+    """Return the percentage that the panel covers above and below 0."""
     away = sorted(abs(visit.relative - 1) * 100 for visit in course.visits if visit.relative is not None)
     swing = [abs(part - 1) * 100 for drift in course.drifts for _, part in drift]
     if not away:
@@ -32,7 +32,7 @@ def _reach(course: MeasurementTimeline) -> float:
 
 
 def _bytes_above(axes: Axes, course: MeasurementTimeline, end_s: float) -> None:
-    """Write at the upper edge how many bytes had been written by then."""
+    """Write the bytes written so far along the upper edge."""
     written = [(visit.end_s, visit.moved_bytes) for visit in course.visits]
     total = written[-1][1]
     upper = axes.twiny()
@@ -51,7 +51,7 @@ def _bytes_above(axes: Axes, course: MeasurementTimeline, end_s: float) -> None:
 
 
 def draw(course: MeasurementTimeline, name: str, label: str, *, written: bool) -> Markup:
-    """Return the panels; those of a write phase have the bytes written at the upper edge."""
+    """Return the panels; with `written`, the bytes written so far are along the upper edge."""
     warm = [(visit.end_s, visit.sample.celsius) for visit in course.visits if visit.sample.celsius is not None]
     head = 60 if written else 40
     sheet = Sheet(_WIDTH, head + 280 + (110 if warm else 0))
@@ -86,7 +86,7 @@ def draw(course: MeasurementTimeline, name: str, label: str, *, written: bool) -
         )
     axes.set_ylim(low * 1.04, reach * 1.04)
     axes.axhline(0, color=SOFT, linewidth=1)
-    axes.set_ylabel("% off its setting")
+    axes.set_ylabel("% off own setting")
     if written:
         sheet.write(_LEFT - 12, head - 14, "written", ha="right", color=SOFT)
         _bytes_above(axes, course, end_s)
@@ -111,7 +111,7 @@ def draw(course: MeasurementTimeline, name: str, label: str, *, written: bool) -
 
 
 def _label(axes: Axes, time_s: float, reach: float, words: str) -> None:
-    """Write words beside a line, on a ground of their own, as there may be dots."""
+    """Write words beside a line, on a filled background, because dots may lie below them."""
     ground = {"facecolor": GROUND, "edgecolor": "none", "pad": 2}
     late = time_s > axes.get_xlim()[1] * 0.8
     axes.text(
@@ -127,7 +127,7 @@ def _label(axes: Axes, time_s: float, reach: float, words: str) -> None:
 
 
 def _events(axes: Axes, course: MeasurementTimeline, reach: float) -> None:
-    """Draw lines where the race began, where the sweep paused and where the drive fell."""
+    """Draw lines at the start of the race, at pauses, and at lasting falls of the throughput."""
     if course.race_s is not None:
         axes.axvline(course.race_s, color=SOFT, linewidth=1)
     for pause in course.pauses:
@@ -135,4 +135,4 @@ def _events(axes: Axes, course: MeasurementTimeline, reach: float) -> None:
         _label(axes, pause.time_s, reach, f"paused {formatting.duration(pause.seconds)}")
     for cliff_s in course.cliffs_s:
         axes.axvline(cliff_s, color=THEME["warn"], linewidth=2)
-        _label(axes, cliff_s, reach, "fell over a cliff")
+        _label(axes, cliff_s, reach, "lasting fall")

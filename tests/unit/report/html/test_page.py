@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 import re
+import sys
 from collections import Counter
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,10 +12,27 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aio_tuned import formatting
+from aio_tuned.consumers import deepspeed, rendering
+from aio_tuned.consumers.export import ExportOptions
 from aio_tuned.errors import ConfigError
-from aio_tuned.model.profile import Result
+from aio_tuned.model.profile import Result, Skipped, Unmeasured
 from aio_tuned.model.setting import Grid
-from aio_tuned.report.html import comparison, facts, figure, heatmap, interval_plot, markup, prose, search_plot
+from aio_tuned.reader.section import section
+from aio_tuned.reader.types import DIRECTIONS, Disk, DriveSettings, FoundProfile
+from aio_tuned.report import sentences
+from aio_tuned.report.html import (
+    choice_plot,
+    comparison,
+    copy_blocks,
+    facts,
+    figure,
+    figures,
+    heatmap,
+    interval_plot,
+    markup,
+    prose,
+    search_plot,
+)
 from aio_tuned.report.html import page as html_page
 from aio_tuned.report.html.style import COLOURS
 from aio_tuned.report.measurement_timeline import build_timeline
@@ -31,13 +50,20 @@ from unit.support.builders import (
 )
 from unit.support.sweeps import stored
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from aio_tuned.model.profile import Profile
 
 HOSTILE = "<script>alert(1)</script>\"' & \x1b[31m"
 ALONE = {"meta", "br", "hr"}
+# A browser prints a pattern as an image for each use: 29 MB for one sweep.
+COSTLY_TO_PRINT = ("<pattern", "<image", "<filter", "<mask")
 
 
 class Reader(HTMLParser):
@@ -95,6 +121,7 @@ def check(page: str) -> Reader:
     labels = [value for tag, name, value in found.attributes if tag == "svg" and name == "aria-label"]
     assert len(labels) == len(set(labels)) == found.tags["svg"]
     assert "#0101" not in page
+    assert not any(each in page for each in COSTLY_TO_PRINT)
     return found
 
 
@@ -114,7 +141,7 @@ def kept() -> StoredSweep:
 def test_a_sweeps_page_is_whole_and_has_every_section(kept: StoredSweep) -> None:
     page = draw(lambda: html_page.render(kept))
     found = check(page)
-    assert found.tags["svg"] == 8
+    assert found.tags["svg"] == 9
     assert {"figures", "settings", "ties", "race", "time", "evidence", "profile"} <= set(found.values("id"))
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     assert policy in found.values("content")
@@ -143,7 +170,7 @@ def test_without_a_setting_in_common_there_is_no_map_of_ratios(kept: StoredSweep
     other = stored(grid=Grid(**{item.name: (getattr(one, item.name),) for item in fields(Grid)}))
     page = draw(lambda: comparison.render(kept, other))
     assert check(page).tags["svg"] == 4
-    assert page.count("no setting was measured in both") == 2
+    assert page.count("no setting was measured in both sweeps") == 2
 
 
 def test_foreign_words_are_text(kept: StoredSweep) -> None:
@@ -159,9 +186,9 @@ def test_foreign_words_are_text(kept: StoredSweep) -> None:
 @pytest.mark.parametrize(
     ("made", "says"),
     [
-        (profile(), "The samples of this sweep are not there"),
+        (profile(), "The samples of this sweep are missing"),
         (read_only_profile(), "asked for reads only (--read-only)"),
-        (never_measured_profile(), "Nothing has been measured on this drive yet"),
+        (never_measured_profile(), "Not measured: these are default settings; run aio-tuned tune."),
     ],
 )
 def test_without_samples_the_page_shows_the_rest(made: Profile, says: str) -> None:
@@ -178,7 +205,7 @@ def test_a_sweep_that_has_only_begun_is_shown(kept: StoredSweep, visits: int) ->
 
 def test_one_direction_alone_is_shown() -> None:
     found = check(draw(lambda: html_page.render(stored(read_only=True))))
-    assert found.tags["svg"] == 4
+    assert found.tags["svg"] == 5
 
 
 def test_a_map_has_each_setting_once_and_its_frames(kept: StoredSweep) -> None:
@@ -290,17 +317,11 @@ def test_maps_say_that_they_are_of_the_pass(kept: StoredSweep) -> None:
     text = "".join(check(draw(lambda: html_page.render(kept))).text)
     for replay in replays(kept.samples, kept.profile.evidence):
         name = f"{replay.direction.capitalize()}s"
-        screen, raced = (formatting.size(curve.transfer_bytes) for curve in (replay.screen, replay.curve))
-        assert screen != raced
-        assert f"{name}: throughput of every setting, measured once each in the pass, in transfers of {screen}" in text
+        screen = formatting.amount(replay.screen.transfer_bytes)
+        raced = formatting.amount(replay.curve.transfer_bytes)
+        assert replay.screen.transfer_bytes != replay.curve.transfer_bytes
+        assert f"{name}: throughput of every setting, each measured once, in transfers of {screen}" in text
         assert f"{name}: the {len(replay.curve.points)} finalists, in transfers of {raced}" in text
-
-
-def test_the_verdict_says_how_many_are_not_ruled_out(kept: StoredSweep) -> None:
-    read = kept.profile.read
-    assert isinstance(read, Result)
-    alone = replace(kept, profile=replace(kept.profile, read=replace(read, ties=1, not_ruled_out=7)))
-    assert "the best seen; 7 others are not ruled out" in "".join(check(draw(lambda: html_page.render(alone))).text)
 
 
 @pytest.mark.parametrize("directions", [("read", "write"), ("read",)])
@@ -312,8 +333,8 @@ def test_a_check_is_shown(kept: StoredSweep, directions: tuple[str, ...]) -> Non
         if each.request.purpose in ("calibrate", "repeat") and each.request.direction in directions
     )
     page = draw(lambda: html_page.render(replace(kept, samples=samples)))
-    assert check(page).tags["svg"] == 4 * len(directions)
-    assert "measured once each" not in page
+    assert check(page).tags["svg"] == 4 * len(directions) + 1
+    assert "each measured once" not in page
 
 
 def test_a_sweep_of_schema_1_is_shown(kept: StoredSweep) -> None:
@@ -326,13 +347,13 @@ def test_a_sweep_of_schema_1_is_shown(kept: StoredSweep) -> None:
     for page in (draw(lambda: html_page.render(old)), draw(lambda: comparison.render(old, kept))):
         text = "".join(check(page).text)
         assert "None" not in text
-    assert check(draw(lambda: html_page.render(old))).tags["svg"] == 8
+    assert check(draw(lambda: html_page.render(old))).tags["svg"] == 9
 
 
 def test_a_sweep_without_a_race_is_shown(kept: StoredSweep) -> None:
     samples = tuple(each for each in kept.samples if each.request.purpose != "repeat")
     page = draw(lambda: html_page.render(replace(kept, samples=samples)))
-    assert check(page).tags["svg"] == 8
+    assert check(page).tags["svg"] == 9
     assert "finalists, in" not in page
 
 
@@ -346,12 +367,12 @@ def test_a_comparison_has_both_and_their_ratio(kept: StoredSweep) -> None:
     text = "".join(found.text)
     assert "970-EVO-PLUS" in text
     assert "OTHER" in text
-    assert "Reads: B gives" in text
+    assert "Reads: B is" in text
 
 
 def test_a_comparison_without_samples_says_whose_are_missing(kept: StoredSweep) -> None:
     page = draw(lambda: comparison.render(kept, replace(kept, samples=())))
-    assert "The samples of B are not there" in "".join(check(page).text)
+    assert "The samples of B are missing" in "".join(check(page).text)
 
 
 def test_a_comparison_with_a_drive_that_was_not_written_to(kept: StoredSweep) -> None:
@@ -370,10 +391,10 @@ def test_what_is_equal_is_not_among_the_differences(kept: StoredSweep) -> None:
 @pytest.mark.parametrize(
     ("second", "says"),
     [
-        (result(), "Reads: B gives the same as A, with the same setting; the intervals overlap."),
+        (result(), "Reads: B is the same as A, with the same setting; the intervals overlap."),
         (
             result(throughput_bytes_per_s=13_000_000_000, throughput_ci95_bytes_per_s=(12_900_000_000, 13_100_000_000)),
-            "Reads: B gives 100 % above A, with the same setting; the intervals are apart.",
+            "Reads: B is 100 % above A, with the same setting; the intervals do not overlap.",
         ),
     ],
 )
@@ -401,24 +422,157 @@ def test_a_change_in_words(ratio: float, says: str) -> None:
     assert prose.change(ratio) == says
 
 
-def lines(made: Profile) -> Iterator[str]:
-    for _, said in prose.verdicts(made):
-        yield re.sub(r"<[^>]+>", "", said)
+def lines(made: Profile) -> list[str]:
+    return [re.sub(r"<[^>]+>", "", said).replace("\N{NO-BREAK SPACE}", " ") for _, said in prose.verdicts(made)]
 
 
-def test_the_verdict_in_sentences() -> None:
-    first, *_ = lines(profile(read=result(kept_from="earlier", sustained_throughput_bytes_per_s=1_500_000_000)))
-    assert first == (
-        "Reads: 6.51 GB/s with blocks of 1M, 16 in flight on 2 threads, overlap, batch;"
-        " 10.4 % above the default setting (+9.8 to +10.9 %, 95 % confidence);"
-        " 40 other settings are probably as good (within 2 % of the best)."
-        " At most 1.6 % below the best (95 % confidence); settled, stopped because the choice is clear."
-        " Kept from the earlier sweep. Written on and on it gave 1.50 GB/s at the end."
-    )
-    first, *_ = lines(profile(read=result(ties=1, default_throughput_bytes_per_s=0, not_ruled_out=0)))
-    assert "overlap, batch; no other setting is as good. At most" in first
-    first, *_ = lines(profile(read=result(ties=1, default_throughput_bytes_per_s=0, not_ruled_out=12)))
-    assert "overlap, batch; the best seen; 12 others are not ruled out. At most" in first
+def test_a_verdict_has_the_bound_and_the_gain_with_its_interval() -> None:
+    read = result(kept_from="earlier")
+    first, *_ = lines(profile(read=read))
+    assert first.startswith("Reads: 6.51 GB/s (confidence: settled). ")
+    for said in (sentences.shortfall(read), sentences.gain(read), sentences.kept(read)):
+        assert said
+        assert said[1:] in first
+    first, *_ = lines(profile(read=result(default_throughput_bytes_per_s=0)))
+    assert "default" not in first
+
+
+def test_low_confidence_has_a_colour_of_its_own() -> None:
+    kinds = [kind for kind, _ in prose.verdicts(profile(read=result(confidence="low")))]
+    assert kinds == ["low", "", ""]
+    assert [kind for kind, _ in prose.verdicts(read_only_profile())] == ["", "unknown"]
+
+
+def test_figures_have_the_interval_in_the_unit_of_the_throughput() -> None:
+    slow = result(throughput_bytes_per_s=990_000_000, throughput_ci95_bytes_per_s=(970_000_000, 1_010_000_000))
+    rows = {row[0]: row[1:] for row in figures.rows(profile(read=slow), ())}
+    assert rows["throughput"][0] == "990 MB/s"
+    assert rows["95 % interval"][0] == "970 to 1010 MB/s"
+    assert rows["over the default (95 %)"][0] == "+10.4 % (+9.8 to +10.9 %)"
+    assert rows["below the best (95 %)"][0] == "at most 1.6 %, 0.5 % expected"
+    assert rows["settings not ruled out"][0] == "3"
+    rows = {row[0]: row[1:] for row in figures.rows(profile(read=slow), {"read"})}
+    assert rows["95 % interval"][0] == "one measurement"
+
+
+# --- the first screen ------------------------------------------------------------------------------------
+
+
+def reader_of(made: Profile) -> Reader:
+    return check(draw(lambda: html_page.render(StoredSweep(profile=made, samples=(), path=Path("x.toml")))))
+
+
+def test_the_blocks_to_copy_are_those_of_get_and_export() -> None:
+    made = profile()
+    toml_block, deepspeed_block = copy_blocks.blocks(made)
+    assert tomllib.loads(toml_block.text) == asdict(made.combined.setting)  # type: ignore[union-attr]
+    found = FoundProfile(Disk("", "", "", "", 0, node="", number=""), Path("x.toml"), made)
+    drive = DriveSettings(*(section(found, each, lenient=True) for each in DIRECTIONS))
+    exported = deepspeed.export(drive, "/mnt", ExportOptions())
+    assert f"{deepspeed_block.text}\n" == rendering.render(exported)
+    assert json.loads(deepspeed_block.text)["aio"]["queue_depth"] == made.combined.setting.queue_depth  # type: ignore[union-attr]
+    page = html_page.render(StoredSweep(profile=made, samples=(), path=Path("x.toml")))
+    for block in (toml_block, deepspeed_block):
+        assert f'class="copy" tabindex="0">{markup.text(block.text)}</pre>' in page
+        assert block.command in page
+
+
+def test_a_queue_that_deepspeed_cannot_hold_is_capped_in_its_block() -> None:
+    deep = setting(block=16 << 20, depth=256, overlap=False)
+    made = profile(combined=Unmeasured(setting=deep))
+    _, block = copy_blocks.blocks(made)
+    assert json.loads(block.text)["aio"]["queue_depth"] == 127
+
+
+def test_reads_alone_are_copied_where_writes_were_skipped() -> None:
+    made = read_only_profile()
+    assert isinstance(made.read, Result)
+    toml_block, deepspeed_block = copy_blocks.blocks(made)
+    assert (toml_block.heading, deepspeed_block.heading) == ("TOML for reads", "DeepSpeed JSON for reads")
+    assert tomllib.loads(toml_block.text) == asdict(made.read.setting)
+    head, rows = figures.keys(made)
+    assert head == ["", "Reads"]
+    assert [row[0] for row in rows] == [
+        "block_size",
+        "queue_depth",
+        "io_parallelism",
+        "overlap_events",
+        "single_submit",
+    ]
+
+
+def test_without_any_setting_there_is_nothing_to_copy() -> None:
+    nothing = Skipped(skipped="no room")
+    made = replace(profile(), read=nothing, write=nothing, combined=nothing)
+    assert copy_blocks.blocks(made) == ()
+    assert "no room" in "".join(reader_of(made).text)
+
+
+def test_the_first_screen_comes_before_the_sections_and_links_to_each(kept: StoredSweep) -> None:
+    page = draw(lambda: html_page.render(kept))
+    first, _, rest = page.partition("</header>")
+    for each in ("block_size", "user-select: all", "TOML", "DeepSpeed", "At most", 'aria-label="Throughput and 95'):
+        assert each in first
+    assert set(re.findall(r'href="#(\w+)"', first)) == set(re.findall(r'<section id="(\w+)"', rest))
+
+
+@pytest.mark.parametrize("findings", [(), ("read: slow; the choice is uncertain; look for other I/O",)])
+def test_findings_are_on_the_first_screen(findings: tuple[str, ...]) -> None:
+    made = profile(evidence=evidence(findings=findings))
+    text = "".join(reader_of(made).text)
+    assert ("No findings." in text) == (not findings)
+    assert all(each in text for each in findings)
+
+
+def test_options_in_findings_are_not_divided() -> None:
+    assert prose.options("a < b; use --time-budget 5m") == "a &lt; b; use <code>--time-budget</code> 5m"
+    assert prose.options("--effort quick") == "<code>--effort</code> quick"
+    assert prose.options("1--2") == "1--2"
+
+
+def test_the_chart_has_the_chosen_setting_its_rivals_and_the_default(kept: StoredSweep) -> None:
+    for replay in replays(kept.samples, kept.profile.evidence):
+        chosen = getattr(kept.profile, replay.direction)
+        found = choice_plot.bars(interval_plot.field(replay, chosen), replay)
+        assert found[0].setting == chosen.setting
+        assert [each.is_chosen for each in found] == [True] + [False] * (len(found) - 1)
+        assert sum(each.is_default for each in found) == 1
+        assert 3 <= len(found) <= 4
+        assert "chosen" in found[0].beside
+
+
+def test_a_setting_that_was_measured_once_has_no_interval(kept: StoredSweep) -> None:
+    replay = replays(kept.samples, kept.profile.evidence)[0]
+    cells = heatmap.throughput(replay, kept.profile, 1e9).cells
+    by_count = {point.point.setting: point.visits for point in replay.screen.points}
+    once = [cells[each].tip for each, count in by_count.items() if count == 1]
+    assert once
+    assert all(tip.endswith("/s, one measurement") for tip in once)
+    repeated = [cells[each].tip for each, count in by_count.items() if count > 1]
+    assert all(re.search(r" to .*/s, \d+ measurements$", tip) for tip in repeated)
+
+
+def test_a_choice_that_was_measured_once_says_so(kept: StoredSweep) -> None:
+    """As after a quick sweep whose budget ended with the pass."""
+    samples = tuple(each for each in kept.samples if each.request.purpose in ("pass", "calibrate"))
+    short = replace(kept, samples=samples)
+    every = replays(samples, kept.profile.evidence)
+    assert html_page.measured_once(every, kept.profile)
+    page = draw(lambda: html_page.render(short))
+    first, _, _ = page.partition("</header>")
+    assert "a ring is one measurement, without an interval" in first
+    text = "".join(check(draw(lambda: comparison.render(short, kept))).text)
+    assert "one measurement in A, so no interval" in text
+    assert "one measurement" not in comparison.verdict("read", kept.profile.read, kept.profile.read)
+
+
+def test_users_read_of_measurements_and_settings(kept: StoredSweep) -> None:
+    """The words of the code, "visit" and "point", are not among those of the page; keys of the profile may be."""
+    pages = (draw(lambda: html_page.render(kept)), draw(lambda: comparison.render(kept, kept)))
+    for page in pages:
+        shown = re.sub(r"<(style|pre|code).*?</\1>", "", page, flags=re.DOTALL)
+        words = re.sub(r"<title>|</title>", " ", shown)
+        assert re.findall(r"(?i)\b(?:visit(?:s|ed)?|points?|same program|gives way|anew)\b", words) == []
 
 
 def test_every_key_of_the_profile_is_among_the_facts() -> None:
@@ -433,8 +587,6 @@ def test_every_key_of_the_profile_is_among_the_facts() -> None:
 
 
 def test_without_matplotlib_the_user_learns_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ConfigError, match="apt-get install python3-matplotlib"), figure.drawing():
         pass
