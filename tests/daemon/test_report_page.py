@@ -1,9 +1,10 @@
-"""The pages of `aio-tuned report` in a browser: nothing asked of the network, nothing sticks out, all can be read."""
+"""The pages of `aio-tuned report` in a browser: no request, no horizontal scrolling, readable, printed below 2 MB."""
 
 # It shares nothing with other tests: it may run beside any of them.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import subprocess
@@ -17,13 +18,13 @@ from aio_tuned.report.html import comparison, figure
 from aio_tuned.report.html import page as html_page
 from daemon.processes import PATIENCE_S, until
 from needed import command
-from unit.support.sweeps import stored
+from unit.support.sweeps import FULL_GRID, stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# What is wider than the window, and not in a box that scrolls.
+# Elements wider than the window, outside of scrolling boxes.
 WIDE = """
 const found = [];
 for (const each of document.body.querySelectorAll("*")) {
@@ -31,7 +32,7 @@ for (const each of document.body.querySelectorAll("*")) {
 }
 return [document.documentElement.scrollWidth, innerWidth, found];
 """  # noqa: E501 - one condition
-# Text with less contrast to its ground than 4.5; numbers in the cells of a map have a ground of their own.
+# Text with a contrast below 4.5 to its background; numbers in the cells of a map have the cell as background.
 PALE = """
 const parts = (words) => words.match(/[0-9.]+/g).map(Number);
 const light = (colour) => {
@@ -60,6 +61,18 @@ while (walker.nextNode()) {
 }
 return [texts, found];
 """
+
+# The bottom of the last part that the first screen must show, and how the blocks to copy are selected.
+FIRST = """
+const bottoms = [...document.querySelectorAll(".keys, .copy, .verdicts, .fluid")].map((each) => each.getBoundingClientRect().bottom);
+return [Math.max(...bottoms), [...document.querySelectorAll("pre.copy")].map((each) => getComputedStyle(each).userSelect)];
+"""  # noqa: E501 - one list
+# The left edges of the maps in the first row of maps.
+LEFTS = """
+const figures = [...document.querySelector(".maps").querySelectorAll("figure")].map((each) => each.getBoundingClientRect());
+return figures.filter((each) => each.top === figures[0].top).map((each) => each.left);
+"""  # noqa: E501 - one list
+MOST_PRINTED = 2_000_000
 
 
 class Browser:
@@ -113,6 +126,9 @@ class Browser:
             if message["method"] == "Network.requestWillBeSent"
         }
 
+    def printed(self) -> bytes:
+        return base64.b64decode(self.do("/print"))
+
     def close(self) -> None:
         self._ask("DELETE", f"/session/{self._session}")
 
@@ -140,7 +156,11 @@ def browser(log: Path) -> Iterator[Browser]:
 def test_a_browser_shows_the_pages_whole(tmp_path: Path) -> None:
     kept, hostile = stored(pause_s=75.0), stored(read_only=True, model="<script>alert(1)</script>" * 4)
     with figure.drawing():
-        pages = {"single": html_page.render(kept), "pair": comparison.render(kept, hostile)}
+        pages = {
+            "single": html_page.render(kept),
+            "full": html_page.render(stored(grid=FULL_GRID)),
+            "pair": comparison.render(kept, hostile),
+        }
     for name, page in pages.items():
         (tmp_path / f"{name}.html").write_text(page)
     with browser(tmp_path / "chromedriver.log") as shown:
@@ -158,8 +178,18 @@ def test_a_browser_shows_the_pages_whole(tmp_path: Path) -> None:
                 texts, pale = shown.run(PALE)
                 assert texts > 100
                 assert pale == [], (name, scheme)
+            printed = shown.printed()
+            assert printed.startswith(b"%PDF")
+            assert len(printed) < MOST_PRINTED, name
             assert shown.log("browser") == []
             assert shown.requested() == {file.as_uri()}
+        shown.show(tmp_path / "single.html", 1280, "light")
+        bottom, selected = shown.run(FIRST)
+        assert bottom <= 900
+        assert selected == ["all", "all"]
+        for width, side_by_side in ((1200, 1), (1600, 2), (2560, 3)):
+            shown.show(tmp_path / "pair.html", width, "light")
+            assert len(shown.run(LEFTS)) == side_by_side, width
         shown.run("document.body.style.width = '3000px'")
         with pytest.raises(AssertionError):
             assert shown.run(WIDE)[2] == []  # the measures can fail
