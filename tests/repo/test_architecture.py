@@ -231,9 +231,3 @@ def test_the_top_level_holds_what_belongs_there() -> None:
         pytest.skip("not a git checkout: the files of the project are not known")
     found = {name.partition("/")[0] for name in listed.stdout.split("\0") if name}
     assert {name for name in found if not name.startswith(".")} == TOP_LEVEL
-
-
-def test_every_file_that_the_page_names_is_there() -> None:
-    named = set(re.findall(r"`((?:tests|native|daemon)/[\w/.]+)`", DOCUMENT))
-    assert len(named) > 10
-    assert [name for name in named if "NAME" not in name and not (PROJECT / name).exists()] == []
