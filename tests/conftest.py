@@ -1,4 +1,4 @@
-"""What all tests share: the tiers (tiers.py), and block devices and filesystems (storage.py) as fixtures."""
+"""Fixtures of all tests: the tiers (tiers.py), and block devices and filesystems (storage.py)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def cleared_last() -> Iterator[ExitStack]:
-    """Autouse, hence made first and cleared last: after whatever else a test left running on its storage."""
+    """Clean up storage; autouse, so that it is torn down last, after everything that a test runs on its storage."""
     with ExitStack() as stack:
         yield stack
 

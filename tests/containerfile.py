@@ -1,4 +1,4 @@
-"""Reads a Containerfile, as far as docs/kubernetes/Containerfile goes; what it does not know it refuses."""
+"""A parser of Containerfiles that accepts the subset of docs/kubernetes/Containerfile and refuses all else."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ PATH = Path(__file__).parents[1] / "docs/kubernetes/Containerfile"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One FROM and what follows it: (instruction, its text) in the file's order."""
+    """A build stage: its FROM and the following instructions with their texts, in the file's order."""
 
     base: str
     name: str
     instructions: tuple[tuple[str, str], ...]
 
     def all_of(self, word: str) -> list[str]:
-        """The texts of one instruction."""
+        """Return the texts of an instruction."""
         return [text for found, text in self.instructions if found == word]
 
     def words_of(self, word: str) -> list[str]:
-        """The words of an ENTRYPOINT or CMD in its JSON form."""
+        """Return the words of an ENTRYPOINT or CMD in JSON form."""
         (text,) = self.all_of(word)
         words: list[str] = json.loads(text)
         return words
 
 
 def parse(text: str) -> tuple[Stage, ...]:
-    """The stages; ARGs before the first FROM, with their defaults, are filled in there."""
+    """Return the stages, with the defaults of ARGs before the first FROM filled in."""
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     logical = re.sub(r"\\\n\s*", "", "\n".join(lines))
     arguments: dict[str, str] = {}
@@ -54,6 +54,6 @@ def parse(text: str) -> tuple[Stage, ...]:
 
 
 def stages() -> tuple[Stage, Stage]:
-    """What builds the package, and the image."""
+    """Return the stage that builds the package, and that of the image."""
     build, image = parse(PATH.read_text())
     return build, image

@@ -1,4 +1,4 @@
-"""The manifests of docs/kubernetes, and what the image's defaults add to a container of theirs."""
+"""The manifests of docs/kubernetes, and their containers' command lines with the defaults of the image."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ Manifest = dict[str, Any]
 
 
 def documents(name: str) -> list[Manifest]:
-    """All documents of a file."""
+    """Return all documents of a file."""
     return list(YAML(typ="safe", pure=True).load_all((FOLDER / name).read_text()))
 
 
 def only(name: str, kind: str) -> Manifest:
-    """The document of that kind."""
+    """Return the document of that kind."""
     (found,) = (document for document in documents(name) if document["kind"] == kind)
     return found
 
 
 def daemon_pod() -> Manifest:
-    """The spec of the daemon's pods."""
+    """Return the spec of the daemon's pods."""
     spec: Manifest = only("aio-tuned.yaml", "DaemonSet")["spec"]["template"]["spec"]
     return spec
 
 
 def workload_pod() -> Manifest:
-    """The spec of the pod that reads profiles."""
+    """Return the spec of the pod that reads profiles."""
     spec: Manifest = only("workload.yaml", "Pod")["spec"]
     return spec
 
 
 def config_text() -> str:
-    """The daemon's configuration."""
+    """Return the text of the daemon's configuration."""
     text: str = only("aio-tuned.yaml", "ConfigMap")["data"]["aio-tuned.conf"]
     return text
 
 
 def daemon_config() -> Config:
-    """What the daemon makes of that."""
+    """Return the daemon's configuration as parsed."""
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
         file.write(config_text())
         file.flush()
@@ -58,7 +58,7 @@ def daemon_config() -> Config:
 
 
 def words(container: Manifest) -> list[str]:
-    """The command line that a container gets: `command` replaces ENTRYPOINT and CMD, `args` CMD alone."""
+    """Return a container's command line: `command` replaces ENTRYPOINT and CMD, `args` CMD alone."""
     image = containerfile.stages()[1]
     command: list[str] = container.get("command") or image.words_of("ENTRYPOINT")
     default = [] if "command" in container else image.words_of("CMD")

@@ -1,4 +1,4 @@
-"""What single tests need of the machine besides what their tier needs."""
+"""Requirements of single tests beyond those of their tier."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 
 def command(name: str, get: str) -> str:
-    """The path of the command. Without it the test fails in CI and is skipped elsewhere; `get` says how to get it."""
+    """Return the path of the command; if it is missing, fail in CI and skip elsewhere, and name `get` as the remedy."""
     found = shutil.which(name)
     if found:
         return found

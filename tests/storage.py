@@ -1,4 +1,4 @@
-"""Real block devices and filesystems for tests, on files in memory that have all of their space. Needs root."""
+"""Real block devices and filesystems for tests, on fully allocated files in memory. Needs root."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Kind = Literal["ext4", "xfs", "btrfs", "tmpfs"]
 
 PREFIX = "aio-tuned-test-"
 UDEV_CONTROL = Path("/run/udev/control")
-# Quick, and without work that goes on in the background after the mount, or discards, which make the file sparse.
+# Quick options, without background work after the mount, and without discards, which make the file sparse.
 MAKE: dict[str, tuple[str, ...]] = {
     "ext4": ("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard"),
     "xfs": ("mkfs.xfs", "-q", "-f", "-K"),
@@ -41,7 +41,7 @@ class Filesystem:
 
 
 def run(*command: str | Path) -> str:
-    """Standard output of the command; a failure shows what it said."""
+    """Run the command and return its standard output; raise OSError with its messages if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         message = f"{' '.join(map(str, command))}: exit {done.returncode}: {done.stderr.strip()}"
@@ -50,10 +50,10 @@ def run(*command: str | Path) -> str:
 
 
 def make_backing(size_bytes: int, folder: Path) -> Path:
-    """A file of zeros that has all of its space, as a drive has: in memory if there is room, else in `folder`.
+    """Create a fully allocated file of zeros, in memory if there is space, else in `folder`.
 
-    It needs a name, since nothing is written to a loop device whose file cannot be looked at. Those that were left by
-    processes that died are removed.
+    The file needs a name, because a loop device whose file cannot be read is never written. Files of dead processes are
+    removed.
     """
     memory = Path("/dev/shm")
     roomy = memory.is_dir() and shutil.disk_usage(memory).free > 4 * size_bytes
@@ -71,7 +71,7 @@ def make_backing(size_bytes: int, folder: Path) -> Path:
 
 
 def attach(backing: Path) -> Path:
-    """A loop device on the file, past the page cache where the file's own filesystem can do that."""
+    """Attach a loop device to the file, with direct I/O if the file's filesystem supports it."""
     device = Path(run("losetup", "--find", "--show", "--sector-size=4096", backing))
     with suppress(OSError):
         run("losetup", "--direct-io=on", device)
@@ -80,21 +80,21 @@ def attach(backing: Path) -> Path:
 
 
 def settle() -> None:
-    """Wait for a udevd, if there is one: it reads every new device, and may be taken for somebody who uses it."""
+    """Wait for udevd if it runs: it reads every new device, and so may be taken for a user of the device."""
     if UDEV_CONTROL.exists():
         with suppress(OSError):
             run("udevadm", "settle", "--timeout=120")
 
 
 def remove_partition(disk: Path, number: int) -> None:
-    """Take a partition from the kernel that was added by addpart."""
+    """Remove a partition that addpart has added from the kernel."""
     settle()
     run_when_free("delpart", disk, str(number))
 
 
 @contextmanager
 def open_loop_device(size_bytes: int, folder: Path) -> Iterator[Path]:
-    """A blank block device of that size with 4 KiB sectors.
+    """Yield a blank block device of that size with 4 KiB sectors.
 
     The kernel detaches the device when the last one closes it: at the latest when this process dies, however that
     happens.
@@ -115,7 +115,7 @@ def open_loop_device(size_bytes: int, folder: Path) -> Iterator[Path]:
 
 
 def run_when_free(*command: str | Path) -> None:
-    """Run the command until nobody uses its device or mount any more, for a minute at most.
+    """Repeat the command until its device or mount is no longer in use, for a minute at most.
 
     A test beside this one may have made a mount namespace, which holds a copy of every mount until it ends.
     """
@@ -132,7 +132,7 @@ def run_when_free(*command: str | Path) -> None:
 
 
 def unmount(path: Path) -> None:
-    """Unmount; where it stays in use, take it out of the tree anyhow, and fail."""
+    """Unmount; if the mount stays in use, detach it from the tree and fail."""
     if not path.is_mount():
         return
     try:
@@ -143,7 +143,7 @@ def unmount(path: Path) -> None:
 
 
 def supports(kind: Kind) -> bool:
-    """Whether this kernel has the filesystem, built in or as a module."""
+    """Return whether this kernel has the filesystem, built in or as a module."""
 
     def known() -> bool:
         return kind in Path("/proc/filesystems").read_text(encoding="ascii").split()
@@ -155,7 +155,7 @@ def supports(kind: Kind) -> bool:
 
 @contextmanager
 def mounted_filesystem(kind: Kind, size_bytes: int, folder: Path) -> Iterator[Filesystem]:
-    """A fresh filesystem of that size, mounted in `folder`. xfs needs 300 MiB, btrfs 128 MiB."""
+    """Yield a new filesystem of that size, mounted in `folder`; xfs needs 300 MiB, btrfs 128 MiB."""
     if not supports(kind):
         pytest.skip(f"this kernel has no {kind}")
     if kind == "tmpfs":
@@ -182,9 +182,9 @@ def mount_in(folder: Path, *arguments: str | Path) -> Iterator[Path]:
 
 
 def visible_proc(folder: Path) -> Path:
-    """A folder like /proc, with the processes whose open files may be read here.
+    """Yield a folder like /proc, with the processes whose open files can be read.
 
-    A sandbox may keep even root from reading those of its first process, so that nothing would ever be written raw.
+    A sandbox may keep even root from reading those of its first process, and then no device would be written raw.
     """
     made = folder / "proc"
     (made / "self/ns").mkdir(parents=True)

@@ -1,6 +1,6 @@
 """The tiers: each folder of tests is one, known by what it needs of the machine.
 
-A tier whose needs are not met is skipped as a whole, and loudly; with CI=true in the environment that is a
+A tier whose needs are not met is skipped as a whole, with a message; with CI=true in the environment that is a
 failure.
 """
 
@@ -45,7 +45,7 @@ CAP_SYS_ADMIN = 21
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Something a tier cannot do without: `sign` shows that it is there (a command, a path, or "root")."""
+    """A requirement of a tier; `sign` proves it: a command, a path, or "root"."""
 
     sign: str
     what: str
@@ -82,7 +82,7 @@ NEEDS: Mapping[str, tuple[Need, ...]] = {
 
 
 def machine_has(sign: str) -> bool:
-    """Whether this machine shows the sign of a Need."""
+    """Return whether this machine has the sign of a Need."""
     if sign == "root":
         status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
         effective = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
@@ -93,21 +93,21 @@ def machine_has(sign: str) -> bool:
 
 
 def unmet(tier: str, has: Callable[[str], bool] = machine_has) -> tuple[Need, ...]:
-    """The needs of the tier that the machine does not meet."""
+    """Return the needs of the tier that the machine does not meet."""
     return tuple(need for need in NEEDS[tier] if not has(need.sign))
 
 
 def in_words(needs: Iterable[Need]) -> str:
-    """What is missing, and how to get it."""
+    """Return a message on the missing needs and their remedies."""
     return "; ".join(f"needs {need.what} ({need.get})" for need in needs)
 
 
-# --- what became of each tier ----------------------------------------------------------------------------
+# --- the outcome of each tier ----------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
 class Counts:
-    """How many tests of a tier ended how."""
+    """The numbers of a tier's tests by outcome."""
 
     passed: int = 0
     failed: int = 0
@@ -115,7 +115,7 @@ class Counts:
 
 
 def tier_of(path: str) -> str | None:
-    """The tier of a test file or node id, given relative to the project."""
+    """Return the tier of a test file or node id, given relative to the project."""
     match PurePosixPath(path.partition("::")[0]).parts:
         case ("tests", tier, *_) if tier in TIERS:
             return tier
@@ -123,7 +123,7 @@ def tier_of(path: str) -> str | None:
 
 
 def group_of(node_id: str) -> str:
-    """The group of tests that run one after the other, in one worker."""
+    """Return the group of tests that run one after the other, in one worker."""
     return next((group for start, group in GROUPS.items() if node_id.startswith(start)), "") or file_of(node_id)
 
 
@@ -163,7 +163,7 @@ def count_outcomes(outcomes: Mapping[str, str], tiers: Iterable[str]) -> dict[st
 
 
 def complaints(counted: Mapping[str, Counts], lacking: Mapping[str, str], empty: frozenset[str]) -> list[str]:
-    """Why CI may not call this run good though no test of it failed.
+    """Return why CI must fail this run although no test of it failed.
 
     `counted` has the selected tiers, of which those that are not REQUIRED may be skipped, `lacking` what is missing for
     those that were skipped, `empty` those with no test files.
@@ -183,7 +183,7 @@ def complaints(counted: Mapping[str, Counts], lacking: Mapping[str, str], empty:
 
 @dataclass(eq=False)
 class Tiers:
-    """Follows the run as a plugin of pytest: skips tiers, counts outcomes, prints a table, judges for CI."""
+    """A plugin of pytest that skips tiers, counts outcomes, prints a table, and sets the result for CI."""
 
     root: Path
     selected: tuple[str, ...]
@@ -203,7 +203,7 @@ class Tiers:
         )
 
     def relative(self, path: Path) -> str:
-        """As `tier_of` wants it."""
+        """Return the path relative to the project, for tier_of()."""
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else ""
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
@@ -245,12 +245,12 @@ class Tiers:
         return ByGroup(config, log)
 
     def note(self, node_id: str, outcome: str) -> None:
-        """Keep the worst of what a test's phases came to."""
+        """Keep the worst outcome of a test's phases."""
         rank = ("passed", "skipped", "failed")
         self.outcomes[node_id] = max(self.outcomes.get(node_id, "passed"), outcome, key=rank.index)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Of each phase; an expected failure (xfail) is known to be wrong and counts as skipped."""
+        """Record the outcome of each phase; an expected failure (xfail) counts as skipped."""
         outcome: str = report.outcome
         if outcome != "rerun":  # pytest-rerunfailures': what counts comes after it
             self.note(report.nodeid, outcome)
@@ -261,7 +261,7 @@ class Tiers:
             self.note(report.nodeid, report.outcome)
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """Fail a good run in CI if a tier was left out; call a run good that had nothing to do."""
+        """Fail a good run in CI if a tier was left out; pass a run without tests."""
         self.ran = not session.config.option.collectonly and not self.is_worker
         if not self.ran:
             return
@@ -274,7 +274,7 @@ class Tiers:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None]:
-        """The table, below everything else."""
+        """Print the table, below everything else."""
         yield
         if not self.ran:
             return
@@ -293,7 +293,7 @@ class Tiers:
             out.write_line(f"!!! CI: {complaint}", red=True, bold=True)
 
     def pytest_unconfigure(self, config: pytest.Config) -> None:
-        """The last line, for people and programs that read only that."""
+        """Print the last line, for readers of that line alone."""
         reporter = config.pluginmanager.get_plugin("terminalreporter")
         if reporter is None or not self.ran:
             return

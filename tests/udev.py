@@ -1,4 +1,4 @@
-"""Keeps a udevd that runs on this machine away from the tests' own loop devices, which it reads after each write."""
+"""A rule that keeps udevd away from the tests' loop devices, which it would read after each write."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RULE = 'SUBSYSTEM=="block", ATTRS{{loop/backing_file}}=="*{}*", OPTIONS:="nowat
 def unwatch() -> None:
     """Write a rule that ends the watch on the tests' devices; without udevd or root do nothing.
 
-    Each test run has a file of its own: one that ends does not take the rule from another.
+    Each test run has its own file, so that a run that ends does not remove the rule of another one.
     """
     if UDEV_CONTROL.exists() and os.geteuid() == 0:
         _FOLDER.mkdir(exist_ok=True)

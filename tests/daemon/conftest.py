@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 MIB = 1 << 20
 
-# 32 points a direction, and soon content: what is tested here is not the choice. The host's page cache stays, but where
-# a test asks for it: without one each program that is started next is read from the disk again.
+# 32 settings per direction and loose tolerances suffice, because these tests are not about the choice. The host's page
+# cache is kept unless a test drops it, because every program started afterwards would be read from the disk again.
 CONFIG = """
 [grid]
 block_size = ["128K", "1M"]
@@ -68,7 +68,7 @@ time_budget = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """What became of a run."""
+    """The outcome of a run."""
 
     code: int
     stdout: str
@@ -76,13 +76,13 @@ class Done:
 
     @property
     def last(self) -> str:
-        """The last line of what it told a person."""
+        """Return the last line of standard error."""
         return self.stderr.strip().rpartition("\n")[2]
 
 
 @dataclass(slots=True, kw_only=True)
 class Running:
-    """A run of aio-tuned that goes on by itself."""
+    """A run of aio-tuned in the background."""
 
     process: subprocess.Popen[bytes]
     stdout: Path
@@ -90,26 +90,26 @@ class Running:
     helpers: set[int] = field(default_factory=set)
 
     def reach(self, text: str) -> None:
-        """Wait until it has said this on standard error, and keep in mind its helper."""
+        """Wait until standard error has these words, and remember the helper."""
         until(lambda: self.process.poll() is not None or text in self.stderr.read_text())
         said = self.stderr.read_text()
         assert text in said, f"it has not said {text}: {said}"
         self.helpers |= children(self.process.pid)
 
     def end(self, number: signal.Signals | None = None) -> Done:
-        """Send the signal, if there is one, and wait for the end; no helper may be left then."""
+        """Send the signal, if any, and wait for the end; assert that no helper is left."""
         started = time.monotonic()
         if number is not None:
             self.process.send_signal(number)
         code = self.process.wait(240)
         waited = time.monotonic() - started
-        # After 10 s the tuner kills its helper: then nothing is cleaned up.
+        # After 10 s the tuner kills its helper, which then does not clean up.
         assert number is None or waited < 9, f"the helper did not heed SIGTERM: the end took {waited:.1f} s"
         assert until(lambda: not any(alive(helper) for helper in self.helpers)), "the helper is still there"
         return Done(code=code, stdout=self.stdout.read_text(), stderr=self.stderr.read_text())
 
     def kill(self) -> None:
-        """End it and what it started, however that may be."""
+        """Kill the process and its descendants."""
         for process in (self.process.pid, *children(self.process.pid), *self.helpers):
             if alive(process):
                 with suppress(ProcessLookupError):
@@ -130,22 +130,22 @@ class Tuner:
         self.writes_raw = False
 
     def configure(self, text: str) -> None:
-        """Lay a drop-in over the configuration."""
+        """Add a drop-in to the configuration."""
         self.writes_raw |= "raw_write" in text
         drop_ins = self.config.with_name("aio-tuned.conf.d")
         drop_ins.mkdir(exist_ok=True)
         (drop_ins / f"{len(list(drop_ins.iterdir())):02}.conf").write_text(text)
 
     def helper(self, script: str) -> Path:
-        """A helper that first does what the shell script says, with the real one's arguments, and then is the real one.
+        """Return a helper that runs the shell script with the real helper's arguments, and then becomes the real one.
 
-        It makes of chance a certainty: something happens between the tuner's decision and the helper's start. Before it
-        writes a raw device it sees the processes that there are now, and whose open files may be read here.
+        The script acts between the tuner's decision and the helper's start. Before writing a raw device the helper sees
+        the processes that run now and whose open files can be read.
         """
         return seeing_helper(self.folder, script)
 
     def command(self, *words: str | Path) -> list[str | Path]:
-        """The command line of aio-tuned with these words."""
+        """Return the command line of aio-tuned with these words."""
         return aio_tuned(self.config, *words)
 
     def start(
@@ -184,9 +184,9 @@ class Tuner:
         return self.start(target, *arguments, out=out, under=under, environment=environment).end()
 
     def profile(self, target: Path, *arguments: str | Path) -> dict[str, Any]:
-        """The profile of a run that must succeed: valid, the same in the file, proved by the device's counters.
+        """Return the profile of a run that must succeed: valid, equal to the file, proved by the device's counters.
 
-        Where others are so busy that the reads take the time of the writes, it has more time when it is run again.
+        If other load makes the reads take the time of the writes, run again with more time.
         """
         done = self.run(target, "--json", *arguments)
         for time_budget in ("30s", "100s"):
@@ -205,11 +205,11 @@ class Tuner:
         return profile
 
     def published(self) -> dict[str, bytes]:
-        """Every file in the profiles' folder, hidden ones too; the archive is in a folder of its own."""
+        """Return every file in the profiles' folder, including hidden ones; the archive is in another folder."""
         return {path.name: path.read_bytes() for path in sorted(self.out.glob("*")) if path.is_file()}
 
     def history(self, target: Path) -> list[dict[str, Any]]:
-        """The sweeps of the target's drive, as `aio-tuned history` lists them."""
+        """Return the sweeps of the target's drive, as `aio-tuned history` lists them."""
         words = self.command("history", target, "--out", self.out, "--json")
         done = subprocess.run(words, capture_output=True, check=True, env=environment_with({}))
         (found,) = json.loads(done.stdout)
@@ -219,7 +219,7 @@ class Tuner:
 
 @pytest.fixture
 def tuner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tuner]:
-    """Runs `aio-tuned tune`; nothing of it outlives the test."""
+    """Yield a tuner, whose processes end with the test."""
     made = Tuner(tmp_path_factory.mktemp("tuner"))
     try:
         yield made
@@ -230,14 +230,14 @@ def tuner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tuner]:
 
 @pytest.fixture
 def quick(tuner: Tuner) -> Tuner:
-    """The same with one point a direction."""
+    """Return a tuner with one setting per direction."""
     tuner.configure(ONE_POINT)
     return tuner
 
 
 @pytest.fixture
 def endless(tuner: Tuner) -> Tuner:
-    """The same with a sweep that lasts until it is ended."""
+    """Return a tuner whose sweep lasts until it is ended."""
     tuner.configure(ENDLESS)
     return tuner
 
@@ -247,7 +247,7 @@ def endless(tuner: Tuner) -> Tuner:
 
 @pytest.fixture
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """A daemon that is not started yet; nothing of it outlives the test."""
+    """Yield a daemon that is not started yet, whose processes end with the test."""
     made = Daemon(tmp_path_factory.mktemp("daemon"))
     try:
         yield made
@@ -257,14 +257,14 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 @pytest.fixture
 def quick_daemon(daemon: Daemon) -> Daemon:
-    """The same with a helper that answers at once."""
+    """Yield a daemon whose helper answers at once."""
     daemon.helper = FAKE
     return daemon
 
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Iterator[Cli]:
-    """The commands that need no daemon."""
+    """Return the commands that need no daemon."""
     made = Cli(tmp_path)
     yield made
     made.close()
@@ -293,7 +293,7 @@ def disk(cleared_last: ExitStack, tmp_path: Path) -> Callable[..., LoopDrive]:
         drive = LoopDrive(tmp_path, size_bytes, sector_bytes=sector_bytes, blank=True)
         cleared_last.callback(drive.close)
         drive.plug()
-        # Until it has handled the disk, a udevd opens it, and re-reads the partitions after each writer.
+        # Until udevd has handled the disk, it opens the disk and re-reads the partitions after each writer.
         storage.settle()
         return drive
 

@@ -1,4 +1,4 @@
-"""Processes, and waiting for what they do."""
+"""Processes, and waits for their actions."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 ROOT = Path(__file__).resolve().parents[2]
-# Enough for whatever comes at all, on a machine with much other work.
+# Long enough for any expected event on a heavily loaded machine.
 PATIENCE_S = 60.0
 
 
 def seeing_helper(folder: Path, script: str = "") -> Path:
-    """Return a helper that runs the shell script, and then is the real one.
+    """Return a helper that runs the shell script, and then becomes the real one.
 
-    Before it writes a raw device it sees the processes that there are now, and whose open files may be read here.
+    Before writing a raw device it sees the processes that run now and whose open files can be read.
     """
     path = folder / f"helper-{len(list(folder.glob('helper-*')))}"
     seen = storage.visible_proc(Path(tempfile.mkdtemp(dir=folder)))
@@ -35,7 +35,7 @@ def seeing_helper(folder: Path, script: str = "") -> Path:
 
 
 def until(condition: Callable[[], object], seconds: float = PATIENCE_S) -> bool:
-    """Wait until the condition holds; whether it does within that time."""
+    """Wait until the condition holds; return whether it does within that time."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -55,7 +55,7 @@ def environment_with(more: Mapping[str, str]) -> dict[str, str]:
 
 
 def state(process: int) -> str:
-    """Return the process's state as ps shows it, "" if there is none; D is a wait in the kernel that no signal ends."""
+    """Return the process's state as in ps, "" if it is missing; D is a wait in the kernel that no signal ends."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2][:1]
     except OSError:
@@ -63,12 +63,12 @@ def state(process: int) -> str:
 
 
 def alive(process: int) -> bool:
-    """Whether the process runs: it exists and is no zombie."""
+    """Return whether the process runs: it exists and is not a zombie."""
     return state(process) not in ("", "Z")
 
 
 def _by_parent() -> dict[int, set[int]]:
-    """Read which children each process has."""
+    """Return the children of each process."""
     found: dict[int, set[int]] = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
@@ -93,7 +93,7 @@ def descendants(process: int) -> set[int]:
 
 
 def sleeps(process: int) -> int:
-    """Count how often the process's threads have gone to sleep: before each they must have been woken up."""
+    """Count how often the process's threads went to sleep, which is how often they were woken."""
     found = 0
     for task in Path(f"/proc/{process}/task").iterdir():
         lines = (task / "status").read_text().splitlines()

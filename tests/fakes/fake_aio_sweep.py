@@ -26,7 +26,7 @@ MODEL: dict[str, Any] = {
     "noise": 0.01,
     "drift_per_s": 0.0,
     "seed": 1,
-    # The real time that each point takes, for tests that need to be in the middle of a sweep.
+    # The real time per setting, for tests that act in the middle of a sweep.
     "pause_s": 0.0,
     # {"at": N, "do": …} misbehaves from the Nth point on, or with "once": true at that point only; the ways are
     # die | garbage | silent | error | newer | lie | wrong-id | cache | foreign | unknown

@@ -14,7 +14,7 @@ from pathlib import Path
 _TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(_TESTS), str(_TESTS.parent / "daemon")]
 
-# It takes a second to load numpy, and a signal meanwhile is to end the program in order, as later.
+# Loading numpy takes a second, and a signal during that time must end the program in an orderly way too.
 signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
 
 from fakes.simulated.front_end import main  # noqa: E402 - the path and the signals must be set before

@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
 """A stand-in for aio-sweep that cannot be ended: after its hello it answers nonsense, and survives SIGKILL.
 
-Its own child traces it, and asked to be told before it exits. Killed, it stops there until the tracer lets it go on,
-which this one never does: as near to a process in D state as one gets without a broken drive. (One that has exited
-already, and that its tracer has not waited for, is another thing: a pidfd says that it has ended, and waiting for it
-blocks.) The child's process id is in the file that $TRACER_FILE names; when that is killed, the helper goes as well.
-Leaves with 77 where tracing is not allowed.
+Its own child traces it with PTRACE_O_TRACEEXIT. When killed, the helper stops before its exit until the tracer resumes
+it, which never happens: the closest state to D state without a broken drive. (A process that has exited, but whose
+tracer has not waited for it, differs: its pidfd reports the end, and waiting for it blocks.) $TRACER_FILE names a file
+with the child's process id; killing the child ends the helper too. Exit with 77 if tracing is not allowed.
 """
 
 from __future__ import annotations

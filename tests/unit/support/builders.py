@@ -1,4 +1,4 @@
-"""Builders of facts with defaults for the unit tests, a drive to race on, and the stand-in helpers' paths."""
+"""Builders of facts with defaults, a drive for comparing settings, and the paths of the stand-in helpers."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from aio_tuned.config.load import Config
     from aio_tuned.service.status import DriveStatus
 
-# No machine has so many drives, so that a real drive is never probed.
+# Higher than the number of any real drive, so that no real drive is probed.
 FIRST = 9000
 # The events of one drain().
 MOST = 256
@@ -65,7 +65,7 @@ class Pipe:
 
 
 class Bell(MountWatch):
-    """A MountWatch that a test rings, since nothing is mounted in a test's folder."""
+    """A MountWatch that a test triggers, because nothing is mounted in a test's folder."""
 
     def __init__(self) -> None:
         self._reads, self._writes = os.pipe()
@@ -168,7 +168,7 @@ class Desk:
         await self.settle(len(events))
 
     async def mount(self, *lines: str) -> None:
-        """Have these lines of mountinfo, after the number of the mount and its parent, and no others."""
+        """Replace the lines of mountinfo, given without the numbers of the mount and its parent."""
         text = "".join(f"{30 + place} 22 {line}\n" for place, line in enumerate(lines))
         (self.host.proc / "self/mountinfo").write_text(text)
         self.mount_watch.ring()

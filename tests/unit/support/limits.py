@@ -24,7 +24,7 @@ def files_no_larger_than(count: int) -> Iterator[None]:
 
 @contextmanager
 def descriptors_left(count: int) -> Iterator[None]:
-    """Let this process open so many more descriptors only."""
+    """Limit this process to that number of additional descriptors."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     lowest = os.open(os.devnull, os.O_RDONLY)
     os.close(lowest)

@@ -1,4 +1,4 @@
-"""What must hold for any input of the parsers of files and tables.
+"""Promises of the parsers of files and tables that must hold for any input.
 
 Hypothesis drives the targets in unit/test_parsers.py, atheris in bench/fuzz.py. A target takes bytes. It raises an
 AssertionError where a promise is broken, and lets through any error that the parser must not raise.

@@ -1,4 +1,4 @@
-"""Passes, races and checks that are run to their end on a drive which answers at once."""
+"""Phases of a search, run to their end on a drive that answers at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Answering(Protocol):
 
 
 class Run:
-    """A phase that was run: its samples after those that were there before, its rounds, and its end."""
+    """A completed phase: its samples without the earlier ones, its rounds, and its end."""
 
     def __init__(
         self, made: Phase, ask: Ask, model: Answering, before: Sequence[Sample] = (), most: int = 100_000
