@@ -1,4 +1,4 @@
-"""Sweeps of one drive beside an exhaustive reference: Markdown tables of their choices, and what these lose."""
+"""Sweeps of one drive compared with an exhaustive reference: Markdown tables of their choices and losses."""
 
 from __future__ import annotations
 

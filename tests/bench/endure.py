@@ -27,9 +27,9 @@ from vm.rig.machine import build_image
 from vm.soak import Soak
 
 KINDS: dict[str, type[PowerCuts | Pulls | Soak]] = {"pull": Pulls, "cut": PowerCuts, "soak": Soak}
-# One guest has so many attacks, then another one: a fault that only wears in is seen, and a rotten guest is not kept.
+# Attacks per guest: enough to see faults that accumulate, and few enough not to keep a damaged guest.
 A_GUEST = 20
-# QEMU itself dies now and then of a drive that is pulled with its I/O in flight, which loses nothing of ours.
+# QEMU sometimes crashes when a drive is pulled with I/O in flight; that is not a loss of aio-tuned.
 MAX_CRASHES = 10
 
 

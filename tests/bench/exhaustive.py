@@ -1,4 +1,4 @@
-"""Visits every point of a grid again and again through one helper process, each round in an order drawn anew."""
+"""Repeated measurement of every setting of a grid by one helper process, in a new random order each round."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aio_tuned.model.measurement import Point, Sample
     from aio_tuned.model.setting import Direction, Setting
 
-# A visit that others have disturbed is made again so often; the last one counts, and the table says how many.
+# A measurement that other processes disturb is repeated this often; the last one counts; the table has their number.
 _MAX_TRIES = 4
 
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""What a profile promises beside what DeepSpeed's own aio_handle gives: the same points, in turns, in one run.
+"""Compare a profile's figures with those of DeepSpeed's own aio_handle: the same settings, in turns, in one run.
 
     fidelity.py DIRECTORY --deepspeed VENV [--tunes 10] [--rounds 9] [--points 12] [--memory]
                 [--tune "--write-budget 24G"]
 
 Each tune is a full `aio-tuned tune` of DIRECTORY's drive. Then the points (the chosen setting, DeepSpeed's default, and
 others spread over the whole range of what the tune has measured) are measured again with the tune's own transfer size:
-by our helper and by a real aio_handle of the DeepSpeed in VENV, in turns, point by point in an order that is drawn anew
+by our helper and by a real aio_handle of the DeepSpeed in VENV, in turns, setting by setting in a new random order
 each round, on one file in DIRECTORY. Printed are, for reads and writes: the rank correlation (Spearman) of the tune's
 figures with DeepSpeed's, of the helper's in the same run, and of half of DeepSpeed's rounds with the other half (what
 noise leaves of it); the median ratio of the helper's to DeepSpeed's; and what

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What others on a drive lose while the daemon sweeps it, in the guest of tests/vm.
+"""Measure the loss of other processes on a drive while the daemon sweeps it, in the guest of tests/vm.
 
     neighbours.py [--windows N] [--seconds S] [--only KIND]...
 
@@ -39,7 +39,7 @@ KINDS = {
     "checkpoint": "--rw=write --bs=1M --ioengine=psync --fsync=64 --size=256M",
     "load": "--rw=read --bs=1M --ioengine=psync --invalidate=0 --thinktime=100ms --size=64M",
 }
-# fio's figures of the latency that its user waits for.
+# fio's figures of the latency that its user sees.
 LATENCY = {"commits": "sync"}
 BACK_SHARE = 0.9
 LOG_MS = 100
@@ -47,7 +47,7 @@ LOG_MS = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """What a neighbour got in one window; latencies in ms."""
+    """The figures of a neighbour in one window; latencies in ms."""
 
     bytes_per_s: float
     p50_ms: float

@@ -1,4 +1,4 @@
-"""Where a bench works: the directory that it is given, or one in memory."""
+"""The directory of a benchmark: the given one, or one in memory."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What reading costs a framework: importing aio_tuned.reader in a fresh interpreter, the first call, and warm ones.
+"""Measure the cost of reading settings: importing aio_tuned.reader in a new interpreter, first and later calls.
 
     reader_cost.py PATH [--profiles DIR] [--repeats 20]
 

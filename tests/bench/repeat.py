@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Do sweeps of one drive agree with each other, and with a long exhaustive reference?
+"""Compare sweeps of one drive with each other, and with a long exhaustive reference.
 
     repeat.py DIRECTORY [--sweeps 5] [--tune "--write-budget 24G"] [--grid KEY=V,V…]…
               [--reference-rounds 20] [--reference-s SECONDS] [--memory] [-o FILE]
 
-Each sweep is an `aio-tuned tune` of DIRECTORY's drive, with a seed of its own. The reference visits every distinct
-point of the same grid once a round, reads and then writes, in an order drawn anew and at the first sweep's transfer
+Each sweep is an `aio-tuned tune` of DIRECTORY's drive, with its own seed. The reference measures every distinct
+point of the same grid once a round, reads and then writes, in a new random order and at the first sweep's transfer
 size. Its rounds are spread between the sweeps, so that both see the drive, and the machine, drift alike. As many rounds
 as stand between two sweeps are made by one helper process, with its own buffer and scratch file as a sweep has them:
-what comes of where these happen to lie is averaged out. A visit is as long as the first sweep's, or as
+so that the effect of their place in memory is averaged out. A measurement is as long as the first sweep's, or as
 --reference-s, for the whole reference, pays for; it has one transfer at least.
 
 Printed are, for reads and for writes: each sweep's choice; whether its published interval covers what the reference has

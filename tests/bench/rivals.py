@@ -1,4 +1,4 @@
-"""Other ways to search the same drive at the same transfer size, each with a fresh drive: what ours is held against.
+"""Other search methods on the same drive model and transfer size, each with a fresh drive, for comparison with ours.
 
 Every one fills the scratch file, then searches the reads, then the writes, as our sweep does.
 """
@@ -202,7 +202,7 @@ def _halving(trial: Trial) -> Iterator[Played]:
 
 
 def contest(trial: Trial) -> list[Played]:
-    """What every rival makes of the trial's drive, at the transfer sizes of its races."""
+    """Return the result of every rival on the trial's drive, at the transfer sizes of its comparisons."""
     return [*_deepspeed(trial), *_halving(trial)]
 
 

@@ -1,4 +1,4 @@
-"""Rounds of visits to the same points -> what each point is worth, and what choosing it loses. Pure.
+"""The value of each setting, and the loss of choosing it, from rounds of measurements of the same settings. Pure.
 
 `logs` is always the natural logarithm of bytes/s, one row a round and one column a point. A drive that drifts moves a
 whole round: the median over its points is the round's level, and a point is what it has above that.

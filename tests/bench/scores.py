@@ -1,4 +1,4 @@
-"""Trials -> figures of merit. Pure. A mean is over the models' own means: every model counts alike."""
+"""Figures of merit from trials. Pure. A mean is over the models' own means: every model counts alike."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The search over simulated drives: how good its choices are, how far its figures can be trusted, what it costs.
+"""Measure the search on simulated drives: the quality of its choices, the accuracy of its figures, and its cost.
 
     search.py [--seeds 24] [--models developed|held-back|all|NAME…] [--drive-tb 1 2 7.68] [--jobs 2] [--each]
               [--json FILE] [--max-transfer-ms MS] [--rivals [--rival-seeds 10]]

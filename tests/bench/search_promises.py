@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Whether the search keeps its promises over simulated drives: repeated sweeps, small budgets, checks of siblings.
+"""Test the promises of the search on simulated drives: repeated sweeps, small budgets, and checks of siblings.
 
     search_promises.py [resweeps|budgets|checks]... [--seeds 8] [--models …] [--jobs 2] [--sweeps 10000]
 

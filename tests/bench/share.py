@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What a full default sweep costs: wall time, the share of it that is measured I/O, seconds a point, and its error.
+"""Measure the cost of a full default sweep: wall time, the share of measured I/O, seconds per setting, and the error.
 
     share.py [--repeats 3] TARGET [tune options…]      # e.g. share.py /mnt/nvme --write-budget 16G
 

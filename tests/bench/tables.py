@@ -1,4 +1,4 @@
-"""Trials and what rivals played -> Markdown tables."""
+"""Markdown tables of trials and of the rivals' results."""
 
 from __future__ import annotations
 

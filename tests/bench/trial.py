@@ -1,4 +1,4 @@
-"""One sweep of a simulated drive, and what it found beside the truth. Deterministic by model, seed and budgets."""
+"""A sweep of a simulated drive compared with the truth; deterministic by model, seed and budgets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`aio-tuned tune` as a user runs it, and what it leaves: the profile, and every visit of the sweep."""
+"""`aio-tuned tune` as a user runs it, with its results: the profile, and every measurement of the sweep."""
 
 from __future__ import annotations
 

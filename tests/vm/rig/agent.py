@@ -1,4 +1,4 @@
-"""Host half of the control channel; guest/agent.py says what goes over it."""
+"""The host's half of the control channel; guest/agent.py describes its messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Reply = tuple[dict[str, Any], bytes]
 
 
 class Agent:
-    """A connection to the guest's agent. Thread-safe."""
+    """A thread-safe connection to the guest's agent."""
 
     def __init__(self, path: Path) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -63,7 +63,7 @@ class Agent:
         return ident
 
     def result(self, ident: int, timeout_s: float | None) -> Reply | None:
-        """The reply to request `ident`, or None when it is not there in time."""
+        """Return the reply to request `ident`, or None if it does not arrive in time."""
         with self.cond:
             self.cond.wait_for(lambda: ident in self.replies or self.closed, timeout_s)
             if ident not in self.replies:
@@ -101,7 +101,7 @@ class Job:
         self.timed_out = False
 
     def poll(self, timeout_s: float | None = 0) -> int | None:
-        """The exit status, or None while it runs."""
+        """Return the exit status, or None while the command runs."""
         if self.status is None:
             reply = self.agent.result(self.ident, timeout_s)
             if reply is not None:
@@ -113,7 +113,7 @@ class Job:
         return self.status
 
     def output(self) -> str:
-        """Standard output so far."""
+        """Return the standard output so far."""
         if self.poll() is not None:
             return self.out
         head, body = self.agent.call("peek", job=self.ident, offset=0)
@@ -127,7 +127,7 @@ class Job:
             self.agent.call("kill", job=self.ident, sig=int(number))
 
     def wait(self, timeout_s: float | None = 60) -> int:
-        """The exit status; kills nothing when the time is up, but raises."""
+        """Wait and return the exit status; raise without killing the command if the time runs out."""
         status = self.poll(timeout_s)
         if status is None:
             raise RigError(f"guest command still running after {timeout_s} s: {self.command}")

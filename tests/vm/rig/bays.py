@@ -1,4 +1,4 @@
-"""The guest's drive bays: NVMe drives come, slow down, break and go on command.
+"""The guest's drive bays: NVMe drives that are plugged in, slowed down, broken and pulled on command.
 
 A drive is -device nvme <- throttle node <- [blkdebug node while it is broken] <- file. The guest sees only I/O
 speed and errors; serials are the test's choice.
@@ -29,7 +29,7 @@ _SLOT_CONTROL = 0x18
 
 
 def size_bytes(size: str | int) -> int:
-    """Bytes of "512M", "1G", 4096 (binary units)."""
+    """Return the bytes of "512M", "1G" or 4096 (binary units)."""
     if isinstance(size, int):
         return size
     unit = _UNITS.get(size[-1].upper())
@@ -37,7 +37,7 @@ def size_bytes(size: str | int) -> int:
 
 
 def _groups_limits(limits: Mapping[str, float]) -> dict[str, int]:
-    """Limits of a throttle-group from hotplug()'s names: read_bps -> bps-read."""
+    """Return the limits of a throttle-group from hotplug()'s names: read_bps -> bps-read."""
     if unknown := set(limits) - _LIMITS:
         raise TypeError(f"unknown limits: {sorted(unknown)}")
     return {"-".join(reversed(name.split("_"))): int(limits.get(name) or 0) for name in sorted(_LIMITS)}
@@ -127,7 +127,7 @@ class Bays(GuestShell):
         extra: Mapping[str, object] | None = None,
         **limits: float,
     ) -> Drive:
-        """A drive that is not plugged in yet; the arguments are those of hotplug()."""
+        """Make a drive without plugging it in; the arguments are those of hotplug()."""
         if serial in self.drives:
             raise ValueError(f"serial {serial} is plugged in already")
         _groups_limits(limits)
@@ -149,7 +149,7 @@ class Bays(GuestShell):
         )
 
     def attach(self, drive: Drive) -> None:
-        """Plug in; find() waits for the guest."""
+        """Plug the drive in; find() waits for the guest."""
         self._made += 1
         drive.ident, drive.faults = f"nvme-{self._made}", 0
         base: dict[str, Any] = {"driver": "null-co", "size": drive.size_bytes, "read-zeroes": True}
@@ -202,7 +202,7 @@ class Bays(GuestShell):
     # --- pulling out ---------------------------------------------------------------------------------------
 
     def unplug(self, serial: str, *, surprise: bool = False, settle: bool = True, timeout_s: float = 60) -> None:
-        """Remove a drive; waits until QEMU has let go and, with `settle`, until the guest has finished too.
+        """Remove a drive; wait until QEMU has released it and, with `settle`, until the guest has finished too.
 
         surprise=False: an orderly removal: the guest is asked, and drains what is in flight. surprise=True: pulled
         without asking ("pciehp" only): presence goes away, the driver finds the device gone, requests in flight
@@ -228,9 +228,9 @@ class Bays(GuestShell):
         """Surprise removal.
 
         QEMU has no command for it, but drops the device at once, and sets Presence Detect Changed, when a slot's
-        power and power indicator are both switched off. So: switch them off in the port's config space behind the
-        back of the guest's hot-plug driver, with the port's interrupt masked, then put everything back. What the
-        driver then sees is a powered slot whose card has gone: someone pulled it.
+        power and power indicator are both switched off. So switch them off in the port's config space, with the port's
+        interrupt masked so that the guest's hot-plug driver does not notice, then restore everything. The driver then
+        sees a powered slot whose card was removed.
         """
         if self.hotplug_mode != "pciehp":
             raise ValueError('a surprise removal needs hotplug="pciehp"')
@@ -244,7 +244,7 @@ class Bays(GuestShell):
             self.agent.call("put", struct.pack("<H", value), path=path, offset=register, mode=None)
 
     def _slot(self, drive: Drive) -> tuple[str, int, int]:
-        """(config file of the drive's port in the guest, offset of Slot Control, its value)."""
+        """Return (config file of the drive's port in the guest, offset of Slot Control, its value)."""
         slot = int(drive.port[2:])
         path = f"/sys/bus/pci/devices/0000:00:{0x10 + slot // 8:02x}.{slot % 8}/config"
         config = self.agent.call("get", path=path, offset=0, size=256)[1]
@@ -270,7 +270,7 @@ class Bays(GuestShell):
         self.qmp.command("qom-set", path=path, property="limits", value=_groups_limits(limits))
 
     def throttle(self, serial: str, **limits: float) -> None:
-        """Change a drive's limits (hotplug()'s names); others keep theirs."""
+        """Change these limits of a drive (hotplug()'s names); other limits stay."""
         drive = self.drives[serial]
         drive.limits.update(limits)
         self._set_limits(drive, drive.limits)

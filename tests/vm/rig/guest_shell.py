@@ -1,4 +1,4 @@
-"""What a test does inside the guest: commands and files."""
+"""Commands and files inside the guest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from vm.rig.agent import Agent
 
-# Time limits are written for a quiet host. They end what would never end, so a busy host has this many times as long.
+# Time limits are for an idle host and only end commands that hang, so a loaded host gets this many times as long.
 PATIENCE = 4.0
 _CHUNK = 1 << 20
 
@@ -43,14 +43,14 @@ class GuestShell:
         return Job(self.agent, self.agent.send("exec", stdin, argv=words, timeout=timeout_s, env=env), command)
 
     def run(self, command: str | Sequence[str | Path], timeout_s: float = 60) -> Job:
-        """The ended command. One that took PATIENCE times as long was killed with its children: its status is -9."""
+        """Run a command to its end; after PATIENCE times `timeout_s` kill it with its children (status -9)."""
         limit_s = timeout_s * PATIENCE
         job = self.spawn(command, limit_s)
         job.wait(limit_s + 30)
         return job
 
     def sh(self, command: str | Sequence[str | Path], timeout_s: float = 60) -> str:
-        """Standard output of a command that must succeed."""
+        """Run a command that must succeed, and return its standard output."""
         job = self.run(command, timeout_s)
         if job.status:
             raise CommandError(command, job.status, job.out + job.err)
@@ -64,7 +64,7 @@ class GuestShell:
             self.agent.call("put", chunk, path=path, offset=offset, mode=None if offset else mode)
 
     def read(self, path: str) -> bytes:
-        """Contents of a guest file."""
+        """Return the content of a guest file."""
         found = bytearray()
         while True:
             head, body = self.agent.call("get", path=path, offset=len(found), size=_CHUNK)
@@ -85,7 +85,7 @@ class GuestShell:
         self.sh(f"mkdir -p {where} && tar -xf /tmp/.push.tar --no-same-owner -C {where} && rm /tmp/.push.tar", 300)
 
     def udev_monitor(self, *subsystems: str) -> Job:
-        """A job whose output() is what udev announces from now on."""
+        """Start a job whose output() has udev's events from now on."""
         matches = [f"--subsystem-match={name}" for name in subsystems or ("block",)]
         job = self.spawn(["udevadm", "monitor", "--udev", "--property", *matches])
         end = time.monotonic() + 20 * PATIENCE

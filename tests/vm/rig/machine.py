@@ -1,4 +1,4 @@
-"""A Debian guest under QEMU whose NVMe drives come and go on command: plug, slow down, break, pull.
+"""A Debian guest under QEMU with NVMe drives that are plugged in, slowed down, broken and pulled on command.
 
     with VM(hotplug="pciehp") as vm:                  # about 1 s, from the saved state
         drive = vm.hotplug("SER1", "1G", read_bps=200e6, write_bps=100e6)
@@ -50,13 +50,13 @@ _live: set[VM] = set()
 
 
 def cache() -> Path:
-    """Where images and saved states are kept; build-image.sh has the same rule."""
+    """Return the folder of images and saved states; build-image.sh has the same rule."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aio-tuned-vmrig"
     return Path(os.environ.get("VMRIG_CACHE") or default)
 
 
 def build_image() -> Path:
-    """The guest's image, built if need be; RigError says what the builder said."""
+    """Return the guest's image, and build it if it is missing; raise RigError with the builder's messages."""
     done = subprocess.run([HERE / "build-image.sh"], capture_output=True, text=True, check=False)
     if done.returncode:
         raise RigError(f"build-image.sh failed (exit {done.returncode}): {done.stderr.strip()[-2000:]}")
@@ -71,7 +71,7 @@ def _folder_for_drives() -> Path:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SetUp:
-    """What is done once to a guest, before its state is saved; equal keys do the same."""
+    """A set-up that is done once to a guest before its state is saved; equal keys do the same."""
 
     key: str
     do: Callable[[VM], None]
@@ -128,11 +128,11 @@ class VM(Bays):
 
     @property
     def alive(self) -> bool:
-        """Whether QEMU runs."""
+        """Return whether QEMU runs."""
         return self.process is not None and self.process.poll() is None
 
     def _machine(self) -> list[str]:
-        """QEMU arguments that decide what a saved state can be resumed into."""
+        """Return the QEMU arguments that must be equal to resume a saved state."""
         words = ["-nodefaults", "-no-user-config", "-name", "vmrig", "-display", "none"]
         words += ["-accel", "tcg,thread=multi,tb-size=512", "-M", "q35,hpet=off", "-cpu", "max,la57=off,erms=off"]
         words += ["-m", str(self.mem_mib), "-smp", "2"]
@@ -163,7 +163,7 @@ class VM(Bays):
         return cache() / ("state-" + hashlib.sha256(what.encode()).hexdigest()[:12])
 
     def start(self) -> None:
-        """Start QEMU. Returns at once; wait_ready() waits for the guest."""
+        """Start QEMU without waiting; wait_ready() waits for the guest."""
         if self.boot:
             self._overlay(self.image / "rootfs.img", "raw")
             self._launch()
@@ -173,7 +173,7 @@ class VM(Bays):
         self._launch(state / "ram")
 
     def saved(self) -> Path:
-        """The folder with the saved state of such a machine, made if there is none."""
+        """Return the folder with the saved state of such a machine, and make the state if it is missing."""
         state = self._state_dir(self.set_up)
         with (cache() / (state.name + ".lock")).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -227,7 +227,7 @@ class VM(Bays):
             self.qmp.command("cont")
 
     def _monitored(self, monitor: Path) -> bool:
-        """Whether QEMU's monitor could be connected to: it has a name before it listens."""
+        """Return whether QEMU's monitor accepts a connection; its socket exists before it listens."""
         with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
             self.qmp = Qmp(monitor)
             return True
@@ -243,7 +243,7 @@ class VM(Bays):
             time.sleep(0.01)
 
     def wait_ready(self, timeout_s: float = 180) -> None:
-        """Until the agent answers and, after a boot, systemd has started everything."""
+        """Wait until the agent answers and, after a boot, systemd has started everything."""
         self._connect(timeout_s)
         self.agent.call("time", unix=time.time())  # a resumed guest's clock is old
         if self.boot:
@@ -254,7 +254,7 @@ class VM(Bays):
                 self.find(drive, 60)
 
     def _connect(self, timeout_s: float) -> None:
-        """Retries: before the guest opens its port, QEMU discards what is sent."""
+        """Call the agent repeatedly, because QEMU discards data before the guest opens its port."""
         end = time.monotonic() + timeout_s * PATIENCE
         while True:
             # QEMU removes its socket when it ends.
@@ -363,7 +363,7 @@ class VM(Bays):
         return (self.dir / "qemu.log").read_text(errors="replace")[-2000:]
 
     def console_tail(self, lines: int = 30) -> str:
-        """The end of what the guest's kernel said."""
+        """Return the end of the guest's kernel log."""
         with contextlib.suppress(OSError):
             return "\n".join(self.console.read_text(errors="replace").splitlines()[-lines:])
         return ""

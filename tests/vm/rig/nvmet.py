@@ -23,7 +23,7 @@ _PATHS = "c=/sys/kernel/config; t=$c/nvmet/subsystems/nqn.$s; p=$c/nvmet/ports/1
 def connect(
     guest: GuestShell, serial: str, model: str, sizes: Sequence[str | int] = ("64M",), mb_per_s: int = 0
 ) -> list[str]:
-    """Make the drive; the names of its namespaces ("/dev/nvme0n1")."""
+    """Make the drive, and return the names of its namespaces ("/dev/nvme0n1")."""
     lines = [
         "set -e; modprobe -a null_blk nvmet nvmet-tcp nvme-tcp; ip link set lo up",
         f"s={shlex.quote(serial)}; {_PATHS}",
@@ -49,7 +49,7 @@ def connect(
 
 
 def disconnect(guest: GuestShell, serial: str) -> None:
-    """Take it away."""
+    """Remove the drive."""
     guest.sh(
         f"s={shlex.quote(serial)}; {_PATHS}\n"
         "nvme disconnect -n nqn.$s >&2; rm $c/nvmet/ports/*/subsystems/nqn.$s; "
@@ -58,7 +58,7 @@ def disconnect(guest: GuestShell, serial: str) -> None:
 
 
 def export(guest: GuestShell, serial: str, device: str) -> None:
-    """Let the NVMe target open a device of the guest's, as it does for hosts that have not connected yet."""
+    """Let the NVMe target open a device of the guest, as for hosts that have not connected yet."""
     guest.sh(
         f"set -e; modprobe -a nvmet nvmet-tcp; s={shlex.quote(serial)}; {_PATHS}\n"
         f"n=$t/namespaces/1; mkdir $t; mkdir $n; echo -n {device} > $n/device_path; echo 1 > $n/enable"

@@ -50,7 +50,7 @@ class Qmp:
             self.cond.notify_all()
 
     def command(self, name: str, **arguments: object) -> Any:  # noqa: ANN401 - JSON
-        """One QMP command.
+        """Send a QMP command and return its result.
 
         Underscores in argument names become dashes, except for device_add, whose property names really have
         underscores.
@@ -74,7 +74,7 @@ class Qmp:
         return reply["return"]
 
     def wait_event(self, name: str, timeout_s: float, since: int = 0, **match: object) -> Message:
-        """The first event of that name, at or after index `since`, whose data has match's items."""
+        """Return the first event of that name, from index `since` on, whose data has match's items."""
 
         def find() -> Message | None:
             for event in self.events[since:]:
