@@ -111,7 +111,7 @@ def test_options(cli: Cli, drive: storage.Filesystem) -> None:
     assert "block_size: 262144 bytes because of --max-block-size" in err
     assert "not a release of DeepSpeed" in cli.run("export", "deepspeed", drive.path, "--for-version", "new", code=64)
     assert "is not a size" in cli.run("export", "deepspeed", drive.path, "--max-block-size", "big", code=64)
-    assert "invalid choice: 'nobody'" in cli.run("export", "nobody", drive.path, code=64)
+    assert "'nobody' is not one of cufile, deepspeed" in cli.run("export", "nobody", drive.path, code=64)
 
 
 def test_what_cannot_be_merged_into(cli: Cli, drive: storage.Filesystem) -> None:

@@ -43,6 +43,7 @@ def test_get(cli: Cli, drive: storage.Filesystem) -> None:
     assert cli.run("get", drive.path, "--direction", "read") == (
         "block_size = 1048576\nqueue_depth = 12\nio_parallelism = 1\noverlap_events = true\nsingle_submit = false\n"
         f"# read: measured ({cli.profiles}/{name}.toml)\n"
+        "# throughput: read 6.51 GB/s\n"
     )
     for key, value in (
         ("overlap_events", "true"),
@@ -55,6 +56,7 @@ def test_get(cli: Cli, drive: storage.Filesystem) -> None:
     document = json.loads(cli.run("get", drive.path, "--json"))
     assert document["source"]["device"] == name
     assert document["queue_depth"] == 16
+    assert document["write_throughput_bytes_per_s"] == 3_900_000_000
 
 
 def test_get_what_is_not_there(cli: Cli, drive: storage.Filesystem) -> None:
@@ -63,7 +65,7 @@ def test_get_what_is_not_there(cli: Cli, drive: storage.Filesystem) -> None:
     assert cli.run("get", drive.path, "block_size", "--default") == "1048576\n"
     name = publish(drive.path, cli.profiles, write=Skipped(skipped="why not"))
     assert "no settings for write: why not" in cli.run("get", drive.path, "--direction", "write", code=66)
-    assert "no 'no' there; there are block_size, queue_depth" in cli.run("get", drive.path, "read.no", code=64)
+    assert "did you mean 'read.queue_depth'?" in cli.run("get", drive.path, "read.queue_dept", code=64)
     (cli.profiles / f"{name}.toml").chmod(0o666)
     assert "not trusted: " in cli.run("get", drive.path, code=65)
 

@@ -32,7 +32,7 @@ class _Stream:
         return len(text)
 
     def flush(self) -> None:
-        """Write what is buffered."""
+        """Write the buffer."""
         try:
             self._stream.flush()
         except OSError as error:
@@ -42,7 +42,7 @@ class _Stream:
         return getattr(self._stream, name)
 
     def _failed(self, error: OSError) -> None:
-        """Discard what is buffered; subclasses report the error."""
+        """Discard the buffer; subclasses report the error."""
         del error
         # The interpreter flushes the stream again when it ends, and would print a traceback.
         with contextlib.suppress(OSError):

@@ -126,11 +126,12 @@ def _toml(value: object) -> str:
 
 
 def _keys(document: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the document's keys as KEY takes them: a table's name, and each key of it after a dot."""
+    """Yield the keys of all values, as KEY takes them: after the names of their tables, with dots."""
     for name, value in document.items():
-        yield prefix + name
         if isinstance(value, dict):
             yield from _keys(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name
 
 
 def _look_up(document: dict[str, Any], key: str) -> object:

@@ -22,14 +22,14 @@ _TIMES = (("h", 3600), ("m", 60), ("s", 1))
 
 
 def _size(count: int) -> object:
-    """Return bytes with the largest unit of which they are a multiple: "128K"; else the number."""
+    """Return bytes with the largest unit that divides them: "128K"; else the number."""
     if count > _MOST_BYTES:
         return count
     return next((f"{count // factor}{unit}" for unit, factor in _SIZES if count % factor == 0), count)
 
 
 def _time(seconds: float) -> object:
-    """Return seconds with the largest unit of which they are a multiple: "90s", "2m"; else the number."""
+    """Return seconds with the largest unit that divides them: "90s", "2m"; else the number."""
     if not seconds:
         return "0s"
     return next((f"{seconds / factor:.0f}{unit}" for unit, factor in _TIMES if seconds % factor == 0), seconds)

@@ -89,7 +89,7 @@ def until(
 ) -> FoundProfile:
     """Wait until the profile of the path's drive has the state `wanted` ("any" is any state), and return it.
 
-    With a `confidence`, each measured section, of which there must be one, must have that confidence or a higher one.
+    With a `confidence`, at least one section must be measured, and each one must have that confidence or a higher one.
     The path, its filesystem and the folder of profiles need not exist yet. `waits` is called with the missing condition
     as a sentence, each time that it changes. Raise TimedOutError with that sentence after `timeout_s` seconds,
     ProfileError at once, and AioTunedError if the kernel allows no more watches.
