@@ -51,12 +51,12 @@ def test_io_to_another_namespace_taints_what_is_measured(guest: Guest, pair: lis
 
 def test_two_namespaces_are_not_swept_at_once(guest: Guest, pair: list[str]) -> None:
     job = guest.start_tune(pair[0], [*QUICK[:-4], "--time-budget", "60s", "--seed", "1"])
-    wait_for(job, "read: 1/")
+    wait_for(job, "read 1/2: ")
     refused = guest.run(
         ["aio-tuned", "--config", "/root/tier.conf", "tune", pair[1], "--out", "/root/out", *QUICK], 180
     )
     job.kill()
     job.wait(60 * PATIENCE)
     assert refused.status == BUSY, refused.out + refused.err
-    assert f"{pair[0]}: locked by another sweep" in refused.err
+    assert f"{pair[0]}: locked by aio-tuned (process " in refused.err
     assert guest.tune(pair[1]).profile["device"]["nsid"] in (1, 2)

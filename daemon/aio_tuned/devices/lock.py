@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from aio_tuned.devices import sysfs
+from aio_tuned.devices.lock_holder import find_holder
 from aio_tuned.errors import BusyError, TargetError
 
 if TYPE_CHECKING:
@@ -74,9 +75,8 @@ def _lock(node: Path, kind: int) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if attempt == _TRIES - 1:
-                    raise BusyError(
-                        f"{node}: locked by another sweep or a partitioning tool; try again later"
-                    ) from None
+                    holder = find_holder(descriptor) or "another sweep or a partitioning tool"
+                    raise BusyError(f"{node}: locked by {holder}; try again later") from None
                 time.sleep(_PAUSE_S)
         yield
     finally:
