@@ -167,7 +167,7 @@ def test_from_a_tune_to_bytes_on_the_drive(filesystem: Callable[..., Filesystem]
     drive_of_user, profiles, file = filesystem().path, tmp_path / "profiles", tmp_path / "ds_config.json"
     file.write_text('{"train_batch_size": 1, # one\n}')
     command = [sys.executable, "-m", "aio_tuned"]
-    grid = ("--grid=block_size=128K,1M", "--grid=queue_depth=8", "--grid=io_parallelism=1,2", "--time-budget=4s")
+    grid = ("--grid=block_size=128K,1M", "--grid=queue_depth=8", "--grid=io_parallelism=1,2", "--time-budget=12s")
     package = {**os.environ, "PYTHONPATH": str(PROJECT / "daemon")}
     tuned = [*command, "tune", str(drive_of_user), "--out", str(profiles), *grid, "--json"]
     done = subprocess.run(tuned, env=package, capture_output=True, text=True, check=False)

@@ -50,7 +50,7 @@ def cached(request: pytest.FixtureRequest, disk: Callable[..., LoopDrive], mount
 @pytest.mark.parametrize("policy", ["auto", "always", "file", "never"])
 def test_drop_caches(quick: Tuner, cached: Path, policy: str) -> None:
     # Each drop writes back all that the machine has not written yet, and that is time too.
-    profile = quick.profile(cached, "--drop-caches", policy, "--time-budget", "2s")
+    profile = quick.profile(cached, "--drop-caches", policy, "--time-budget", "10s")
     evidence = profile["evidence"]
     assert evidence["drop_caches"] == policy
     assert evidence["cache_verdict"] == "device"
@@ -64,7 +64,7 @@ def test_drop_caches(quick: Tuner, cached: Path, policy: str) -> None:
 def test_pages_that_come_back_in_the_sweep_cost_no_other_drop(quick: Tuner, disk: Callable[..., LoopDrive]) -> None:
     made = disk()
     made.write(0, os.urandom(made.size_bytes))
-    run = quick.start(made.node, "--json", "--drop-caches", "auto", "--time-budget", "2s")
+    run = quick.start(made.node, "--json", "--drop-caches", "auto", "--time-budget", "10s")
     with made.node.open("rb", buffering=0) as device:
         while run.process.poll() is None:
             device.seek(0)

@@ -143,7 +143,7 @@ def test_the_grid_of_defaults_in_part(tuner: Tuner, filesystem: Callable[..., st
     """A quick sweep of it touches every value of every parameter."""
     made = filesystem(size_bytes=2048 * MIB)
     tuner.config.write_text((Path(__file__).parents[2] / "etc/aio-tuned.conf").read_text())
-    profile = tuner.profile(made.path, "--effort", "quick", "--time-budget", "10s")
+    profile = tuner.profile(made.path, "--effort", "quick", "--time-budget", "20s")
     evidence = profile["evidence"]
     assert evidence["grid_points"] == 320
     assert evidence["points_measured"] > 100
@@ -199,7 +199,7 @@ def test_a_raw_device_with_data(tuner: Tuner, disk: Callable[..., LoopDrive]) ->
     made = disk()
     for offset in range(0, made.size_bytes, 16 * MIB):
         made.write(offset, os.urandom(16 * MIB))
-    profile = tuner.profile(made.node, "--raw", "--time-budget", "2s")
+    profile = tuner.profile(made.node, "--raw", "--time-budget", "10s")
     assert profile["state"] == "measured"
     assert profile["evidence"]["target"] == "raw device"
     assert profile["read"]["throughput_bytes_per_s"] > 0
@@ -216,7 +216,7 @@ def test_both_sizes_of_logical_blocks(
     made = disk(size_bytes=512 * MIB, sector_bytes=sector_bytes)
     storage.run(*storage.MAKE["ext4"], made.node)
     quick.configure("[grid]\nblock_size = ['4K', '128K']")
-    profile = quick.profile(mount(made.node), "--time-budget", "3s")
+    profile = quick.profile(mount(made.node), "--time-budget", "10s")
     assert_measured(profile, made.node)
     assert profile["device"]["logical_block_bytes"] == sector_bytes
     assert profile["fingerprint"]["logical_block_bytes"] == sector_bytes

@@ -47,7 +47,7 @@ QUICK = (
         "--grid",
         "single_submit=false",
         "--time-budget",
-        f"{busy_s(7):.1f}s",
+        f"{busy_s(30):.1f}s",
         "--seed",
         "1",
     ),

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.long
 LIMIT = "/proc/sys/dev/raid/speed_limit_max"
 MIRROR = "mdadm --create /dev/md0 --run --metadata=1.2 --bitmap=none --level=1 --raid-devices=2"
 # A mirror writes everything twice, which takes the emulator long.
-PATIENT = [*QUICK, "--time-budget", "40s"]
+PATIENT = [*QUICK, "--time-budget", "80s"]
 IDLE = "mdadm --wait /dev/md0; [ $(cat /sys/block/md0/md/sync_action) = idle ]"
 
 

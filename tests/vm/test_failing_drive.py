@@ -29,8 +29,8 @@ def is_well(guest: Guest) -> None:
 @pytest.mark.long
 def test_a_raw_drive_pulled_while_it_is_read(guest: Guest) -> None:
     drive = guest.hotplug("PULL1", RAW_SIZE, path=file_with_data(guest, "PULL1"), read_bps=50e6)
-    job = guest.start_tune(drive.dev, [*QUICK, "--time-budget", "20s"])
-    wait_for(job, "read: 1/")
+    job = guest.start_tune(drive.dev, [*QUICK, "--time-budget", "40s"])
+    wait_for(job, "read 1/2: ")
     guest.unplug("PULL1", surprise=True)
     assert job.wait(60 * PATIENCE) in (IO_ERROR, NO_TARGET), job.out
     last = job.out.splitlines()[-1]
@@ -44,7 +44,7 @@ def test_a_mounted_drive_pulled_while_it_is_written(guest: Guest) -> None:
     drive = guest.hotplug("PULL2", "512M", read_bps=READ_BYTES_PER_S, write_bps=WRITE_BYTES_PER_S)
     point = guest.mount(drive.dev)
     job = guest.start_tune(point)
-    wait_for(job, "write: 1/")
+    wait_for(job, "write 1/2: ")
     guest.unplug("PULL2", surprise=True)
     assert job.wait(60 * PATIENCE) in (IO_ERROR, NO_TARGET), job.out
     assert job.out.splitlines()[-1].startswith("aio-tuned: ")

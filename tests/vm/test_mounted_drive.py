@@ -18,7 +18,7 @@ WRITE_BYTES_PER_S = 60e6
 # QEMU lets a tenth of a second's worth through at once after a pause, so a visit should be of seconds.
 WORDS = (
     *("--grid", "block_size=256K,1M", "--grid", "queue_depth=8", "--grid", "io_parallelism=1,2"),
-    *("--grid", "overlap_events=true", "--grid", "single_submit=false", "--time-budget", "32s", "--seed", "7"),
+    *("--grid", "overlap_events=true", "--grid", "single_submit=false", "--time-budget", "60s", "--seed", "7"),
 )
 POINT = "/mnt/x"
 

@@ -115,7 +115,7 @@ def test_a_snapshot_that_is_made_during_a_sweep_outlives_it(guest: Guest) -> Non
     guest.sh("lvcreate -q -y -W n -L 850M -n data vg")
     guest.mount("/dev/vg/data")
     tuning = guest.start_tune("/mnt/x", [*QUICK, "--time-budget", "60s"], SMALL_SPAN)
-    while "write: " not in tuning.output():
+    while "write 1/2: " not in tuning.output():
         assert tuning.poll() is None, tuning.output()
         time.sleep(0.2)
     guest.sh("lvcreate -q -y -s -L 96M -n snap vg/data")
