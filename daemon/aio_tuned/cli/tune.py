@@ -115,7 +115,7 @@ def add_command(commands: Any) -> None:  # noqa: ANN401 - argparse's class of su
     tune.add_argument(
         "--drop-caches", choices=get_args(DropCaches), help="when to drop the page cache (default: as configured)"
     )
-    tune.add_argument("--helper", type=Path, metavar="PATH", help="program to run in place of aio-sweep")
+    tune.add_argument("--helper", type=path, metavar="PATH", help="program to run in place of aio-sweep")
     tune.set_defaults(run=_run)
 
 

@@ -141,7 +141,7 @@ def test_the_codes_of_the_errors_a_user_can_meet(
             [*good, "tune", str(tmp_path), "--out", out, "--helper", "/no/helper"],
             Exit.HELPER,
             70,
-            "/no/helper: no such",
+            "/no/helper: not found",
         ),
         ([*good, "tune", str(tmp_path), "--out", f"{tmp_path}/file", *fake], Exit.PUBLISH, 73, "not a folder; pass"),
         ([*good, "tune", str(tmp_path), "--out", f"{tmp_path}/file/x", *fake], Exit.PUBLISH, 73, "cannot be written"),

@@ -54,7 +54,8 @@ def paths_and_targets() -> Iterator[tuple[str, str]]:
 def test_an_empty_argument_is_wrong_usage(command: str, argument: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A script that passes an unset variable must not act on the current folder."""
     if argument.startswith("-"):
-        words = [command, argument, "", ""]
+        required = {"export": ["json", "x"], "tune": ["x"], "get": ["x"], "wait": ["x"], "explain": ["x"]}
+        words = [command, *required.get(command, []), argument, "", *(["x"] if argument == "--compare" else [])]
     else:
         before = {"KEY": ["x"], "PATH": ["json"] if command == "export" else []}.get(argument, [])
         words = [command, *before, ""]

@@ -1,4 +1,4 @@
-"""The explanation of a path's settings: its drive, the chosen settings with their evidence, and the reasons why they are stale."""
+"""The explanation of a path's settings: its drive, the chosen settings, their evidence, and why they are stale."""
 
 from __future__ import annotations
 
