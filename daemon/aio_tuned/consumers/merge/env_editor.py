@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _COMMENT = re.compile(r"[ \t]*(?:[#;].*)?", re.DOTALL)
 _ASSIGNMENT = re.compile(r"[ \t]*(export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)=")
 _NOT_IN_A_LINE = re.compile(r"[\0\r]")  # systemd takes a carriage return for a line end
-_ESCAPED = re.compile(r"(?:[^\\]|\\.)*", re.DOTALL)  # no match for a text that ends in a backslash of its own
+_ESCAPED = re.compile(r"(?:[^\\]|\\.)*", re.DOTALL)  # no match for a text that ends in an unescaped backslash
 
 _SUBSTITUTED = r"""\$\([^()'"`\\#<]*\) | `[^'"`\\#<]*` | \$\{[^{}()'"`\\<]*\}"""
 # After these a shell reads on until a word that may be on any other line.
@@ -47,7 +47,7 @@ _ONE_WORD = re.compile(r"""(?![ \t]+[^"']*=)[ \t]*(?:"[^"$`\\]*"|'[^']*'|(?!#)[^
 
 
 class _Assignment(NamedTuple):
-    """A variable, with its value from `start` to before `end` on this line, and what is before its name."""
+    """A variable, with its value from `start` to before `end`, its line, and the text before its name."""
 
     lead: str
     name: str
