@@ -10,10 +10,12 @@ import re
 import subprocess
 import urllib.request
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aio_tuned.model.profile import Result
 from aio_tuned.report.html import comparison, figure
 from aio_tuned.report.html import page as html_page
 from daemon.processes import PATIENCE_S, until
@@ -155,10 +157,15 @@ def browser(log: Path) -> Iterator[Browser]:
 
 def test_a_browser_shows_the_pages_whole(tmp_path: Path) -> None:
     kept, hostile = stored(pause_s=75.0), stored(read_only=True, model="<script>alert(1)</script>" * 4)
+    # A name without a place to break a line, on a page of 400 pixels.
+    sibling = "nvme-" + "SAMSUNG_MZQL23T8HCLS_" * 3
+    assert isinstance(kept.profile.read, Result)
+    check = replace(kept, profile=replace(kept.profile, read=replace(kept.profile.read, kept_from=sibling)))
     with figure.drawing():
         pages = {
             "single": html_page.render(kept),
             "full": html_page.render(stored(grid=FULL_GRID)),
+            "check": html_page.render(check),
             "pair": comparison.render(kept, hostile),
         }
     for name, page in pages.items():

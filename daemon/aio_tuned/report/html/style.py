@@ -67,7 +67,8 @@ header > p {{ max-width: none; }}
 .blocks code {{ color: var(--soft); white-space: nowrap; }}
 pre.copy {{ user-select: all; -webkit-user-select: all; cursor: copy; margin: 4px 0 8px; font-size: .8rem; }}
 .verdicts {{ list-style: none; margin: 4px 0 12px; padding: 0; }}
-.verdicts li {{ padding: 4px 12px; margin: 5px 0; background: var(--panel); border-left: 4px solid var(--repeat); }}
+.verdicts li {{ padding: 4px 12px; margin: 5px 0; overflow-wrap: anywhere; background: var(--panel);
+  border-left: 4px solid var(--repeat); }}
 .verdicts li.low {{ border-color: var(--warn); }}
 .verdicts li.unknown {{ border-color: var(--soft); }}
 .fluid {{ margin: 4px 0 8px; max-width: 516px; }}
