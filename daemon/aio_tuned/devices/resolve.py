@@ -206,6 +206,10 @@ def usage(
     try:
         offset, zero_share, all_zero = blkid.sample(node, size, policy.span_bytes) if size else (0, 0.0, False)
     except PermissionError as error:
+        if os.geteuid() == 0:  # a device cgroup or a security module
+            raise TargetError(
+                f"{node}: cannot be read: {error.strerror}; allow this unit or container to read it"
+            ) from None
         raise TargetError(f"{node}: cannot be read: {error.strerror}; run as root") from None
     except OSError as error:
         raise MeasurementError(f"{node}: cannot be read: {error.strerror}; see the kernel log") from None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from dataclasses import replace
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aio_tuned.config.load import Config
-from aio_tuned.devices import mountinfo
+from aio_tuned.devices import blkid, mountinfo
 from aio_tuned.devices.probe import probe
 from aio_tuned.errors import TargetError
 from aio_tuned.model.target import Skip, Target
@@ -84,6 +85,22 @@ def test_a_drive_that_is_not_tuned_is_surveyed_all_the_same(tmp_path: Path, sys:
     assert found.device.hidden
     assert found.mount is not None
     assert found.number == number
+
+
+@pytest.mark.parametrize(
+    ("user", "remedy"), [(0, "allow this unit or container to read it"), (1000, "run as root")], ids=["root", "user"]
+)
+def test_root_is_not_told_to_run_as_root(
+    tmp_path: Path, sys: Sys, number: str, monkeypatch: pytest.MonkeyPatch, user: int, remedy: str
+) -> None:
+    def sample(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    add_drive(sys, number)
+    monkeypatch.setattr(blkid, "sample", sample)
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    with pytest.raises(TargetError, match=rf"/dev/nvme0n1: cannot be read: Operation not permitted; {remedy}$"):
+        probe(tmp_path, CONFIG, raw=True, sys=sys.root)
 
 
 @pytest.mark.parametrize(("zoned", "said"), [("none", ""), ("host-aware", "host-aware"), ("host-managed",) * 2])
