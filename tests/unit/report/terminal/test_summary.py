@@ -149,9 +149,10 @@ def test_what_befell_the_sweep_is_told() -> None:
 
 
 def test_values_are_as_a_configuration_has_them() -> None:
-    made = replace(profile(), read=result(setting=setting(overlap=False, single=True)))
+    chosen = setting(overlap=False, single=True)
+    made = replace(profile(), read=result(setting=chosen))
     assert summary.rows(made)[0][3:8] == ("1M", "8", "1", "false", "true")
-    assert summary.setting_words(made.read.setting)[3:] == ("sequential", "single")
+    assert summary.setting_words(chosen)[3:] == ("sequential", "single")
 
 
 @pytest.mark.parametrize(
