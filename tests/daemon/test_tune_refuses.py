@@ -177,7 +177,7 @@ def test_a_write_budget_that_does_not_pay_for_the_sweep(
 ) -> None:
     made = filesystem()
     done = tuner.run(made.path, "--write-budget", "256M")
-    assert_refused(tuner, done, 64, "write budget of 256M", "pass --write-budget")
+    assert_refused(tuner, done, 64, "write budget of 256 MiB", "pass --write-budget")
 
 
 def test_the_write_budget_that_is_advised_is_enough(

@@ -33,7 +33,7 @@ def check_write_budget(order: Order, fill_bytes: int, alignment_bytes: int, earl
     least, budget = earlier_bytes + sure + kept_back + measured, write_budget(order, earlier_bytes)
     if least > budget:
         raise UsageError(
-            f"write budget of {formatting.size(budget)}: too small; the scratch file and one measurement of each"
+            f"write budget of {formatting.amount(budget)}: too small; the scratch file and one measurement of each"
             f" setting need {-(-least >> 20)} MiB; pass --write-budget {-(-least >> 20)}M or more, a smaller --grid,"
             " or --read-only"
         )

@@ -165,5 +165,5 @@ def test_a_quick_sweep_is_paid_for_by_less() -> None:
         fraction=5,
     )
     check_write_budget(order, GIB, 512)
-    with pytest.raises(Exception, match="write budget of 3G: too small"):
+    with pytest.raises(Exception, match="write budget of 3 GiB: too small"):
         check_write_budget(replace(order, fraction=1), GIB, 512)

@@ -279,7 +279,7 @@ def test_a_resumable_sweep_keeps_back_what_filling_the_file_again_will_take() ->
         outcome, _, _ = sweeping.go()
         assert outcome is not None
         left = order.write_budget_bytes - sweeping.written_bytes
-        assert outcome.phases[1].ended.endswith("budget is spent")
+        assert outcome.phases[1].ended.endswith("budget ran out")
         assert (left >= FILL) is resumable
 
 
@@ -311,9 +311,9 @@ def test_a_process_writes_no_more_than_its_own_cap() -> None:
     outcome, _, _ = sweeping.go()
     assert outcome is not None
     assert outcome.resumed == 1
-    assert outcome.phases[1].ended.endswith("budget is spent")
+    assert outcome.phases[1].ended.endswith("budget ran out")
     assert sweeping.written_bytes - before <= 2 * GIB < order.write_budget_bytes - before
-    with pytest.raises(UsageError, match="write budget of 1024 MiB"):
+    with pytest.raises(UsageError, match="write budget of 1 GiB"):
         Sweeping(replace(order, write_cap_bytes=GIB)).go()
 
 

@@ -137,7 +137,7 @@ def test_another_disk_than_the_one_that_was_meant_is_left_alone(task: TuneReques
 
 
 def test_a_cap_on_what_may_be_written_is_held_to_before_anything_is_written(task: TuneRequest) -> None:
-    with pytest.raises(UsageError, match="write budget of 1G: too small"):
+    with pytest.raises(UsageError, match="write budget of 1 GiB: too small"):
         tuned(replace(task, write_budget_bytes=GIB, helper=Path("/no/helper")))
 
 
