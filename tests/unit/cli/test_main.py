@@ -552,7 +552,7 @@ def test_json_prints_one_document_and_nothing_else(drive: Path, capsys: pytest.C
     out, _ = capsys.readouterr()
     document = json.loads(out)
     assert set(document) == {"profile", "file", "samples_file", "kept_because"}
-    assert document["profile"]["write"] == {"skipped": "asked for reads only (--read-only)"}
+    assert document["profile"]["write"] == {"skipped": "--read-only was given"}
     assert codec.to_table(codec.parse(Path(document["file"]).read_text())) == document["profile"]
     assert Path(document["samples_file"]).exists()
 
@@ -580,8 +580,8 @@ def test_a_partial_run_does_not_replace_a_better_profile(drive: Path, capsys: py
     assert len(sweep_archive.list_sweeps(out, path.stem)) == 2, "it is in the history"
     in_another_second()
     assert patiently(lambda: main([*words, "--read-only", "--replace"])) == 0
-    assert "is kept" not in capsys.readouterr().err
-    assert 'skipped = "asked for reads only' in path.read_text()
+    assert ": kept," not in capsys.readouterr().err
+    assert 'skipped = "--read-only was given' in path.read_text()
 
 
 def test_show_finds_the_profile_of_a_folder(drive: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -603,7 +603,7 @@ def test_a_history_that_cannot_be_kept_fails_no_sweep(drive: Path, capsys: pytes
     assert Path(json.loads(shown.out)["file"]).exists()
     (said,) = [line for line in shown.err.splitlines() if line.startswith("aio-tuned: ")]
     assert str(out / "history") in said
-    assert said.endswith("the sweep is published, but not in its history")
+    assert said.endswith("the profile is published, but the history lacks it")
 
 
 @pytest.mark.parametrize(

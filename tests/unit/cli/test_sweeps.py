@@ -40,7 +40,7 @@ def test_the_last_sweep_goes_into_a_file_of_its_name(config: Path, capsys: pytes
     assert file.name == "970-evo-plus-20251125T160000Z.html"
     assert capsys.readouterr().out == f"{file.name}\n"
     page = file.read_text()
-    assert page.count("<svg") == 8
+    assert page.count("<svg") == 9
     assert "2025-11-25 16:00:00 UTC" in page
 
 

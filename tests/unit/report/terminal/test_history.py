@@ -349,7 +349,7 @@ def test_where_there_is_none_it_says_what_to_do(
     assert main(words) == Exit.TARGET
     assert f"{tmp_path}/var: no finished sweeps; run aio-tuned tune" in capsys.readouterr().err
     assert main([*words, "nvme-none"]) == Exit.TARGET
-    assert "nvme-none is neither" in capsys.readouterr().err
+    assert "nvme-none: neither a path nor a drive" in capsys.readouterr().err
 
 
 def test_a_time_is_not_for_history(words: list[str], known: str, capsys: pytest.CaptureFixture[str]) -> None:

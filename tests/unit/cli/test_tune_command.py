@@ -161,10 +161,9 @@ def patiently_run(script: str) -> subprocess.CompletedProcess[str]:
     return found[-1]
 
 
-@pytest.mark.parametrize("how", ["TUNE | head -c 1", "TUNE 2>&1 | head -1", "TUNE --json | head -c 1"])
+@pytest.mark.parametrize("how", ["TUNE | true", "TUNE 2>&1 | true", "TUNE --json | true"])
 def test_a_closed_pipe_ends_no_sweep(drive: Path, how: str) -> None:
-    """The reader has gone before the sweep is complete, or when it is: the profile is published, and 141 says that
-    output was lost."""
+    """The reader ends before the sweep is complete: the profile is published, and 141 says that output was lost."""
     done = shell(drive, how.replace(" --json", ""), *(["--json"] if "--json" in how else []))
     assert done.stderr.splitlines()[-1] == "141"
     assert "Traceback" not in done.stderr
