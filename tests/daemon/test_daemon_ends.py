@@ -167,7 +167,7 @@ def test_a_killed_process_is_a_failure_that_is_tried_again(daemon: Daemon, sweep
         os.kill(worker if which == "worker" else helper, signal.SIGKILL)
         assert until(lambda: daemon.log.count("failed: ") == times), daemon.log  # noqa: B023 - called at once
         reason = daemon.log.rpartition("failed: ")[2].partition("\n")[0]
-        assert which in reason
+        assert {"worker": "worker", "helper": "aio-sweep: "}[which] in reason
         assert "killed by signal 9" in reason
         assert until(lambda: not alive(helper))  # noqa: B023 - called at once
         assert until(lambda: daemon.sweeps() == times + 1), daemon.log  # noqa: B023 - called at once

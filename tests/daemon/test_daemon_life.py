@@ -61,7 +61,7 @@ def test_a_drive_appears_and_is_measured_raw(daemon: Daemon, loop_drive: Callabl
     assert daemon.sweeps() == 1
     told = daemon.run("status")
     assert told.returncode == 0
-    assert f"{drive.name}  ({drive.node})" in told.stdout
+    assert f"{drive.name} ({drive.node.name})" in told.stdout
     assert re.search(r"^  published: \d+ settings measured in \d", told.stdout, re.MULTILINE)
     assert json.loads(daemon.run("status", "--json").stdout) == daemon.status()
     daemon.stop()

@@ -110,5 +110,5 @@ def the_journal_tells(host: DaemonGuest, drive: Drive, measured: dict[str, Any])
     states = [record["AIO_TUNED_STATE"] for record in host.records(EventId.PROFILE_PUBLISHED)]
     assert states == ["provisional", measured["state"]]
     explained = host.sh(f"journalctl -n 1 --catalog --no-pager MESSAGE_ID={EventId.SWEEP_FINISHED.value}")
-    assert f"Subject: The sweep of {drive.dev} is finished" in explained
+    assert f"Subject: The sweep of {drive.dev} has finished" in explained
     assert f"aio-tuned show {name_of(drive)}" in explained
