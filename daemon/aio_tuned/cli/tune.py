@@ -103,13 +103,13 @@ def add_command(commands: Any) -> None:  # noqa: ANN401 - argparse's class of su
         "--time-budget",
         type=argument(parsing.duration_s),
         metavar="TIME",
-        help="most time for preparing and measuring, e.g. 90s, 3m (default: as configured)",
+        help="time limit for preparation and measurement, e.g. 90s, 3m (default: as configured)",
     )
     tune.add_argument(
         "--write-budget",
         type=_write_budget,
         metavar="SIZE",
-        help="most bytes to write, e.g. 8G (default: as configured)",
+        help="limit of the bytes written, e.g. 8G (default: as configured)",
     )
     tune.add_argument("--replace", action="store_true", help="publish the profile even if the present one is better")
     tune.add_argument(
@@ -165,7 +165,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if tuned.kept:
         print(
             f"aio-tuned: {tuned.path}: kept, because this sweep is worse: {tuned.kept}; this sweep is in the history;"
-            " publish it with --replace",
+            " to publish its result anyway, repeat it with --replace",
             file=sys.stderr,
         )
     if tuned.trouble:

@@ -31,11 +31,11 @@ def why_kept(new: Profile, old: Profile) -> str:
         if isinstance(had, Result) and not isinstance(has, Result):
             return f"it has no {direction} figures"
     if new.state == "provisional" and old.state == "measured":
-        return "it is provisional, the existing profile is measured"
+        return "it is provisional, but the existing profile is measured"
     if new.evidence.grid_points < old.evidence.grid_points:
-        return f"it covers {new.evidence.grid_points} settings, the existing profile {old.evidence.grid_points}"
+        return f"it covers {new.evidence.grid_points} settings instead of {old.evidence.grid_points}"
     if new.evidence.io_seconds < _SHORT * old.evidence.io_seconds and _less_sure(new, old):
-        short = f"{new.evidence.io_seconds:.0f} s of I/O, the existing profile on {old.evidence.io_seconds:.0f} s"
+        short = f"{new.evidence.io_seconds:.0f} s of I/O instead of {old.evidence.io_seconds:.0f} s"
         return f"its confidence is lower, based on {short}"
     return ""
 

@@ -575,7 +575,7 @@ def test_a_partial_run_does_not_replace_a_better_profile(drive: Path, capsys: py
     assert patiently(lambda: main([*words, "--read-only"])) == 0
     said = capsys.readouterr().err
     assert f"{path}: kept, because this sweep is worse: it has no write figures" in said
-    assert "publish it with --replace" in said
+    assert "to publish its result anyway, repeat it with --replace" in said
     assert (path.read_text(), (out / f"{path.stem}.samples.jsonl").read_text()) == (text, samples)
     assert len(sweep_archive.list_sweeps(out, path.stem)) == 2, "it is in the history"
     in_another_second()

@@ -32,11 +32,11 @@ def test_a_sweep_of_the_same_kind_replaces_the_earlier_one() -> None:
     ("worse", "why"),
     [
         (replace(FULL, write=Skipped(skipped="asked for reads only")), "it has no write figures"),
-        (replace(FULL, state="provisional"), "it is provisional, the existing profile is measured"),
-        (with_evidence(FULL, grid_points=16), "it covers 16 settings, the existing profile 320"),
+        (replace(FULL, state="provisional"), "it is provisional, but the existing profile is measured"),
+        (with_evidence(FULL, grid_points=16), "it covers 16 settings instead of 320"),
         (
             with_evidence(replace(FULL, read=result(confidence="low")), io_seconds=4.0),
-            "its confidence is lower, based on 4 s of I/O, the existing profile on 24 s",
+            "its confidence is lower, based on 4 s of I/O instead of 24 s",
         ),
     ],
     ids=["reads only", "provisional", "cut grid", "short"],
