@@ -18,7 +18,7 @@ def add_command(commands: Any) -> None:  # noqa: ANN401 - argparse's class of su
     """Add the command to the parser of the whole command line."""
     check = commands.add_parser(
         "check-config",
-        help="check the configuration and print it as it takes effect",
+        help="check the configuration and print the values in effect",
         description="Check the configuration and print every key with its value in effect, as TOML.",
     )
     check.add_argument("file", nargs="?", type=path, metavar="FILE", help="file to check (default: the one in use)")

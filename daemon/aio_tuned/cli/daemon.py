@@ -16,7 +16,7 @@ from aio_tuned.storage.name_register import NameRegister
 if TYPE_CHECKING:
     import argparse
 
-_TARGET = "drive name as in status, directory, file or block device"
+_TARGET = "drive name (see status), directory, file or block device"
 
 
 def add_commands(commands: Any) -> None:  # noqa: ANN401 - argparse's class of subparsers is private

@@ -33,7 +33,7 @@ def add_command(commands: Any) -> None:  # noqa: ANN401 - argparse's class of su
         "target",
         type=not_empty,
         metavar="TARGET",
-        help="drive name as in history, profile file, directory, file or block device",
+        help="drive name (see history), profile file, directory, file or block device",
     )
     command.set_defaults(run=_run)
 

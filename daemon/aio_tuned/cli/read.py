@@ -60,7 +60,7 @@ def add_commands(commands: Any) -> None:  # noqa: ANN401 - argparse's class of s
     wait.add_argument(
         "--confidence",
         choices=("settled", "bounded"),
-        help="lowest confidence of a measured direction (default: any)",
+        help="required confidence of every measured direction (default: any)",
     )
     wait.add_argument(
         "--timeout",
