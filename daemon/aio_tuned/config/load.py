@@ -185,7 +185,7 @@ def _rule(given: Mapping[str, object], place: int) -> MatchRule:
             f"rule {place} lacks tune; set it to true to tune matching drives, or to false to exclude them"
         )
     if len(parsed) == 1:
-        raise ValueError(f"rule {place} matches no drive; set one of {', '.join(PATTERN_KEYS)}")
+        raise ValueError(f"rule {place} has no pattern; set one of {', '.join(PATTERN_KEYS)}")
     return MatchRule(**parsed)
 
 

@@ -49,7 +49,7 @@ def size_bytes(value: object) -> int:
     elif isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
         number = int(float(match[1]) * _UNITS[match[2].upper()])
     else:
-        raise ValueError(f'{_shown(value)} is not a size; write bytes, or "128K", "1M", "64G"')
+        raise ValueError(f'{_shown(value)} is not a size; give bytes, or "128K", "1M", "64G"')
     if not 0 < number <= _LARGEST_BYTES:
         raise ValueError(f"{_shown(value)} is not a usable size; give more than 0 and less than 2^63 bytes")
     return number
@@ -60,7 +60,7 @@ def _seconds(value: object) -> float:
         return float(max(-1, min(value, _LONGEST_S + 1)))  # an int may be too large for a float
     if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
         return float(match[1]) * _SECONDS[match[2]]
-    raise ValueError(f'{_shown(value)} is not a time; write seconds, or "90s", "3m", "1h"')
+    raise ValueError(f'{_shown(value)} is not a time; give seconds, or "90s", "3m", "1h"')
 
 
 def duration_s(value: object) -> float:

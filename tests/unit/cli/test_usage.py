@@ -87,7 +87,7 @@ def test_an_empty_configuration_is_wrong_usage(capsys: pytest.CaptureFixture[str
             "aio-tuned export: argument CONSUMER: 'deepsped' is not one of cufile, deepspeed",
         ),
         (["export", "deepsped", "/x"], "; did you mean 'deepspeed'?"),
-        (["wait", "/x", "--timeout", "soon"], 'argument --timeout: "soon" is not a time; write seconds, or "90s"'),
+        (["wait", "/x", "--timeout", "soon"], 'argument --timeout: "soon" is not a time; give seconds, or "90s"'),
     ],
 )
 def test_a_wrong_word_is_named_with_the_one_that_was_meant(

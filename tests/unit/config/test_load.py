@@ -267,7 +267,7 @@ def test_rules_of_drop_ins_come_after_those_of_the_file(tmp_path: Path) -> None:
         ("match = [3]\n", "write [[match]]"),
         ("[[match]]\n", "rule 1 lacks tune"),
         ('[[match]]\nname = "x"\n', "rule 1 lacks tune"),
-        ("[[match]]\ntune = true\n", "rule 1 matches no drive; set one of transport, model, serial, name"),
+        ("[[match]]\ntune = true\n", "rule 1 has no pattern; set one of transport, model, serial, name"),
         (RULE + "[[match]]\nvendor = 'x'\n", "rule 2: unknown key 'vendor'; the keys are transport, model"),
         (RULE + "[[match]]\nname = ''\n", 'rule 2: name: "" is not a pattern'),
         (RULE + "[[match]]\nname = ['x']\n", 'rule 2: name: ["x"] is not a pattern'),
