@@ -85,8 +85,8 @@ def cap_note(key: str, before: Settings, after: Settings) -> tuple[str, ...]:
     """Return the note on a block size that the cap has changed, beginning with the consumer's key; else ()."""
     if after.block_size == before.block_size:
         return ()
-    limited = f"{key}: {after.block_size} bytes because of --max-block-size; the best is {before.block_size} bytes,"
-    return (f"{limited} with which the other parameters were measured.",)
+    limited = f"{key}: {after.block_size} bytes because of --max-block-size"
+    return (f"{limited}; the other parameters were measured with the best size, {before.block_size} bytes.",)
 
 
 # --- the path ---------------------------------------------------------------------------------------------------

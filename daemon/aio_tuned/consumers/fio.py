@@ -67,7 +67,7 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
         notes.append(f"{_WRITE}: left out, because writes were not measured.")
     if values:
         values |= {(_REMOVE, option): value for option, value in _removal(directory).items()}
-    memory = "mem: fio reuses bs x iodepth bytes per thread, which may be faster; mem=mmaphuge is closer to aio-tuned."
+    memory = "mem: fio uses less memory than aio-tuned, so its figures may be higher; mem=mmaphuge comes closer."
     return Export(format="fio", values=values, notes=(*notes, memory, *release_ignored(options, "fio")))
 
 
