@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 _DIRECTIONS: tuple[Direction, ...] = ("read", "write")
 _HOW_DIFFERENCES = (
-    "Intervals that overlap may be the same throughput. Intervals that do not overlap are a difference: of the drive,"
-    " its link, its fill, or a fact at the end of this page."
+    "If two intervals overlap, the throughput may be the same. If they do not, it differs: because of the drive, its"
+    " link, how full it is, or a fact at the end of this page."
 )
 _HOW_MAPS = (
-    "A and B share one scale of colours in each direction. The map of ratios has the percentage by which B is above or"
-    " below A: a single colour means that the level changed, a pattern that the best setting changed."
+    "The maps of A and B have the same color scale in each direction. The map of ratios shows by how many percent B is"
+    " above or below A. One color everywhere means that the drive is faster or slower as a whole. A pattern means that"
+    " the best setting may have changed."
 )
 _HOW_FACTS = "Only the facts that differ are listed."
 

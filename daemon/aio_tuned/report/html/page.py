@@ -43,23 +43,23 @@ _SECTIONS = (
 )
 _HOW = {
     "figures": """
-Equivalent settings are probably within the tolerance of the best, the chosen setting included. Settings not ruled out
-are the best with a probability above 0.5 %.""",
+Equivalent settings are probably within the tolerance of the best, the chosen setting included. Each setting not ruled
+out has a probability above 0.5 % of being the best.""",
     "settings": """
-Each cell is one setting with its throughput in GB/s (MB/s on slow drives); brighter is faster. Blocks grow downwards,
-queues to the right; columns are threads, rows are modes. Hover over a cell for its figures. The sweep measures every
-setting once in short transfers, and only to select the finalists: one cell is a noisy figure.""",
+Each cell is one setting with its throughput in GB/s (MB/s on slow drives); brighter is faster. The block size grows
+downwards, the queue depth to the right. There is a column for each thread count and a row for each mode. Hover over a
+cell for its figures. One cell is noisy: the sweep measures each setting once, briefly, to select the finalists.""",
     "ties": """
 A line is the 95 % interval of one setting, its mark the measured throughput; a ring is one measurement, without an
-interval. The upright tick is the estimate that decides, which includes the neighbouring settings. The percentage is the
-probability that the setting is within the tolerance of the best.""",
+interval. The choice uses the estimate at the upright tick, which takes similar settings into account. The percentage is
+the probability that the setting is within the tolerance of the best.""",
     "race": """
 Above: every measurement, by the final rank of its setting (1 is the fastest). Left of the upright line every setting is
 measured once; right of it the finalists are compared. Middle: the number of finalists that may be the best. Below: the
 95 % bound on how far the chosen setting is below the best; the dashed line is the tolerance.""",
     "time": """
 Each dot is a measurement, in percent above or below its setting's own throughput; dots at the edge lie beyond it. The
-thick line is the drift of the whole drive, which all figures are corrected for. A flat band around 0 is a steady drive;
+thick line is the drift of the whole drive, for which all figures are corrected. A flat band around 0 is a steady drive;
 steps and waves come from heat, a full write cache, garbage collection or other processes.""",
 }
 
