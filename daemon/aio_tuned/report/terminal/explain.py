@@ -73,10 +73,10 @@ def _result(part: Result, points: str) -> list[str]:
         gain,
         sentences.kept(part),
         *(
-            f"best of another class: {setting_text(setting)}, {share:.1%} of this throughput"
+            f"best with other threads or blocks: {setting_text(setting)}, {100 * share:.1f} % of this throughput"
             for setting, share in part.challenger_shares()
         ),
-        f"needs at least {part.saturating_concurrency} requests in flight" if part.saturating_concurrency else "",
+        f"{part.saturating_concurrency} requests in flight saturate the drive" if part.saturating_concurrency else "",
     ]
     return [line for line in lines if line]
 
@@ -88,7 +88,7 @@ def _section(name: str, part: Result | CombinedResult | Unmeasured | Skipped, po
     if isinstance(part, Result):
         return [head, *(f"  {line}" for line in _result(part, points))]
     if isinstance(part, CombinedResult):
-        shares = f"{part.read_share:.0%} of the best read, {part.write_share:.0%} of the best write"
+        shares = f"{100 * part.read_share:.0f} % of the best read, {100 * part.write_share:.0f} % of the best write"
         return [head, f"  {shares}, one of {part.ties} equivalent settings" if part.ties > 1 else f"  {shares}"]
     if part.overridden:
         return [head, f"  {', '.join(part.overridden)} set by the administrator; not measured with these values"]

@@ -38,7 +38,7 @@ _LEAST = 0.01
 
 _ALIKE = " (equivalent, within the tolerance)"
 _LEGEND = (
-    "* significant: the 95 % intervals do not overlap, and the change exceeds the drive's usual one"
+    "* significant: the 95 % intervals do not overlap, and the change exceeds the drive's usual change"
     " (3 % for a drive with fewer than three earlier sweeps)"
 )
 

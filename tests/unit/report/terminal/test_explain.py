@@ -55,11 +55,14 @@ def test_what_was_chosen_against_what() -> None:
         "  the best measured setting; 3 others may be better, of 508 measured settings",
         "  10.4 % above the default setting (+9.8 to +10.9 %, 95 % confidence): 5.90 GB/s",
         "  kept from nvme-B_1",
-        "  best of another class: blocks of 1M, depth 32, 1 thread, overlap, batch submit, 99.6% of this throughput",
-        "  needs at least 16 requests in flight",
+        (
+            "  best with other threads or blocks: blocks of 1M, depth 32, 1 thread, overlap, batch submit,"
+            " 99.6 % of this throughput"
+        ),
+        "  16 requests in flight saturate the drive",
     ]
     at = lines.index("combined: blocks of 1M, depth 16, 1 thread, overlap, batch submit")
-    assert lines[at + 1] == "  98% of the best read, 99% of the best write, one of 62 equivalent settings"
+    assert lines[at + 1] == "  98 % of the best read, 99 % of the best write, one of 62 equivalent settings"
 
 
 def test_the_default_is_not_compared_with_itself() -> None:

@@ -228,7 +228,7 @@ def test_the_table_and_what_stands_below_it() -> None:
     assert rest == [
         "",
         (
-            "* significant: the 95 % intervals do not overlap, and the change exceeds the drive's usual one"
+            "* significant: the 95 % intervals do not overlap, and the change exceeds the drive's usual change"
             " (3 % for a drive with fewer than three earlier sweeps)"
         ),
         "",
