@@ -102,7 +102,7 @@ def next_round(
         faster = [each for each in found if each.gain - last * each.error > MIN_GAIN]
         unclear = not last and any(each.gain + 2 * each.error > VISIBLE_GAIN for each in found)
         if not faster and not unclear:
-            return PhaseEnd(reason="no other class of settings is faster", settled=True)
+            return PhaseEnd(reason="no other block size or thread count is faster", settled=True)
         if rounds >= MAX_ROUNDS:
             return PhaseEnd(reason=_defeat(max(faster, key=lambda each: each.gain)))
     if limit:

@@ -202,7 +202,7 @@ def first_pass(  # noqa: PLR0913 - the facts of one direction
     without calibration samples, or if the write budget is too small for a pass with the smallest transfer.
     """
     if not calibrated:
-        raise MeasurementError(f"{direction}: calibration gave no measurement; tune again when the drive is idle")
+        raise MeasurementError(f"{direction}: no usable measurement (calibration); try again when the drive is idle")
     ns_per_byte = _ns_per_byte(calibrated)
     planned, measurements, transfer = _sized(
         direction,

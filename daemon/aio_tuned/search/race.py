@@ -190,7 +190,7 @@ def next_round(phase: Phase, rules: RaceRules, samples: Sequence[Sample]) -> Rou
         return PhaseEnd(reason="the choice is clear", settled=True)
     left = _left(phase, rules, cost, whole=_may_go_on(rules, curve, regret95))
     if isinstance(left, str):
-        return PhaseEnd(reason="the choice is clear, though a cheaper setting may do" if sure else left, settled=sure)
+        return PhaseEnd(reason="the choice is clear, but a cheaper one may equal it" if sure else left, settled=sure)
     size = max(_MIN_ROUND, int(sum(is_counted(sample, phase) for sample in samples) * _ROUND_SHARE))
     counts = _counts(_weights(known, picked, limit, rungs, seldom), min(size, left))
     visits = [(stats.point, count) for stats, count in zip(known.points, counts, strict=True) if count]

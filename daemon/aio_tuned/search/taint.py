@@ -22,7 +22,7 @@ def taint_reason(sample: Sample) -> str:
     if sample.cache_verdict == "cache":
         return "served from a cache"
     if _unexplained_bytes(sample) > FOREIGN_SHARE * sample.bytes:
-        return "other processes used the device"
+        return "other processes used the drive"
     # The counters of other namespaces hold none of the sweep's own I/O, so they count whatever the verdict is.
     if sample.neighbour_bytes > FOREIGN_SHARE * sample.bytes:
         return "other processes used another namespace of the drive"

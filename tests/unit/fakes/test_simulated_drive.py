@@ -522,7 +522,7 @@ def test_foreign_io_is_seen_and_taints() -> None:
     found = visits(Drive(model, 1), request(setting(MIB, 64), min_ns=100_000_000), 1000)
     tainted = [sample for sample in found if taint_reason(sample)]
     assert 0.1 < len(tainted) / len(found) < 0.45
-    assert {taint_reason(sample) for sample in tainted} == {"other processes used the device"}
+    assert {taint_reason(sample) for sample in tainted} == {"other processes used the drive"}
     clean = statistics.median(sample.bytes_per_s for sample in found if sample not in tainted)
     assert min(sample.bytes_per_s for sample in tainted) == pytest.approx(0.6 * clean, rel=0.05)
     assert all(sample.bytes_per_s > 0.9 * clean for sample in found if sample not in tainted)

@@ -426,7 +426,7 @@ def test_a_scratch_file_that_was_given_up_for_others_is_no_failure(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("how", "words"), [("cache", "served from a cache"), ("foreign", "other processes used the device")]
+    ("how", "words"), [("cache", "served from a cache"), ("foreign", "other processes used the drive")]
 )
 def test_a_device_that_cannot_be_trusted_is_a_measurement_error(
     monkeypatch: pytest.MonkeyPatch, how: str, words: str

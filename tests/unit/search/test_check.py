@@ -78,7 +78,7 @@ def test_a_round_is_every_point_once_in_random_order_without_the_reference_in_be
 def test_six_rounds_confirm_a_setting_that_wins_here_too() -> None:
     found = run({})
     assert len(found.rounds) == FEW_ROUNDS
-    assert found.end == PhaseEnd(reason="no other class of settings is faster", settled=True)
+    assert found.end == PhaseEnd(reason="no other block size or thread count is faster", settled=True)
 
 
 def test_a_class_that_gains_is_believed_after_24_rounds() -> None:

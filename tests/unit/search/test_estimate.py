@@ -52,8 +52,8 @@ def test_student_t_falls_towards_the_normal() -> None:
         (sample(), ""),
         (sample(verdict="cache"), "served from a cache"),
         (sample(foreign_bytes=64 * MIB * 4 // 100), ""),
-        (sample(foreign_bytes=64 * MIB * 6 // 100), "other processes used the device"),
-        (sample(direction="write", foreign_bytes=64 * MIB * 6 // 100), "other processes used the device"),
+        (sample(foreign_bytes=64 * MIB * 6 // 100), "other processes used the drive"),
+        (sample(direction="write", foreign_bytes=64 * MIB * 6 // 100), "other processes used the drive"),
         (replace(sample(), neighbour_bytes=64 * MIB * 4 // 100), ""),
         (replace(sample(), neighbour_bytes=64 * MIB * 6 // 100), "other processes used another namespace of the drive"),
         (
