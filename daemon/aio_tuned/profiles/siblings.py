@@ -118,12 +118,12 @@ def check_agrees(sibling: Profile, checked: Profile, unsettled: Mapping[Directio
             return f"{direction}: {why}"
         # The default is chosen if it is no slower than the setting; a faster default is an unsettled direction.
         if here.setting not in (there.setting, DEFAULT_SETTING):
-            return f"{direction}: another setting than that of {sibling.device.name} is best on this drive"
+            return f"{direction}: the best setting on this drive is not that of {sibling.device.name}"
         low, high = here.throughput_ci95_bytes_per_s
         if high - low > _MAX_WIDTH * here.throughput_bytes_per_s:
             return (
-                f"{direction}: {formatting.throughput(low)} to {formatting.throughput(high)} on this drive is too"
-                " uncertain to confirm the setting"
+                f"{direction}: the interval on this drive, {formatting.throughput(low)} to"
+                f" {formatting.throughput(high)}, is too wide to confirm the setting"
             )
         if apart(here, [there], _CHECK_MARGIN):
             return (

@@ -496,7 +496,7 @@ def test_what_is_known_too_poorly_confirms_nothing() -> None:
     """An interval from half of the sibling's speed to above it agrees with anything."""
     poor = replace(profile(), read=gave(5_000_000_000, 0.35))
     assert check_agrees(profile(), poor, {}) == (
-        "read: 3.25 GB/s to 6.75 GB/s on this drive is too uncertain to confirm the setting"
+        "read: the interval on this drive, 3.25 GB/s to 6.75 GB/s, is too wide to confirm the setting"
     )
 
 
