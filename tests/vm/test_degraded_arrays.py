@@ -119,7 +119,7 @@ def test_the_daemon_waits_for_a_resync_and_sweeps_again_after_a_rebuild(host: Da
     host.mount("/dev/md0")
     host.configure(config)
     host.sh("systemctl reload aio-tuned")
-    host.until_stage("/dev/md0", "skipped", reason="md0 is being resynced; the sweep starts when it ends")
+    host.until_stage("/dev/md0", "skipped", reason="md0 is being resynced; the sweep starts when the array is idle")
     assert host.sweeps("/dev/md0") == 0
 
     sync_fast(host, fast=True)

@@ -20,7 +20,7 @@ class BusyWait:
         waited_s = now_s - self.since_s
         if waited_s < (_REPORTED_AFTER_S if patience_s is None else patience_s):
             return ""
-        return f"never quiet for {waited_s / 3600:.0f} h: {self.traffic}"
+        return f"busy at every check for {waited_s / 3600:.0f} h: {self.traffic}"
 
     def is_over(self, patience_s: float | None, now_s: float) -> bool:
         """Return whether the sweep may now run in spite of other processes."""

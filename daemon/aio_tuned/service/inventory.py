@@ -139,7 +139,7 @@ class Inventory:
         try:
             return self._conclude(drive, await within(PROBE_LIMIT_S, in_thread(ask)))
         except TooLateError:
-            return Failed(reason=f"no response for {PROBE_LIMIT_S:.0f} s; see the kernel log")
+            return Failed(reason=f"the drive has not responded for {PROBE_LIMIT_S:.0f} s; see the kernel log")
         except AioTunedError as error:
             return Failed(reason=str(error))
         except OSError as error:
@@ -147,7 +147,7 @@ class Inventory:
 
     def _conclude(self, drive: Drive, found: ProbeResult) -> Ineligible | Failed | None:
         if found.device.diskseq != drive.device.diskseq:
-            return Failed(reason="replaced by another disk of the same kernel name")
+            return Failed(reason="replaced by another drive of the same kernel name")
         drive.device = self._register.named(found.device, self._sys)
         below = stack.shape(drive.device.device_number, self._sys)
         drive.shape_below = below if found.usage.stack != Stack() else None
@@ -155,7 +155,7 @@ class Inventory:
         decision = unwanted or found.decision
         if not isinstance(decision, Skip):
             drive.target, drive.publication = decision, Publication.ANY
-            return Ineligible(reason=f"{found.busy}; the sweep starts when it ends") if found.busy else None
+            return Ineligible(reason=f"{found.busy}; the sweep starts when the array is idle") if found.busy else None
         drive.target = None
         # A measured profile stays valid while the drive is full, for example, but not while it belongs to a volume.
         if found.usage.holders:
@@ -341,7 +341,7 @@ def now() -> str:
 def _of_clones(drive: Drive) -> Skip:
     return Skip(
         reason=f"{' and '.join(drive.clones)} reports the same id ({drive.device.id}), so none of them is swept; remove"
-        " all but one, or give each its own serial number"
+        " all but one, or give each a unique serial number"
     )
 
 

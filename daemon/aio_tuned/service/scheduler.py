@@ -172,7 +172,7 @@ class Scheduler:
         drive.short_of_memory = memory.describe(available, needed)
         if not fits:
             return Deferred(reason=drive.short_of_memory, seconds=_MEMORY_PAUSES * config.min_retry)
-        drive.short_of_memory += f"; until then it uses transfers of {formatting.size(fits)}"
+        drive.short_of_memory += f"; until then the sweep uses transfers of {formatting.size(fits)}"
         _log.warning("%s: %s", drive.device.sys_name, drive.short_of_memory, extra=drive.fields())
         return replace(job, config=replace(config, transfer_bytes=fits))
 

@@ -18,7 +18,7 @@ def test_patience_ends() -> None:
     assert not WAIT.is_over(HOUR, 1000.0 + HOUR - 1)
     assert WAIT.never_quiet(HOUR, 1000.0 + HOUR - 1) == ""
     assert WAIT.is_over(HOUR, 1000.0 + HOUR)
-    assert WAIT.never_quiet(25 * HOUR, 1000.0 + 25 * HOUR) == f"never quiet for 25 h: {LOGS}"
+    assert WAIT.never_quiet(25 * HOUR, 1000.0 + 25 * HOUR) == f"busy at every check for 25 h: {LOGS}"
 
 
 def test_endless_patience_tells_after_a_day() -> None:

@@ -69,9 +69,9 @@ def killed(runtime: Path) -> int:
 
 
 def test_a_drive_that_is_never_quiet_says_so() -> None:
-    text = status.describe(replace(STATUS, drives=(replace(DRIVE, never_quiet="never quiet for 25 h: logs"),)))
-    assert "\n  never quiet for 25 h: logs" in text
-    assert "never quiet" not in status.describe(STATUS)
+    text = status.describe(replace(STATUS, drives=(replace(DRIVE, never_quiet="busy at every check for 25 h: logs"),)))
+    assert "\n  busy at every check for 25 h: logs" in text
+    assert "busy at every check" not in status.describe(STATUS)
 
 
 def test_a_note_has_a_line_of_its_own() -> None:

@@ -148,7 +148,7 @@ def test_a_sweep_is_fitted_into_the_memory_or_waits(desk: Desk, free_mib: int, t
         else:
             assert fitted.config.transfer_bytes == transfer_mib << 20
         assert drive.short_of_memory.startswith(short) is (transfer_mib < 256)
-        assert drive.short_of_memory.endswith("; until then it uses transfers of 64M") is (transfer_mib == 64)
+        assert drive.short_of_memory.endswith("; until then the sweep uses transfers of 64M") is (transfer_mib == 64)
         scheduler._available_memory = lambda: None
         assert scheduler._fitted(drive, job) == job
         assert drive.short_of_memory == ""
@@ -178,7 +178,7 @@ def test_a_drive_that_is_never_quiet_is_swept_beside_others_once(
             scheduler.conclude(drive, job, BUSY)
         beside = scheduler._job(drive, decision)
         assert beside.never_quiet == ("" if patience is None else BUSY.reason)
-        assert drive.never_quiet == f"never quiet for 25 h: {BUSY.reason}"
+        assert drive.never_quiet == f"busy at every check for 25 h: {BUSY.reason}"
         scheduler.conclude(drive, beside, wire.Failed(reason="all was tainted", exit_code=1))
         scheduler.conclude(drive, job, BUSY)
         assert drive.never_quiet, "it is not swept yet"
@@ -187,7 +187,7 @@ def test_a_drive_that_is_never_quiet_is_swept_beside_others_once(
         assert (drive.never_quiet, drive.busy_wait) == ("", None)
 
     of_sweep(desk, act)
-    assert caplog.text.count("never quiet for 25 h") == 1
+    assert caplog.text.count("busy at every check for 25 h") == 1
 
 
 def test_a_deferral_for_heat_is_no_wait_for_others(desk: Desk) -> None:

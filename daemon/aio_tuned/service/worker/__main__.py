@@ -81,7 +81,7 @@ class _WriteAccount:
     def closed(self) -> DeferredError:
         """Return the error that defers a sweep because its writes cannot be recorded."""
         why = self.ledger.trouble or f"{self._path}: locked by another process"
-        return DeferredError(f"{why}; until then, drives are not written", self._retry_s)
+        return DeferredError(f"{why}; drives are not written until this is corrected", self._retry_s)
 
     def settle(self, written: int) -> None:
         """Replace the last reservation by the bytes that were really written; without a reservation do nothing."""
@@ -214,7 +214,7 @@ class _CheckpointKeeper:
     def _give_up_checkpoint(self, error: OSError) -> None:
         """Print a warning and continue the sweep without a checkpoint, from which it could be resumed."""
         where = self._job.checkpoint
-        said = f"{where}: cannot be written: {error.strerror}; if interrupted, the sweep starts over"
+        said = f"{where}: cannot be written: {error.strerror}; the sweep starts over if it is interrupted"
         print(f"<4>{said}", file=sys.stderr)
         if self._log:
             self._log.close()
