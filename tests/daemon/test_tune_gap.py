@@ -64,7 +64,7 @@ def test_another_disk_under_the_same_name_in_the_gap(quick: Tuner) -> None:
     finally:
         storage.run("losetup", "--detach", node)
     assert done.code == 66, done.stderr
-    assert "the disk was replaced" in done.last
+    assert "the drive was replaced" in done.last
     assert images[1].stat().st_blocks == 0
     assert quick.published() == {}
 

@@ -27,7 +27,8 @@ def check_same(device: Device) -> None:
     """Raise TargetError if the disk's sequence number has changed, which means that another disk has its name."""
     if sysfs.diskseq(device.device_number) != device.diskseq:
         raise TargetError(
-            f"{device.node}: replaced by another disk since the sweep began; nothing was published; run the sweep again"
+            f"{device.node}: replaced by another drive since the sweep began; nothing was published; run the sweep"
+            " again"
         )
 
 

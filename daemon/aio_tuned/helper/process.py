@@ -278,7 +278,7 @@ class Helper:
                 if message != before:
                     moved_at, before = loop.time(), message
                 elif loop.time() - moved_at > _STUCK_S:
-                    raise HelperError(f"the device has not answered for {_STUCK_S:.0f} s; see the kernel log", Exit.IO)
+                    raise HelperError(f"the drive has not responded for {_STUCK_S:.0f} s; see the kernel log", Exit.IO)
             elif kind == "error":
                 self._ended = True
                 self.span = str(message.get("span", ""))

@@ -40,7 +40,7 @@ def is_recorded(target: Path, state: Path) -> bool:
 def why_not(record: RawWriteRecord, device: Device, usage: Usage) -> str:
     """Return why the span must not be zeroed, or "" if it may be; the helper checks the drive again."""
     if not record.is_of(device):
-        return "another drive has taken its place"
+        return "the drive was replaced by another one"
     uses = {
         "mounted at": usage.mounted_at,
         "in use by": usage.holders,

@@ -68,7 +68,7 @@ def evictions(policy: DropCaches, hello: Hello, keep_cache: str) -> list[str]:
     `keep_cache` is the reason for keeping it although the configuration drops it, or "".
     """
     if policy == "never":
-        return ["page cache: not dropped ([sweep] drop_caches); only the device's counters prove the I/O"]
+        return ["page cache: not dropped ([sweep] drop_caches); only the drive's counters prove the I/O"]
     if policy == "file":
         why = keep_cache or "[sweep] drop_caches"
         return [f"page cache: only the target's own pages were evicted ({why}); the host's cache was kept"]

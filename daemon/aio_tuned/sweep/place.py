@@ -41,7 +41,7 @@ class Place:
 
 def silent(what: Path) -> MeasurementError:
     """Return the error for a drive that does not answer."""
-    return MeasurementError(f"{what}: the drive has not answered for {PROBE_LIMIT_S:.0f} s; see the kernel log")
+    return MeasurementError(f"{what}: the drive has not responded for {PROBE_LIMIT_S:.0f} s; see the kernel log")
 
 
 def expected_numbers(found: ProbeResult) -> tuple[str, ...]:
@@ -77,7 +77,7 @@ async def look(request: TuneRequest) -> tuple[ProbeResult, tuple[str, ...]]:
     except TooLateError:
         raise silent(request.target) from None
     if request.diskseq is not None and found.device.diskseq != request.diskseq:
-        raise TargetError(f"{found.device.node}: replaced by another disk since the sweep was planned; try again")
+        raise TargetError(f"{found.device.node}: replaced by another drive since the sweep was planned; try again")
     return found, numbers
 
 

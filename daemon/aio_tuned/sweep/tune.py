@@ -138,7 +138,7 @@ def _why_stuck(why: str, helper: Helper, record: RawWriteRecord | None) -> str:
             f"{why}; aio-sweep (process {helper.pid}) is still running and has not zeroed the bytes that it wrote; the"
             " drive is not swept until that process exits"
         )
-    return f"{why}; aio-sweep is stuck in the kernel (D state) until the drive answers or the machine restarts"
+    return f"{why}; aio-sweep is stuck in the kernel (D state) until the drive responds or the machine restarts"
 
 
 async def _clear_leftover(request: TuneRequest, watcher: ProgressObserver) -> None:

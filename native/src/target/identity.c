@@ -111,7 +111,7 @@ int identity_check(const struct target *target, const struct options *options, c
     if (diskseq != options->expect_diskseq)
         return changed(fault,
                        "%s: disk sequence number is %" PRIu64 ", expected %" PRIu64
-                       ": the disk was replaced; nothing was written; try again",
+                       ": the drive was replaced; nothing was written; try again",
                        target->path, diskseq, options->expect_diskseq);
     return 0;
 }

@@ -40,8 +40,8 @@ def test_a_drive_in_use_is_not_touched(changes: dict[str, object], reason: str) 
 @pytest.mark.parametrize(
     ("drive", "reason"),
     [
-        (replace(DRIVE, size_bytes=DRIVE.size_bytes + 512), "another drive has taken its place"),
-        (replace(DRIVE, serial="x"), "another drive has taken its place"),
+        (replace(DRIVE, size_bytes=DRIVE.size_bytes + 512), "the drive was replaced by another one"),
+        (replace(DRIVE, serial="x"), "the drive was replaced by another one"),
         (replace(DRIVE, read_only=True), "is read-only"),
     ],
 )

@@ -130,7 +130,7 @@ def test_a_check_of_what_must_not_be_measured_is_refused(task: TuneRequest) -> N
 
 def test_another_disk_than_the_one_that_was_meant_is_left_alone(task: TuneRequest) -> None:
     disk = probe(task.target, CONFIG).device
-    with pytest.raises(TargetError, match="replaced by another disk"):
+    with pytest.raises(TargetError, match="replaced by another drive"):
         tuned(replace(task, diskseq=(disk.diskseq or 0) + 1, helper=Path("/no/helper")))
     if disk.diskseq is not None:
         assert tuned(replace(task, diskseq=disk.diskseq)).device == disk
@@ -274,7 +274,7 @@ def test_a_helper_that_cannot_be_ended_is_named_so_and_left(task: TuneRequest) -
     if "exited with code 77" in done.stdout:
         pytest.skip("tracing is not allowed here")
     assert "aio-sweep: invalid message" in done.stdout
-    assert done.stdout.endswith("stuck in the kernel (D state) until the drive answers or the machine restarts\n")
+    assert done.stdout.endswith("stuck in the kernel (D state) until the drive responds or the machine restarts\n")
     assert done.returncode == 74
 
 
