@@ -177,7 +177,7 @@ def test_a_file_on_another_drive_than_its_folder_is_not_swept_by_it(
     made = Overlay(filesystem, mount, profiles)
     (made.merged / "new").write_text("x")
     assert resolve.resolve(made.merged / "new").directory == made.merged
-    with pytest.raises(TargetError, match="on another drive than new files in its directory"):
+    with pytest.raises(TargetError, match="not on the drive that gets new files of its directory"):
         resolve.resolve(made.merged / "below")
 
 

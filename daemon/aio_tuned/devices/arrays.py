@@ -71,7 +71,7 @@ def doubt(arrays: Sequence[Array]) -> str:
         if array.action:
             said.append(f"{array.name} {_in_progress(array.action)}")
     if said:
-        return f"{', '.join(said)}; figures are not those of a complete, idle array; tune again once it is"
+        return f"{', '.join(said)}; figures are of an incomplete or busy array; tune again when it is complete and idle"
     unknown = [array.name for array in arrays if not array.known]
     if unknown:
         return (

@@ -140,7 +140,7 @@ def _content(usage: Usage) -> str:
     """Return the use or the content of the device, or ""."""
     if usage.mounted_at or usage.mount is not None:
         where = ", ".join(usage.mounted_at) or str(usage.mount.point if usage.mount else "")
-        return f"mounted at {where}; writes are measured through a writable filesystem only, without --raw"
+        return f"mounted at {where}; to measure writes, tune a writable directory there, without --raw"
     if usage.holders:
         return f"in use by {', '.join(usage.holders)}"
     if usage.partitions:
@@ -164,7 +164,7 @@ def _on_device(device: Device, usage: Usage, policy: Policy) -> Target | Skip:
         # Drives answer reads of trimmed blocks without reading flash too.
         provisional = (
             f"{usage.zero_share:.0%} of the sampled blocks hold only zeros; a drive may serve unwritten blocks without"
-            " reading flash, so reads may be slower once it holds data; tune again then"
+            " reading flash, so reads of data may be slower; tune again once the drive holds data"
         )
     return Target(
         kind="device",

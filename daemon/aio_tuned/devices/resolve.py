@@ -107,8 +107,8 @@ def resolve(target: Path, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> 
         number, mount = mountinfo.block_device_number(directory, table, sys, proc)
         if found != directory and mountinfo.block_device_number(found, table, sys, proc)[0] != number:
             raise TargetError(
-                f"{target}: on another drive than new files in its directory, which is on an overlay; pass a directory"
-                " on the drive to tune"
+                f"{target}: not on the drive that gets new files of its directory, which is on an overlay; pass a"
+                " directory on the drive to tune"
             )
         return Location(
             disk_number=sysfs.whole_disk(number, sys),

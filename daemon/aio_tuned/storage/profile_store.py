@@ -137,7 +137,7 @@ class ProfileStore:
         except ProfileError as error:
             if str(error) not in self._told:
                 self._told.add(str(error))
-                _log.warning("%s; profile ignored, drive counts as not measured", error)
+                _log.warning("%s; profile ignored; drive treated as not measured", error)
             return None
         return found
 
