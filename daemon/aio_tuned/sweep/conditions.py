@@ -54,7 +54,7 @@ def beside_others(facts: Facts, grid: Grid) -> tuple[str, bool]:
     cut = any(setting.concurrency > most for setting in search_grid.settings(grid))
     effect = f"settings with more than {most} requests in flight were not measured" if cut else "figures may be low"
     return (
-        f"other I/O: the drive is never idle ({facts.never_quiet}) and was measured beside that I/O; {effect};"
+        f"other I/O: the drive is never idle ({facts.never_quiet}) and was measured during that I/O; {effect};"
         " run aio-tuned tune when the drive is idle"
     ), cut
 
@@ -67,18 +67,18 @@ def doubts(target: Target, outcome: SweepOutcome, found: Sequence[Decided], fact
         findings.append(beside)
     if not outcome.hello.counters_live:
         findings.append(
-            "counters: the device does not count its I/O (queue/iostats is 0); the figures may come from a cache;"
+            "counters: the drive does not count its I/O (queue/iostats is 0); the figures may come from a cache;"
             " write 1 to queue/iostats, then tune again"
         )
     elif any(sample.cache_verdict != "device" for sample in clean_samples(outcome.samples)):
         findings.append(
-            "counters: the device's I/O counters do not cover every measurement; some figures may come from a cache;"
+            "counters: the drive's I/O counters do not cover every measurement; some figures may come from a cache;"
             " tune again"
         )
     if facts.array_became is not None:
         findings.append(
-            f"array: became {facts.array_became or 'whole'} during the sweep; the figures mix both states;"
-            " tune again when it is whole"
+            f"array: became {facts.array_became or 'complete'} during the sweep; the figures mix both states;"
+            " tune again when it is complete and idle"
         )
     findings += page_cache.doubts(target, outcome.samples, facts.nocow_bytes_per_s)
     for one in found:
@@ -121,8 +121,8 @@ def notes(device: Device, outcome: SweepOutcome, found: Sequence[Decided], facts
         curve, choice = one.curve, one.choice
         if choice.floored and not one.phase.settled:
             findings.append(
-                f"{curve.direction}: no setting proved as fast as the default ({one.phase.ended}); the default is"
-                f" published; {_budget_action(one.phase.ended, config)}"
+                f"{curve.direction}: no other setting was shown to match the default ({one.phase.ended}); the default"
+                f" is published; {_budget_action(one.phase.ended, config)}"
             )
         elif choice.regret95 > LOW_CONFIDENCE:
             findings.append(
@@ -154,7 +154,7 @@ def _short_transfers(phase: PhaseOutcome, transfer_bytes: int, bytes_per_s: floa
     else:
         limit, action = "the time budget", _budget_action(step.TIME_BUDGET_ENDED, config)
     return (
-        f"{direction}: {limit} allowed only {transfer_bytes >> 20} MiB bursts; deep queues could not be compared;"
+        f"{direction}: {limit} allowed only {transfer_bytes >> 20} MiB transfers; deep queues could not be compared;"
         f" {action}"
     )
 
@@ -177,7 +177,7 @@ def _changes(curve: Curve, screen: Curve, sustained: Steady | None) -> list[str]
     if cliff is not None:
         side = "before" if curve.cliff is not None and cliff.before_counts else "after"
         findings.append(
-            f"{name}: after {formatting.size(cliff.after_bytes)} throughput with the default setting fell from"
+            f"{name}: after {formatting.size(cliff.after_bytes)}, throughput with the default setting fell from"
             f" {formatting.throughput(cliff.before_bytes_per_s)} to {formatting.throughput(cliff.behind_bytes_per_s)}"
             f" and stayed there (a full write cache or spent I/O credits); the figures are from {side} the fall"
             + ("; measure sustained writes with --effort thorough" if name == "write" and sustained is None else "")

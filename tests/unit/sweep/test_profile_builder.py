@@ -358,7 +358,7 @@ def test_a_drive_that_is_never_quiet_is_measured_beside_others(depths: tuple[int
     made = build(READ, config=config, facts=Facts(never_quiet=LOGS, max_concurrency=8))
     assert made.state == state
     (finding,) = made.evidence.findings
-    assert finding.startswith(f"other I/O: the drive is never idle ({LOGS}) and was measured beside that I/O; ")
+    assert finding.startswith(f"other I/O: the drive is never idle ({LOGS}) and was measured during that I/O; ")
     assert ("more than 8 requests in flight were not measured" in finding) is (state == "provisional")
 
 
@@ -490,12 +490,24 @@ def test_the_action_of_a_finding_is_by_the_limit_that_was_reached(
 @pytest.mark.parametrize(
     ("direction", "changes", "effort", "max_transfer_ns", "words"),
     [
-        ("read", {}, "default", 10**6, "read: the daemon's limit of 1 ms for a transfer allowed only 16 MiB bursts; "),
-        ("read", {}, "default", 10**12, "read: the time budget allowed only 16 MiB bursts; "),
+        (
+            "read",
+            {},
+            "default",
+            10**6,
+            "read: the daemon's limit of 1 ms for a transfer allowed only 16 MiB transfers; ",
+        ),
+        ("read", {}, "default", 10**12, "read: the time budget allowed only 16 MiB transfers; "),
         ("read", {}, "default", None, "try --time-budget 5m"),
         ("read", {}, "quick", None, "use --effort default"),
         ("read", {"time_budget_ns": 10**11}, "default", None, "read: the usual measuring time allowed only 16 MiB"),
-        ("write", {"write_budget_bytes": GIB}, "default", None, "write: the write budget allowed only 16 MiB bursts; "),
+        (
+            "write",
+            {"write_budget_bytes": GIB},
+            "default",
+            None,
+            "write: the write budget allowed only 16 MiB transfers; ",
+        ),
         ("write", {"write_budget_bytes": GIB}, "default", None, "deep queues could not be compared; raise --write"),
         ("write", {"write_budget_bytes": 10**15}, "default", None, "write: the time budget allowed only 16 MiB"),
     ],
@@ -520,7 +532,7 @@ def test_where_nothing_is_surely_as_fast_the_default_is_published_and_said() -> 
     assert made.read.setting == DEFAULT_SETTING
     assert (made.read.versus_default_percent, made.read.versus_default_ci95_percent) == (0.0, (0.0, 0.0))
     assert any(
-        each == "read: no setting proved as fast as the default (the choice is clear); the default is published;"
+        each == "read: no other setting was shown to match the default (the choice is clear); the default is published;"
         " try --effort thorough on an idle host"
         for each in made.evidence.findings
     )
