@@ -32,7 +32,7 @@ def add_commands(commands: Any) -> None:  # noqa: ANN401 - argparse's class of s
     get = commands.add_parser(
         "get",
         help="print the settings for a path",
-        description="Print the settings for I/O on PATH, one a line, or only the value of KEY: a parameter"
+        description="Print the settings for I/O on PATH, one per line, or only the value of KEY: a parameter"
         " (block_size) or any key of the profile (read.throughput_bytes_per_s, state, device.serial).",
     )
     get.add_argument("path", type=not_empty, metavar="PATH", help=_PATH)
