@@ -26,8 +26,8 @@ _HOW_DIFFERENCES = (
     " link, how full it is, or a fact at the end of this page."
 )
 _HOW_MAPS = (
-    "The maps of A and B have the same color scale in each direction. The map of ratios shows by how many percent B is"
-    " above or below A. One color everywhere means that the drive is faster or slower as a whole. A pattern means that"
+    "The maps of A and B have the same colour scale in each direction. The map of ratios shows by how many percent B is"
+    " above or below A. One colour everywhere means that the drive is faster or slower as a whole. A pattern means that"
     " the best setting may have changed."
 )
 _HOW_FACTS = "Only the facts that differ are listed."
