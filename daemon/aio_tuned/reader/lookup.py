@@ -125,7 +125,7 @@ def find_disk_profile(disk: Disk, profiles: Path = PROFILES) -> FoundProfile:
             f" tune {disk.node}, which keeps the other profile"
         )
     raise NoProfileError(
-        f"{disk.node} ({disk.name}): no profile in {profiles}; see aio-tuned status, or run aio-tuned tune"
+        f"{disk.node} ({disk.name}): no profile in {profiles}; see aio-tuned status, or run aio-tuned tune {disk.node}"
     )
 
 

@@ -31,7 +31,7 @@ class DeviceTroubles:
 
     @contextmanager
     def noted(self, sys_name: str) -> Iterator[None]:
-        """Record any error of the block as one of that device, and suppress it."""
+        """Record any error that is raised in this context as one of that device, and suppress it."""
         try:
             yield
         except Exception as error:  # noqa: BLE001 - after any error the other devices must be handled
@@ -44,7 +44,7 @@ class DeviceTroubles:
     def _note(self, sys_name: str, error: Exception) -> None:
         self.count += 1
         expected = isinstance(error, (AioTunedError, OSError))
-        words = str(error) if expected else f"{type(error).__name__}: {error}; report this bug of aio-tuned"
+        words = str(error) if expected else f"{type(error).__name__}: {error}; report this bug in aio-tuned"
         sentence = f"{sys_name}: cannot be updated: {words}"
         if self._known.get(sys_name) != sentence:
             self._known[sys_name] = sentence

@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """The examination of one device: the kernel's name, and its changes, each determined when it is taken."""
+    """A pending examination of the device `sys_name`; each of its changes is determined when the caller takes it."""
 
     sys_name: str
     changes: Iterable[Change]
@@ -123,7 +123,7 @@ class Inventory:
                 yield self._look(drive, self._compare_facts(drive))
 
     def reconsider(self) -> Iterator[Look]:
-        """Read the facts of every device again, as of a new one; sweeps of drives that are still wanted continue."""
+        """Read the facts of every device again, as if it were new; sweeps of drives that are still wanted continue."""
         for drive in list(self.drives.values()):
             if not drive.removed:
                 yield self._look(drive, self._reconsider(drive))
@@ -339,12 +339,13 @@ def now() -> str:
 
 
 def _of_clones(drive: Drive) -> Skip:
+    others_report = f"{' and '.join(drive.clones)} {'reports' if len(drive.clones) == 1 else 'report'}"
     return Skip(
-        reason=f"{' and '.join(drive.clones)} reports the same id ({drive.device.id}), so none of them is swept; remove"
-        " all but one, or give each a unique serial number"
+        reason=f"{others_report} the same id ({drive.device.id}), so none of them is swept; remove all but one, or give"
+        " each a unique serial number"
     )
 
 
 def _publication(drive: Drive) -> Publication:
-    """Return which profiles readers may find of a drive that must not be swept."""
+    """Return which profiles may be published for a drive that must not be swept."""
     return Publication.DOUBTED if drive.clones else Publication.NONE
