@@ -132,7 +132,7 @@ def _rung(known: Posterior, column: int) -> int:
 
 
 def undecided(known: Posterior, tolerance: float, picked: Pick) -> list[int]:
-    """Return the columns of the rungs before the picked one that more measurements may still qualify."""
+    """Return the columns of cheaper rungs than the picked one that more measurements may show to be good enough."""
     if picked.kept or picked.as_good:
         return []
     within, mine = known.within(tolerance), _rung(known, picked.column)

@@ -198,7 +198,7 @@ class Supervisor:
         self._looks.add(self._inventory.lost(events) if self._source.overrun else events)
 
     def _glance(self) -> Iterator[Look]:
-        """Find changes without an event."""
+        """Look for devices that have changed without an event."""
         self._looks.add(self._inventory.missed())
         yield from self._inventory.compare_facts()
 

@@ -153,7 +153,7 @@ def heat_map(profile: Profile, curve: Curve) -> HeatMap:
 
 
 def _course(evidence: Evidence) -> list[str]:
-    """Return lines about the course of the sweep; none if the profile is of no sweep."""
+    """Return lines on how the sweep ran; none if the profile was not made by a sweep."""
     if evidence.measured_at is None:
         return []
     done, planned = evidence.points_measured, evidence.points_planned

@@ -32,7 +32,7 @@ _SOON_S = 0.05
 
 
 def _foreign(path: Path, begins: bytes) -> bool:
-    """Return whether the path exists, but is not a regular file that begins so: a file of another program."""
+    """Return whether another program wrote the file: it exists, but is not a regular file that begins with `begins`."""
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
             return True
