@@ -9,7 +9,7 @@
 const char options_usage[] =
     "usage: aio-sweep TARGET --span-bytes=N --max-transfer-bytes=N [OPTION...]\n"
     "\n"
-    "Time transfers through Linux AIO: read one request a line from standard input,\n"
+    "Time transfers through Linux AIO: read one request per line from standard input,\n"
     "answer each in JSON lines on standard output (native/PROTOCOL.md of aio-tuned).\n"
     "\n"
     "target, exactly one of\n"

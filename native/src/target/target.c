@@ -210,7 +210,7 @@ static int claim_device(struct target *target, const struct options *options, co
 
         if (r != 0)
             return unsuitable(fault, "%s: %s; only whole disks are written", target->path,
-                              r > 0 ? "is a partition" : "may be a partition, because it is not in /sys");
+                              r > 0 ? "is a partition" : "may be a partition (not in /sys)");
     }
     if (open_typed(target, options, sys_root, O_RDWR | O_EXCL, fault) < 0)
         return -1;
