@@ -67,7 +67,7 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
         notes.append(f"{_WRITE}: left out, because writes were not measured.")
     if values:
         values |= {(_REMOVE, option): value for option, value in _removal(directory).items()}
-    memory = "mem: fio uses less memory than aio-tuned, so its figures may be higher; mem=mmaphuge comes closer."
+    memory = "mem: fio reuses a smaller buffer, so it may be faster than the sweep; mem=mmaphuge comes closer to it."
     return Export(format="fio", values=values, notes=(*notes, memory, *release_ignored(options, "fio")))
 
 

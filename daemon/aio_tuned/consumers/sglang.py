@@ -45,7 +45,7 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
         f"SGLANG_HICACHE_NIXL_BACKEND_STORAGE_DIR: set this environment variable to {path}, or to a folder below it.",
         "plugin.posix.active: SGLang uses the first active plugin of the file, so make no plugin above it active.",
         "kernel_queue_size: per rank; if several use the drive at once, divide by their number.",
-        f"block_size: not in SGLang, which reads pages; choose a --page-size (tokens) of {settings.block_size} bytes.",
+        f"block_size: not in SGLang; choose a --page-size (tokens) that makes about {settings.block_size} bytes.",
     ]
     notes += cap_ignored(options, "SGLang's requests have the size of its cache's pages")
     values: dict[tuple[Key, ...], Value] = {("use_direct_io",): True, ("plugin", "posix", "active"): True}
