@@ -63,7 +63,7 @@ class Operator:
         sweep = self._scheduler.sweep_of(drive)
         self._emit(drive, Stopped(reason=f"stopped by the operator; to resume: aio-tuned retune {name}"))
         if sweep is None:
-            return f"{name}: stopped until aio-tuned retune, or until the drive is plugged in again"
+            return f"{name}: stopped until aio-tuned retune, a new plug-in, or a restart of the daemon"
         # The operator may want to unmount the filesystem, so the scratch file must be removed before the answer.
         await asyncio.wait({sweep})
         final = sweep.result()
