@@ -21,6 +21,7 @@ Kind = Literal["ext4", "xfs", "btrfs", "tmpfs"]
 
 PREFIX = "aio-tuned-test-"
 UDEV_CONTROL = Path("/run/udev/control")
+PATIENCE_S = 60.0
 # Quick options, without background work after the mount, and without discards, which make the file sparse.
 MAKE: dict[str, tuple[str, ...]] = {
     "ext4": ("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard"),
@@ -115,11 +116,11 @@ def open_loop_device(size_bytes: int, folder: Path) -> Iterator[Path]:
 
 
 def run_when_free(*command: str | Path) -> None:
-    """Repeat the command until its device or mount is no longer in use, for a minute at most.
+    """Repeat the command until its device or mount is no longer in use, for PATIENCE_S at most.
 
     A test beside this one may have made a mount namespace, which holds a copy of every mount until it ends.
     """
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE_S
     while True:
         try:
             run(*command)

@@ -123,7 +123,10 @@ def test_a_filesystem_is_unmounted_and_its_device_detached_after_a_failure(tmp_p
     assert gone(made.device, *files)
 
 
-def test_a_filesystem_still_in_use_is_taken_out_of_the_tree_and_reported(tmp_path: Path) -> None:
+def test_a_filesystem_still_in_use_is_taken_out_of_the_tree_and_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "PATIENCE_S", 0.5)
     with ExitStack() as stack:
         made = stack.enter_context(storage.mounted_filesystem("ext4", 64 * MIB, tmp_path))
         file = backing(made.device)
