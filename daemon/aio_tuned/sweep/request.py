@@ -28,9 +28,9 @@ class TuneRequest:
     `diskseq` identifies the disk that is meant, and `named` gives it the name of its profile. `no_raw_write` is why a
     raw device is not written, or "", and `keep_cache` why the host's page cache is kept although the configuration has
     it dropped, or "". Settings with more than `max_concurrency` requests in flight are left out, and `never_quiet` is
-    the I/O of other processes on such a drive, or "". No transfer is planned that takes longer than `max_transfer_ns`. The
-    observer of a `resumable` sweep keeps a checkpoint. The helper has `grace_s` seconds to end. The time budget counts
-    all time since `began_ns` of CLOCK_MONOTONIC; if that is None, only the measurements.
+    the I/O of other processes on such a drive, or "". No transfer is planned that takes longer than `max_transfer_ns`.
+    The observer of a `resumable` sweep keeps a checkpoint. The helper has `grace_s` seconds to end. The time budget
+    counts all time since `began_ns` of CLOCK_MONOTONIC; if that is None, only the measurements.
     """
 
     target: Path
