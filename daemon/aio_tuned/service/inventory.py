@@ -53,9 +53,8 @@ class Look:
 class Inventory:
     """The drives that are present, by the kernel's name.
 
-    Each look at a device yields its changes as (drive, event), one at a time. The caller handles each before it takes
-    the next, so that a disk which takes the name of another appears after the removal of that one. Between two looks
-    the caller may do other work. A look raises any error of its device.
+    Each look at a device yields its changes as (drive, event). The caller handles each before it takes the next, so a
+    disk that takes the name of another appears after the removal of that one. A look raises any error of its device.
     """
 
     def __init__(
