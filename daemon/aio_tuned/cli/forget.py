@@ -57,8 +57,7 @@ def _remove(config: Config, name: str) -> str:
 
     lock = hold_lock(config.runtime)
     try:
-        count = forget.remove(config.profiles, config.state, name)
-        return f"{name}: {count} file{'' if count == 1 else 's'} removed"
+        return f"{name}: {forget.removed(forget.remove(config.profiles, config.state, name))}"
     finally:
         os.close(lock)
 

@@ -9,6 +9,7 @@ from aio_tuned.errors import BusyError, Exit, TargetError, UsageError
 from aio_tuned.service.drive import Publication
 from aio_tuned.service.state_machine import Appeared, Stage, Stopped
 from aio_tuned.service.worker.messages import Failed
+from aio_tuned.storage.forget import removed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
     from aio_tuned.service.inventory import Inventory
     from aio_tuned.service.scheduler import Scheduler
     from aio_tuned.service.state_machine import Event
-
-
-def _removed(count: int) -> str:
-    return f"{count} file{'' if count == 1 else 's'} removed"
 
 
 class Operator:
@@ -74,14 +71,14 @@ class Operator:
     def _forget(self, name: str, drive: Drive | None) -> str:
         """Remove the files of a drive, present or not; a present one is not swept again until the operator asks."""
         if drive is None:
-            return f"{name}: {_removed(self._remove_files(name))}"
+            return f"{name}: {removed(self._remove_files(name))}"
         if drive.is_swept or self._scheduler.sweep_of(drive):
             raise BusyError(f"{name}: sweep running; stop it first: aio-tuned stop {name}")
         count = self._remove_files(name)
         drive.publication = Publication.NONE
         drive.full_sweep_reason = ""
         self._emit(drive, Stopped(reason=f"forgotten by the operator; to sweep it: aio-tuned retune {name}"))
-        return f"{name}: {_removed(count)}; to sweep it again: aio-tuned retune {name}"
+        return f"{name}: {removed(count)}; to sweep it again: aio-tuned retune {name}"
 
     def _retune(self, drive: Drive, *, force: bool) -> str:
         name = drive.device.name

@@ -32,6 +32,7 @@ from aio_tuned.service.worker import memory, messages
 from aio_tuned.service.worker.messages import Job
 from aio_tuned.service.worker.process import Runner
 from aio_tuned.service.write_ledger import ledger_path
+from aio_tuned.storage import layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -191,7 +192,7 @@ class Scheduler:
         return final, self.conclude(drive, job, final)
 
     def _checkpoint(self, drive: Drive) -> Path:
-        return self._config().state / "journals" / f"{drive.device.name}.journal"
+        return layout.checkpoint_file(self._config().state, drive.device.name)
 
     def _job(self, drive: Drive, decision: Decision) -> Job:
         config, settings = self._config(), None

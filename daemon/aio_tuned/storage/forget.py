@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from aio_tuned.errors import PrivilegeError, PublishError, TargetError
+from aio_tuned.storage import layout
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,11 +30,11 @@ def files(profiles: Path, state: Path, name: str) -> tuple[Path, ...]:
         return ()
     single = (
         profiles / f"{name}.toml",
-        state / "profiles" / f"{name}.toml",
-        state / f"{name}.samples.jsonl",
-        state / "journals" / f"{name}.journal",
+        layout.catalog_folder(state) / f"{name}.toml",
+        layout.samples_file(state, name),
+        layout.checkpoint_file(state, name),
     )
-    history = state / "history" / name
+    history = layout.history_folder(state) / name
     try:
         kept = sorted(history.iterdir()) if history.is_dir() and not history.is_symlink() else []
         return (*(path for path in single if path.is_file()), *(path for path in kept if path.is_file()))
@@ -41,10 +42,15 @@ def files(profiles: Path, state: Path, name: str) -> tuple[Path, ...]:
         raise TargetError(f"{error.filename or history}: {error.strerror}") from None
 
 
+def removed(count: int) -> str:
+    """Return what remove() did, for the operator: "1 file removed"."""
+    return f"{count} file{'' if count == 1 else 's'} removed"
+
+
 def remove(profiles: Path, state: Path, name: str) -> int:
     """Remove the drive's files, and return their number; raise PublishError or PrivilegeError if one stays."""
     found = files(profiles, state, name)
-    history = state / "history" / name
+    history = layout.history_folder(state) / name
     try:
         for path in found:
             path.unlink(missing_ok=True)

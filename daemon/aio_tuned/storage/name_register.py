@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from aio_tuned.devices import resolve, sysfs
 from aio_tuned.errors import ProfileError, PublishError
 from aio_tuned.profiles.files import load_profile
-from aio_tuned.storage import atomic_file
+from aio_tuned.storage import atomic_file, layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ class NameRegister:
 
     def __init__(self, profiles: Path, state: Path) -> None:
         self._folder = state / "names"
-        self._known = (state / "profiles", profiles)
+        self._known = (layout.catalog_folder(state), profiles)
         self._unwritten: dict[str, str] = {}
         self._namesakes: dict[str, tuple[str, str]] = {}
 

@@ -14,7 +14,7 @@ from aio_tuned.model.profile import Profile, Unmeasured
 from aio_tuned.profiles import codec, override
 from aio_tuned.profiles.decision import measured_when
 from aio_tuned.profiles.files import load_trusted, profile_files
-from aio_tuned.storage import atomic_file, forget, targets
+from aio_tuned.storage import atomic_file, forget, layout, targets
 from aio_tuned.storage.name_register import NameRegister
 
 if TYPE_CHECKING:
@@ -22,11 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _log = logging.getLogger(__name__)
-
-
-def catalog_folder(state: Path) -> Path:
-    """Return the catalog's folder, with the last measured profile of every drive, present or not."""
-    return state / "profiles"
 
 
 def find_profiles(profiles: Path, target: str | None, register: NameRegister) -> list[Path]:
@@ -83,7 +78,7 @@ class ProfileStore:
 
     def __init__(self, profiles: Path, state: Path) -> None:
         self._profiles = profiles
-        self._catalog = catalog_folder(state)
+        self._catalog = layout.catalog_folder(state)
         self.register = NameRegister(profiles, state)
         self._wanted: dict[str, Profile | None] = {}
         self._unkept: dict[str, Profile] = {}

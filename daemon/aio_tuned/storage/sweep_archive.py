@@ -25,7 +25,7 @@ from aio_tuned.errors import AioTunedError, HelperError, NoProfileError, Profile
 from aio_tuned.helper import samples as helper_samples
 from aio_tuned.profiles import codec
 from aio_tuned.profiles.files import load_profile
-from aio_tuned.storage import atomic_file, profile_store, targets
+from aio_tuned.storage import atomic_file, layout, targets
 from aio_tuned.storage.name_register import NameRegister
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def stamp(measured: Profile) -> str:
 
 
 def _folder(state: Path, name: str) -> Path:
-    return state / "history" / name
+    return layout.history_folder(state) / name
 
 
 def _read_stamp(path: Path) -> str:
@@ -118,7 +118,7 @@ def _archived(state: Path, name: str) -> list[Path]:
 
 def _catalogued(state: Path, name: str) -> Path | None:
     """Return the file of the catalog's profile if its sweep is not in the archive, else None."""
-    path = profile_store.catalog_folder(state) / f"{name}.toml"
+    path = layout.catalog_folder(state) / f"{name}.toml"
     try:
         known = _folder(state, name) / f"{_read_stamp(path)}.toml"
     except ProfileError:
@@ -137,8 +137,8 @@ def list_sweeps(state: Path, name: str) -> tuple[Path, ...]:
 
 def names(state: Path) -> tuple[str, ...]:
     """Return the names of the drives that have sweeps, sorted; raise TargetError if they cannot be read."""
-    folders = {path.name for path in _inside(state / "history")}
-    catalogued = {path.stem for path in _inside(profile_store.catalog_folder(state)) if path.suffix == ".toml"}
+    folders = {path.name for path in _inside(layout.history_folder(state))}
+    catalogued = {path.stem for path in _inside(layout.catalog_folder(state)) if path.suffix == ".toml"}
     return tuple(sorted(name for name in folders | catalogued if list_sweeps(state, name)))
 
 

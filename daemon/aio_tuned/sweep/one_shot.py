@@ -12,7 +12,7 @@ from aio_tuned.errors import AioTunedError, Exit, ProfileError, PublishError
 from aio_tuned.profiles import codec
 from aio_tuned.profiles.files import load_profile
 from aio_tuned.profiles.replacement import why_kept
-from aio_tuned.storage import atomic_file, profile_store, sweep_archive
+from aio_tuned.storage import atomic_file, layout, profile_store, sweep_archive
 from aio_tuned.storage.name_register import NameRegister
 from aio_tuned.sweep import tune as sweep_tune
 
@@ -111,7 +111,7 @@ def preview(request: TuneRequest, out: Path | None = None) -> tuple[Preview, Pat
 
 def _why_kept(found: Profile, path: Path, state: Path) -> str:
     """Return why the published profile, or that in the catalog, is kept in place of this one; "" if it is not."""
-    for known in (profile_store.catalog_folder(state) / path.name, path):
+    for known in (layout.catalog_folder(state) / path.name, path):
         try:
             if why := why_kept(found, load_profile(known)):
                 return why
@@ -154,13 +154,13 @@ def tune(
         sweep_archive.keep(state, found, measured.samples_text)
     except PublishError as error:
         trouble = str(error)  # the sweep is complete except for the archive
-    samples_path = state / f"{name}.samples.jsonl"
+    samples_path = layout.samples_file(state, name)
     if kept:
         report = replace(measured.report, profile=found)
         return Tuned(report=report, path=path, samples_path=samples_path, kept=kept, trouble=trouble)
     atomic_file.publish(samples_path, measured.samples_text)
     if remember:
-        catalog = profile_store.catalog_folder(state)
+        catalog = layout.catalog_folder(state)
         atomic_file.check_writable(catalog)
         atomic_file.publish(catalog / f"{name}.toml", codec.render(found))
     atomic_file.publish(path, text)

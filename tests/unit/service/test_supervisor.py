@@ -28,7 +28,8 @@ from aio_tuned.service.state_machine import DriveState, Stage
 from aio_tuned.service.sweep_counter import SweepCounter, sweep_counts_path
 from aio_tuned.service.worker import messages
 from aio_tuned.service.write_ledger import Ledger, ledger_path
-from aio_tuned.storage.profile_store import ProfileStore, catalog_folder
+from aio_tuned.storage.layout import catalog_folder
+from aio_tuned.storage.profile_store import ProfileStore
 from unit.support.builders import evidence
 from unit.support.builders import profile as known_profile
 from unit.support.desk import FIRST, Bay, Desk, running

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aio_tuned.profiles import codec
+from aio_tuned.storage.layout import catalog_folder
 from aio_tuned.storage.name_register import NameRegister
-from aio_tuned.storage.profile_store import catalog_folder
 from unit.support.builders import device, device_info
 from unit.support.builders import profile as a_profile
 from unit.support.drives import Host, nvme

@@ -11,7 +11,8 @@ from aio_tuned.errors import ConfigError
 from aio_tuned.model.profile import Unmeasured
 from aio_tuned.profiles import codec
 from aio_tuned.profiles.files import load_profile
-from aio_tuned.storage.profile_store import ProfileStore, apply_override, catalog_folder
+from aio_tuned.storage.layout import catalog_folder
+from aio_tuned.storage.profile_store import ProfileStore, apply_override
 from unit.support.builders import device_info, never_measured_profile, result, setting
 from unit.support.builders import profile as a_profile
 

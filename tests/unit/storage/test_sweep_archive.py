@@ -13,7 +13,7 @@ from aio_tuned.config.load import Config
 from aio_tuned.errors import NoProfileError, ProfileError, PublishError, TargetError
 from aio_tuned.helper import samples as helper_samples
 from aio_tuned.profiles import codec
-from aio_tuned.storage import profile_store, sweep_archive
+from aio_tuned.storage import layout, sweep_archive
 from unit.support import builders
 from unit.support.builders import device_info, evidence, never_measured_profile, setting
 
@@ -43,7 +43,7 @@ def measured(day: int, *, samples: tuple[Sample, ...] = SAMPLES, name: str = NAM
 
 def catalogue(state: Path, known: Profile, text: str) -> Path:
     """What a version without an archive leaves."""
-    folder = profile_store.catalog_folder(state)
+    folder = layout.catalog_folder(state)
     folder.mkdir(parents=True, exist_ok=True)
     (state / f"{known.device.name}.samples.jsonl").write_text(text)
     path = folder / f"{known.device.name}.toml"

@@ -22,7 +22,7 @@ from aio_tuned.service.worker.quiet_host import QuietHost
 from aio_tuned.service.worker.throttle import DEEP, Throttle
 from aio_tuned.service.worker.throttle_rules import ThrottleRules
 from aio_tuned.service.write_ledger import Ledger
-from aio_tuned.storage import append_log, atomic_file, sweep_archive
+from aio_tuned.storage import append_log, atomic_file, layout, sweep_archive
 from aio_tuned.storage.append_log import AppendLog
 from aio_tuned.storage.name_register import NameRegister
 from aio_tuned.sweep import checkpoint, tune
@@ -285,7 +285,7 @@ async def _sweep(job: Job) -> Final:
     try:
         atomic_file.make_folder(job.config.state)
         sweep_archive.keep(job.config.state, built, measured.samples_text)
-        atomic_file.publish(job.config.state / f"{built.device.name}.samples.jsonl", measured.samples_text)
+        atomic_file.publish(layout.samples_file(job.config.state, built.device.name), measured.samples_text)
     except PublishError as error:
         trouble = str(error)
     return wire.Done(text=codec.render(built), trouble=trouble)
