@@ -226,12 +226,8 @@ class Inventory:
             uses=uses(device, self._mounts, self._sys),
         )
         skip = self._unwanted(drive)
-        if skip:
-            drive.publication = _publication(drive)
         self.drives[device.sys_name] = drive
-        yield drive, Appeared(reason=reason)
-        if skip:
-            yield drive, Ineligible(reason=skip.reason)
+        yield from _examine(drive, reason, skip)
 
     def _take_clones(self, device: Device) -> Iterator[Change]:
         """Yield the changes of the drives that report the same id as a new device."""
@@ -257,12 +253,7 @@ class Inventory:
 
     def _read_again(self, drive: Drive, reason: str) -> Iterator[Change]:
         """Yield the change of a drive whose facts must be read again; skip it at once if it is excluded."""
-        skip = None if drive.state.held else self._unwanted(drive)
-        if skip:
-            drive.target, drive.publication = None, _publication(drive)
-        yield drive, Appeared(reason=reason)
-        if skip:
-            yield drive, Ineligible(reason=skip.reason)
+        yield from _examine(drive, reason, None if drive.state.held else self._unwanted(drive))
 
     def _compare_facts(self, drive: Drive) -> Iterator[Change]:
         yield from self._compare_uses(drive)
@@ -348,3 +339,12 @@ def _of_clones(drive: Drive) -> Skip:
 def _publication(drive: Drive) -> Publication:
     """Return which profiles may be published for a drive that must not be swept."""
     return Publication.DOUBTED if drive.clones else Publication.NONE
+
+
+def _examine(drive: Drive, reason: str, skip: Skip | None) -> Iterator[Change]:
+    """Yield the change of a drive whose facts must be read; skip it at once if there is a reason."""
+    if skip:
+        drive.target, drive.publication = None, _publication(drive)
+    yield drive, Appeared(reason=reason)
+    if skip:
+        yield drive, Ineligible(reason=skip.reason)
