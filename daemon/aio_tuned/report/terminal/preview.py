@@ -11,6 +11,7 @@ from aio_tuned.model.measurement import DROPPING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from aio_tuned.model.setting import Direction
     from aio_tuned.sweep.planning import Preview
 
 _DROP_CACHES = "/proc/sys/vm/drop_caches"
@@ -53,13 +54,10 @@ def opening(preview: Preview) -> list[str]:
     return lines
 
 
-def _count(preview: Preview, direction: str) -> str:
-    known: dict[str, tuple[int, int]] = {
-        name: (preview.measured[name], count) for name, count in preview.settings.items()
-    }
-    if direction not in known:
+def _count(preview: Preview, direction: Direction) -> str:
+    if direction not in preview.settings:
         return "none"
-    measured, count = known[direction]
+    measured, count = preview.measured[direction], preview.settings[direction]
     return f"{measured:,} of {count:,}" if measured < count else f"{count:,}"
 
 
