@@ -21,7 +21,7 @@ def _percent(number: float) -> str:
     return f"{number:.1f} %" if number < 10 else f"{number:.0f} %"  # noqa: PLR2004 - two significant digits suffice
 
 
-def _signed(number: float) -> str:
+def signed(number: float) -> str:
     """Return a number of percent with one decimal and its sign, and no "-0.0"."""
     return f"{round(number, 1) + 0.0:+.1f}"
 
@@ -58,7 +58,7 @@ def gain(result: Result) -> str:
     said = f"{abs(above):.1f} % {'above' if above >= 0 else 'below'} the default setting"
     if result.versus_default_ci95_percent is not None:
         low, high = result.versus_default_ci95_percent
-        said += f" ({_signed(low)} to {_signed(high)} %, 95 % confidence)"
+        said += f" ({signed(low)} to {signed(high)} %, 95 % confidence)"
     return said
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aio_tuned.consumers import deepspeed, rendering
 from aio_tuned.consumers.export import ExportOptions
 from aio_tuned.errors import NoProfileError
-from aio_tuned.model.setting import Setting
 from aio_tuned.reader.section import section
 from aio_tuned.reader.types import DIRECTIONS, Disk, DriveSettings, FoundProfile
+from aio_tuned.report.parameters import toml_lines
 
 if TYPE_CHECKING:
     from aio_tuned.model.profile import Profile
-
-KEYS = tuple(item.name for item in fields(Setting))
 
 _OF = {"combined": "both", "read": "reads", "write": "writes"}
 
@@ -28,12 +26,6 @@ class CopyBlock:
     heading: str
     command: str
     text: str
-
-
-def value(setting: object, key: str) -> str:
-    """Return the parameter as TOML and JSON write it: "1048576", "true"."""
-    found = getattr(setting, key)
-    return str(found).lower() if isinstance(found, bool) else str(found)
 
 
 def blocks(profile: Profile) -> tuple[CopyBlock, ...]:
@@ -49,10 +41,9 @@ def blocks(profile: Profile) -> tuple[CopyBlock, ...]:
     except NoProfileError:
         return ()
     of = _OF[drive.combined.source.section]
-    lines = [f"{key} = {value(drive.combined, key)}" for key in KEYS]
     exported = deepspeed.export(drive, "", ExportOptions())
     return (
-        CopyBlock(heading=f"TOML for {of}", command="aio-tuned get PATH", text="\n".join(lines)),
+        CopyBlock(heading=f"TOML for {of}", command="aio-tuned get PATH", text="\n".join(toml_lines(drive.combined))),
         CopyBlock(
             heading=f"DeepSpeed JSON for {of}",
             command="aio-tuned export deepspeed PATH",

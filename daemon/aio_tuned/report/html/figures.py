@@ -8,7 +8,7 @@ from aio_tuned import formatting
 from aio_tuned.model.profile import CombinedResult, Result, Unmeasured
 from aio_tuned.report import sentences
 from aio_tuned.report.html import prose
-from aio_tuned.report.html.copy_blocks import KEYS, value
+from aio_tuned.report.parameters import KEYS, value
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -67,8 +67,8 @@ def over_default(part: Result) -> str:
     interval = part.versus_default_ci95_percent
     if interval == (0.0, 0.0):
         return "is the default"
-    gain = f"{round(sentences.gain_percent(part), 1) + 0.0:+.1f} %"
-    return gain if interval is None else f"{gain} ({interval[0] + 0.0:+.1f} to {interval[1] + 0.0:+.1f} %)"
+    gain = f"{sentences.signed(sentences.gain_percent(part))} %"
+    return gain if interval is None else f"{gain} ({' to '.join(map(sentences.signed, interval))} %)"
 
 
 def _figures(part: Part, *, is_once: bool) -> dict[str, str]:

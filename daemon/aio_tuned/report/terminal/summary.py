@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aio_tuned import formatting
 from aio_tuned.model.profile import CombinedResult, Result, Skipped, Unmeasured
 from aio_tuned.model.setting import DEFAULT_SETTING, Setting
-from aio_tuned.report import sentences
+from aio_tuned.report import parameters, sentences
 from aio_tuned.report.terminal import color
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ HEAD = (
     "",
     "throughput",
     "95 % interval",
-    *(field.name for field in fields(Setting)),
+    *parameters.KEYS,
     "p99 latency",
     "over the default",
 )
@@ -45,8 +45,8 @@ def setting_words(setting: Setting) -> tuple[str, ...]:
 
 def _values(setting: Setting) -> tuple[str, ...]:
     """Return the value of each key as people write it: "1M", "8", "true"."""
-    block, *others = (getattr(setting, field.name) for field in fields(Setting))
-    return (formatting.size(block), *(str(value).lower() for value in others))
+    _, *others = (parameters.value(setting, key) for key in parameters.KEYS)
+    return (formatting.size(setting.block_size), *others)
 
 
 def _measured_once(name: str, result: Result, curves: Sequence[Curve]) -> bool:
@@ -321,6 +321,5 @@ def to_paste(profile: Profile, command: str) -> list[str]:
             found.setdefault(part.setting, []).append(name)
     lines = []
     for setting, names in found.items():
-        values = ((field.name, getattr(setting, field.name)) for field in fields(Setting))
-        lines += [f"# {', '.join(names)}", *(f"{key} = {str(value).lower()}" for key, value in values), ""]
+        lines += [f"# {', '.join(names)}", *parameters.toml_lines(setting), ""]
     return [*lines, command]
