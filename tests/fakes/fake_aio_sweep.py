@@ -92,7 +92,7 @@ def main() -> int:
     say(type="tick", phase="fill", bytes=filled, total_bytes=filled)
     say(
         type="hello",
-        protocol=2 if misbehave["do"] == "newer" else 1,
+        protocol=3 if misbehave["do"] == "newer" else 1,
         helper="fake-aio-sweep",
         version="fake",
         target={

@@ -92,7 +92,7 @@ class Config:
 
     transfer_bytes: int = _key("sweep", size_bytes, 256 << 20)
     span_bytes: int = _key("sweep", size_bytes, 1 << 30)
-    buffer: BufferPages = _key("sweep", word(*get_args(BufferPages)), "huge")
+    buffer: BufferPages = _key("sweep", word(*get_args(BufferPages)), "consumer")
     drop_caches: DropCaches = _key("sweep", word(*get_args(DropCaches)), "auto")
     btrfs: Btrfs = _key("sweep", word(*get_args(Btrfs)), "folder")
     effort: Effort = _key("sweep", word(*get_args(Effort)), "default")

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, get_args
 
 from aio_tuned.errors import Exit, HelperError
-from aio_tuned.model.measurement import BufferPages, DropCaches, Request, Sample
+from aio_tuned.model.measurement import BufferPages, DropCaches, Engine, Request, Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from aio_tuned.model.target import Target
 
-PROTOCOL = 1
+PROTOCOL = 2
+# An older helper measures the five parameters with libaio, and nothing else.
+_READABLE = (1, PROTOCOL)
 # The phases in which a helper zeroes or trims what it wrote; it needs more time to exit then.
 ENDING = ("zero", "trim")
 _ENDING_PHASES = tuple(f'"{phase}"'.encode() for phase in ENDING)
@@ -36,9 +38,18 @@ GIVEN_UP = 75
 REFUSALS = ("openers", "counters")
 
 
+def _libaio_only() -> dict[Engine, str]:
+    return {engine: "" if engine == "libaio" else "not in this helper" for engine in get_args(Engine)}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello:
-    """The helper's description of the target when it is ready."""
+    """The helper's description of the target when it is ready.
+
+    `no_engine` has, for each engine, why it cannot be used, or "". `huge_share` is the part of the buffer on huge
+    pages, `mean_run_bytes` the mean length of its physically contiguous runs (0 if the kernel does not show frame
+    numbers), and `thp_policy` the kernel's policy for transparent huge pages, or "".
+    """
 
     version: str
     dio_alignment_bytes: int
@@ -47,6 +58,10 @@ class Hello:
     no_drop_reason: str
     counters_live: bool
     fill_bytes: int
+    no_engine: Mapping[Engine, str] = field(default_factory=_libaio_only)
+    huge_share: float = 0.0
+    mean_run_bytes: int = 0
+    thp_policy: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +83,7 @@ def arguments(  # noqa: PLR0913 - the options of aio-sweep
     expect_devices: Sequence[str],
     expect_diskseq: int | None,
     key: str = "",
-    buffer: BufferPages = "huge",
+    buffer: BufferPages = "consumer",
 ) -> tuple[str, ...]:
     """Return the helper's command line for a target.
 
@@ -91,7 +106,7 @@ def arguments(  # noqa: PLR0913 - the options of aio-sweep
         words.append(f"--min-free-bytes={target.min_free_bytes}")
     if counters:
         words.append(f"--counters={','.join(map(str, counters))}")
-    if buffer != "huge":
+    if buffer != "consumer":
         words.append(f"--buffer={buffer}")
     if target.nocow:
         words.append("--nocow")
@@ -107,9 +122,9 @@ def arguments(  # noqa: PLR0913 - the options of aio-sweep
 def request_line(request: Request) -> str:
     """Return the line of the protocol for a request."""
     setting = request.setting
-    words = {
+    words: dict[str, int | str] = {
         "id": request.id,
-        "op": request.direction,
+        "op": "mixed" if request.read_percent else request.direction,
         "block_size": setting.block_size,
         "queue_depth": setting.queue_depth,
         "io_parallelism": setting.io_parallelism,
@@ -122,16 +137,29 @@ def request_line(request: Request) -> str:
     }
     if request.drop_caches is not None:
         words["drop_caches"] = int(request.drop_caches)
+    # The keys of protocol 2, which an older helper does not know.
+    if request.engine != "libaio":
+        words["engine"] = request.engine
+    if request.access == "random":
+        words |= {"access": "random", "seed": request.seed}
+    if request.read_percent:
+        words["read_percent"] = request.read_percent
+    if request.memory is not None:
+        words["memory"] = request.memory
+    if request.groups > 1:
+        words["groups"] = request.groups
+    if request.new_file:
+        words["new_file"] = 1
     return "point " + " ".join(f"{key}={value}" for key, value in words.items())
 
 
 def parse_hello(message: dict[str, Any]) -> Hello:
     """Return the used parts of a `hello` message; raise HelperError if its protocol or one of the parts is wrong."""
-    if message.get("protocol") != PROTOCOL:
+    if message.get("protocol") not in _READABLE:
         version = message.get("protocol")
         raise HelperError(f"aio-sweep: protocol version {version!r} instead of {PROTOCOL}; reinstall aio-tuned")
     try:
-        buffer = message["buffer"]
+        buffer, engines = message["buffer"], message.get("engines", _libaio_only())
         locked = "locked" if buffer["locked"] else "not locked"
         hello = Hello(
             version=str(message.get("version", "?")),
@@ -142,6 +170,10 @@ def parse_hello(message: dict[str, Any]) -> Hello:
             no_drop_reason=str(message["page_cache"].get("reason", "")),
             counters_live=bool(message["counters"]["live"]),
             fill_bytes=int(message["fill_bytes"]),
+            no_engine={engine: str(engines[engine]) for engine in get_args(Engine)},
+            huge_share=int(buffer["huge_bytes"]) / max(1, int(buffer["bytes"])),
+            mean_run_bytes=int(buffer.get("mean_run_bytes", 0)),
+            thp_policy=str(buffer.get("thp_policy", "")),
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise HelperError(f"aio-sweep: missing or invalid value in hello: {error}; reinstall aio-tuned") from None
@@ -168,16 +200,20 @@ def parse_point(message: dict[str, Any], request: Request) -> Sample:
             device_write_bytes=int(message["counters"]["write_bytes"]),
             cpu_ns=sum(cpu_ns),
             passing_bytes=int(message["cache"].get("passing_bytes", 0)),
+            requests=int(message.get("requests", 0)),
+            again=int(message.get("again", 0)),
+            return_ns=int(message.get("return_ns", 0)),
+            groups_ns=tuple(int(ns) for ns in message.get("groups_ns", ())),
         )
         answers = message["id"], message["op"], message["transfer_bytes"]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise HelperError(
             f"aio-sweep: missing or invalid value in the answer to request {request.id}: {error}; reinstall aio-tuned"
         ) from None
-    if answers != (request.id, request.direction, request.transfer_bytes):
+    op = "mixed" if request.read_percent else request.direction
+    if answers != (request.id, op, request.transfer_bytes):
         raise HelperError(
-            f"aio-sweep: answer {answers} does not match request {request.id} ({request.direction}); reinstall"
-            " aio-tuned"
+            f"aio-sweep: answer {answers} does not match request {request.id} ({op}); reinstall aio-tuned"
         )
     if (
         not sample.transfers_ns
@@ -186,7 +222,8 @@ def parse_point(message: dict[str, Any], request: Request) -> Sample:
         or sample.bytes != len(sample.transfers_ns) * request.transfer_bytes
         or sample.wall_ns < sample.elapsed_ns
         or min(sample.latency_p50_ns, sample.latency_p99_ns, sample.device_read_bytes, sample.device_write_bytes) < 0
-        or sample.passing_bytes < 0
+        or min(sample.passing_bytes, sample.requests, sample.again, sample.return_ns) < 0
+        or (request.groups > 1 and (len(sample.groups_ns) != request.groups or min(sample.groups_ns) <= 0))
         or min(cpu_ns) < 0
         or sample.cache_verdict not in ("device", "cache", "unknown")
     ):

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from aio_tuned.helper.protocol import parse_point
-from aio_tuned.model.measurement import Purpose, Request, Sample
+from aio_tuned.model.measurement import Access, BufferPages, Engine, Purpose, Request, Sample
 from aio_tuned.model.setting import Direction, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+
+_RARE_OF_REQUEST = ("engine", "access", "seed", "read_percent", "memory", "groups", "new_file")
+_RARE_OF_SAMPLE = ("requests", "again", "return_ns", "groups_ns")
 
 # Keys of the format, with the fields that they hold.
 _SETTING = {
@@ -36,6 +39,13 @@ _REQUEST = {
     "max_bytes": "max_bytes",
     "drop_caches": "drop_caches",
     "purpose": "purpose",
+    "engine": "engine",
+    "access": "access",
+    "seed": "seed",
+    "read_percent": "read_percent",
+    "memory": "memory",
+    "groups": "groups",
+    "new_file": "new_file",
 }
 _SAMPLE = {
     "request": "request",
@@ -51,14 +61,24 @@ _SAMPLE = {
     "device_write_bytes": "device_write_bytes",
     "cpu_ns": "cpu_ns",
     "passing_bytes": "passing_bytes",
+    "requests": "requests",
+    "again": "again",
+    "return_ns": "return_ns",
+    "groups_ns": "groups_ns",
     "neighbour_bytes": "neighbour_bytes",
     "at_s": "at_s",
     "celsius": "celsius",
 }
+# Keys that are left out where they have their default, as in nearly every sample.
+_RARE = {
+    **{item.name: item.default for item in fields(Request) if item.name in _RARE_OF_REQUEST},
+    **{item.name: item.default for item in fields(Sample) if item.name in _RARE_OF_SAMPLE},
+}
 
 
 def _to_table(value: object, keys: Mapping[str, str]) -> dict[str, Any]:
-    return {key: getattr(value, field) for key, field in keys.items()}
+    found = {key: getattr(value, field) for key, field in keys.items()}
+    return {key: item for key, item in found.items() if key not in _RARE or item != _RARE[key]}
 
 
 def _from_table(table: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
@@ -90,12 +110,19 @@ def _setting(table: Mapping[str, Any]) -> Setting:
 
 def _request(table: Mapping[str, Any]) -> Request:
     found = Request(**_from_table({**table, "setting": _setting(table["setting"])}, _REQUEST))
-    numbers = (found.id, found.transfer_bytes, found.min_ns, found.min_transfers, found.max_bytes)
+    numbers = (
+        *(found.id, found.transfer_bytes, found.min_ns, found.min_transfers, found.max_bytes),
+        *(found.seed, found.read_percent, found.groups),
+    )
     if (
         any(type(number) is not int or number < 0 for number in numbers)
         or found.direction not in get_args(Direction)
         or found.purpose not in get_args(Purpose)
         or found.drop_caches not in (None, True, False)
+        or found.engine not in get_args(Engine)
+        or found.access not in get_args(Access)
+        or found.memory not in (None, *get_args(BufferPages))
+        or type(found.new_file) is not bool
     ):
         raise ValueError(table)
     return found
@@ -116,7 +143,7 @@ def from_table(entry: Mapping[str, Any]) -> Sample:
     request = _request(entry["request"])
     answer = {
         "id": request.id,
-        "op": request.direction,
+        "op": "mixed" if request.read_percent else request.direction,
         "transfer_bytes": request.transfer_bytes,
         "transfers_ns": entry["transfers_ns"],
         "bytes": entry["bytes"],
@@ -130,6 +157,7 @@ def from_table(entry: Mapping[str, Any]) -> Sample:
         },
         "counters": {"read_bytes": entry["device_read_bytes"], "write_bytes": entry["device_write_bytes"]},
         "cpu_user_ns": entry.get("cpu_ns", 0),
+        **{key: entry[key] for key in _RARE_OF_SAMPLE if key in entry},
     }
     found = parse_point(answer, request)
     neighbour_bytes = entry.get("neighbour_bytes", 0)

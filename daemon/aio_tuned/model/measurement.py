@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from aio_tuned.model.setting import Direction, Setting
 
-BufferPages = Literal["huge", "hugetlb"]
+# The memory of the helper's buffer: as posix_memalign() and mlock() give it on this host, transparent huge pages where
+# the kernel allows them, or reserved huge pages.
+BufferPages = Literal["consumer", "huge", "hugetlb"]
+Engine = Literal["libaio", "io_uring", "psync"]
+Access = Literal["sequential", "random"]
 DropCaches = Literal["auto", "always", "file", "never"]
 # The policies that drop the page cache of the whole host.
 DROPPING: tuple[DropCaches, ...] = ("auto", "always")
 
 Stage = Literal["pass", "race"]
-# `reference` and `pass` belong to the pass, `repeat` to the race, the other purposes to neither.
-Purpose = Literal["calibrate", "reference", "pass", "repeat", "sustain"]
+# `reference` and `pass` belong to the pass, `repeat` to the race, the other purposes to neither. The last four follow
+# the choice: curves by request size, huge pages beside the consumer's, new files, and several processes at once.
+Purpose = Literal["calibrate", "reference", "pass", "repeat", "sustain", "curve", "memory", "new_file", "processes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +58,14 @@ class Phase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A request to the helper for one measurement of one setting."""
+    """A request to the helper for one measurement of one setting.
+
+    With "psync" the setting's threads have one request in flight each, and its queue depth is 1. `random` places are
+    multiples of the block size over the whole span, in an order that follows from `seed`. With a `read_percent` the
+    request mixes reads and writes, and its direction is "write". `memory` replaces the kind of buffer of the command
+    line. `groups` is the number of processes that are stood for: each has its own threads and open file, and an equal
+    part of the transfer. With `new_file` each transfer writes an empty file in the scratch file's folder.
+    """
 
     id: int
     direction: Direction
@@ -64,6 +76,13 @@ class Request:
     max_bytes: int = 0
     drop_caches: bool | None = None
     purpose: Purpose = "pass"
+    engine: Engine = "libaio"
+    access: Access = "sequential"
+    seed: int = 0
+    read_percent: int = 0
+    memory: BufferPages | None = None
+    groups: int = 1
+    new_file: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +90,12 @@ class Sample:
     """One measurement as reported by the helper.
 
     `cpu_ns` is the processor time over all threads, 0 if unknown. `passing_bytes` is the largest number of bytes of the
-    scratch file seen in the page cache during the transfers: 0 with direct I/O, or if unknown. `neighbour_bytes` were
-    moved by other namespaces of the drive between request and answer. `at_s` is the Unix time of the answer, None in
-    older files. `celsius` is the last reading of the drive's hottest sensor before that, None in older files or without
-    a sensor.
+    scratch file seen in the page cache during the transfers: 0 with direct I/O, or if unknown. `requests` is their
+    number, 0 in older files. `again` counts the submissions that the kernel refused for a moment. `return_ns` is the
+    median time from the last completion of a transfer to its caller, 0 if unknown. `groups_ns` has, for each group, the
+    sum of its times, and is () for one group. `neighbour_bytes` were moved by other namespaces of the drive between
+    request and answer. `at_s` is the Unix time of the answer, None in older files. `celsius` is the last reading of the
+    drive's hottest sensor before that, None in older files or without a sensor.
     """
 
     request: Request
@@ -90,6 +111,10 @@ class Sample:
     device_write_bytes: int
     cpu_ns: int = 0
     passing_bytes: int = 0
+    requests: int = 0
+    again: int = 0
+    return_ns: int = 0
+    groups_ns: tuple[int, ...] = ()
     neighbour_bytes: int = 0
     at_s: float | None = None
     celsius: float | None = None

@@ -9,6 +9,7 @@ from aio_tuned.model.setting import Setting
 
 if TYPE_CHECKING:
     from aio_tuned.model.setting import Direction
+    from aio_tuned.model.size_curve import SizeCurve
 
 Effort = Literal["quick", "default", "thorough"]
 
@@ -102,8 +103,35 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Concurrency:
+    """Several processes at once, each with handles of its own and the chosen setting of a direction.
+
+    Every array has an entry for each number of `processes`: the throughput of all together, the p99 of their requests,
+    the slowest one's throughput relative to their mean, and the divisor. Each process that divides its requests in
+    flight (queue depth times threads) by the divisor loses none of the throughput. Arrays of a direction that was not
+    measured are None.
+    """
+
+    processes: tuple[int, ...]
+    read_throughput_bytes_per_s: tuple[int, ...] | None = None
+    read_p99_us: tuple[float, ...] | None = None
+    read_slowest_share: tuple[float, ...] | None = None
+    read_divisor: tuple[int, ...] | None = None
+    write_throughput_bytes_per_s: tuple[int, ...] | None = None
+    write_p99_us: tuple[float, ...] | None = None
+    write_slowest_share: tuple[float, ...] | None = None
+    write_divisor: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """The circumstances of the measurements; `measured_at` is None if nothing was measured."""
+    """The circumstances of the measurements; `measured_at` is None if nothing was measured.
+
+    `huge_share` and `mean_run_bytes` describe the buffer (helper.protocol.Hello), `thp` the kernel's policy for
+    transparent huge pages. The gains are what huge pages add to the throughput of the chosen setting, with 95 %
+    intervals. `first_write_throughput_bytes_per_s` is that of the chosen setting in a new file, which each write
+    extends. `return_us` is the median time from the last completion of a transfer to the caller.
+    """
 
     measured_at: str | None = None
     tool_version: str
@@ -128,6 +156,16 @@ class Evidence:
     caches_dropped: int
     cache_verdict: str
     buffer: str
+    huge_share: float | None = None
+    mean_run_bytes: int | None = None
+    thp: str | None = None
+    read_huge_gain_percent: float | None = None
+    read_huge_gain_ci95_percent: tuple[float, float] | None = None
+    write_huge_gain_percent: float | None = None
+    write_huge_gain_ci95_percent: tuple[float, float] | None = None
+    first_write_throughput_bytes_per_s: int | None = None
+    read_return_us: float | None = None
+    write_return_us: float | None = None
     temperature_peak_c: float | None = None
     paused_seconds: float | None = None
     resumed: int | None = None
@@ -140,7 +178,9 @@ class Evidence:
 class Fingerprint:
     """The facts on which the figures depend; a change makes the profile stale.
 
-    An unknown `metadata_bytes` is None, and an unknown `pcie_link` is "".
+    An unknown `metadata_bytes` is None, and an unknown `pcie_link` is "". The last five describe the host and are None
+    if unknown, as in older profiles: the model and number of the present processors, the policy for transparent huge
+    pages, the mode of the drive's IOMMU domain ("none" without one), and the drive's NUMA node (-1 without one).
     """
 
     firmware: str
@@ -154,6 +194,11 @@ class Fingerprint:
     filesystem: str
     kernel: str
     array: str | None = None
+    cpu_model: str | None = None
+    cpus: int | None = None
+    thp: str | None = None
+    iommu: str | None = None
+    numa_node: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +222,7 @@ class DeviceInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """One file of /etc/aio-tuned."""
+    """One file of /etc/aio-tuned; the file has a section of its own for each of the `curves`."""
 
     schema: int
     state: State
@@ -187,6 +232,8 @@ class Profile:
     combined: CombinedResult | Unmeasured | Skipped
     evidence: Evidence
     fingerprint: Fingerprint
+    concurrency: Concurrency | None = None
+    curves: tuple[SizeCurve, ...] = ()
 
     def sections(self) -> tuple[tuple[Direction, Result | Unmeasured | Skipped], ...]:
         """Return the sections of the directions with their names, from which `combined` follows."""

@@ -6,13 +6,15 @@ import json
 import math
 import sys
 import types
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from aio_tuned.config.parsing import SETTING_KEYS
 from aio_tuned.errors import ProfileError
+from aio_tuned.model.measurement import Engine
 from aio_tuned.model.profile import (
     CombinedResult,
+    Concurrency,
     DeviceInfo,
     Evidence,
     Fingerprint,
@@ -23,6 +25,7 @@ from aio_tuned.model.profile import (
     Unmeasured,
 )
 from aio_tuned.model.setting import Setting
+from aio_tuned.model.size_curve import CurveOp, SizeCurve, SizePoint
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -75,8 +78,18 @@ def _plain(value: object, where: str) -> Any:  # noqa: ANN401 - any TOML value
 
 def to_table(profile: Profile) -> dict[str, Any]:
     """Return the profile as nested dictionaries, from which its TOML and JSON forms are written."""
-    table: dict[str, Any] = _plain(profile, "profile")
-    return table
+    table: dict[str, Any] = _plain(replace(profile, curves=()), "profile")
+    del table["curves"]
+    return table | {curve.name: _curve_table(curve) for curve in profile.curves}
+
+
+def _curve_table(curve: SizeCurve) -> dict[str, Any]:
+    """Return the curve's section, with an array for each column; an unknown p99 is 0."""
+    columns = zip(*(point._replace(p99_us=point.p99_us or 0.0) for point in curve.points), strict=True)
+    return {
+        column: _plain(values, f"{curve.name}.{column}")
+        for column, values in zip(SizePoint._fields, columns, strict=True)
+    }
 
 
 def _string(value: str) -> str:
@@ -201,6 +214,60 @@ def _result(document: Mapping[str, object], name: str, cls: type[_T]) -> _T | Un
     return _fill(cls, table, name) if figures & set(table) else _fill(Unmeasured, table, name)
 
 
+def _curves(document: Mapping[str, object]) -> tuple[SizeCurve, ...]:
+    """Return the curves of all sections for them; raise ProfileError if one is invalid.
+
+    Curves of other engines are ignored, since a later version may have written them.
+    """
+    found = []
+    for engine in get_args(Engine):
+        for op in get_args(CurveOp):
+            name = SizeCurve(engine=engine, op=op, points=()).name
+            if name in document:
+                found.append(SizeCurve(engine=engine, op=op, points=_points(_section(document, name), name)))
+    return tuple(found)
+
+
+def _concurrency(document: Mapping[str, object]) -> Concurrency | None:
+    """Return the section on several processes, None if there is none; raise ProfileError if it is invalid."""
+    if "concurrency" not in document:
+        return None
+    found = _fill(Concurrency, _section(document, "concurrency"), "concurrency")
+    arrays = [array for item in fields(found) if (array := getattr(found, item.name)) is not None]
+    lengths = {len(array) for array in arrays}
+    if not found.processes or lengths != {len(found.processes)} or min(map(min, arrays)) <= 0:
+        raise ProfileError("[concurrency] has impossible figures")
+    return found
+
+
+_COLUMNS: Mapping[str, Any] = {
+    name: tuple[float, ...] if name in ("p50_us", "p99_us", "share") else tuple[int, ...] for name in SizePoint._fields
+}
+
+
+def _points(table: Mapping[str, object], name: str) -> tuple[SizePoint, ...]:
+    """Return the points of a curve, which readers look up by size and by requests in flight."""
+    missing = [column for column in _COLUMNS if column not in table]
+    if missing:
+        raise ProfileError(f"{name}.{missing[0]} is missing")
+    columns = [_value(kind, table[column], f"{name}.{column}") for column, kind in _COLUMNS.items()]
+    if len({len(column) for column in columns}) != 1 or not columns[0]:
+        raise ProfileError(f"[{name}] has arrays of different lengths, or empty ones")
+    points = tuple(SizePoint(*row)._replace(p99_us=row[4] or None) for row in zip(*columns, strict=True))
+    keys = [(point.request_bytes, point.in_flight) for point in points]
+    figures = min(min(point[:3]) for point in points), min(point.p50_us for point in points)
+    shares = {size: max(point.share for point in points if point.request_bytes == size) for size, _ in keys}
+    if (
+        min(figures) <= 0
+        or min(point.p99_us or 0 for point in points) < 0
+        or keys != sorted(set(keys))
+        or min(point.share for point in points) <= 0
+        or set(shares.values()) != {1.0}
+    ):
+        raise ProfileError(f"[{name}] has impossible figures")
+    return points
+
+
 def parse(text: str) -> Profile:
     """Return the profile in a file's text.
 
@@ -232,6 +299,8 @@ def _parse(text: str) -> Profile:
         combined=_result(document, "combined", CombinedResult),
         evidence=_fill(Evidence, _section(document, "evidence"), "evidence"),
         fingerprint=_fill(Fingerprint, _section(document, "fingerprint"), "fingerprint"),
+        concurrency=_concurrency(document),
+        curves=_curves(document),
     )
     _check_figures(found)
     if found.evidence.measured_at is None and (

@@ -152,7 +152,7 @@ def test_arguments_of_a_device_target() -> None:
     )
 
 
-def words_for(target: Target, buffer: BufferPages = "huge") -> tuple[str, ...]:
+def words_for(target: Target, buffer: BufferPages = "consumer") -> tuple[str, ...]:
     """The command line of a sweep that writes to the target, and has nothing else unusual."""
     return arguments(
         target,
@@ -167,9 +167,10 @@ def words_for(target: Target, buffer: BufferPages = "huge") -> tuple[str, ...]:
 
 
 def test_reserved_huge_pages_are_asked_for_only_by_name() -> None:
-    huge, hugetlb = words_for(scratch_target(), "huge"), words_for(scratch_target(), "hugetlb")
-    assert not any("--buffer" in word for word in huge)
-    assert set(hugetlb) - set(huge) == {"--buffer=hugetlb"}
+    usual = words_for(scratch_target(), "consumer")
+    assert not any("--buffer" in word for word in usual)
+    for buffer in ("huge", "hugetlb"):
+        assert set(words_for(scratch_target(), buffer)) - set(usual) == {f"--buffer={buffer}"}
 
 
 def test_a_target_whose_space_is_to_return_is_trimmed() -> None:
@@ -225,9 +226,20 @@ def test_hello() -> None:
     assert (hello.drop_caches, hello.no_drop_reason, hello.counters_live) == (False, "not root", True)
 
 
-@pytest.mark.parametrize("protocol", [2, 0, "1", None, 1.5, [1]])
+def test_a_hello_of_protocol_2_says_what_the_buffer_and_the_engines_are() -> None:
+    old = parse_hello(HELLO)
+    assert (old.huge_share, old.mean_run_bytes, old.thp_policy) == (0.5, 0, "")
+    assert old.no_engine == {"libaio": "", "io_uring": "not in this helper", "psync": "not in this helper"}
+    buffer = {**HELLO["buffer"], "mean_run_bytes": 131072, "thp_policy": "madvise"}
+    engines = {"libaio": "", "io_uring": "io_uring_setup: EPERM", "psync": "", "later": ""}
+    new = parse_hello({**HELLO, "protocol": 2, "buffer": buffer, "engines": engines})
+    assert (new.mean_run_bytes, new.thp_policy) == (131072, "madvise")
+    assert new.no_engine == {"libaio": "", "io_uring": "io_uring_setup: EPERM", "psync": ""}
+
+
+@pytest.mark.parametrize("protocol", [3, 0, "1", None, 1.5, [1]])
 def test_another_protocol_is_refused(protocol: object) -> None:
-    with pytest.raises(HelperError, match=r"aio-sweep: protocol version .* instead of 1; reinstall"):
+    with pytest.raises(HelperError, match=r"aio-sweep: protocol version .* instead of 2; reinstall"):
         parse_hello({**HELLO, "protocol": protocol})
 
 
@@ -403,7 +415,7 @@ def script(tmp_path: Path, *lines: str) -> Path:
         ("die", Exit.HELPER, "aio-sweep: exited with code 3 without an error message"),
         ("garbage", Exit.HELPER, "invalid message b'what"),
         ("error", Exit.IO, "media error"),
-        ("newer", Exit.HELPER, "protocol version 2 instead of 1"),
+        ("newer", Exit.HELPER, "protocol version 3 instead of 2"),
         ("lie", Exit.HELPER, "do not add up"),
         ("wrong-id", Exit.HELPER, "does not match request"),
     ],

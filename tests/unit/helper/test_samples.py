@@ -40,6 +40,30 @@ def test_a_line_is_read_as_it_was_written() -> None:
     assert samples.from_table(json.loads(expected())) == SAMPLE
 
 
+def test_the_keys_of_protocol_2_are_written_where_they_are_not_the_usual_ones() -> None:
+    asked = replace(
+        SAMPLE.request, engine="psync", access="random", seed=7, groups=2, memory="huge", purpose="curve", new_file=True
+    )
+    rare = replace(SAMPLE, request=asked, requests=2000, again=3, return_ns=14_000, groups_ns=(5, 6))
+    table = json.loads(samples.to_lines([rare]))
+    assert table["request"].items() >= {
+        "engine": "psync", "access": "random", "seed": 7, "groups": 2, "memory": "huge", "new_file": True
+    }.items()  # fmt: skip
+    assert table.items() >= {"requests": 2000, "again": 3, "return_ns": 14_000, "groups_ns": [5, 6]}.items()
+    assert samples.from_table(table) == rare
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong"),
+    [("engine", "sync"), ("access", "zipf"), ("memory", "tiny"), ("seed", -1), ("groups", True), ("new_file", 1)],
+)
+def test_a_wrong_value_of_protocol_2_is_refused(key: str, wrong: object) -> None:
+    table = json.loads(expected())
+    table["request"][key] = wrong
+    with pytest.raises(ValueError, match=key):
+        samples.from_table(table)
+
+
 @pytest.mark.parametrize("part", ["request", "setting"])
 def test_a_key_that_the_format_lacks_is_refused(part: str) -> None:
     table = json.loads(expected())
