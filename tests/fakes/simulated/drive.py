@@ -19,6 +19,8 @@ MAX_TRANSFERS = 65536
 # The time that a visit takes besides its transfers, and the time that dropping the page cache adds.
 _BETWEEN_NS = 60_000
 _DROP_NS = 4_000_000
+# The time from the last completion until the caller knows of it.
+_RETURN_NS = 14_000
 
 
 class Mood(NamedTuple):
@@ -29,6 +31,22 @@ class Mood(NamedTuple):
 
     climate_log: float
     behind_cliff: bool
+
+
+def written_part(request: Request, count: int) -> int:
+    """Return how many of the bytes that a request moves are written."""
+    return 0 if request.direction == "read" else count - count * request.read_percent // 100
+
+
+def written_bytes(sample: Sample) -> int:
+    return written_part(sample.request, sample.bytes)
+
+
+def requests_of(request: Request) -> int:
+    """Return the number of requests to the kernel in one transfer."""
+    threads = request.setting.io_parallelism * request.groups
+    share = request.transfer_bytes // threads
+    return threads * math.ceil(share / min(request.setting.block_size, share))
 
 
 class Drive:
@@ -92,6 +110,7 @@ class Drive:
             elapsed_ns += int(lost_s * 1e9)
         total = len(times) * size
         foreign = self._foreign_bytes(elapsed_ns / 1e9, total)
+        groups_ns = self._groups_ns(request, elapsed_ns)
         first_read = direction == "read" and not self._has_read
         dropped = first_read if request.drop_caches is None else request.drop_caches
         self._has_read = self._has_read or direction == "read"
@@ -99,7 +118,7 @@ class Drive:
         self._pass_time(elapsed_ns / 1e9, moving=direction)
         self._pass_time(between_ns / 1e9, moving=None)
         latency_ns = int(row.latency_ns * factor)
-        read, written = (total, 0) if direction == "read" else (0, total)
+        written = written_part(request, total)
         live = self.model.counters
         return Sample(
             request=request,
@@ -111,9 +130,12 @@ class Drive:
             latency_p99_ns=int(latency_ns * (1 + 12 * self.model.side(direction).spread) + lost_s * 1e9),
             cache_verdict="device" if live else "unknown",
             cache_dropped=dropped,
-            device_read_bytes=read + foreign if live else 0,
+            device_read_bytes=total - written + foreign if live else 0,
             device_write_bytes=written if live else 0,
             cpu_ns=int(row.cpu_ns * len(times)),
+            requests=len(times) * requests_of(request),
+            return_ns=_RETURN_NS,
+            groups_ns=groups_ns,
         )
 
     def _row(self, direction: Direction, setting: Setting, transfer_bytes: int, *, beyond: bool = False) -> Row:
@@ -170,6 +192,14 @@ class Drive:
             times.append(taken_ns)
             elapsed_ns += taken_ns
         return times
+
+    def _groups_ns(self, request: Request, elapsed_ns: int) -> tuple[int, ...]:
+        """Return when each group had done its part: the last of them, which is any, ends the transfers."""
+        if request.groups == 1:
+            return ()
+        spread = self.model.side(request.direction).spread
+        ends = [1 - spread * self._dice.uniform() for _ in range(request.groups)]
+        return tuple(int(elapsed_ns * end / max(ends)) for end in ends)
 
     def _foreign_bytes(self, seconds: float, total: int) -> int:
         foreign = self.model.foreign

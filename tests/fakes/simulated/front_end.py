@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import select
 import signal
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, get_args
 
+from aio_tuned.model.measurement import BufferPages, Engine
 from fakes.fake_aio_sweep import device_number
-from fakes.simulated.drive import Drive
+from fakes.simulated.drive import Drive, written_bytes
+from fakes.simulated.helper import MEAN_RUN_BYTES, THP_POLICY
 from fakes.simulated.models import NAMED
 from fakes.simulated.request_line import BadRequestError, Limits, parse
 
@@ -58,6 +59,8 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--trim", action="store_true")
     parser.add_argument("--drop-caches", choices=("auto", "always", "file", "never"), default="auto")
     parser.add_argument("--counters", default="")
+    parser.add_argument("--protocol", type=int, choices=(1, 2), default=1)
+    parser.add_argument("--buffer", choices=get_args(BufferPages), default="consumer")
     for ignored in ("--expect-device", "--expect-diskseq", "--min-free-bytes", "--key"):
         parser.add_argument(ignored, help=argparse.SUPPRESS)
     parser.add_argument("--version", action="version", version=f"simulated_aio_sweep {_VERSION}")
@@ -75,9 +78,11 @@ def _say_hello(asked: argparse.Namespace, model: DriveModel, filled: int, fill_n
     kind, path = next(
         (kind, path) for kind in ("scratch", "file", "device") if (path := getattr(asked, kind)) is not None
     )
+    huge_bytes = 0 if asked.buffer == "consumer" else asked.max_transfer_bytes
+    engines = {"engines": dict.fromkeys(get_args(Engine), "")} if asked.protocol > 1 else {}
     say(
         type="hello",
-        protocol=1,
+        protocol=asked.protocol,
         helper="simulated-aio-sweep",
         version=f"{_VERSION} {model.name}",
         target={
@@ -90,19 +95,25 @@ def _say_hello(asked: argparse.Namespace, model: DriveModel, filled: int, fill_n
         dio_alignment_bytes=model.logical_block_bytes,
         logical_block_bytes=model.logical_block_bytes,
         allow_write=asked.allow_write,
-        buffer={"bytes": asked.max_transfer_bytes, "backing": "pages", "huge_bytes": 0, "locked": True},
+        buffer={
+            "bytes": asked.max_transfer_bytes,
+            "backing": {"huge": "thp", "hugetlb": "hugetlb"}.get(asked.buffer, "pages"),
+            "huge_bytes": huge_bytes,
+            "locked": True,
+            "thp_policy": THP_POLICY,
+            "mean_run_bytes": MEAN_RUN_BYTES,
+        },
         page_cache={"policy": asked.drop_caches, "drop_caches": True, "residency": "none", "reason": ""},
         counters={"path": "", "live": model.counters},
         fill_bytes=filled,
         fill_ns=fill_ns,
         setup_ns=fill_ns + 1_000_000,
+        **engines,
     )
 
 
 def _say_point(sample: Sample) -> None:
-    request, setting = sample.request, sample.request.setting
-    share = request.transfer_bytes // setting.io_parallelism
-    requests = len(sample.transfers_ns) * setting.io_parallelism * math.ceil(share / min(setting.block_size, share))
+    request, requests = sample.request, sample.requests
     for second in range(1, 1 + min(_MAX_TICKS, sample.elapsed_ns // 10**9)):
         done = sample.bytes * second * 10**9 // sample.elapsed_ns
         say(type="tick", phase="point", id=request.id, bytes=done, total_bytes=0)
@@ -110,7 +121,7 @@ def _say_point(sample: Sample) -> None:
     say(
         type="point",
         id=request.id,
-        op=request.direction,
+        op="mixed" if request.read_percent else request.direction,
         transfers_ns=sample.transfers_ns,
         transfer_bytes=request.transfer_bytes,
         bytes=sample.bytes,
@@ -119,11 +130,17 @@ def _say_point(sample: Sample) -> None:
         requests=requests,
         submits=requests,
         reaps=requests,
+        again=sample.again,
+        return_ns=sample.return_ns,
         latency_ns={"p50": p50, "p90": (p50 + p99) // 2, "p99": p99, "p999": p99 * 2, "max": p99 * 2},
         cpu_user_ns=0,
         cpu_system_ns=sample.cpu_ns,
         cache={"dropped": sample.cache_dropped, "resident_bytes": 0, "verdict": sample.cache_verdict},
         counters={"read_bytes": sample.device_read_bytes, "write_bytes": sample.device_write_bytes},
+        device_ios=requests,
+        device_merges=0,
+        host_cpu_ns=sample.cpu_ns,
+        **({"groups_ns": sample.groups_ns} if sample.groups_ns else {}),
     )
 
 
@@ -172,13 +189,17 @@ def main(arguments: Sequence[str]) -> int:
         alignment_bytes=model.logical_block_bytes,
         max_transfer_bytes=asked.max_transfer_bytes,
         allow_write=asked.allow_write,
+        protocol=asked.protocol,
+        scratch=asked.scratch is not None,
     )
     moved: dict[Direction, int] = {"read": 0, "write": filled}
     points, reason = 0, "eof"
     try:
         for line in _lines(signals):
             sample = drive.visit(parse(line, limits))
-            moved[sample.request.direction] += sample.bytes
+            written = written_bytes(sample)
+            moved["write"] += written
+            moved["read"] += sample.bytes - written
             points += 1
             _say_point(sample)
     except _LeaveError:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, cast, get_args
 
 from aio_tuned.helper.protocol import Hello
+from aio_tuned.model.measurement import Engine
+from fakes.simulated.drive import written_bytes
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
     from aio_tuned.helper.process import Helper
     from aio_tuned.model.measurement import Request, Sample
     from fakes.simulated.drive import Drive
+
+# The memory of a host whose kernel gives huge pages on request only, which nobody has fragmented yet.
+THP_POLICY, MEAN_RUN_BYTES = "madvise", 128 << 10
 
 
 class SimulatedHelper:
@@ -50,12 +55,16 @@ class SimulatedHelper:
             no_drop_reason="",
             counters_live=self.drive.model.counters,
             fill_bytes=self._fill_bytes,
+            no_engine=dict.fromkeys(get_args(Engine), ""),
+            huge_share=0.0,
+            mean_run_bytes=MEAN_RUN_BYTES,
+            thp_policy=THP_POLICY,
         )
 
     async def measure(self, request: Request) -> Sample:
         sample = self.drive.visit(request)
         if request.direction == "write":
-            self.written_bytes += sample.bytes
+            self.written_bytes += written_bytes(sample)
         return sample
 
     async def finish(self) -> int:
