@@ -120,16 +120,25 @@ static enum step_result set_up(struct context *context, struct fault *fault)
     return step;
 }
 
+static void emit_engines(struct emit *emit)
+{
+    emit_enter(emit, "engines");
+    emit_string(emit, "libaio", "");
+    emit_string(emit, "io_uring", "not in this helper");
+    emit_string(emit, "psync", "not in this helper");
+    emit_leave(emit);
+}
+
 static void emit_hello(struct context *context)
 {
     static const char *const residency[] = {"none", "cachestat", "mincore"};
     const struct target *target = &context->target;
     struct emit *emit = &context->emit;
-    char number[32];
+    char number[32], policy[16];
 
     (void)snprintf(number, sizeof(number), "%u:%u", major(target->device), minor(target->device));
     emit_begin(emit, "hello");
-    emit_uint(emit, "protocol", 1);
+    emit_uint(emit, "protocol", context->options->protocol);
     emit_string(emit, "helper", "aio-sweep");
     emit_string(emit, "version", AIO_SWEEP_VERSION);
     emit_enter(emit, "target");
@@ -147,6 +156,9 @@ static void emit_hello(struct context *context)
     emit_string(emit, "backing", context->buffer.backing);
     emit_uint(emit, "huge_bytes", context->buffer.huge_bytes);
     emit_bool(emit, "locked", context->buffer.locked);
+    emit_uint(emit, "mean_run_bytes", context->buffer.mean_run_bytes);
+    buffer_thp_policy(policy);
+    emit_string(emit, "thp_policy", policy);
     emit_leave(emit);
     emit_enter(emit, "page_cache");
     emit_string(emit, "policy", options_policy_name(context->cache.policy));
@@ -158,6 +170,8 @@ static void emit_hello(struct context *context)
     emit_string(emit, "path", context->counters.path);
     emit_bool(emit, "live", context->counters.live);
     emit_leave(emit);
+    if (context->options->protocol >= 2)
+        emit_engines(emit);
     emit_uint(emit, "fill_bytes", context->fill_bytes);
     emit_uint(emit, "fill_ns", context->fill_ns);
     emit_uint(emit, "setup_ns", clock_now_ns() - context->start_ns);

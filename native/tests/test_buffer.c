@@ -75,6 +75,35 @@ static void reserved_pages(void)
     buffer_close(&buffer);
 }
 
+/* A consumer's buffer has huge pages only where the host gives them to all. */
+static void consumer_pages(void)
+{
+    enum { BYTES = 16 << 20 };
+    struct buffer buffer;
+    struct fault fault;
+    char policy[16];
+
+    buffer_thp_policy(policy);
+    CHECK(strcmp(policy, "always") == 0 || strcmp(policy, "madvise") == 0 ||
+          strcmp(policy, "never") == 0 || policy[0] == '\0');
+    CHECK(buffer_open(&buffer, BYTES, BUFFER_CONSUMER, &fault) == 0);
+    CHECK((uintptr_t)buffer.data % 4096 == 0);
+    if (strcmp(policy, "always") != 0) {
+        CHECK(buffer.huge_bytes == 0);
+        CHECK_TEXT(buffer.backing, "pages");
+    }
+    CHECK(buffer.mean_run_bytes <= BYTES);
+    CHECK(buffer.mean_run_bytes == 0 || buffer.mean_run_bytes >= 4096);
+    check_incompressible(&buffer);
+    buffer_close(&buffer);
+
+    /* A huge page is one run. */
+    CHECK(buffer_open(&buffer, BYTES, BUFFER_HUGE, &fault) == 0);
+    if (buffer.huge_bytes == BYTES && buffer.mean_run_bytes > 0)
+        CHECK(buffer.mean_run_bytes >= 2 << 20);
+    buffer_close(&buffer);
+}
+
 int main(void)
 {
     enum { BYTES = 3 << 20 };
@@ -106,5 +135,6 @@ int main(void)
     CHECK(fault.code == FAULT_SYSTEM);
     free(before);
     reserved_pages();
+    consumer_pages();
     return check_result();
 }

@@ -57,7 +57,13 @@ static const struct {
     {"more than 2^63-1", {"--file=/f", SIZES, "--offset-bytes=9223372036854775807"}},
     {NULL, {"--scratch=/d", SIZES, "--drop-caches=file"}},
     {NULL, {"--scratch=/d", SIZES, "--buffer=huge"}},
-    {"must be huge or hugetlb", {"--scratch=/d", SIZES, "--buffer=small"}},
+    {NULL, {"--scratch=/d", SIZES, "--buffer=hugetlb"}},
+    {NULL, {"--scratch=/d", SIZES, "--buffer=consumer", "--protocol=2"}},
+    {NULL, {"--scratch=/d", SIZES, "--protocol=1"}},
+    {"must be 1 or 2", {"--scratch=/d", SIZES, "--protocol=3"}},
+    {"must be 1 or 2", {"--scratch=/d", SIZES, "--protocol=02"}},
+    {"must be consumer, huge or hugetlb", {"--scratch=/d", SIZES, "--buffer=small"}},
+    {"must be consumer, huge or hugetlb", {"--scratch=/d", SIZES, "--buffer=hug"}},
     {"must be auto, always, file or never", {"--file=/f", SIZES, "--drop-caches=sometimes"}},
 };
 

@@ -125,7 +125,7 @@ class Ours:
                 f"--max-transfer-bytes={TRANSFER}",
                 "--drop-caches=never",
                 # small_buffer.c takes the place of a mapping that is whole huge pages.
-                *(("--buffer=hugetlb",) if small_buffer else ()),
+                "--buffer=hugetlb" if small_buffer else "--buffer=huge",
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

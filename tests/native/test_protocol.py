@@ -33,6 +33,8 @@ def check_hello(hello: Message) -> None:
     assert set(hello["buffer"]) >= {"bytes", "backing", "huge_bytes", "locked"}
     assert hello["buffer"]["backing"] in {"hugetlb", "thp", "pages"}
     assert hello["buffer"]["huge_bytes"] <= hello["buffer"]["bytes"]
+    assert hello["buffer"]["thp_policy"] in {"always", "madvise", "never", ""}
+    assert hello["buffer"]["mean_run_bytes"] <= hello["buffer"]["bytes"] + 4096
     assert set(hello["page_cache"]) >= {"policy", "drop_caches", "residency", "reason"}
     assert (hello["page_cache"]["reason"] == "") == hello["page_cache"]["drop_caches"]
     assert hello["page_cache"]["residency"] in {"cachestat", "mincore"}
@@ -55,6 +57,29 @@ def check_point(answer: Message, *, transfers: int, transfer_bytes: int) -> None
     assert answer["cache"]["verdict"] in {"device", "cache", "unknown"}
     assert answer["cpu_user_ns"] + answer["cpu_system_ns"] >= 0
     assert set(answer["counters"]) == {"read_bytes", "write_bytes"}
+
+
+def test_the_protocol_is_that_of_the_caller(start: StartHelper, tmp_path: Path) -> None:
+    first = start(f"--scratch={tmp_path}", *SIZES).receive()
+    assert first["protocol"] == 1
+    assert "engines" not in first
+    second = start(f"--scratch={tmp_path}", *SIZES, "--protocol=2").receive()
+    assert second["protocol"] == 2
+    assert set(second["engines"]) == {"libaio", "io_uring", "psync"}
+    assert second["engines"]["libaio"] == ""
+
+
+@pytest.mark.parametrize("pages", ["consumer", "huge", "hugetlb"])
+def test_every_kind_of_buffer(start: StartHelper, tmp_path: Path, pages: str) -> None:
+    helper = start(f"--scratch={tmp_path}", *SIZES, f"--buffer={pages}")
+    buffer = helper.receive()["buffer"]
+    if pages == "consumer" and buffer["thp_policy"] in {"madvise", "never"}:
+        assert buffer["backing"] == "pages"
+        assert buffer["huge_bytes"] == 0
+    if os.geteuid() == 0:
+        assert buffer["mean_run_bytes"] >= os.sysconf("SC_PAGE_SIZE")
+    assert helper.ask(point())["type"] == "point"
+    assert helper.finish()[0] == 0
 
 
 @pytest.mark.parametrize("overlap", [0, 1])

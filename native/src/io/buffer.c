@@ -3,12 +3,20 @@
 #include "io/stamp.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define HUGE_BYTES (UINT64_C(2) << 20)
+#define THP_POLICY "/sys/kernel/mm/transparent_hugepage/enabled"
+
+/* Fields of an entry of /proc/self/pagemap (Documentation/admin-guide/mm/pagemap.rst). */
+#define PAGEMAP_PRESENT (UINT64_C(1) << 63)
+#define PAGEMAP_FRAME   ((UINT64_C(1) << 55) - 1)
 
 #ifndef MAP_HUGE_SHIFT
 #define MAP_HUGE_SHIFT 26
@@ -69,6 +77,50 @@ static int map_pages(struct buffer *buffer)
     return populate(buffer->data, (size_t)buffer->bytes);
 }
 
+static int allocate(struct buffer *buffer)
+{
+    uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+    size_t length = (size_t)round_up(buffer->bytes, page_bytes);
+    int r = posix_memalign(&buffer->allocated, (size_t)page_bytes, length);
+
+    if (r != 0)
+        return -r;
+    buffer->data = buffer->allocated;
+    return populate(buffer->data, length);
+}
+
+/* Returns the mean length of the runs of pages that follow each other in physical memory; 0 if the
+ * kernel shows no frame numbers, which needs CAP_SYS_ADMIN. */
+static uint64_t mean_run_bytes(const struct buffer *buffer)
+{
+    uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE), entries[512], last = 0, runs = 0;
+    uint64_t pages = round_up(buffer->bytes, page_bytes) / page_bytes, done = 0;
+    off_t offset = (off_t)((uintptr_t)buffer->data / page_bytes * sizeof(uint64_t));
+    int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+    while (fd >= 0 && done < pages) {
+        uint64_t wanted = pages - done < 512 ? pages - done : 512;
+        ssize_t n = pread(fd, entries, wanted * sizeof(uint64_t),
+                          offset + (off_t)(done * sizeof(uint64_t)));
+
+        if (n != (ssize_t)(wanted * sizeof(uint64_t)))
+            break;
+        for (uint64_t i = 0; i < wanted; i++) {
+            uint64_t frame = entries[i] & PAGEMAP_PRESENT ? entries[i] & PAGEMAP_FRAME : 0;
+
+            if (frame == 0)
+                goto out;
+            runs += frame != last + 1;
+            last = frame;
+        }
+        done += wanted;
+    }
+out:
+    if (fd >= 0)
+        (void)close(fd);
+    return fd >= 0 && done == pages ? pages * page_bytes / runs : 0;
+}
+
 /* Sums the huge page fields of the mappings that overlap [start, end). */
 static uint64_t huge_bytes(uintptr_t start, uintptr_t end)
 {
@@ -102,7 +154,7 @@ int buffer_open(struct buffer *buffer, uint64_t bytes, enum buffer_pages pages, 
                          ": more than the address space; give a smaller size",
                          bytes);
     if (pages != BUFFER_HUGETLB || map_hugetlb(buffer) < 0) {
-        int r = map_pages(buffer);
+        int r = pages == BUFFER_CONSUMER ? allocate(buffer) : map_pages(buffer);
 
         if (r < 0) {
             buffer_close(buffer);
@@ -118,6 +170,7 @@ int buffer_open(struct buffer *buffer, uint64_t bytes, enum buffer_pages pages, 
         buffer->huge_bytes = bytes; /* the last huge page extends past the end */
     if (buffer->huge_bytes > 0 && buffer->backing[0] == 'p')
         buffer->backing = "thp";
+    buffer->mean_run_bytes = mean_run_bytes(buffer);
     buffer_fill(buffer, 0);
     return 0;
 }
@@ -126,7 +179,25 @@ void buffer_close(struct buffer *buffer)
 {
     if (buffer->map)
         (void)munmap(buffer->map, buffer->map_bytes);
+    if (buffer->allocated && buffer->locked)
+        (void)munlock(buffer->data, (size_t)buffer->bytes);
+    free(buffer->allocated);
     *buffer = (struct buffer){0};
+}
+
+void buffer_thp_policy(char ret[static 16])
+{
+    FILE *file = fopen(THP_POLICY, "re");
+    char line[64] = ""; /* `always [madvise] never` */
+    const char *start;
+
+    if (file) {
+        (void)!fgets(line, sizeof(line), file);
+        (void)fclose(file);
+    }
+    start = strchr(line, '[');
+    if (!start || sscanf(start, "[%15[a-z]]", ret) != 1)
+        ret[0] = '\0';
 }
 
 void buffer_fill(struct buffer *buffer, uint64_t seed)

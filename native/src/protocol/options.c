@@ -27,7 +27,7 @@ const char options_usage[] =
     "  --allow-write           write requests allowed: THE CONTENT OF THE SPAN IS OVERWRITTEN\n"
     "  --trim                  discard of the scratch file's blocks at the end (FITRIM)\n"
     "  --drop-caches=POLICY    page cache policy: auto (default), always, file, never\n"
-    "  --buffer=PAGES          buffer memory: huge (default, transparent), hugetlb (reserved)\n"
+    "  --buffer=PAGES          buffer memory: consumer (default), huge, hugetlb\n"
     "  --min-free-bytes=N      free space below which to delete the scratch file (default: 0)\n"
     "  --counters=PATH,...     stat files that prove the I/O (default: of the target)\n"
     "  --expect-device=M:m,... device numbers the target may be on (default: any)\n"
@@ -35,6 +35,7 @@ const char options_usage[] =
     "  --proc=DIR              procfs to search for users of the device (default: /proc)\n"
     "  --key=HEX               mark for the sectors written to a device, 32 hex digits\n"
     "  --erase                 zero the sectors marked with --key, then exit\n"
+    "  --protocol=N            version of the protocol, 1 (default) or 2\n"
     "  --help, --version       print and exit\n"
     "\n"
     "exit codes: 0 success, 64 usage, 65 bad request, 66 target missing or unsuitable,\n"
@@ -56,6 +57,7 @@ enum option {
     OPT_TRIM,
     OPT_DROP_CACHES,
     OPT_BUFFER,
+    OPT_PROTOCOL,
     OPT_COUNTERS,
     OPT_EXPECT_DEVICE,
     OPT_EXPECT_DISKSEQ,
@@ -83,6 +85,7 @@ static const struct {
     [OPT_TRIM] = {"--trim", false},
     [OPT_DROP_CACHES] = {"--drop-caches", true},
     [OPT_BUFFER] = {"--buffer", true},
+    [OPT_PROTOCOL] = {"--protocol", true},
     [OPT_COUNTERS] = {"--counters", true},
     [OPT_EXPECT_DEVICE] = {"--expect-device", true},
     [OPT_EXPECT_DISKSEQ] = {"--expect-diskseq", true},
@@ -105,6 +108,19 @@ const char *options_policy_name(enum drop_policy policy)
     static const char *const names[] = {"auto", "always", "file", "never"};
 
     return names[policy];
+}
+
+bool options_pages(const char *text, size_t length, enum buffer_pages *ret)
+{
+    static const char *const names[] = {"consumer", "huge", "hugetlb"};
+
+    for (int pages = BUFFER_CONSUMER; pages <= BUFFER_HUGETLB; pages++) {
+        if (strlen(names[pages]) == length && memcmp(names[pages], text, length) == 0) {
+            *ret = (enum buffer_pages)pages;
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Stores the raw value of each option in values: NULL if absent, "" for a flag. */
@@ -193,9 +209,20 @@ static int parse_policy(const char *text, enum drop_policy *ret, struct fault *f
 
 static int parse_buffer(const char *text, enum buffer_pages *ret, struct fault *fault)
 {
-    *ret = text && strcmp(text, "hugetlb") == 0 ? BUFFER_HUGETLB : BUFFER_HUGE;
-    if (text && *ret == BUFFER_HUGE && strcmp(text, "huge") != 0)
-        return bad(fault, "--buffer=%s: must be huge or hugetlb", text);
+    *ret = BUFFER_CONSUMER;
+    if (text && !options_pages(text, strlen(text), ret))
+        return bad(fault, "--buffer=%s: must be consumer, huge or hugetlb", text);
+    return 0;
+}
+
+static int parse_protocol(const char *text, unsigned *ret, struct fault *fault)
+{
+    *ret = 1;
+    if (text && strcmp(text, "2") == 0)
+        *ret = 2;
+    else if (text && strcmp(text, "1") != 0)
+        return bad(fault, "--protocol=%s: must be 1 or 2; install a newer aio-sweep for others",
+                   text);
     return 0;
 }
 
@@ -255,6 +282,8 @@ int options_parse(int argc, char *const argv[], struct options *ret, struct faul
     if (parse_policy(values[OPT_DROP_CACHES], &options.drop_caches, fault) < 0)
         return -1;
     if (parse_buffer(values[OPT_BUFFER], &options.buffer, fault) < 0)
+        return -1;
+    if (parse_protocol(values[OPT_PROTOCOL], &options.protocol, fault) < 0)
         return -1;
     if (parse_key(values, &options, fault) < 0)
         return -1;

@@ -24,6 +24,7 @@ struct options {
     bool trim;
     enum drop_policy drop_caches;
     enum buffer_pages buffer;
+    unsigned protocol;         /* version of PROTOCOL.md: 1 or 2 */
     const char *counters;      /* NULL: those of the target's device */
     const char *expect_device; /* a valid list of MAJ:MIN; NULL: any device */
     const char *proc;          /* root of the procfs to search */
@@ -41,5 +42,8 @@ int options_parse(int argc, char *const argv[], struct options *ret, struct faul
 
 const char *options_kind_name(enum target_kind kind);
 const char *options_policy_name(enum drop_policy policy);
+
+/* Parses "consumer", "huge" or "hugetlb". Returns false for any other text. */
+bool options_pages(const char *text, size_t length, enum buffer_pages *ret);
 
 #endif

@@ -18,7 +18,8 @@ static bool is_same(const struct options *one, const struct options *other)
            one->max_transfer_bytes == other->max_transfer_bytes && one->nocow == other->nocow &&
            one->min_free_bytes == other->min_free_bytes && one->allow_write == other->allow_write &&
            one->trim == other->trim && one->drop_caches == other->drop_caches &&
-           one->buffer == other->buffer && is_same_text(one->counters, other->counters) &&
+           one->buffer == other->buffer && one->protocol == other->protocol &&
+           is_same_text(one->counters, other->counters) &&
            is_same_text(one->expect_device, other->expect_device) &&
            is_same_text(one->proc, other->proc) && one->has_key == other->has_key &&
            one->erase == other->erase &&
@@ -38,6 +39,8 @@ static void check_options(const struct options *options)
           options->span_bytes <= INT64_MAX - options->offset_bytes);
     HOLDS(options->drop_caches >= DROP_AUTO && options->drop_caches <= DROP_NEVER);
     HOLDS(options->proc && options->proc[0] != '\0');
+    HOLDS(options->buffer >= BUFFER_CONSUMER && options->buffer <= BUFFER_HUGETLB);
+    HOLDS(options->protocol == 1 || options->protocol == 2);
     HOLDS(!options->erase ||
           (options->kind == TARGET_DEVICE && options->has_key && options->allow_write));
     if (options->kind != TARGET_SCRATCH)
