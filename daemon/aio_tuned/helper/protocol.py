@@ -96,6 +96,7 @@ def arguments(  # noqa: PLR0913 - the options of aio-sweep
         f"--span-bytes={target.span_bytes}",
         f"--max-transfer-bytes={max_transfer_bytes}",
         f"--drop-caches={drop_caches}",
+        f"--protocol={PROTOCOL}",
         f"--expect-device={','.join(expect_devices)}",
     ]
     if expect_diskseq is not None:
