@@ -205,7 +205,7 @@ def test_every_key_of_a_match_rule_is_described_and_no_other() -> None:
 def test_the_words_that_a_key_takes_are_all_named() -> None:
     for section, key, words in (
         ("sweep", "drop_caches", choices_of("tune", "drop_caches")),
-        ("sweep", "buffer", ["huge", "hugetlb"]),
+        ("sweep", "buffer", ["consumer", "huge", "hugetlb"]),
         ("sweep", "effort", choices_of("tune", "effort")),
         ("daemon", "siblings", ["check", "full"]),
         ("daemon", "kernel_change", ["minor", "exact", "never"]),

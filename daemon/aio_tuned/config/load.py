@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -12,6 +12,7 @@ from aio_tuned.config.device_rules import PATTERN_KEYS, MatchRule
 from aio_tuned.config.parsing import (
     SETTING_KEYS,
     absolute_path,
+    block_size,
     celsius,
     day_spans,
     did_you_mean,
@@ -29,10 +30,11 @@ from aio_tuned.config.parsing import (
     size_bytes,
     table,
     whole,
+    whole_numbers,
     word,
 )
 from aio_tuned.errors import ConfigError
-from aio_tuned.model.measurement import BufferPages, DropCaches
+from aio_tuned.model.measurement import BufferPages, DropCaches, Engine
 from aio_tuned.model.profile import Effort
 from aio_tuned.model.setting import Grid
 from aio_tuned.model.target import Btrfs, RawWrite
@@ -52,8 +54,13 @@ KernelChange = Literal["minor", "exact", "never"]
 DEFAULT_PATH = Path("/etc/aio-tuned/aio-tuned.conf")
 
 
-def _key(section: str, parse: Callable[[object], Any], default: object, none: str = "") -> Any:  # noqa: ANN401 - as dataclasses.field
-    return field(default=default, metadata={"section": section, "parse": parse, "none": none})
+def _key(section: str, parse: Callable[[object], Any], default: object, none: str = "", key: str = "") -> Any:  # noqa: ANN401 - as dataclasses.field
+    return field(default=default, metadata={"section": section, "parse": parse, "none": none, "key": key})
+
+
+def key_of(item: Field[Any]) -> str:
+    """Return the key in the file of a field of Config that has a section."""
+    return item.metadata["key"] or item.name
 
 
 GRID_KEYS: Mapping[str, Callable[[object], tuple[Any, ...]]] = {
@@ -70,6 +77,10 @@ _RENAMED_KEYS = {
     "retry_most": "max_retry",
 }
 _IO_PRIORITIES = ("none", *(f"best-effort:{level}" for level in range(8)), "idle")
+# Pages of a key-value cache have 4 to 256 KiB, chunks of it 1 to 16 MiB, and experts and layers more.
+_CURVE_SIZES = tuple(number << 10 for number in (4, 16, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384))
+# The helper's limit for its key `groups`.
+MOST_PROCESSES = 16
 _DEFAULT_GRID = Grid(
     block_size=(128 << 10, 256 << 10, 512 << 10, 1 << 20),
     queue_depth=(4, 8, 16, 32, 64),
@@ -83,8 +94,8 @@ _DEFAULT_GRID = Grid(
 class Config:
     """Every key of the configuration file, parsed; etc/aio-tuned.conf documents each.
 
-    Each field's metadata has its section in the file, the function that parses it (which raises ValueError) and the
-    word that the file has for None.
+    Each field's metadata has its section in the file, the function that parses it (which raises ValueError), the word
+    that the file has for None, and its key in the file if that is not the field's name.
     """
 
     grid: Grid = _DEFAULT_GRID
@@ -99,7 +110,14 @@ class Config:
     time_budget: float = _key("sweep", duration_s, 150.0)
     write_budget: int = _key("sweep", size_bytes, 64 << 30)
     write_budget_percent: float = _key("sweep", number(0.01, 100), 1.0)
-    write_budget_floor: int = _key("sweep", size_bytes, 21 << 30)
+    write_budget_floor: int = _key("sweep", size_bytes, 25 << 30)
+    processes: tuple[int, ...] = _key("sweep", whole_numbers(1, MOST_PROCESSES), (1, 2, 4, 8))
+
+    curves: bool = _key("curves", flag, True, key="enabled")
+    curve_engines: tuple[Engine, ...] = _key(
+        "curves", several(word(*get_args(Engine))), ("psync", "io_uring"), key="engines"
+    )
+    curve_sizes: tuple[int, ...] = _key("curves", several(block_size), _CURVE_SIZES, key="sizes")
 
     tolerance_percent: float = _key("choose", number(0.1, 20), 2.0)
     read_weight: float = _key("choose", number(0, 1), 0.5)
@@ -143,9 +161,9 @@ class Config:
         """Return the number of bytes that one sweep may write to a device of that size.
 
         One percent of a small drive is too little for a sweep: filling the scratch file takes 1 GiB, measuring every
-        setting once in transfers of 16 MiB 5 GiB, comparing the finalists up to 14 GiB, and filling the file again
-        after a restart 1 GiB. Hence the floor of 21 GiB: 9 % of one overwrite of a 250 GB drive, which is rated for
-        hundreds.
+        setting once in transfers of 16 MiB 5 GiB, comparing the finalists up to 14 GiB, the experiments after the
+        choice up to 4 GiB, and filling the file again after a restart 1 GiB. Hence the floor of 25 GiB: 11 % of one
+        overwrite of a 250 GB drive, which is rated for hundreds.
         """
         share = int(device_bytes * self.write_budget_percent / 100)
         return min(self.write_budget, max(share, self.write_budget_floor))
@@ -156,8 +174,14 @@ def _sections() -> dict[str, dict[str, Callable[[object], Any]]]:
     known: dict[str, dict[str, Callable[[object], Any]]] = {}
     for item in fields(Config):
         if "section" in item.metadata:
-            known.setdefault(item.metadata["section"], {})[item.name] = item.metadata["parse"]
+            known.setdefault(item.metadata["section"], {})[key_of(item)] = item.metadata["parse"]
     return known
+
+
+def _named(section: str, parsed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a section by the names of their fields."""
+    names = {key_of(item): item.name for item in fields(Config) if item.metadata.get("section") == section}
+    return {names[key]: value for key, value in parsed.items()}
 
 
 def lay_grid(given: Mapping[str, object], base: Grid) -> Grid:
@@ -221,7 +245,7 @@ def parse_config(text: str, origin: str, base: Config | None = None) -> Config:
             else:
                 for key in given.keys() & _RENAMED_KEYS.keys():
                     raise ConfigError(f"{origin}: [{section}] {key} is now called {_RENAMED_KEYS[key]}; rename it")
-                changes |= table(given, known[section])
+                changes |= _named(section, table(given, known[section]))
         except ValueError as error:
             raise ConfigError(f"{origin}: [{section}] {error}") from None
     return replace(config, **changes)

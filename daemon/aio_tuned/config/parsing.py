@@ -130,6 +130,18 @@ def whole(low: int, high: int) -> Callable[[object], int]:
     return parse
 
 
+def whole_numbers(low: int, high: int) -> Callable[[object], tuple[int, ...]]:
+    """Return a parser of a list of whole numbers from `low` to `high`, which may be empty; it sorts them."""
+    parse_one = whole(low, high)
+
+    def parse(value: object) -> tuple[int, ...]:
+        if not isinstance(value, list):
+            raise ValueError(f"{_shown(value)} is not a list of numbers; write [1, 2, 4], or [] for none")  # noqa: TRY004 - one error type for the caller
+        return tuple(sorted({parse_one(item) for item in value}))
+
+    return parse
+
+
 def block_size(value: object) -> int:
     """Return the bytes of one request: a multiple of 512 up to 64M."""
     number = size_bytes(value)

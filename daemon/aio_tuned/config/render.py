@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aio_tuned.config import parsing
 from aio_tuned.config.device_rules import PATTERN_KEYS, MatchRule
+from aio_tuned.config.load import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,8 +53,8 @@ def _plain(value: object, none: str) -> object:
         return str(value)
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    if isinstance(value, tuple):  # thin_writes, quiet_hours
-        return [str(item) if isinstance(item, Path) else f"{item[0]:%H:%M}-{item[1]:%H:%M}" for item in value]
+    if isinstance(value, tuple):
+        return [f"{item[0]:%H:%M}-{item[1]:%H:%M}" if isinstance(item, tuple) else _plain(item, none) for item in value]
     return value
 
 
@@ -70,7 +71,7 @@ def to_document(config: Config) -> dict[str, Any]:
     for item in fields(config):
         if "section" in item.metadata:
             section = found.setdefault(item.metadata["section"], {})
-            section[item.name] = _plain(getattr(config, item.name), item.metadata["none"])
+            section[key_of(item)] = _plain(getattr(config, item.name), item.metadata["none"])
     return found
 
 
@@ -89,9 +90,10 @@ def render(config: Config) -> str:
     """Return the configuration as TOML that reads back to the same configuration."""
     document = to_document(config)
     document["grid"]["block_size"] = [_size(count) for count in config.grid.block_size]
+    document["curves"]["sizes"] = [_size(count) for count in config.curve_sizes]
     for item in fields(config):
         if (written := _UNITS.get(item.metadata.get("parse"))) and getattr(config, item.name) is not None:
-            document[item.metadata["section"]][item.name] = written(getattr(config, item.name))
+            document[item.metadata["section"]][key_of(item)] = written(getattr(config, item.name))
     lines: list[str] = []
     for section, table in document.items():
         if section == "match":

@@ -50,7 +50,7 @@ def test_a_run_begins_with_its_plan_and_ends_with_what_to_paste(
     shown = capsys.readouterr()
     first, second, third, *_ = shown.err.splitlines()
     assert f" through {drive} (" in first
-    assert second == "reads and writes, at most 1:00 and 21 GiB written"
+    assert second == "reads and writes, at most 1:00 and 25 GiB written"
     assert third.startswith("host page cache: ")
     chosen = codec.parse(published(drive).read_text()).read
     assert isinstance(chosen, Result)
@@ -102,7 +102,7 @@ def test_a_dry_run_prints_the_plan_and_does_nothing(
     found = {line[2:18].strip(): line[18:] for line in rows}
     assert found["I/O"] == f"scratch file of 1 GiB in {drive}, deleted at the end"
     assert (found["read settings"], found["write settings"]) == ("20", "20")
-    assert (found["time"], found["written"]) == ("at most 1:30", "at most 21 GiB")
+    assert (found["time"], found["written"]) == ("at most 1:30", "at most 25 GiB")
     assert found["profile"].startswith(f"{drive}/out/")
     assert not (drive / "out").exists()
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,7 +87,15 @@ BAD = [
     ("grid", "single_submit", '["yes"]', "true or false"),
     ("sweep", "transfer_bytes", '"big"', "64G"),
     ("sweep", "span_bytes", "0", "more than 0"),
-    ("sweep", "buffer", '"pages"', "huge, hugetlb"),
+    ("sweep", "buffer", '"pages"', "consumer, huge, hugetlb"),
+    ("sweep", "processes", "4", "write [1, 2, 4], or [] for none"),
+    ("sweep", "processes", "[1, 17]", "from 1 to 16"),
+    ("sweep", "processes", "[true]", "whole number"),
+    ("curves", "enabled", "1", "true or false"),
+    ("curves", "engines", '["io_urng"]', "did you mean 'io_uring'"),
+    ("curves", "engines", "[]", "at least one value"),
+    ("curves", "sizes", '["4K", 1000]', "multiple of 512"),
+    ("curves", "sizes", '"128M"', "up to 64M"),
     ("sweep", "drop_caches", '"sometimes"', "auto, always, file, never"),
     ("sweep", "drop_caches", "[]", "auto, always, file, never"),
     ("sweep", "time_budget", '"3 days"', "3m"),
@@ -175,7 +183,7 @@ def test_an_old_section_is_refused_with_the_new_one_named() -> None:
         parse_config("[manners]\nnice = 3\n", "x")
 
 
-SECTIONS = "grid, match, sweep, choose, safety, daemon, throttle, publish, paths"
+SECTIONS = "grid, match, sweep, curves, choose, safety, daemon, throttle, publish, paths"
 
 
 @pytest.mark.parametrize("text", ["[[grid]]\n", "grid = 3\n"])
@@ -396,9 +404,9 @@ def test_hidden_files_of_editors_are_no_drop_ins(tmp_path: Path) -> None:
     ("changes", "device_bytes", "budget"),
     [
         ({}, 3_000 * GIB, 30 * GIB),
-        ({}, 1_000 * GIB, 21 * GIB),
-        ({}, 250 * GIB, 21 * GIB),
-        ({}, 0, 21 * GIB),
+        ({}, 1_000 * GIB, 25 * GIB),
+        ({}, 250 * GIB, 25 * GIB),
+        ({}, 0, 25 * GIB),
         ({}, 100_000 * GIB, 64 * GIB),
         ({"write_budget": GIB}, 1_000 * GIB, GIB),
         ({"write_budget": GIB, "write_budget_floor": 2 * GIB}, 1_000 * GIB, GIB),
@@ -415,6 +423,11 @@ def test_every_key_can_be_changed() -> None:
         [sweep]
         btrfs = "nocow"
         buffer = "hugetlb"
+        processes = []
+        [curves]
+        enabled = false
+        engines = "libaio"
+        sizes = ["1M", "64K"]
         [daemon]
         settle = 0
         siblings = "full"
@@ -443,10 +456,10 @@ def test_every_key_can_be_changed() -> None:
     found = parse_config(text, "x")
     default = Config()
     names = [
-        name
-        for section, keys in _sections().items()
-        for name in keys
-        if section in ("daemon", "throttle", "publish") or name in ("btrfs", "buffer", "runtime")
+        item.name
+        for item in fields(Config)
+        if item.metadata.get("section") in ("curves", "daemon", "throttle", "publish")
+        or item.name in ("btrfs", "buffer", "processes", "runtime")
     ]
     assert all(getattr(found, name) != getattr(default, name) for name in names)
     assert found.quiet_hours == ((time(8, 0), time(20, 0)),)

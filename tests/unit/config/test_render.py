@@ -37,6 +37,10 @@ CHANGED = Config(
     min_retry=0.1,
     max_hold=7201.0,
     min_free=(10 << 30) + 1,
+    processes=(),
+    curves=False,
+    curve_engines=("libaio",),
+    curve_sizes=(3 << 19, 64 << 10),
     write_budget_percent=0.25,
 )
 
@@ -75,6 +79,9 @@ def test_units_are_written_as_people_write_them() -> None:
         "overlap_events = [true, false]",
         'write_budget_per_day = "128G"',
         'time_budget = "150s"',
+        "processes = [1, 2, 4, 8]",
+        'engines = ["psync", "io_uring"]',
+        'sizes = ["4K", "16K", "64K", "128K", "256K", "512K", "1M", "2M", "4M", "8M", "16M"]',
         'min_retry = "1m"',
         'max_retry = "6h"',
         'patience = "24h"',
