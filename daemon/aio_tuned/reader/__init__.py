@@ -6,7 +6,7 @@ identified by its wwid (a volume by its uuid), because the kernel's names can ch
 
 from aio_tuned.reader.api import defaults, drive_settings_for, profile_for, settings_for
 from aio_tuned.reader.lookup import PROFILES
-from aio_tuned.reader.types import DIRECTIONS, Direction, DriveSettings, Missing, Settings, Source
+from aio_tuned.reader.types import DIRECTIONS, Direction, DriveSettings, Missing, RequestSettings, Settings, Source
 
 __all__ = [
     "DIRECTIONS",
@@ -14,6 +14,7 @@ __all__ = [
     "Direction",
     "DriveSettings",
     "Missing",
+    "RequestSettings",
     "Settings",
     "Source",
     "defaults",

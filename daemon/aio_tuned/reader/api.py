@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from aio_tuned.errors import AioTunedError
 from aio_tuned.reader.lookup import PROFILES, find_profile
-from aio_tuned.reader.section import make_settings, section
+from aio_tuned.reader.section import drive_settings, make_settings, section
 from aio_tuned.reader.types import DIRECTIONS, Direction, DriveSettings, Missing, Settings, Source
 
 if TYPE_CHECKING:
     import os
+
+    from aio_tuned.reader.types import FoundProfile
 
 
 def settings_for(
@@ -33,7 +35,12 @@ def settings_for(
     """
     if direction not in DIRECTIONS:
         raise ValueError(f"direction {direction!r} is not one of {', '.join(DIRECTIONS)}")
-    return _settings(path, (direction,), missing, profiles)[0]
+    try:
+        return section(_find(path, missing, profiles), direction)
+    except AioTunedError as error:
+        if missing == "error":
+            raise
+        return defaults(direction, str(error))
 
 
 def drive_settings_for(
@@ -47,7 +54,12 @@ def drive_settings_for(
     A direction that was not measured is no error here: it gets the other direction's settings, and `source.note` has a
     remark.
     """
-    return DriveSettings(*_settings(path, DIRECTIONS, missing, profiles))
+    try:
+        return drive_settings(_find(path, missing, profiles))
+    except AioTunedError as error:
+        if missing == "error":
+            raise
+        return DriveSettings(*(defaults(direction, str(error)) for direction in DIRECTIONS))
 
 
 def profile_for(
@@ -59,18 +71,11 @@ def profile_for(
     return to_table(find_profile(path, Path(profiles)).profile)
 
 
-def _settings(
-    path: str | os.PathLike[str], directions: tuple[Direction, ...], missing: Missing, profiles: str | os.PathLike[str]
-) -> list[Settings]:
+def _find(path: str | os.PathLike[str], missing: Missing, profiles: str | os.PathLike[str]) -> FoundProfile:
+    """Return the profile of the path's drive; raise ValueError if `missing` is not valid."""
     if missing not in ("error", "default"):
         raise ValueError(f'missing {missing!r} is neither "error" nor "default"')
-    try:
-        found = find_profile(path, Path(profiles))
-        return [section(found, direction, lenient=len(directions) > 1) for direction in directions]
-    except AioTunedError as error:
-        if missing == "error":
-            raise
-        return [defaults(direction, str(error)) for direction in directions]
+    return find_profile(path, Path(profiles))
 
 
 def defaults(direction: Direction, note: str) -> Settings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aio_tuned.errors import NoProfileError
-from aio_tuned.reader.types import Direction, FoundProfile, Settings, Source
+from aio_tuned.reader.types import DIRECTIONS, Direction, DriveSettings, FoundProfile, Settings, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,6 +28,15 @@ def make_settings(
         throughput_bytes_per_s=throughput_bytes_per_s,
         saturating_concurrency=concurrency,
         source=source,
+    )
+
+
+def drive_settings(found: FoundProfile) -> DriveSettings:
+    """Return the settings of every direction; raise NoProfileError if the profile has none at all."""
+    return DriveSettings(
+        *(section(found, direction, lenient=True) for direction in DIRECTIONS),
+        curves=found.profile.curves,
+        concurrency=found.profile.concurrency,
     )
 
 

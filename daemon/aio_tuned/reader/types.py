@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from aio_tuned.model.profile import Profile
+    from aio_tuned.model.measurement import Engine
+    from aio_tuned.model.profile import Concurrency, Profile
+    from aio_tuned.model.size_curve import CurveOp, SizeCurve
 
 Direction = Literal["read", "write", "combined"]
 
@@ -52,11 +54,33 @@ class Settings(NamedTuple):
 
 
 class DriveSettings(NamedTuple):
-    """A drive's settings for reads, for writes, and for consumers that take only one setting."""
+    """A drive's settings for reads, for writes, and for consumers that take only one setting.
+
+    `curves` and `concurrency` are those of the profile: () and None in older profiles, or without a profile.
+    """
 
     read: Settings
     write: Settings
     combined: Settings
+    curves: tuple[SizeCurve, ...] = ()
+    concurrency: Concurrency | None = None
+
+
+class RequestSettings(NamedTuple):
+    """The requests in flight, over all threads, that saturate a drive at a request size, and what they give.
+
+    `p99_us` is None if it is not known. `note` is a remark on figures that were not measured with exactly that size, or
+    "".
+    """
+
+    engine: Engine
+    direction: CurveOp
+    request_bytes: int
+    in_flight: int
+    throughput_bytes_per_s: int
+    p50_us: float
+    p99_us: float | None
+    note: str = ""
 
 
 class Disk(NamedTuple):

@@ -430,7 +430,9 @@ def test_without_a_profile_there_are_defaults_if_the_caller_says_so(tmp_path: Pa
     assert found.direction == "write"
     assert found.source.state == "default"
     assert "No such file" in found.source.note
-    assert [part.direction for part in reader.drive_settings_for("/proc", missing="default")] == list(reader.DIRECTIONS)
+    everything = reader.drive_settings_for("/proc", missing="default")
+    assert [getattr(everything, name).direction for name in reader.DIRECTIONS] == list(reader.DIRECTIONS)
+    assert (everything.curves, everything.concurrency) == ((), None)
 
 
 def test_wrong_arguments_are_the_programmers(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from aio_tuned.consumers import deepspeed, rendering
 from aio_tuned.consumers.export import ExportOptions
 from aio_tuned.errors import NoProfileError
-from aio_tuned.reader.section import section
-from aio_tuned.reader.types import DIRECTIONS, Disk, DriveSettings, FoundProfile
+from aio_tuned.reader.section import drive_settings
+from aio_tuned.reader.types import Disk, FoundProfile
 from aio_tuned.report.parameters import toml_lines
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def blocks(profile: Profile) -> tuple[CopyBlock, ...]:
     disk = Disk(device.id, device.name, device.model, device.serial, device.size_bytes, node="", number="")
     found = FoundProfile(disk, Path(device.name), profile)
     try:
-        drive = DriveSettings(*(section(found, direction, lenient=True) for direction in DIRECTIONS))
+        drive = drive_settings(found)
     except NoProfileError:
         return ()
     of = _OF[drive.combined.source.section]
