@@ -59,7 +59,8 @@ def drive_settings_for(
     except AioTunedError as error:
         if missing == "error":
             raise
-        return DriveSettings(*(defaults(direction, str(error)) for direction in DIRECTIONS))
+        read, write, combined = (defaults(direction, str(error)) for direction in DIRECTIONS)
+        return DriveSettings(read, write, combined)
 
 
 def profile_for(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aio_tuned.errors import NoProfileError
-from aio_tuned.reader.types import DIRECTIONS, Direction, DriveSettings, FoundProfile, Settings, Source
+from aio_tuned.reader.types import Direction, DriveSettings, FoundProfile, Settings, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,7 +34,9 @@ def make_settings(
 def drive_settings(found: FoundProfile) -> DriveSettings:
     """Return the settings of every direction; raise NoProfileError if the profile has none at all."""
     return DriveSettings(
-        *(section(found, direction, lenient=True) for direction in DIRECTIONS),
+        read=section(found, "read", lenient=True),
+        write=section(found, "write", lenient=True),
+        combined=section(found, "combined", lenient=True),
         curves=found.profile.curves,
         concurrency=found.profile.concurrency,
     )
