@@ -76,4 +76,9 @@ def fingerprint(device: Device, filesystem: str, kernel_release: str) -> Fingerp
         filesystem=filesystem,
         kernel=".".join(kernel_release.split(".")[:2]),
         array=device.array or None,
+        cpu_model=device.host.cpu_model,
+        cpus=device.host.cpus,
+        thp=device.host.thp,
+        iommu=device.host.iommu,
+        numa_node=device.host.numa_node,
     )

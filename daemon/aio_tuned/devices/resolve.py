@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aio_tuned.devices import arrays, blkid, boot, copy_on_write, identity, mountinfo, stack, sysfs, trim
+from aio_tuned.devices import arrays, blkid, boot, copy_on_write, host, identity, mountinfo, stack, sysfs, trim
 from aio_tuned.devices.eligibility import on_filesystem
 from aio_tuned.devices.mount_table import MountTable, find_device_number
 from aio_tuned.devices.names import device_node
@@ -139,6 +139,7 @@ def read_device(number: str, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) 
         member_names=tuple(sorted(member.name for member in members(found, sys))),
         neighbours=sysfs.neighbours(number, sys),
         array=arrays.state(arrays_below(number, sys)),
+        host=host.read(number, sys, proc),
     )
 
 

@@ -46,6 +46,11 @@ def attribute(directory: Path, name: str) -> str:
         return ""
 
 
+def selected(text: str) -> str:
+    """Return the word in brackets, by which /sys marks the one in use; the whole text without brackets."""
+    return text.partition("[")[2].partition("]")[0] if "[" in text else text
+
+
 def device_number(path: Path) -> str:
     """Return the number ("259:0") of a block device node, through symbolic links; raise TargetError if it is none."""
     try:
@@ -135,7 +140,7 @@ def neighbours(number: str, sys: Path = SYS) -> tuple[str, ...]:
 
 def _namespaces(disk: Path, sys: Path) -> Iterator[str]:
     """Yield the names of all namespaces of a disk's NVMe subsystem; none for a disk that is not NVMe."""
-    controllers = _controllers(disk)
+    controllers = controllers_of(disk)
     if not controllers:
         return
     # The class has a link for each controller, even if the kernel makes no multipath heads.
@@ -150,17 +155,14 @@ def _namespaces(disk: Path, sys: Path) -> Iterator[str]:
 
 
 def queue(number: str, sys: Path = SYS) -> Queue:
-    """Return the request queue's limits; the scheduler is the one in brackets."""
+    """Return the request queue's limits."""
     from aio_tuned.model.device import Queue  # deferred: the reader does not need it, and must load fast
 
     found = directory(number, sys) / "queue"
-    scheduler = attribute(found, "scheduler")
-    if "[" in scheduler:
-        scheduler = scheduler.partition("[")[2].partition("]")[0]
     return Queue(
         max_sectors_kb=int(attribute(found, "max_sectors_kb") or 0),
         nr_requests=int(attribute(found, "nr_requests") or 0),
-        scheduler=scheduler,
+        scheduler=selected(attribute(found, "scheduler")),
     )
 
 
@@ -225,7 +227,7 @@ def _parent(found: Path) -> Path:
     return (found / "device").resolve() if (found / "device").exists() else found
 
 
-def _controllers(found: Path) -> list[Path]:
+def controllers_of(found: Path) -> list[Path]:
     """Return the NVMe controllers of a disk: more than one only with native multipath."""
     parent = _parent(found)
     # With multipath the parent is the subsystem; its controllers are symbolic links in it.
@@ -240,7 +242,7 @@ def attachment(number: str, sys: Path = SYS, proc: Path = Path("/proc")) -> Atta
     """
     from aio_tuned.devices import pcie  # deferred: the reader does not need it
 
-    controllers = _controllers(directory(number, sys))
+    controllers = controllers_of(directory(number, sys))
     if len(controllers) != 1:
         return None
     function = (controllers[0] / "device").resolve()
@@ -297,7 +299,7 @@ def facts(
     """Return all facts of a whole disk or volume for identity.device(), as text; empty ones are left out."""
     found = directory(number, sys)
     parent = _parent(found)
-    controller = next(iter(_controllers(found)), parent)
+    controller = next(iter(controllers_of(found)), parent)
     pci = controller / "device"
     integrity_format = attribute(found, "integrity/format")
     texts = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from aio_tuned.model.host import Host
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -59,6 +61,7 @@ class Device:
     array: ArrayState = ""
     boot_id: str = ""
     queue: Queue = field(default_factory=Queue)
+    host: Host = Host()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

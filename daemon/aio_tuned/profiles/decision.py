@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +11,7 @@ from aio_tuned.devices.names import holds_after_boot
 from aio_tuned.model.profile import CombinedResult, Evidence, Fingerprint, Profile, Result, Skipped, Unmeasured
 from aio_tuned.model.setting import DEFAULT_SETTING
 from aio_tuned.profiles.codec import SCHEMA
+from aio_tuned.profiles.host_changes import HOST_KEYS, host_changes, is_same_host
 from aio_tuned.profiles.siblings import is_sibling
 
 if TYPE_CHECKING:
@@ -39,19 +40,28 @@ _DEFAULT: Unmeasured | Skipped = Unmeasured(setting=DEFAULT_SETTING)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """The profile to publish now and the sweep to run, with the reason; a check confirms the profile `against`."""
+    """The profile to publish now and the sweep to run, with the reason; a check confirms the profile `against`.
+
+    `host_only` means that the sweep is due only because the host has changed.
+    """
 
     publish: Profile
     sweep: Literal["none", "check", "full"]
     stale: bool
     reason: str
     against: Profile | None = None
+    host_only: bool = False
 
 
 def differences(was: Profile, now: Fingerprint, kernel_release: str, kernel_change: str) -> tuple[str, ...]:
     """Return a phrase for each part of the fingerprint that has changed since the profile was measured."""
+    return (*_own_differences(was, now, kernel_release, kernel_change), *host_changes(was.fingerprint, now))
+
+
+def _own_differences(was: Profile, now: Fingerprint, kernel_release: str, kernel_change: str) -> tuple[str, ...]:
+    """Return the phrases of the parts that do not belong to the host."""
     found = []
-    for item in fields(now):
+    for item in (each for each in fields(now) if each.name not in HOST_KEYS):
         old, new = getattr(was.fingerprint, item.name), getattr(now, item.name)
         if item.name in _ONLY_IF_KNOWN and ({old, new} & {"", None}):
             continue
@@ -99,9 +109,18 @@ def decide(  # noqa: PLR0913 - the facts, the history and the policy
     `own` is the drive's last profile, and `others` are all profiles known on this host. Before the use of the drive has
     been probed, `target` is None and the filesystem of `now` is ""; the decision on the sweep is preliminary then.
     """
+
+    def checkable(other: Profile) -> bool:
+        return not differences(other, now, kernel_release, kernel_change) and _has_numbers(other, now, target)
+
+    def worth(other: Profile) -> tuple[bool, bool, datetime, str]:
+        """Return a sort key: checkable siblings rank highest, then those with a full sweep, then the newest."""
+        return checkable(other), other.evidence.checked_against is None, measured_when(other), other.device.name
+
+    relatives = [other for other in others if is_sibling(device, other, target)]
     # A profile of this name may belong to another volume, or to another drive with the same serial number.
     if own and own.device.id == device.id and own.evidence.measured_at is not None:
-        changed = differences(own, now, kernel_release, kernel_change)
+        changed = _own_differences(own, now, kernel_release, kernel_change)
         if own.device.members != device.member_names:
             changed = ("the volume's members have changed", *changed)
         if own.device.transport != device.transport:
@@ -112,16 +131,14 @@ def decide(  # noqa: PLR0913 - the facts, the history and the policy
         if not holds_after_boot(device.id, own.device.boot_id, device.boot_id):
             why = "the drive has only a kernel name, which may have belonged to another drive before the last boot"
             changed = (why, *changed)
-        return _decide_by_own(own, changed, target)
+        found = _decide_by_own(own, changed, host_changes(own.fingerprint, now), target)
+        if not found.host_only or siblings != "check":
+            return found
+        # A sibling can only replace the sweep on this host if it was measured on this host as it is now.
+        here = [other for other in relatives if checkable(other) and is_same_host(other.fingerprint, now)]
+        return _checked(found, max(here, key=worth)) if here else found
 
-    def checkable(other: Profile) -> bool:
-        return not differences(other, now, kernel_release, kernel_change) and _has_numbers(other, now, target)
-
-    def worth(other: Profile) -> tuple[bool, bool, datetime, str]:
-        """Return a sort key: checkable siblings rank highest, then those with a full sweep, then the newest."""
-        return checkable(other), other.evidence.checked_against is None, measured_when(other), other.device.name
-
-    best = max((other for other in others if is_sibling(device, other, target)), key=worth, default=None)
+    best = max(relatives, key=worth, default=None)
     never = "not measured yet"
     if best is None:
         finding = "not measured yet; these are DeepSpeed's defaults"
@@ -134,20 +151,31 @@ def decide(  # noqa: PLR0913 - the facts, the history and the policy
     )
     borrowed = {section: _borrowed(getattr(best, section)) for section in _SECTIONS}
     publish = _provisional(device, now, made_by, finding, borrowed)
-    if siblings != "check" or not checkable(best):
-        return Decision(publish=publish, sweep="full", stale=False, reason=never)
-    reason = f"{never}; checking the settings of {sibling} (same model and firmware)"
-    return Decision(publish=publish, sweep="check", stale=False, reason=reason, against=best)
+    found = Decision(publish=publish, sweep="full", stale=False, reason=never)
+    return _checked(found, best) if siblings == "check" and checkable(best) else found
 
 
-def _decide_by_own(own: Profile, changed: tuple[str, ...], target: Target | None) -> Decision:
-    """Decide on a drive that was measured before; `changed` lists the differences since then."""
-    if changed:
-        return Decision(publish=own.doubted(*changed), sweep="full", stale=True, reason=", ".join(changed))
+def _checked(found: Decision, sibling: Profile) -> Decision:
+    """Return the decision with a check of the sibling's settings in place of the full sweep."""
+    reason = f"{found.reason}; checking the settings of {sibling.device.name} (same model and firmware)"
+    return replace(found, sweep="check", reason=reason, against=sibling)
+
+
+def _decide_by_own(own: Profile, changed: tuple[str, ...], host: tuple[str, ...], target: Target | None) -> Decision:
+    """Decide on a drive that was measured before; `changed` and `host` list the differences since then."""
+    may_write = target is not None and target.kind == "scratch" and not target.no_write
+    writes_due = isinstance(own.write, Skipped) and may_write
+    if changed or host:
+        return Decision(
+            publish=own.doubted(*changed, *host),
+            sweep="full",
+            stale=True,
+            reason=", ".join((*changed, *host)),
+            host_only=not (changed or own.state == "stale" or writes_due),
+        )
     if own.state == "stale":
         return Decision(publish=own, sweep="full", stale=True, reason="the profile is stale")
-    may_write = target is not None and target.kind == "scratch" and not target.no_write
-    if isinstance(own.write, Skipped) and may_write:
+    if writes_due:
         return Decision(publish=own, sweep="full", stale=False, reason="now mounted, so writes can be measured")
     reason = f"unchanged since the measurement at {own.evidence.measured_at}"
     return Decision(publish=own, sweep="none", stale=False, reason=reason)

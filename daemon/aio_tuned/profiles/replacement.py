@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from aio_tuned.model.confidence import rank
 from aio_tuned.model.profile import Result
+from aio_tuned.profiles.host_changes import HOST_KEYS, host_changes
 
 if TYPE_CHECKING:
-    from aio_tuned.model.profile import Profile
+    from collections.abc import Mapping
+
+    from aio_tuned.model.profile import Fingerprint, Profile
 
 # A sweep with less measured I/O than this share of the earlier sweep's was cut short.
 _SHORT = 0.5
@@ -22,8 +25,9 @@ def why_kept(new: Profile, old: Profile) -> str:
     if it covers more, or if it is more certain after more I/O.
     """
     same = new.device.id == old.device.id and new.device.size_bytes == old.device.size_bytes
-    kernel = new.fingerprint.kernel
-    if not same or replace(old.fingerprint, kernel=kernel) != new.fingerprint:
+    if not same or _without_host(old.fingerprint) != _without_host(new.fingerprint):
+        return ""
+    if host_changes(old.fingerprint, new.fingerprint):
         return ""
     if old.evidence.measured_at is None or old.state == "stale":
         return ""
@@ -38,6 +42,12 @@ def why_kept(new: Profile, old: Profile) -> str:
         short = f"{new.evidence.io_seconds:.0f} s of I/O instead of {old.evidence.io_seconds:.0f} s"
         return f"its confidence is lower, based on {short}"
     return ""
+
+
+def _without_host(fingerprint: Fingerprint) -> Mapping[str, object]:
+    """Return the parts of the fingerprint that must be equal: not the kernel, and not those of the host."""
+    table = asdict(fingerprint)
+    return {key: value for key, value in table.items() if key not in ("kernel", *HOST_KEYS)}
 
 
 def _less_sure(new: Profile, old: Profile) -> bool:

@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aio_tuned.devices import identity
+from aio_tuned.model.host import Host
 from aio_tuned.model.profile import CombinedResult, Result, Skipped, Unmeasured
 from aio_tuned.model.setting import DEFAULT_SETTING
 from aio_tuned.profiles import codec as profile_text
 from aio_tuned.profiles import decision
+from aio_tuned.profiles.host_changes import HOST_KEYS
 from aio_tuned.profiles.siblings import check_agrees, check_settings, check_shares
 from unit.support.builders import (
     MIB,
@@ -40,6 +42,9 @@ TWIN = device(
     sys_name="nvme1n1",
     serial="TWIN",
 )
+HOST = Host(cpu_model="EPYC", cpus=64, thp="madvise", iommu="DMA-FQ", numa_node=1)
+HOSTED = device(host=HOST)
+OTHER_HOST = replace(HOST, cpus=32)
 VOLUME = device(id="md-uuid-1", name="md-uuid-1", sys_name="md0", members=("nvme0n1",))
 RAW = scratch_target(kind="device", filesystem="", no_write="not mounted")
 
@@ -65,6 +70,11 @@ def judged(
         others,
         **{"siblings": "check", "kernel_change": "minor", "made_by": "0.2.0", **policy},
     )
+
+
+def hosted(one: Profile, drive: Device | None = None) -> Profile:
+    """The profile, as measured on the host of that drive, by default HOSTED's."""
+    return replace(one, fingerprint=now(drive or HOSTED))
 
 
 def stamped(stamp: str, drive: Device, **changes: Any) -> Profile:  # noqa: ANN401
@@ -114,7 +124,48 @@ def test_differences(changes: dict[str, Any], found: tuple[str, ...]) -> None:
 def test_no_field_of_the_fingerprint_is_left_out() -> None:
     for item in fields(now(device())):
         change: dict[str, Any] = {item.name: 7 if "int" in str(item.type) else "other"}
-        assert decision.differences(profile(), replace(now(device()), **change), RELEASE, "minor")
+        assert decision.differences(hosted(profile()), replace(now(HOSTED), **change), RELEASE, "minor")
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, ()),
+        ({"cpus": 32}, ("processors changed from 64 x EPYC to 32 x EPYC",)),
+        ({"cpu_model": "Xeon"}, ("processors changed from 64 x EPYC to 64 x Xeon",)),
+        ({"cpu_model": "Xeon", "cpus": 32}, ("processors changed from 64 x EPYC to 32 x Xeon",)),
+        ({"cpu_model": None, "cpus": 32}, ("processors changed from 64 to 32",)),
+        ({"cpu_model": "Xeon", "cpus": None}, ("processors changed from EPYC to Xeon",)),
+        ({"thp": "always"}, ("policy for transparent huge pages changed from madvise to always",)),
+        ({"iommu": "none"}, ("mode of the drive's IOMMU domain changed from DMA-FQ to none",)),
+        ({"numa_node": 0}, ("NUMA node of the drive changed from 1 to 0",)),
+        ({"numa_node": -1}, ("NUMA node of the drive changed from 1 to none",)),
+        (
+            {"thp": "never", "cpus": 1},
+            (
+                "processors changed from 64 x EPYC to 1 x EPYC",
+                "policy for transparent huge pages changed from madvise to never",
+            ),
+        ),
+    ],
+)
+def test_a_change_of_the_host_is_named(changes: dict[str, Any], found: tuple[str, ...]) -> None:
+    other = replace(now(HOSTED), **changes)
+    assert decision.differences(hosted(profile()), other, RELEASE, "minor") == found
+
+
+@pytest.mark.parametrize("key", HOST_KEYS)
+def test_a_key_of_the_host_that_one_side_lacks_is_no_change(key: str) -> None:
+    unknown: dict[str, Any] = {key: None}
+    known, lacking = hosted(profile()), replace(profile(), fingerprint=replace(now(HOSTED), **unknown))
+    assert decision.differences(lacking, now(HOSTED), RELEASE, "minor") == ()
+    assert decision.differences(known, lacking.fingerprint, RELEASE, "minor") == ()
+
+
+def test_no_profile_is_stale_because_of_an_upgrade() -> None:
+    """Profiles of earlier versions have none of the host's keys."""
+    found = judged(HOSTED, profile())
+    assert (found.sweep, found.publish) == ("none", profile())
 
 
 def test_a_filesystem_that_was_not_known_then_is_no_difference() -> None:
@@ -227,6 +278,69 @@ def test_an_own_profile_of_other_circumstances_is_stale(own: Profile, drive: Dev
     assert found.publish.evidence.findings == (*own.evidence.findings, *reason.split(", "))
 
 
+MOVED = "processors changed from 64 x EPYC to 32 x EPYC"
+
+
+@pytest.mark.parametrize(
+    ("own", "drive", "target", "host_only"),
+    [
+        (profile(), device(host=OTHER_HOST), scratch_target(), True),
+        (read_only_profile(), device(host=OTHER_HOST), RAW, True),
+        (profile(), device(host=OTHER_HOST), None, True),
+        # These drives are due for their own sake too.
+        (profile(), device(host=OTHER_HOST, firmware="NEW"), scratch_target(), False),
+        (profile(), device(host=OTHER_HOST, size_bytes=MIB), scratch_target(), False),
+        (read_only_profile(), device(host=OTHER_HOST), scratch_target(), False),
+        (replace(profile(), state="stale"), device(host=OTHER_HOST), scratch_target(), False),
+        (profile(), device(host=HOST, firmware="NEW"), scratch_target(), False),
+    ],
+)
+def test_a_sweep_is_for_the_hosts_sake_if_nothing_else_is_due(
+    own: Profile, drive: Device, target: Target | None, host_only: bool
+) -> None:
+    measured = replace(own, fingerprint=now(HOSTED, target.filesystem if target else ""))
+    found = judged(drive, measured, target=target)
+    assert (found.sweep, found.host_only) == ("full", host_only)
+    assert (found.stale, found.publish.state) == (True, "stale")
+    if drive.host != HOST:
+        assert found.publish.evidence.findings[-1] == MOVED
+        assert found.reason.endswith(MOVED)
+
+
+AGAIN = hosted(stamped("2026-11-30T00:00:00+00:00", TWIN), device(host=OTHER_HOST))
+
+
+@pytest.mark.parametrize(
+    ("sibling", "siblings", "sweep"),
+    [
+        (AGAIN, "check", "check"),
+        (AGAIN, "full", "full"),
+        # Neither was measured on the host as it is now.
+        (hosted(AGAIN), "check", "full"),
+        (replace(AGAIN, fingerprint=profile().fingerprint), "check", "full"),
+        (replace(AGAIN, fingerprint=replace(AGAIN.fingerprint, filesystem="xfs")), "check", "full"),
+        (replace(AGAIN, state="provisional"), "check", "full"),
+    ],
+    ids=["swept again", "never", "before", "unknown", "other filesystem", "provisional"],
+)
+def test_a_sibling_that_was_swept_again_replaces_the_sweep_by_a_check(
+    sibling: Profile, siblings: str, sweep: str
+) -> None:
+    own = hosted(profile())
+    older = hosted(stamped("2025-01-01T00:00:00+00:00", replace(TWIN, id="eui.3", name="nvme-third", serial="3")))
+    found = judged(device(host=OTHER_HOST), own, older, sibling, siblings=siblings)
+    assert (found.sweep, found.against) == (sweep, sibling if sweep == "check" else None)
+    assert (found.host_only, found.stale, found.publish.state) == (True, True, "stale")
+    how = f"; checking the settings of {TWIN.name} (same model and firmware)" if sweep == "check" else ""
+    assert found.reason == f"{MOVED}{how}"
+
+
+def test_a_drive_that_has_changed_itself_is_not_only_checked() -> None:
+    scheduler = replace(device().queue, scheduler="bfq")
+    found = judged(device(host=OTHER_HOST, queue=scheduler), hosted(profile()), AGAIN)
+    assert (found.sweep, found.against, found.host_only) == ("full", None, False)
+
+
 def test_the_same_difference_is_found_once_however_often_it_is_judged() -> None:
     once = judged(device(firmware="NEW"), profile()).publish
     assert judged(device(firmware="NEW"), once).publish == once
@@ -305,6 +419,11 @@ RAW_READ = replace(read_only_profile("not mounted"), fingerprint=now(device(), "
         (replace(TWIN, pcie_link="8.0 GT/s x4"), profile(), scratch_target(), {}, "full"),
         (replace(TWIN, pcie_link="8.0 GT/s x4"), profile(), None, {}, "full"),
         (replace(TWIN, logical_block_bytes=4096), profile(), scratch_target(), {}, "full"),
+        (TWIN, hosted(profile()), scratch_target(), {}, "check"),
+        (replace(TWIN, host=HOST), profile(), scratch_target(), {}, "check"),
+        (replace(TWIN, host=HOST), hosted(profile()), scratch_target(), {}, "check"),
+        (replace(TWIN, host=OTHER_HOST), hosted(profile()), scratch_target(), {}, "full"),
+        (replace(TWIN, host=replace(HOST, numa_node=0)), hosted(profile()), scratch_target(), {}, "full"),
         (TWIN, profile(), scratch_target(), {"release": "6.9.0"}, "full"),
         (TWIN, profile(), scratch_target(), {"release": "6.9.0", "kernel_change": "never"}, "check"),
         (TWIN, profile(), scratch_target(), {"release": "6.8.1", "kernel_change": "exact"}, "full"),

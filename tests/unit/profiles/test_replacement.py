@@ -70,3 +70,10 @@ def test_what_does_not_hold_any_more_is_not_better(old: Profile) -> None:
 def test_another_kernel_is_no_other_surrounding() -> None:
     older = replace(FULL, fingerprint=replace(FULL.fingerprint, kernel="5.15"))
     assert why_kept(replace(FULL, state="provisional"), older) != ""
+
+
+@pytest.mark.parametrize(("cpus", "kept"), [(64, True), (None, True), (32, False)])
+def test_another_host_counts_only_if_it_is_known(cpus: int | None, kept: bool) -> None:
+    older = replace(FULL, fingerprint=replace(FULL.fingerprint, cpus=cpus))
+    newer = replace(FULL, state="provisional", fingerprint=replace(FULL.fingerprint, cpus=64))
+    assert bool(why_kept(newer, older)) is kept

@@ -1,0 +1,20 @@
+"""The part of the host that a drive's figures depend on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """The processors, the policy for transparent huge pages, and the drive's way to memory; None is unknown.
+
+    `cpus` is the number of processors that are present. `iommu` is the mode of the drive's IOMMU domain, "none" without
+    one; a volume has the modes of its members. `numa_node` is -1 without a node, or with several.
+    """
+
+    cpu_model: str | None = None
+    cpus: int | None = None
+    thp: str | None = None
+    iommu: str | None = None
+    numa_node: int | None = None
