@@ -9,7 +9,7 @@ from __future__ import annotations
 from fakes.simulated.model import GB, MIB, Cliff, Drift, DriveModel, Family, Host, Noise, Side
 
 DESKTOP = Host(cores=12)
-LAPTOP = Host(cores=4, call_ns=2500, request_ns=4500, page_ns=70, contention=0.04)
+LAPTOP = Host(cores=4, call_ns=2500, request_ns=4500, page_ns=70, contention=0.04, switch_ns=4000)
 _USUAL = Noise(visit=0.01, transfer=0.012, tail_share=0.02, tail_scale=0.06)
 ROUGH = Noise(visit=0.015, transfer=0.02, slow_factor=1.2, slow_s=0.5, fast_s=4.0)
 _WARM = Drift(heat_loss=0.05, heat_s=45)

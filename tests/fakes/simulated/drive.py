@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from aio_tuned.model.measurement import Sample
+from fakes.simulated.asked import in_flight_of, is_by_size, requests_of, row_of, written_part
+from fakes.simulated.by_size import P99_SIGMAS
 from fakes.simulated.dice import Dice
 from fakes.simulated.truth import SETTINGS, Row, rows
 from fakes.simulated.weather import Climate, Periodic, Spells, Stalling, Store
 
 if TYPE_CHECKING:
-    from aio_tuned.model.measurement import Request
+    from aio_tuned.model.measurement import BufferPages, Request
     from aio_tuned.model.setting import Direction, Setting
     from fakes.simulated.model import DriveModel
 
@@ -21,6 +24,10 @@ _BETWEEN_NS = 60_000
 _DROP_NS = 4_000_000
 # The time from the last completion until the caller knows of it.
 _RETURN_NS = 14_000
+# The error of a quantile of n lognormal times is this many times their sigma over the root of n.
+_ERROR_OF_P50, _ERROR_OF_P99 = 1.25, 3.73
+# The helper's histogram has this many buckets for each power of two.
+_BUCKETS = 16
 
 
 class Mood(NamedTuple):
@@ -33,31 +40,27 @@ class Mood(NamedTuple):
     behind_cliff: bool
 
 
-def written_part(request: Request, count: int) -> int:
-    """Return how many of the bytes that a request moves are written."""
-    return 0 if request.direction == "read" else count - count * request.read_percent // 100
-
-
 def written_bytes(sample: Sample) -> int:
     return written_part(sample.request, sample.bytes)
 
 
-def requests_of(request: Request) -> int:
-    """Return the number of requests to the kernel in one transfer."""
-    threads = request.setting.io_parallelism * request.groups
-    share = request.transfer_bytes // threads
-    return threads * math.ceil(share / min(request.setting.block_size, share))
+def _edge_ns(time_ns: float) -> int:
+    """Return the upper edge of the bucket of the helper's histogram that holds the time."""
+    width = 2.0 ** (math.frexp(time_ns)[1] - 1) / _BUCKETS
+    return max(1, int((time_ns // width + 1) * width) - 1)
 
 
 class Drive:
     """A drive of a model; equal seeds and requests give equal answers.
 
     A slower drive affects a setting in proportion to the share of the drive that it uses: a setting that waits for
-    latencies loses little by a lower ceiling. The `journal` has the mood of each visit by its request's id.
+    latencies loses little by a lower ceiling. The `journal` has the mood of each visit by its request's id. The
+    `memory` is that of requests which name none.
     """
 
-    def __init__(self, model: DriveModel, seed: int) -> None:
+    def __init__(self, model: DriveModel, seed: int, memory: BufferPages = "consumer") -> None:
         self.model = model
+        self.memory = memory
         self.now_s = 0.0
         self._dice = dice = Dice(seed, model.name)
         noise, foreign = model.noise, model.foreign
@@ -71,11 +74,12 @@ class Drive:
             if (cliff := model.side(direction).cliff) is not None:
                 self.stores[direction] = Store(cliff)
         self._tables: dict[tuple[Direction, int, bool], dict[Setting, Row]] = {}
+        self._rare: dict[tuple[Request, bool], Row] = {}
         self._has_read = False
 
     def true_bytes_per_s(self, direction: Direction, setting: Setting, transfer_bytes: int) -> float:
         """Return the throughput of the setting on a fresh drive, without noise."""
-        return transfer_bytes * 1e9 / self._row(direction, setting, transfer_bytes).transfer_ns
+        return transfer_bytes * 1e9 / self._usual(direction, setting, transfer_bytes).transfer_ns
 
     def idle(self, seconds: float) -> None:
         """Let time pass without requests, in which the drive cools and its stores recover."""
@@ -93,7 +97,7 @@ class Drive:
     def visit(self, request: Request) -> Sample:
         """Make the requested transfers, one after the other, and return the sample."""
         direction, size = request.direction, request.transfer_bytes
-        row = self._row(direction, request.setting, size)
+        row = self._row(request)
         planned_ns = max(row.transfer_ns * request.min_transfers, request.min_ns)
         if request.max_bytes:
             planned_ns = max(row.transfer_ns, min(planned_ns, row.transfer_ns * (request.max_bytes // size)))
@@ -117,7 +121,7 @@ class Drive:
         between_ns = _BETWEEN_NS + (_DROP_NS if dropped else 0)
         self._pass_time(elapsed_ns / 1e9, moving=direction)
         self._pass_time(between_ns / 1e9, moving=None)
-        latency_ns = int(row.latency_ns * factor)
+        p50_ns, p99_ns = self._latencies(request, row, factor, len(times), lost_s)
         written = written_part(request, total)
         live = self.model.counters
         return Sample(
@@ -126,8 +130,8 @@ class Drive:
             bytes=total,
             elapsed_ns=elapsed_ns,
             wall_ns=elapsed_ns + between_ns,
-            latency_p50_ns=latency_ns,
-            latency_p99_ns=int(latency_ns * (1 + 12 * self.model.side(direction).spread) + lost_s * 1e9),
+            latency_p50_ns=p50_ns,
+            latency_p99_ns=p99_ns,
             cache_verdict="device" if live else "unknown",
             cache_dropped=dropped,
             device_read_bytes=total - written + foreign if live else 0,
@@ -138,7 +142,21 @@ class Drive:
             groups_ns=groups_ns,
         )
 
-    def _row(self, direction: Direction, setting: Setting, transfer_bytes: int, *, beyond: bool = False) -> Row:
+    def _row(self, request: Request, *, beyond: bool = False) -> Row:
+        usual = replace(
+            request, engine="libaio", access="sequential", read_percent=0, memory=None, groups=1, new_file=False
+        )
+        if request == usual and self.memory == "consumer":
+            return self._usual(request.direction, request.setting, request.transfer_bytes, beyond=beyond)
+        # What a request asks for, without its number and its limits.
+        alike = replace(request, id=0, seed=0, min_ns=0, min_transfers=1, max_bytes=0, purpose="pass")
+        row = self._rare.get((alike, beyond))
+        if row is None:
+            row = row_of(self.model, request, self.memory, beyond_cliff=beyond)
+            self._rare[alike, beyond] = row
+        return row
+
+    def _usual(self, direction: Direction, setting: Setting, transfer_bytes: int, *, beyond: bool = False) -> Row:
         table = self._tables.get((direction, transfer_bytes, beyond))
         if table is None:
             table = dict(rows(self.model, direction, SETTINGS, transfer_bytes, beyond_cliff=beyond))
@@ -179,19 +197,37 @@ class Drive:
         store = self.stores.get(request.direction)
         each_ns, beyond_ns = row.transfer_ns * factor, 0.0
         if store is not None:
-            beyond = self._row(request.direction, request.setting, size, beyond=True)
+            beyond = self._row(request, beyond=True)
             beyond_ns = max(each_ns, beyond.transfer_ns * factor)
+        stored = size if request.direction == "read" else written_part(request, size)
         times: list[int] = []
         elapsed_ns = 0
         while len(times) < most and (elapsed_ns < min_ns or len(times) < least or not times):
             mean_ns = each_ns
             if store is not None:
-                fast = store.take(size)
+                fast = store.take(stored)
                 mean_ns = fast * each_ns + (1 - fast) * beyond_ns
             taken_ns = max(1, int(mean_ns * exp(sigma * normal())))
             times.append(taken_ns)
             elapsed_ns += taken_ns
         return times
+
+    def _latencies(self, request: Request, row: Row, factor: float, transfers: int, lost_s: float) -> tuple[int, int]:
+        """Return the median time of a request, and that which one in a hundred exceeds.
+
+        With requests by size both have the error of their number, and are the upper edges of the helper's buckets. A
+        stall is one in a hundred if it holds back as many.
+        """
+        latency_ns = int(row.latency_ns * factor)
+        if not is_by_size(request):
+            return latency_ns, int(latency_ns * row.tail + lost_s * 1e9)
+        count, normal = transfers * requests_of(request), self._dice.normal
+        sigma = math.log(row.tail) / P99_SIGMAS / math.sqrt(count)
+        p50_ns = latency_ns * math.exp(_ERROR_OF_P50 * sigma * normal())
+        p99_ns = max(p50_ns, latency_ns * row.tail * math.exp(_ERROR_OF_P99 * sigma * normal()))
+        if in_flight_of(request) * 100 >= count:
+            p99_ns += lost_s * 1e9
+        return _edge_ns(p50_ns), _edge_ns(p99_ns)
 
     def _groups_ns(self, request: Request, elapsed_ns: int) -> tuple[int, ...]:
         """Return when each group had done its part: the last of them, which is any, ends the transfers."""

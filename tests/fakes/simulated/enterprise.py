@@ -10,8 +10,8 @@ from fakes.simulated.model import GB, MIB, Cliff, Drift, DriveModel, Foreign, Ho
 
 # Without huge pages and with mitigations a page costs several times as much.
 _SERVER = Host(cores=32)
-_SMALL_SERVER = Host(cores=8, call_ns=2600, request_ns=5000, page_ns=160)
-_OLD_SERVER = Host(cores=16, call_ns=4000, request_ns=8000, page_ns=220, contention=0.05)
+_SMALL_SERVER = Host(cores=8, call_ns=2600, request_ns=5000, page_ns=160, switch_ns=4000, segment_cost=0.05)
+_OLD_SERVER = Host(cores=16, call_ns=4000, request_ns=8000, page_ns=220, contention=0.05, switch_ns=6000)
 _STEADY = Noise(visit=0.004, transfer=0.006)
 _COLLECTING = Noise(visit=0.008, transfer=0.012, slow_factor=1.12, slow_s=0.8, fast_s=6.0)
 

@@ -178,7 +178,7 @@ def main(arguments: Sequence[str]) -> int:
     signals = _signals_as_input()
     asked = options(arguments)
     model = NAMED[asked.drive]
-    drive = Drive(model, asked.seed)
+    drive = Drive(model, asked.seed, asked.buffer)
     filled, fill_ns = 0, 0
     if asked.scratch is not None:
         filled = asked.span_bytes

@@ -59,6 +59,8 @@ class Host:
     `call_ns` is the cost of one io_submit or io_getevents, `request_ns` that of one request, `piece_ns` that of each
     further piece into which the block layer splits it, and `page_ns` that of each 4 KiB. Threads share locks and
     doorbells, so each further thread makes a call longer by the share `contention`, which slows single submit most.
+    `switch_ns` is the cost of waking a thread for a completion, and `extend_ns` that of a write which extends its file.
+    With huge pages the drive, where it is the limit, is faster by `segment_cost`, which many segments of 4 KiB cost.
     """
 
     cores: int = 16
@@ -68,6 +70,9 @@ class Host:
     page_ns: float = 40
     wake_ns: float = 12_000
     contention: float = 0.02
+    switch_ns: float = 2500
+    extend_ns: float = 8000
+    segment_cost: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

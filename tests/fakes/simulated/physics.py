@@ -30,7 +30,7 @@ _MIN_PLUGGED = 3.0
 _PLUGGED = 32.0
 # The exponent by which other threads' batches fill the gaps at the ends of batches.
 _FILLED_BY_OTHERS = 0.8
-_CPU_KNEE = 6.0
+CPU_KNEE = 6.0
 # A drive spreads a request over its channels in parts of this size, and a single request gets this share of its speed.
 _STRIPE_BYTES = 128 << 10
 _LONE_SHARE = 0.7
@@ -207,7 +207,7 @@ def figures(
         turn = in_flight / piece * each_s + np.where(done.overlap, 0.0, gap)
         spacing = turn / in_flight
     else:
-        spacing = soft_max(turn / in_flight, 1 / submitted, _CPU_KNEE)
+        spacing = soft_max(turn / in_flight, 1 / submitted, CPU_KNEE)
     spacing *= read_modify_write(side, done, piece)
     rate = 1 / (spacing * losses(model, side, done, piece))
     # The first request adds its latency before any data arrives, and the threads are woken one after the other.

@@ -27,12 +27,16 @@ TRANSFER_BYTES = Config().transfer_bytes
 
 
 class Row(NamedTuple):
-    """One setting's times of a transfer, a request and the processor in ns, and the share of the drive that it uses."""
+    """One setting's times of a transfer, a request and the processor in ns, and the share of the drive that it uses.
+
+    One request in a hundred takes `tail` times as long.
+    """
 
     transfer_ns: float
     strain: float
     latency_ns: float
     cpu_ns: float
+    tail: float
 
 
 @lru_cache(maxsize=4096)
@@ -46,7 +50,8 @@ def rows(
 ) -> dict[Setting, Row]:
     found = figures(model, direction, settings, transfer_bytes, beyond_cliff=beyond_cliff)
     columns = (found.transfer_s * 1e9, found.strain, found.latency_s * 1e9, found.cpu_s * 1e9)
-    return dict(zip(settings, map(Row, *(column.tolist() for column in columns)), strict=True))
+    tails = [1 + 12 * model.side(direction).spread] * len(settings)
+    return dict(zip(settings, map(Row, *(column.tolist() for column in columns), tails), strict=True))
 
 
 @dataclass(frozen=True)

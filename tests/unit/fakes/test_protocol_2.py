@@ -69,7 +69,7 @@ def test_protocol_1_knows_none_of_it(asked: Request) -> None:
 
 
 def said(program: Path, lines: str, *words: str) -> tuple[int, list[dict[str, Any]]]:
-    command = [sys.executable, program, *WORDS, *words]
+    command = [sys.executable, str(program), *WORDS, *words]
     done = subprocess.run(command, input=lines, capture_output=True, text=True, check=False, timeout=60)
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 
