@@ -13,7 +13,7 @@ import numpy as np
 from aio_tuned.model.setting import Setting
 from aio_tuned.report.terminal import summary
 from aio_tuned.search.taint import taint_reason
-from bench.rounds import ALIKE, Reference, pairs, single_visits
+from bench.rounds import ALIKE, Estimate, Reference, pairs, single_visits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -69,7 +69,7 @@ def _show_sweeps(run: Run, course: Course, reference: Reference) -> list[int]:
     """A row a sweep; returns the places of their choices."""
     _head(
         *("sweep", "chosen", "MiB a transfer", "ties", "GB/s", "95 % interval"),
-        *("reference GB/s", "covers it", "shift", "covers it, shifted", "regret"),
+        *("reference GB/s", "covers it", "shift", "covers it, shifted", "regret", "published q95", "held"),
     )
     chosen = []
     for number, sweep in enumerate(run.sweeps, start=1):
@@ -90,9 +90,18 @@ def _show_sweeps(run: Run, course: Course, reference: Reference) -> list[int]:
             "yes" if low <= rate <= high else "no",
             f"{factor - 1:+.1%}",
             "yes" if low <= rate * factor <= high else "no",
-            reference.regret(at),
+            regret := reference.regret(at),
+            f"{section['regret95_percent']:.2f} %",
+            _held(regret, section["regret95_percent"] / 100),
         )
     return chosen
+
+
+def _held(regret: Estimate, q95: float) -> str:
+    """Whether the regret is no larger than the published one; "?" if the reference's own error does not tell."""
+    if abs(regret.value - q95) <= 2 * regret.error:
+        return "yes?" if regret.value <= q95 else "no?"
+    return "yes" if regret.value <= q95 else "no"
 
 
 def _agreement(chosen: Sequence[int], reference: Reference) -> Iterable[str]:

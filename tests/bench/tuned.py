@@ -24,11 +24,12 @@ class Tuned:
     samples: tuple[dict[str, Any], ...]
 
     def visits(self, direction: str) -> list[dict[str, Any]]:
-        """The direction's visits that count: calibration only warms up."""
+        """The direction's visits of the five parameters that count: calibration only warms up."""
         return [
             sample
             for sample in self.samples
-            if (request := sample["request"])["direction"] == direction and request["purpose"] != "calibrate"
+            if (request := sample["request"])["direction"] == direction
+            and request["purpose"] in ("reference", "pass", "repeat")
         ]
 
 
