@@ -224,12 +224,16 @@ def test_the_example_is_a_configuration() -> None:
 # --- aio-tuned-profile(5) --------------------------------------------------------------------------------
 
 
-def properties(part: dict[str, Any]) -> set[str]:
+def named(part: dict[str, Any]) -> dict[str, Any]:
+    """The part of the schema that this one refers to, or else itself."""
+    return SCHEMA["$defs"][part["$ref"].rpartition("/")[2]] if "$ref" in part else part
+
+
+def properties(part: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The keys that a part of the schema knows, in any of its forms."""
-    found = set(part.get("properties", {}))
-    if "$ref" in part:
-        found |= properties(SCHEMA["$defs"][part["$ref"].rpartition("/")[2]])
-    for form in (*part.get("oneOf", ()), *part.get("allOf", ())):
+    whole = named(part)
+    found = {key: named(one) for key, one in whole.get("properties", {}).items()}
+    for form in (*whole.get("oneOf", ()), *whole.get("allOf", ())):
         found |= properties(form)
     return found
 
@@ -246,7 +250,8 @@ def profile_sections() -> dict[str, list[str]]:
 def schema_sections() -> dict[str, dict[str, Any]]:
     tables = {name: part for name, part in SCHEMA["properties"].items() if "const" not in part and "enum" not in part}
     top = {name: part for name, part in SCHEMA["properties"].items() if name not in tables}
-    return {"": {"properties": top}, **tables}
+    (curve,) = SCHEMA["patternProperties"].values()
+    return {"": {"properties": top}, **tables, "curve_ENGINE_DIRECTION": curve}
 
 
 def test_every_key_of_a_profile_is_described_and_no_other() -> None:
@@ -276,22 +281,12 @@ TYPES = {"string": "string", "integer": "integer", "number": "float", "boolean":
 
 
 def test_the_page_has_the_types_of_the_schema() -> None:
-    types = {}
-
-    def collect(part: dict[str, Any]) -> None:
-        for name, one in part.get("properties", {}).items():
-            if "type" in one or "enum" in one:
-                types[name] = one.get("type", "string")
-            collect(one)
-        for one in (*part.get("oneOf", ()), *part.get("allOf", ()), *part.get("$defs", {}).values()):
-            collect(one)
-
-    collect(SCHEMA)
-    for lines in profile_sections().values():
+    for section, lines in profile_sections().items():
+        known = properties(schema_sections()[section])
         for line in lines:
             key, _, kind = line.partition(" Pq ")
             if key != "schema":
-                assert re.split(r"[ ,]", kind)[0] == TYPES[types[key]], key
+                assert re.split(r"[ ,]", kind)[0] == TYPES[known[key].get("type", "string")], key
 
 
 def test_the_overridden_sections_of_the_page_are_ours() -> None:

@@ -21,6 +21,7 @@ from aio_tuned.profiles.codec import HEADER, render
 from unit.support.builders import (
     MIB,
     PROJECT,
+    consumer_profile,
     device_info,
     evidence,
     never_measured_profile,
@@ -223,9 +224,10 @@ def test_a_file_on_a_partition_gets_the_disks_profile(example: Example, machine:
         ours(state="provisional"),
         replace(never_measured_profile(), device=device_info(id=OURS), read=Unmeasured(setting=BEST)),
         ours(read=Unmeasured(setting=BEST, overridden=("block_size", "queue_depth"))),
+        consumer_profile(device=device_info(id=OURS), read=result(setting=BEST)),
         ours(write=Skipped(skipped="not swept"), combined=Skipped(skipped="not swept")),
     ],
-    ids=["stale", "provisional", "never measured", "overridden", "no writes"],
+    ids=["stale", "provisional", "never measured", "overridden", "curves", "no writes"],
 )
 def test_settings_are_taken_in_every_state(example: Example, machine: Machine, made: Profile) -> None:
     machine.drive()
@@ -366,6 +368,7 @@ VARIANTS = (
     read_only_profile(),
     never_measured_profile(),
     profile(read=Unmeasured(setting=setting(), overridden=("queue_depth",))),
+    consumer_profile(),
     profile(evidence=evidence(read_noise=1e-7, seconds=1e16, findings=())),
 )
 TEXT = st.one_of(
@@ -383,7 +386,7 @@ def by_lines(text: str) -> dict[str, Any]:
     assert text.endswith("\n")
     for line in text[len(HEADER) : -1].split("\n"):
         if line.startswith("["):
-            assert re.fullmatch(r"\[[a-z]+\]", line)
+            assert re.fullmatch(r"\[[a-z_]+\]", line)
             assert line[1:-1] not in document
             table = document[line[1:-1]] = {}
         elif line:

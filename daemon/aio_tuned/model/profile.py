@@ -106,10 +106,10 @@ class Skipped:
 class Concurrency:
     """Several processes at once, each with handles of its own and the chosen setting of a direction.
 
-    Every array has an entry for each number of `processes`: the throughput of all together, the p99 of their requests,
-    the slowest one's throughput relative to their mean, and the divisor. Each process that divides its requests in
-    flight (queue depth times threads) by the divisor loses none of the throughput. Arrays of a direction that was not
-    measured are None.
+    Every array has an entry for each number of `processes`: the throughput of all together, the p99 of their requests
+    (0 if fewer than size_curve.MIN_REQUESTS_OF_P99 were measured), the slowest one's throughput relative to their mean,
+    and the divisor. Each process that divides its requests in flight (queue depth times threads) by the divisor loses
+    none of the throughput. A direction that was not measured has no arrays, which are None.
     """
 
     processes: tuple[int, ...]
@@ -178,9 +178,10 @@ class Evidence:
 class Fingerprint:
     """The facts on which the figures depend; a change makes the profile stale.
 
-    An unknown `metadata_bytes` is None, and an unknown `pcie_link` is "". The last five describe the host and are None
-    if unknown, as in older profiles: the model and number of the present processors, the policy for transparent huge
-    pages, the mode of the drive's IOMMU domain ("none" without one), and the drive's NUMA node (-1 without one).
+    An unknown `metadata_bytes` is None, and an unknown `pcie_link` is "". From `cpu_model` to `numa_node` they describe
+    the host and are None if unknown, as in older profiles: the model and number of the present processors, the policy
+    for transparent huge pages, the mode of the drive's IOMMU domain ("none" without one), and the drive's NUMA node (-1
+    without one).
     """
 
     firmware: str
@@ -192,13 +193,14 @@ class Fingerprint:
     nr_requests: int
     scheduler: str
     filesystem: str
-    kernel: str
     array: str | None = None
     cpu_model: str | None = None
     cpus: int | None = None
     thp: str | None = None
     iommu: str | None = None
     numa_node: int | None = None
+    # The last line of a file is one that it must have, so a file that was cut off is none.
+    kernel: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,10 +232,11 @@ class Profile:
     read: Result | Unmeasured | Skipped
     write: Result | Unmeasured | Skipped
     combined: CombinedResult | Unmeasured | Skipped
+    # A file that was cut off within these two is none, since the sections after them are missing.
+    curves: tuple[SizeCurve, ...] = ()
+    concurrency: Concurrency | None = None
     evidence: Evidence
     fingerprint: Fingerprint
-    concurrency: Concurrency | None = None
-    curves: tuple[SizeCurve, ...] = ()
 
     def sections(self) -> tuple[tuple[Direction, Result | Unmeasured | Skipped], ...]:
         """Return the sections of the directions with their names, from which `combined` follows."""

@@ -5,7 +5,7 @@ import json
 import re
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import jsonschema
 import numpy as np
@@ -14,11 +14,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aio_tuned.errors import Exit, ProfileError
+from aio_tuned.model.measurement import Engine
 from aio_tuned.model.profile import Profile, Result, Skipped, Unmeasured
+from aio_tuned.model.size_curve import CurveOp, SizeCurve
 from aio_tuned.profiles.codec import HEADER, SCHEMA, parse, render, to_table
 from unit.support.builders import (
+    CONCURRENCY,
     MIB,
     PROJECT,
+    consumer_evidence,
+    consumer_profile,
     device_info,
     evidence,
     never_measured_profile,
@@ -56,6 +61,13 @@ OLD = replace(
     result(),
     **dict.fromkeys(SINCE_SCHEMA_2),  # type: ignore[arg-type]  # all of them may be None
 )
+READS_AT_ONCE = replace(
+    CONCURRENCY,
+    write_throughput_bytes_per_s=None,
+    write_p99_us=None,
+    write_slowest_share=None,
+    write_divisor=None,
+)
 VARIANTS = {
     "schema 1": replace(profile(), schema=1, read=OLD, write=OLD),
     "full": profile(),
@@ -76,14 +88,17 @@ VARIANTS = {
         combined=Unmeasured(setting=setting(), overridden=("queue_depth",)),
     ),
     "checked": replace(
-        profile(),
+        consumer_profile(),
         device=device_info(boot_id="6ff02615-2f2d-4a56-905e-6babb01430aa"),
         read=result(kept_from="earlier", sustained_throughput_bytes_per_s=1_400_000_000),
-        evidence=evidence(
+        evidence=consumer_evidence(
             temperature_peak_c=61.5, paused_seconds=70.0, resumed=2, checked_against="nvme-other", effort="thorough"
         ),
-        fingerprint=replace(profile().fingerprint, array="degraded"),
+        fingerprint=replace(consumer_profile().fingerprint, array="degraded"),
     ),
+    "curves": consumer_profile(),
+    "curves in another order": consumer_profile(curves=consumer_profile().curves[::-1]),
+    "one direction at once": consumer_profile(concurrency=READS_AT_ONCE),
     "large floats": replace(profile(), read=result(latency_p99_us=1e22), evidence=evidence(seconds=1e16)),
 }
 
@@ -343,6 +358,13 @@ def test_every_prefix_of_a_file_is_an_error_or_the_whole(name: str) -> None:
         assert text[end:].strip() == ""
 
 
+def test_a_file_that_is_cut_off_in_its_curves_is_an_error() -> None:
+    lines = render(VARIANTS["curves"]).splitlines()
+    for end in range(1, len(lines)):
+        with pytest.raises(ProfileError):
+            parse("\n".join(lines[:end]))
+
+
 def test_a_hole_in_a_file_is_never_another_profile() -> None:
     """A line lost is an error; only what is optional, or missing in older files, may be missing."""
     lines = render(profile()).splitlines()
@@ -464,8 +486,11 @@ def test_the_schema_describes_every_key_that_we_write_and_requires_all_but_the_o
             "evidence": {
                 *("measured_at", "read_noise", "write_noise", "read_drift", "write_drift"),
                 *("temperature_peak_c", "paused_seconds", "resumed", "checked_against", "effort"),
+                *("huge_share", "mean_run_bytes", "thp", "first_write_throughput_bytes_per_s"),
+                *("read_huge_gain_percent", "read_huge_gain_ci95_percent", "read_return_us"),
+                *("write_huge_gain_percent", "write_huge_gain_ci95_percent", "write_return_us"),
             },
-            "fingerprint": {"array", "metadata_bytes"},
+            "fingerprint": {"array", "metadata_bytes", "cpu_model", "cpus", "thp", "iommu", "numa_node"},
         }
         assert optional == expected[section]
     setting_keys = set(SCHEMA_DOCUMENT["$defs"]["setting"]["properties"])
@@ -473,6 +498,17 @@ def test_the_schema_describes_every_key_that_we_write_and_requires_all_but_the_o
     assert setting_keys | result_keys == set(table["read"])
     combined_keys = set(SCHEMA_DOCUMENT["properties"]["combined"]["oneOf"][2]["allOf"][1]["properties"])
     assert setting_keys | combined_keys == set(table["combined"])
+    assert set(SCHEMA_DOCUMENT["properties"]["concurrency"]["properties"]) == set(table["concurrency"])
+    assert set(SCHEMA_DOCUMENT["$defs"]["curve"]["properties"]) == set(SCHEMA_DOCUMENT["$defs"]["curve"]["required"])
+    assert set(SCHEMA_DOCUMENT["$defs"]["curve"]["properties"]) == set(table["curve_psync_read"])
+
+
+def test_the_schema_describes_the_curve_of_every_engine_and_direction() -> None:
+    (name,) = SCHEMA_DOCUMENT["patternProperties"]
+    for engine in get_args(Engine):
+        for op in get_args(CurveOp):
+            assert re.search(name, SizeCurve(engine=engine, op=op, points=()).name)
+    assert not re.search(name, "curve_sqpoll_read")
 
 
 def bare(section: str) -> dict[str, Any]:
@@ -530,11 +566,35 @@ def with_value(section: str, key: str, value: object) -> Callable[[dict[str, Any
         lambda table: table.update(combined={**bare("combined"), "ties": 3}),
         lambda table: table.update(write={"skipped": ""}),
         lambda table: table.update(write={}),
+        without("curve_psync_read", "share"),
+        with_value("curve_psync_read", "request_bytes", [256]),
+        with_value("curve_psync_read", "request_bytes", [1000]),
+        with_value("curve_psync_read", "request_bytes", [128 << 20]),
+        with_value("curve_psync_read", "request_bytes", []),
+        with_value("curve_io_uring_write", "in_flight", [0]),
+        with_value("curve_io_uring_write", "in_flight", [4097]),
+        with_value("curve_psync_mixed", "throughput_bytes_per_s", [0]),
+        with_value("curve_psync_mixed", "p50_us", [0]),
+        with_value("curve_psync_mixed", "p99_us", [-1]),
+        with_value("curve_psync_mixed", "share", [1.1]),
+        lambda table: table.update(curve_psync_read=3),
+        without("concurrency", "processes"),
+        without("concurrency", "read_p99_us"),
+        without("concurrency", "write_divisor"),
+        lambda table: table.update(concurrency={"processes": [1, 2]}),
+        with_value("concurrency", "processes", [0]),
+        with_value("concurrency", "read_slowest_share", [0]),
+        with_value("concurrency", "write_divisor", [0]),
+        with_value("evidence", "huge_share", 1.1),
+        with_value("evidence", "read_huge_gain_ci95_percent", [1]),
+        with_value("evidence", "first_write_throughput_bytes_per_s", 0),
+        with_value("fingerprint", "cpus", 0),
+        with_value("fingerprint", "numa_node", -2),
     ],
-    ids=range(38),
+    ids=range(62),
 )
 def test_a_broken_table_is_not_valid(spoil: Callable[[dict[str, Any]], None]) -> None:
-    table = json.loads(json.dumps(to_table(profile())))
+    table = json.loads(json.dumps(to_table(consumer_profile())))
     spoil(table)
     assert not VALIDATOR.is_valid(table)
 

@@ -14,6 +14,7 @@ from aio_tuned.model.device import Device, Mount, Queue
 from aio_tuned.model.measurement import Phase, Point, Request, Sample
 from aio_tuned.model.profile import (
     CombinedResult,
+    Concurrency,
     DeviceInfo,
     Evidence,
     Fingerprint,
@@ -23,14 +24,16 @@ from aio_tuned.model.profile import (
     Unmeasured,
 )
 from aio_tuned.model.setting import DEFAULT_SETTING, Grid, Setting
+from aio_tuned.model.size_curve import SizeCurve, SizePoint
 from aio_tuned.model.target import Target
 from aio_tuned.search.grid import points, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from aio_tuned.model.measurement import Purpose
+    from aio_tuned.model.measurement import Engine, Purpose
     from aio_tuned.model.setting import Direction
+    from aio_tuned.model.size_curve import CurveOp
 
 PROJECT = Path(__file__).parents[3]
 FAKE_HELPER = PROJECT / "tests/fakes/fake_aio_sweep.py"
@@ -373,3 +376,71 @@ def never_measured_profile() -> Profile:
             buffer="",
         ),
     )
+
+
+def size_curve(engine: Engine = "psync", op: CurveOp = "read", best_bytes_per_s: float = 6.5e9) -> SizeCurve:
+    """Return a curve whose sizes saturate with 2 MiB in flight; 16M has too few requests for a p99."""
+    points = []
+    for size in (4096, 65536, 262_144, MIB, 16 * MIB):
+        levels = [1 << doubling for doubling in range(9) if size << doubling <= 64 * MIB]
+        rates = [best_bytes_per_s * min(1.0, size * level / (2 * MIB)) for level in levels]
+        for level, rate in zip(levels, rates, strict=True):
+            p50_us = round(level * size / rate * 1e6, 1)
+            p99_us = round(1.5 * p50_us, 1) if size < 16 * MIB else None
+            points.append(SizePoint(size, level, int(rate), p50_us, p99_us, round(rate / max(rates), 4)))
+    return SizeCurve(engine=engine, op=op, points=tuple(points))
+
+
+CURVES = (
+    size_curve("io_uring", "read"),
+    size_curve("io_uring", "write", 3.9e9),
+    size_curve("psync", "read", 6.2e9),
+    size_curve("psync", "write", 3.7e9),
+    size_curve("psync", "mixed", 4.4e9),
+)
+CONCURRENCY = Concurrency(
+    processes=(1, 2, 4, 8),
+    read_throughput_bytes_per_s=(6_512_000_000, 6_480_000_000, 6_100_000_000, 5_200_000_000),
+    read_p99_us=(1210.0, 2405.0, 4800.0, 0.0),
+    read_slowest_share=(1.0, 0.99, 0.96, 0.81),
+    read_divisor=(1, 2, 4, 8),
+    write_throughput_bytes_per_s=(3_950_000_000, 3_940_000_000, 3_900_000_000, 3_700_000_000),
+    write_p99_us=(900.0, 1800.0, 3700.0, 9100.0),
+    write_slowest_share=(1.0, 0.98, 0.97, 0.9),
+    write_divisor=(1, 1, 2, 4),
+)
+
+
+def consumer_evidence(**changes: Any) -> Evidence:  # noqa: ANN401 - any field
+    """Return evidence with what a sweep measures after the choice."""
+    found: dict[str, Any] = {
+        "huge_share": 0.0,
+        "mean_run_bytes": 8192,
+        "thp": "madvise",
+        "read_huge_gain_percent": 18.2,
+        "read_huge_gain_ci95_percent": (15.1, 21.4),
+        "write_huge_gain_percent": 0.4,
+        "write_huge_gain_ci95_percent": (-1.2, 2.1),
+        "first_write_throughput_bytes_per_s": 1_210_000_000,
+        "read_return_us": 14.2,
+        "write_return_us": 15.0,
+    }
+    return evidence(**(found | changes))
+
+
+def consumer_profile(**changes: Any) -> Profile:  # noqa: ANN401 - any field
+    """Return a profile with everything that a sweep measures after the choice."""
+    made = profile(
+        curves=CURVES,
+        concurrency=CONCURRENCY,
+        evidence=consumer_evidence(),
+        fingerprint=replace(
+            profile().fingerprint,
+            cpu_model="AMD EPYC 9454P",
+            cpus=96,
+            thp="madvise",
+            iommu="DMA-FQ",
+            numa_node=0,
+        ),
+    )
+    return replace(made, **changes)

@@ -147,14 +147,27 @@ def _check_other_lines(text: str, new: str, values: int) -> None:
 
 
 _PROFILE = codec.render(builders.profile()).encode()
+_CURVES = codec.render(builders.consumer_profile()).encode()
 _ENTRY = Entry((("type", "fs"), ("root", "/kv")))
 _TOML_WORDS = (b"[", b"]", b"=", b'"""', b"'", b"\n", b"inf", b"nan", b"true", b"0x", b"1e400", b"9" * 20, b"\\u0000")
 
 TARGETS = {
     "profile": Target(
         _check_profile,
-        (_PROFILE, codec.render(builders.never_measured_profile()).encode()),
-        (*_TOML_WORDS, b'skipped = "x"\n', b"saturating_concurrency", b"overridden = []\n"),
+        (_PROFILE, codec.render(builders.never_measured_profile()).encode(), _CURVES),
+        (
+            *_TOML_WORDS,
+            b'skipped = "x"\n',
+            b"saturating_concurrency",
+            b"overridden = []\n",
+            b"[curve_psync_read]\n",
+            b"[concurrency]\n",
+            b"request_bytes = [",
+            b"p99_us = [",
+            b" 1.0,",
+            b" 4096,",
+            b" 0,",
+        ),
     ),
     "override": Target(
         _check_override,
