@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fakes.simulated.model import Side
 from fakes.simulated.physics import (
     CPU_KNEE,
     Work,
@@ -72,30 +71,6 @@ def load(engine: Engine, read_share: float, request_bytes: int, in_flight: int, 
     return Load(engine, read_share, request_bytes, in_flight, in_flight if engine == "psync" else groups)
 
 
-def _side(model: DriveModel, read_share: float, *, beyond_cliff: bool) -> Side:
-    """Return the drive's side for a mix of reads and writes, in which each takes the time that it takes alone."""
-    read, write = (
-        replace(side, bytes_per_s=side.cliff.bytes_per_s) if beyond_cliff and side.cliff is not None else side
-        for side in (model.read, model.write)
-    )
-
-    def mean(of: Callable[[Side], float]) -> float:
-        return read_share * of(read) + (1 - read_share) * of(write)
-
-    return Side(
-        bytes_per_s=1 / mean(lambda side: 1 / side.bytes_per_s),
-        iops=1 / mean(lambda side: 1 / side.iops),
-        latency_s=mean(lambda side: side.latency_s),
-        stream_bytes_per_s=1 / mean(lambda side: 1 / side.stream_bytes_per_s),
-        spread=mean(lambda side: side.spread),
-        small_bytes=mean(lambda side: side.small_bytes),
-        window_bytes=int(mean(lambda side: side.window_bytes)),
-        crowd=mean(lambda side: side.crowd),
-        stripe_bytes=write.stripe_bytes if read_share < 1 else 0,
-        stripe_cost=mean(lambda side: side.stripe_cost),
-    )
-
-
 def _host(host: Host, engine: Engine) -> Host:
     """Return the host with the costs of an engine: libaio has one call for a submission and another for a reap."""
     switch_ns = host.switch_ns if engine == "psync" else 0.0
@@ -110,10 +85,34 @@ def _begin_s(host: Host, engine: Engine, threads: int) -> float:
     return max(host.wake_ns * (1 + math.log2(threads)), threads * host.switch_ns / host.cores) / 1e9
 
 
+def _mixed(read_share: float, read: Served, write: Served) -> Served:
+    """Return what the drive gives a mix, in which each request takes the time that it takes among its own kind."""
+    read_s, write_s = read_share / read.bytes_per_s, (1 - read_share) / write.bytes_per_s
+    rate = 1 / (read_s + write_s)
+
+    def mean(of: Callable[[Served], float]) -> float:
+        return read_share * of(read) + (1 - read_share) * of(write)
+
+    return Served(
+        bytes_per_s=rate,
+        strain=rate * (read_s * read.strain + write_s * write.strain),
+        latency_s=mean(lambda one: one.latency_s),
+        tail=mean(lambda one: one.tail),
+        cpu_s=mean(lambda one: one.cpu_s),
+        begin_s=mean(lambda one: one.begin_s),
+    )
+
+
 @lru_cache(maxsize=1 << 16)
 def served(model: DriveModel, asked: Load, *, beyond_cliff: bool = False) -> Served:
     """Return what the drive gives a load; it takes the requests' split into pieces and their queues into account."""
-    side = _side(model, asked.read_share, beyond_cliff=beyond_cliff)
+    if 0 < asked.read_share < 1:
+        read, write = (served(model, asked._replace(read_share=part), beyond_cliff=beyond_cliff) for part in (1.0, 0.0))
+        return _mixed(asked.read_share, read, write)
+    side = model.side("read" if asked.read_share else "write")
+    bytes_per_s = side.cliff.bytes_per_s if beyond_cliff and side.cliff is not None else side.bytes_per_s
+    # At random places there is no order that could be lost.
+    side = replace(side, bytes_per_s=bytes_per_s, disorder=0.0)
     alike = replace(model, host=_host(model.host, asked.engine))
     host, size = alike.host, asked.request_bytes
     threads = np.array([float(asked.threads)])
@@ -132,8 +131,9 @@ def served(model: DriveModel, asked: Load, *, beyond_cliff: bool = False) -> Ser
     cost = cpu_s(alike, replace(done, threads=busy))
     pieces = size / piece
     # The slowest piece is late by its own time only, and the processor prepares further pieces while the drive works.
-    late = alone_s(side, piece) * side.spread * np.log(pieces)
-    alone = alone_s(side, done.block) + late + cost / pieces
+    late = alone_s(side, piece) * side.spread * np.log(pieces) + cost / pieces
+    alone = alone_s(side, done.block) + late
+    first = alone_s(side, piece) + late
     in_flight = np.minimum(asked.in_flight * size, model.tags * piece)
     if model.network:
         spacing = network_s(alike, side, done, piece, cost, most) / piece
@@ -153,5 +153,5 @@ def served(model: DriveModel, asked: Load, *, beyond_cliff: bool = False) -> Ser
         latency_s=asked.in_flight * size / rate,
         tail=1 + spread + P99_SIGMAS * model.noise.transfer,
         cpu_s=float(cost[0]),
-        begin_s=float(alone[0]) * (1 - 1 / asked.in_flight) + _begin_s(host, asked.engine, asked.threads),
+        begin_s=float(first[0]) * (1 - 1 / asked.in_flight) + _begin_s(host, asked.engine, asked.threads),
     )
