@@ -679,7 +679,7 @@ def test_the_programs_life_is_that_of_the_protocol(program: Path) -> None:
     # The last line has no end of line, hence was no request.
     assert [message["type"] for message in messages] == ["tick", "hello", "point", "point", "end"]
     hello, read, written, end = messages[1:]
-    assert hello["protocol"] == 1
+    assert hello["protocol"] == 2
     assert hello["target"]["span_bytes"] == hello["fill_bytes"] == GIB
     assert parse_point(read, request(id=7)).bytes == read["bytes"]
     assert parse_point(read, request(id=7)).cache_dropped
