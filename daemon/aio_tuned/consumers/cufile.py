@@ -9,8 +9,10 @@ type, makes cuFileDriverOpen fail, so every value is kept within the limits that
     execution.max_io_threads              threads of the library         0 ... 128
     execution.max_request_parallelism     parts of one read or write     0 ... 8
 
-Each thread has one request in flight, so the number of threads is the `saturating_concurrency` of the combined
-settings; the file applies to reads and writes.
+Each thread has one request in flight, so the number of threads is that of psync in the curves at the size of a request,
+the larger one of reads and writes, because the file applies to both. The size is 16 MiB (cuFile's default), a measured
+size near it that gives more throughput, or --request-size. Without these curves both are of the combined settings:
+block_size and `saturating_concurrency`.
 
 execution.max_io_queue_depth (1 ... 256) is not set: it limits the parts that wait inside the library for a thread, not
 the requests in flight on the drive, and its default of 128 is enough for the largest number of threads.
@@ -26,7 +28,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aio_tuned.consumers.export import Export, cap_note, capped, release_ignored
+from aio_tuned.consumers.export import Export, release_ignored
+from aio_tuned.consumers.requests import Usage, chunk, needed
 from aio_tuned.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,6 +42,9 @@ _USUAL_BOUNCE_KB = 1024
 _MAX_THREADS = 128
 _MAX_PARTS = 8
 _SIZE = "max_direct_io_size_kb"
+_USAGE = Usage(
+    direction="combined", engines=("psync",), usual_bytes=_MAX_KB << 10, usual=f"the default of properties.{_SIZE}"
+)
 _THREADS_NOTE = (
     "execution.max_io_threads: the number of requests in flight, because each thread has one; cuFile has no "
     "queue_depth, overlap_events or single_submit."
@@ -54,13 +60,13 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
     cap = options.max_block_size
     if cap is not None and cap < _STEP_KB << 10:
         raise UsageError(f"--max-block-size {cap}: below cuFile's smallest request; pass {_STEP_KB << 10} or more")
-    settings = capped(drive.combined, options)
-    notes = [*cap_note(f"properties.{_SIZE}", drive.combined, settings), _THREADS_NOTE]
-    request = min(max((settings.block_size >> 10) // _STEP_KB * _STEP_KB, _STEP_KB), _MAX_KB)
-    if request << 10 != settings.block_size:
+    size, size_notes = chunk(drive, _USAGE, options, f"properties.{_SIZE}")
+    request = min(max((size >> 10) // _STEP_KB * _STEP_KB, _STEP_KB), _MAX_KB)
+    wanted, _, thread_notes = needed(drive, _USAGE, request << 10, "execution.max_io_threads")
+    notes = [*size_notes, *thread_notes, _THREADS_NOTE]
+    if request << 10 != size:
         limits = f"cuFile takes multiples of {_STEP_KB} KiB, at most {_MAX_KB} KiB"
-        notes.append(f"properties.{_SIZE}: {request} KiB instead of {settings.block_size} bytes; {limits}.")
-    wanted = settings.saturating_concurrency
+        notes.append(f"properties.{_SIZE}: {request} KiB instead of {size} bytes; {limits}.")
     threads = min(wanted, _MAX_THREADS)
     if threads < wanted:
         notes.append(f"execution.max_io_threads: {threads} instead of {wanted}; cuFile allows at most {_MAX_THREADS}.")

@@ -24,7 +24,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aio_tuned.consumers.export import Export, cap_note, capped, is_older, need_release
+from aio_tuned.consumers.export import Export, cap_note, capped, is_older, need_release, size_ignored
+from aio_tuned.consumers.processes import shared_note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +62,12 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
             ("aio", "single_submit"): settings.single_submit,
             ("aio", "overlap_events"): settings.overlap_events,
         },
-        notes=(*notes, *_notes(settings, threads_key)),
+        notes=(
+            *notes,
+            *_notes(settings, threads_key),
+            *((shared_note(drive, "combined", "queue_depth", "per rank"),) if drive.concurrency else ()),
+            *size_ignored(options, "DeepSpeed splits its transfers into blocks"),
+        ),
     )
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aio_tuned.consumers.export import Export, cap_note, capped_drive, release_ignored
+from aio_tuned.consumers.export import Export, cap_note, capped_drive, release_ignored, size_ignored
+from aio_tuned.reader.types import DIRECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,11 +32,16 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
         ("AIO_TUNED_DEVICE",): source.device,
     }
     notes: list[str] = []
-    for name, settings in given._asdict().items():
+    for name in DIRECTIONS:
+        settings = getattr(given, name)
         prefix = f"AIO_TUNED_{name.upper()}_"
         values |= {(prefix + parameter,): value for parameter, value in _variables(settings)}
         notes += cap_note(prefix + "BLOCK_SIZE", getattr(drive, name), settings)
-    return Export(format="env", values=values, notes=(*notes, *release_ignored(options, "env")))
+    ignored = (
+        *size_ignored(options, "the five parameters do not depend on it; aio-tuned get has the same option"),
+        *release_ignored(options, "env"),
+    )
+    return Export(format="env", values=values, notes=(*notes, *ignored))
 
 
 def _variables(settings: Settings) -> Iterator[tuple[str, Value]]:

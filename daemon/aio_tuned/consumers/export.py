@@ -18,7 +18,7 @@ Format = Literal["json", "toml", "yaml", "env", "fio"]
 # None is written as null, and only in JSON.
 Value: TypeAlias = "bool | int | float | str | None"
 
-_SMALLEST = 4096  # a multiple of every drive's logical block; drives with 4 KiB blocks cannot read less with O_DIRECT
+ALIGNMENT = 4096  # a multiple of every drive's logical block; drives with 4 KiB blocks cannot read less with O_DIRECT
 # "1.5", "0.5.10.post1", "0.33.0rc2", "0.22.1+cu129", with or without a "v".
 _RELEASE = re.compile(r"v?(\d+(?:\.\d+)+)(?:[.\-]?(?:a|b|rc|post|dev)\d*)*(?:\+[\w.]+)?")
 
@@ -34,9 +34,13 @@ Key: TypeAlias = "str | Entry"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportOptions:
-    """Options of an export: a cap on the block size in bytes, and the consumer's release ("0.14.5")."""
+    """Options of an export: a cap on the block size and the size of the consumer's requests in bytes, and its release.
+
+    Without a size, the consumer's usual one is meant; without a release ("0.14.5"), the newest one.
+    """
 
     max_block_size: int | None = None
+    request_bytes: int | None = None
     for_version: str | None = None
 
 
@@ -64,8 +68,8 @@ def capped(settings: Settings, options: ExportOptions) -> Settings:
     4096 bytes.
     """
     cap = options.max_block_size
-    if cap is not None and cap < _SMALLEST:
-        raise UsageError(f"--max-block-size {cap}: below the smallest block for direct I/O; pass {_SMALLEST} or more")
+    if cap is not None and cap < ALIGNMENT:
+        raise UsageError(f"--max-block-size {cap}: below the smallest block for direct I/O; pass {ALIGNMENT} or more")
     if cap is None or settings.block_size <= cap:
         return settings
     return settings._replace(block_size=1 << (cap.bit_length() - 1), throughput_bytes_per_s=None)
@@ -73,12 +77,21 @@ def capped(settings: Settings, options: ExportOptions) -> Settings:
 
 def capped_drive(drive: DriveSettings, options: ExportOptions) -> DriveSettings:
     """Return the settings of every direction as capped() does; raise UsageError for a cap below 4096 bytes."""
-    return type(drive)(*(capped(settings, options) for settings in drive))
+    return drive._replace(
+        read=capped(drive.read, options),
+        write=capped(drive.write, options),
+        combined=capped(drive.combined, options),
+    )
 
 
 def cap_ignored(options: ExportOptions, why: str) -> tuple[str, ...]:
     """Return the note on a cap for a consumer without a block size; nothing without a cap."""
     return () if options.max_block_size is None else (f"max_block_size: ignored, because {why}.",)
+
+
+def size_ignored(options: ExportOptions, why: str) -> tuple[str, ...]:
+    """Return the note on a request size for a consumer without a use for it; nothing without one."""
+    return () if options.request_bytes is None else (f"request_size: ignored, because {why}.",)
 
 
 def cap_note(key: str, before: Settings, after: Settings) -> tuple[str, ...]:

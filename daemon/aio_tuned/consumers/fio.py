@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aio_tuned.consumers.export import Export, cap_note, capped, need_folder, release_ignored
+from aio_tuned.consumers.export import Export, cap_note, capped, need_folder, release_ignored, size_ignored
 from aio_tuned.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
     if values:
         values |= {(_REMOVE, option): value for option, value in _removal(directory).items()}
     memory = "mem: fio reuses a smaller buffer, so it may be faster than the sweep; mem=mmaphuge comes closer to it."
-    return Export(format="fio", values=values, notes=(*notes, memory, *release_ignored(options, "fio")))
+    ignored = (*size_ignored(options, "the job repeats the five parameters"), *release_ignored(options, "fio"))
+    return Export(format="fio", values=values, notes=(*notes, memory, *ignored))
 
 
 def _is_its_own(settings: Settings) -> bool:

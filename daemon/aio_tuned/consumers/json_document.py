@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aio_tuned.consumers.export import Export, cap_note, capped_drive, release_ignored
+from aio_tuned.consumers.export import Export, cap_note, capped_drive, release_ignored, size_ignored
+from aio_tuned.reader.types import DIRECTIONS
 
 if TYPE_CHECKING:
     from aio_tuned.consumers.export import ExportOptions, Key, Value
@@ -22,11 +23,16 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
     given = capped_drive(drive, options)
     values: dict[tuple[Key, ...], Value] = {("path",): path}
     notes: list[str] = []
-    for name, settings in given._asdict().items():
+    for name in DIRECTIONS:
+        settings = getattr(given, name)
         for field, value in settings._asdict().items():
             if field == "source":
                 values |= {(name, field, part): text for part, text in value._asdict().items()}
             else:  # null is included, so that a merge into a file leaves no older figure in it
                 values[name, field] = value
         notes += cap_note(f"{name}.block_size", getattr(drive, name), settings)
-    return Export(format="json", values=values, notes=(*notes, *release_ignored(options, "json")))
+    ignored = (
+        *size_ignored(options, "the five parameters do not depend on it; aio-tuned get has the same option"),
+        *release_ignored(options, "json"),
+    )
+    return Export(format="json", values=values, notes=(*notes, *ignored))

@@ -1,7 +1,10 @@
 """KvikIO (RAPIDS), which reads and writes files from and into GPU or host memory: environment variables.
 
 It splits a read or write into tasks and runs them in a pool of threads, each of which has one request in flight. So the
-number of threads is the `saturating_concurrency`; there is no queue depth, overlap_events or single_submit.
+number of threads is that of psync in the curves at the size of a task, the larger one of reads and writes. The size is
+4 MiB (KvikIO's default), a measured size near it that gives more throughput, or --request-size. Without these curves
+both are of the combined settings: block_size and `saturating_concurrency`. There is no queue depth, overlap_events or
+single_submit.
 
     KVIKIO_NTHREADS             threads of the pool, one for the process            1 by default
     KVIKIO_TASK_SIZE            bytes of one task, the largest request              4194304
@@ -11,7 +14,7 @@ number of threads is the `saturating_concurrency`; there is no queue depth, over
     KVIKIO_AUTO_DIRECT_IO_WRITE                                                     1
 
 Sizes are plain numbers of bytes: a suffix is silently dropped ("4m" is 4 bytes), and 2 GiB and more are refused. The
-pool serves reads and writes, so its settings are the combined ones. Release 25.12 introduced the two switches.
+pool serves reads and writes. Release 25.12 introduced the two switches.
 
 With GPUDirect Storage each task is one cuFileRead or cuFileWrite, which cuFile splits further according to its own
 file: see the consumer cufile. KVIKIO_THREAD_POOL_PER_BLOCK_DEVICE (26.02) gives every drive a pool of KVIKIO_NTHREADS
@@ -25,12 +28,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aio_tuned.consumers.export import Export, cap_note, capped, is_older, need_release
+from aio_tuned.consumers.export import Export, is_older, need_release
+from aio_tuned.consumers.requests import Usage, chunk, needed
 
 if TYPE_CHECKING:
     from aio_tuned.consumers.export import ExportOptions, Key, Value
     from aio_tuned.reader import DriveSettings
 
+_USAGE = Usage(direction="combined", engines=("psync",), usual_bytes=4 << 20, usual="the default of KVIKIO_TASK_SIZE")
 _USUAL_BOUNCE_BYTES = 16 << 20
 _THREADS_NOTE = (
     "KVIKIO_NTHREADS: the number of requests in flight, because each thread has one; KvikIO has no queue_depth, "
@@ -43,17 +48,21 @@ _DIRECT_IO_NOTE = (
 
 
 def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
-    """Return KvikIO's variables for the drive; raise UsageError for a release before 24.10, or a cap below 4096."""
+    """Return KvikIO's variables for the drive.
+
+    Raise UsageError for a release before 24.10, or for a size that chunk() refuses.
+    """
     del path
     need_release(options, "KvikIO", "24.10", "KVIKIO_BOUNCE_BUFFER_SIZE")
-    settings = capped(drive.combined, options)
+    task, size_notes = chunk(drive, _USAGE, options, "KVIKIO_TASK_SIZE")
+    threads = needed(drive, _USAGE, task, "KVIKIO_NTHREADS")
     values: dict[tuple[Key, ...], Value] = {
-        ("KVIKIO_NTHREADS",): settings.saturating_concurrency,
-        ("KVIKIO_TASK_SIZE",): settings.block_size,
+        ("KVIKIO_NTHREADS",): threads.in_flight,
+        ("KVIKIO_TASK_SIZE",): task,
         # A smaller bounce buffer would split the tasks, and Mmap refuses it.
-        ("KVIKIO_BOUNCE_BUFFER_SIZE",): max(settings.block_size, _USUAL_BOUNCE_BYTES),
+        ("KVIKIO_BOUNCE_BUFFER_SIZE",): max(task, _USUAL_BOUNCE_BYTES),
     }
-    notes = (*cap_note("KVIKIO_TASK_SIZE", drive.combined, settings), _THREADS_NOTE)
+    notes = (*size_notes, *threads.notes, _THREADS_NOTE)
     if is_older(options, "KvikIO", "25.12"):
         return Export(format="env", values=values, notes=notes)
     direct: dict[tuple[Key, ...], Value] = {

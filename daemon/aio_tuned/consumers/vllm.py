@@ -1,8 +1,10 @@
 """vLLM's KV cache on a drive: the "fs" tier of TieringOffloadingSpec, in the JSON of --kv-transfer-config.
 
 The tier stores each chunk of KV blocks in a file of its own, with threads of synchronous I/O (O_DIRECT if the
-filesystem supports it, which vLLM tries at start). Each thread has one request in flight, so the numbers of threads are
-the saturating_concurrency of reads and of writes.
+filesystem supports it, which vLLM tries at start). Each thread moves a whole file in one request, so the numbers of
+threads are those of psync in the curves of reads and of writes, at the size of a chunk: 2 MiB unless --request-size
+gives another one. That is one block of 16 tokens, the defaults of block_size and blocks_per_chunk, for a model of 32
+layers with 8 heads of 128 values in 16 bits (Llama 3.1 8B).
 
 - kv_connector, kv_role, kv_connector_extra_config.spec_name: required, because vLLM ignores the tiers under another
   spec or connector.
@@ -19,9 +21,10 @@ vLLM does not have:
 
 One thread handles all chunks of a request, so fewer requests than threads do not saturate the drive.
 
-The values are from the read settings and the write settings. Checked with vllm 0.33.0, by running its spec on a CPU;
-the tier is in 0.22.0 and not in 0.21.0. Source: vllm/v1/kv_offload/tiering (spec.py, fs/manager.py,
-fs/thread_pool.py).
+Without these curves the numbers are the saturating_concurrency of the read and write settings.
+
+Checked with vllm 0.33.0, by running its spec on a CPU; the tier is in 0.22.0 and not in 0.21.0. Source:
+vllm/v1/kv_offload/tiering (spec.py, fs/manager.py, fs/thread_pool.py).
 """
 
 from __future__ import annotations
@@ -29,12 +32,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aio_tuned.consumers.export import Entry, Export, cap_ignored, need_folder, need_release
+from aio_tuned.consumers.processes import shared_note
+from aio_tuned.consumers.requests import Usage, assumed_size, good_size, needed
 
 if TYPE_CHECKING:
     from aio_tuned.consumers.export import ExportOptions
     from aio_tuned.reader import DriveSettings
 
 _EXTRA = "kv_connector_extra_config"
+_READS, _WRITES = (
+    Usage(
+        direction=direction,
+        engines=("psync",),
+        usual_bytes=2 << 20,
+        usual="a block of 16 tokens of an 8B model in 16 bits",
+    )
+    for direction in ("read", "write")
+)
 
 
 def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
@@ -45,9 +59,16 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
     need_folder(path, "vLLM's tier")
     need_release(options, "vLLM", "0.22.0", '"fs" tier')
     tier = (_EXTRA, "secondary_tiers", Entry((("type", "fs"), ("root_dir", path))))
+    size, assumed = assumed_size(drive, _READS, options)
+    reads = needed(drive, _READS, size, "n_read_threads")
+    writes = needed(drive, _WRITES, size, "n_write_threads")
     notes = [
+        *assumed,
+        *reads.notes,
+        *writes.notes,
         "cpu_bytes_to_use: required; set it beside spec_name to the bytes of host memory for the first tier.",
-        "n_read_threads, n_write_threads: per engine; if several use the drive at once, divide by their number.",
+        shared_note(drive, "read", "n_read_threads", "per engine"),
+        shared_note(drive, "write", "n_write_threads", "per engine"),
         "queue_depth, overlap_events, single_submit: not in vLLM, whose threads have one request each.",
         f"block_size: counts tokens in vLLM; choose a blocks_per_chunk that makes about {_block_sizes(drive)} bytes.",
     ]
@@ -58,13 +79,14 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
             ("kv_connector",): "OffloadingConnector",
             ("kv_role",): "kv_both",
             (_EXTRA, "spec_name"): "TieringOffloadingSpec",
-            (*tier, "n_read_threads"): drive.read.saturating_concurrency,
-            (*tier, "n_write_threads"): drive.write.saturating_concurrency,
+            (*tier, "n_read_threads"): reads.in_flight,
+            (*tier, "n_write_threads"): writes.in_flight,
         },
         notes=tuple(notes),
     )
 
 
 def _block_sizes(drive: DriveSettings) -> str:
-    """Return the best block sizes of reads and writes in bytes, once if they are equal."""
-    return " to ".join(map(str, sorted({drive.read.block_size, drive.write.block_size})))
+    """Return good sizes of a chunk for reads and writes in bytes, once if they are equal."""
+    sizes = {good_size(drive, usage) or getattr(drive, usage.direction).block_size for usage in (_READS, _WRITES)}
+    return " to ".join(map(str, sorted(sizes)))

@@ -8,7 +8,7 @@ from hypothesis import given
 from aio_tuned.consumers.env import export
 from aio_tuned.consumers.export import ExportOptions
 from aio_tuned.consumers.rendering import render
-from aio_tuned.reader import Source
+from aio_tuned.reader import DIRECTIONS, Source
 from unit.support.consumer_settings import drive, settings
 from unit.support.consumer_strategies import any_drives, caps
 
@@ -34,7 +34,8 @@ def value_of(text: str, kind: type) -> object:
 def test_the_settings_can_be_read_back_from_the_variables(given_drive: DriveSettings) -> None:
     found = variables(export(given_drive, "/mnt/models", ExportOptions()))
     assert all(re.fullmatch(r"AIO_TUNED_[A-Z_]+", name) for name in found)
-    for direction, wanted in given_drive._asdict().items():
+    for direction in DIRECTIONS:
+        wanted = getattr(given_drive, direction)
         for parameter in (*PARAMETERS, "saturating_concurrency"):
             value = getattr(wanted, parameter)
             text = found[f"AIO_TUNED_{direction.upper()}_{parameter.upper()}"]
@@ -67,7 +68,8 @@ def test_without_a_profile_there_is_a_state_and_empty_names() -> None:
 def test_a_cap_holds_and_is_told_for_each_direction(given_drive: DriveSettings, cap: int) -> None:
     made = export(given_drive, "/mnt/models", ExportOptions(max_block_size=cap))
     found = variables(made)
-    for direction, before in given_drive._asdict().items():
+    for direction in DIRECTIONS:
+        before = getattr(given_drive, direction)
         name = f"AIO_TUNED_{direction.upper()}_BLOCK_SIZE"
         assert int(found[name]) <= cap
         assert any(note.startswith(f"{name}: ") for note in made.notes) == (int(found[name]) != before.block_size)

@@ -8,6 +8,7 @@ from hypothesis import given
 from aio_tuned import consumers
 from aio_tuned.consumers.export import ExportOptions, cap_note, capped, capped_drive, need_release
 from aio_tuned.errors import UsageError
+from aio_tuned.reader import DIRECTIONS
 from unit.support.consumer_settings import drive, settings
 from unit.support.consumer_strategies import any_settings, caps
 
@@ -37,8 +38,8 @@ def test_a_release_that_makes_no_difference_is_told(name: str) -> None:
 def test_every_consumer_takes_every_setting_that_a_profile_may_have(name: str) -> None:
     """512 bytes, depth 1 and one thread: less than any grid has."""
     least = {
-        key: part._replace(block_size=512, queue_depth=1, io_parallelism=1, saturating_concurrency=1)
-        for key, part in drive()._asdict().items()
+        key: settings(direction=key, block_size=512, queue_depth=1, io_parallelism=1, saturating_concurrency=1)
+        for key in DIRECTIONS
     }
     made = consumers.load(name).export(drive(**least), "/data", ExportOptions())
     numbers = [value for value in made.values.values() if isinstance(value, int) and not isinstance(value, bool)]
@@ -75,7 +76,7 @@ def test_nobody_measured_what_a_cap_makes_of_settings() -> None:
 
 def test_every_direction_is_capped() -> None:
     after = capped_drive(drive(write=settings(block_size=65536)), ExportOptions(max_block_size=131072))
-    assert [one.block_size for one in after] == [131072, 65536, 131072]
+    assert [getattr(after, direction).block_size for direction in DIRECTIONS] == [131072, 65536, 131072]
 
 
 def test_a_cap_that_no_drive_could_follow_is_refused() -> None:

@@ -26,11 +26,11 @@ def settings(**changes: Any) -> Settings:  # noqa: ANN401 - whatever the fields 
     return made if "source" in changes else made._replace(source=SOURCE._replace(section=made.direction))
 
 
-def drive(**sections: Settings) -> DriveSettings:
-    """Return the same settings for all directions, except for those that are given by name."""
+def drive(**fields: Any) -> DriveSettings:  # noqa: ANN401 - whatever the fields are
+    """Return the same settings for all directions, without curves, except for those fields that are given by name."""
     usual = DriveSettings(
         read=settings(direction="read", throughput_bytes_per_s=6_500_000_000),
         write=settings(direction="write", throughput_bytes_per_s=4_000_000_000),
         combined=settings(),
     )
-    return usual._replace(**sections)
+    return usual._replace(**fields)
