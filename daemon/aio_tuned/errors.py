@@ -58,6 +58,22 @@ class NoProfileError(TargetError):
     """The target's drive has no profile yet, or its profile has no settings for the requested direction."""
 
 
+class NoCurveError(NoProfileError):
+    """The profile has no figures for the requested engine, direction or request size."""
+
+
+class LatencyError(NoProfileError):
+    """No measured number of requests in flight keeps the p99 within the bound.
+
+    `lowest_us` is the lowest p99 that was measured, with `in_flight` requests in flight; both are None without any.
+    """
+
+    def __init__(self, message: str, lowest_us: float | None, in_flight: int | None) -> None:
+        super().__init__(message)
+        self.lowest_us = lowest_us
+        self.in_flight = in_flight
+
+
 class TimedOutError(AioTunedError):
     """A wait exceeded its time limit."""
 

@@ -43,6 +43,14 @@ def size(count: float) -> str:
     return f"{count:.0f}"
 
 
+def latency(microseconds: float) -> str:
+    """Format the latency of a request: "85 µs", "1.21 ms", "104 ms"."""
+    if microseconds < 1000:  # noqa: PLR2004 - a millisecond
+        return f"{microseconds:.0f} µs"
+    milliseconds = microseconds / 1000
+    return f"{milliseconds:.2f} ms" if milliseconds < 10 else f"{milliseconds:.0f} ms"  # noqa: PLR2004 - three digits
+
+
 def duration(seconds: float) -> str:
     """Format seconds as minutes and seconds: "0:07", "2:31"."""
     minutes, rest = divmod(round(seconds), 60)

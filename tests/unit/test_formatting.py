@@ -78,3 +78,11 @@ def test_amount(value: float, text: str) -> None:
 )
 def test_duration(value: float, text: str) -> None:
     assert formatting.duration(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(85.4, "85 µs"), (999.4, "999 µs"), (1000.0, "1.00 ms"), (9_994.0, "9.99 ms"), (104_300.0, "104 ms")],
+)
+def test_latency(value: float, text: str) -> None:
+    assert formatting.latency(value) == text

@@ -4,7 +4,7 @@ The reader needs neither root nor a daemon; in a container it needs only /etc/ai
 identified by its wwid (a volume by its uuid), because the kernel's names can change at every boot.
 """
 
-from aio_tuned.reader.api import defaults, drive_settings_for, profile_for, settings_for
+from aio_tuned.reader.api import defaults, drive_settings_for, profile_for, requests_for, settings_for
 from aio_tuned.reader.lookup import PROFILES
 from aio_tuned.reader.types import DIRECTIONS, Direction, DriveSettings, Missing, RequestSettings, Settings, Source
 
@@ -20,5 +20,6 @@ __all__ = [
     "defaults",
     "drive_settings_for",
     "profile_for",
+    "requests_for",
     "settings_for",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from aio_tuned.errors import AioTunedError
 from aio_tuned.reader.lookup import PROFILES, find_profile
@@ -13,7 +13,9 @@ from aio_tuned.reader.types import DIRECTIONS, Direction, DriveSettings, Missing
 if TYPE_CHECKING:
     import os
 
-    from aio_tuned.reader.types import FoundProfile
+    from aio_tuned.model.measurement import Engine
+    from aio_tuned.model.size_curve import CurveOp
+    from aio_tuned.reader.types import FoundProfile, RequestSettings
 
 
 def settings_for(
@@ -61,6 +63,37 @@ def drive_settings_for(
             raise
         read, write, combined = (defaults(direction, str(error)) for direction in DIRECTIONS)
         return DriveSettings(read, write, combined)
+
+
+def requests_for(
+    path: str | os.PathLike[str],
+    request_bytes: int,
+    direction: CurveOp = "read",
+    engine: Engine = "psync",
+    max_p99_us: float | None = None,
+    *,
+    profiles: str | os.PathLike[str] = PROFILES,
+) -> RequestSettings:
+    """Return the requests in flight for requests of one fixed size at random places, over all threads.
+
+    They are the fewest that give 95 % of the most throughput with that size; with `max_p99_us` those with the most
+    throughput whose p99 is known and at most that. "mixed" is 70 % reads. Engines are "psync" (threads of pread() and
+    pwrite()), "io_uring" and "libaio". Between two measured sizes the figures are interpolated, and `source.note` says
+    so.
+
+    Raise NoCurveError if the profile has no figures for that engine, direction or size, and LatencyError if no p99 is
+    within the bound (both are NoProfileErrors); other errors are those of `settings_for`.
+    """
+    from aio_tuned.model.measurement import Engine
+    from aio_tuned.model.size_curve import CurveOp
+    from aio_tuned.reader.requests import request_settings
+
+    for name, given, known in (("direction", direction, get_args(CurveOp)), ("engine", engine, get_args(Engine))):
+        if given not in known:
+            raise ValueError(f"{name} {given!r} is not one of {', '.join(known)}")
+    if request_bytes <= 0 or not (max_p99_us is None or max_p99_us > 0):
+        raise ValueError(f"request_bytes {request_bytes} and max_p99_us {max_p99_us} must be more than 0")
+    return request_settings(find_profile(path, Path(profiles)), request_bytes, direction, engine, max_p99_us)
 
 
 def profile_for(

@@ -3,32 +3,74 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from aio_tuned import formatting
-from aio_tuned.errors import NoProfileError
-from aio_tuned.model.size_curve import SATURATED_SHARE, SizePoint
-from aio_tuned.reader.types import RequestSettings
+from aio_tuned.errors import LatencyError, NoCurveError
+from aio_tuned.model.size_curve import SizePoint
+from aio_tuned.reader.types import RequestSettings, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from aio_tuned.model.measurement import Engine
     from aio_tuned.model.size_curve import CurveOp, SizeCurve
+    from aio_tuned.reader.types import FoundProfile
+
+
+class Picked(NamedTuple):
+    """The point of a curve for a request size; `note` is a remark on a size that was not measured itself, or ""."""
+
+    request_bytes: int
+    in_flight: int
+    throughput_bytes_per_s: int
+    p50_us: float
+    p99_us: float | None
+    engine: Engine
+    direction: CurveOp
+    interpolated: bool
+    note: str
+
+
+def request_settings(
+    found: FoundProfile, request_bytes: int, op: CurveOp, engine: Engine, max_p99_us: float | None
+) -> RequestSettings:
+    """Return the settings for a request size from a profile; errors are those of api.requests_for()."""
+    curves = found.profile.curves
+    curve = next((each for each in curves if (each.engine, each.op) == (engine, op)), None)
+    if curve is None and curves:
+        present = ", ".join(f"{each.engine} {each.op}" for each in curves)
+        raise NoCurveError(f"{found.path}: no curve of request sizes for {engine} {op}; the profile has {present}")
+    if curve is None:
+        raise NoCurveError(
+            f"{found.path}: no curves of request sizes; to measure them, run aio-tuned tune {found.disk.node}"
+        )
+    smallest, largest = curve.sizes[0], curve.sizes[-1]
+    if not smallest <= request_bytes <= largest:
+        raise NoCurveError(
+            f"{found.path}: requests of {formatting.amount(request_bytes)} were not measured for {engine} {op}; give"
+            f" {formatting.size(smallest)} to {formatting.size(largest)}"
+        )
+    picked = _pick_from(curve, request_bytes, max_p99_us)
+    note = "; ".join(text for text in (found.note, picked.note) if text)
+    source = Source(found.profile.state, str(found.path), found.profile.device.name, curve.name, note)
+    return RequestSettings(*picked[:-1], source)
 
 
 def pick(
     curves: Iterable[SizeCurve], request_bytes: int, op: CurveOp, engine: Engine, max_p99_us: float | None = None
-) -> RequestSettings | None:
+) -> Picked | None:
     """Return the fewest requests in flight that saturate the drive; None if no curve is of that engine and operation.
 
-    With a bound on the p99, only points whose p99 is known and within it count. Between two measured sizes the figures
-    are interpolated, outside of them they are those of the nearest size; the note says so. Raise NoProfileError if no
-    point is within the bound.
+    With a bound on the p99, return those with the most throughput whose p99 is known and within it. Between two
+    measured sizes the figures are interpolated, outside of them they are those of the nearest size; the note says so.
+    Raise LatencyError if no point is within the bound.
     """
     curve = next((each for each in curves if (each.engine, each.op) == (engine, op)), None)
-    if curve is None or not curve.points:
-        return None
+    return _pick_from(curve, request_bytes, max_p99_us) if curve and curve.points else None
+
+
+def _pick_from(curve: SizeCurve, request_bytes: int, max_p99_us: float | None) -> Picked:
     below, above = _neighbours(curve.sizes, request_bytes)
     low, high = (_best(curve, size, max_p99_us) for size in (below, above))
     note = ""
@@ -38,16 +80,7 @@ def pick(
         which = "largest" if request_bytes > below else "smallest"
         note = f"measured with {formatting.amount(below)}, the {which} size of the curve"
     point = low if below == above else _between(low, high, request_bytes)
-    return RequestSettings(
-        engine=engine,
-        direction=op,
-        request_bytes=request_bytes,
-        in_flight=point.in_flight,
-        throughput_bytes_per_s=point.throughput_bytes_per_s,
-        p50_us=point.p50_us,
-        p99_us=point.p99_us,
-        note=note,
-    )
+    return Picked(request_bytes, *point[1:5], curve.engine, curve.op, below != above, note)
 
 
 def _neighbours(sizes: Sequence[int], request_bytes: int) -> tuple[int, int]:
@@ -58,17 +91,28 @@ def _neighbours(sizes: Sequence[int], request_bytes: int) -> tuple[int, int]:
 
 
 def _best(curve: SizeCurve, size: int, max_p99_us: float | None) -> SizePoint:
-    """Return the point of a size with the fewest requests in flight that give 95 % of the best one within the bound."""
+    """Return the point of a size that saturates it with the fewest requests, or the fastest one within the bound."""
     if max_p99_us is None:
         return curve.saturated(size)
-    known = [point for point in curve.of_size(size) if point.p99_us is not None]
-    within = [point for point in known if point.p99_us is not None and point.p99_us <= max_p99_us]
-    if not within:
-        name = f"{curve.engine} {curve.op} requests of {formatting.amount(size)}"
-        lowest = f"the lowest is {min(each.p99_us or 0 for each in known):.0f} us" if known else "none is known"
-        raise NoProfileError(f"{name}: no p99 of {max_p99_us:.0f} us or less was measured; {lowest}")
-    least = SATURATED_SHARE * max(point.share for point in within)
-    return next(point for point in within if point.share >= least)
+    known = [(point.p99_us, point) for point in curve.of_size(size) if point.p99_us is not None]
+    within = [point for p99_us, point in known if p99_us <= max_p99_us]
+    if within:
+        return max(within, key=lambda point: point.throughput_bytes_per_s)  # of equals the fewest in flight
+    amount, bound = formatting.amount(size), formatting.latency(max_p99_us)
+    if not known:
+        raise LatencyError(
+            f"{curve.engine} {curve.op} requests of {amount}: no p99 was measured, so none is within {bound}",
+            None,
+            None,
+        )
+    lowest_us, lowest = min(known)
+    low = formatting.latency(lowest_us)
+    raise LatencyError(
+        f"{curve.engine} {curve.op} requests of {amount}: no p99 within {bound} was measured; the lowest is {low} with"
+        f" {lowest.in_flight} in flight",
+        lowest_us,
+        lowest.in_flight,
+    )
 
 
 def _between(low: SizePoint, high: SizePoint, request_bytes: int) -> SizePoint:

@@ -67,20 +67,22 @@ class DriveSettings(NamedTuple):
 
 
 class RequestSettings(NamedTuple):
-    """The requests in flight, over all threads, that saturate a drive at a request size, and what they give.
+    """The requests in flight, over all threads, for requests of one size at random places, and what they give.
 
-    `p99_us` is None if it is not known. `note` is a remark on figures that were not measured with exactly that size, or
-    "".
+    With "psync" each thread has one request in flight, so `in_flight` is the number of threads. `p99_us` is None if too
+    few requests were measured. `interpolated` is True if that size is between two measured ones, which `source.note`
+    names.
     """
 
-    engine: Engine
-    direction: CurveOp
     request_bytes: int
     in_flight: int
     throughput_bytes_per_s: int
     p50_us: float
     p99_us: float | None
-    note: str = ""
+    engine: Engine
+    direction: CurveOp
+    interpolated: bool
+    source: Source
 
 
 class Disk(NamedTuple):

@@ -1,13 +1,26 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aio_tuned.errors import NoProfileError
+from aio_tuned import reader
+from aio_tuned.errors import LatencyError, NoCurveError, NoProfileError, TargetError
 from aio_tuned.model.size_curve import SizeCurve, SizePoint
-from aio_tuned.reader.requests import pick
+from aio_tuned.reader import RequestSettings, Source
+from aio_tuned.reader.requests import pick, request_settings
+from aio_tuned.reader.types import Disk, FoundProfile
+from unit.support.builders import consumer_profile
+from unit.support.builders import profile as builders_profile
 from unit.support.size_curves import curve
+
+if TYPE_CHECKING:
+    from aio_tuned.model.measurement import Engine
+    from aio_tuned.model.profile import Profile
+    from aio_tuned.model.size_curve import CurveOp
 
 KIB, MIB = 1 << 10, 1 << 20
 READS = SizeCurve(
@@ -75,7 +88,10 @@ def test_a_bound_takes_the_most_throughput_below_it() -> None:
     found = pick([READS], 256 * KIB, "read", "psync", max_p99_us=1500.0)
     assert found is not None
     assert (found.in_flight, found.p99_us) == (8, 1000.0)
-    assert pick([READS], 256 * KIB, "read", "psync", max_p99_us=1e9) == pick([READS], 256 * KIB, "read", "psync")
+    for bound, in_flight in ((1000.0, 8), (2000.0, 16), (8999.0, 16), (9000.0, 32), (1e9, 32)):
+        within = pick([READS], 256 * KIB, "read", "psync", max_p99_us=bound)
+        assert within is not None
+        assert within.in_flight == in_flight
 
 
 def test_an_unknown_p99_is_within_no_bound() -> None:
@@ -85,8 +101,88 @@ def test_an_unknown_p99_is_within_no_bound() -> None:
 
 
 def test_a_bound_that_nothing_meets_is_refused_with_the_lowest_p99() -> None:
-    with pytest.raises(NoProfileError, match=r"no p99 of 900 us or less was measured; the lowest is 1000 us"):
+    with pytest.raises(
+        LatencyError, match=r"no p99 within 900 µs was measured; the lowest is 1.00 ms with 8 in"
+    ) as why:
         pick([READS], 256 * KIB, "read", "psync", max_p99_us=900.0)
+    assert (why.value.lowest_us, why.value.in_flight) == (1000.0, 8)
+    assert isinstance(why.value, NoProfileError)
     unknown = READS.points[-1]
-    with pytest.raises(NoProfileError, match="none is known"):
+    with pytest.raises(LatencyError, match="no p99 was measured") as why:
         pick([SizeCurve(engine="psync", op="read", points=(unknown,))], MIB, "read", "psync", max_p99_us=900.0)
+    assert (why.value.lowest_us, why.value.in_flight) == (None, None)
+
+
+def test_between_two_sizes_both_must_be_within_the_bound() -> None:
+    """A figure between a point within the bound and one beyond it would be no measurement's."""
+    found = pick([READS], 512 * KIB, "read", "psync", max_p99_us=1000.0)
+    assert found is not None
+    assert found.p99_us == pytest.approx((1000.0 * 700.0) ** 0.5)
+    assert found.in_flight == 4
+    with pytest.raises(LatencyError, match="requests of 256 KiB: no p99 within 800 µs"):
+        pick([READS], 512 * KIB, "read", "psync", max_p99_us=800.0)
+
+
+# --- from a profile --------------------------------------------------------------------------------------
+
+DISK = Disk(id="wwid", name="disk", model="", serial="", size_bytes=0, node="/dev/nvme0n1", number="259:0")
+PATH = Path("/etc/aio-tuned/disk.toml")
+
+
+def of(profile: Profile, size: int = MIB, engine: Engine = "psync", op: CurveOp = "read", note: str = "") -> Any:  # noqa: ANN401 - its fields are compared
+    return request_settings(FoundProfile(DISK, PATH, profile, note), size, op, engine, None)
+
+
+def test_the_settings_of_a_profile_say_where_they_come_from() -> None:
+    found = of(consumer_profile())
+    assert found == RequestSettings(
+        request_bytes=MIB,
+        in_flight=2,
+        throughput_bytes_per_s=6_200_000_000,
+        p50_us=338.3,
+        p99_us=507.5,
+        engine="psync",
+        direction="read",
+        interpolated=False,
+        source=Source("measured", str(PATH), consumer_profile().device.name, "curve_psync_read", ""),
+    )
+    stale = of(consumer_profile(state="stale"), 384 * KIB, note="the size has changed")
+    assert stale.interpolated
+    assert stale.source.state == "stale"
+    assert stale.source.note == "the size has changed; interpolated between 256 KiB and 1 MiB"
+    assert of(consumer_profile(), op="mixed").source.section == "curve_psync_mixed"
+
+
+@pytest.mark.parametrize("size", [512, 2048, 4095, (16 << 20) + 1, 64 << 20])
+def test_outside_of_the_measured_sizes_nothing_is_known(size: int) -> None:
+    with pytest.raises(NoCurveError, match=r"were not measured for psync read; give 4K to 16M"):
+        of(consumer_profile(), size)
+
+
+def test_a_curve_that_is_missing_is_named_with_those_that_are_there() -> None:
+    has = "the profile has io_uring read, io_uring write, psync read, psync write, psync mixed"
+    with pytest.raises(NoCurveError, match=rf"no curve of request sizes for libaio write; {has}"):
+        of(consumer_profile(), engine="libaio", op="write")
+    with pytest.raises(
+        NoCurveError, match=r"no curves of request sizes; to measure them, run aio-tuned tune /dev/nvme0n1"
+    ):
+        of(builders_profile())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"direction": "combined"}, "direction 'combined' is not one of read, write, mixed"),
+        ({"engine": "aio"}, "engine 'aio' is not one of libaio, io_uring, psync"),
+        ({"request_bytes": 0}, "must be more than 0"),
+        ({"max_p99_us": 0.0}, "must be more than 0"),
+    ],
+)
+def test_wrong_arguments_are_the_programmers(tmp_path: Path, wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        reader.requests_for(tmp_path, **({"request_bytes": MIB} | wrong), profiles=tmp_path)
+
+
+def test_a_path_without_a_profile_has_no_requests(tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match="No such file"):
+        reader.requests_for(tmp_path / "none", MIB, profiles=tmp_path)
