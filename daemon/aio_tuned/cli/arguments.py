@@ -15,6 +15,10 @@ from aio_tuned.errors import Exit
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+PATH_HELP = "directory, file or block device"
+DEFAULT_HELP = "DeepSpeed's defaults if there is no usable profile"
+JSON_HELP = "one JSON document"
+
 _T = TypeVar("_T")
 
 
@@ -83,3 +87,14 @@ def read_config(arguments: argparse.Namespace) -> Config:
     if arguments.config is not None:
         return load_config(arguments.config, must_exist=True, owners=trust.callers())
     return load_config()
+
+
+def add_profiles(command: argparse.ArgumentParser) -> None:
+    """Add the option for the folder of the profiles."""
+    command.add_argument("--profiles", type=path, metavar="DIR", help="folder of the profiles (default: as configured)")
+
+
+def profiles(arguments: argparse.Namespace) -> Path:
+    """Return the folder of the profiles: as given, or else as configured."""
+    given: Path | None = arguments.profiles
+    return given or read_config(arguments).profiles

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from aio_tuned import __version__
-from aio_tuned.cli import check_config, daemon, forget, output, read, show, sweeps, tune
+from aio_tuned.cli import check_config, daemon, forget, get, output, read, show, sweeps, tune
 from aio_tuned.cli.arguments import Parser, path
 from aio_tuned.config.load import DEFAULT_PATH
 from aio_tuned.errors import AioTunedError, Exit
@@ -27,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
 
     tune.add_command(commands)
     show.add_command(commands)
+    get.add_command(commands)
     read.add_commands(commands)
     sweeps.add_commands(commands)
     daemon.add_commands(commands)

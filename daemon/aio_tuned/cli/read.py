@@ -1,4 +1,4 @@
-"""The commands that read profiles: get, wait, explain and export."""
+"""The commands wait, explain and export, which read the profile of a path."""
 
 from __future__ import annotations
 
@@ -7,10 +7,19 @@ import platform
 import sys
 from typing import TYPE_CHECKING, Any
 
-from aio_tuned import consumers, formatting, reader
-from aio_tuned.cli.arguments import argument, not_empty, path, read_config
+from aio_tuned import consumers, reader
+from aio_tuned.cli.arguments import (
+    DEFAULT_HELP,
+    JSON_HELP,
+    PATH_HELP,
+    add_profiles,
+    argument,
+    path,
+    profiles,
+    read_config,
+)
 from aio_tuned.config import parsing
-from aio_tuned.errors import AioTunedError, ConfigError, Exit, NoProfileError, TargetError, TimedOutError, UsageError
+from aio_tuned.errors import AioTunedError, ConfigError, Exit, TargetError, TimedOutError, UsageError
 from aio_tuned.reader.lookup import find_disk, find_profile
 
 if TYPE_CHECKING:
@@ -22,38 +31,17 @@ if TYPE_CHECKING:
     from aio_tuned.consumers.export import Export
 
 _WAIT_S = 600.0
-_PATH = "directory, file or block device"
-_DEFAULT = "DeepSpeed's defaults if there is no usable profile"
-_JSON = "one JSON document"
 
 
 def add_commands(commands: Any) -> None:  # noqa: ANN401 - argparse's class of subparsers is private
     """Add the commands to the parser of the whole command line."""
-    get = commands.add_parser(
-        "get",
-        help="print the settings for a path",
-        description="Print the settings for I/O on PATH, one per line, or only the value of KEY: a parameter"
-        " (block_size) or any key of the profile (read.throughput_bytes_per_s, state, device.serial).",
-    )
-    get.add_argument("path", type=not_empty, metavar="PATH", help=_PATH)
-    get.add_argument("key", type=not_empty, nargs="?", metavar="KEY", help="print only the value of this key")
-    get.add_argument(
-        "--direction",
-        choices=reader.DIRECTIONS,
-        default="combined",
-        help="direction of the I/O (default: combined, one setting for both)",
-    )
-    get.add_argument("--default", action="store_true", help=_DEFAULT)
-    get.add_argument("--json", action="store_true", help=_JSON)
-    get.set_defaults(run=_get)
-
     wait = commands.add_parser(
         "wait",
         help="wait until a path has settings (for ExecStartPre=)",
         description="Wait, without polling, until the drive of PATH has a profile in the given state. PATH, its"
         " filesystem and its drive need not exist yet.",
     )
-    wait.add_argument("path", type=path, metavar="PATH", help=_PATH)
+    wait.add_argument("path", type=path, metavar="PATH", help=PATH_HELP)
     wait.add_argument(
         "--state", choices=("measured", "any"), default="measured", help="state of the profile (default: measured)"
     )
@@ -77,8 +65,8 @@ def add_commands(commands: Any) -> None:  # noqa: ANN401 - argparse's class of s
         description="Print the drive of PATH, the settings that were chosen for it and the evidence for them, and"
         " what has changed since the sweep.",
     )
-    explain.add_argument("path", type=path, metavar="PATH", help=_PATH)
-    explain.add_argument("--json", action="store_true", help=_JSON)
+    explain.add_argument("path", type=path, metavar="PATH", help=PATH_HELP)
+    explain.add_argument("--json", action="store_true", help=JSON_HELP)
     explain.set_defaults(run=_explain)
 
     export = commands.add_parser(
@@ -89,7 +77,7 @@ def add_commands(commands: Any) -> None:  # noqa: ANN401 - argparse's class of s
         f" Consumers: {', '.join(consumers.NAMES)}.",
     )
     export.add_argument("consumer", choices=consumers.NAMES, metavar="CONSUMER", help="framework")
-    export.add_argument("path", type=path, metavar="PATH", help=_PATH)
+    export.add_argument("path", type=path, metavar="PATH", help=PATH_HELP)
     export.add_argument("--merge", type=path, metavar="FILE", help="JSON, YAML or environment file to change")
     export.add_argument(
         "--for-version", metavar="VERSION", help="release of the consumer, if its keys depend on it (default: newest)"
@@ -100,91 +88,20 @@ def add_commands(commands: Any) -> None:  # noqa: ANN401 - argparse's class of s
         metavar="SIZE",
         help="upper limit of the block size, e.g. 1M; DeepSpeed swaps no tensor that is smaller than a block",
     )
-    export.add_argument("--default", action="store_true", help=_DEFAULT)
+    export.add_argument(
+        "--request-size",
+        type=argument(parsing.block_size),
+        metavar="SIZE",
+        help="bytes of one request of CONSUMER, e.g. 256K (default: its usual size)",
+    )
+    export.add_argument("--default", action="store_true", help=DEFAULT_HELP)
     export.set_defaults(run=_export)
-    for command in (get, wait, explain, export):
-        command.add_argument(
-            "--profiles", type=path, metavar="DIR", help="folder of the profiles (default: as configured)"
-        )
-
-
-def _profiles(arguments: argparse.Namespace) -> Path:
-    given: Path | None = arguments.profiles
-    return given or read_config(arguments).profiles
+    for command in (wait, explain, export):
+        add_profiles(command)
 
 
 def _say(text: str) -> None:
     print(f"aio-tuned: {text}", file=sys.stderr, flush=True)
-
-
-# --- get -------------------------------------------------------------------------------------------------
-
-
-def _toml(value: object) -> str:
-    """Return the value as text for TOML and JSON; without its quotes a shell can use it too."""
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _keys(document: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the keys of all values, as KEY takes them: after the names of their tables, with dots."""
-    for name, value in document.items():
-        if isinstance(value, dict):
-            yield from _keys(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name
-
-
-def _look_up(document: dict[str, Any], key: str) -> object:
-    """Return the value of a dotted key; raise UsageError, with the key that is most alike, if it is missing."""
-    at: Any = document
-    for word in key.split("."):
-        if not isinstance(at, dict) or word not in at:
-            near = parsing.did_you_mean(key, _keys(document))
-            raise UsageError(f"{key}: no such key{near or '; aio-tuned show TARGET --json prints all keys'}")
-        at = at[word]
-    return at
-
-
-def _throughputs(arguments: argparse.Namespace, found: reader.Settings, folder: Path) -> dict[str, int | None]:
-    """Return the throughput of reads and of writes at these settings, by key; None if it was not measured."""
-    known: dict[str, Any] = {}
-    if found.source.section == "combined":
-        known = reader.profile_for(arguments.path, profiles=folder)["combined"]
-    elif found.source.section:
-        known = {f"{found.source.section}_throughput_bytes_per_s": found.throughput_bytes_per_s}
-    names = [f"{direction}_throughput_bytes_per_s" for direction in ("read", "write")]
-    return {name: known.get(name) for name in names}
-
-
-def _get(arguments: argparse.Namespace) -> int:
-    missing: reader.Missing = "default" if arguments.default else "error"
-    folder = _profiles(arguments)
-    found = reader.settings_for(arguments.path, arguments.direction, missing=missing, profiles=folder)
-    rates = _throughputs(arguments, found, folder)
-    both = rates if arguments.direction == "combined" else {}
-    table: dict[str, Any] = found._asdict() | both | {"source": found.source._asdict()}
-    if arguments.key:
-        if arguments.key not in table and not arguments.key.startswith("source."):
-            # With --default there may be no profile, which is an error for its keys.
-            table = reader.profile_for(arguments.path, profiles=folder) | table
-        value = _look_up(table, arguments.key)
-        if value is None:
-            raise NoProfileError(f"{arguments.key}: not measured for {arguments.direction}; pass --direction")
-        print(value if isinstance(value, str) and not arguments.json else _toml(value))
-    elif arguments.json:
-        print(json.dumps(table, indent=2))
-    else:
-        for name in parsing.SETTING_KEYS:
-            print(f"{name} = {_toml(table[name])}")
-        where = f" ({found.source.file})" if found.source.file else ""
-        print(f"# {arguments.direction}: {found.source.state}{where}")
-        if measured := [
-            f"{name.partition('_')[0]} {formatting.throughput(rate)}" for name, rate in rates.items() if rate
-        ]:
-            print(f"# throughput: {', '.join(measured)}")
-        if found.source.note:
-            print(f"# {found.source.note}")
-    return Exit.OK
 
 
 # --- wait ------------------------------------------------------------------------------------------------
@@ -276,8 +193,12 @@ def _export(arguments: argparse.Namespace) -> int:
     from aio_tuned.consumers.merge import apply
 
     missing: reader.Missing = "default" if arguments.default else "error"
-    drive = reader.drive_settings_for(arguments.path, missing=missing, profiles=_profiles(arguments))
-    options = ExportOptions(max_block_size=arguments.max_block_size, for_version=arguments.for_version)
+    drive = reader.drive_settings_for(arguments.path, missing=missing, profiles=profiles(arguments))
+    options = ExportOptions(
+        max_block_size=arguments.max_block_size,
+        request_bytes=arguments.request_size,
+        for_version=arguments.for_version,
+    )
     made: Export = consumers.load(arguments.consumer).export(drive, str(arguments.path.absolute()), options)
     for text in _about(drive):
         _say(text)
@@ -303,7 +224,7 @@ def _about(drive: reader.DriveSettings) -> Iterator[str]:
     if source.state != "measured":
         yield f"these settings are {source.state}" + (f": {source.note}" if source.state == "default" else "")
     if source.state != "default":
-        for settings in drive:
+        for settings in (drive.read, drive.write, drive.combined):
             if settings.source.note:
                 yield f"{settings.direction}: {settings.source.note}"
 

@@ -60,7 +60,7 @@ function _shtab_aio_tuned_using
 end
 
 set -g _shtab_aio_tuned_commands tune show get wait explain export history report daemon status retune stop forget check-config
-set -g _shtab_aio_tuned_opts_with_value --color --compare --confidence --config --direction --drop-caches --effort --for-version --format --grid --helper --max-block-size --merge --out --output --profiles --seed --state --time-budget --timeout --write-budget -o
+set -g _shtab_aio_tuned_opts_with_value --color --compare --confidence --config --direction --drop-caches --effort --engine --for-version --format --grid --helper --max-block-size --max-p99 --merge --out --output --profiles --request-size --seed --state --time-budget --timeout --write-budget -o
 
 complete -c aio-tuned -e
 complete -c aio-tuned -f
@@ -95,7 +95,10 @@ complete -c aio-tuned -n '_shtab_aio_tuned_using show' -l json -d 'same as --for
 complete -c aio-tuned -n '_shtab_aio_tuned_using show; and test $_shtab_aio_tuned_npos -eq 0' -ka "(_aio_tuned_file_or_profile)" -d 'profile name or file, directory, file or block device (default: all profiles)'
 complete -c aio-tuned -n '_shtab_aio_tuned_using; and test $_shtab_aio_tuned_npos -eq 0' -a get -d 'print the settings for a path'
 complete -c aio-tuned -n '_shtab_aio_tuned_using get' -s h -l help -d 'show this help message and exit'
-complete -c aio-tuned -n '_shtab_aio_tuned_using get' -l direction -xka "read write combined" -d 'direction of the I/O (default: combined, one setting for both)'
+complete -c aio-tuned -n '_shtab_aio_tuned_using get' -l direction -xka "read write combined mixed" -d 'direction of the I/O (default: combined, one setting for both; with --request-size read)'
+complete -c aio-tuned -n '_shtab_aio_tuned_using get' -l request-size -x -d 'bytes of one request, e.g. 256K'
+complete -c aio-tuned -n '_shtab_aio_tuned_using get' -l engine -xka "libaio io_uring psync" -d 'engine of requests of one size (default: psync, threads)'
+complete -c aio-tuned -n '_shtab_aio_tuned_using get' -l max-p99 -x -d 'upper limit of the 99th percentile of the latency, e.g. 5ms'
 complete -c aio-tuned -n '_shtab_aio_tuned_using get' -l default -d 'DeepSpeed'"'"'s defaults if there is no usable profile'
 complete -c aio-tuned -n '_shtab_aio_tuned_using get' -l json -d 'one JSON document'
 complete -c aio-tuned -n '_shtab_aio_tuned_using get' -l profiles -xka "(__fish_complete_directories)" -d 'folder of the profiles (default: as configured)'
@@ -117,6 +120,7 @@ complete -c aio-tuned -n '_shtab_aio_tuned_using export' -s h -l help -d 'show t
 complete -c aio-tuned -n '_shtab_aio_tuned_using export' -l merge -xka "(__fish_complete_path (commandline -ct))" -d 'JSON, YAML or environment file to change'
 complete -c aio-tuned -n '_shtab_aio_tuned_using export' -l for-version -x -d 'release of the consumer, if its keys depend on it (default: newest)'
 complete -c aio-tuned -n '_shtab_aio_tuned_using export' -l max-block-size -x -d 'upper limit of the block size, e.g. 1M; DeepSpeed swaps no tensor that is smaller than a block'
+complete -c aio-tuned -n '_shtab_aio_tuned_using export' -l request-size -x -d 'bytes of one request of CONSUMER, e.g. 256K (default: its usual size)'
 complete -c aio-tuned -n '_shtab_aio_tuned_using export' -l default -d 'DeepSpeed'"'"'s defaults if there is no usable profile'
 complete -c aio-tuned -n '_shtab_aio_tuned_using export' -l profiles -xka "(__fish_complete_directories)" -d 'folder of the profiles (default: as configured)'
 complete -c aio-tuned -n '_shtab_aio_tuned_using export; and test $_shtab_aio_tuned_npos -eq 0' -ka "cufile deepspeed env fastsafetensors fio json kvikio lmcache mooncake nixl runai sglang tensornvme vllm" -d framework

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +13,7 @@ from aio_tuned.errors import Exit
 from aio_tuned.profiles import codec
 from aio_tuned.reader import api
 from aio_tuned.reader.types import Disk, FoundProfile
-from unit.support.builders import profile, read_only_profile
+from unit.support.builders import consumer_profile, profile, read_only_profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +81,10 @@ def test_an_empty_configuration_is_wrong_usage(capsys: pytest.CaptureFixture[str
         (["show", "--jsno"], "aio-tuned show: unexpected option '--jsno'; did you mean '--json'?"),
         (["show", "--xyzzy=1"], "aio-tuned show: unexpected option '--xyzzy=1'"),
         (["status", "x"], "aio-tuned status: unexpected argument 'x'"),
-        (["get", "/x", "--direction", "raed"], "argument --direction: 'raed' is not one of read, write, combined"),
+        (
+            ["get", "/x", "--direction", "raed"],
+            "argument --direction: 'raed' is not one of read, write, combined, mixed",
+        ),
         (["get", "/x", "--direction", "raed"], "; did you mean 'read'?"),
         (
             ["export", "deepsped", "/x"],
@@ -169,3 +173,96 @@ def test_a_direction_that_was_not_measured_has_none(
     assert main(words) == Exit.OK
     assert "\n# throughput: read 6.51 GB/s\n" in capsys.readouterr().out
     assert main([*words, "write_throughput_bytes_per_s"]) == Exit.TARGET
+
+
+# --- requests of one size --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_curves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The words of `get` for a drive whose profile has curves."""
+    return publish(tmp_path, monkeypatch, consumer_profile())
+
+
+def test_a_request_size_has_its_requests_in_flight(
+    with_curves: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*with_curves, "--request-size", "256K"]) == Exit.OK
+    assert capsys.readouterr().out == (
+        "request_bytes = 262144\nin_flight = 8\n"
+        f"# psync read: measured ({tmp_path}/drive.toml)\n"
+        "# throughput: 6.20 GB/s, p50 338 µs, p99 508 µs\n"
+    )
+    assert main([*with_curves, "--request-size", "512K", "--engine", "io_uring", "--direction", "write"]) == Exit.OK
+    out = capsys.readouterr().out
+    assert "request_bytes = 524288\nin_flight = 4\n# io_uring write: measured" in out
+    assert out.endswith("\n# interpolated between 256 KiB and 1 MiB\n")
+    assert main([*with_curves, "--request-size", "16M"]) == Exit.OK
+    assert "p99" not in capsys.readouterr().out
+
+
+def test_a_request_size_is_printed_as_json_and_by_key(
+    with_curves: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = [*with_curves, "--request-size", "1M", "--direction", "mixed"]
+    assert main([*asked, "--json"]) == Exit.OK
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == [
+        *("request_bytes", "in_flight", "throughput_bytes_per_s", "p50_us", "p99_us"),
+        *("engine", "direction", "interpolated", "source"),
+    ]
+    assert (found["in_flight"], found["direction"], found["source"]["section"]) == (2, "mixed", "curve_psync_mixed")
+    for key, value in (("in_flight", "2"), ("source.state", "measured"), ("device.nsid", "1"), ("engine", "psync")):
+        assert main([*asked[:4], key, *asked[4:]]) == Exit.OK
+        assert capsys.readouterr().out == f"{value}\n"
+    assert main([*with_curves, "p99_us", "--request-size", "16M"]) == Exit.TARGET
+    assert "p99_us: not measured with this request size" in capsys.readouterr().err
+
+
+def test_a_latency_bound_takes_the_most_throughput_within_it(
+    with_curves: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for bound, in_flight in (("508us", 8), ("0.6ms", 8), ("1s", 8), ("2 ms", 8)):
+        assert main([*with_curves, "in_flight", "--request-size", "256K", "--max-p99", bound]) == Exit.OK
+        assert capsys.readouterr().out == f"{in_flight}\n"
+    assert main([*with_curves, "--request-size", "256K", "--max-p99", "100us"]) == Exit.TARGET
+    said = "psync read requests of 256 KiB: no p99 within 100 µs was measured; the lowest is 508 µs with 1 in flight"
+    assert capsys.readouterr() == ("", f"aio-tuned: {said}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--request-size", "2K"], Exit.TARGET, "requests of 2 KiB were not measured for psync read; give 4K to 16M"),
+        (["--request-size", "1M", "--engine", "libaio"], Exit.TARGET, "no curve of request sizes for libaio read; the"),
+        (["--request-size", "1000"], Exit.USAGE, "is not a multiple of 512 bytes up to 64M"),
+        (["--request-size", "128M"], Exit.USAGE, "is not a multiple of 512 bytes up to 64M"),
+        (["--request-size", "1M", "--max-p99", "5"], Exit.USAGE, '"5" is not a latency above 0; give "800us", "5ms"'),
+        (["--request-size", "1M", "--max-p99", "0ms"], Exit.USAGE, "is not a latency above 0"),
+        (["--request-size", "1M", "--direction", "combined"], Exit.USAGE, "--direction combined: not measured for"),
+        (
+            ["--request-size", "1M", "--default"],
+            Exit.USAGE,
+            "--default: there are no defaults for requests of one size",
+        ),
+        (["--engine", "psync"], Exit.USAGE, "--engine: only for requests of one size; pass --request-size too"),
+        (["--max-p99", "5ms"], Exit.USAGE, "--max-p99: only for requests of one size"),
+        (["--direction", "mixed"], Exit.USAGE, "--direction mixed: only for requests of one size"),
+    ],
+)
+def test_a_wrong_request_size_is_explained(
+    with_curves: list[str], words: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        given = main([*with_curves, *words])
+    except SystemExit as error:
+        given = int(error.code or 0)
+    assert given == code
+    captured = capsys.readouterr()
+    assert said in captured.err
+    assert captured.out == ""
+
+
+def test_an_older_profile_has_no_requests(published: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*published, "--request-size", "1M"]) == Exit.TARGET
+    assert "no curves of request sizes; to measure them, run aio-tuned tune /dev/nvme0n1" in capsys.readouterr().err
