@@ -32,6 +32,7 @@ def differences(before: Device, after: Device) -> tuple[str, ...]:
         ("members", before.members, after.members),
         ("array state", before.array, after.array),
         ("request queue limits", before.queue, after.queue),
+        ("host", before.host, after.host),
     )
     return tuple(name for name, old, new in facts if old != new)
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from aio_tuned.model.device import Device
     from aio_tuned.model.profile import Profile
     from aio_tuned.model.target import Target
-    from aio_tuned.service.busy_wait import BusyWait
     from aio_tuned.service.state_machine import DriveState
     from aio_tuned.service.status import Sweeping
 
@@ -43,11 +42,12 @@ class Drive:
     `target` is the place of a sweep's I/O, None until the drive was probed and found eligible.
     `scratch_folder` is the folder of the running sweep's scratch file, None if it sweeps the device itself.
     `shape_below` is the stack of volumes below it at the last probe if that forbids something, else None, and
-    `attributes` are those of sysfs.changeable() when its facts were last compared without an event.
-    `full_sweep_reason` is the reason why the next sweep must not be a check, or "". `written_bytes` are all bytes that
-    sweeps have written to it, kept over restarts. `note` tells whether the bytes that a killed sweep left were zeroed.
-    `busy_wait` is set while its sweep is deferred for other processes, and `never_quiet` is a sentence on a wait that
-    is too long. `short_of_memory` is the reason if memory limits or defers its sweep, or "".
+    `attributes` are those of changeable() in sysfs and host when its facts were last compared without an event.
+    `full_sweep_reason` is the reason why the next sweep must not be a check, or "". `asked` means that the operator has
+    requested the next sweep. `written_bytes` are all bytes that sweeps have written to it, kept over restarts. `note`
+    tells whether the bytes that a killed sweep left were zeroed.
+    `never_quiet` is a sentence on a wait for other processes that is too long, and `short_of_memory` the reason if
+    memory limits or defers its sweep; each is "" if it does not apply.
     """
 
     device: Device
@@ -62,13 +62,13 @@ class Drive:
     attributes: tuple[str, ...] = ()
     shown: Profile | None = None
     full_sweep_reason: str = ""
+    asked: bool = False
     timer: asyncio.TimerHandle | None = None
     probing: asyncio.Task[None] | None = None
     next_try: str = ""
     sweeping: Sweeping | None = None
     written_bytes: int = 0
     note: str = ""
-    busy_wait: BusyWait | None = None
     never_quiet: str = ""
     short_of_memory: str = ""
     removed: bool = False

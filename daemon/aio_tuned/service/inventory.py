@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from aio_tuned.config import device_rules
-from aio_tuned.devices import resolve, stack, sysfs
+from aio_tuned.devices import host, resolve, stack, sysfs
 from aio_tuned.devices.clones import are_clones, find_clones
 from aio_tuned.devices.mount_table import MountTable
 from aio_tuned.devices.probe import PROBE_LIMIT_S, probe
@@ -117,9 +117,10 @@ class Inventory:
 
     def compare_facts(self) -> Iterator[Look]:
         """Compare facts that change without an event: attributes in /sys, snapshots below, mounts during a sweep."""
+        of_host = host.changeable(self._sys)
         for drive in list(self.drives.values()):
             if not drive.is_swept and not drive.removed:
-                yield self._look(drive, self._compare_facts(drive))
+                yield self._look(drive, self._compare_facts(drive, of_host))
 
     def reconsider(self) -> Iterator[Look]:
         """Read the facts of every device again, as if it were new; sweeps of drives that are still wanted continue."""
@@ -150,8 +151,7 @@ class Inventory:
         drive.device = self._register.named(found.device, self._sys)
         below = stack.shape(drive.device.device_number, self._sys)
         drive.shape_below = below if found.usage.stack != Stack() else None
-        unwanted = self._unwanted(drive)
-        decision = unwanted or found.decision
+        decision = (unwanted := self._unwanted(drive)) or found.decision
         if not isinstance(decision, Skip):
             drive.target, drive.publication = decision, Publication.ANY
             return Ineligible(reason=f"{found.busy}; the sweep starts when the array is idle") if found.busy else None
@@ -255,14 +255,14 @@ class Inventory:
         """Yield the change of a drive whose facts must be read again; skip it at once if it is excluded."""
         yield from _examine(drive, reason, None if drive.state.held else self._unwanted(drive))
 
-    def _compare_facts(self, drive: Drive) -> Iterator[Change]:
+    def _compare_facts(self, drive: Drive, of_host: tuple[str, ...]) -> Iterator[Change]:
         yield from self._compare_uses(drive)
         if drive.shape_below is not None:
             below = stack.shape(drive.device.device_number, self._sys)
             if below != drive.shape_below:  # the removal of a snapshot, for example, sends no event for the volume
                 drive.shape_below = below
                 yield drive, Appeared(reason="underlying device changed")
-        attributes = sysfs.changeable(drive.device.device_number, self._sys)
+        attributes = (*sysfs.changeable(drive.device.device_number, self._sys), *of_host)
         if drive.shown and (drive.device.members or attributes != drive.attributes):
             device = self._read_device(drive.device.device_number)
             if identity(device) == identity(drive.device):  # else the event of its removal follows

@@ -21,6 +21,7 @@ from aio_tuned.service import control
 from aio_tuned.service.sd_notify import Notify
 from aio_tuned.service.supervisor import Supervisor
 from aio_tuned.service.sweep_counter import SweepCounter, sweep_counts_path
+from aio_tuned.service.waits import Waits, waits_path
 from aio_tuned.service.write_ledger import Ledger, ledger_path
 from aio_tuned.storage import atomic_file
 from aio_tuned.storage.profile_store import ProfileStore
@@ -71,6 +72,7 @@ async def _run(config: Config, load_config: Callable[[], Config], helper: Path |
         store=ProfileStore(config.profiles, config.state),
         ledger=Ledger.open(ledger_path(config.state)),
         sweep_counter=SweepCounter.open(sweep_counts_path(config.state)),
+        waits=Waits.open(waits_path(config.state)),
         helper=helper,
     )
     loop = asyncio.get_running_loop()

@@ -89,5 +89,6 @@ class Operator:
         if force:
             drive.full_sweep_reason = "requested by the operator"
             self._scheduler.forget(drive)
+        drive.asked = True
         self._emit(drive, Appeared(reason="requested by the operator", asked=True))
         return f"{name}: sweep requested; to follow it: aio-tuned status"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 import zlib
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,12 +16,12 @@ from aio_tuned import formatting
 from aio_tuned.journald.events import EventId
 from aio_tuned.profiles import codec
 from aio_tuned.profiles.siblings import check_settings, find_siblings
-from aio_tuned.service import busy_wait
 from aio_tuned.service.state_machine import (
     Appeared,
     Deferred,
     Failed,
     Finished,
+    Postponed,
     Satisfied,
     SweepDue,
     SweepRequest,
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from aio_tuned.service.drive import Drive
     from aio_tuned.service.publisher import Publisher
     from aio_tuned.service.state_machine import Event
+    from aio_tuned.service.waits import Waits
     from aio_tuned.service.worker.memory import AvailableMemory
     from aio_tuned.service.worker.messages import Final, Message
     from aio_tuned.service.write_ledger import Ledger
@@ -64,12 +65,13 @@ class Scheduler:
     has begun, paused or resumed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it asks, what it counts by, and whom it tells
         self,
         publisher: Publisher,
         config: Callable[[], Config],
         helper: Path | None,
         ledger: Ledger,
+        waits: Waits,
         *,
         ended: Callable[[Drive, Event | None], None],
         progressed: Callable[[], None],
@@ -81,19 +83,20 @@ class Scheduler:
         self._config = config
         self._helper = helper
         self._ledger = ledger
+        self._waits = waits
         self._ended = ended
         self._progressed = progressed
         self._dropped = dropped
         self._changed = changed
-        self._monotonic: Callable[[], float] = time.monotonic
         self._available_memory: Callable[[], AvailableMemory | None] = memory.available_memory
         self._worker: Runner | None = None
         self._sweep: asyncio.Task[Final | None] | None = None
 
-    def assess(self, drive: Drive) -> Satisfied | SweepDue:
+    def assess(self, drive: Drive) -> Satisfied | SweepDue | Postponed:
         """Return whether a sweep of the drive is due; the drive must be probed and eligible."""
         decision = self._publisher.decide(drive)
         if decision.sweep == "none":
+            drive.asked = False
             return Satisfied(reason=decision.reason)
         request = SweepRequest(
             sweep=decision.sweep,
@@ -101,7 +104,25 @@ class Scheduler:
             mounted=drive.target is not None and drive.target.kind == "scratch",
             reason=decision.reason,
         )
+        if wait_s := self._host_wait_s(drive, decision):
+            next_at = (datetime.now(timezone.utc) + timedelta(seconds=wait_s)).isoformat(timespec="seconds")
+            reason = f"{decision.reason}; waits: changed host, one drive a day; next at {next_at}"
+            return Postponed(request=replace(request, reason=reason), seconds=wait_s)
         return SweepDue(request=request)
+
+    def released(self, drives: Iterable[Drive]) -> tuple[Drive, ...]:
+        """Return the waiting drives that a sibling, swept again on the changed host, makes fit for a check."""
+        found = {drive: self._publisher.decide(drive) for drive in drives if drive.state.resting}
+        return tuple(drive for drive, decided in found.items() if decided.host_only and decided.sweep == "check")
+
+    def _host_wait_s(self, drive: Drive, decision: Decision) -> float:
+        """Return the seconds until the drive may have its full sweep, 0 if now: one drive a day for the host's sake.
+
+        Checks, and sweeps that the operator has requested, do not wait.
+        """
+        full = decision.sweep == "full" or bool(self._busy_beyond_patience(drive))
+        limited = decision.host_only and full and not drive.asked
+        return self._waits.turn_wait_s(drive.device.id) if limited else 0.0
 
     def next(self, drives: Iterable[Drive]) -> Drive | None:
         """Return the drive to sweep now; None if a sweep is running or no drive is queued."""
@@ -146,10 +167,13 @@ class Scheduler:
         try:
             # The decision is made again, because a sibling or the drive may have been measured since it was queued.
             decision = self._publisher.decide(drive)
-            if decision.sweep == "none":
+            if decision.sweep == "none" or self._host_wait_s(drive, decision):
                 event = Appeared(reason=decision.reason)
             else:
-                final, event = await self._work(drive, self._job(drive, decision))
+                job = self._job(drive, decision)
+                if decision.host_only and job.settings is None and not drive.asked:
+                    self._waits.take_turn(drive.device.id)
+                final, event = await self._work(drive, job)
         except Exception:  # noqa: BLE001 - a bug that one drive triggers must not stop the sweeps of other drives
             _log.exception("%s: sweep failed: internal error", drive.device.sys_name, extra=drive.fields())
             if self._worker:
@@ -197,7 +221,7 @@ class Scheduler:
     def _job(self, drive: Drive, decision: Decision) -> Job:
         config, settings = self._config(), None
         never_quiet = ""
-        if (wait := drive.busy_wait) and wait.is_over(config.patience, self._monotonic()):
+        if wait := self._busy_beyond_patience(drive):
             never_quiet = wait.traffic
             self._report_wait(drive, wait)
         if not never_quiet and decision.sweep == "check" and decision.against:
@@ -267,7 +291,7 @@ class Scheduler:
                 if self._publisher.save(measured):
                     self.forget(drive)
                 if drive.is_swept:
-                    drive.full_sweep_reason = ""
+                    drive.full_sweep_reason, drive.asked = "", False
                     return Finished(reason=_describe(measured, job), measured=measured)
             case _ if not drive.is_swept:
                 _log.info("%s: sweep cancelled", drive.device.sys_name, extra=drive.fields())
@@ -288,16 +312,21 @@ class Scheduler:
     def _note_wait(self, drive: Drive, job: Job, final: Final) -> None:
         """Record whether the drive's sweep waits for other processes."""
         if isinstance(final, messages.Done):
-            drive.busy_wait, drive.never_quiet = None, ""
+            self._waits.end_busy(drive.device.id)
+            drive.never_quiet = ""
         elif job.never_quiet:  # the wait for the next sweep begins
-            drive.busy_wait = None
+            self._waits.end_busy(drive.device.id)
         elif isinstance(final, messages.Deferred) and final.busy:
-            drive.busy_wait = busy_wait.deferred(drive.busy_wait, final.reason, self._monotonic())
-            self._report_wait(drive, drive.busy_wait)
+            self._report_wait(drive, self._waits.add_deferral(drive.device.id, final.reason))
+
+    def _busy_beyond_patience(self, drive: Drive) -> BusyWait | None:
+        """Return the drive's wait for other processes if it is over; None if it is not, or without one."""
+        wait = self._waits.busy(drive.device.id)
+        return wait if wait and wait.is_over(self._config().patience, self._waits.monotonic()) else None
 
     def _report_wait(self, drive: Drive, wait: BusyWait) -> None:
         """Log a wait that is too long, once; the status shows it until a sweep finishes."""
-        found = wait.never_quiet(self._config().patience, self._monotonic())
+        found = wait.never_quiet(self._config().patience, self._waits.monotonic())
         if found and not drive.never_quiet:
             _log.warning("%s: %s", drive.device.sys_name, found, extra=drive.fields())
         drive.never_quiet = found or drive.never_quiet

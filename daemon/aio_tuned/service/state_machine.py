@@ -115,6 +115,14 @@ class SweepDue:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Postponed:
+    """A sweep is due, but must not begin for `seconds`; all facts are read again then."""
+
+    request: SweepRequest
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dispatched:
     """No sweep is running, and this drive is the first in the queue."""
 
@@ -161,7 +169,18 @@ class Removed:
 
 
 Event = (
-    Appeared | Ineligible | Satisfied | SweepDue | Dispatched | Finished | Failed | Deferred | Stopped | Retry | Removed
+    Appeared
+    | Ineligible
+    | Satisfied
+    | SweepDue
+    | Postponed
+    | Dispatched
+    | Finished
+    | Failed
+    | Deferred
+    | Stopped
+    | Retry
+    | Removed
 )
 
 
@@ -200,7 +219,7 @@ class Withdraw:
 Effect = Settle | RetryIn | StartSweep | CancelSweep | Withdraw
 
 
-def step(  # noqa: C901 - a transition table, one case an event
+def step(  # noqa: C901, PLR0912 - a transition table, one case an event
     state: DriveState | None, event: Event, backoff: Backoff
 ) -> tuple[DriveState | None, tuple[Effect, ...]]:
     """Return the drive's next state and the effects to carry out; the state None means that the drive was removed.
@@ -223,6 +242,9 @@ def step(  # noqa: C901 - a transition table, one case an event
             return DriveState(stage=Stage.PUBLISHED, reason=reason), ()
         case SweepDue(request=request) if stage in (Stage.SETTLING, Stage.SWEEPING):
             return DriveState(stage=Stage.QUEUED, reason=request.reason, request=request, failures=failures), ()
+        case Postponed(request=request, seconds=seconds) if stage is Stage.SETTLING:
+            waiting = DriveState(stage=Stage.QUEUED, reason=request.reason, request=request, failures=failures)
+            return replace(waiting, resting=True), (RetryIn(seconds=seconds),)
         case Dispatched() if state and state.request and stage is Stage.QUEUED and not state.resting:
             return replace(state, stage=Stage.SWEEPING), (StartSweep(request=state.request),)
         case Finished(reason=reason) if stage is Stage.SWEEPING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aio_tuned.journald.events import EventId, figures
 from aio_tuned.service import state_machine
-from aio_tuned.service.state_machine import Deferred, Failed, Finished, Ineligible, Stage, Stopped
+from aio_tuned.service.state_machine import Deferred, Failed, Finished, Ineligible, Postponed, Stage, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,6 +22,7 @@ _EVENT_IDS: dict[type, EventId] = {
     Ineligible: EventId.SWEEP_SKIPPED,
     Failed: EventId.SWEEP_FAILED,
     Deferred: EventId.SWEEP_DEFERRED,
+    Postponed: EventId.SWEEP_DEFERRED,
     Stopped: EventId.SWEEP_STOPPED,
 }
 

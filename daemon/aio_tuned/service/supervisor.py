@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from aio_tuned.service.sd_notify import Notify
     from aio_tuned.service.state_machine import Effect, Event
     from aio_tuned.service.sweep_counter import SweepCounter
+    from aio_tuned.service.waits import Waits
     from aio_tuned.service.write_ledger import Ledger
     from aio_tuned.storage.profile_store import ProfileStore
 
@@ -66,6 +67,7 @@ class Supervisor:
         store: ProfileStore,
         ledger: Ledger,
         sweep_counter: SweepCounter,
+        waits: Waits,
         helper: Path | None = None,
         sys: Path = sysfs.SYS,
         proc: Path = Path("/proc"),
@@ -78,6 +80,7 @@ class Supervisor:
         self._store = store
         self._ledger = ledger
         self._sweep_counter = sweep_counter
+        self._waits = waits
         self._since = now()
         self._broken = ""
         self._config_trouble = ""
@@ -95,6 +98,7 @@ class Supervisor:
             self._current_config,
             helper,
             ledger,
+            waits,
             ended=self._on_sweep_end,
             progressed=self._status.progressed,
             dropped=lambda drive: sweep_counter.count(drive.device.id, PAGE_CACHE_DROP),
@@ -244,7 +248,10 @@ class Supervisor:
                 self._step(waiting, state_machine.Dispatched())
 
     def _refresh_waiting(self) -> Iterator[Look]:
-        return self._refresh(self._publisher.waiting(self._inventory.drives.values()))
+        drives = self._inventory.drives.values()
+        for drive in self._scheduler.released(drives):
+            yield Look(sys_name=drive.device.sys_name, changes=[(drive, state_machine.Retry())])
+        yield from self._refresh(self._publisher.waiting(drives))
 
     def _refresh(self, drives: Iterable[Drive]) -> Iterator[Look]:
         """Update the published profiles of the drives."""
@@ -315,6 +322,7 @@ class Supervisor:
             *self._store.troubles.values(),
             self._ledger.trouble,
             self._sweep_counter.trouble,
+            self._waits.trouble,
             *self._status.troubles,
         )
         return snapshot.Snapshot(

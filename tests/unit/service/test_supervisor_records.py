@@ -167,7 +167,7 @@ def test_a_drive_that_is_never_quiet_is_swept_beside_others_once(
 
     def act(supervisor: Supervisor, drive: Drive, job: Job) -> None:
         scheduler, hour = supervisor._scheduler, [0.0]
-        scheduler._monotonic = lambda: 3600.0 * hour[0]
+        scheduler._waits.monotonic = lambda: 3600.0 * hour[0]
         decision = supervisor._publisher.decide(drive)
         for hour[0] in (0.0, 0.5):
             scheduler.conclude(drive, job, BUSY)
@@ -184,7 +184,7 @@ def test_a_drive_that_is_never_quiet_is_swept_beside_others_once(
         assert drive.never_quiet, "it is not swept yet"
         assert scheduler._job(drive, decision).never_quiet == "", "once"
         scheduler.conclude(drive, beside, wire.Done(text=render(profile())))
-        assert (drive.never_quiet, drive.busy_wait) == ("", None)
+        assert (drive.never_quiet, scheduler._waits.busy(drive.device.id)) == ("", None)
 
     of_sweep(desk, act)
     assert caplog.text.count("busy at every check for 25 h") == 1
@@ -193,7 +193,7 @@ def test_a_drive_that_is_never_quiet_is_swept_beside_others_once(
 def test_a_deferral_for_heat_is_no_wait_for_others(desk: Desk) -> None:
     def act(supervisor: Supervisor, drive: Drive, job: Job) -> None:
         supervisor._scheduler.conclude(drive, job, wire.Deferred(reason="it is 84 °C", seconds=300.0))
-        assert drive.busy_wait is None
+        assert supervisor._scheduler._waits.busy(drive.device.id) is None
 
     of_sweep(desk, act)
 
@@ -295,6 +295,7 @@ def test_what_has_no_id_names_its_drive_all_the_same(desk: Desk, caplog: pytest.
         (state_machine.Ineligible(reason="swap"), EventId.SWEEP_SKIPPED),
         (state_machine.Failed(reason="EIO"), EventId.SWEEP_FAILED),
         (state_machine.Deferred(reason="busy", seconds=60), EventId.SWEEP_DEFERRED),
+        (state_machine.Postponed(request=REQUEST, seconds=60), EventId.SWEEP_DEFERRED),
         (state_machine.Stopped(reason="asked for"), EventId.SWEEP_STOPPED),
         (state_machine.Appeared(reason="new"), None),
         (state_machine.Satisfied(reason="nothing has changed"), None),

@@ -16,6 +16,7 @@ from aio_tuned.service.monitoring.snapshot import status
 from aio_tuned.service.sd_notify import Notify
 from aio_tuned.service.supervisor import Supervisor
 from aio_tuned.service.sweep_counter import SweepCounter, sweep_counts_path
+from aio_tuned.service.waits import Waits, waits_path
 from aio_tuned.service.write_ledger import Ledger, ledger_path
 from aio_tuned.storage.profile_store import ProfileStore
 from unit.support.drives import Block, Host
@@ -157,6 +158,7 @@ class Desk:
             store=ProfileStore(self.config.profiles, self.config.state),
             ledger=Ledger.open(ledger_path(self.config.state)),
             sweep_counter=SweepCounter.open(sweep_counts_path(self.config.state)),
+            waits=Waits.open(waits_path(self.config.state)),
             sys=self.host.sys,
             proc=self.host.proc,
             mounts_pause_s=self._mounts_pause_s,
