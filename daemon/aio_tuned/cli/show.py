@@ -10,7 +10,7 @@ from aio_tuned.cli.arguments import not_empty, path, read_config
 from aio_tuned.errors import Exit, ProfileError, UsageError
 from aio_tuned.profiles import codec
 from aio_tuned.profiles.files import load_profile
-from aio_tuned.report.terminal import summary
+from aio_tuned.report.terminal import consumers, summary
 from aio_tuned.storage import profile_store
 from aio_tuned.storage.name_register import NameRegister
 
@@ -52,6 +52,8 @@ def _print(found: list[tuple[Path, Profile]], form: str) -> None:
     else:
         for file, one in found:
             summary.show(one)
+            for line in consumers.lines(one):
+                print(line)
             print(f"\n{file}\n")
 
 

@@ -22,11 +22,12 @@ from aio_tuned.devices import resolve
 from aio_tuned.errors import AioTunedError, ConfigError, Exit, TargetError, UsageError
 from aio_tuned.model.target import Policy
 from aio_tuned.profiles import codec
+from aio_tuned.report.terminal import consumers
 from aio_tuned.service import control, status
 from aio_tuned.service import main as service_main
 from aio_tuned.service.status import DriveStatus, Status
 from aio_tuned.storage import sweep_archive
-from unit.support.builders import FAKE_HELPER, PROJECT, read_only_profile
+from unit.support.builders import FAKE_HELPER, PROJECT, consumer_profile, read_only_profile
 from unit.support.builders import profile as a_profile
 
 if TYPE_CHECKING:
@@ -300,6 +301,12 @@ def test_show_of_one(folder: Path, how: str, capsys: pytest.CaptureFixture[str])
     assert main(["show", "--json", "--out", str(folder), *target]) == 0
     (document,) = json.loads(capsys.readouterr().out)
     assert document == {"file": str(path), "profile": codec.to_table(a_profile())}
+
+
+def test_show_has_the_tables_of_consumers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "nvme-x.toml").write_text(codec.render(consumer_profile()))
+    assert main(["show", "--out", str(folder)]) == 0
+    assert "\n".join(consumers.lines(consumer_profile())) in capsys.readouterr().out
 
 
 def test_show_of_several_is_in_the_order_of_their_names(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from aio_tuned.model.profile import CombinedResult, Result, Skipped, Unmeasured
 from aio_tuned.model.setting import DEFAULT_SETTING
 from aio_tuned.profiles import codec
 from aio_tuned.report import sentences
+from aio_tuned.report.terminal import consumers
 from aio_tuned.report.terminal.summary import setting_words
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def describe(way: Way, profile: Profile, file: str, changed: Sequence[str]) -> s
     lines = [*_way(way, file), "", f"{profile.state}{when}: {_STATES[profile.state]}", ""]
     for name, part in (*profile.sections(), ("combined", profile.combined)):
         lines += _section(name, part, points)
+    lines += consumers.lines(profile)
     if changed:
         lines += ["", *(f"! stale: {phrase}" for phrase in changed)]
     if evidence.findings:

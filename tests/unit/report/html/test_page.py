@@ -17,8 +17,8 @@ from aio_tuned.consumers.export import ExportOptions
 from aio_tuned.errors import ConfigError
 from aio_tuned.model.profile import Result, Skipped, Unmeasured
 from aio_tuned.model.setting import Grid
-from aio_tuned.reader.section import section
-from aio_tuned.reader.types import DIRECTIONS, Disk, DriveSettings, FoundProfile
+from aio_tuned.reader.section import drive_settings
+from aio_tuned.reader.types import Disk, FoundProfile
 from aio_tuned.report import sentences
 from aio_tuned.report.html import (
     choice_plot,
@@ -467,8 +467,7 @@ def test_the_blocks_to_copy_are_those_of_get_and_export() -> None:
     toml_block, deepspeed_block = copy_blocks.blocks(made)
     assert tomllib.loads(toml_block.text) == asdict(made.combined.setting)  # type: ignore[union-attr]
     found = FoundProfile(Disk("", "", "", "", 0, node="", number=""), Path("x.toml"), made)
-    drive = DriveSettings(*(section(found, each, lenient=True) for each in DIRECTIONS))
-    exported = deepspeed.export(drive, "/mnt", ExportOptions())
+    exported = deepspeed.export(drive_settings(found), "/mnt", ExportOptions())
     assert f"{deepspeed_block.text}\n" == rendering.render(exported)
     assert json.loads(deepspeed_block.text)["aio"]["queue_depth"] == made.combined.setting.queue_depth  # type: ignore[union-attr]
     page = html_page.render(StoredSweep(profile=made, samples=(), path=Path("x.toml")))

@@ -5,6 +5,7 @@ import json
 from aio_tuned.model.profile import Profile, Skipped, Unmeasured
 from aio_tuned.model.setting import DEFAULT_SETTING
 from aio_tuned.profiles import codec
+from aio_tuned.report.terminal import consumers
 from aio_tuned.report.terminal.explain import Way, describe, setting_text, to_document
 from unit.support import builders
 
@@ -118,3 +119,10 @@ def test_the_document_has_the_way_the_profile_and_what_has_changed() -> None:
     way = Way(path="/dev/nvme0n1", device=builders.device(), node_name="nvme0n1")
     node = to_document(way, builders.profile(), "x", ())
     assert (node["filesystem"], node["partition"], node["stale_because"]) == (None, None, [])
+
+
+def test_the_tables_of_consumers_come_before_the_findings() -> None:
+    lines = said(builders.consumer_profile())
+    tables = consumers.lines(builders.consumer_profile())
+    end = lines.index("! read: something was noticed") - 1
+    assert lines[end - len(tables) : end] == tables
