@@ -123,3 +123,10 @@ class Sample:
     def bytes_per_s(self) -> float:
         """Return the throughput that a consumer gets, which is all bytes over all time."""
         return self.bytes * 1e9 / self.elapsed_ns
+
+    @property
+    def written_bytes(self) -> int:
+        """Return the bytes that the measurement wrote; a mix writes its share of them."""
+        if self.request.direction == "read":
+            return 0
+        return self.bytes * (100 - self.request.read_percent) // 100

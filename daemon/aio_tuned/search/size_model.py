@@ -1,0 +1,277 @@
+"""A smooth model of the throughput over the request size and the requests in flight, and its fit.
+
+A request takes a latency alone, and the drive (or the thread that submits) passes at most so many requests in a second.
+By Little's law the time between two completions is the latency divided by the number in flight, or the time that the
+bottleneck takes, with a soft bend between the two. Latency and bottleneck are a time plus the bytes over a speed, with
+deviations that change smoothly with the size, so each size learns from all others. A Gaussian process over the
+doublings of size and number in flight takes what the curve does not explain, such as the cost of many threads. The
+sharpness of the bend and the sizes of the deviations are those under which the measurements are likeliest.
+
+Successive fits need no state: equal measurements give equal fits.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Places = NDArray[np.intp]
+
+# The sharpness of the bend: 1 is a queue with random service, above 4 the bend is sharp.
+_BENDS = (0.7, 1.0, 1.5, 2.2, 3.3, 5.0)
+_USUAL_BEND, _BEND_SPREAD = math.log(3.0), 0.7
+# The prior of the logarithms of the two times and the two speeds: their spread around the guess.
+_GUESS_SPREAD = 1.5
+# The deviations of latency and bottleneck over the sizes: amplitudes of their logarithms, and a length in doublings.
+_DEVIATIONS = (0.02, 0.1, 0.4)
+_DEVIATION_LENGTH = 2.0
+_OWN_DEVIATION = 0.002
+_STEPS, _EQUAL_STEPS = 12, 8
+_FIRST_SCALE, _MIN_SCALE = 0.05, 0.015
+# Measurements far off count less, as those of Student's distribution with so many degrees of freedom.
+_FREEDOM = 4.0
+# The process: its amplitudes and lengths in doublings, and the noise of a measurement; the likeliest pair is taken.
+_AMPLITUDES = (0.003, 0.01, 0.03)
+_NOISES = (0.003, 0.006, 0.012, 0.025, 0.05, 0.1)
+_SIZE_LENGTH, _LEVEL_LENGTH = 1.5, 1.3
+# A prior of the noise, which prevails while there are few measurements: the logarithms' mean and spread.
+_USUAL_NOISE, _NOISE_SPREAD = math.log(0.01), 1.0
+
+
+class Seen(NamedTuple):
+    """A measurement: the size's place in the list of sizes, log2 of the number in flight, and bytes per second.
+
+    `error` is a standard error of the logarithm that all measurements of the point have in common.
+    """
+
+    size: int
+    level: int
+    bytes_per_s: float
+    error: float = 0.0
+
+
+class Guess(NamedTuple):
+    """What is expected before the first measurement: the latency of a small request, and the highest throughput."""
+
+    latency_s: float
+    bytes_per_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeModel:
+    """The fitted model: the mean of the logarithm of bytes/s by size and level, and its covariances in each size."""
+
+    log_rate: Floats
+    covariance: Floats
+
+    def error(self, size: int, level: int) -> float:
+        """Return the standard error of the logarithm at a size and level."""
+        return math.sqrt(max(0.0, float(self.covariance[size, level, level])))
+
+    def rate(self, size: int, level: int) -> float:
+        """Return the expected bytes per second at a size and level."""
+        return math.exp(float(self.log_rate[size, level]))
+
+    def draws(self, size: int, levels: int, count: int) -> Floats:
+        """Return draws of the logarithms of the first `levels` levels of one size, a row each; equal in each call."""
+        covariance = self.covariance[size, :levels, :levels]
+        values, vectors = np.linalg.eigh(covariance)
+        random = np.random.default_rng(1).standard_normal((count, levels))
+        drawn: Floats = self.log_rate[size, :levels] + random * np.sqrt(np.maximum(values, 0)) @ vectors.T
+        return drawn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Data:
+    """The measurements as arrays; `error` is what comes on top of the noise."""
+
+    sizes: Floats
+    place: Places
+    level: Floats
+    log_rate: Floats
+    error: Floats
+
+
+def fit(sizes: Sequence[int], levels: int, seen: Sequence[Seen], guess: Guess) -> SizeModel:
+    """Return the model of the measurements on the grid of the sizes and the first `levels` powers of two in flight."""
+    data = _Data(
+        sizes=np.array(sizes, dtype=np.float64),
+        place=np.array([one.size for one in seen], dtype=np.intp),
+        level=np.array([one.level for one in seen], dtype=np.float64),
+        log_rate=np.log(np.array([one.bytes_per_s for one in seen], dtype=np.float64)),
+        error=np.array([one.error for one in seen], dtype=np.float64),
+    )
+    priors = [_Prior(data.sizes, guess, deviation) for deviation in _DEVIATIONS]
+    found = [_bent(data, prior, bend) for prior in priors for bend in _BENDS]
+    return _with_process(data, min(found, key=lambda one: one.cost), levels)
+
+
+class _Prior:
+    """The prior of the values: the logarithms of latency and bottleneck time, then of their speeds, then deviations."""
+
+    def __init__(self, sizes: Floats, guess: Guess, deviation: float) -> None:
+        count = len(sizes)
+        doublings = np.log2(sizes)
+        kernel = np.exp(-(((doublings[:, None] - doublings[None, :]) / _DEVIATION_LENGTH) ** 2) / 2)
+        own = np.linalg.inv(deviation**2 * kernel + _OWN_DEVIATION**2 * np.eye(count))
+        self.precision = np.zeros((4 + 2 * count, 4 + 2 * count))
+        self.precision[:4, :4] = np.eye(4) / _GUESS_SPREAD**2
+        self.precision[4 : 4 + count, 4 : 4 + count] = own
+        self.precision[4 + count :, 4 + count :] = own
+        # A request that is alone moves its bytes at less than the speed of the drive.
+        speed = math.log(guess.bytes_per_s)
+        self.mean = np.concatenate([np.log([guess.latency_s, 3e-6]), [speed - 0.3, speed], np.zeros(2 * count)])
+        self.log_det = float(np.linalg.slogdet(self.precision)[1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Bent:
+    """A fit of the curve with one sharpness of the bend and one size of the deviations.
+
+    `cost` is the negative logarithm of its evidence.
+    """
+
+    bend: float
+    values: Floats
+    covariance: Floats
+    weights: Floats
+    cost: float
+
+    def curve(self, sizes: Floats, place: Places, level: Floats) -> tuple[Floats, Floats]:
+        return _curve(self.values, self.bend, sizes, place, level)
+
+
+def _curve(values: Floats, bend: float, sizes: Floats, place: Places, level: Floats) -> tuple[Floats, Floats]:
+    """Return the curve's logarithms of bytes/s at the points, and their derivatives by the values."""
+    count = len(sizes)
+    moved = np.log(sizes)[None, :] - values[2:4, None]
+    plain = np.logaddexp(values[:2, None], moved)
+    timed = np.exp(values[:2, None] - plain)
+    logs = plain + values[4:].reshape(2, count)
+    waiting, bottleneck = logs[0, place] - level * math.log(2), logs[1, place]
+    between = np.logaddexp(bend * waiting, bend * bottleneck) / bend
+    part = np.exp(bend * (waiting - between))
+    rows = np.arange(len(place))
+    slopes = np.zeros((len(place), 4 + 2 * count))
+    for kind, share in enumerate((part, 1 - part)):
+        slopes[:, kind] = -share * timed[kind, place]
+        slopes[:, 2 + kind] = share * (1 - timed[kind, place])
+        slopes[rows, 4 + kind * count + place] = -share
+    return np.log(sizes)[place] - between, slopes
+
+
+def _bent(data: _Data, prior: _Prior, bend: float) -> _Bent:
+    """Fit the curve by damped Gauss-Newton steps with weights that discount measurements far off."""
+    values, count = prior.mean.copy(), len(data.place)
+    weights, scale = np.ones(count), np.full(count, _FIRST_SCALE)
+    for step in range(_STEPS):
+        rate, slopes = _curve(values, bend, data.sizes, data.place, data.level)
+        rest = data.log_rate - rate
+        # The first steps, from a guess that may be far off, discount nothing.
+        if count and step >= _EQUAL_STEPS:
+            noise = max(_MIN_SCALE, 1.4826 * float(np.median(np.abs(rest))))
+            scale = np.hypot(noise, data.error)
+            weights = (_FREEDOM + 1) / (_FREEDOM + (rest / scale) ** 2)
+        weighted = slopes.T * (weights / scale**2)
+        left = weighted @ slopes + prior.precision
+        right = weighted @ rest + prior.precision @ (prior.mean - values)
+        values = values + np.clip(np.linalg.solve(left, right), -1.0, 1.0)
+    rate, slopes = _curve(values, bend, data.sizes, data.place, data.level)
+    # All fits are compared with one scale of the noise, so that the costs differ by the fit alone.
+    scale = np.hypot(_MIN_SCALE, data.error)
+    rest = (data.log_rate - rate) / scale
+    weights = (_FREEDOM + 1) / (_FREEDOM + rest**2)
+    weighted = slopes.T * (weights / scale**2)
+    precision = weighted @ slopes + prior.precision
+    off = values - prior.mean
+    cost = (_FREEDOM + 1) / 2 * float(np.sum(np.log1p(rest**2 / _FREEDOM))) + float(off @ prior.precision @ off) / 2
+    cost += (float(np.linalg.slogdet(precision)[1]) - prior.log_det) / 2
+    cost += ((math.log(bend) - _USUAL_BEND) / _BEND_SPREAD) ** 2 / 2
+    return _Bent(bend=bend, values=values, covariance=np.linalg.inv(precision), weights=weights, cost=cost)
+
+
+def _kernel(one: tuple[Floats, Floats], other: tuple[Floats, Floats]) -> Floats:
+    sizes = (one[0][:, None] - other[0][None, :]) / _SIZE_LENGTH
+    levels = (one[1][:, None] - other[1][None, :]) / _LEVEL_LENGTH
+    kernel: Floats = np.exp(-(sizes**2 + levels**2) / 2)
+    return kernel
+
+
+def _with_process(data: _Data, bent: _Bent, levels: int) -> SizeModel:
+    """Return the curve with the process that explains the rest of the measurements.
+
+    The uncertainty of the curve's values is part of the process's prior.
+    """
+    count = len(data.sizes)
+    every, steps = np.repeat(np.arange(count), levels), np.tile(np.arange(levels, dtype=np.float64), count)
+    grid, slopes = bent.curve(data.sizes, every, steps)
+    doublings = np.log2(data.sizes)
+    kernel = _kernel((doublings[every], steps), (doublings[every], steps))
+    of_curve = slopes @ bent.covariance @ slopes.T
+    if not len(data.place):
+        return _model(grid, of_curve + _AMPLITUDES[-1] ** 2 * kernel, count)
+    rest = data.log_rate - bent.curve(data.sizes, data.place, data.level)[0]
+    means = _means(data.place * levels + data.level.astype(np.intp), rest, bent.weights, data.error)
+    among = kernel[np.ix_(means.cell, means.cell)]
+    amplitude, noise = _likeliest(among, means)
+    # The curve was fitted to these measurements, so only the process is conditioned on them.
+    lower = np.linalg.cholesky(amplitude**2 * among + np.diag(means.variance(noise)))
+    beside = np.linalg.solve(lower, amplitude**2 * kernel[means.cell])
+    mean = beside.T @ np.linalg.solve(lower, means.rest)
+    return _model(grid + mean, of_curve + amplitude**2 * kernel - beside.T @ beside, count)
+
+
+class _Means(NamedTuple):
+    """The mean of the measurements of each cell of the grid, with their weights; then what is left within cells."""
+
+    cell: Places
+    rest: Floats
+    weight: Floats
+    error: Floats
+    within: float
+    repeats: int
+
+    def variance(self, noise: float) -> Floats:
+        """Return the variance of each mean."""
+        variance: Floats = noise**2 / self.weight + self.error**2
+        return variance
+
+
+def _means(cells: Places, rest: Floats, weights: Floats, error: Floats) -> _Means:
+    cell, where = np.unique(cells, return_inverse=True)
+    weight = np.bincount(where, weights).astype(np.float64)
+    mean = np.bincount(where, weights * rest) / weight
+    errors = np.bincount(where, weights * error) / weight
+    within = float(np.sum(weights * (rest - mean[where]) ** 2))
+    return _Means(cell, mean, weight, errors, within, len(rest) - len(cell))
+
+
+def _likeliest(among: Floats, means: _Means) -> tuple[float, float]:
+    """Return the amplitude of the process and the noise under which the measurements are likeliest."""
+    best, found = math.inf, (_AMPLITUDES[0], _NOISES[0])
+    for amplitude in _AMPLITUDES:
+        for noise in _NOISES:
+            lower = np.linalg.cholesky(amplitude**2 * among + np.diag(means.variance(noise)))
+            scaled = np.linalg.solve(lower, means.rest)
+            cost = float(scaled @ scaled) / 2 + float(np.log(np.diag(lower)).sum())
+            cost += means.within / (2 * noise**2) + means.repeats * math.log(noise)
+            cost += ((math.log(noise) - _USUAL_NOISE) / _NOISE_SPREAD) ** 2 / 2
+            if cost < best:
+                best, found = cost, (amplitude, noise)
+    return found
+
+
+def _model(grid: Floats, covariance: Floats, count: int) -> SizeModel:
+    levels = len(grid) // count
+    blocks = covariance.reshape(count, levels, count, levels)
+    own = np.stack([blocks[size, :, size, :] for size in range(count)])
+    return SizeModel(log_rate=grid.reshape(count, levels), covariance=own)
