@@ -217,6 +217,11 @@ def test_the_nearest_size_that_gives_more_replaces_the_usual_one_and_is_noted() 
     assert note == "SIZE: 1048576 bytes, which give more throughput than 4 MiB, the default of SIZE."
 
 
+@pytest.mark.parametrize(("rate", "size"), [(5_650_000_000, MIB), (5_750_000_000, 4 * MIB)])
+def test_less_than_95_percent_of_the_best_is_not_good(rate: int, size: int) -> None:
+    assert good_size(drive(curves=(with_rates({MIB: 6_000_000_000, 4 * MIB: rate}),)), USAGE) == size
+
+
 def test_both_directions_must_be_good_with_it() -> None:
     reads = with_rates({MIB: 5_000_000_000, 4 * MIB: 6_000_000_000})
     writes = with_rates({256 * KIB: 1, MIB: 3_000_000_000, 4 * MIB: 2_000_000_000}, "write")
