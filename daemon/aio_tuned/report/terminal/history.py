@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from aio_tuned import formatting
 from aio_tuned.formatting import percent
 from aio_tuned.model.profile import Fingerprint, Profile, Result
+from aio_tuned.profiles.host_changes import HOST_KEYS
 from aio_tuned.report.terminal import summary
 
 if TYPE_CHECKING:
@@ -156,10 +157,12 @@ def _alike(now: object, before: object) -> bool:
 
 
 def _fingerprint(now: Fingerprint, before: Fingerprint) -> list[Change]:
+    """Return the changes; a key of the host that one profile lacks is unknown, not changed."""
     return [
         Change(what=item.name, before=str(old) or "unknown", after=str(new) or "unknown")
         for item in fields(now)
         if (new := getattr(now, item.name)) != (old := getattr(before, item.name))
+        and not (item.name in HOST_KEYS and None in (old, new))
     ]
 
 

@@ -177,6 +177,15 @@ def test_what_the_numbers_depend_on_is_told() -> None:
     assert (row.kernel, row.firmware) == ("6.12.1", "5B2QGXA8")
 
 
+def test_a_key_of_the_host_that_the_earlier_profile_lacks_has_not_changed() -> None:
+    first = profile()
+    second = replace(first, fingerprint=replace(first.fingerprint, cpus=64, thp="madvise"))
+    third = replace(first, fingerprint=replace(first.fingerprint, cpus=32, thp="madvise"))
+    _, after_upgrade, after_change = rows({FIRST: first, SECOND: second, THIRD: third})
+    assert after_upgrade.changes == ()
+    assert after_change.changes == (Change(what="cpus", before="64", after="32"),)
+
+
 @pytest.mark.parametrize(
     ("before", "now", "same"),
     [
