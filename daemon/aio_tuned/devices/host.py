@@ -11,7 +11,7 @@ from aio_tuned.devices.names import clean_text
 from aio_tuned.model.host import Host
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _PRESENT = "devices/system/cpu/present"
 _THP = "kernel/mm/transparent_hugepage/enabled"
@@ -22,15 +22,15 @@ _FIRST_BYTES = 4096
 
 def read(number: str, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> Host:
     """Return the host's facts for a whole disk or volume; raise TargetError if the device does not exist."""
-    places = tuple(_places(number, sys))
-    modes, nodes = {_iommu(place) for place in places}, {_numa_node(place) for place in places}
+    ways = [_way_up(place, sys) for place in _places(number, sys)]
+    modes, nodes = {_iommu(way) for way in ways}, {_numa_node(way) for way in ways}
     known = sorted(mode for mode in modes if mode is not None)
     return Host(
         cpu_model=_cpu_model(sys, proc),
         cpus=_cpus(sysfs.attribute(sys, _PRESENT)),
         thp=sysfs.selected(sysfs.attribute(sys, _THP)) or None,
         iommu=", ".join(known) if known and None not in modes else None,
-        numa_node=(nodes.pop() if len(nodes) == 1 else -1) if places else None,
+        numa_node=(nodes.pop() if len(nodes) == 1 else -1) if ways else None,
     )
 
 
@@ -77,18 +77,24 @@ def _places(number: str, sys: Path) -> Iterator[Path]:
         yield from sysfs.controllers_of(each) or [each]
 
 
-def _iommu(place: Path) -> str | None:
-    """Return the mode of the IOMMU domain of the device or of the nearest one above it, "none" without one.
+def _way_up(place: Path, sys: Path) -> tuple[Path, ...]:
+    """Return the directories of a device and of those above it in /sys, the nearest first."""
+    root = sys.resolve()
+    return tuple(at for at in (place, *place.parents) if root in at.parents)
+
+
+def _iommu(way: Iterable[Path]) -> str | None:
+    """Return the mode of the IOMMU domain of the nearest device that has one, "none" without one.
 
     Return None if the kernel does not tell the mode (Linux before 5.11).
     """
-    for at in (place, *place.parents):
+    for at in way:
         if (at / "iommu_group").exists():
             return sysfs.attribute(at, "iommu_group/type") or None
     return "none"
 
 
-def _numa_node(place: Path) -> int:
-    """Return the NUMA node of the device or of the nearest one above it that has one, -1 without."""
-    found = (sysfs.attribute(at, "numa_node") for at in (place, *place.parents))
+def _numa_node(way: Iterable[Path]) -> int:
+    """Return the NUMA node of the nearest device that has one, -1 without."""
+    found = (sysfs.attribute(at, "numa_node") for at in way)
     return next((int(text) for text in found if text.isdigit()), -1)
