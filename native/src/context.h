@@ -3,6 +3,7 @@
 #define AIO_SWEEP_CONTEXT_H
 
 #include "io/buffer.h"
+#include "io/shuffles.h"
 #include "protocol/emit.h"
 #include "protocol/options.h"
 #include "target/counters.h"
@@ -11,6 +12,7 @@
 #include "target/pagecache.h"
 #include "target/space.h"
 #include "target/target.h"
+#include "target/trim.h"
 #include "watch.h"
 
 struct team;
@@ -35,11 +37,15 @@ struct context {
     struct watch watch;
     struct target target;
     struct buffer buffer;
+    struct buffer memories[BUFFER_HUGETLB + 1]; /* of requests that name their memory */
     struct space space;
     struct team *team;
     struct pagecache cache;
     struct counters counters;
-    uint64_t *transfers_ns; /* REQUEST_MAX_TRANSFERS of them */
+    uint64_t *transfers_ns, *returns_ns; /* REQUEST_MAX_TRANSFERS of each */
+    char no_engine[ENGINE_KINDS][256];   /* why each cannot be used, or "" */
+    struct shuffles shuffles;
+    struct trim trim;
     uint64_t start_ns;
     uint64_t fill_bytes, fill_ns;
     enum span_state span_state;

@@ -47,28 +47,29 @@ static enum step_result probe_counters(struct context *context, struct fault *fa
     struct phase phase = {
         .name = "check", .total = context->target.alignment, .stop_on_signal = true};
     struct transfer transfer = {
-        .fd = context->target.fd,
-        .block_size = (uint32_t)context->target.alignment,
+        .fds = &context->target.fd,
         .queue_depth = 1,
         .threads = 1,
-        .buffer = context->buffer.data,
+        .groups = 1,
         .bytes = context->target.alignment,
-        .file_offset = context->target.offset,
+        .plan = {.block_size = (uint32_t)context->target.alignment,
+                 .buffer = context->buffer.data,
+                 .file_offset = context->target.offset},
     };
     struct counters_reading before, after;
     enum step_result step;
-    uint64_t elapsed_ns;
+    struct moved moved;
 
     if (context->counters.live || counters_read(&context->counters, &before) < 0)
         return STEP_OK;
-    if (team_prepare(context->team, 1, 1, fault) < 0)
+    if (team_prepare(context->team, &transfer, fault) < 0)
         return STEP_FAILED;
     context->buffer.random = false;
-    step = move_transfer(context, &transfer, &phase, &elapsed_ns, fault);
+    step = move_transfer(context, &transfer, &phase, &moved, fault);
     if (step != STEP_OK)
         return step;
     context->counters.live = counters_read(&context->counters, &after) == 0 &&
-                             after.read_bytes - before.read_bytes >= transfer.bytes;
+                             after.read.bytes - before.read.bytes >= transfer.bytes;
     return STEP_OK;
 }
 
@@ -82,7 +83,7 @@ static enum step_result set_up(struct context *context, struct fault *fault)
 
     if (target_open(options, SYS_ROOT, target, fault) < 0)
         return STEP_FAILED;
-    if (space_open(&context->space, target->fd, options->min_free_bytes, fault) < 0)
+    if (space_open(&context->space, target->fd, target->new_fd, options->min_free_bytes, fault) < 0)
         return STEP_FAILED;
     context->watch.guard_fd = context->space.tripped_fd;
     if (buffer_open(&context->buffer, options->max_transfer_bytes, options->buffer, fault) < 0)
@@ -90,10 +91,14 @@ static enum step_result set_up(struct context *context, struct fault *fault)
     if (options->buffer == BUFFER_HUGETLB && strcmp(context->buffer.backing, "hugetlb") != 0)
         (void)fprintf(stderr, "aio-sweep: buffer: too few reserved 2 MiB pages free, using "
                               "transparent huge pages; raise vm.nr_hugepages\n");
+    /* A probe makes a ring; a caller of version 1 cannot ask for one. */
+    if (options->protocol >= 2)
+        engine_probe(ENGINE_IO_URING, context->no_engine[ENGINE_IO_URING]);
     if (team_create(&context->team, fault) < 0)
         return STEP_FAILED;
     context->transfers_ns = calloc(REQUEST_MAX_TRANSFERS, sizeof(uint64_t));
-    if (!context->transfers_ns)
+    context->returns_ns = calloc(REQUEST_MAX_TRANSFERS, sizeof(uint64_t));
+    if (!context->transfers_ns || !context->returns_ns)
         return fault_set(fault, FAULT_SYSTEM, "memory", ENOMEM,
                          "results: out of memory; free some memory");
     counters_open(&context->counters, SYS_ROOT, options->counters, target->device);
@@ -120,13 +125,12 @@ static enum step_result set_up(struct context *context, struct fault *fault)
     return step;
 }
 
-static void emit_engines(struct emit *emit)
+static void emit_engines(struct context *context)
 {
-    emit_enter(emit, "engines");
-    emit_string(emit, "libaio", "");
-    emit_string(emit, "io_uring", "not in this helper");
-    emit_string(emit, "psync", "not in this helper");
-    emit_leave(emit);
+    emit_enter(&context->emit, "engines");
+    for (int kind = 0; kind < ENGINE_KINDS; kind++)
+        emit_string(&context->emit, engine_name((enum engine_kind)kind), context->no_engine[kind]);
+    emit_leave(&context->emit);
 }
 
 static void emit_hello(struct context *context)
@@ -171,7 +175,7 @@ static void emit_hello(struct context *context)
     emit_bool(emit, "live", context->counters.live);
     emit_leave(emit);
     if (context->options->protocol >= 2)
-        emit_engines(emit);
+        emit_engines(context);
     emit_uint(emit, "fill_bytes", context->fill_bytes);
     emit_uint(emit, "fill_ns", context->fill_ns);
     emit_uint(emit, "setup_ns", clock_now_ns() - context->start_ns);
@@ -214,14 +218,20 @@ struct origin {
 static enum step_result handle_line(struct context *context, const char *line, size_t length,
                                     struct origin *origin, struct fault *fault)
 {
+    const char *no_engine[ENGINE_KINDS];
     const struct request_limits limits = {
         .alignment = context->target.alignment,
         .max_transfer_bytes = context->options->max_transfer_bytes,
         .allow_write = context->options->allow_write,
+        .new_file = context->target.new_fd >= 0,
+        .protocol = context->options->protocol,
+        .no_engine = no_engine,
     };
     uint64_t received_ns = clock_now_ns();
     struct request request;
 
+    for (int kind = 0; kind < ENGINE_KINDS; kind++)
+        no_engine[kind] = context->no_engine[kind];
     origin->has_id = request_find_id(line, length, &origin->id);
     if (request_parse(line, length, &limits, &request, fault) < 0) {
         origin->line = line;
@@ -319,7 +329,10 @@ static int finish(struct context *context, enum step_result step, struct fault *
         code = FAULT_IO;
     }
     buffer_close(&context->buffer);
+    for (int pages = BUFFER_CONSUMER; pages <= BUFFER_HUGETLB; pages++)
+        buffer_close(&context->memories[pages]);
     free(context->transfers_ns);
+    free(context->returns_ns);
     return code;
 }
 
@@ -327,7 +340,7 @@ int sweep_run(const struct options *options, uint64_t start_ns)
 {
     struct context context = {.options = options,
                               .start_ns = start_ns,
-                              .target = {.fd = -1},
+                              .target = {.fd = -1, .new_fd = -1},
                               .cache = {.drop_fd = -1},
                               .space = SPACE_CLOSED,
                               .opened = OPENED_CLOSED,

@@ -44,6 +44,16 @@ static void take_signals(struct watch *watch)
         watch->stopped = true;
 }
 
+bool watch_stopped(struct watch *watch)
+{
+    struct pollfd guard = {.fd = watch->guard_fd, .events = POLLIN};
+
+    take_signals(watch);
+    if (poll(&guard, 1, 0) > 0)
+        watch->stopped = true;
+    return watch->stopped;
+}
+
 static bool tick_due(struct watch *watch, uint64_t now_ns)
 {
     if (now_ns < watch->next_tick_ns)

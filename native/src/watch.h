@@ -20,6 +20,9 @@ struct watch {
 int watch_open(struct watch *watch, struct fault *fault);
 void watch_close(struct watch *watch);
 
+/* Returns true if the run was stopped, also by a signal that no wait has read yet. */
+bool watch_stopped(struct watch *watch);
+
 enum watch_event { WATCH_READY, WATCH_STOPPED, WATCH_TICK };
 
 /*

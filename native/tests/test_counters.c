@@ -82,7 +82,8 @@ static void resolve(void)
     CHECK_TEXT(counters.path, wanted);
     CHECK(counters.live);
     CHECK(counters_read(&counters, &reading) == 0);
-    CHECK(reading.read_bytes == 16 * 512 && reading.write_bytes == 32 * 512);
+    CHECK(reading.read.bytes == 16 * 512 && reading.write.bytes == 32 * 512);
+    CHECK(reading.read.ios == 10 && reading.write.ios == 20);
     counters_close(&counters);
 
     (void)snprintf(path, sizeof(path), "%s/nvme0n1/nvme0n1p1/stat", root);
@@ -97,7 +98,8 @@ static void resolve(void)
     counters_open(&counters, "/nowhere", path, 0);
     CHECK(counters.live);
     CHECK(counters_read(&counters, &reading) == 0);
-    CHECK(reading.read_bytes == 116 * 512 && reading.write_bytes == 232 * 512);
+    CHECK(reading.read.bytes == 116 * 512 && reading.write.bytes == 232 * 512);
+    CHECK(reading.read.ios == 11 && reading.write.ios == 21);
     counters_close(&counters);
     CHECK(counters_read(&counters, &reading) == -ENOENT);
     (void)snprintf(path, sizeof(path), "%s/nvme0n1/stat,%s/nvme0c2n1/stat", root, root);
@@ -131,10 +133,17 @@ static void resolve(void)
 
 static void parse(void)
 {
-    struct counters_reading reading;
+    struct counters_reading reading, later, since;
 
     CHECK(counters_parse("1 2 3 4 5 6 7 8 9 10 11", &reading) == 0);
-    CHECK(reading.read_bytes == 3 * 512 && reading.write_bytes == 7 * 512);
+    CHECK(reading.read.bytes == 3 * 512 && reading.write.bytes == 7 * 512);
+    CHECK(reading.read.ios == 1 && reading.read.merges == 2);
+    CHECK(reading.write.ios == 5 && reading.write.merges == 6);
+    CHECK(counters_parse("11 12 13 4 15 16 17 8 9 10 11", &later) == 0);
+    since = counters_since(&later, &reading);
+    CHECK(since.read.bytes == 10 * 512 && since.write.bytes == 10 * 512);
+    CHECK(since.read.ios == 10 && since.read.merges == 10);
+    CHECK(since.write.ios == 10 && since.write.merges == 10);
     CHECK(counters_parse("", &reading) < 0);
     CHECK(counters_parse("1 2 3", &reading) < 0);
     CHECK(counters_parse("garbage", &reading) < 0);

@@ -39,6 +39,11 @@ static void quantiles(void)
     CHECK(hist_quantile(hist, 999) >= 999000 && hist_quantile(hist, 999) <= 999000 + 999000 / 16);
     hist_clear(hist);
     CHECK(hist->count == 0 && hist->max == 0);
+    /* No quantile is above the largest value, although its bucket ends later. */
+    hist_add(hist, 1000001);
+    CHECK(hist_upper_edge(hist_index(1000001)) > 1000001);
+    CHECK(hist_quantile(hist, 500) == 1000001 && hist_quantile(hist, 999) == 1000001);
+    hist_clear(hist);
     hist_add(hist, 7);
     CHECK(hist_quantile(hist, 1) == 7 && hist_quantile(hist, 999) == 7);
     free(hist);

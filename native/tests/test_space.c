@@ -24,7 +24,7 @@ static void a_file_is_deleted(void)
     struct fault fault = {0};
     struct pollfd tripped = {.events = POLLIN};
 
-    CHECK(space_open(&space, CLOSED, 1 << 20, &fault) == 0);
+    CHECK(space_open(&space, CLOSED, CLOSED, 1 << 20, &fault) == 0);
     tripped.fd = space.tripped_fd;
     CHECK(poll(&tripped, 1, 60000) == 1);
     CHECK(atomic_load(&space.tripped));

@@ -1,82 +1,146 @@
 #include "io/engine.h"
 
+#include "io/engine_ops.h"
+
 #include <errno.h>
-#include <libaio.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Longest wait for completions, so that a halt is noticed while the device does not answer. */
-#define REAP_TIMEOUT_NS 250000000L
-
-struct slot {
-    struct iocb iocb; /* first: io_event.obj is the slot */
-    uint64_t start_ns;
-};
-
-struct engine {
-    io_context_t context; /* NULL after a failed io_getevents, which destroys it */
-    unsigned depth;
-    uint64_t eagain_limit_ns;
-    struct slot *slots;
-    struct slot **idle;  /* stack of the unused slots */
-    struct iocb **ready; /* prepared, not yet submitted */
-    struct io_event *events;
-};
+#define CACHE_LINE 64
 
 /* The state of one engine_run(). */
 struct run {
     struct engine *engine;
-    const struct engine_job *job;
+    struct engine_job job;
     struct engine_stats *stats;
-    uint64_t next;            /* first byte of the share without a request */
+    bool walked;              /* every block has a request */
     uint64_t now_ns;          /* the last time the clock was read */
-    uint64_t eagain_since_ns; /* start of the EAGAINs with nothing in flight; 0: none */
-    uint64_t completed;       /* bytes */
+    uint64_t eagain_since_ns; /* start of the EAGAINs since a request completed; 0: none */
     unsigned idle, ready, in_flight;
 };
 
-int engine_create(unsigned depth, struct engine **ret)
-{
-    struct engine *engine = calloc(1, sizeof(*engine));
-    int r = -ENOMEM;
+static const struct {
+    const char *name;
+    const struct engine_ops *ops; /* NULL: not in this build */
+} kinds[ENGINE_KINDS] = {
+    [ENGINE_LIBAIO] = {"libaio", &libaio_ops},
+#ifdef AIO_SWEEP_LIBURING
+    [ENGINE_IO_URING] = {"io_uring", &io_uring_ops},
+#else
+    [ENGINE_IO_URING] = {"io_uring", NULL},
+#endif
+    [ENGINE_PSYNC] = {"psync", &psync_ops},
+};
 
-    if (!engine)
-        return -ENOMEM;
-    engine->depth = depth;
-    engine->eagain_limit_ns = ENGINE_EAGAIN_LIMIT_NS;
-    engine->slots = calloc(depth, sizeof(*engine->slots));
-    engine->idle = calloc(depth, sizeof(struct slot *));
-    engine->ready = calloc(depth, sizeof(struct iocb *));
-    engine->events = calloc(depth, sizeof(*engine->events));
-    if (!engine->slots || !engine->idle || !engine->ready || !engine->events)
-        goto out;
-    r = io_setup((int)depth, &engine->context);
-    if (r < 0)
-        goto out;
-    *ret = engine;
-    engine = NULL;
-    r = 0;
-out:
+const char *engine_name(enum engine_kind kind)
+{
+    return kinds[kind].name;
+}
+
+bool engine_find(const char *name, size_t length, enum engine_kind *ret)
+{
+    for (int kind = 0; kind < ENGINE_KINDS; kind++) {
+        if (strlen(kinds[kind].name) == length && memcmp(kinds[kind].name, name, length) == 0) {
+            *ret = (enum engine_kind)kind;
+            return true;
+        }
+    }
+    return false;
+}
+
+const struct engine_calls *engine_calls(enum engine_kind kind)
+{
+    return &kinds[kind].ops->calls;
+}
+
+void engine_probe(enum engine_kind kind, char ret_reason[static 256])
+{
+    const struct engine_key key = {.kind = kind, .depth = 1};
+    const struct engine_ops *ops = kinds[kind].ops;
+    struct engine *engine = NULL;
+    int r = ops ? engine_create(&key, &engine) : 0;
+
+    (void)snprintf(ret_reason, 256, "%s",
+                   !ops    ? "aio-sweep was built without liburing; build it with liburing-dev"
+                   : r < 0 ? ops->explain(-r)
+                           : "");
     engine_destroy(engine);
-    return r;
+}
+
+static size_t whole_lines(size_t bytes)
+{
+    return (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+}
+
+/* Returns the start of the next `bytes` bytes of a block. */
+static void *carve(char **at, size_t bytes)
+{
+    char *start = *at;
+
+    *at += whole_lines(bytes);
+    return start;
+}
+
+int engine_create(const struct engine_key *key, struct engine **ret)
+{
+    const struct engine_ops *ops = kinds[key->kind].ops;
+    const size_t parts[] = {sizeof(struct engine),
+                            key->depth * sizeof(struct slot),
+                            key->depth * sizeof(struct slot *),
+                            key->depth * sizeof(struct slot *),
+                            key->depth * sizeof(struct completion),
+                            ops->state_bytes(key->depth)};
+    struct engine *engine;
+    size_t bytes = 0;
+    char *at;
+    int r;
+
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        bytes += whole_lines(parts[i]);
+    at = aligned_alloc(CACHE_LINE, bytes);
+    if (!at)
+        return -ENOMEM;
+    memset(at, 0, bytes);
+    engine = carve(&at, parts[0]);
+    engine->ops = ops;
+    engine->key = *key;
+    engine->eagain_limit_ns = ENGINE_EAGAIN_LIMIT_NS;
+    engine->slots = carve(&at, parts[1]);
+    engine->idle = carve(&at, parts[2]);
+    engine->ready = carve(&at, parts[3]);
+    engine->completions = carve(&at, parts[4]);
+    engine->state = carve(&at, parts[5]);
+    r = ops->open(engine);
+    if (r < 0) {
+        free(engine);
+        return r;
+    }
+    *ret = engine;
+    return 0;
 }
 
 void engine_destroy(struct engine *engine)
 {
     if (!engine)
         return;
-    if (engine->context)
-        (void)io_destroy(engine->context);
-    free(engine->slots);
-    free(engine->idle);
-    free(engine->ready);
-    free(engine->events);
+    if (!engine->closed)
+        engine->ops->close(engine);
     free(engine);
+}
+
+bool engine_fits(const struct engine *engine, const struct engine_key *key)
+{
+    const struct engine_key *own = &engine->key;
+
+    return !engine->closed && own->kind == key->kind && own->depth == key->depth &&
+           own->bytes == key->bytes &&
+           (key->bytes == 0 || (own->fd == key->fd && own->buffer == key->buffer));
 }
 
 unsigned engine_depth(const struct engine *engine)
 {
-    return engine->depth;
+    return engine->key.depth;
 }
 
 void engine_set_eagain_limit(struct engine *engine, uint64_t limit_ns)
@@ -84,7 +148,7 @@ void engine_set_eagain_limit(struct engine *engine, uint64_t limit_ns)
     engine->eagain_limit_ns = limit_ns;
 }
 
-static void set_error(struct run *run, enum engine_error error, int errnum, const struct iocb *iocb,
+static void set_error(struct run *run, enum engine_error error, int errnum, const struct slot *slot,
                       uint64_t moved)
 {
     struct engine_stats *stats = run->stats;
@@ -93,8 +157,7 @@ static void set_error(struct run *run, enum engine_error error, int errnum, cons
         return;
     stats->error = error;
     stats->errnum = errnum;
-    stats->offset = iocb ? (uint64_t)iocb->u.c.offset : 0;
-    stats->length = iocb ? iocb->u.c.nbytes : 0;
+    stats->place = slot ? slot->place : (struct place){0};
     stats->moved = moved;
 }
 
@@ -102,145 +165,145 @@ static void set_error(struct run *run, enum engine_error error, int errnum, cons
 static bool stopping(const struct run *run)
 {
     return run->stats->error != ENGINE_OK ||
-           atomic_load_explicit(run->job->halt, memory_order_relaxed);
+           atomic_load_explicit(run->job.halt, memory_order_relaxed);
 }
 
-/* Prepares an iocb in every idle slot for the next block of the share. */
+/* Prepares a request in every idle slot for the next block. */
 static void prepare(struct run *run)
 {
-    const struct engine_job *job = run->job;
-    uint64_t end = job->position + job->bytes;
+    while (run->idle > 0 && !run->walked) {
+        struct slot *slot = run->engine->idle[run->idle - 1];
 
-    while (run->idle > 0 && run->next < end) {
-        struct slot *slot = run->engine->idle[--run->idle];
-        uint64_t length = end - run->next;
-        char *memory = job->buffer + run->next;
-        long long offset = (long long)(job->file_offset + run->next);
-
-        if (length > job->block_size)
-            length = job->block_size;
-        if (job->write)
-            io_prep_pwrite(&slot->iocb, job->fd, memory, length, offset);
-        else
-            io_prep_pread(&slot->iocb, job->fd, memory, length, offset);
+        if (!walk_next(&run->job.walk, &slot->place)) {
+            run->walked = true;
+            break;
+        }
         slot->start_ns = run->now_ns;
-        run->engine->ready[run->ready++] = &slot->iocb;
-        run->next += length;
+        run->idle--;
+        run->engine->ready[run->ready++] = slot;
     }
 }
 
-/* Waits 1 ms after an EAGAIN with nothing in flight; sets the error after eagain_limit_ns. */
-static void back_off(struct run *run, const struct iocb *iocb)
+/* Counts an EAGAIN. With nothing in flight, whose completion would free memory, waits 1 ms; sets
+ * the error after eagain_limit_ns. */
+static void back_off(struct run *run, const struct slot *slot)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
 
+    run->stats->again++;
+    if (run->in_flight > 0)
+        return;
     run->now_ns = clock_now_ns();
     if (run->eagain_since_ns == 0)
         run->eagain_since_ns = run->now_ns;
     if (run->now_ns - run->eagain_since_ns >= run->engine->eagain_limit_ns)
-        set_error(run, ENGINE_EAGAIN, EAGAIN, iocb, 0);
+        set_error(run, ENGINE_EAGAIN, EAGAIN, slot, 0);
     else
         (void)nanosleep(&pause, NULL);
 }
 
-/* Submits the ready iocbs until the kernel has accepted all, returns EAGAIN, or fails. The rest
+/* Submits the ready requests until the kernel has accepted all, returns EAGAIN, or fails. The rest
  * stay ready. */
 static void submit(struct run *run)
 {
     struct engine *engine = run->engine;
     unsigned taken = 0;
 
-    if (run->job->write && !run->job->allow_write) {
-        set_error(run, ENGINE_REFUSED, EPERM, engine->ready[0], 0);
-        return;
-    }
     while (taken < run->ready) {
-        unsigned offered = run->job->single ? 1 : run->ready - taken;
+        struct slot **next = engine->ready + taken;
+        unsigned offered = run->job.single ? 1 : run->ready - taken, wait = 0;
         int r;
 
-        if (taken > 0 && run->job->single) {
+        if (taken > 0 && run->job.single) {
             /* With one start time, the last latency would include the earlier calls. */
             run->now_ns = clock_now_ns();
-            ((struct slot *)engine->ready[taken])->start_ns = run->now_ns;
+            next[0]->start_ns = run->now_ns;
         }
-        run->stats->submits++;
-        r = io_submit(engine->context, (long)offered, engine->ready + taken);
+        if (taken + offered == run->ready)
+            wait = run->job.overlap ? 1 : run->in_flight + offered;
+        r = engine->ops->submit(engine, next, offered, wait, run->stats);
         if (r > 0) {
             taken += (unsigned)r;
             run->in_flight += (unsigned)r;
-            run->eagain_since_ns = 0;
             continue;
         }
         if (r == -EINTR && !stopping(run))
             continue;
-        if (r != 0 && r != -EAGAIN && r != -EINTR)
-            set_error(run, ENGINE_SUBMIT, -r, engine->ready[taken], 0);
-        else if (run->in_flight == 0)
-            back_off(run, engine->ready[taken]);
+        if (r == ENGINE_REFUSES)
+            set_error(run, ENGINE_REFUSED, EPERM, next[0], 0);
+        else if (r != 0 && r != -EAGAIN && r != -EINTR)
+            set_error(run, ENGINE_SUBMIT, -r, next[0], 0);
+        else if (r != -EINTR)
+            back_off(run, next[0]);
         break;
     }
     run->ready -= taken;
     if (taken > 0 && run->ready > 0)
-        memmove(engine->ready, engine->ready + taken, run->ready * sizeof(struct iocb *));
+        memmove(engine->ready, engine->ready + taken, run->ready * sizeof(struct slot *));
 }
 
-static void complete(struct run *run, const struct io_event *event)
+static void complete(struct run *run, const struct completion *completion)
 {
-    struct slot *slot = (struct slot *)event->obj;
-    /* Unsigned in libaio.h, although they carry a negative errno. */
-    long result = (long)event->res, second = (long)event->res2;
+    struct slot *slot = completion->slot;
+    int64_t result = completion->result;
 
+    if (result == -EAGAIN && !stopping(run)) {
+        run->engine->ready[run->ready++] = slot;
+        back_off(run, slot);
+        return;
+    }
     if (result < 0)
-        set_error(run, ENGINE_FAILED, (int)-result, &slot->iocb, 0);
-    else if (second < 0)
-        set_error(run, ENGINE_FAILED, (int)-second, &slot->iocb, 0);
-    else if ((uint64_t)result != slot->iocb.u.c.nbytes)
-        set_error(run, ENGINE_SHORT, 0, &slot->iocb, (uint64_t)result);
+        set_error(run, ENGINE_FAILED, (int)-result, slot, 0);
+    else if ((uint64_t)result != slot->place.length)
+        set_error(run, ENGINE_SHORT, 0, slot, (uint64_t)result);
+    else if (slot->place.write)
+        run->stats->written_bytes += (uint64_t)result;
     else
-        run->completed += (uint64_t)result;
+        run->stats->read_bytes += (uint64_t)result;
+    run->eagain_since_ns = 0;
+    run->stats->requests++;
     hist_add(&run->stats->latency, run->now_ns - slot->start_ns);
     run->engine->idle[run->idle++] = slot;
 }
 
-/* Waits for `min_events` completions, REAP_TIMEOUT_NS at most, and handles those that arrived. */
-static void reap(struct run *run, unsigned min_events)
+/* Waits for `least` completions and handles those that arrived. A halt does not end the wait: it
+ * would have to wait for the requests in flight anyway. */
+static void reap(struct run *run, unsigned least)
 {
     struct engine *engine = run->engine;
-    struct timespec timeout = {.tv_nsec = REAP_TIMEOUT_NS};
-    int r;
+    int r = engine->ops->reap(engine, least, run->in_flight, run->stats);
 
-    run->stats->reaps++;
-    r = io_getevents(engine->context, (long)min_events, (long)run->in_flight, engine->events,
-                     &timeout);
     run->now_ns = clock_now_ns();
     if (r == -EINTR)
         return;
     if (r < 0) {
-        /* Completions can no longer be read; io_destroy() waits for all requests. */
-        set_error(run, ENGINE_GETEVENTS, -r, NULL, 0);
-        (void)io_destroy(engine->context);
-        engine->context = NULL;
+        /* Completions can no longer be read; closing waits for all requests. */
+        set_error(run, ENGINE_REAP, -r, NULL, 0);
+        engine->ops->close(engine);
+        engine->closed = true;
         run->in_flight = 0;
         return;
     }
-    for (int i = 0; i < r; i++)
-        complete(run, &engine->events[i]);
     run->in_flight -= (unsigned)r;
-    run->stats->requests += (unsigned)r;
-    atomic_store_explicit(run->job->progress, run->completed, memory_order_relaxed);
+    for (int i = 0; i < r; i++)
+        complete(run, &engine->completions[i]);
+    atomic_store_explicit(run->job.progress, run->stats->read_bytes + run->stats->written_bytes,
+                          memory_order_relaxed);
 }
 
 void engine_run(struct engine *engine, const struct engine_job *job, struct engine_stats *stats)
 {
-    struct run run = {
-        .engine = engine, .job = job, .stats = stats, .next = job->position, .idle = engine->depth};
+    struct run run = {.engine = engine, .job = *job, .stats = stats, .idle = engine->key.depth};
 
-    for (unsigned i = 0; i < engine->depth; i++)
-        engine->idle[i] = &engine->slots[engine->depth - 1 - i];
+    for (unsigned i = 0; i < engine->key.depth; i++)
+        engine->idle[i] = &engine->slots[engine->key.depth - 1 - i];
+    engine->fd = job->fd;
+    engine->allow_write = job->allow_write;
     stats->error = ENGINE_OK;
+    stats->read_bytes = stats->written_bytes = 0;
     run.now_ns = clock_now_ns();
-    if (!engine->context)
-        set_error(&run, ENGINE_GETEVENTS, EINVAL, NULL, 0);
+    if (engine->closed)
+        set_error(&run, ENGINE_REAP, EINVAL, NULL, 0);
 
     for (;;) {
         if (stopping(&run)) {
@@ -253,9 +316,8 @@ void engine_run(struct engine *engine, const struct engine_job *job, struct engi
         }
         if (run.in_flight > 0)
             reap(&run, job->overlap || run.ready > 0 ? 1 : run.in_flight);
-        else if (run.ready == 0 && (run.next == job->position + job->bytes || stopping(&run)))
+        else if (run.ready == 0 && (run.walked || stopping(&run)))
             break;
     }
-    stats->bytes += run.completed;
     stats->finish_ns = run.now_ns;
 }

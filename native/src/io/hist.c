@@ -40,7 +40,7 @@ uint64_t hist_quantile(const struct hist *hist, unsigned per_mille)
     for (unsigned i = 0; i < HIST_BUCKETS; i++) {
         seen += hist->buckets[i];
         if (seen >= rank)
-            return hist_upper_edge(i);
+            return hist_upper_edge(i) < hist->max ? hist_upper_edge(i) : hist->max;
     }
     return hist->max;
 }

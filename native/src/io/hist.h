@@ -39,7 +39,7 @@ void hist_merge(struct hist *into, const struct hist *from);
 uint64_t hist_upper_edge(unsigned index);
 
 /* Returns the upper edge of the bucket that holds the value of rank ceil(per_mille/1000 * count),
- * or 0 if the histogram is empty. */
+ * the largest value at most, or 0 if the histogram is empty. */
 uint64_t hist_quantile(const struct hist *hist, unsigned per_mille);
 
 #endif

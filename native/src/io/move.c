@@ -1,5 +1,6 @@
 #include "io/move.h"
 
+#include "clock.h"
 #include "target/exclusive.h"
 
 #include <errno.h>
@@ -51,55 +52,72 @@ static const char *explain(int errnum)
 static int engine_fault(const struct context *context, const struct transfer *transfer,
                         const struct engine_stats *stats, struct fault *fault)
 {
-    const char *path = context->target.path, *verb = transfer->write ? "write" : "read";
+    const char *path = context->target.path, *verb = stats->place.write ? "write" : "read";
+    const struct engine_calls *calls = engine_calls(transfer->engine);
 
     switch (stats->error) {
     case ENGINE_REFUSED:
-        return fault_set(fault, FAULT_REQUEST, "io_submit", EPERM,
+        return fault_set(fault, FAULT_REQUEST, calls->submit, EPERM,
                          "%s: write refused; start aio-sweep with --allow-write", path);
     case ENGINE_EAGAIN:
         return fault_set(
-            fault, FAULT_SYSTEM, "io_submit", EAGAIN,
-            "%s: io_submit: EAGAIN for %u s with nothing in flight, the kernel is short of memory; "
+            fault, FAULT_SYSTEM, calls->submit, EAGAIN,
+            "%s: %s: EAGAIN for %u s with nothing in flight, the kernel is short of memory; "
             "free some memory",
-            path, (unsigned)(ENGINE_EAGAIN_LIMIT_NS / NS_PER_S));
-    case ENGINE_GETEVENTS:
-        return fault_set(fault, FAULT_SYSTEM, "io_getevents", stats->errnum, "%s: io_getevents: %s",
-                         path, strerror(stats->errnum));
+            path, calls->submit, (unsigned)(ENGINE_EAGAIN_LIMIT_NS / NS_PER_S));
+    case ENGINE_REAP:
+        return fault_set(fault, FAULT_SYSTEM, calls->reap, stats->errnum, "%s: %s: %s", path,
+                         calls->reap, strerror(stats->errnum));
     case ENGINE_SUBMIT:
     case ENGINE_FAILED:
-        return fault_set(fault, FAULT_IO, stats->error == ENGINE_SUBMIT ? "io_submit" : verb,
-                         stats->errnum, "%s: %s of %" PRIu64 " bytes at offset %" PRIu64 ": %s: %s",
-                         path, verb, stats->length, stats->offset, fault_errno_name(stats->errnum),
-                         explain(stats->errnum));
+        return fault_set(fault, FAULT_IO, stats->error == ENGINE_SUBMIT ? calls->submit : verb,
+                         stats->errnum, "%s: %s of %" PRIu32 " bytes at offset %" PRIu64 ": %s: %s",
+                         path, verb, stats->place.length, stats->place.offset,
+                         fault_errno_name(stats->errnum), explain(stats->errnum));
     case ENGINE_SHORT:
     case ENGINE_OK:
     default:
         return fault_set(fault, FAULT_IO, verb, 0,
-                         "%s: %s of %" PRIu64 " bytes at offset %" PRIu64 " moved %" PRIu64
+                         "%s: %s of %" PRIu32 " bytes at offset %" PRIu64 " moved %" PRIu64
                          " bytes; %s",
-                         path, verb, stats->length, stats->offset, stats->moved,
+                         path, verb, stats->place.length, stats->place.offset, stats->moved,
                          stats->moved == 0 ? "the device was removed, or the file truncated"
                                            : "see the kernel log");
     }
 }
 
-enum step_result move_transfer(struct context *context, const struct transfer *transfer,
-                               const struct phase *phase, uint64_t *ret_elapsed_ns,
-                               struct fault *fault)
+/* Returns the fault of a run that a signal or the guard has ended, or STEP_OK. */
+static enum step_result check_guards(struct context *context, const struct phase *phase,
+                                     struct fault *fault)
 {
-    uint64_t *total = transfer->write ? &context->bytes_written : &context->bytes_read;
-    uint64_t start_ns, finish_ns = 0, moved;
+    /* Deleting the scratch file makes requests in flight fail or fall short; report the cause. */
+    if (atomic_load(&context->space.tripped))
+        return space_fault(&context->space, context->target.path, fault);
+    if (phase->stop_on_signal && exclusive_intruded(context))
+        return exclusive_check(context, fault);
+    return STEP_OK;
+}
+
+enum step_result move_transfer(struct context *context, const struct transfer *transfer,
+                               const struct phase *phase, struct moved *ret, struct fault *fault)
+{
+    uint64_t finish_ns[TEAM_MAX_GROUPS], start_ns, moved, written;
     const struct engine_stats *failed;
     bool stop_on_signal = phase->stop_on_signal;
+    enum step_result step;
 
+    *ret = (struct moved){0};
+    if (stop_on_signal && watch_stopped(&context->watch)) {
+        step = check_guards(context, phase, fault);
+        return step == STEP_OK ? STEP_STOPPED : step;
+    }
     start_ns = team_start(context->team, transfer);
     for (;;) {
         enum watch_event event =
             watch_wait(&context->watch, team_done_fd(context->team), true, stop_on_signal);
 
         if (event == WATCH_READY) {
-            if (team_collect(context->team, &finish_ns))
+            if (team_collect(context->team, finish_ns))
                 break;
         } else if (event == WATCH_STOPPED) {
             team_halt(context->team);
@@ -108,14 +126,20 @@ enum step_result move_transfer(struct context *context, const struct transfer *t
             write_tick(context, phase, phase->done + team_progress(context->team));
         }
     }
-    *ret_elapsed_ns = finish_ns - start_ns;
+    ret->return_ns = clock_now_ns();
+    for (unsigned group = 0; group < transfer->groups; group++) {
+        ret->groups_ns[group] = finish_ns[group] - start_ns;
+        if (ret->groups_ns[group] > ret->elapsed_ns)
+            ret->elapsed_ns = ret->groups_ns[group];
+    }
+    ret->return_ns -= start_ns + ret->elapsed_ns;
     moved = team_progress(context->team);
-    *total += moved;
-    /* Deleting the scratch file makes requests in flight fail or fall short; report the cause. */
-    if (atomic_load(&context->space.tripped))
-        return space_fault(&context->space, context->target.path, fault);
-    if (phase->stop_on_signal && exclusive_intruded(context))
-        return exclusive_check(context, fault);
+    written = team_written(context->team);
+    context->bytes_written += written;
+    context->bytes_read += moved - written;
+    step = check_guards(context, phase, fault);
+    if (step != STEP_OK)
+        return step;
     failed = team_error(context->team);
     if (failed)
         return engine_fault(context, transfer, failed, fault);

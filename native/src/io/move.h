@@ -13,13 +13,19 @@ struct phase {
     bool stop_on_signal;  /* false: zeroing continues after a signal */
 };
 
+/* The times of a transfer. */
+struct moved {
+    uint64_t elapsed_ns; /* from the release of the threads to the last completion */
+    uint64_t return_ns;  /* from then until the main thread knows of it */
+    uint64_t groups_ns[TEAM_MAX_GROUPS]; /* elapsed, of each group */
+};
+
 /*
- * Runs one transfer; call team_prepare() first. Adds its bytes to context->bytes_read or
- * bytes_written. Returns STEP_STOPPED if a signal cut it short.
+ * Runs one transfer; call team_prepare() first. Adds its bytes to context->bytes_read and
+ * bytes_written. Returns STEP_STOPPED if a signal cut it short or came before.
  */
 enum step_result move_transfer(struct context *context, const struct transfer *transfer,
-                               const struct phase *phase, uint64_t *ret_elapsed_ns,
-                               struct fault *fault);
+                               const struct phase *phase, struct moved *ret, struct fault *fault);
 
 /* Runs work(argument), which may block in the kernel, in a new thread while this one writes ticks.
  * Signals do not interrupt it. */

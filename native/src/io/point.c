@@ -2,25 +2,29 @@
 
 #include "clock.h"
 #include "io/move.h"
+#include "io/usage.h"
 #include "target/cachewatch.h"
 #include "target/exclusive.h"
 
-#include <sys/resource.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 /* The results of one point. */
 struct point {
     uint64_t transfers, elapsed_ns;
-    uint64_t cpu_user_ns, cpu_system_ns;
+    uint64_t read_bytes, written_bytes;
+    uint64_t groups_ns[TEAM_MAX_GROUPS];
+    struct usage used;
+    uint64_t preparing_ns; /* CPU time between the transfers */
+    unsigned io_workers;
     bool dropped, counted;
     uint64_t resident_bytes, passing_bytes;
     struct counters_reading moved;
     struct engine_stats stats;
 };
-
-static uint64_t timeval_ns(struct timeval time)
-{
-    return (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_usec * 1000;
-}
 
 struct evict_work {
     struct context *context;
@@ -29,8 +33,12 @@ struct evict_work {
     enum eviction how;
 };
 
-static struct pagecache_span cached_span(const struct context *context)
+static struct pagecache_span cached_span(const struct context *context,
+                                         const struct request *request)
 {
+    if (request->new_file)
+        return (struct pagecache_span){.fd = context->target.new_fd,
+                                       .bytes = request->transfer_bytes};
     return (struct pagecache_span){.fd = context->target.fd,
                                    .device = context->target.kind == TARGET_DEVICE,
                                    .offset = context->target.offset,
@@ -48,13 +56,13 @@ static void evict(void *argument)
 static void prepare_cache(struct context *context, const struct request *request,
                           const struct phase *phase, struct point *point)
 {
-    const struct pagecache_span span = cached_span(context);
-    struct evict_work work = {.context = context, .span = &span, .write = request->write};
+    const struct pagecache_span span = cached_span(context, request);
+    struct evict_work work = {.context = context, .span = &span, .write = !request_reads(request)};
 
     if (pagecache_resident(context->cache.residency, &span, &point->resident_bytes) < 0)
         point->resident_bytes = 0;
-    work.how = pagecache_plan(&context->cache, request->write, request->drop_caches,
-                              point->resident_bytes);
+    work.how =
+        pagecache_plan(&context->cache, work.write, request->drop_caches, point->resident_bytes);
     if (work.how == EVICT_CLEAN)
         evict(&work);
     else
@@ -62,17 +70,36 @@ static void prepare_cache(struct context *context, const struct request *request
     point->dropped = work.dropped;
 }
 
-/* Renews the random data before a write: after a read the buffer holds the device's content, which
- * may be compressible. */
-static void prepare_buffer(struct context *context, const struct request *request)
+/* Returns the memory of a request: the buffer of the run, or another that the request names, which
+ * is allocated once and kept. Returns NULL with FAULT_SYSTEM. */
+static struct buffer *choose_buffer(struct context *context, const struct request *request,
+                                    struct fault *fault)
 {
-    if (!request->write) {
-        context->buffer.random = false;
-        return;
-    }
-    if (!context->buffer.random)
-        buffer_fill(&context->buffer, clock_now_ns());
-    buffer_stamp(&context->buffer, request->transfer_bytes, clock_now_ns());
+    struct buffer *buffer = &context->memories[request->memory];
+
+    if (!request->has_memory || request->memory == context->options->buffer)
+        return &context->buffer;
+    if (buffer->data && buffer->bytes >= request->transfer_bytes)
+        return buffer;
+    buffer_close(buffer);
+    if (buffer_open(buffer, request->transfer_bytes, request->memory, fault) < 0)
+        return NULL;
+    buffer->key = context->buffer.key;
+    return buffer;
+}
+
+/* Renews the random data before a transfer that writes: no sector is written twice with the same
+ * content, which a drive or volume might store once, and nothing that was read, which may be
+ * compressible. */
+static void prepare_buffer(const struct context *context, const struct request *request,
+                           struct buffer *buffer)
+{
+    bool foreign = context->target.kind == TARGET_FILE && request_reads(request);
+
+    if (request_writes(request) && (!buffer->random || foreign))
+        buffer_fill(buffer, clock_now_ns());
+    if (request_writes(request))
+        buffer_stamp(buffer, request->transfer_bytes, clock_now_ns());
 }
 
 static bool wants_more(const struct request *request, const struct point *point)
@@ -94,37 +121,103 @@ static uint64_t next_cursor(const struct context *context, uint64_t transfer_byt
     return context->cursor > context->target.span - transfer_bytes ? 0 : context->cursor;
 }
 
-static enum step_result move_all(struct context *context, const struct request *request,
-                                 struct phase *phase, struct point *point, struct fault *fault)
+static struct transfer make_transfer(const struct context *context, const struct request *request,
+                                     const struct buffer *buffer)
 {
     struct transfer transfer = {
-        .fd = context->target.fd,
-        .write = request->write,
+        .engine = request->engine,
+        .registered = request->fixed_buffers,
         .allow_write = context->options->allow_write,
         .overlap = request->overlap_events,
         .single = request->single_submit,
-        .block_size = request->block_size,
         .queue_depth = request->queue_depth,
         .threads = request->io_parallelism,
-        .buffer = context->buffer.data,
+        .groups = request->groups,
+        .fds = request->new_file ? &context->target.new_fd : context->target.group_fds,
         .bytes = request->transfer_bytes,
+        .plan = {.direction = request->direction,
+                 .read_percent = request->read_percent,
+                 .seed = request->seed,
+                 .block_size = request->block_size,
+                 .buffer = buffer->data,
+                 .random = request->random},
     };
 
-    while (wants_more(request, point)) {
-        enum step_result step;
-        uint64_t elapsed_ns;
+    if (request->random)
+        permutation_init(&transfer.plan.permutation, context->target.span / request->block_size,
+                         request->seed);
+    return transfer;
+}
 
-        if (request->write && exclusive_check(context, fault) != STEP_OK)
+/* Empties the second scratch file, so that the next transfer extends it. */
+static int empty_new_file(struct context *context, struct fault *fault)
+{
+    trim_remember(context, context->target.new_fd);
+    if (ftruncate(context->target.new_fd, 0) == 0)
+        return 0;
+    return fault_set(fault, FAULT_IO, "ftruncate", errno,
+                     "%s: the new file cannot be truncated: %s; see the kernel log",
+                     context->target.path, strerror(errno));
+}
+
+/* The CPU time of this thread, which does what is no part of a transfer. */
+static uint64_t own_cpu_ns(void)
+{
+    struct timespec now = {0};
+
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t less(uint64_t value, uint64_t part)
+{
+    return value > part ? value - part : 0;
+}
+
+/* Runs the transfers of a point. */
+static enum step_result move_all(struct context *context, const struct request *request,
+                                 struct transfer *transfer, struct buffer *buffer,
+                                 struct phase *phase, struct point *point, struct fault *fault)
+{
+    uint64_t blocks = (transfer->bytes + request->block_size - 1) / request->block_size;
+
+    while (wants_more(request, point)) {
+        struct shuffle *shuffle = NULL;
+        enum step_result step;
+        struct moved moved;
+        uint64_t cpu_ns = own_cpu_ns();
+
+        prepare_buffer(context, request, buffer);
+        if (request_writes(request) && exclusive_check(context, fault) != STEP_OK)
             return STEP_FAILED;
-        context->cursor = next_cursor(context, transfer.bytes);
-        transfer.file_offset = context->target.offset + context->cursor;
-        step = move_transfer(context, &transfer, phase, &elapsed_ns, fault);
+        transfer->plan.first_block = point->transfers * blocks;
+        if (request->new_file) {
+            if (empty_new_file(context, fault) < 0)
+                return STEP_FAILED;
+        } else if (request->random) {
+            shuffle = shuffles_find(&context->shuffles, request->block_size, request->seed);
+            transfer->plan.first_block = shuffle->next;
+            transfer->plan.file_offset = context->target.offset;
+        } else {
+            context->cursor = next_cursor(context, transfer->bytes);
+            transfer->plan.file_offset = context->target.offset + context->cursor;
+        }
+        point->preparing_ns += own_cpu_ns() - cpu_ns;
+        step = move_transfer(context, transfer, phase, &moved, fault);
+        if (request_reads(request))
+            buffer->random = false;
         if (step != STEP_OK)
             return step;
-        context->cursor += transfer.bytes;
-        context->transfers_ns[point->transfers++] = elapsed_ns;
-        point->elapsed_ns += elapsed_ns;
-        phase->done += transfer.bytes;
+        if (shuffle)
+            shuffle->next += blocks;
+        else if (!request->new_file)
+            context->cursor += transfer->bytes;
+        context->returns_ns[point->transfers] = moved.return_ns;
+        context->transfers_ns[point->transfers++] = moved.elapsed_ns;
+        point->elapsed_ns += moved.elapsed_ns;
+        for (unsigned group = 0; group < transfer->groups; group++)
+            point->groups_ns[group] += moved.groups_ns[group];
+        phase->done += transfer->bytes;
         if (context->watch.stopped || context->emit.error)
             return STEP_STOPPED;
     }
@@ -133,58 +226,93 @@ static enum step_result move_all(struct context *context, const struct request *
 
 /* Runs the transfers, and reads CPU times and counters immediately before and after them. */
 static enum step_result measure(struct context *context, const struct request *request,
-                                struct phase *phase, struct point *point, struct fault *fault)
+                                struct buffer *buffer, struct phase *phase, struct point *point,
+                                struct fault *fault)
 {
+    struct transfer transfer = make_transfer(context, request, buffer);
     struct counters_reading before = {0}, after = {0};
-    struct rusage usage_before, usage_after;
-    const struct pagecache_span span = cached_span(context);
+    uint64_t read_before = context->bytes_read, written_before = context->bytes_written;
+    const struct pagecache_span span = cached_span(context, request);
+    uint64_t first =
+        request->new_file || request->random ? 0 : next_cursor(context, request->transfer_bytes);
     struct cachewatch watch = {.stop_fd = -1};
+    struct usage used;
     enum step_result step;
 
-    if (team_prepare(context->team, request->io_parallelism, request->queue_depth, fault) < 0)
+    if (team_prepare(context->team, &transfer, fault) < 0)
         return STEP_FAILED;
     point->counted = context->counters.live && counters_read(&context->counters, &before) == 0;
     /* Only the scratch file: other processes may read a file or device into the page cache. */
     if (context->target.kind == TARGET_SCRATCH)
-        cachewatch_start(&watch, context->cache.residency, &span,
-                         span.offset + next_cursor(context, request->transfer_bytes));
-    (void)getrusage(RUSAGE_SELF, &usage_before);
-    step = move_all(context, request, phase, point, fault);
-    (void)getrusage(RUSAGE_SELF, &usage_after);
+        cachewatch_start(&watch, context->cache.residency, &span, span.offset + first);
+    usage_read(&used);
+    step = move_all(context, request, &transfer, buffer, phase, point, fault);
+    usage_read(&point->used);
     point->passing_bytes = cachewatch_stop(&watch);
     if (step != STEP_OK)
         return step;
-    if (point->counted && counters_read(&context->counters, &after) == 0) {
-        point->moved.read_bytes = after.read_bytes - before.read_bytes;
-        point->moved.write_bytes = after.write_bytes - before.write_bytes;
-    } else {
+    if (point->counted && counters_read(&context->counters, &after) == 0)
+        point->moved = counters_since(&after, &before);
+    else
         point->counted = false;
-    }
-    point->cpu_user_ns = timeval_ns(usage_after.ru_utime) - timeval_ns(usage_before.ru_utime);
-    point->cpu_system_ns = timeval_ns(usage_after.ru_stime) - timeval_ns(usage_before.ru_stime);
+    point->used.user_ns = less(point->used.user_ns - used.user_ns, point->preparing_ns);
+    point->used.system_ns -= used.system_ns;
+    point->used.host_ns = less(point->used.host_ns - used.host_ns, point->preparing_ns);
+    point->read_bytes = context->bytes_read - read_before;
+    point->written_bytes = context->bytes_written - written_before;
+    if (request->engine == ENGINE_IO_URING)
+        point->io_workers = usage_io_workers();
     team_sum(context->team, &point->stats);
     return STEP_OK;
 }
 
+static int compare(const void *left, const void *right)
+{
+    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+
+    return a < b ? -1 : a > b;
+}
+
+static uint64_t median(uint64_t *values, uint64_t count)
+{
+    qsort(values, count, sizeof(*values), compare);
+    return values[count / 2];
+}
+
+/* Returns whether the device moved all bytes of the point. */
+static const char *verdict(const struct point *point)
+{
+    if (!point->counted)
+        return "unknown";
+    return point->moved.read.bytes >= point->read_bytes &&
+                   point->moved.write.bytes >= point->written_bytes
+               ? "device"
+               : "cache";
+}
+
 static void answer(struct context *context, const struct request *request, uint64_t received_ns,
-                   const struct point *point)
+                   const struct buffer *buffer, const struct point *point)
 {
     const struct engine_stats *stats = &point->stats;
-    uint64_t bytes = point->transfers * request->transfer_bytes;
-    uint64_t moved = request->write ? point->moved.write_bytes : point->moved.read_bytes;
+    const struct counters_part *moved_read = &point->moved.read, *moved_write = &point->moved.write;
+    uint64_t reads = request_reads(request), writes = request_writes(request);
     struct emit *emit = &context->emit;
 
     emit_begin(emit, "point");
     emit_uint(emit, "id", request->id);
-    emit_string(emit, "op", request->write ? "write" : "read");
+    emit_string(emit, "op", request_op(request));
     emit_uints(emit, "transfers_ns", context->transfers_ns, point->transfers);
     emit_uint(emit, "transfer_bytes", request->transfer_bytes);
-    emit_uint(emit, "bytes", bytes);
+    emit_uint(emit, "bytes", point->transfers * request->transfer_bytes);
     emit_uint(emit, "elapsed_ns", point->elapsed_ns);
     emit_uint(emit, "wall_ns", clock_now_ns() - received_ns);
     emit_uint(emit, "requests", stats->requests);
     emit_uint(emit, "submits", stats->submits);
     emit_uint(emit, "reaps", stats->reaps);
+    emit_uint(emit, "again", stats->again);
+    emit_uint(emit, "return_ns", median(context->returns_ns, point->transfers));
+    if (request->groups > 1)
+        emit_uints(emit, "groups_ns", point->groups_ns, request->groups);
     emit_enter(emit, "latency_ns");
     emit_uint(emit, "p50", hist_quantile(&stats->latency, 500));
     emit_uint(emit, "p90", hist_quantile(&stats->latency, 900));
@@ -192,18 +320,30 @@ static void answer(struct context *context, const struct request *request, uint6
     emit_uint(emit, "p999", hist_quantile(&stats->latency, 999));
     emit_uint(emit, "max", stats->latency.max);
     emit_leave(emit);
-    emit_uint(emit, "cpu_user_ns", point->cpu_user_ns);
-    emit_uint(emit, "cpu_system_ns", point->cpu_system_ns);
+    emit_uint(emit, "cpu_user_ns", point->used.user_ns);
+    emit_uint(emit, "cpu_system_ns", point->used.system_ns);
+    emit_uint(emit, "host_cpu_ns", point->used.host_ns);
+    if (request->engine == ENGINE_IO_URING)
+        emit_uint(emit, "io_workers", point->io_workers);
+    if (request->has_memory) {
+        emit_enter(emit, "memory");
+        emit_string(emit, "backing", buffer->backing);
+        emit_uint(emit, "huge_bytes", buffer->huge_bytes);
+        emit_uint(emit, "mean_run_bytes", buffer->mean_run_bytes);
+        emit_leave(emit);
+    }
     emit_enter(emit, "cache");
     emit_bool(emit, "dropped", point->dropped);
     emit_uint(emit, "resident_bytes", point->resident_bytes);
     emit_uint(emit, "passing_bytes", point->passing_bytes);
-    emit_string(emit, "verdict", !point->counted ? "unknown" : moved >= bytes ? "device" : "cache");
+    emit_string(emit, "verdict", verdict(point));
     emit_leave(emit);
     emit_enter(emit, "counters");
-    emit_uint(emit, "read_bytes", point->moved.read_bytes);
-    emit_uint(emit, "write_bytes", point->moved.write_bytes);
+    emit_uint(emit, "read_bytes", moved_read->bytes);
+    emit_uint(emit, "write_bytes", moved_write->bytes);
     emit_leave(emit);
+    emit_uint(emit, "device_ios", reads * moved_read->ios + writes * moved_write->ios);
+    emit_uint(emit, "device_merges", reads * moved_read->merges + writes * moved_write->merges);
     (void)emit_send(emit);
 }
 
@@ -213,6 +353,7 @@ enum step_result point_run(struct context *context, const struct request *reques
     struct point point = {0};
     struct phase phase = {.name = "point", .id = &request->id, .stop_on_signal = true};
     enum step_result step;
+    struct buffer *buffer;
 
     if (request->min_ns == 0) {
         phase.total = request->min_transfers * request->transfer_bytes;
@@ -221,12 +362,21 @@ enum step_result point_run(struct context *context, const struct request *reques
         if (phase.total == 0)
             phase.total = request->transfer_bytes;
     }
+    buffer = choose_buffer(context, request, fault);
+    if (!buffer ||
+        target_open_groups(&context->target, context->options, request->groups, fault) < 0)
+        return STEP_FAILED;
+    if (request->new_file &&
+        space_check(context->target.new_fd, context->target.path, context->options->min_free_bytes,
+                    request->transfer_bytes, fault) < 0)
+        return STEP_FAILED;
     prepare_cache(context, request, &phase, &point);
-    prepare_buffer(context, request);
-    step = measure(context, request, &phase, &point, fault);
+    step = measure(context, request, buffer, &phase, &point, fault);
+    if (step == STEP_OK && request->new_file && empty_new_file(context, fault) < 0)
+        return STEP_FAILED;
     if (step != STEP_OK)
         return step;
     context->points++;
-    answer(context, request, received_ns, &point);
+    answer(context, request, received_ns, buffer, &point);
     return STEP_OK;
 }

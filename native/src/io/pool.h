@@ -1,5 +1,5 @@
-/* The engines of one thread, by queue depth. They are kept because creating or destroying one waits
- * for an RCU grace period. */
+/* The engines of one thread. They are kept because creating or destroying one waits for an RCU
+ * grace period. */
 #ifndef AIO_SWEEP_POOL_H
 #define AIO_SWEEP_POOL_H
 
@@ -13,11 +13,14 @@ struct pool {
     uint64_t clock;
 };
 
-/* Finds or creates the engine of that queue depth. A full pool destroys the least recently used
- * one. Returns 0 or -errno. */
-int pool_take(struct pool *pool, unsigned depth, struct engine **ret);
+/*
+ * Finds or creates an engine. Then destroys the least recently used of the others while the sum of
+ * their depths is above `kept`: events of libaio are a resource of the whole host. Returns 0 or
+ * -errno.
+ */
+int pool_take(struct pool *pool, const struct engine_key *key, uint64_t kept, struct engine **ret);
 
-/* Destroys all engines except that of depth `keep` (0: all). Returns true if it destroyed any. */
-bool pool_trim(struct pool *pool, unsigned keep);
+/* Destroys all engines except `keep`, which may be NULL. */
+void pool_trim(struct pool *pool, const struct engine *keep);
 
 #endif

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,14 +15,30 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define MAX_WORKERS 64
 #define STACK_BYTES (256 * 1024)
+
+/* With more threads than this, each wakes others: a wake-up takes 2 to 13 us, which the main thread
+ * would spend 512 times. Up to it the main thread wakes all, as DeepSpeed does. */
+#define SERIAL_WAKES 16
+#define FAN_OUT      4
+
+/* Part of fs.aio-max-nr that is kept for engines which are not in use. */
+#define KEPT_PART 8
+
+enum task {
+    TASK_RUN,  /* the job */
+    TASK_TAKE, /* find or create an engine for the key */
+    TASK_TRIM, /* destroy the engines but the one in use */
+    TASK_QUIT,
+};
 
 struct worker {
     /* Incremented to start the thread. A futex word for each thread, so that a transfer of 2
      * threads wakes 2, and a cache line for each word. */
     _Alignas(64) _Atomic uint32_t go;
-    bool quit;
+    unsigned index;
+    struct engine_key key; /* for TASK_TAKE */
+    int result;
     struct team *team;
     pthread_t thread;
     struct pool pool;
@@ -31,12 +48,24 @@ struct worker {
     struct engine_stats stats;
 };
 
+/* The next block of a group, which its threads take in turn. */
+struct cursor {
+    _Alignas(64) _Atomic uint64_t next;
+};
+
 struct team {
-    struct worker *workers[MAX_WORKERS];
+    struct worker *workers[TEAM_MAX_THREADS];
     unsigned created, active;
+    uint32_t groups;
+    struct plan plan; /* of the transfer; that of the caller may change */
+    /* The task of the first `called` workers. */
+    enum task task;
+    unsigned called;
+    uint64_t kept;
     int done_fd;
     atomic_bool halt;
     _Alignas(64) atomic_uint remaining;
+    struct cursor cursors[TEAM_MAX_GROUPS];
 };
 
 static void futex_wait(_Atomic uint32_t *word, uint32_t value)
@@ -44,9 +73,37 @@ static void futex_wait(_Atomic uint32_t *word, uint32_t value)
     (void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
 }
 
-static void futex_wake(_Atomic uint32_t *word)
+static void wake(struct worker *worker)
 {
-    (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    (void)atomic_fetch_add_explicit(&worker->go, 1, memory_order_release);
+    (void)syscall(SYS_futex, &worker->go, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+static void wake_range(struct team *team, unsigned first, unsigned count)
+{
+    for (unsigned i = first; i < first + count && i < team->called; i++)
+        wake(team->workers[i]);
+}
+
+/* Gives the first `count` workers a task. */
+static void call(struct team *team, enum task task, unsigned count)
+{
+    team->task = task;
+    team->called = count;
+    atomic_store(&team->remaining, count);
+    wake_range(team, 0, count > SERIAL_WAKES ? FAN_OUT : count);
+}
+
+static void wait_for_all(struct team *team)
+{
+    struct pollfd done = {.fd = team->done_fd, .events = POLLIN};
+    eventfd_t value;
+
+    /* The value may still be that of the call before. */
+    while (atomic_load(&team->remaining) != 0) {
+        (void)poll(&done, 1, -1);
+        (void)eventfd_read(team->done_fd, &value);
+    }
 }
 
 static void *run_worker(void *argument)
@@ -54,31 +111,31 @@ static void *run_worker(void *argument)
     struct worker *worker = argument;
     struct team *team = worker->team;
     uint32_t seen = 0;
+    enum task task;
 
-    for (;;) {
-        uint32_t go;
-
-        while ((go = atomic_load_explicit(&worker->go, memory_order_acquire)) == seen)
+    do {
+        while (atomic_load_explicit(&worker->go, memory_order_acquire) == seen)
             futex_wait(&worker->go, seen);
-        seen = go;
-        if (worker->quit)
-            break;
-        engine_run(worker->engine, &worker->job, &worker->stats);
-        if (worker->stats.error != ENGINE_OK)
-            atomic_store(&team->halt, true);
+        seen++;
+        task = team->task;
+        if (team->called > SERIAL_WAKES)
+            wake_range(team, FAN_OUT * (worker->index + 1), FAN_OUT);
+        if (task == TASK_RUN) {
+            engine_run(worker->engine, &worker->job, &worker->stats);
+            if (worker->stats.error != ENGINE_OK)
+                atomic_store(&team->halt, true);
+        } else if (task == TASK_TAKE) {
+            worker->engine = NULL;
+            worker->result = pool_take(&worker->pool, &worker->key, team->kept, &worker->engine);
+        } else {
+            /* In the thread, because each io_destroy() waits for a grace period: the threads wait
+             * in parallel. */
+            pool_trim(&worker->pool, task == TASK_TRIM ? worker->engine : NULL);
+        }
         if (atomic_fetch_sub(&team->remaining, 1) == 1)
             (void)eventfd_write(team->done_fd, 1);
-    }
-    /* In the thread, because each io_destroy() waits for a grace period: the threads wait in
-     * parallel. */
-    (void)pool_trim(&worker->pool, 0);
+    } while (task != TASK_QUIT);
     return NULL;
-}
-
-static void wake(struct worker *worker)
-{
-    (void)atomic_fetch_add_explicit(&worker->go, 1, memory_order_release);
-    futex_wake(&worker->go);
 }
 
 int team_create(struct team **ret, struct fault *fault)
@@ -104,14 +161,12 @@ void team_destroy(struct team *team)
 {
     if (!team)
         return;
-    for (unsigned i = 0; i < team->created; i++) {
-        team->workers[i]->quit = true;
-        wake(team->workers[i]);
-    }
-    for (unsigned i = 0; i < team->created; i++) {
+    if (team->created > 0)
+        call(team, TASK_QUIT, team->created);
+    for (unsigned i = 0; i < team->created; i++)
         (void)pthread_join(team->workers[i]->thread, NULL);
+    for (unsigned i = 0; i < team->created; i++)
         free(team->workers[i]);
-    }
     (void)close(team->done_fd);
     free(team);
 }
@@ -128,6 +183,7 @@ static int add_worker(struct team *team, struct fault *fault)
                          "threads: out of memory; free some memory");
     memset(worker, 0, sizeof(*worker));
     worker->team = team;
+    worker->index = team->created;
     (void)pthread_attr_init(&attributes);
     (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
     r = pthread_create(&worker->thread, &attributes, run_worker, worker);
@@ -157,84 +213,142 @@ static uint64_t read_limit(const char *path)
     return value;
 }
 
-static int setup_fault(struct fault *fault, int errnum, unsigned depth, unsigned threads)
+static int setup_fault(struct fault *fault, int errnum, const struct engine_key *key,
+                       unsigned threads)
 {
-    if (errnum == EAGAIN)
-        return fault_set(fault, FAULT_SYSTEM, "io_setup", errnum,
+    const char *call_name = engine_calls(key->kind)->setup;
+
+    if (errnum == EAGAIN && key->kind == ENGINE_LIBAIO)
+        return fault_set(fault, FAULT_SYSTEM, call_name, errnum,
                          "io_setup(%u) for %u threads: no AIO events left on this system: "
                          "fs.aio-nr is %" PRIu64 ", fs.aio-max-nr is %" PRIu64
                          "; raise the limit with sysctl fs.aio-max-nr=N",
-                         depth, threads, read_limit("/proc/sys/fs/aio-nr"),
+                         key->depth, threads, read_limit("/proc/sys/fs/aio-nr"),
                          read_limit("/proc/sys/fs/aio-max-nr"));
-    return fault_set(fault, FAULT_SYSTEM, "io_setup", errnum, "io_setup(%u) for %u threads: %s",
-                     depth, threads, strerror(errnum));
+    if (errnum == EMFILE)
+        return fault_set(fault, FAULT_SYSTEM, call_name, errnum,
+                         "%s(%u) for %u threads: %s; raise ulimit -n", call_name, key->depth,
+                         threads, strerror(errnum));
+    if (errnum == ENOMEM)
+        return fault_set(fault, FAULT_SYSTEM, call_name, errnum,
+                         "%s(%u) for %u threads: %s; free some memory, or raise ulimit -l",
+                         call_name, key->depth, threads, strerror(errnum));
+    return fault_set(fault, FAULT_SYSTEM, call_name, errnum, "%s(%u) for %u threads: %s", call_name,
+                     key->depth, threads, strerror(errnum));
 }
 
-/* Destroys the engines that this transfer does not need. Returns true if it destroyed any. */
-static bool trim_pools(struct team *team, unsigned depth)
+/* Returns the first error of the threads that have no engine, or 0. */
+static int take_engines(struct team *team)
 {
-    bool any = false;
+    bool fit = true;
 
-    for (unsigned i = 0; i < team->created; i++)
-        any |= pool_trim(&team->workers[i]->pool, i < team->active ? depth : 0);
-    return any;
+    for (unsigned i = 0; fit && i < team->active; i++)
+        fit = team->workers[i]->engine &&
+              engine_fits(team->workers[i]->engine, &team->workers[i]->key);
+    if (fit)
+        return 0;
+    call(team, TASK_TAKE, team->active);
+    wait_for_all(team);
+    for (unsigned i = 0; i < team->active; i++)
+        if (team->workers[i]->result < 0)
+            return team->workers[i]->result;
+    return 0;
 }
 
-static int choose_engine(struct team *team, struct worker *worker, unsigned depth)
+/* Destroys the engines that this transfer does not need. */
+static void trim(struct team *team)
 {
-    int r = pool_take(&worker->pool, depth, &worker->engine);
-
-    if (r == -EAGAIN && trim_pools(team, depth))
-        r = pool_take(&worker->pool, depth, &worker->engine);
-    return r;
+    for (unsigned i = team->active; i < team->created; i++)
+        team->workers[i]->engine = NULL;
+    call(team, TASK_TRIM, team->created);
+    wait_for_all(team);
 }
 
-int team_prepare(struct team *team, unsigned threads, unsigned depth, struct fault *fault)
+int team_prepare(struct team *team, const struct transfer *transfer, struct fault *fault)
 {
-    team->active = threads;
+    unsigned threads = transfer->threads * transfer->groups;
+    int r;
+
     while (team->created < threads)
         if (add_worker(team, fault) < 0)
             return -1;
+    team->active = threads;
+    team->groups = transfer->groups;
     for (unsigned i = 0; i < threads; i++) {
-        int r = choose_engine(team, team->workers[i], depth);
+        struct engine_key *key = &team->workers[i]->key;
 
-        if (r < 0)
-            return setup_fault(fault, -r, depth, threads);
+        *key = (struct engine_key){.kind = transfer->engine, .depth = transfer->queue_depth};
+        if (transfer->registered) {
+            key->fd = transfer->fds[i / transfer->threads];
+            key->buffer = transfer->plan.buffer;
+            key->bytes = transfer->bytes;
+        }
+    }
+    team->kept = read_limit("/proc/sys/fs/aio-max-nr") / KEPT_PART /
+                 (team->created < TEAM_MAX_QUEUES ? team->created : TEAM_MAX_QUEUES);
+    r = take_engines(team);
+    if (r == -EAGAIN || r == -ENOMEM || r == -EMFILE) {
+        trim(team);
+        r = take_engines(team);
+    }
+    if (r < 0)
+        return setup_fault(fault, -r, &team->workers[0]->key, threads);
+    for (unsigned i = 0; i < threads; i++) {
         memset(&team->workers[i]->stats, 0, sizeof(team->workers[i]->stats));
         atomic_store(&team->workers[i]->progress, 0);
     }
     return 0;
 }
 
+/* Returns the start of part `index` of `count` of [start, end), in units of `unit` bytes. */
+static uint64_t part(uint64_t start, uint64_t end, uint64_t unit, unsigned index, unsigned count)
+{
+    return start + (end - start) / unit * index / count * unit;
+}
+
+static struct walk make_walk(struct team *team, const struct transfer *transfer, unsigned group,
+                             unsigned thread)
+{
+    uint64_t unit = transfer->plan.random ? transfer->plan.block_size : 1;
+    uint64_t start = part(0, transfer->bytes, unit, group, transfer->groups);
+    uint64_t end = part(0, transfer->bytes, unit, group + 1, transfer->groups);
+    struct walk walk = {.plan = &team->plan, .start = start, .end = end};
+
+    if (transfer->engine == ENGINE_PSYNC) {
+        walk.shared = &team->cursors[group].next;
+    } else {
+        walk.start = part(start, end, unit, thread, transfer->threads);
+        walk.end = part(start, end, unit, thread + 1, transfer->threads);
+    }
+    walk.first_block = team->plan.first_block + walk.start / transfer->plan.block_size;
+    return walk;
+}
+
 uint64_t team_start(struct team *team, const struct transfer *transfer)
 {
     uint64_t start_ns;
 
-    for (unsigned i = 0; i < transfer->threads; i++) {
-        struct worker *worker = team->workers[i];
-        uint64_t first = transfer->bytes / transfer->threads * i;
+    team->plan = transfer->plan;
+    for (unsigned group = 0; group < transfer->groups; group++) {
+        atomic_store(&team->cursors[group].next, 0);
+        for (unsigned thread = 0; thread < transfer->threads; thread++) {
+            struct worker *worker = team->workers[group * transfer->threads + thread];
 
-        worker->job = (struct engine_job){
-            .fd = transfer->fd,
-            .write = transfer->write,
-            .allow_write = transfer->allow_write,
-            .overlap = transfer->overlap,
-            .single = transfer->single,
-            .block_size = transfer->block_size,
-            .buffer = transfer->buffer,
-            .position = first,
-            .bytes = transfer->bytes / transfer->threads,
-            .file_offset = transfer->file_offset,
-            .halt = &team->halt,
-            .progress = &worker->progress,
-        };
-        atomic_store_explicit(&worker->progress, 0, memory_order_relaxed);
+            worker->job = (struct engine_job){
+                .fd = transfer->fds[group],
+                .allow_write = transfer->allow_write,
+                .overlap = transfer->overlap,
+                .single = transfer->single,
+                .walk = make_walk(team, transfer, group, thread),
+                .halt = &team->halt,
+                .progress = &worker->progress,
+            };
+            atomic_store_explicit(&worker->progress, 0, memory_order_relaxed);
+        }
     }
     atomic_store(&team->halt, false);
-    atomic_store(&team->remaining, transfer->threads);
     start_ns = clock_now_ns();
-    for (unsigned i = 0; i < transfer->threads; i++)
-        wake(team->workers[i]);
+    call(team, TASK_RUN, team->active);
     return start_ns;
 }
 
@@ -243,18 +357,20 @@ int team_done_fd(const struct team *team)
     return team->done_fd;
 }
 
-bool team_collect(struct team *team, uint64_t *ret_finish_ns)
+bool team_collect(struct team *team, uint64_t ret_finish_ns[static TEAM_MAX_GROUPS])
 {
     eventfd_t value;
-    uint64_t finish_ns = 0;
 
     (void)eventfd_read(team->done_fd, &value);
     if (atomic_load(&team->remaining) != 0)
         return false;
-    for (unsigned i = 0; i < team->active; i++)
-        if (team->workers[i]->stats.finish_ns > finish_ns)
-            finish_ns = team->workers[i]->stats.finish_ns;
-    *ret_finish_ns = finish_ns;
+    memset(ret_finish_ns, 0, TEAM_MAX_GROUPS * sizeof(*ret_finish_ns));
+    for (unsigned i = 0; i < team->active; i++) {
+        uint64_t *finish_ns = &ret_finish_ns[i / (team->active / team->groups)];
+
+        if (team->workers[i]->stats.finish_ns > *finish_ns)
+            *finish_ns = team->workers[i]->stats.finish_ns;
+    }
     return true;
 }
 
@@ -269,6 +385,15 @@ uint64_t team_progress(const struct team *team)
 
     for (unsigned i = 0; i < team->active; i++)
         bytes += atomic_load_explicit(&team->workers[i]->progress, memory_order_relaxed);
+    return bytes;
+}
+
+uint64_t team_written(const struct team *team)
+{
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < team->active; i++)
+        bytes += team->workers[i]->stats.written_bytes;
     return bytes;
 }
 
@@ -289,9 +414,7 @@ void team_sum(const struct team *team, struct engine_stats *ret)
         ret->requests += stats->requests;
         ret->submits += stats->submits;
         ret->reaps += stats->reaps;
-        ret->bytes += stats->bytes;
-        if (stats->finish_ns > ret->finish_ns)
-            ret->finish_ns = stats->finish_ns;
+        ret->again += stats->again;
         hist_merge(&ret->latency, &stats->latency);
     }
 }

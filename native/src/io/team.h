@@ -8,16 +8,25 @@
 #include "io/engine.h"
 #include "protocol/fault.h"
 
+#define TEAM_MAX_THREADS 512 /* with psync; TEAM_MAX_QUEUES with the others */
+#define TEAM_MAX_QUEUES  64
+#define TEAM_MAX_GROUPS  16
+
 struct team;
 
-/* One transfer of N bytes between [0, N) of the buffer and file_offset. Thread t of T moves
- * [t*N/T, (t+1)*N/T). */
+/*
+ * One transfer. Group g of G moves part g of it by its own descriptor, and thread t of the T of a
+ * group moves part t of that; with psync the threads of a group take its blocks in turn. Parts are
+ * equal, at random in whole blocks.
+ */
 struct transfer {
-    int fd;
-    bool write, allow_write, overlap, single;
-    uint32_t block_size, queue_depth, threads;
-    char *buffer;
-    uint64_t bytes, file_offset;
+    enum engine_kind engine;
+    bool registered; /* memory and file, with io_uring */
+    bool allow_write, overlap, single;
+    uint32_t queue_depth, threads, groups; /* threads: of a group */
+    const int *fds;                        /* one for each group */
+    uint64_t bytes;
+    struct plan plan;
 };
 
 /* Returns 0, or -1 with FAULT_SYSTEM. */
@@ -26,20 +35,21 @@ int team_create(struct team **ret, struct fault *fault);
 /* Ends the threads and destroys their engines. No transfer may be in progress. NULL is allowed. */
 void team_destroy(struct team *team);
 
-/* Prepares `threads` threads with an engine of that queue depth each, and clears their statistics.
- * Returns 0, or -1 with FAULT_SYSTEM. */
-int team_prepare(struct team *team, unsigned threads, unsigned depth, struct fault *fault);
+/* Prepares the threads of a transfer with an engine each, and clears their statistics. Returns 0,
+ * or -1 with FAULT_SYSTEM. */
+int team_prepare(struct team *team, const struct transfer *transfer, struct fault *fault);
 
-/* Starts the threads; call team_prepare() with the same numbers first. Returns the time just before
- * the first wake-up. */
+/* Starts the threads; call team_prepare() with the same transfer first, except for its places.
+ * Returns the time just before the first wake-up. */
 uint64_t team_start(struct team *team, const struct transfer *transfer);
 
 /* Returns a descriptor that is readable after the last thread has finished; then call
  * team_collect(). */
 int team_done_fd(const struct team *team);
 
-/* Returns true with the time at which the last thread finished, false while threads run. */
-bool team_collect(struct team *team, uint64_t *ret_finish_ns);
+/* Returns true with the time at which the last thread of each group finished, false while threads
+ * run. */
+bool team_collect(struct team *team, uint64_t ret_finish_ns[static TEAM_MAX_GROUPS]);
 
 /* Stops the threads from submitting until the next start; requests in flight complete. */
 void team_halt(struct team *team);
@@ -47,10 +57,13 @@ void team_halt(struct team *team);
 /* Returns the completed bytes of the transfer in progress. */
 uint64_t team_progress(const struct team *team);
 
+/* Returns the bytes that the last transfer wrote. */
+uint64_t team_written(const struct team *team);
+
 /* Returns the statistics of the first thread with an error in the last transfer, or NULL. */
 const struct engine_stats *team_error(const struct team *team);
 
-/* Sums the statistics of all threads since team_prepare(). */
+/* Sums the counts and latencies of all threads since team_prepare(). */
 void team_sum(const struct team *team, struct engine_stats *ret);
 
 #endif

@@ -88,14 +88,39 @@ void counters_close(struct counters *counters)
 
 int counters_parse(const char *text, struct counters_reading *ret)
 {
-    uint64_t read_sectors, write_sectors;
+    struct counters_reading found;
 
-    if (sscanf(text, "%*u %*u %" SCNu64 " %*u %*u %*u %" SCNu64 " %*u", &read_sectors,
-               &write_sectors) != 2)
+    if (sscanf(text,
+               "%" SCNu64 " %" SCNu64 " %" SCNu64 " %*u %" SCNu64 " %" SCNu64 " %" SCNu64 " %*u",
+               &found.read.ios, &found.read.merges, &found.read.bytes, &found.write.ios,
+               &found.write.merges, &found.write.bytes) != 6)
         return -ENODATA;
-    ret->read_bytes = read_sectors * SECTOR_BYTES;
-    ret->write_bytes = write_sectors * SECTOR_BYTES;
+    found.read.bytes *= SECTOR_BYTES;
+    found.write.bytes *= SECTOR_BYTES;
+    *ret = found;
     return 0;
+}
+
+static void add_part(struct counters_part *sum, const struct counters_part *one)
+{
+    sum->bytes += one->bytes;
+    sum->ios += one->ios;
+    sum->merges += one->merges;
+}
+
+static struct counters_part part_since(const struct counters_part *now,
+                                       const struct counters_part *before)
+{
+    return (struct counters_part){.bytes = now->bytes - before->bytes,
+                                  .ios = now->ios - before->ios,
+                                  .merges = now->merges - before->merges};
+}
+
+struct counters_reading counters_since(const struct counters_reading *now,
+                                       const struct counters_reading *before)
+{
+    return (struct counters_reading){.read = part_since(&now->read, &before->read),
+                                     .write = part_since(&now->write, &before->write)};
 }
 
 int counters_read(const struct counters *counters, struct counters_reading *ret)
@@ -110,8 +135,8 @@ int counters_read(const struct counters *counters, struct counters_reading *ret)
 
         if (r < 0)
             return r;
-        sum.read_bytes += one.read_bytes;
-        sum.write_bytes += one.write_bytes;
+        add_part(&sum.read, &one.read);
+        add_part(&sum.write, &one.write);
     }
     *ret = sum;
     return 0;

@@ -16,8 +16,13 @@ struct counters {
     char path[PATH_MAX]; /* as in `hello`; "" without counters */
 };
 
+struct counters_part {
+    uint64_t bytes;
+    uint64_t ios, merges; /* requests completed, and those merged into another before */
+};
+
 struct counters_reading {
-    uint64_t read_bytes, write_bytes;
+    struct counters_part read, write;
 };
 
 /* Opens the comma-separated stat files of `path`, whose counters are summed; if `path` is NULL, the
@@ -27,6 +32,10 @@ void counters_close(struct counters *counters);
 
 /* Reads and sums all files. Returns 0 or -errno. */
 int counters_read(const struct counters *counters, struct counters_reading *ret);
+
+/* Subtracts an earlier reading. */
+struct counters_reading counters_since(const struct counters_reading *now,
+                                       const struct counters_reading *before);
 
 /* Parses the text of a stat file (Documentation/block/stat.rst; a sector is always 512 bytes).
  * Returns 0 or -ENODATA. */

@@ -18,13 +18,13 @@
 static enum step_result read_piece(struct context *context, uint64_t at, uint64_t bytes,
                                    struct phase *phase, struct fault *fault)
 {
-    struct transfer transfer = prepare_transfer(context, false);
-    uint64_t elapsed_ns;
+    struct transfer transfer = prepare_transfer(context, DIRECTION_READ);
+    struct moved moved;
 
-    transfer.file_offset = at;
+    transfer.plan.file_offset = at;
     transfer.bytes = bytes;
     context->buffer.random = false;
-    return move_transfer(context, &transfer, phase, &elapsed_ns, fault);
+    return move_transfer(context, &transfer, phase, &moved, fault);
 }
 
 /* Checks the sectors that read_piece() has read. *marked is set if one of them bears the key. */
@@ -103,10 +103,10 @@ enum step_result erase_span(struct context *context, struct fault *fault)
     struct phase check = {
         .name = "check", .total = 2 * edge + target->span, .stop_on_signal = true};
     struct phase zero = {.name = "erase", .total = target->span, .stop_on_signal = true};
-    struct transfer transfer = prepare_transfer(context, false);
+    struct transfer transfer = prepare_transfer(context, DIRECTION_READ);
     enum step_result step;
 
-    if (team_prepare(context->team, 1, transfer.queue_depth, fault) < 0)
+    if (team_prepare(context->team, &transfer, fault) < 0)
         return STEP_FAILED;
     context->span_state = SPAN_LEFT;
     step = walk(context, 0, edge, false, &check, fault);

@@ -59,7 +59,7 @@ enum step_result exclusive_probe_counters(struct context *context, struct fault 
     struct counters_reading now;
 
     context->counters.live = counters_read(&context->counters, &now) == 0 &&
-                             now.read_bytes - context->claimed.read_bytes >= context->bytes_read;
+                             now.read.bytes - context->claimed.read.bytes >= context->bytes_read;
     if (context->counters.live)
         return STEP_OK;
     return busy(
@@ -81,12 +81,12 @@ static enum step_result check_counters(struct context *context, struct fault *fa
                     "as it is; see the kernel log",
                     context->target.path);
     }
-    counted = now.write_bytes - context->claimed.write_bytes;
+    counted = now.write.bytes - context->claimed.write.bytes;
     if (counted == context->bytes_written)
         return STEP_OK;
     if (context->span_state == SPAN_DIRTY)
         context->span_state = SPAN_LEFT;
-    if (counted > context->bytes_written && counted <= now.write_bytes)
+    if (counted > context->bytes_written && counted <= now.write.bytes)
         return busy(fault, "check",
                     "%s: another process wrote %" PRIu64
                     " bytes to it during the sweep; writing stopped, the span is left as it is; "

@@ -28,7 +28,7 @@ uint64_t prepare_first_nonzero(const char *data, uint64_t bytes)
     return bytes;
 }
 
-struct transfer prepare_transfer(const struct context *context, bool write)
+struct transfer prepare_transfer(const struct context *context, enum direction direction)
 {
     uint64_t alignment = context->target.alignment;
     uint64_t block = BLOCK_BYTES;
@@ -37,14 +37,15 @@ struct transfer prepare_transfer(const struct context *context, bool write)
         block = context->buffer.bytes;
     block = block < alignment ? alignment : block / alignment * alignment;
     return (struct transfer){
-        .fd = context->target.fd,
-        .write = write,
-        .allow_write = write,
+        .fds = &context->target.fd,
+        .allow_write = direction == DIRECTION_WRITE,
         .overlap = true,
-        .block_size = (uint32_t)block,
         .queue_depth = DEPTH,
         .threads = 1,
-        .buffer = context->buffer.data,
+        .groups = 1,
+        .plan = {.direction = direction,
+                 .block_size = (uint32_t)block,
+                 .buffer = context->buffer.data},
     };
 }
 
@@ -59,21 +60,21 @@ static uint64_t piece(const struct context *context, uint64_t at, uint64_t end)
 static enum step_result check_range(struct context *context, uint64_t start, uint64_t end,
                                     struct phase *phase, struct fault *fault)
 {
-    struct transfer transfer = prepare_transfer(context, false);
-    uint64_t elapsed_ns;
+    struct transfer transfer = prepare_transfer(context, DIRECTION_READ);
+    struct moved moved;
 
     for (uint64_t at = start; at < end; at += transfer.bytes) {
         enum step_result step;
         uint64_t nonzero;
 
-        transfer.file_offset = at;
+        transfer.plan.file_offset = at;
         transfer.bytes = piece(context, at, end);
         context->buffer.random = false;
-        step = move_transfer(context, &transfer, phase, &elapsed_ns, fault);
+        step = move_transfer(context, &transfer, phase, &moved, fault);
         if (step != STEP_OK)
             return step;
         phase->done += transfer.bytes;
-        nonzero = prepare_first_nonzero(transfer.buffer, transfer.bytes);
+        nonzero = prepare_first_nonzero(transfer.plan.buffer, transfer.bytes);
         if (nonzero < transfer.bytes)
             return fault_set(fault, FAULT_BUSY, "check", 0,
                              "%s: not blank: the byte at offset %" PRIu64
@@ -89,9 +90,10 @@ enum step_result prepare_check_blank(struct context *context, struct fault *faul
     uint64_t size = target->device_bytes, edge = size < MIB ? size : MIB;
     struct phase phase = {
         .name = "check", .total = 2 * edge + target->span, .stop_on_signal = true};
+    struct transfer transfer = prepare_transfer(context, DIRECTION_READ);
     enum step_result step;
 
-    if (team_prepare(context->team, 1, DEPTH, fault) < 0)
+    if (team_prepare(context->team, &transfer, fault) < 0)
         return STEP_FAILED;
     step = check_range(context, 0, edge, &phase, fault);
     if (step == STEP_OK)
@@ -117,13 +119,14 @@ static void sync_data(void *argument)
 enum step_result prepare_fill(struct context *context, struct fault *fault)
 {
     struct phase phase = {.name = "fill", .total = context->target.span, .stop_on_signal = true};
-    uint64_t start_ns = clock_now_ns(), start = context->target.offset, elapsed_ns;
-    struct transfer transfer = prepare_transfer(context, true);
+    uint64_t start_ns = clock_now_ns(), start = context->target.offset;
+    struct moved moved;
+    struct transfer transfer = prepare_transfer(context, DIRECTION_WRITE);
     struct sync_work sync = {.fd = context->target.fd};
 
     if (!context->buffer.random)
         buffer_fill(&context->buffer, start_ns);
-    if (team_prepare(context->team, 1, DEPTH, fault) < 0)
+    if (team_prepare(context->team, &transfer, fault) < 0)
         return STEP_FAILED;
     if (exclusive_check(context, fault) != STEP_OK)
         return STEP_FAILED;
@@ -134,10 +137,10 @@ enum step_result prepare_fill(struct context *context, struct fault *fault)
 
         if (exclusive_check(context, fault) != STEP_OK)
             return STEP_FAILED;
-        transfer.file_offset = start + phase.done;
+        transfer.plan.file_offset = start + phase.done;
         transfer.bytes = piece(context, phase.done, phase.total);
         buffer_stamp(&context->buffer, transfer.bytes, start_ns + phase.done);
-        step = move_transfer(context, &transfer, &phase, &elapsed_ns, fault);
+        step = move_transfer(context, &transfer, &phase, &moved, fault);
         if (step != STEP_OK) {
             /* A filesystem that rejects direct writes is unsuitable (66), not faulty (74). */
             if (step == STEP_FAILED && (fault->errnum == EINVAL || fault->errnum == EOPNOTSUPP))
@@ -183,21 +186,21 @@ static void zero_range(void *argument)
 static enum step_result write_zeros(struct context *context, struct phase *phase,
                                     struct fault *fault)
 {
-    struct transfer transfer = prepare_transfer(context, true);
-    uint64_t elapsed_ns;
+    struct transfer transfer = prepare_transfer(context, DIRECTION_WRITE);
+    struct moved moved;
 
     memset(context->buffer.data, 0, (size_t)context->buffer.bytes);
     context->buffer.random = false;
-    if (team_prepare(context->team, 1, DEPTH, fault) < 0)
+    if (team_prepare(context->team, &transfer, fault) < 0)
         return STEP_FAILED;
     while (phase->done < phase->total) {
         enum step_result step;
 
         if (exclusive_check_zeroing(context, fault) != STEP_OK)
             return STEP_FAILED;
-        transfer.file_offset = context->target.offset + phase->done;
+        transfer.plan.file_offset = context->target.offset + phase->done;
         transfer.bytes = piece(context, phase->done, phase->total);
-        step = move_transfer(context, &transfer, phase, &elapsed_ns, fault);
+        step = move_transfer(context, &transfer, phase, &moved, fault);
         if (step != STEP_OK)
             return step;
         phase->done += transfer.bytes;

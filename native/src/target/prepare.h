@@ -10,7 +10,7 @@
 enum step_result prepare_check_blank(struct context *context, struct fault *fault);
 
 /* Returns a transfer of 1 MiB blocks at queue depth 16; the caller sets its offset and bytes. */
-struct transfer prepare_transfer(const struct context *context, bool write);
+struct transfer prepare_transfer(const struct context *context, enum direction direction);
 
 /* Fills the span with data that neither compresses nor repeats, and syncs it. */
 enum step_result prepare_fill(struct context *context, struct fault *fault);

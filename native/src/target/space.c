@@ -54,7 +54,11 @@ static void *watch_space(void *argument)
         /* Repeated, because a request submitted before the main thread woke up may allocate blocks
          * again. If ftruncate fails, closing the file frees them. */
         do {
-            if (ftruncate(space->fd, 0) < 0)
+            bool failed = ftruncate(space->fd, 0) < 0;
+
+            if (space->new_fd >= 0)
+                failed |= ftruncate(space->new_fd, 0) < 0;
+            if (failed)
                 return NULL;
         } while (poll(&stop, 1, SPACE_INTERVAL_MS) <= 0);
         return NULL;
@@ -62,11 +66,13 @@ static void *watch_space(void *argument)
     return NULL;
 }
 
-int space_open(struct space *space, int fd, uint64_t min_free_bytes, struct fault *fault)
+int space_open(struct space *space, int fd, int new_fd, uint64_t min_free_bytes,
+               struct fault *fault)
 {
     int r;
 
     space->fd = fd;
+    space->new_fd = new_fd;
     space->min_free_bytes = min_free_bytes;
     if (min_free_bytes == 0)
         return 0;

@@ -92,17 +92,43 @@ static int open_named_scratch(const char *directory)
 }
 
 /* Disables copy-on-write, checksums and compression, which is possible only for an empty file. */
-static int set_nocow(struct target *target, struct fault *fault)
+static int set_nocow(const struct target *target, int fd, struct fault *fault)
 {
     int flags = 0;
 
-    if (ioctl(target->fd, FS_IOC_GETFLAGS, &flags) == 0) {
+    if (ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0) {
         flags = (flags & ~FS_COMPR_FL) | FS_NOCOW_FL;
-        if (ioctl(target->fd, FS_IOC_SETFLAGS, &flags) == 0)
+        if (ioctl(fd, FS_IOC_SETFLAGS, &flags) == 0)
             return 0;
     }
     return unsuitable(fault, "%s: cannot disable copy-on-write (%s); omit --nocow", target->path,
                       strerror(errno));
+}
+
+static int open_unlinked(const char *directory)
+{
+    int fd = open(directory, O_TMPFILE | O_RDWR | O_DIRECT | O_CLOEXEC, 0600);
+
+    /* Without O_TMPFILE, some kernels and FUSE filesystems return EISDIR. */
+    if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
+        return open_named_scratch(directory);
+    return fd;
+}
+
+/* Opens the file for writes that extend it. It is opened with the target: later its path might lead
+ * to another filesystem. */
+static int open_new_file(struct target *target, const struct options *options, struct fault *fault)
+{
+    struct stat status;
+
+    target->new_fd = open_unlinked(target->path);
+    if (target->new_fd < 0 || fstat(target->new_fd, &status) < 0)
+        return system_fault(fault, "open", target->path, errno);
+    if (status.st_dev != target->device)
+        return unsuitable(fault,
+                          "%s: another filesystem was mounted there during the open; try again",
+                          target->path);
+    return options->nocow ? set_nocow(target, target->new_fd, fault) : 0;
 }
 
 static int open_scratch(struct target *target, const struct options *options, const char *sys_root,
@@ -110,16 +136,15 @@ static int open_scratch(struct target *target, const struct options *options, co
 {
     struct stat status;
 
-    target->fd = open(target->path, O_TMPFILE | O_RDWR | O_DIRECT | O_CLOEXEC, 0600);
-    /* Without O_TMPFILE, some kernels and FUSE filesystems return EISDIR. */
-    if (target->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
-        target->fd = open_named_scratch(target->path);
+    target->fd = open_unlinked(target->path);
     if (target->fd < 0 || fstat(target->fd, &status) < 0)
         return system_fault(fault, "open", target->path, errno);
     target->device = status.st_dev;
     if (identity_check(target, options, sys_root, fault) < 0)
         return -1;
-    if (options->nocow && set_nocow(target, fault) < 0)
+    if (options->nocow && set_nocow(target, target->fd, fault) < 0)
+        return -1;
+    if (options->protocol >= 2 && options->allow_write && open_new_file(target, options, fault) < 0)
         return -1;
     if (space_check(target->fd, target->path, options->min_free_bytes, target->span, fault) < 0)
         return -1;
@@ -302,6 +327,7 @@ int target_open(const struct options *options, const char *sys_root, struct targ
     *ret = (struct target){.kind = options->kind,
                            .path = options->path,
                            .fd = -1,
+                           .new_fd = -1,
                            .offset = options->offset_bytes,
                            .span = options->span_bytes};
     if (options->kind == TARGET_SCRATCH)
@@ -319,9 +345,39 @@ int target_open(const struct options *options, const char *sys_root, struct targ
     return r;
 }
 
+int target_open_groups(struct target *target, const struct options *options, unsigned groups,
+                       struct fault *fault)
+{
+    int flags = (options->allow_write || target->kind == TARGET_SCRATCH ? O_RDWR : O_RDONLY);
+    char own[64];
+
+    if (target->groups == 0)
+        target->group_fds[target->groups++] = target->fd;
+    /* The path may lead elsewhere by now; this one leads to the open file, also without a name. */
+    (void)snprintf(own, sizeof(own), "/proc/self/fd/%d", target->fd);
+    while (target->groups < groups) {
+        int fd = target_is_written_device(target, options)
+                     ? target->fd
+                     : open(own, flags | O_DIRECT | O_CLOEXEC);
+
+        if (fd < 0)
+            return system_fault(fault, "open", target->path, errno);
+        target->group_fds[target->groups++] = fd;
+    }
+    return 0;
+}
+
 void target_close(struct target *target)
 {
+    while (target->groups > 0) {
+        int fd = target->group_fds[--target->groups];
+
+        if (fd != target->fd)
+            (void)close(fd);
+    }
+    if (target->new_fd >= 0)
+        (void)close(target->new_fd);
     if (target->fd >= 0)
         (void)close(target->fd);
-    target->fd = -1;
+    target->fd = target->new_fd = -1;
 }

@@ -3,6 +3,7 @@
 #ifndef AIO_SWEEP_TARGET_H
 #define AIO_SWEEP_TARGET_H
 
+#include "io/team.h"
 #include "protocol/fault.h"
 #include "protocol/options.h"
 
@@ -12,6 +13,10 @@ struct target {
     enum target_kind kind;
     const char *path;
     int fd;
+    int new_fd; /* of a second scratch file, which is empty; -1: none */
+    /* Open file descriptions for groups; the first is fd. */
+    int group_fds[TEAM_MAX_GROUPS];
+    unsigned groups;
     dev_t device;           /* of the file's filesystem, or of the device */
     uint64_t offset, span;  /* the part that is read and written */
     uint64_t device_bytes;  /* 0 unless a device */
@@ -28,6 +33,11 @@ struct target {
 int target_open(const struct options *options, const char *sys_root, struct target *ret,
                 struct fault *fault);
 void target_close(struct target *target);
+
+/* Opens the target again until it has `groups` open file descriptions. A device that is written has
+ * one for all: a second open would look like another process. Returns 0, or -1 with the fault. */
+int target_open_groups(struct target *target, const struct options *options, unsigned groups,
+                       struct fault *fault);
 
 /* Returns true for a device that is written: checked to be blank, filled, and zeroed at the end. */
 bool target_is_written_device(const struct target *target, const struct options *options);

@@ -1,5 +1,6 @@
 #include "target/trim.h"
 
+#include "context.h"
 #include "io/move.h"
 
 #include <errno.h>
@@ -48,19 +49,20 @@ size_t trim_join(struct trim_range *ranges, size_t count)
 }
 
 struct trim_work {
-    int fd;
+    int fd, new_fd; /* new_fd: of the second scratch file, or -1 */
+    struct trim *trim;
     const char *op; /* the call that failed */
     int errnum;     /* 0: success */
     uint64_t trimmed;
 };
 
-/* Reads the file's extents into *ret, which the caller frees. Returns their number or -errno. */
-static ssize_t read_extents(int fd, struct trim_range **ret)
+/* Adds the file's extents. Returns 0 or -errno. */
+static int add_extents(struct trim *trim, int fd)
 {
-    size_t bytes = sizeof(struct fiemap) + EXTENTS * sizeof(struct fiemap_extent), count = 0;
+    size_t bytes = sizeof(struct fiemap) + EXTENTS * sizeof(struct fiemap_extent);
     struct fiemap *map = malloc(bytes);
-    struct trim_range *ranges = NULL;
     uint64_t start = 0;
+    int r = 0;
     bool last = false;
 
     if (!map)
@@ -73,76 +75,83 @@ static ssize_t read_extents(int fd, struct trim_range **ret)
         map->fm_length = FIEMAP_MAX_OFFSET - start;
         map->fm_flags = FIEMAP_FLAG_SYNC;
         map->fm_extent_count = EXTENTS;
-        if (ioctl(fd, FS_IOC_FIEMAP, map) < 0)
-            goto fail;
+        if (ioctl(fd, FS_IOC_FIEMAP, map) < 0) {
+            r = -errno;
+            break;
+        }
         if (map->fm_mapped_extents == 0)
             break;
-        grown = reallocarray(ranges, count + map->fm_mapped_extents, sizeof(*ranges));
-        if (!grown)
-            goto fail;
-        ranges = grown;
+        grown = reallocarray(trim->ranges, trim->count + map->fm_mapped_extents, sizeof(*grown));
+        if (!grown) {
+            r = -ENOMEM;
+            break;
+        }
+        trim->ranges = grown;
         for (uint32_t i = 0; i < map->fm_mapped_extents; i++) {
             const struct fiemap_extent *extent = &map->fm_extents[i];
 
             last = extent->fe_flags & FIEMAP_EXTENT_LAST;
             start = extent->fe_logical + extent->fe_length;
             if (!(extent->fe_flags & NO_LOCATION))
-                ranges[count++] = (struct trim_range){extent->fe_physical, extent->fe_length};
+                trim->ranges[trim->count++] =
+                    (struct trim_range){extent->fe_physical, extent->fe_length};
         }
     }
     free(map);
-    *ret = ranges;
-    return (ssize_t)count;
-fail:
-    bytes = (size_t)errno;
-    free(map);
-    free(ranges);
-    return -(ssize_t)bytes;
+    /* A file that is written again and again gets the same blocks again. */
+    trim->count = trim_join(trim->ranges, trim->count);
+    return r;
+}
+
+void trim_remember(struct context *context, int fd)
+{
+    if (context->options->trim)
+        (void)add_extents(&context->trim, fd);
 }
 
 static void trim_extents(void *argument)
 {
     struct trim_work *work = argument;
-    struct trim_range *ranges = NULL;
-    ssize_t count = read_extents(work->fd, &ranges);
+    const struct trim *trim = work->trim;
 
     work->op = "FIEMAP";
-    if (count < 0) {
-        work->errnum = (int)-count;
+    work->errnum = -add_extents(work->trim, work->fd);
+    if (work->errnum == 0 && work->new_fd >= 0)
+        work->errnum = -add_extents(work->trim, work->new_fd);
+    if (work->errnum)
         return;
-    }
     /* FITRIM discards blocks only after the transaction that frees them is committed. */
     work->op = "ftruncate";
-    if (ftruncate(work->fd, 0) < 0)
+    if (ftruncate(work->fd, 0) < 0 || (work->new_fd >= 0 && ftruncate(work->new_fd, 0) < 0))
         goto fail;
     work->op = "syncfs";
     if (syncfs(work->fd) < 0)
         goto fail;
     work->op = "FITRIM";
-    count = (ssize_t)trim_join(ranges, (size_t)count);
-    for (ssize_t i = 0; i < count; i++) {
-        struct fstrim_range range = {.start = ranges[i].start, .len = ranges[i].bytes};
+    for (size_t i = 0; i < trim->count; i++) {
+        struct fstrim_range range = {.start = trim->ranges[i].start, .len = trim->ranges[i].bytes};
 
         if (ioctl(work->fd, FITRIM, &range) < 0)
             goto fail;
         work->trimmed += range.len;
     }
-    free(ranges);
     return;
 fail:
     work->errnum = errno;
-    free(ranges);
 }
 
 void trim_scratch(struct context *context)
 {
     struct phase phase = {.name = "trim", .total = context->target.span};
-    struct trim_work work = {.fd = context->target.fd};
+    struct trim_work work = {
+        .fd = context->target.fd, .new_fd = context->target.new_fd, .trim = &context->trim};
 
     if (!context->options->trim || context->target.fd < 0)
         return;
     move_run_with_ticks(context, trim_extents, &work, &phase);
     context->bytes_trimmed = work.trimmed;
+    free(context->trim.ranges);
+    context->trim = (struct trim){0};
     if (work.errnum)
         (void)fprintf(stderr, "aio-sweep: %s: space not returned: %s: %s; run fstrim\n",
                       context->target.path, work.op, strerror(work.errnum));
