@@ -14,11 +14,12 @@ from consumers.packages import package_python
 from consumers.scripts import answer
 from consumers.stubs import library
 from unit.support.consumer_settings import drive, settings
+from unit.support.size_curves import curve
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from aio_tuned.reader import Settings
+    from aio_tuned.reader import DriveSettings
 
 # cuFile never ends reading /proc/modules where a kernel has none.
 NO_MODULES = """
@@ -78,12 +79,12 @@ def said_by_cufile(text: str, tmp_path: Path) -> dict[str, Any]:
     return said
 
 
-def text_for(best: Settings) -> str:
-    return merge(cufile.export(drive(combined=best), "/data", ExportOptions()), INSTALLED, "cufile.json")
+def text_for(given: DriveSettings) -> str:
+    return merge(cufile.export(given, "/data", ExportOptions()), INSTALLED, "cufile.json")
 
 
 def test_cufile_starts_with_our_values_in_a_file_with_comments(tmp_path: Path) -> None:
-    said = said_by_cufile(text_for(settings(block_size=512 << 10, saturating_concurrency=7)), tmp_path)
+    said = said_by_cufile(text_for(drive(curves=(curve("psync", "read", {512 << 10: 7}),))), tmp_path)
     assert said["error"] == 0
     assert said["max_direct_io_size_kb"][0] == 512
     assert said["per_buffer_cache_size_kb"][0] == 512
@@ -102,12 +103,13 @@ def test_our_limits_are_the_librarys(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("block", "threads"), [(4096, 1), (64 << 20, 4096)])
 def test_cufile_starts_at_either_end_of_our_settings(block: int, threads: int, tmp_path: Path) -> None:
-    said = said_by_cufile(text_for(settings(block_size=block, saturating_concurrency=threads)), tmp_path)
+    given = drive(combined=settings(block_size=block, saturating_concurrency=threads))
+    said = said_by_cufile(text_for(given), tmp_path)
     assert said["error"] == 0
 
 
 def test_cufile_does_not_start_beyond_its_limits(tmp_path: Path) -> None:
-    ours = text_for(settings(block_size=512 << 10))
+    ours = text_for(drive(combined=settings(block_size=512 << 10)))
     assert '"max_direct_io_size_kb": 512' in ours
     beyond = ours.replace('"max_direct_io_size_kb": 512', '"max_direct_io_size_kb": 524288')  # bytes for KiB
     assert said_by_cufile(beyond, tmp_path)["error"] != 0

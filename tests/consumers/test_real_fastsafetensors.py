@@ -11,7 +11,8 @@ from aio_tuned.consumers.export import ExportOptions
 from aio_tuned.consumers.rendering import render
 from consumers.packages import package_python
 from consumers.scripts import answer
-from unit.support.consumer_settings import drive, settings
+from unit.support.consumer_settings import drive
+from unit.support.size_curves import curve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,8 +52,8 @@ print(json.dumps(said))
 def test_fastsafetensors_reads_our_blocks_with_our_threads(block: int, concurrency: int, tmp_path: Path) -> None:
     python = package_python("fastsafetensors")
     file = tmp_path / "fastsafetensors.json"
-    best = settings(block_size=block, queue_depth=3, io_parallelism=2, saturating_concurrency=concurrency)
-    file.write_text(render(fastsafetensors.export(drive(read=best), "/data", ExportOptions())))
+    measured = drive(curves=(curve("psync", "read", {block: concurrency}),))
+    file.write_text(render(fastsafetensors.export(measured, "/data", ExportOptions())))
     model = tmp_path / "model.safetensors"
     said: dict[str, Any] = answer(python, SCRIPT, model, FASTSAFETENSORS_CONFIG=str(file))
     assert said["threads"] == concurrency

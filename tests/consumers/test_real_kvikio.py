@@ -10,7 +10,8 @@ from aio_tuned.consumers.rendering import render
 from consumers.packages import package_python
 from consumers.scripts import answer, sourced
 from consumers.stubs import library
-from unit.support.consumer_settings import drive, settings
+from unit.support.consumer_settings import drive
+from unit.support.size_curves import curve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,8 +61,8 @@ def test_kvikio_reads_and_writes_with_our_threads_and_tasks(tmp_path: Path) -> N
     stubs.mkdir()
     library("".join(f"int cu{name}{v}(void){{return 0;}}" for name in DRIVER for v in VERSIONS), stubs / "libcuda.so.1")
     file = tmp_path / "kvikio.env"
-    best = settings(block_size=512 << 10, queue_depth=4, io_parallelism=2, saturating_concurrency=7)
-    file.write_text(render(kvikio.export(drive(combined=best), "/data", ExportOptions())))
+    measured = drive(curves=(curve("psync", "read", {512 << 10: 7}), curve("psync", "write", {512 << 10: 3})))
+    file.write_text(render(kvikio.export(measured, "/data", ExportOptions())))
     # COMPAT_MODE: not by cuFile, which has no GPU here.
     extra = {"LD_LIBRARY_PATH": str(stubs), "KVIKIO_COMPAT_MODE": "ON"}
     said: dict[str, Any] = answer(python, SCRIPT, tmp_path / "data", **sourced(file), **extra)
@@ -77,6 +78,6 @@ def test_kvikio_reads_and_writes_with_our_threads_and_tasks(tmp_path: Path) -> N
 def test_kvikio_takes_a_task_that_is_larger_than_its_usual_bounce_buffer(tmp_path: Path) -> None:
     python = package_python("kvikio")
     file = tmp_path / "kvikio.env"
-    file.write_text(render(kvikio.export(drive(combined=settings(block_size=32 << 20)), "/data", ExportOptions())))
+    file.write_text(render(kvikio.export(drive(), "/data", ExportOptions(request_bytes=32 << 20))))
     script = "import json, kvikio.defaults as d; print(json.dumps([d.get('task_size'), d.get('bounce_buffer_size')]))"
     assert answer(python, script, **sourced(file)) == [32 << 20, 32 << 20]

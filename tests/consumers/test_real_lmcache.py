@@ -10,7 +10,8 @@ from aio_tuned.consumers.export import ExportOptions
 from aio_tuned.consumers.rendering import render
 from consumers.packages import package_python
 from consumers.scripts import answer
-from unit.support.consumer_settings import drive, settings
+from unit.support.consumer_settings import drive
+from unit.support.size_curves import curve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +57,8 @@ os._exit(0)  # its threads have no end of their own
 def test_lmcache_runs_as_many_threads_as_we_export_and_goes_past_the_page_cache(tmp_path: Path) -> None:
     python = package_python("lmcache")
     folder, file = tmp_path / "cache", tmp_path / "lmcache.yaml"
-    ours = lmcache.export(drive(combined=settings(saturating_concurrency=7)), str(folder), ExportOptions())
+    measured = drive(curves=(curve("psync", "read", {4 << 20: 7}), curve("psync", "write", {4 << 20: 3})))
+    ours = lmcache.export(measured, str(folder), ExportOptions(request_bytes=4 << 20))
     # As a person would: the export, and then what it says is theirs to choose.
     file.write_text(f"{render(ours)}\nlocal_disk: {folder}\nmax_local_disk_size: 1\nmax_local_cpu_size: 0.125\n")
     said: dict[str, Any] = answer(python, SCRIPT, file)

@@ -11,7 +11,8 @@ from aio_tuned.consumers.export import ExportOptions
 from aio_tuned.consumers.rendering import render
 from consumers.packages import package_python
 from consumers.scripts import answer, sourced
-from unit.support.consumer_settings import drive, settings
+from unit.support.consumer_settings import drive
+from unit.support.size_curves import curve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,8 +63,8 @@ def test_mooncake_offloads_to_our_folder_by_our_engine(concurrency: int, ring: b
     python = package_python("mooncake")
     folder, file = tmp_path / "cache", tmp_path / "mooncake.env"
     folder.mkdir()
-    best = settings(saturating_concurrency=concurrency)
-    file.write_text(render(mooncake.export(drive(combined=best), str(folder), ExportOptions())))
+    measured = drive(curves=(curve("io_uring", "read", {1 << 20: concurrency}),))
+    file.write_text(render(mooncake.export(measured, str(folder), ExportOptions())))
     # One object makes a file, and soon.
     soon = {"MOONCAKE_OFFLOAD_BUCKET_KEYS_LIMIT": "1", "MOONCAKE_OFFLOAD_HEARTBEAT_INTERVAL_SECONDS": "1"}
     said: dict[str, Any] = answer(python, SCRIPT, folder, **sourced(file), **soon)

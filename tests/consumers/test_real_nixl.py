@@ -12,9 +12,12 @@ from aio_tuned.consumers.rendering import render
 from consumers.packages import package_python
 from consumers.scripts import RINGS, answer
 from unit.support.consumer_settings import drive, settings
+from unit.support.size_curves import curve
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from aio_tuned.reader import DriveSettings
 
 SCRIPT = (
     RINGS
@@ -73,12 +76,20 @@ except Exception as error:
 """
 
 
-@pytest.mark.parametrize(("depth", "threads", "queue"), [(64, 8, 512), (4, 2, 16), (128, 64, 1024)])
+@pytest.mark.parametrize(
+    ("given", "queue"),
+    [
+        (drive(curves=(curve("io_uring", "read", {1 << 20: 48}), curve("io_uring", "write", {1 << 20: 512}))), 512),
+        (drive(combined=settings(queue_depth=4, io_parallelism=2)), 16),
+        (drive(combined=settings(queue_depth=128, io_parallelism=64)), 1024),
+    ],
+    ids=("curve", "shortest", "longest"),
+)
 def test_transfers_go_through_a_queue_of_the_size_that_we_export(
-    tmp_path: Path, depth: int, threads: int, queue: int
+    tmp_path: Path, given: DriveSettings, queue: int
 ) -> None:
     python = package_python("nixl")
-    ours = nixl.export(drive(combined=settings(queue_depth=depth, io_parallelism=threads)), "/data", ExportOptions())
+    ours = nixl.export(given, "/data", ExportOptions())
     file = tmp_path / "posix.toml"
     file.write_text(render(ours))
     said: dict[str, Any] = answer(python, SCRIPT, file, tmp_path / "data", str(queue), "256")

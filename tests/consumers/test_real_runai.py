@@ -12,7 +12,8 @@ from aio_tuned.consumers.export import ExportOptions
 from aio_tuned.consumers.rendering import render
 from consumers.packages import package_python
 from consumers.scripts import answer, sourced
-from unit.support.consumer_settings import drive, settings
+from unit.support.consumer_settings import drive
+from unit.support.size_curves import curve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,8 +38,8 @@ print(json.dumps(same))
 def test_the_streamer_reads_our_chunks_at_our_depth(block: int, concurrency: int, tmp_path: Path) -> None:
     python = package_python("runai")
     file, log = tmp_path / "runai.env", tmp_path / "log"
-    best = settings(block_size=block, queue_depth=3, io_parallelism=2, saturating_concurrency=concurrency)
-    file.write_text(render(runai.export(drive(read=best), "/data", ExportOptions())))
+    measured = drive(curves=(curve("io_uring", "read", {block: concurrency}),))
+    file.write_text(render(runai.export(measured, "/data", ExportOptions())))
     logging = {"RUNAI_STREAMER_LOG_LEVEL": "DEBUG", "RUNAI_STREAMER_LOG_FILE": str(log)}
     same: list[bool] = answer(python, SCRIPT, tmp_path / "model.safetensors", **sourced(file), **logging)
     assert same == [True] * 4

@@ -9,7 +9,8 @@ from aio_tuned.consumers.export import ExportOptions
 from aio_tuned.consumers.rendering import render
 from consumers.packages import package_python
 from consumers.scripts import RINGS, answer
-from unit.support.consumer_settings import drive, settings
+from unit.support.consumer_settings import drive
+from unit.support.size_curves import curve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,7 +70,7 @@ print(json.dumps({
 
 def test_sglang_makes_a_backend_with_our_queue_and_stores_pages(tmp_path: Path) -> None:
     python = package_python("sglang")
-    one = drive(combined=settings(queue_depth=64, io_parallelism=8))
+    one = drive(curves=(curve("io_uring", "read", {4 << 20: 512}),))
     file, folder = tmp_path / "nixl.toml", tmp_path / "cache"
     file.write_text(render(sglang.export(one, str(folder), ExportOptions())))
     # What the variables say is weaker than what the file says.

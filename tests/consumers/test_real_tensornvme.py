@@ -12,12 +12,11 @@ from aio_tuned.consumers.export import ExportOptions
 from aio_tuned.consumers.rendering import render
 from consumers.packages import package_python
 from consumers.scripts import RINGS, answer
-from unit.support.consumer_settings import drive, settings
+from unit.support.consumer_settings import drive
+from unit.support.size_curves import curve
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from aio_tuned.reader import Settings
 
 OFFLOAD = (
     RINGS
@@ -74,14 +73,15 @@ print("done", flush=True)
 """
 
 
-def arguments_file(path: Path, chosen: Settings) -> Path:
-    path.write_text(render(tensornvme.export(drive(combined=chosen), "/data", ExportOptions())))
+def arguments_file(path: Path, entries: int) -> Path:
+    measured = drive(curves=(curve("io_uring", "write", {16 << 20: entries}),))
+    path.write_text(render(tensornvme.export(measured, "/data", ExportOptions())))
     return path
 
 
 @pytest.mark.parametrize("entries", [32, 600])
 def test_its_queue_is_as_long_as_what_we_export_and_moves_as_many_tensors(tmp_path: Path, entries: int) -> None:
-    file = arguments_file(tmp_path / "arguments.json", settings(saturating_concurrency=entries))
+    file = arguments_file(tmp_path / "arguments.json", entries)
     said: dict[str, Any] = answer(package_python("tensornvme"), OFFLOAD, file, tmp_path / "data", str(entries), "2048")
     assert said["ring"] == said["rings"][str(entries)] != said["rings"]["2048"]
     assert (said["freed"], said["written"], said["same"]) == (True, True, True)

@@ -11,7 +11,8 @@ from aio_tuned.consumers.merge.apply import merge
 from aio_tuned.consumers.rendering import render
 from consumers.packages import package_python
 from consumers.scripts import answer
-from unit.support.consumer_settings import drive, settings
+from unit.support.consumer_settings import drive
+from unit.support.size_curves import curve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,7 +76,7 @@ try:
 finally:
     manager.shutdown()
 """
-DRIVE = drive(read=settings(saturating_concurrency=7), write=settings(saturating_concurrency=3))
+DRIVE = drive(curves=(curve("psync", "read", {2 << 20: 7}), curve("psync", "write", {2 << 20: 3})))
 
 
 def test_vllm_runs_as_many_readers_and_writers_as_we_export(tmp_path: Path) -> None:

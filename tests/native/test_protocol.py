@@ -53,10 +53,15 @@ def check_point(answer: Message, *, transfers: int, transfer_bytes: int) -> None
     latency = answer["latency_ns"]
     assert 0 < latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["p999"]
     assert latency["max"] <= max(answer["transfers_ns"])
-    assert latency["p999"] <= latency["max"] * 17 // 16 + 1
+    assert latency["p999"] <= latency["max"]
     assert answer["cache"]["verdict"] in {"device", "cache", "unknown"}
     assert answer["cpu_user_ns"] + answer["cpu_system_ns"] >= 0
     assert set(answer["counters"]) == {"read_bytes", "write_bytes"}
+    assert answer["again"] == 0
+    assert 0 < answer["return_ns"] <= answer["wall_ns"]
+    assert answer["host_cpu_ns"] >= 0
+    assert answer["device_ios"] >= 0
+    assert answer["device_merges"] >= 0
 
 
 def test_the_protocol_is_that_of_the_caller(start: StartHelper, tmp_path: Path) -> None:
@@ -100,8 +105,7 @@ def test_every_mode(start: StartHelper, tmp_path: Path, overlap: int, single: in
     elif not overlap:
         assert answer["submits"] == answer["requests"] // 4
     if not overlap:
-        # On a busy host a wait may time out before the whole queue has completed.
-        assert answer["requests"] // 4 <= answer["reaps"] < answer["requests"]
+        assert answer["reaps"] == answer["requests"] // 4
     assert answer["cache"]["verdict"] in {"device", "unknown"}
     assert helper.finish() == (
         0,

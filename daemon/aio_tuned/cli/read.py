@@ -90,7 +90,7 @@ def add_commands(commands: Any) -> None:  # noqa: ANN401 - argparse's class of s
     )
     export.add_argument(
         "--request-size",
-        type=argument(parsing.block_size),
+        type=argument(parsing.size_bytes),
         metavar="SIZE",
         help="bytes of one request of CONSUMER, e.g. 256K (default: its usual size)",
     )
