@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 # The purposes of the measurements of each stage.
 STAGE_PURPOSES: dict[str, tuple[str, ...]] = {"pass": ("reference", "pass"), "race": ("repeat",)}
 
+# The purposes of the experiments that follow the choice.
+AFTER_CHOICE = ("curve", "memory", "new_file", "processes")
+
 # A larger share of I/O by other processes taints a measurement: a log daemon on a root drive causes up to 5 % without
 # changing a throughput of GB/s; a production workload causes far more.
 FOREIGN_SHARE = 0.05
@@ -58,6 +61,11 @@ def is_of(sample: Sample, phase: Phase) -> bool:
 def clean_samples(samples: Iterable[Sample]) -> list[Sample]:
     """Return the samples that are not tainted."""
     return [sample for sample in samples if not taint_reason(sample)]
+
+
+def of_choice(samples: Iterable[Sample]) -> list[Sample]:
+    """Return the samples of the sweep itself, without those of the experiments after the choice."""
+    return [sample for sample in samples if sample.request.purpose not in AFTER_CHOICE]
 
 
 def moved_bytes(samples: Iterable[Sample]) -> int:

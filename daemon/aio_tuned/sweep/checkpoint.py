@@ -54,6 +54,9 @@ def header(order: Order, hello: Hello) -> dict[str, Any]:
         "max_transfer_ns": order.max_transfer_ns,
         "fraction": order.fraction,
         "sustain_share": order.sustain_share,
+        "after": [order.after_ns, order.after_bytes, order.max_concurrency, order.scratch, order.consumer_memory],
+        "curves": [order.curves.engines, order.curves.sizes],
+        "processes": order.processes,
         "about": dict(order.about),
     }
     return dict(json.loads(json.dumps(found)))

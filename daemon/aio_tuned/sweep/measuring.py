@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aio_tuned.errors import MeasurementError
 from aio_tuned.model.measurement import DROPPING
 from aio_tuned.search.step import OTHER_PROCESSES
-from aio_tuned.search.taint import taint_reason
+from aio_tuned.search.taint import AFTER_CHOICE, taint_reason
 from aio_tuned.sweep import clock
 from aio_tuned.sweep.budget import write_budget
 
@@ -49,22 +49,34 @@ class Measuring:
         self.samples = list(earlier.samples)
         self.spent_ns = sum(sample.wall_ns for sample in earlier.samples)
         each_bytes = hello.fill_bytes + order.zeroed_bytes
-        self.earlier_bytes = earlier.resumed * each_bytes + sum(
-            sample.bytes for sample in earlier.samples if sample.request.direction == "write"
-        )
+        self.earlier_bytes = earlier.resumed * each_bytes + sum(sample.written_bytes for sample in earlier.samples)
         self.written_bytes = self.earlier_bytes + hello.fill_bytes
         kept_back = each_bytes if order.resumable and not earlier.resumed else 0
         self._max_written_bytes = write_budget(order, self.earlier_bytes) - order.zeroed_bytes - kept_back
 
+    def after_choice(self) -> list[Sample]:
+        """Return the samples of the experiments after the choice."""
+        return [sample for sample in self.samples if sample.request.purpose in AFTER_CHOICE]
+
     @property
-    def write_left_bytes(self) -> int:
+    def all_left_bytes(self) -> int:
         """The bytes that measurements may still write."""
         return self._max_written_bytes - self.written_bytes
 
     @property
+    def write_left_bytes(self) -> int:
+        """The bytes that passes and races may still write, without those that are reserved for what follows."""
+        return self.all_left_bytes - self._reserved_bytes
+
+    @property
+    def _reserved_bytes(self) -> int:
+        return max(0, self._order.after_bytes - sum(sample.written_bytes for sample in self.after_choice()))
+
+    @property
     def usual_left_bytes(self) -> int:
-        """The bytes that measurements may still write within the usual write volume."""
-        return min(self._max_written_bytes, self._order.usual_write_bytes) - self.written_bytes
+        """The bytes that passes and races may still write within the usual write volume."""
+        written_bytes = self.written_bytes - sum(sample.written_bytes for sample in self.after_choice())
+        return min(self.write_left_bytes, self._order.usual_write_bytes - written_bytes)
 
     @property
     def left_ns(self) -> int:
@@ -72,9 +84,19 @@ class Measuring:
         left_ns = min(self._order.time_budget_ns - self.spent_ns, clock.left_ns(self._order.deadline_ns))
         return max(0, int(left_ns))
 
+    @property
+    def phases_left_ns(self) -> int:
+        """The time that passes and races may still take, without that which is reserved for what follows."""
+        taken_ns = sum(sample.wall_ns for sample in self.after_choice())
+        return max(0, self.left_ns - max(0, self._order.after_ns - taken_ns))
+
     def of(self, direction: Direction) -> list[Sample]:
-        """Return the samples of that direction."""
-        return [sample for sample in self.samples if sample.request.direction == direction]
+        """Return the samples of that direction, without those of the experiments after the choice."""
+        return [
+            sample
+            for sample in self.samples
+            if sample.request.direction == direction and sample.request.purpose not in AFTER_CHOICE
+        ]
 
     def _with_cache(self, request: Request) -> tuple[Request, bool]:
         """Return the request, and whether it is the first of the process that drops the host's page cache.
@@ -102,8 +124,7 @@ class Measuring:
         moved = max(0, self._neighbours() - before)
         sample = replace(sample, celsius=self._observer.celsius, neighbour_bytes=moved)
         self.spent_ns += sample.wall_ns
-        if request.direction == "write":
-            self.written_bytes += sample.bytes
+        self.written_bytes += sample.written_bytes
         self._previous = sample
         self.samples.append(sample)
         self._observer.after(sample)

@@ -12,7 +12,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aio_tuned.helper.protocol import Hello
-    from aio_tuned.model.measurement import DropCaches, Phase, Sample, Stage
+    from aio_tuned.model.measurement import DropCaches, Engine, Phase, Sample, Stage
+    from aio_tuned.search.curve_plan import CurvePlan
+    from aio_tuned.search.extra import Extra
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurveOrder:
+    """The engines and the request sizes of the curves to measure; none by default."""
+
+    engines: tuple[Engine, ...] = ()
+    sizes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +39,11 @@ class Order:
     the best. `sustain_share` is the share of the write budget for sustained writes with the chosen setting. Transfers
     are planned to take at most `max_transfer_ns`, unless the smallest one takes longer. With `deadline_ns`, a time of
     CLOCK_MONOTONIC, the time budget includes the time before and between the measurements, and the sweep ends by then.
-    `about` holds further facts that must be equal for a resumption (see checkpoint.header).
+    `curves` are the engines and sizes of the curves by request size, and `processes` the numbers of processes that are
+    measured at once. These and the other experiments after the choice have `after_ns` and `after_bytes` of the budgets;
+    without time there are none. They have at most `max_concurrency` requests in flight. New files are written only
+    beside a `scratch` file, and huge pages are measured only beside a buffer of `consumer_memory`. `about` holds
+    further facts that must be equal for a resumption (see checkpoint.header).
     """
 
     settings: Mapping[Direction, tuple[Setting, ...]]
@@ -53,6 +67,13 @@ class Order:
     drop_caches: DropCaches = "auto"
     max_transfer_ns: int | None = None
     deadline_ns: int | None = None
+    curves: CurveOrder = CurveOrder()
+    processes: tuple[int, ...] = ()
+    after_ns: int = 0
+    after_bytes: int = 0
+    max_concurrency: int | None = None
+    scratch: bool = True
+    consumer_memory: bool = True
     reference: Setting = DEFAULT_SETTING
     about: Mapping[str, object] = field(default_factory=dict)
 
@@ -83,10 +104,26 @@ class PhaseOutcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Experiments:
+    """The experiments after the choice of a sweep, as planned.
+
+    `absent` has the engines that the host forbids, with the reason.
+    """
+
+    curves: tuple[CurvePlan, ...] = ()
+    memory: tuple[Extra, ...] = ()
+    new_file: Extra | None = None
+    processes: tuple[Extra, ...] = ()
+    numbers: tuple[int, ...] = ()
+    absent: tuple[tuple[Engine, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SweepOutcome:
     """The result of a sweep: its phases, all samples, oldest first, and the bytes written.
 
-    `written_bytes` includes the filling of the target, and `resumed` is the number of resumptions.
+    `written_bytes` includes the filling of the target, and `resumed` is the number of resumptions. `after` are the
+    experiments after the choice, whose results follow from the samples.
     """
 
     hello: Hello
@@ -94,6 +131,7 @@ class SweepOutcome:
     samples: tuple[Sample, ...]
     written_bytes: int
     resumed: int = 0
+    after: Experiments = Experiments()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from aio_tuned import __version__
@@ -12,8 +12,8 @@ from aio_tuned.devices import identity
 from aio_tuned.errors import TargetError
 from aio_tuned.profiles.siblings import check_shares
 from aio_tuned.search import effort, grid
-from aio_tuned.sweep.budget import write_budget
-from aio_tuned.sweep.order import Order
+from aio_tuned.sweep.budget import min_write_bytes, write_budget
+from aio_tuned.sweep.order import CurveOrder, Order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from aio_tuned.model.target import Target
     from aio_tuned.profiles.kept_settings import KeptSettings
     from aio_tuned.sweep.request import TuneRequest
+
+# What the experiments after the choice take: 25 s for the curves, 7 for several processes, 3 for memory and 1 for new
+# files, and 4 GiB of writes less what other phases may exceed theirs by; but at most this part of the budgets.
+_AFTER_NS = 36_000_000_000
+_AFTER_BYTES = 15 << 28
+_AFTER_PART = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +99,28 @@ def _write_budget_bytes(extended: effort.Extent, config: Config, device: Device,
     return min(config.write_budget, prepared + int((budget - prepared) * extended.write_share))
 
 
+def _after_choice(order: Order, config: Config, device: Device, target: Target) -> Order:
+    """Return the order with the experiments after the choice, and what they take of its budgets.
+
+    A quick sweep and a check of a sibling have none: they take seconds, and a sibling's figures are not this drive's.
+    """
+    if config.effort == "quick" or order.check:
+        return order
+    spare_bytes = 0
+    if "write" in order.directions:
+        prepared = 2 * (target.span_bytes if target.kind == "scratch" else 0) + 2 * order.zeroed_bytes
+        least = prepared + min_write_bytes(order, device.logical_block_bytes)
+        spare_bytes = max(0, write_budget(order, 0) - least)
+    curves = CurveOrder(engines=config.curve_engines, sizes=config.curve_sizes) if config.curves else CurveOrder()
+    return replace(
+        order,
+        curves=curves,
+        processes=config.processes,
+        after_ns=min(_AFTER_NS, order.time_budget_ns // _AFTER_PART),
+        after_bytes=min(_AFTER_BYTES, spare_bytes // _AFTER_PART),
+    )
+
+
 def make_order(request: TuneRequest, device: Device, target: Target, kept: KeptSettings) -> Order:
     """Return the order of the sweep; raise TargetError if no setting can be measured."""
     config = request.config
@@ -102,7 +130,7 @@ def make_order(request: TuneRequest, device: Device, target: Target, kept: KeptS
     fingerprint = identity.fingerprint(device, target.filesystem, os.uname().release)
     write_budget_bytes = _write_budget_bytes(extended, config, device, target)
     usual_bytes = extended.usual_bytes
-    return Order(
+    order = Order(
         settings=chosen,
         pass_ns=int(extended.pass_s * 1e9),
         race_ns=int(extended.race_s * 1e9),
@@ -132,4 +160,8 @@ def make_order(request: TuneRequest, device: Device, target: Target, kept: KeptS
             "target": [target.kind, target.filesystem, target.span_bytes, target.offset_bytes],
             "against": request.against.device.name if request.against else "",
         },
+        max_concurrency=request.max_concurrency,
+        scratch=target.kind == "scratch",
+        consumer_memory=config.buffer == "consumer",
     )
+    return _after_choice(order, config, device, target)

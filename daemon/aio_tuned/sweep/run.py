@@ -14,6 +14,7 @@ from aio_tuned.search.spells import has_spells
 from aio_tuned.search.step import PhaseEnd, Round, cut, exhausted, next_id, spent, unmeasured
 from aio_tuned.search.taint import clean_samples, is_of
 from aio_tuned.sweep import checkpoint, clock
+from aio_tuned.sweep.after_choice import AfterChoice
 from aio_tuned.sweep.budget import check_write_budget
 from aio_tuned.sweep.measuring import Measuring
 from aio_tuned.sweep.observer import NullObserver, SweepObserver
@@ -98,7 +99,7 @@ class _Run:
         """
         if known := self.earlier.budgets.get((direction, stage)):
             return known
-        left_ns, left_bytes = self.measuring.left_ns // share, max(0, self.measuring.write_left_bytes)
+        left_ns, left_bytes = self.measuring.phases_left_ns // share, max(0, self.measuring.write_left_bytes)
         sustain_bytes = int(left_bytes * self.order.sustain_share) if (direction, stage) == ("write", "race") else 0
         budgets = Budgets(
             usual_ns=min(usual_ns, left_ns),
@@ -122,7 +123,7 @@ class _Run:
         order = self.order
         calibrated = await self._calibrate(direction)
         share = len(order.directions) - order.directions.index(direction)
-        usual_ns = min(order.pass_ns, self.measuring.left_ns // share // 2)
+        usual_ns = min(order.pass_ns, self.measuring.phases_left_ns // share // 2)
         budgets = self._budgets(direction, "pass", usual_ns, share)
         phase = self._limited(
             plan.first_pass(
@@ -336,6 +337,7 @@ async def run_sweep(
     phases = tuple(
         run.outcome(direction, passes.get(direction), races.get(direction)) for direction in order.directions
     )
+    after = await AfterChoice(measuring, order, hello, report).run(phases)
     written_bytes = measuring.earlier_bytes + await helper.finish()
     return SweepOutcome(
         hello=hello,
@@ -343,4 +345,5 @@ async def run_sweep(
         samples=tuple(measuring.samples),
         written_bytes=max(written_bytes, measuring.written_bytes),
         resumed=earlier.resumed,
+        after=after,
     )

@@ -1,0 +1,227 @@
+"""The experiments after the choice: memory, new files, several processes, and the curves by request size.
+
+They use what the order reserves for them, and continue in another process after an interruption: each decides by the
+samples so far. Curves come last and take what the others leave.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, get_args
+
+from aio_tuned.model.size_curve import CurveOp
+from aio_tuned.search import curve_plan, huge_pages, new_file, processes, size_curve
+from aio_tuned.search.curve_plan import CurvePlan
+from aio_tuned.search.extra import Extra
+from aio_tuned.search.size_model import Guess
+from aio_tuned.search.step import next_id
+from aio_tuned.search.taint import clean_samples, of_choice
+from aio_tuned.sweep.decided import decide
+from aio_tuned.sweep.order import Experiments, SweepOutcome
+from aio_tuned.sweep.progress import SweepProgress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from aio_tuned.helper.protocol import Hello
+    from aio_tuned.model.measurement import Engine, Purpose, Request, Sample
+    from aio_tuned.model.setting import Direction
+    from aio_tuned.sweep.decided import Decided
+    from aio_tuned.sweep.measuring import Measuring
+    from aio_tuned.sweep.order import Order, PhaseOutcome
+
+# The shares of each experiment in the time and in the bytes; the curves have the rest.
+_TIME_SHARES: dict[str, float] = {"memory": 3 / 36, "new_file": 1 / 36, "processes": 7 / 36}
+_BYTE_SHARES: dict[str, float] = {"memory": 1 / 10, "new_file": 1 / 24, "processes": 1 / 7}
+# About so many measurements of writes must be paid for: six pairs, four files, one round of the default numbers.
+_MEASUREMENTS = {"memory": 12, "new_file": 4, "processes": 10}
+# The curves of a direction get time by the number of their sizes and the cost of a measurement.
+_OP_WEIGHTS: dict[CurveOp, float] = {"read": 4.0, "write": 2.0, "mixed": 1.0}
+_WRITE_WEIGHTS: dict[CurveOp, float] = {"read": 0.0, "write": 6.0, "mixed": 1.0}
+# Huge pages are measured beside the consumer's where the buffer has less than this share of them.
+_FEW_HUGE = 0.5
+_ACTIVITIES = {"memory": "memory", "new_file": "new file", "processes": "several processes"}
+
+
+class AfterChoice:
+    """The running experiments after the choice of a sweep."""
+
+    def __init__(
+        self, measuring: Measuring, order: Order, hello: Hello, report: Callable[[SweepProgress], None]
+    ) -> None:
+        self._measuring = measuring
+        self._order = order
+        self._hello = hello
+        self._report = report
+        self._best: dict[Direction, float] = {}
+
+    async def run(self, phases: Sequence[PhaseOutcome]) -> Experiments:
+        """Make all experiments, and return their plans; none is made without time for it or by an older helper."""
+        order, measuring = self._order, self._measuring
+        # A helper of protocol 2 always has psync.
+        if not order.after_ns or self._hello.no_engine["psync"]:
+            return Experiments()
+        so_far = SweepOutcome(
+            hello=self._hello, phases=tuple(phases), samples=tuple(measuring.samples), written_bytes=0
+        )
+        found = [decide(so_far, phase, order.tolerance) for phase in phases]
+        self._best = {one.curve.direction: one.choice.stats.bytes_per_s for one in found}
+        memory = tuple(self._extra(one, "memory", order.max_transfer_bytes // 2) for one in found if self._is_scattered)
+        new = next((self._extra(one, "new_file") for one in found if self._makes_files(one)), None)
+        together = tuple(self._extra(one, "processes") for one in found if order.processes and self._is_free)
+        for extra in memory:
+            await self._repeat(extra, partial(huge_pages.next_pair, extra))
+        if new is not None:
+            await self._repeat(new, partial(new_file.next_round, new))
+        for extra in together:
+            await self._repeat(extra, partial(processes.next_round, extra, order.processes))
+        return Experiments(
+            curves=await self._curves(),
+            memory=memory,
+            new_file=new,
+            processes=together,
+            numbers=order.processes if together else (),
+            absent=tuple((one, why) for one in order.curves.engines if (why := self._hello.no_engine[one])),
+        )
+
+    @property
+    def _is_scattered(self) -> bool:
+        """Whether the buffer is that of a consumer, and mostly not on huge pages."""
+        return self._hello.huge_share < _FEW_HUGE and self._order.consumer_memory
+
+    @property
+    def _is_free(self) -> bool:
+        """Whether the requests in flight are not limited by other processes on the drive."""
+        return self._order.max_concurrency is None
+
+    def _makes_files(self, one: Decided) -> bool:
+        return one.curve.direction == "write" and self._order.scratch
+
+    def _extra(self, one: Decided, purpose: Purpose, max_transfer_bytes: int | None = None) -> Extra:
+        order, directions = self._order, len(self._best)
+        if purpose == "new_file":
+            directions = 1
+        return Extra(
+            purpose=purpose,
+            direction=one.curve.direction,
+            setting=one.choice.setting,
+            bytes_per_s=one.choice.stats.bytes_per_s,
+            max_transfer_bytes=max_transfer_bytes or order.max_transfer_bytes,
+            alignment_bytes=self._hello.dio_alignment_bytes,
+            budget_ns=int(order.after_ns * _TIME_SHARES[purpose] / directions),
+            budget_bytes=int(order.after_bytes * _BYTE_SHARES[purpose]),
+            measurements=_MEASUREMENTS[purpose],
+            seed=order.seed,
+            max_transfer_ns=order.max_transfer_ns,
+        )
+
+    def _may_measure(self, request: Request) -> bool:
+        """Return whether the limits of the whole sweep leave room for a measurement."""
+        measuring = self._measuring
+        if not measuring.left_ns:
+            return False
+        if request.direction == "read":
+            return True
+        share = 1 - request.read_percent / 100
+        return (request.max_bytes or request.transfer_bytes) * share <= measuring.all_left_bytes
+
+    async def _repeat(self, extra: Extra, ask: Callable[[Sequence[Sample]], Iterable[Request]]) -> None:
+        while requests := tuple(ask(self._measuring.samples)):
+            for request in requests:
+                if not self._may_measure(request):
+                    return
+                await self._measuring.measure(request)
+                own = extra.own(self._measuring.samples)
+                spent = sum(sample.wall_ns for sample in own)
+                self._tell(request, _ACTIVITIES[extra.purpose], len(own), spent, extra.budget_ns)
+
+    async def _curves(self) -> tuple[CurvePlan, ...]:
+        order = self._order
+        engines = [one for one in order.curves.engines if not self._hello.no_engine[one]]
+        ops = [op for op in get_args(CurveOp) if op == "read" or "write" in order.directions]
+        if not engines or not order.curves.sizes:
+            return ()
+        made: list[CurvePlan] = []
+        for number, op in enumerate(ops):
+            plans = [plan for engine in engines if (plan := self._plan(engine, op, ops[number:], len(engines), made))]
+            await self._measure_curves(plans)
+            made += plans
+        return tuple(made)
+
+    def _plan(
+        self, engine: Engine, op: CurveOp, left: Sequence[CurveOp], engines: int, made: Sequence[CurvePlan]
+    ) -> CurvePlan | None:
+        """Return the plan of one curve; it shares what the curves before have left with those in `left`."""
+        order, samples = self._order, self._measuring.samples
+        direction: Direction = "read" if op == "read" else "write"
+        mixed = curve_plan.MIXED_SIZES
+        most = order.max_transfer_bytes
+        sizes = tuple(one for one in order.curves.sizes if one <= most and (op != "mixed" or one in mixed))
+        known = [one for one in clean_samples(of_choice(samples)) if one.request.direction == direction]
+        if not sizes or not known:
+            return None
+        spent = [plan.spent(samples) for plan in made]
+        left_ns = order.after_ns * (1 - sum(_TIME_SHARES.values())) - sum(one.ns for one in spent)
+        left_bytes = order.after_bytes * (1 - sum(_BYTE_SHARES.values())) - sum(one.written_bytes for one in spent)
+        return CurvePlan(
+            engine=engine,
+            op=op,
+            sizes=sizes,
+            guess=Guess(
+                latency_s=max(1, min(one.latency_p50_ns for one in known)) / 1e9,
+                bytes_per_s=max(one.bytes_per_s for one in known),
+            ),
+            max_transfer_bytes=most,
+            budget_ns=int(left_ns * _OP_WEIGHTS[op] / sum(_OP_WEIGHTS[one] for one in left) / engines),
+            budget_bytes=_part(left_bytes, _WRITE_WEIGHTS[op], sum(_WRITE_WEIGHTS[one] for one in left), engines),
+            seed=order.seed,
+            max_in_flight=min(curve_plan.MOST_IN_FLIGHT, order.max_concurrency or curve_plan.MOST_IN_FLIGHT),
+            max_transfer_ns=order.max_transfer_ns,
+        )
+
+    async def _measure_curves(self, plans: Sequence[CurvePlan]) -> None:
+        """Measure the curves of one direction in turns, so that a drift of the drive favours no engine."""
+        running = list(plans)
+        while running:
+            for plan in tuple(running):
+                samples = self._measuring.samples
+                requests = size_curve.next_round(plan, samples, next_id(samples))
+                if not requests or not await self._measure_round(plan, requests):
+                    running.remove(plan)
+
+    async def _measure_round(self, plan: CurvePlan, requests: Sequence[Request]) -> bool:
+        """Measure the requests; return whether the curve may go on."""
+        own = [sample for sample in self._measuring.samples if plan.is_of(sample)]
+        spent, count = plan.spent(own).ns, len(own)
+        for request in requests:
+            if spent >= plan.budget_ns or not self._may_measure(request):
+                return False
+            sample = await self._measuring.measure(request)
+            spent, count = spent + sample.wall_ns, count + 1
+            kind = "mixed " if plan.op == "mixed" else ""
+            self._tell(request, f"{kind}{plan.engine} by request size", count, spent, plan.budget_ns)
+        return True
+
+    def _tell(self, request: Request, activity: str, measured: int, spent_ns: int, budget_ns: int) -> None:
+        """Report the progress; as many measurements are expected as the budget allows."""
+        measuring = self._measuring
+        expected = max(measured, int(measured * budget_ns / max(1, spent_ns)))
+        self._report(
+            SweepProgress(
+                direction=request.direction,
+                points_done=measured,
+                points_planned=expected,
+                visits=measured,
+                repeating=False,
+                best_bytes_per_s=self._best.get(request.direction, 0.0),
+                written_bytes=measuring.written_bytes,
+                left_ns=measuring.left_ns,
+                activity=activity,
+                measured=measured,
+                expected=expected,
+            )
+        )
+
+
+def _part(whole: float, weight: float, weights: float, engines: int) -> int:
+    return int(whole * weight / weights / engines) if weights else 0
