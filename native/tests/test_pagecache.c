@@ -136,6 +136,34 @@ static void dropping(int fd)
     pagecache_close(&cache);
 }
 
+/* mincore(2) counts every page of a file that this user may not write as resident, also those that
+ * are not: then the residency is unknown. */
+static void foreign_files(void)
+{
+    char path[] = "/tmp/aio-sweep-foreign-XXXXXX";
+    int own = mkstemp(path), fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct pagecache_span span = {.fd = fd, .bytes = PAGES * PAGE};
+    struct pagecache cache;
+    uint64_t bytes;
+
+    CHECK(own >= 0 && fd >= 0 && ftruncate(own, PAGES * PAGE) == 0);
+    (void)unlink(path);
+    if (geteuid() == 0 && seteuid(65534) == 0) {
+        CHECK(pagecache_resident(RESIDENCY_MINCORE, &span, &bytes) == 0);
+        CHECK(bytes == PAGES * PAGE); /* not one is */
+        pagecache_open(&cache, DROP_NEVER, "/nowhere", &span);
+        CHECK(cache.residency != RESIDENCY_MINCORE);
+        pagecache_close(&cache);
+        CHECK(seteuid(0) == 0);
+    }
+    pagecache_open(&cache, DROP_NEVER, "/nowhere", &span);
+    CHECK(cache.residency != RESIDENCY_NONE);
+    CHECK(resident(&cache, &span) == 0);
+    pagecache_close(&cache);
+    (void)close(fd);
+    (void)close(own);
+}
+
 int main(void)
 {
     char path[] = "/tmp/aio-sweep-cache-XXXXXX", page[PAGE];
@@ -150,6 +178,7 @@ int main(void)
     residency(RESIDENCY_MINCORE, fd);
     policies();
     dropping(fd);
+    foreign_files();
     (void)close(fd);
     return check_result();
 }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from native.conftest import build
 from native.helper_process import MIB, Helper, point
 
 if TYPE_CHECKING:
@@ -39,6 +40,19 @@ def test_a_run_under_sanitizers(sanitized_build: Path, tmp_path: Path) -> None:
                 assert helper.ask(point(op=op, io_parallelism=threads, min_transfers=2))["type"] == "point"
         assert helper.finish()[0] == 0
         assert helper.stderr == ""
+
+
+def test_a_build_without_liburing(tmp_path: Path) -> None:
+    """It measures the other engines, and says in hello why not io_uring."""
+    folder = build(tmp_path / "build", "-DAIO_SWEEP_IO_URING=OFF", "-DAIO_SWEEP_WERROR=ON", "-DBUILD_TESTING=OFF")
+    arguments = [f"--scratch={tmp_path}", f"--span-bytes={8 * MIB}", f"--max-transfer-bytes={4 * MIB}"]
+    with Helper(folder / "aio-sweep", [*arguments, "--protocol=2"]) as helper:
+        engines = helper.receive()["engines"]
+        assert engines["libaio"] == engines["psync"] == ""
+        assert "built without liburing" in engines["io_uring"]
+        assert helper.ask(point(engine="psync", queue_depth=1))["type"] == "point"
+        helper.send(point(engine="io_uring"))
+        assert helper.fail()[0] == 65
 
 
 def test_a_run_under_valgrind(native_build: Path, tmp_path: Path) -> None:
