@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, get_args
 
-from aio_tuned.model.measurement import Phase, Point, Sample, Stage
+from aio_tuned.model.measurement import Phase, Point, Purpose, Sample, Stage
 from aio_tuned.model.setting import DEFAULT_SETTING, Direction, Grid, Setting
 from aio_tuned.search import effort, estimate, grid
 from aio_tuned.search.posterior import Posterior, posterior
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from aio_tuned.model.curve import Curve
     from aio_tuned.model.profile import Evidence
+
+_OF_CHOICE: tuple[Purpose, ...] = ("calibrate", "reference", "pass", "repeat", "sustain")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +96,10 @@ def _points(chosen: Iterable[Setting], visited: Sequence[Setting], transfer_byte
 def replays(samples: Sequence[Sample], evidence: Evidence) -> tuple[Replay, ...]:
     """Return a replay of each direction that was measured, read before write.
 
-    A check of a sibling's settings has only those settings; any other sweep has a whole grid, and then finalists.
+    A check of a sibling's settings has only those settings; any other sweep has a whole grid, and then finalists. What
+    was measured after the choice is of no concern here.
     """
+    samples = [sample for sample in samples if sample.request.purpose in _OF_CHOICE]
     reference = _reference(samples)
     # A race and its sustained writes also use settings outside the grid: the default, and those of an earlier sweep.
     screened = [sample for sample in samples if sample.request.purpose in (*STAGE_PURPOSES["pass"], "calibrate")]

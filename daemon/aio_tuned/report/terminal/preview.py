@@ -61,6 +61,17 @@ def _count(preview: Preview, direction: Direction) -> str:
     return f"{measured:,} of {count:,}" if measured < count else f"{count:,}"
 
 
+def _after(preview: Preview) -> str:
+    """Return what is measured after the choice, and its part of the limits."""
+    if not preview.after_s:
+        return "nothing"
+    parts = [*preview.engines, *([f"{', '.join(map(str, preview.processes))} processes"] if preview.processes else [])]
+    limits = f"at most {formatting.duration(preview.after_s)}"
+    if preview.after_bytes:
+        limits += f" and {formatting.amount(preview.after_bytes)}"
+    return f"{'; '.join(parts)}; {limits} of these" if parts else f"{limits} of these"
+
+
 def plan(preview: Preview, profile: Path) -> list[str]:
     """Return the lines of --dry-run; `profile` is the file that the sweep would write."""
     target = preview.target
@@ -74,6 +85,7 @@ def plan(preview: Preview, profile: Path) -> list[str]:
         ("write settings", _count(preview, "write")),
         ("time", f"at most {formatting.duration(preview.time_s)}"),
         ("written", f"at most {formatting.amount(preview.written_bytes)}" if preview.written_bytes else "nothing"),
+        ("afterwards", _after(preview)),
         ("page cache", _cache(preview)),
         ("profile", str(profile)),
     )

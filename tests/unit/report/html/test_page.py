@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aio_tuned import formatting
 from aio_tuned.consumers import deepspeed, rendering
@@ -17,6 +19,7 @@ from aio_tuned.consumers.export import ExportOptions
 from aio_tuned.errors import ConfigError
 from aio_tuned.model.profile import Result, Skipped, Unmeasured
 from aio_tuned.model.setting import Grid
+from aio_tuned.model.size_curve import SizeCurve, SizePoint
 from aio_tuned.reader.section import drive_settings
 from aio_tuned.reader.types import Disk, FoundProfile
 from aio_tuned.report import sentences
@@ -32,6 +35,7 @@ from aio_tuned.report.html import (
     markup,
     prose,
     search_plot,
+    size_plot,
 )
 from aio_tuned.report.html import page as html_page
 from aio_tuned.report.html.style import COLOURS
@@ -40,6 +44,7 @@ from aio_tuned.report.replay import replays
 from aio_tuned.search import choose
 from aio_tuned.storage.sweep_archive import StoredSweep
 from unit.support.builders import (
+    consumer_profile,
     device_info,
     evidence,
     never_measured_profile,
@@ -58,6 +63,7 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aio_tuned.model.measurement import Purpose
     from aio_tuned.model.profile import Profile
 
 HOSTILE = "<script>alert(1)</script>\"' & \x1b[31m"
@@ -567,7 +573,8 @@ def test_a_choice_that_was_measured_once_says_so(kept: StoredSweep) -> None:
 
 def test_users_read_of_measurements_and_settings(kept: StoredSweep) -> None:
     """The words of the code, "visit" and "point", are not among those of the page; keys of the profile may be."""
-    pages = (draw(lambda: html_page.render(kept)), draw(lambda: comparison.render(kept, kept)))
+    after = replace(kept, profile=consumer_profile())
+    pages = (draw(lambda: html_page.render(after)), draw(lambda: comparison.render(kept, kept)))
     for page in pages:
         shown = re.sub(r"<(style|pre|code).*?</\1>", "", page, flags=re.DOTALL)
         words = re.sub(r"<title>|</title>", " ", shown)
@@ -603,3 +610,78 @@ def test_matplotlib_gets_a_folder_where_home_cannot_be_written(tmp_path: Path, m
         assert folder.is_dir()
     assert "MPLCONFIGDIR" not in os.environ
     assert not folder.exists()
+
+
+def test_what_follows_the_choice_has_units_among_the_facts() -> None:
+    known = dict(dict(facts.sections(consumer_profile()))["Sweep"])
+    assert known["read_huge_gain_percent"] == "+18.2 %"
+    assert known["read_huge_gain_ci95_percent"] == "+15.1 to +21.4 %"
+    assert known["first_write_throughput_bytes_per_s"] == "1.21 GB/s"
+    assert known["read_return_us"] == "14 µs"
+    assert known["mean_run_bytes"] == "8,192 (8 KiB)"
+
+
+# --- after the choice ------------------------------------------------------------------------------------
+
+
+def test_a_sweep_without_curves_has_neither_their_charts_nor_their_sections(kept: StoredSweep) -> None:
+    page = draw(lambda: html_page.render(kept))
+    assert not {"sizes", "consumers"} & set(check(page).values("id"))
+
+
+def test_curves_have_two_charts_and_a_table() -> None:
+    found = reader_of(consumer_profile())
+    labels = [value for tag, name, value in found.attributes if (tag, name) == ("svg", "aria-label")]
+    assert labels == ["Throughput by request size", "99th percentile latency by request size"]
+    assert {"sizes", "consumers"} <= set(found.values("id"))
+    words = [text.replace("\N{NO-BREAK SPACE}", " ") for text in found.text]
+    for said in (
+        "4K",
+        "16M",
+        "psync (threads)",
+        "io_uring",
+        "70 % reads",
+        "psync mixed",
+        "8 (6.20 GB/s)",
+        "256 (3.10 GB/s)",
+    ):
+        assert said in words
+    for direction in ("Reads", "Writes"):
+        assert f"{direction}: several processes with the chosen setting" in words
+    assert "read: huge pages add 18.2 % (+15.1 to +21.4 %, 95 % confidence)" in words
+    assert "0.96 of the mean" in words
+
+
+def test_latencies_that_are_all_unknown_have_no_chart() -> None:
+    curves = tuple(
+        replace(curve, points=tuple(point._replace(p99_us=None) for point in curve.points))
+        for curve in consumer_profile().curves
+    )
+    assert reader_of(consumer_profile(curves=curves)).tags["svg"] == 1
+
+
+@pytest.mark.parametrize("rate", [1, 999_999, 6_198_123_456, 10**12])
+def test_one_point_alone_has_round_ticks(rate: int) -> None:
+    point = SizePoint(512, 1, rate, 1.0, 2.0, 1.0)
+    found = reader_of(profile(curves=(SizeCurve(engine="libaio", op="mixed", points=(point,)),)))
+    assert sum(" MB/s" in text or " GB/s" in text for text in found.text) >= 2  # of the tick, and of the table
+
+
+@given(st.floats(1e-3, 1e12), st.floats(3, 1e6))
+def test_ticks_are_round_and_within_their_limits(low: float, ratio: float) -> None:
+    found = size_plot.ticks(low, low * ratio)
+    assert 1 <= len(found) <= 8
+    for tick in found:
+        assert low * 0.99 <= tick <= low * ratio * 1.01
+        assert f"{tick:e}"[0] in "1235"
+
+
+def test_what_was_measured_after_the_choice_changes_no_other_chart(kept: StoredSweep) -> None:
+    last = kept.samples[-1]
+    after: tuple[Purpose, ...] = ("curve", "memory", "new_file", "processes")
+    late = tuple(
+        replace(last, request=replace(last.request, id=last.request.id + place, purpose=purpose), elapsed_ns=10**9)
+        for place, purpose in enumerate(after, 1)
+    )
+    more = replace(kept, samples=(*kept.samples, *late))
+    assert draw(lambda: html_page.render(more)) == draw(lambda: html_page.render(kept))
