@@ -3,14 +3,19 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aio_tuned.config.load import Config
 from aio_tuned.devices import host, identity, resolve
 from aio_tuned.errors import TargetError
 from aio_tuned.model.host import Host
-from unit.support.builders import device
+from aio_tuned.profiles.kept_settings import KeptSettings
+from aio_tuned.sweep import checkpoint
+from aio_tuned.sweep.planning import make_order
+from aio_tuned.sweep.request import TuneRequest
+from unit.support.builders import HELLO, device, scratch_target
 from unit.support.drives import Host as Machine
 from unit.support.drives import namespaces, nvme
 
@@ -180,6 +185,18 @@ def test_the_host_joins_the_fingerprint(machine: Machine) -> None:
     assert fingerprint.items() >= expected.items()
     unknown = asdict(identity.fingerprint(device(), "ext4", "6.8.0"))
     assert {unknown[key] for key in expected} == {None}
+
+
+def test_a_sweep_does_not_resume_on_another_host() -> None:
+    request = TuneRequest(target=Path("/mnt/nvme"), config=Config(), seed=1, helper=Path("aio-sweep"))
+
+    def header(on: Host) -> dict[str, Any]:
+        return checkpoint.header(make_order(request, device(host=on), scratch_target(), KeptSettings()), HELLO)
+
+    before = header(Host(cpus=64, thp="madvise"))
+    entries = [checkpoint.first_entry(before, 0.0), checkpoint.resumed_entry()]
+    assert checkpoint.read(entries, before, 0.0).resumed == 2
+    assert checkpoint.read(entries, header(Host(cpus=64, thp="always")), 0.0).resumed == 0
 
 
 def test_this_host_tells_its_processors() -> None:
