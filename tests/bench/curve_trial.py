@@ -6,27 +6,29 @@ import asyncio
 import math
 import time
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+from aio_tuned.profiles.kept_settings import KeptSettings
 from aio_tuned.search import size_curve
-from aio_tuned.sweep.order import CurveOrder, Order
+from aio_tuned.sweep.planning import make_order
+from aio_tuned.sweep.request import TuneRequest
 from aio_tuned.sweep.run import run_sweep
-from bench import trial
 from bench.trial import CONFIG, FILL_BYTES, TB
 from fakes.simulated.drive import Drive
 from fakes.simulated.helper import SimulatedHelper
 from fakes.simulated.models import NAMED
 from fakes.simulated.size_truth import saturating, true_curve
+from unit.support.builders import device, scratch_target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aio_tuned.model.measurement import Engine, Sample
     from aio_tuned.model.size_curve import CurveOp, SizeCurve
-
-_AFTER_NS, _AFTER_BYTES = 36 * 10**9, 15 << 28
+    from aio_tuned.sweep.order import Order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,14 +105,9 @@ def judge(drive: Drive, curve: SizeCurve, samples: Sequence[Sample]) -> list[Jud
 
 
 def order(seed: int, device_bytes: int = TB) -> Order:
-    """Return a default sweep with its experiments after the choice."""
-    return replace(
-        trial.order(seed, device_bytes),
-        curves=CurveOrder(engines=CONFIG.curve_engines, sizes=CONFIG.curve_sizes),
-        processes=CONFIG.processes,
-        after_ns=_AFTER_NS,
-        after_bytes=_AFTER_BYTES,
-    )
+    """Return a default sweep with its experiments after the choice, as `tune` orders it for a drive of that size."""
+    asked = TuneRequest(target=Path("/mnt/nvme"), config=CONFIG, seed=seed, helper=Path("aio-sweep"))
+    return make_order(asked, device(size_bytes=device_bytes), scratch_target(span_bytes=FILL_BYTES), KeptSettings())
 
 
 def run(name: str, seed: int) -> CurveTrial:
