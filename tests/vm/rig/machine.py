@@ -84,6 +84,7 @@ class VM(Bays):
         spec's attention-button delay); "acpi" is QEMU's default, immediate in both directions
     ports: number of hot-pluggable slots
     drives: (from new_drive) present from power-on; implies boot, since a saved state cannot have NVMe drives
+    cpus: number of processors; another number, set to the attribute, counts from the next reboot() on
     boot: boot afresh; else resume the saved state, which is made if there is none
     set_up: what the saved state has beyond a booted Debian
     """
@@ -98,11 +99,12 @@ class VM(Bays):
         drives: Sequence[Drive] = (),
         ports: int = 8,
         mem_mib: int = 2048,
+        cpus: int = 2,
         qemu_args: Sequence[str] = (),
         folder: Path | None = None,
     ) -> None:
         super().__init__()
-        self.image, self.hotplug_mode, self.ports, self.mem_mib = image, hotplug, ports, mem_mib
+        self.image, self.hotplug_mode, self.ports, self.mem_mib, self.cpus = image, hotplug, ports, mem_mib, cpus
         self.qemu_args = list(qemu_args)
         self.boot, self.set_up, self.cold = boot or bool(drives), set_up, list(drives)
         self.dir = folder or Path(tempfile.mkdtemp(prefix="vmrig-"))
@@ -135,7 +137,7 @@ class VM(Bays):
         """Return the QEMU arguments that must be equal to resume a saved state."""
         words = ["-nodefaults", "-no-user-config", "-name", "vmrig", "-display", "none"]
         words += ["-accel", "tcg,thread=multi,tb-size=512", "-M", "q35,hpet=off", "-cpu", "max,la57=off,erms=off"]
-        words += ["-m", str(self.mem_mib), "-smp", "2"]
+        words += ["-m", str(self.mem_mib), "-smp", str(self.cpus)]
         words += ["-device", "virtio-serial-pci,id=vs"]
         words += ["-device", "virtserialport,chardev=agent,name=rig.agent"]
         words += ["-object", "rng-random,id=rng,filename=/dev/urandom"]
@@ -280,6 +282,7 @@ class VM(Bays):
             boot=self.set_up is None,
             ports=self.ports,
             mem_mib=self.mem_mib,
+            cpus=self.cpus,
             qemu_args=self.qemu_args,
             folder=kept / "work",
         )
