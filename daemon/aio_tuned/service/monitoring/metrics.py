@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar, get_args
 
+from aio_tuned import formatting
 from aio_tuned.model import confidence
 from aio_tuned.model.profile import Result, Skipped, State
 from aio_tuned.model.setting import Direction
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from aio_tuned.model.profile import Evidence, Profile
     from aio_tuned.model.setting import Setting
+    from aio_tuned.model.size_curve import SizePoint
     from aio_tuned.service.monitoring.snapshot import DriveSnapshot, Snapshot
 
 _Subject = TypeVar("_Subject")
@@ -29,6 +31,8 @@ ByLabel = Mapping[str | tuple[str, ...], float | None]
 
 _DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 _SECTIONS = (*_DIRECTIONS, "combined")
+# More sizes would make hundreds of series on a host with many drives.
+_SIZES = (64 << 10, 256 << 10, 1 << 20)
 _STATES: tuple[str, ...] = (*get_args(State), "none")
 
 
@@ -103,6 +107,13 @@ def _findings(profile: Profile | None) -> ByLabel:
     return {**{direction: begins.count(direction) for direction in _DIRECTIONS}, "drive": len(others)}
 
 
+def _saturated(profile: Profile | None) -> Iterator[tuple[tuple[str, ...], SizePoint]]:
+    """Yield the fewest requests in flight that saturate each of a few sizes, by engine, direction and size."""
+    for curve in profile.curves if profile else ():
+        for size in (size for size in _SIZES if size in curve.sizes):
+            yield (curve.engine, curve.op, formatting.size(size)), curve.saturated(size)
+
+
 def _siblings(seen: DriveSnapshot) -> Iterator[tuple[Direction, float, list[int]]]:
     """Yield each direction with the drive's throughput and its siblings', in bytes/s.
 
@@ -133,6 +144,7 @@ def _info(seen: DriveSnapshot) -> ByLabel:
 
 DEVICE = ("device",)
 _DIRECTION = ("direction",)
+_CURVE = ("engine", "direction", "size")
 _SECTION = ("section",)
 
 UP: Metric[bool] = Metric(
@@ -258,4 +270,10 @@ OF_DRIVE: tuple[Metric[DriveSnapshot], ...] = (
     Metric("aio_tuned_setting_single_submit", "gauge", _SECTION,
            "1 if requests are submitted one by one, 0 if in batches.",
            lambda seen: {key: setting.single_submit for key, setting in _settings(seen.published)}),
+    Metric("aio_tuned_curve_in_flight", "gauge", _CURVE,
+           "Fewest requests in flight, over all threads, that give 95 % of the most throughput with that size.",
+           lambda seen: {key: point.in_flight for key, point in _saturated(seen.published)}),
+    Metric("aio_tuned_curve_throughput_bytes_per_second", "gauge", _CURVE,
+           "Throughput of requests of that size at random places with so many in flight.",
+           lambda seen: {key: point.throughput_bytes_per_s for key, point in _saturated(seen.published)}),
 )  # fmt: skip

@@ -14,7 +14,17 @@ from prometheus_client.parser import text_string_to_metric_families
 from aio_tuned.model.profile import Skipped, Unmeasured
 from aio_tuned.service.monitoring import metrics, prometheus
 from aio_tuned.service.state_machine import Stage
-from unit.support.builders import PROJECT, device, evidence, never_measured_profile, read_only_profile, result, setting
+from unit.support.builders import (
+    CURVES,
+    PROJECT,
+    consumer_profile,
+    device,
+    evidence,
+    never_measured_profile,
+    read_only_profile,
+    result,
+    setting,
+)
 from unit.support.snapshots import SINCE, SWEEPING, known, seen, snapshot, state
 
 if TYPE_CHECKING:
@@ -183,6 +193,22 @@ def test_the_settings() -> None:
         "single_submit": {"read": 0, "write": 0, "combined": 0},
     }
     assert {name: of(seen(), f"setting_{name}") for name in expected} == expected
+
+
+def test_curves_have_three_sizes_of_each_engine_and_direction() -> None:
+    drive = seen(shown=consumer_profile())
+    in_flight, rate = of(drive, "curve_in_flight"), of(drive, "curve_throughput_bytes_per_second")
+    assert set(in_flight) == set(rate)
+    assert len(rate) == len(CURVES) * 3
+    assert [in_flight["read", "psync", size] for size in ("64K", "256K", "1M")] == [32, 8, 2]
+    assert rate["write", "io_uring", "256K"] == 3_900_000_000
+    assert ("mixed", "psync", "64K") in rate
+    fewer = replace(CURVES[0], points=tuple(point for point in CURVES[0].points if point.request_bytes != 256 << 10))
+    assert set(of(seen(shown=known(curves=(fewer,))), "curve_in_flight")) == {
+        ("read", "io_uring", "64K"),
+        ("read", "io_uring", "1M"),
+    }
+    assert of(seen(), "curve_in_flight") == of(seen(shown=None, published=None), "curve_in_flight") == {}
 
 
 def test_a_direction_that_was_skipped_has_nothing() -> None:
