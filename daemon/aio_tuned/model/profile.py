@@ -106,10 +106,11 @@ class Skipped:
 class Concurrency:
     """Several processes at once, each with handles of its own and the chosen setting of a direction.
 
-    Every array has an entry for each number of `processes`: the throughput of all together, the p99 of their requests
-    (0 if fewer than size_curve.MIN_REQUESTS_OF_P99 were measured), the slowest one's throughput relative to their mean,
-    and the divisor. Each process that divides its requests in flight (queue depth times threads) by the divisor loses
-    none of the throughput. A direction that was not measured has no arrays, which are None.
+    Every array has an entry for each number of `processes`. Each process divides its requests in flight (queue depth
+    times threads) by the divisor, the largest one that keeps 98 % of the most throughput of that number. The figures
+    are those with the divisor: the throughput of all together, the p99 of their requests (0 if fewer than
+    size_curve.MIN_REQUESTS_OF_P99 were measured), and the slowest one's throughput relative to their mean. A direction
+    that was not measured has no arrays, which are None.
     """
 
     processes: tuple[int, ...]
@@ -130,7 +131,9 @@ class Evidence:
     `huge_share` and `mean_run_bytes` describe the buffer (helper.protocol.Hello), `thp` the kernel's policy for
     transparent huge pages. The gains are what huge pages add to the throughput of the chosen setting, with 95 %
     intervals. `first_write_throughput_bytes_per_s` is that of the chosen setting in a new file, which each write
-    extends. `return_us` is the median time from the last completion of a transfer to the caller.
+    extends. `return_us` is the median time from the last completion of a transfer to the caller. `io_uring_ratio` is
+    the throughput of io_uring over that of psync with requests of 128 KiB at random places, each with as many in flight
+    as give the most, with a 95 % interval.
     """
 
     measured_at: str | None = None
@@ -166,6 +169,10 @@ class Evidence:
     first_write_throughput_bytes_per_s: int | None = None
     read_return_us: float | None = None
     write_return_us: float | None = None
+    io_uring_read_ratio: float | None = None
+    io_uring_read_ratio_ci95: tuple[float, float] | None = None
+    io_uring_write_ratio: float | None = None
+    io_uring_write_ratio_ci95: tuple[float, float] | None = None
     temperature_peak_c: float | None = None
     paused_seconds: float | None = None
     resumed: int | None = None

@@ -9,12 +9,11 @@ from aio_tuned.model.profile import Result
 from aio_tuned.report import sentences
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from aio_tuned.model.profile import Concurrency, Evidence, Profile
     from aio_tuned.model.setting import Direction
-    from aio_tuned.model.size_curve import SizeCurve
 
+# A sweep compares the engines with requests of this size.
+COMPARED_BYTES = 128 << 10
 DIRECTIONS: tuple[Direction, ...] = ("read", "write")
 
 
@@ -98,27 +97,19 @@ def sentences_of(profile: Profile) -> list[str]:
 
 
 def engines(profile: Profile) -> list[str]:
-    """Return how io_uring compares with threads (psync) in each direction in which both were measured."""
-    known = {(curve.engine, curve.op): curve for curve in profile.curves}
-    pairs = [(op, known.get(("io_uring", op)), known.get(("psync", op))) for op in ("read", "write", "mixed")]
-    return [f"{op}: {said}" for op, ring, threads in pairs if ring and threads and (said := _compared(ring, threads))]
+    """Return how io_uring compares with threads (psync) in each direction in which that is known."""
+    return [said for direction in DIRECTIONS if (said := _engine(profile.evidence, direction))]
 
 
-def _compared(ring: SizeCurve, threads: SizeCurve) -> str:
-    """Return the ratios of the most throughput with the smallest and the largest common size; "" without one."""
-    common = sorted(set(ring.sizes) & set(threads.sizes))
-    if not common:
+def _engine(evidence: Evidence, direction: Direction) -> str:
+    ratio = getattr(evidence, f"io_uring_{direction}_ratio")
+    interval = getattr(evidence, f"io_uring_{direction}_ratio_ci95")
+    if ratio is None or interval is None:
         return ""
-    said = [f"{_ratio(ring, threads, size):.2f} times at {formatting.size(size)}" for size in _ends(common)]
-    return f"io_uring gives {' and '.join(said)} the throughput of psync (threads), without an interval"
-
-
-def _ends(sizes: list[int]) -> Iterator[int]:
-    yield sizes[0]
-    if len(sizes) > 1:
-        yield sizes[-1]
-
-
-def _ratio(ring: SizeCurve, threads: SizeCurve, size: int) -> float:
-    most = [max(point.throughput_bytes_per_s for point in curve.of_size(size)) for curve in (ring, threads)]
-    return most[0] / most[1]
+    low, high = interval
+    sure = f"({low:.2f} to {high:.2f} times, 95 % confidence)"
+    requests = f"with requests of {formatting.amount(COMPARED_BYTES)} and as many in flight as give the most"
+    if low <= 1 <= high:
+        return f"{direction}: io_uring and psync (threads) do not differ measurably {sure} {requests}"
+    slower = "" if ratio > 1 else "only "
+    return f"{direction}: io_uring gives {slower}{ratio:.2f} times the throughput of psync (threads) {sure} {requests}"

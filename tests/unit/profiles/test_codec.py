@@ -489,6 +489,8 @@ def test_the_schema_describes_every_key_that_we_write_and_requires_all_but_the_o
                 *("huge_share", "mean_run_bytes", "thp", "first_write_throughput_bytes_per_s"),
                 *("read_huge_gain_percent", "read_huge_gain_ci95_percent", "read_return_us"),
                 *("write_huge_gain_percent", "write_huge_gain_ci95_percent", "write_return_us"),
+                *("io_uring_read_ratio", "io_uring_read_ratio_ci95"),
+                *("io_uring_write_ratio", "io_uring_write_ratio_ci95"),
             },
             "fingerprint": {"array", "metadata_bytes", "cpu_model", "cpus", "thp", "iommu", "numa_node"},
         }

@@ -11,7 +11,6 @@ from unit.support.builders import (
     consumer_profile,
     profile,
     read_only_profile,
-    size_curve,
 )
 
 
@@ -56,15 +55,16 @@ def test_a_new_file_is_compared_only_with_writes_that_were_measured() -> None:
     assert "write: 1.21 GB/s in a new file, which each write extends" in consumer_sentences.sentences_of(made)
 
 
-def test_engines_are_compared_where_both_have_a_curve() -> None:
-    ratios = "1.05 times at 4K and 1.05 times at 16M the throughput of psync (threads), without an interval"
+def test_engines_are_compared_with_their_interval() -> None:
+    sure = "(1.15 to 1.21 times, 95 % confidence)"
+    most = "with requests of 128 KiB and as many in flight as give the most"
     assert consumer_sentences.engines(consumer_profile()) == [
-        f"read: io_uring gives {ratios}",
-        f"write: io_uring gives {ratios}",
+        f"read: io_uring gives 1.18 times the throughput of psync (threads) {sure} {most}",
+        f"write: io_uring and psync (threads) do not differ measurably (0.99 to 1.02 times, 95 % confidence) {most}",
     ]
-    one = size_curve("psync", "read")
-    apart = replace(one, engine="io_uring", points=tuple(point._replace(request_bytes=512) for point in one.points[:1]))
-    assert consumer_sentences.engines(consumer_profile(curves=(one, apart))) == []
+    evidence = consumer_evidence(io_uring_read_ratio=0.9, io_uring_read_ratio_ci95=(0.88, 0.92))
+    slower, _ = consumer_sentences.engines(consumer_profile(evidence=evidence))
+    assert slower.startswith("read: io_uring gives only 0.90 times the throughput of psync (threads)")
 
 
 def test_the_shares_of_several_processes_are_rows() -> None:

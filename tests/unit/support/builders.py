@@ -424,6 +424,10 @@ def consumer_evidence(**changes: Any) -> Evidence:  # noqa: ANN401 - any field
         "first_write_throughput_bytes_per_s": 1_210_000_000,
         "read_return_us": 14.2,
         "write_return_us": 15.0,
+        "io_uring_read_ratio": 1.18,
+        "io_uring_read_ratio_ci95": (1.15, 1.21),
+        "io_uring_write_ratio": 1.004,
+        "io_uring_write_ratio_ci95": (0.99, 1.02),
     }
     return evidence(**(found | changes))
 

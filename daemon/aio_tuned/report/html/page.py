@@ -69,8 +69,8 @@ Requests of one size at random places, as consumers with pages or chunks make th
 flight, over all threads, that give 95 % of the most throughput with that size. Mixed is 70 % reads. A p99 of fewer than
 1,000 requests is left out.""",
     "consumers": """
-Divide the queue depth of each process by the number in its row: it loses none of the throughput. The slowest process is
-compared with the mean of all.""",
+Divide the requests in flight (queue depth times threads) of each process by the number in its row, the largest that
+keeps 98 % of the most throughput. The other figures are with it; the slowest process is compared with the mean.""",
 }
 
 
