@@ -49,7 +49,7 @@ def add_command(commands: Any) -> None:  # noqa: ANN401 - argparse's class of su
         help="direction of the I/O (default: combined, one setting for both; with --request-size read)",
     )
     get.add_argument(
-        "--request-size", type=argument(parsing.block_size), metavar="SIZE", help="bytes of one request, e.g. 256K"
+        "--request-size", type=argument(parsing.size_bytes), metavar="SIZE", help="bytes of one request, e.g. 256K"
     )
     get.add_argument("--engine", choices=_ENGINES, help="engine of requests of one size (default: psync, threads)")
     get.add_argument(

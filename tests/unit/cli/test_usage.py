@@ -235,8 +235,9 @@ def test_a_latency_bound_takes_the_most_throughput_within_it(
     [
         (["--request-size", "2K"], Exit.TARGET, "requests of 2 KiB were not measured for psync read; give 4K to 16M"),
         (["--request-size", "1M", "--engine", "libaio"], Exit.TARGET, "no curve of request sizes for libaio read; the"),
-        (["--request-size", "1000"], Exit.USAGE, "is not a multiple of 512 bytes up to 64M"),
-        (["--request-size", "128M"], Exit.USAGE, "is not a multiple of 512 bytes up to 64M"),
+        (["--request-size", "1000"], Exit.TARGET, "requests of 1000 bytes were not measured for psync read"),
+        (["--request-size", "128M"], Exit.TARGET, "requests of 128 MiB were not measured for psync read"),
+        (["--request-size", "0"], Exit.USAGE, "is not a usable size"),
         (["--request-size", "1M", "--max-p99", "5"], Exit.USAGE, '"5" is not a latency above 0; give "800us", "5ms"'),
         (["--request-size", "1M", "--max-p99", "0ms"], Exit.USAGE, "is not a latency above 0"),
         (["--request-size", "1M", "--direction", "combined"], Exit.USAGE, "--direction combined: not measured for"),
