@@ -45,7 +45,7 @@ try:
         "global_segment_size": str(64 << 20), "local_buffer_size": str(32 << 20),
         "master_server_addr": f"127.0.0.1:{server}", "enable_ssd_offload": "true"}) == 0
     data = os.urandom(4 << 20)
-    assert store.publish("key", data) == 0
+    assert store.put("key", data) == 0
     end = time.monotonic() + 60
     while not any(name.endswith(".meta") for name in os.listdir(folder)) and time.monotonic() < end:
         time.sleep(0.2)
