@@ -93,6 +93,10 @@ def test_cufile_starts_with_our_values_in_a_file_with_comments(tmp_path: Path) -
     assert said["parallel_io"]
 
 
+def test_our_usual_size_is_the_librarys(tmp_path: Path) -> None:
+    assert said_by_cufile("{}", tmp_path)["max_direct_io_size_kb"][0] == 16384
+
+
 def test_our_limits_are_the_librarys(tmp_path: Path) -> None:
     said = said_by_cufile(render(cufile.export(drive(), "/data", ExportOptions())), tmp_path)
     assert said["max_direct_io_size_kb"][1:] == [64, 16384]

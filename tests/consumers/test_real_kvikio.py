@@ -75,6 +75,11 @@ def test_kvikio_reads_and_writes_with_our_threads_and_tasks(tmp_path: Path) -> N
     assert said["same"]
 
 
+def test_our_usual_size_is_kvikios() -> None:
+    script = "import json, kvikio.defaults as d; print(json.dumps(d.get('task_size')))"
+    assert answer(package_python("kvikio"), script) == 4 << 20
+
+
 def test_kvikio_takes_a_task_that_is_larger_than_its_usual_bounce_buffer(tmp_path: Path) -> None:
     python = package_python("kvikio")
     file = tmp_path / "kvikio.env"

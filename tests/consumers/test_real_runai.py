@@ -34,16 +34,25 @@ print(json.dumps(same))
 """
 
 
+def loaded(python: Path, model: Path, log: Path, environment: dict[str, str]) -> tuple[int, int]:
+    """Load a model, and return the depth and the chunk that the streamer logs."""
+    logging = {"RUNAI_STREAMER_LOG_LEVEL": "DEBUG", "RUNAI_STREAMER_LOG_FILE": str(log)}
+    same: list[bool] = answer(python, SCRIPT, model, **environment, **logging)
+    assert same == [True] * 4
+    said: Any = re.search(r"(\w+), async io: depth (\d+) .*chunk (\d+) bytes", log.read_text())
+    assert said, "neither io_uring nor libaio works here"
+    assert said[1] in {"io_uring_direct", "libaio_direct"}
+    return int(said[2]), int(said[3])
+
+
 @pytest.mark.parametrize(("block", "concurrency"), [(512 << 10, 7), (4 << 20, 40)])
 def test_the_streamer_reads_our_chunks_at_our_depth(block: int, concurrency: int, tmp_path: Path) -> None:
     python = package_python("runai")
     file, log = tmp_path / "runai.env", tmp_path / "log"
     measured = drive(curves=(curve("io_uring", "read", {block: concurrency}),))
     file.write_text(render(runai.export(measured, "/data", ExportOptions())))
-    logging = {"RUNAI_STREAMER_LOG_LEVEL": "DEBUG", "RUNAI_STREAMER_LOG_FILE": str(log)}
-    same: list[bool] = answer(python, SCRIPT, tmp_path / "model.safetensors", **sourced(file), **logging)
-    assert same == [True] * 4
-    said: Any = re.search(r"(\w+), async io: depth (\d+) .*chunk (\d+) bytes", log.read_text())
-    assert said, "neither io_uring nor libaio works here"
-    assert said[1] in {"io_uring_direct", "libaio_direct"}
-    assert (int(said[2]), int(said[3])) == (concurrency, block)
+    assert loaded(python, tmp_path / "model.safetensors", log, sourced(file)) == (concurrency, block)
+
+
+def test_our_usual_size_is_the_streamers(tmp_path: Path) -> None:
+    assert loaded(package_python("runai"), tmp_path / "model.safetensors", tmp_path / "log", {})[1] == 8 << 20
