@@ -6,7 +6,9 @@ AssertionError where a promise is broken, and lets through any error that the pa
 
 from __future__ import annotations
 
+import contextlib
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,10 +18,11 @@ from aio_tuned.consumers.export import Entry, Export
 from aio_tuned.consumers.merge import apply
 from aio_tuned.devices import mountinfo
 from aio_tuned.devices.mount_table import MountTable, find_device_number
-from aio_tuned.errors import ConfigError, NoProfileError, ProfileError, UsageError
+from aio_tuned.errors import ConfigError, LatencyError, NoProfileError, ProfileError, UsageError
 from aio_tuned.model.profile import Skipped
 from aio_tuned.profiles import codec, override
 from aio_tuned.reader import DIRECTIONS
+from aio_tuned.reader.requests import request_settings
 from aio_tuned.reader.section import section
 from aio_tuned.reader.types import Disk, FoundProfile
 from unit.support import builders
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aio_tuned.consumers.export import Format, Key, Value
+    from aio_tuned.model.size_curve import SizeCurve
     from aio_tuned.reader import Settings
 
 _GIB = 1 << 30
@@ -57,6 +61,24 @@ def _check_profile(data: bytes) -> None:
             assert isinstance(getattr(profile, direction), Skipped)
             continue
         check_limits(settings)
+    for curve in profile.curves:
+        _check_requests(found, curve)
+
+
+def _check_requests(found: FoundProfile, curve: SizeCurve) -> None:
+    """Every size of a curve has requests in flight within the limits, and so has each size between two of them."""
+    sizes = curve.sizes
+    for size in (*sizes, *(sum(pair) // 2 for pair in pairwise(sizes))):
+        settings = request_settings(found, size, curve.op, curve.engine, None)
+        assert 512 <= settings.request_bytes <= 64 << 20
+        assert 1 <= settings.in_flight <= 4096
+        assert settings.throughput_bytes_per_s > 0
+        assert settings.p50_us > 0
+        assert settings.p99_us is None or settings.p99_us > 0
+        with contextlib.suppress(LatencyError):
+            within = request_settings(found, size, curve.op, curve.engine, 1000.0)
+            assert within.p99_us is not None
+            assert within.p99_us <= 1000.0 * (1 + 1e-9)
 
 
 def check_limits(settings: Settings) -> None:
