@@ -193,7 +193,7 @@ class Scheduler:
         if available is None or fits == config.transfer_bytes:
             drive.short_of_memory = ""
             return job
-        needed = config.transfer_bytes + memory.PROCESSES_BYTES
+        needed = memory.needed_bytes(config.transfer_bytes)
         drive.short_of_memory = memory.describe(available, needed)
         if not fits:
             return Deferred(reason=drive.short_of_memory, seconds=_MEMORY_PAUSES * config.min_retry)

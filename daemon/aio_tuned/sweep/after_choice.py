@@ -86,8 +86,9 @@ class AfterChoice:
 
     @property
     def _is_scattered(self) -> bool:
-        """Whether the buffer is that of a consumer, and mostly not on huge pages."""
-        return self._hello.huge_share < _FEW_HUGE and self._order.consumer_memory
+        """Whether the buffer is that of a consumer, and mostly not on huge pages, though the kernel gives them."""
+        hello = self._hello
+        return self._order.consumer_memory and hello.huge_share < _FEW_HUGE and hello.thp_policy != "never"
 
     @property
     def _is_free(self) -> bool:
@@ -219,6 +220,7 @@ class AfterChoice:
                 activity=activity,
                 measured=measured,
                 expected=expected,
+                after_choice=True,
             )
         )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aio_tuned import formatting
 from aio_tuned.search import effort, steady_state, step
 from aio_tuned.search import grid as search_grid
-from aio_tuned.search.taint import clean_samples
+from aio_tuned.search.taint import clean_samples, of_choice
 from aio_tuned.sweep import page_cache
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def doubts(target: Target, outcome: SweepOutcome, found: Sequence[Decided], fact
             "counters: the drive does not count its I/O (queue/iostats is 0); the figures may come from a cache;"
             " write 1 to queue/iostats, then tune again"
         )
-    elif any(sample.cache_verdict != "device" for sample in clean_samples(outcome.samples)):
+    elif any(sample.cache_verdict != "device" for sample in clean_samples(of_choice(outcome.samples))):
         findings.append(
             "counters: the drive's I/O counters do not cover every measurement; some figures may come from a cache;"
             " tune again"

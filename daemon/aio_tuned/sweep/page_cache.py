@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aio_tuned import formatting
-from aio_tuned.search.taint import clean_samples
+from aio_tuned.search.taint import clean_samples, of_choice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ def passed(samples: Sequence[Sample], direction: Direction) -> bool:
     No other process can open the scratch file, and direct I/O leaves its cache empty. A transfer may be shorter than
     the interval at which the cache is sampled, so half of the measurements are sufficient evidence.
     """
-    own = [sample for sample in clean_samples(samples) if sample.request.direction == direction]
+    own = [sample for sample in clean_samples(of_choice(samples)) if sample.request.direction == direction]
     return 2 * sum(sample.passing_bytes > 0 for sample in own) > len(own)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from aio_tuned.config.load import Config
     from aio_tuned.model.device import Device
-    from aio_tuned.model.measurement import DropCaches
+    from aio_tuned.model.measurement import DropCaches, Engine
     from aio_tuned.model.setting import Direction, Setting
     from aio_tuned.model.target import Target
     from aio_tuned.profiles.kept_settings import KeptSettings
@@ -38,7 +38,9 @@ class Preview:
     """What a sweep is about to do, and what it may take at most.
 
     `settings` is the number of settings of each direction, and `measured` how many of them are measured for sure: a
-    quick sweep measures a part. `written_bytes` includes the scratch file.
+    quick sweep measures a part. `written_bytes` includes the scratch file. `engines` are measured by request size, and
+    `processes` are the numbers of them at once; these and the other experiments after the choice take `after_s` and
+    `after_bytes` of the whole at most.
     """
 
     device: Device
@@ -48,6 +50,10 @@ class Preview:
     time_s: float
     written_bytes: int
     drop_caches: DropCaches
+    engines: tuple[Engine, ...] = ()
+    processes: tuple[int, ...] = ()
+    after_s: float = 0.0
+    after_bytes: int = 0
 
 
 def preview(device: Device, target: Target, order: Order) -> Preview:
@@ -63,6 +69,10 @@ def preview(device: Device, target: Target, order: Order) -> Preview:
         time_s=order.time_budget_ns / 1e9,
         written_bytes=write_budget(order, 0) if "write" in counts else filled_bytes,
         drop_caches=order.drop_caches,
+        engines=order.curves.engines,
+        processes=order.processes if order.after_ns else (),
+        after_s=order.after_ns / 1e9,
+        after_bytes=order.after_bytes,
     )
 
 

@@ -13,8 +13,8 @@ from aio_tuned.profiles.codec import SCHEMA
 from aio_tuned.profiles.kept_settings import KeptSettings
 from aio_tuned.search import choose, steady_state
 from aio_tuned.search import grid as search_grid
-from aio_tuned.search.taint import clean_samples
-from aio_tuned.sweep import conditions, page_cache
+from aio_tuned.search.taint import clean_samples, of_choice
+from aio_tuned.sweep import after_results, conditions, page_cache
 from aio_tuned.sweep import findings as sweep_findings
 from aio_tuned.sweep.decided import Decided, decide
 
@@ -166,9 +166,10 @@ def build_profile(
         *page_cache.evictions(drop_caches, outcome.hello, facts.keep_cache),
         *conditions.notes(device, outcome, found, facts, config),
     ]
-    findings = [*doubts, *provenance, *([beside] if beside and not cut else []), *notes, *judged]
+    after = after_results.collect(outcome, found, config, checked_against)
+    findings = [*doubts, *provenance, *([beside] if beside and not cut else []), *notes, *judged, *after.findings]
     samples = outcome.samples
-    verdicts = {sample.cache_verdict for sample in clean_samples(samples)}
+    verdicts = {sample.cache_verdict for sample in clean_samples(of_choice(samples))}
     return BuiltProfile(
         curves=tuple(one.screen for one in found),
         profile=Profile(
@@ -202,6 +203,7 @@ def build_profile(
                 caches_dropped=sum(sample.cache_dropped for sample in samples),
                 cache_verdict="device" if verdicts == {"device"} else "unknown",
                 buffer=outcome.hello.buffer,
+                **after.evidence,
                 temperature_peak_c=_tenths(circumstances.temperature_peak_c),
                 paused_seconds=_tenths(circumstances.paused_seconds),
                 resumed=outcome.resumed or None,
@@ -210,5 +212,7 @@ def build_profile(
                 findings=tuple(clean_text(finding) for finding in findings),
             ),
             fingerprint=identity.fingerprint(device, target.filesystem, circumstances.kernel),
+            concurrency=after.concurrency,
+            curves=after.curves,
         ),
     )

@@ -21,6 +21,7 @@ class SweepProgress:
 
     `activity` describes the phase, and `step` is its number and the number of all. `measured` counts its measurements,
     repeated ones included, and `expected` is how many it will have at most if they take as long as those so far.
+    `after_choice` is true in the experiments after the choice, whose points are measurements.
     """
 
     direction: Direction
@@ -35,6 +36,7 @@ class SweepProgress:
     step: tuple[int, int] = (1, 1)
     measured: int = 0
     expected: int = 0
+    after_choice: bool = False
 
 
 class PhaseProgress:

@@ -10,7 +10,7 @@ from aio_tuned import formatting
 from aio_tuned.model.profile import CombinedResult, Result, Skipped, Unmeasured
 from aio_tuned.model.setting import DEFAULT_SETTING, Setting
 from aio_tuned.report import parameters, sentences
-from aio_tuned.report.terminal import color
+from aio_tuned.report.terminal import color, curve_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,12 +152,17 @@ def heat_map(profile: Profile, curve: Curve) -> HeatMap:
     )
 
 
-def _course(evidence: Evidence) -> list[str]:
-    """Return lines on how the sweep ran; none if the profile was not made by a sweep."""
+def _course(evidence: Evidence, curves: int) -> list[str]:
+    """Return lines on how the sweep ran; none if the profile was not made by a sweep.
+
+    `curves` is the number of curves by request size.
+    """
     if evidence.measured_at is None:
         return []
     done, planned = evidence.points_measured, evidence.points_planned
     settings = f"{done:,} settings" if done == planned else f"{done:,} of {planned:,} settings"
+    if curves:
+        settings += f" and {curves} curves by request size"
     moved = f"read {formatting.amount(evidence.bytes_read)}, wrote {formatting.amount(evidence.bytes_written)}"
     notes = [f"{evidence.visits:,} measurements of {settings} in {formatting.duration(evidence.seconds)}; {moved}"]
     if evidence.effort and evidence.effort != "default":
@@ -186,7 +191,7 @@ def _choice(name: str, part: Result) -> list[str]:
 
 def _notes(profile: Profile) -> list[str]:
     evidence = profile.evidence
-    notes = _course(evidence)
+    notes = _course(evidence, len(profile.curves))
     for name, noise, drift in (
         ("read", evidence.read_noise, evidence.read_drift),
         ("write", evidence.write_noise, evidence.write_drift),
@@ -230,6 +235,8 @@ def plain(profile: Profile, curves: Sequence[Curve]) -> str:
             (formatting.size(block), *(shown.text(block, depth) for depth in shown.depths)) for block in shown.blocks
         ]
         lines += ["", shown.title, *plain_table(head, table)]
+    if by_size := curve_table.table(profile):
+        lines += ["", curve_table.TITLE, *plain_table(by_size[0], by_size[1:])]
     if notes := _notes(profile):
         lines += ["", *notes]
     return "\n".join(lines)
@@ -287,6 +294,11 @@ def _print_rich(console: Console, profile: Profile, curves: Sequence[Curve]) -> 
     if curves:
         console.print()
         console.print(Columns([_rich_heat_map(heat_map(profile, curve)) for curve in curves], padding=(0, 6)))
+    if by_size := curve_table.table(profile):
+        console.print()
+        console.print(Text(curve_table.TITLE, style="table.title"))
+        lines = plain_table(by_size[0], by_size[1:])
+        console.print(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"))
     console.print()
     for note in _notes(profile):
         folded = textwrap.wrap(

@@ -122,6 +122,8 @@ class _ProgressReporter:
     def update(self, progress: SweepProgress) -> None:
         done = f"{progress.points_done}/{progress.points_planned} settings"
         doing = f"{done}, comparing the finalists" if progress.repeating else done
+        if progress.after_choice:
+            doing = progress.activity
         _say(
             wire.Progress(
                 doing=f"{progress.direction}: {doing}",
@@ -184,7 +186,7 @@ class _CheckpointKeeper:
         self._note(checkpoint.phase_entry(direction, stage, budgets))
 
     async def before(self, request: Request, previous: Sample | None) -> None:
-        await self._throttle.before(previous, deep=request.setting.concurrency > DEEP)
+        await self._throttle.before(previous, deep=request.setting.concurrency * request.groups > DEEP)
         if request.direction == "write":
             self._account.reserve(request.max_bytes or request.transfer_bytes)
 
@@ -194,7 +196,7 @@ class _CheckpointKeeper:
 
     def after(self, sample: Sample) -> None:
         if sample.request.direction == "write":
-            self._account.settle(sample.bytes)
+            self._account.settle(sample.written_bytes)
             self._throttle.wrote()
         if sample.cache_dropped:
             _say(wire.Dropped())

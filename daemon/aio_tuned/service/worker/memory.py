@@ -1,7 +1,8 @@
 """The memory that a sweep needs, and the memory available to this process on its host and in its control groups.
 
-The helper locks a buffer of the size of one transfer. The kernel kills a process of a group at its limit, so a sweep is
-cut to the available memory before it begins, or deferred.
+The helper locks a buffer of the size of one transfer, and a second of half that size when it measures huge pages beside
+the consumer's memory. The kernel kills a process of a group at its limit, so a sweep is cut to the available memory
+before it begins, or deferred.
 """
 
 from __future__ import annotations
@@ -100,12 +101,17 @@ def _field(path: Path, name: str) -> int | None:
     return None
 
 
+def needed_bytes(transfer_bytes: int) -> int:
+    """Return the bytes that a sweep with transfers of that size needs."""
+    return transfer_bytes + transfer_bytes // 2 + PROCESSES_BYTES
+
+
 def fitting_transfer(available: AvailableMemory | None, transfer_bytes: int) -> int:
     """Return the transfer size, halved until it fits into the memory; 0 if the smallest transfer does not fit.
 
     Return the whole size if the memory cannot be read: the helper reports an error if its buffer does not fit.
     """
-    while available is not None and transfer_bytes + PROCESSES_BYTES > available.free_bytes:
+    while available is not None and needed_bytes(transfer_bytes) > available.free_bytes:
         transfer_bytes //= 2
         if transfer_bytes < MIN_TRANSFER_BYTES:
             return 0

@@ -102,15 +102,15 @@ def test_what_cannot_be_read_is_unknown(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("left", "fits"),
     [
-        (256 * MIB, 256 * MIB),
-        (256 * MIB - 1, 128 * MIB),
+        (384 * MIB, 256 * MIB),
+        (384 * MIB - 1, 128 * MIB),
         (100 * MIB, 64 * MIB),
-        (16 * MIB, 16 * MIB),
-        (16 * MIB - 1, 0),
+        (24 * MIB, 16 * MIB),
+        (24 * MIB - 1, 0),
         (-PROCESSES_BYTES, 0),
     ],
 )
-def test_the_buffer_shrinks_to_what_is_left_beside_the_processes(left: int, fits: int) -> None:
+def test_the_buffers_shrink_to_what_is_left_beside_the_processes(left: int, fits: int) -> None:
     assert fitting_transfer(AvailableMemory(free_bytes=PROCESSES_BYTES + left, where="x"), 256 * MIB) == fits
 
 
