@@ -79,6 +79,8 @@ def judge(drive: Drive, curve: SizeCurve, samples: Sequence[Sample]) -> list[Jud
     of_size: dict[int, list[Sample]] = defaultdict(list)
     for sample in samples:
         of_size[sample.request.setting.block_size].append(sample)
+    # Each size learns from its neighbours, so that all are elsewhere if one is behind a cliff.
+    behind_cliff = any(drive.journal[sample.request.id].behind_cliff for sample in samples)
     found: list[Judged] = []
     for size in curve.sizes:
         published, moods = curve.saturated(size), [drive.journal[one.request.id] for one in of_size[size]]
@@ -98,7 +100,7 @@ def judge(drive: Drive, curve: SizeCurve, samples: Sequence[Sample]) -> list[Jud
                 p99=published.p99_us and published.p99_us / (truth.p99_us / level),
                 share=truth.bytes_per_s / best,
                 visits=len(of_size[size]),
-                behind_cliff=any(mood.behind_cliff for mood in moods),
+                behind_cliff=behind_cliff,
             )
         )
     return found

@@ -6,8 +6,8 @@
 
 A size is right if the published number of requests in flight is at most one doubling from the least that gives 95 % of
 the size's best, and the published throughput is within 3 % of the true one with that number, on a drive as warm and as
-disturbed as it was meanwhile. A p99 is right within 20 %. Sizes that were measured behind a cliff (a full SLC cache,
-spent credits) have another truth, and are left out.
+disturbed as it was meanwhile. A p99 is right within 20 %. Curves that went over a cliff (a full SLC cache, spent
+credits) have another truth, and are left out.
 
 --each prints every model too, and --wrong the N worst sizes. With --json everything is kept for --again.
 """
