@@ -76,6 +76,8 @@ def threads_of(request: dict[str, str]) -> int:
 
 def requests_of(request: dict[str, str]) -> int:
     """Return the number of requests in one transfer."""
+    if request.get("access") == "random" or request.get("engine") == "psync":
+        return math.ceil(int(request["transfer_bytes"]) / int(request["block_size"]))
     threads = threads_of(request)
     share = int(request["transfer_bytes"]) // threads
     return threads * math.ceil(share / min(int(request["block_size"]), share))

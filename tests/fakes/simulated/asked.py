@@ -22,6 +22,8 @@ def written_part(request: Request, count: int) -> int:
 
 def requests_of(request: Request) -> int:
     """Return the number of requests to the kernel in one transfer."""
+    if is_by_size(request):
+        return math.ceil(request.transfer_bytes / request.setting.block_size)
     threads = request.setting.io_parallelism * request.groups
     share = request.transfer_bytes // threads
     return threads * math.ceil(share / min(request.setting.block_size, share))

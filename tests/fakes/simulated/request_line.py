@@ -96,14 +96,18 @@ def _numbers(words: dict[str, str]) -> dict[str, int]:
     return found
 
 
-def _check(found: dict[str, int], limits: Limits) -> str:
+def _check(words: dict[str, str], found: dict[str, int], limits: Limits) -> str:
     """Return what is wrong with numbers that are valid by themselves, or ""."""
     block, size, alignment = found["block_size"], found["transfer_bytes"], limits.alignment_bytes
     if block % alignment:
         return f"block_size={block}: not a multiple of the target's I/O alignment, {alignment} bytes"
     if size > limits.max_transfer_bytes:
         return f"transfer_bytes={size}: more than --max-transfer-bytes, {limits.max_transfer_bytes}"
-    if size % (quantum := found["io_parallelism"] * found["groups"] * alignment):
+    if words.get("access") == "random":
+        return f"transfer_bytes={size}: not a multiple of block_size, {block} bytes" if size % block else ""
+    # The threads of psync take one block after the other, and need no equal parts.
+    threads = 1 if words.get("engine") == "psync" else found["io_parallelism"]
+    if size % (quantum := threads * found["groups"] * alignment):
         return f"transfer_bytes={size}: not a multiple of io_parallelism times the I/O alignment, {quantum} bytes"
     return ""
 
@@ -118,8 +122,8 @@ def _check_engine(words: dict[str, str], found: dict[str, int]) -> str:
         return f"queue_depth={found['queue_depth']}: psync has 1"
     if found["fixed_buffers"] and engine != "io_uring":
         return f"fixed_buffers=1: only with engine=io_uring, not {engine}"
-    if words.get("access") == "random" and found["transfer_bytes"] % found["block_size"]:
-        return f"transfer_bytes={found['transfer_bytes']}: not a multiple of block_size, as random access needs it"
+    if found["new_file"] and (words.get("access") == "random" or found["groups"] > 1):
+        return "new_file=1: only with sequential access and one group"
     return ""
 
 
@@ -141,7 +145,7 @@ def parse(line: str, limits: Limits) -> Request:
     new = () if limits.protocol == 1 else (*_NEW_NUMBERS, *_CHOICES)
     words = _words(line, (*_NUMBERS, "op", *new))
     found, op = _numbers(words), words.get("op", "")
-    if wrong := _check_op(op, found, limits) or _check(found, limits) or _check_engine(words, found):
+    if wrong := _check_op(op, found, limits) or _check(words, found, limits) or _check_engine(words, found):
         raise BadRequestError(wrong, found["id"])
     direction: Direction = "read" if op == "read" else "write"
     engines: dict[str, Engine] = {engine: engine for engine in get_args(Engine)}

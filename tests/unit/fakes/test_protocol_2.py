@@ -52,6 +52,8 @@ def test_what_the_tuner_writes_is_read_as_it_was_meant(asked: Request) -> None:
         (MIXED, " read_percent=70", "", "goes with op=mixed"),
         (PSYNC, "op=read", "op=read fixed_buffers=1", "only with engine=io_uring"),
         (PSYNC, "op=read", "op=read new_file=1", "needs op=write"),
+        (NEW_FILE, "new_file=1", "new_file=1 groups=2", "sequential access and one group"),
+        (GROUPS, "transfer_bytes=67108864", "transfer_bytes=67107840", "not a multiple of io_parallelism"),
         (HUGE, "memory=huge", "memory=small", "none of consumer, huge, hugetlb"),
     ],
 )
@@ -60,6 +62,12 @@ def test_a_line_that_breaks_a_rule_is_refused(asked: Request, old: str, new: str
     assert old in line
     with pytest.raises(BadRequestError, match=said):
         parse(line.replace(old, new), LIMITS)
+
+
+@pytest.mark.parametrize("asked", [PSYNC, replace(PSYNC, access="sequential", seed=0)])
+def test_threads_of_psync_need_no_equal_parts(asked: Request) -> None:
+    odd = replace(asked, transfer_bytes=65 * 4096)
+    assert parse(request_line(odd), LIMITS) == odd
 
 
 @pytest.mark.parametrize("asked", ALL, ids=lambda asked: str(asked.id))
