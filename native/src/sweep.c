@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "context.h"
+#include "hello.h"
 #include "io/move.h"
 #include "io/point.h"
 #include "protocol/lines.h"
@@ -14,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define SYS_ROOT     "/sys"
@@ -123,63 +123,6 @@ static enum step_result set_up(struct context *context, struct fault *fault)
     if (step == STEP_OK)
         step = probe_counters(context, fault);
     return step;
-}
-
-static void emit_engines(struct context *context)
-{
-    emit_enter(&context->emit, "engines");
-    for (int kind = 0; kind < ENGINE_KINDS; kind++)
-        emit_string(&context->emit, engine_name((enum engine_kind)kind), context->no_engine[kind]);
-    emit_leave(&context->emit);
-}
-
-static void emit_hello(struct context *context)
-{
-    static const char *const residency[] = {"none", "cachestat", "mincore"};
-    const struct target *target = &context->target;
-    struct emit *emit = &context->emit;
-    char number[32], policy[16];
-
-    (void)snprintf(number, sizeof(number), "%u:%u", major(target->device), minor(target->device));
-    emit_begin(emit, "hello");
-    emit_uint(emit, "protocol", context->options->protocol);
-    emit_string(emit, "helper", "aio-sweep");
-    emit_string(emit, "version", AIO_SWEEP_VERSION);
-    emit_enter(emit, "target");
-    emit_string(emit, "kind", options_kind_name(target->kind));
-    emit_string(emit, "path", target->path);
-    emit_uint(emit, "offset_bytes", target->offset);
-    emit_uint(emit, "span_bytes", target->span);
-    emit_string(emit, "device_number", number);
-    emit_leave(emit);
-    emit_uint(emit, "dio_alignment_bytes", target->alignment);
-    emit_uint(emit, "logical_block_bytes", target->logical_block);
-    emit_bool(emit, "allow_write", context->options->allow_write);
-    emit_enter(emit, "buffer");
-    emit_uint(emit, "bytes", context->buffer.bytes);
-    emit_string(emit, "backing", context->buffer.backing);
-    emit_uint(emit, "huge_bytes", context->buffer.huge_bytes);
-    emit_bool(emit, "locked", context->buffer.locked);
-    emit_uint(emit, "mean_run_bytes", context->buffer.mean_run_bytes);
-    buffer_thp_policy(policy);
-    emit_string(emit, "thp_policy", policy);
-    emit_leave(emit);
-    emit_enter(emit, "page_cache");
-    emit_string(emit, "policy", options_policy_name(context->cache.policy));
-    emit_bool(emit, "drop_caches", context->cache.drop_fd >= 0);
-    emit_string(emit, "residency", residency[context->cache.residency]);
-    emit_string(emit, "reason", context->cache.reason);
-    emit_leave(emit);
-    emit_enter(emit, "counters");
-    emit_string(emit, "path", context->counters.path);
-    emit_bool(emit, "live", context->counters.live);
-    emit_leave(emit);
-    if (context->options->protocol >= 2)
-        emit_engines(context);
-    emit_uint(emit, "fill_bytes", context->fill_bytes);
-    emit_uint(emit, "fill_ns", context->fill_ns);
-    emit_uint(emit, "setup_ns", clock_now_ns() - context->start_ns);
-    (void)emit_send(emit);
 }
 
 /* Returns NULL if the target is not a written device. */
@@ -356,7 +299,7 @@ int sweep_run(const struct options *options, uint64_t start_ns)
     lines_open(&lines, STDIN_FILENO);
     step = watch_open(&context.watch, &fault) < 0 ? STEP_FAILED : set_up(&context, &fault);
     if (step == STEP_OK && !options->erase) {
-        emit_hello(&context);
+        hello_write(&context);
         step = serve(&context, &lines, &origin, &fault);
     }
     code = finish(&context, step, &fault, &origin);

@@ -1,142 +1,17 @@
 #include "io/team.h"
 
-#include "io/pool.h"
+#include "io/workers.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
-#include <linux/futex.h>
-#include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
-
-#define STACK_BYTES (256 * 1024)
-
-/* With more threads than this, each wakes others: a wake-up takes 2 to 13 us, which the main thread
- * would spend 512 times. Up to it the main thread wakes all, as DeepSpeed does. */
-#define SERIAL_WAKES 16
-#define FAN_OUT      4
 
 /* Part of fs.aio-max-nr that is kept for engines which are not in use. */
 #define KEPT_PART 8
-
-enum task {
-    TASK_RUN,  /* the job */
-    TASK_TAKE, /* find or create an engine for the key */
-    TASK_TRIM, /* destroy the engines but the one in use */
-    TASK_QUIT,
-};
-
-struct worker {
-    /* Incremented to start the thread. A futex word for each thread, so that a transfer of 2
-     * threads wakes 2, and a cache line for each word. */
-    _Alignas(64) _Atomic uint32_t go;
-    unsigned index;
-    struct engine_key key; /* for TASK_TAKE */
-    int result;
-    struct team *team;
-    pthread_t thread;
-    struct pool pool;
-    struct engine *engine; /* from the pool, for this transfer */
-    struct engine_job job;
-    _Alignas(64) _Atomic uint64_t progress;
-    struct engine_stats stats;
-};
-
-/* The next block of a group, which its threads take in turn. */
-struct cursor {
-    _Alignas(64) _Atomic uint64_t next;
-};
-
-struct team {
-    struct worker *workers[TEAM_MAX_THREADS];
-    unsigned created, active;
-    uint32_t groups;
-    struct plan plan; /* of the transfer; that of the caller may change */
-    /* The task of the first `called` workers. */
-    enum task task;
-    unsigned called;
-    uint64_t kept;
-    int done_fd;
-    atomic_bool halt;
-    _Alignas(64) atomic_uint remaining;
-    struct cursor cursors[TEAM_MAX_GROUPS];
-};
-
-static void futex_wait(_Atomic uint32_t *word, uint32_t value)
-{
-    (void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
-}
-
-static void wake(struct worker *worker)
-{
-    (void)atomic_fetch_add_explicit(&worker->go, 1, memory_order_release);
-    (void)syscall(SYS_futex, &worker->go, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-}
-
-static void wake_range(struct team *team, unsigned first, unsigned count)
-{
-    for (unsigned i = first; i < first + count && i < team->called; i++)
-        wake(team->workers[i]);
-}
-
-/* Gives the first `count` workers a task. */
-static void call(struct team *team, enum task task, unsigned count)
-{
-    team->task = task;
-    team->called = count;
-    atomic_store(&team->remaining, count);
-    wake_range(team, 0, count > SERIAL_WAKES ? FAN_OUT : count);
-}
-
-static void wait_for_all(struct team *team)
-{
-    struct pollfd done = {.fd = team->done_fd, .events = POLLIN};
-    eventfd_t value;
-
-    /* The value may still be that of the call before. */
-    while (atomic_load(&team->remaining) != 0) {
-        (void)poll(&done, 1, -1);
-        (void)eventfd_read(team->done_fd, &value);
-    }
-}
-
-static void *run_worker(void *argument)
-{
-    struct worker *worker = argument;
-    struct team *team = worker->team;
-    uint32_t seen = 0;
-    enum task task;
-
-    do {
-        while (atomic_load_explicit(&worker->go, memory_order_acquire) == seen)
-            futex_wait(&worker->go, seen);
-        seen++;
-        task = team->task;
-        if (team->called > SERIAL_WAKES)
-            wake_range(team, FAN_OUT * (worker->index + 1), FAN_OUT);
-        if (task == TASK_RUN) {
-            engine_run(worker->engine, &worker->job, &worker->stats);
-            if (worker->stats.error != ENGINE_OK)
-                atomic_store(&team->halt, true);
-        } else if (task == TASK_TAKE) {
-            worker->engine = NULL;
-            worker->result = pool_take(&worker->pool, &worker->key, team->kept, &worker->engine);
-        } else {
-            /* In the thread, because each io_destroy() waits for a grace period: the threads wait
-             * in parallel. */
-            pool_trim(&worker->pool, task == TASK_TRIM ? worker->engine : NULL);
-        }
-        if (atomic_fetch_sub(&team->remaining, 1) == 1)
-            (void)eventfd_write(team->done_fd, 1);
-    } while (task != TASK_QUIT);
-    return NULL;
-}
 
 int team_create(struct team **ret, struct fault *fault)
 {
@@ -162,42 +37,13 @@ void team_destroy(struct team *team)
     if (!team)
         return;
     if (team->created > 0)
-        call(team, TASK_QUIT, team->created);
+        workers_call(team, TASK_QUIT, team->created);
     for (unsigned i = 0; i < team->created; i++)
         (void)pthread_join(team->workers[i]->thread, NULL);
     for (unsigned i = 0; i < team->created; i++)
         free(team->workers[i]);
     (void)close(team->done_fd);
     free(team);
-}
-
-static int add_worker(struct team *team, struct fault *fault)
-{
-    struct worker *worker = NULL;
-    pthread_attr_t attributes;
-    char name[16];
-    int r;
-
-    if (posix_memalign((void **)&worker, 64, sizeof(*worker)) != 0)
-        return fault_set(fault, FAULT_SYSTEM, "memory", ENOMEM,
-                         "threads: out of memory; free some memory");
-    memset(worker, 0, sizeof(*worker));
-    worker->team = team;
-    worker->index = team->created;
-    (void)pthread_attr_init(&attributes);
-    (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    r = pthread_create(&worker->thread, &attributes, run_worker, worker);
-    (void)pthread_attr_destroy(&attributes);
-    if (r != 0) {
-        free(worker);
-        return fault_set(fault, FAULT_SYSTEM, "threads", r,
-                         "thread %u: cannot start: %s; raise TasksMax= of the unit or ulimit -u",
-                         team->created + 1, strerror(r));
-    }
-    (void)snprintf(name, sizeof(name), "aio-sweep/%u", team->created);
-    (void)pthread_setname_np(worker->thread, name);
-    team->workers[team->created++] = worker;
-    return 0;
 }
 
 static uint64_t read_limit(const char *path)
@@ -247,8 +93,8 @@ static int take_engines(struct team *team)
               engine_fits(team->workers[i]->engine, &team->workers[i]->key);
     if (fit)
         return 0;
-    call(team, TASK_TAKE, team->active);
-    wait_for_all(team);
+    workers_call(team, TASK_TAKE, team->active);
+    workers_wait(team);
     for (unsigned i = 0; i < team->active; i++)
         if (team->workers[i]->result < 0)
             return team->workers[i]->result;
@@ -260,8 +106,8 @@ static void trim(struct team *team)
 {
     for (unsigned i = team->active; i < team->created; i++)
         team->workers[i]->engine = NULL;
-    call(team, TASK_TRIM, team->created);
-    wait_for_all(team);
+    workers_call(team, TASK_TRIM, team->created);
+    workers_wait(team);
 }
 
 int team_prepare(struct team *team, const struct transfer *transfer, struct fault *fault)
@@ -270,7 +116,7 @@ int team_prepare(struct team *team, const struct transfer *transfer, struct faul
     int r;
 
     while (team->created < threads)
-        if (add_worker(team, fault) < 0)
+        if (workers_add(team, fault) < 0)
             return -1;
     team->active = threads;
     team->groups = transfer->groups;
@@ -348,7 +194,7 @@ uint64_t team_start(struct team *team, const struct transfer *transfer)
     }
     atomic_store(&team->halt, false);
     start_ns = clock_now_ns();
-    call(team, TASK_RUN, team->active);
+    workers_call(team, TASK_RUN, team->active);
     return start_ns;
 }
 

@@ -1,7 +1,7 @@
 #include "target/target.h"
 
 #include "target/identity.h"
-#include "target/space.h"
+#include "target/scratch.h"
 #include "target/sysblock.h"
 
 #include <errno.h>
@@ -27,8 +27,7 @@ bool target_is_written_device(const struct target *target, const struct options 
     return target->kind == TARGET_DEVICE && options->allow_write;
 }
 
-/* Sets the fault for an errno of open(2), fallocate(2) and similar calls. Returns -1. */
-static int system_fault(struct fault *fault, const char *op, const char *path, int errnum)
+int target_fault(struct fault *fault, const char *op, const char *path, int errnum)
 {
     static const struct {
         int errnum;
@@ -62,102 +61,6 @@ static int system_fault(struct fault *fault, const char *op, const char *path, i
     return fault_set(fault, FAULT_TARGET, op, errnum, "%s: %s", path, strerror(errnum));
 }
 
-#define unsuitable(fault, ...) fault_set(fault, FAULT_TARGET, "open", 0, __VA_ARGS__)
-
-/* For filesystems without O_TMPFILE. O_DIRECT is set after the unlink, because mkostemp() with
- * O_DIRECT leaves the file behind on filesystems without O_DIRECT. */
-static int open_named_scratch(const char *directory)
-{
-    char *path = NULL;
-    int fd, errnum = 0;
-
-    if (asprintf(&path, "%s/.aio-tuned-XXXXXX", directory) < 0) {
-        errno = ENOMEM;
-        return -1;
-    }
-    fd = mkostemp(path, O_CLOEXEC);
-    if (fd < 0) {
-        errnum = errno;
-    } else {
-        (void)unlink(path);
-        if (fcntl(fd, F_SETFL, O_DIRECT) < 0) {
-            errnum = errno;
-            (void)close(fd);
-            fd = -1;
-        }
-    }
-    free(path);
-    errno = errnum;
-    return fd;
-}
-
-/* Disables copy-on-write, checksums and compression, which is possible only for an empty file. */
-static int set_nocow(const struct target *target, int fd, struct fault *fault)
-{
-    int flags = 0;
-
-    if (ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0) {
-        flags = (flags & ~FS_COMPR_FL) | FS_NOCOW_FL;
-        if (ioctl(fd, FS_IOC_SETFLAGS, &flags) == 0)
-            return 0;
-    }
-    return unsuitable(fault, "%s: cannot disable copy-on-write (%s); omit --nocow", target->path,
-                      strerror(errno));
-}
-
-static int open_unlinked(const char *directory)
-{
-    int fd = open(directory, O_TMPFILE | O_RDWR | O_DIRECT | O_CLOEXEC, 0600);
-
-    /* Without O_TMPFILE, some kernels and FUSE filesystems return EISDIR. */
-    if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
-        return open_named_scratch(directory);
-    return fd;
-}
-
-/* Opens the file for writes that extend it. It is opened with the target: later its path might lead
- * to another filesystem. */
-static int open_new_file(struct target *target, const struct options *options, struct fault *fault)
-{
-    struct stat status;
-
-    target->new_fd = open_unlinked(target->path);
-    if (target->new_fd < 0 || fstat(target->new_fd, &status) < 0)
-        return system_fault(fault, "open", target->path, errno);
-    if (status.st_dev != target->device)
-        return unsuitable(fault,
-                          "%s: another filesystem was mounted there during the open; try again",
-                          target->path);
-    return options->nocow ? set_nocow(target, target->new_fd, fault) : 0;
-}
-
-static int open_scratch(struct target *target, const struct options *options, const char *sys_root,
-                        struct fault *fault)
-{
-    struct stat status;
-
-    target->fd = open_unlinked(target->path);
-    if (target->fd < 0 || fstat(target->fd, &status) < 0)
-        return system_fault(fault, "open", target->path, errno);
-    target->device = status.st_dev;
-    if (identity_check(target, options, sys_root, fault) < 0)
-        return -1;
-    if (options->nocow && set_nocow(target, target->fd, fault) < 0)
-        return -1;
-    if (options->protocol >= 2 && options->allow_write && open_new_file(target, options, fault) < 0)
-        return -1;
-    if (space_check(target->fd, target->path, options->min_free_bytes, target->span, fault) < 0)
-        return -1;
-    /* Fails now for lack of space, not after minutes of filling. */
-    if (fallocate(target->fd, 0, 0, (off_t)target->span) == 0)
-        return 0;
-    if (errno != EOPNOTSUPP && errno != ENOSYS)
-        return system_fault(fault, "fallocate", target->path, errno);
-    if (ftruncate(target->fd, (off_t)target->span) < 0)
-        return system_fault(fault, "ftruncate", target->path, errno);
-    return 0;
-}
-
 /* Opens a file or device and checks its identity. Checks the type before the open, because opening
  * some device nodes has side effects. */
 static int open_typed(struct target *target, const struct options *options, const char *sys_root,
@@ -168,14 +71,14 @@ static int open_typed(struct target *target, const struct options *options, cons
     struct stat status;
 
     if (stat(target->path, &status) < 0)
-        return system_fault(fault, "open", target->path, errno);
+        return target_fault(fault, "open", target->path, errno);
     if ((status.st_mode & S_IFMT) != type)
-        return unsuitable(fault, "%s: not a %s; give the path of one", target->path, kind);
+        return target_unsuitable(fault, "%s: not a %s; give the path of one", target->path, kind);
     target->fd = open(target->path, flags | O_DIRECT | O_CLOEXEC | O_NONBLOCK);
     if (target->fd < 0 || fstat(target->fd, &status) < 0)
-        return system_fault(fault, "open", target->path, errno);
+        return target_fault(fault, "open", target->path, errno);
     if ((status.st_mode & S_IFMT) != type)
-        return unsuitable(fault, "%s: not a %s; give the path of one", target->path, kind);
+        return target_unsuitable(fault, "%s: not a %s; give the path of one", target->path, kind);
     (void)fcntl(target->fd, F_SETFL, O_DIRECT);
     target->device = type == S_IFREG ? status.st_dev : status.st_rdev;
     return identity_check(target, options, sys_root, fault);
@@ -185,10 +88,10 @@ static int check_size(const struct target *target, uint64_t bytes, struct fault 
 {
     if (target->offset + target->span <= bytes)
         return 0;
-    return unsuitable(fault,
-                      "%s: %" PRIu64 " bytes, too small for %" PRIu64 " bytes at offset %" PRIu64
-                      "; give a smaller --span-bytes",
-                      target->path, bytes, target->span, target->offset);
+    return target_unsuitable(fault,
+                             "%s: %" PRIu64 " bytes, too small for %" PRIu64
+                             " bytes at offset %" PRIu64 "; give a smaller --span-bytes",
+                             target->path, bytes, target->span, target->offset);
 }
 
 static int open_file(struct target *target, const struct options *options, const char *sys_root,
@@ -200,7 +103,7 @@ static int open_file(struct target *target, const struct options *options, const
     if (open_typed(target, options, sys_root, flags, fault) < 0)
         return -1;
     if (fstat(target->fd, &status) < 0)
-        return system_fault(fault, "open", target->path, errno);
+        return target_fault(fault, "open", target->path, errno);
     return check_size(target, (uint64_t)status.st_size, fault);
 }
 
@@ -210,7 +113,7 @@ static int lock_device(const struct target *target, struct fault *fault)
 
     for (int i = 0; flock(target->fd, LOCK_EX | LOCK_NB) < 0; i++) {
         if (errno != EWOULDBLOCK)
-            return system_fault(fault, "flock", target->path, errno);
+            return target_fault(fault, "flock", target->path, errno);
         if (i == LOCK_TRIES)
             return fault_set(fault, FAULT_BUSY, "flock", errno,
                              "%s: locked by another process; try again when it is done",
@@ -229,25 +132,25 @@ static int claim_device(struct target *target, const struct options *options, co
     int read_only = 0;
 
     if (stat(target->path, &status) < 0)
-        return system_fault(fault, "open", target->path, errno);
+        return target_fault(fault, "open", target->path, errno);
     if (S_ISBLK(status.st_mode)) {
         int r = sysblock_is_partition(sys_root, status.st_rdev);
 
         if (r != 0)
-            return unsuitable(fault, "%s: %s; only whole disks are written", target->path,
-                              r > 0 ? "is a partition" : "may be a partition (not in /sys)");
+            return target_unsuitable(fault, "%s: %s; only whole disks are written", target->path,
+                                     r > 0 ? "is a partition" : "may be a partition (not in /sys)");
     }
     if (open_typed(target, options, sys_root, O_RDWR | O_EXCL, fault) < 0)
         return -1;
     if (target->device != status.st_rdev)
-        return unsuitable(fault, "%s: replaced by another device during the open; try again",
-                          target->path);
+        return target_unsuitable(fault, "%s: replaced by another device during the open; try again",
+                                 target->path);
     if (ioctl(target->fd, BLKROGET, &read_only) == 0 && read_only)
-        return system_fault(fault, "open", target->path, EROFS);
+        return target_fault(fault, "open", target->path, EROFS);
     if (ioctl(target->fd, BLKGETZONESZ, &zone_sectors) == 0 && zone_sectors > 0)
-        return unsuitable(fault,
-                          "%s: zoned device, which cannot be written at random; omit --allow-write",
-                          target->path);
+        return target_unsuitable(
+            fault, "%s: zoned device, which cannot be written at random; omit --allow-write",
+            target->path);
     return lock_device(target, fault);
 }
 
@@ -263,7 +166,7 @@ static int open_device(struct target *target, const struct options *options, con
         return -1;
     }
     if (ioctl(target->fd, BLKGETSIZE64, &target->device_bytes) < 0)
-        return system_fault(fault, "open", target->path, errno);
+        return target_fault(fault, "open", target->path, errno);
     if (ioctl(target->fd, BLKSSZGET, &block_bytes) == 0 && block_bytes > 0)
         target->logical_block = (uint64_t)block_bytes;
     return check_size(target, target->device_bytes, fault);
@@ -282,7 +185,7 @@ static int find_alignment(struct target *target, const char *sys_root, struct fa
     if (statx(target->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status) == 0 &&
         (status.stx_mask & STATX_DIOALIGN)) {
         if (status.stx_dio_offset_align == 0)
-            return unsuitable(
+            return target_unsuitable(
                 fault,
                 "%s: no direct I/O here (data journalling, encryption or similar); use "
                 "another filesystem",
@@ -331,7 +234,7 @@ int target_open(const struct options *options, const char *sys_root, struct targ
                            .offset = options->offset_bytes,
                            .span = options->span_bytes};
     if (options->kind == TARGET_SCRATCH)
-        r = open_scratch(ret, options, sys_root, fault);
+        r = scratch_open(ret, options, sys_root, fault);
     else if (options->kind == TARGET_FILE)
         r = open_file(ret, options, sys_root, fault);
     else
@@ -361,7 +264,7 @@ int target_open_groups(struct target *target, const struct options *options, uns
                      : open(own, flags | O_DIRECT | O_CLOEXEC);
 
         if (fd < 0)
-            return system_fault(fault, "open", target->path, errno);
+            return target_fault(fault, "open", target->path, errno);
         target->group_fds[target->groups++] = fd;
     }
     return 0;

@@ -39,6 +39,12 @@ void target_close(struct target *target);
 int target_open_groups(struct target *target, const struct options *options, unsigned groups,
                        struct fault *fault);
 
+/* Sets the fault for an errno of open(2), fallocate(2) and similar calls. Returns -1. */
+int target_fault(struct fault *fault, const char *op, const char *path, int errnum);
+
+/* Sets the fault of a target that cannot be used. Returns -1. */
+#define target_unsuitable(fault, ...) fault_set(fault, FAULT_TARGET, "open", 0, __VA_ARGS__)
+
 /* Returns true for a device that is written: checked to be blank, filled, and zeroed at the end. */
 bool target_is_written_device(const struct target *target, const struct options *options);
 
