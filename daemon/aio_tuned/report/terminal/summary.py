@@ -235,7 +235,7 @@ def plain(profile: Profile, curves: Sequence[Curve]) -> str:
             (formatting.size(block), *(shown.text(block, depth) for depth in shown.depths)) for block in shown.blocks
         ]
         lines += ["", shown.title, *plain_table(head, table)]
-    if by_size := curve_table.table(profile):
+    if curves and (by_size := curve_table.table(profile)):
         lines += ["", curve_table.TITLE, *plain_table(by_size[0], by_size[1:])]
     if notes := _notes(profile):
         lines += ["", *notes]
@@ -294,7 +294,7 @@ def _print_rich(console: Console, profile: Profile, curves: Sequence[Curve]) -> 
     if curves:
         console.print()
         console.print(Columns([_rich_heat_map(heat_map(profile, curve)) for curve in curves], padding=(0, 6)))
-    if by_size := curve_table.table(profile):
+    if curves and (by_size := curve_table.table(profile)):
         console.print()
         console.print(Text(curve_table.TITLE, style="table.title"))
         lines = plain_table(by_size[0], by_size[1:])
@@ -318,7 +318,10 @@ def terminal() -> Console | None:
 
 
 def show(profile: Profile, curves: Sequence[Curve] = ()) -> None:
-    """Print the summary to standard output, in colour if that is a terminal and rich is installed."""
+    """Print the summary to standard output, in colour if that is a terminal and rich is installed.
+
+    After a sweep, which has `curves`, it has the heat maps and the short table by request size, too.
+    """
     if console := terminal():
         _print_rich(console, profile, curves)
     else:

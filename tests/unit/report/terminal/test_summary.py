@@ -9,8 +9,9 @@ import pytest
 
 from aio_tuned.model.profile import Unmeasured
 from aio_tuned.model.setting import DEFAULT_SETTING
-from aio_tuned.report.terminal import summary
+from aio_tuned.report.terminal import curve_table, summary
 from unit.support.builders import (
+    consumer_profile,
     curve,
     device_info,
     evidence,
@@ -314,3 +315,15 @@ def test_files_of_schema_1_say_nothing_of_certainty() -> None:
     assert "read: 10.4 % above the default setting; one of 41 equivalent settings\n" in shown
     assert "confidence" not in shown
     assert "sustained" not in shown
+
+
+def test_the_short_table_by_request_size_follows_a_sweep() -> None:
+    """`show` has longer ones (consumers.lines)."""
+    after = summary.plain(consumer_profile(), [SURFACE])
+    assert (
+        f"\n{curve_table.TITLE}\n"
+        "size  io_uring read  io_uring write  psync read  psync write\n"
+        "4K    256   3.25     256   1.95      256   3.10  256   1.85\n"
+    ) in after
+    assert curve_table.TITLE not in summary.plain(consumer_profile(), [])
+    assert curve_table.TITLE not in summary.plain(profile(), [SURFACE])
