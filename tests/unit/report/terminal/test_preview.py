@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -93,6 +94,7 @@ def test_the_plan_has_every_limit_and_the_file() -> None:
         "  write settings  64 of 320",
         "  time            at most 0:20",
         "  written         at most 21 GiB",
+        "  afterwards      nothing",
         "  page cache      not dropped",
         "  profile         /etc/aio-tuned/nvme-x.toml",
         "dry run: nothing was measured, written or dropped",
@@ -105,3 +107,18 @@ def test_the_plan_of_a_raw_device_says_why_it_is_not_written() -> None:
     assert "  write settings  none" in shown
     assert "  written         nothing" in shown
     assert "no writes: not blank" in shown
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"after_s": 36.0, "after_bytes": 0}, "at most 0:36 of these"),
+        ({"after_s": 36.0, "after_bytes": 3 * GIB, "engines": ("psync",)}, "psync; at most 0:36 and 3 GiB of these"),
+        (
+            {"after_s": 9.0, "after_bytes": GIB, "engines": ("psync", "io_uring"), "processes": (1, 2)},
+            "psync; io_uring; 1, 2 processes; at most 0:09 and 1 GiB of these",
+        ),
+    ],
+)
+def test_the_plan_has_what_is_measured_after_the_choice(changes: dict[str, Any], said: str) -> None:
+    assert f"  afterwards      {said}" in preview.plan(replace(made(), **changes), Path("/x.toml"))
