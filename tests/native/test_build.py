@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -33,11 +34,11 @@ def test_unit_tests_under_sanitizers(sanitized_build: Path) -> None:
 
 def test_a_run_under_sanitizers(sanitized_build: Path, tmp_path: Path) -> None:
     arguments = [f"--scratch={tmp_path}", f"--span-bytes={8 * MIB}", f"--max-transfer-bytes={4 * MIB}", "--allow-write"]
-    with Helper(sanitized_build / "aio-sweep", arguments) as helper:
-        helper.receive()
-        for op in ("read", "write"):
-            for threads in (1, 4):
-                assert helper.ask(point(op=op, io_parallelism=threads, min_transfers=2))["type"] == "point"
+    with Helper(sanitized_build / "aio-sweep", [*arguments, "--protocol=2"]) as helper:
+        engines = [name for name, why in helper.receive()["engines"].items() if not why]
+        for op, engine, threads in itertools.product(("read", "write"), engines, (1, 4)):
+            keys = {"engine": engine, "queue_depth": 1 if engine == "psync" else 4, "io_parallelism": threads}
+            assert helper.ask(point(op=op, access="random", min_transfers=2, **keys))["type"] == "point"
         assert helper.finish()[0] == 0
         assert helper.stderr == ""
 
