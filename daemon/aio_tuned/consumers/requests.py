@@ -148,6 +148,8 @@ def chunk(drive: DriveSettings, usage: Usage, options: ExportOptions, key: str) 
     usual = f"{formatting.amount(usage.usual_bytes)}, {usage.usual}"
     if cap is not None and usage.usual_bytes > cap:
         return size, (f"{key}: {size} bytes because of --max-block-size, instead of {usual}.",)
+    if any(usage.usual_bytes not in curve.sizes for curve in _curves(drive, usage)):
+        return size, (f"{key}: {size} bytes, because {usual}, was not measured.",)
     return size, (f"{key}: {size} bytes, which give more throughput than {usual}.",)
 
 

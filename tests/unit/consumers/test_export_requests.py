@@ -222,6 +222,13 @@ def test_less_than_95_percent_of_the_best_is_not_good(rate: int, size: int) -> N
     assert good_size(drive(curves=(with_rates({MIB: 6_000_000_000, 4 * MIB: rate}),)), USAGE) == size
 
 
+def test_a_usual_size_that_was_not_measured_is_not_called_slower() -> None:
+    given = drive(curves=(with_rates({MIB: 6_000_000_000, 8 * MIB: 6_000_000_000}),))
+    size, (note,) = chunk(given, USAGE, ExportOptions(), "SIZE")
+    assert size == 8 * MIB
+    assert note == "SIZE: 8388608 bytes, because 4 MiB, the default of SIZE, was not measured."
+
+
 def test_both_directions_must_be_good_with_it() -> None:
     reads = with_rates({MIB: 5_000_000_000, 4 * MIB: 6_000_000_000})
     writes = with_rates({256 * KIB: 1, MIB: 3_000_000_000, 4 * MIB: 2_000_000_000}, "write")
