@@ -19,20 +19,25 @@ if TYPE_CHECKING:
 
 MOST_IN_FLIGHT = 256
 MIXED_READ_PERCENT = 70
+# The block layer's own limit of a request, where the drive's is not known to be less.
+SPLIT_BYTES = 1280 << 10
 # A mix is measured at these sizes only.
 MIXED_SIZES = (64 << 10, 256 << 10, 1 << 20)
+# This part of the budgets is for measurements after those of the other curves.
+LATER_PART = 0.25
 # A size gets about this many measurements, by which the budgets are divided.
 _MEASUREMENTS = 8
 _WRITE_MEASUREMENTS = 5
 # A measurement is at least as long, for a start and a drain that take a latency of 0.1 ms not to matter, and no longer.
-_MIN_VISIT_NS, _MAX_VISIT_NS = 4_000_000, 80_000_000
+# Writes, which a drive caches, have shorter latencies, and cost bytes.
+_MIN_VISIT_NS, _MIN_WRITE_NS, _MAX_VISIT_NS = 4_000_000, 2_000_000, 80_000_000
 # The time of a measurement that another thread adds, which must be woken; the threads wake each other.
 _WAKE_NS = 20_000
 # The requests of a measurement for each in flight: the first that takes no more than _LONGER times the usual time.
 _TURNS = (16, 4, 2)
 _LONGER = 1.5
-# A number in flight is left out if the fewest turns take this many times the usual time.
-_DEAR = 4.0
+# A number in flight above 2 is left out if the fewest turns take this many times the usual time.
+_DEAR, _DEAR_WRITE = 4.0, 2.5
 # A measurement writes no more than this share of the budget, unless its fewest turns do.
 _WRITE_SHARE = 1 / 16
 
@@ -61,7 +66,8 @@ class CurvePlan:
     """What to measure of one engine and direction, and the budgets for it.
 
     `guess` is what is expected before the first measurement. No more bytes are in flight than `max_transfer_bytes`, and
-    no more requests than `max_in_flight`. No transfer is planned that takes longer than `max_transfer_ns`.
+    no more requests than `max_in_flight`. No transfer is planned that takes longer than `max_transfer_ns`. The block
+    layer splits requests that are longer than `split_bytes`.
     """
 
     engine: Engine
@@ -74,6 +80,7 @@ class CurvePlan:
     seed: int
     max_in_flight: int = MOST_IN_FLIGHT
     max_transfer_ns: int | None = None
+    split_bytes: int = SPLIT_BYTES
 
     @property
     def direction(self) -> Direction:
@@ -115,6 +122,15 @@ class CurvePlan:
         own = [sample for sample in samples if self.is_of(sample)]
         return Cost(sum(sample.wall_ns for sample in own), sum(sample.written_bytes for sample in own))
 
+    def taken(self, samples: Iterable[Sample]) -> Cost:
+        """Return what the curve has spent, and may still spend later."""
+        ns, written_bytes = self.spent(samples)
+        later = Cost(int(LATER_PART * self.budget_ns), int(LATER_PART * self.budget_bytes))
+        return Cost(
+            min(max(ns, self.budget_ns), ns + later.ns),
+            min(max(written_bytes, self.budget_bytes), written_bytes + later.written_bytes),
+        )
+
     def _visit_ns(self, level: int, bytes_per_s: float) -> float:
         """Return the time of a measurement that the budgets allow."""
         count = len(self.sizes)
@@ -123,7 +139,7 @@ class CurvePlan:
             most_bytes = self.budget_bytes / (_WRITE_MEASUREMENTS * count * self.written_share)
             most_ns = min(most_ns, most_bytes * 1e9 / bytes_per_s)
         wake_ns = _WAKE_NS * 2**level if self.engine == "psync" else 0
-        return min(max(most_ns, _MIN_VISIT_NS), _MAX_VISIT_NS) + wake_ns
+        return min(max(most_ns, _MIN_WRITE_NS if self.written_share else _MIN_VISIT_NS), _MAX_VISIT_NS) + wake_ns
 
     def _turns(self, size: int, level: int, bytes_per_s: float, visit_ns: float) -> int:
         each_ns = (size << level) * 1e9 / bytes_per_s
@@ -132,7 +148,8 @@ class CurvePlan:
     def affords(self, size: int, level: int, bytes_per_s: float) -> bool:
         """Return whether the budgets allow a measurement of the point, which has that expected throughput."""
         each_ns = (size << level) * 1e9 / bytes_per_s
-        return level == 0 or _TURNS[-1] * each_ns <= _DEAR * self._visit_ns(level, bytes_per_s)
+        dear = _DEAR_WRITE if self.written_share else _DEAR
+        return level <= 1 or _TURNS[-1] * each_ns <= dear * self._visit_ns(level, bytes_per_s)
 
     def request(
         self, number: int, size: int, level: int, bytes_per_s: float, requests: int = 0, *, part: float = 1.0

@@ -35,6 +35,9 @@ _GUESS_SPREAD = 1.5
 _DEVIATIONS = (0.02, 0.1, 0.4)
 _DEVIATION_LENGTH = 2.0
 _OWN_DEVIATION = 0.002
+# The time that the start of a transfer loses, relative to the latency of its first part: the logarithm and its spread.
+_USUAL_START, _START_SPREAD = 0.0, 0.5
+_MAX_START = 0.4
 _STEPS, _EQUAL_STEPS = 12, 8
 _FIRST_SCALE, _MIN_SCALE = 0.05, 0.015
 # Measurements far off count less, as those of Student's distribution with so many degrees of freedom.
@@ -50,13 +53,13 @@ _USUAL_NOISE, _NOISE_SPREAD = math.log(0.01), 1.0
 class Seen(NamedTuple):
     """A measurement: the size's place in the list of sizes, log2 of the number in flight, and bytes per second.
 
-    `error` is a standard error of the logarithm that all measurements of the point have in common.
+    `transfer_s` is the time of each of its transfers.
     """
 
     size: int
     level: int
     bytes_per_s: float
-    error: float = 0.0
+    transfer_s: float
 
 
 class Guess(NamedTuple):
@@ -90,46 +93,59 @@ class SizeModel:
         return drawn
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Data:
-    """The measurements as arrays; `error` is what comes on top of the noise."""
+class _Points(NamedTuple):
+    """Points of the curve: all sizes, and for each point the size's place, the level and the time of a transfer.
+
+    Requests longer than `split_bytes` reach the drive in several.
+    """
 
     sizes: Floats
     place: Places
     level: Floats
-    log_rate: Floats
-    error: Floats
+    transfer_s: Floats
+    split_bytes: int
 
 
-def fit(sizes: Sequence[int], levels: int, seen: Sequence[Seen], guess: Guess) -> SizeModel:
-    """Return the model of the measurements on the grid of the sizes and the first `levels` powers of two in flight."""
-    data = _Data(
+def fit(sizes: Sequence[int], levels: int, seen: Sequence[Seen], guess: Guess, split_bytes: int) -> SizeModel:
+    """Return the model of the measurements on the grid of the sizes and the first `levels` powers of two in flight.
+
+    Requests longer than `split_bytes` reach the drive in several.
+    """
+    points = _Points(
         sizes=np.array(sizes, dtype=np.float64),
         place=np.array([one.size for one in seen], dtype=np.intp),
         level=np.array([one.level for one in seen], dtype=np.float64),
-        log_rate=np.log(np.array([one.bytes_per_s for one in seen], dtype=np.float64)),
-        error=np.array([one.error for one in seen], dtype=np.float64),
+        transfer_s=np.array([one.transfer_s for one in seen], dtype=np.float64),
+        split_bytes=split_bytes,
     )
-    priors = [_Prior(data.sizes, guess, deviation) for deviation in _DEVIATIONS]
-    found = [_bent(data, prior, bend) for prior in priors for bend in _BENDS]
-    return _with_process(data, min(found, key=lambda one: one.cost), levels)
+    log_rate = np.log(np.array([one.bytes_per_s for one in seen], dtype=np.float64))
+    priors = [_Prior(points.sizes, guess, deviation) for deviation in _DEVIATIONS]
+    found = [_bent(points, log_rate, prior, bend) for prior in priors for bend in _BENDS]
+    return _with_process(points, log_rate, min(found, key=lambda one: one.cost), levels)
 
 
 class _Prior:
-    """The prior of the values: the logarithms of latency and bottleneck time, then of their speeds, then deviations."""
+    """The prior of the values.
+
+    They are the logarithms of the times of latency and bottleneck, of their speeds, their deviations by size, and last
+    the time that the start of a transfer loses, relative to the latency of its first part.
+    """
 
     def __init__(self, sizes: Floats, guess: Guess, deviation: float) -> None:
         count = len(sizes)
         doublings = np.log2(sizes)
         kernel = np.exp(-(((doublings[:, None] - doublings[None, :]) / _DEVIATION_LENGTH) ** 2) / 2)
         own = np.linalg.inv(deviation**2 * kernel + _OWN_DEVIATION**2 * np.eye(count))
-        self.precision = np.zeros((4 + 2 * count, 4 + 2 * count))
+        self.precision = np.zeros((5 + 2 * count, 5 + 2 * count))
         self.precision[:4, :4] = np.eye(4) / _GUESS_SPREAD**2
         self.precision[4 : 4 + count, 4 : 4 + count] = own
-        self.precision[4 + count :, 4 + count :] = own
+        self.precision[4 + count : -1, 4 + count : -1] = own
+        self.precision[-1, -1] = 1 / _START_SPREAD**2
         # A request that is alone moves its bytes at less than the speed of the drive.
         speed = math.log(guess.bytes_per_s)
-        self.mean = np.concatenate([np.log([guess.latency_s, 3e-6]), [speed - 0.3, speed], np.zeros(2 * count)])
+        self.mean = np.concatenate(
+            [np.log([guess.latency_s, 3e-6]), [speed - 0.3, speed], np.zeros(2 * count), [_USUAL_START]]
+        )
         self.log_det = float(np.linalg.slogdet(self.precision)[1])
 
 
@@ -146,57 +162,70 @@ class _Bent:
     weights: Floats
     cost: float
 
-    def curve(self, sizes: Floats, place: Places, level: Floats) -> tuple[Floats, Floats]:
-        return _curve(self.values, self.bend, sizes, place, level)
+    def curve(self, points: _Points) -> tuple[Floats, Floats]:
+        return _curve(self.values, self.bend, points)
 
 
-def _curve(values: Floats, bend: float, sizes: Floats, place: Places, level: Floats) -> tuple[Floats, Floats]:
-    """Return the curve's logarithms of bytes/s at the points, and their derivatives by the values."""
+def _curve(values: Floats, bend: float, points: _Points) -> tuple[Floats, Floats]:
+    """Return the curve's logarithms of bytes/s at the points, and their derivatives by the values.
+
+    Transfers that take infinite time lose nothing by their start.
+    """
+    sizes, place, level, transfer_s, split_bytes = points
     count = len(sizes)
     moved = np.log(sizes)[None, :] - values[2:4, None]
     plain = np.logaddexp(values[:2, None], moved)
     timed = np.exp(values[:2, None] - plain)
-    logs = plain + values[4:].reshape(2, count)
+    logs = plain + values[4:-1].reshape(2, count)
     waiting, bottleneck = logs[0, place] - level * math.log(2), logs[1, place]
     between = np.logaddexp(bend * waiting, bend * bottleneck) / bend
     part = np.exp(bend * (waiting - between))
     rows = np.arange(len(place))
-    slopes = np.zeros((len(place), 4 + 2 * count))
+    slopes = np.zeros((len(place), 5 + 2 * count))
     for kind, share in enumerate((part, 1 - part)):
         slopes[:, kind] = -share * timed[kind, place]
         slopes[:, 2 + kind] = share * (1 - timed[kind, place])
         slopes[rows, 4 + kind * count + place] = -share
-    return np.log(sizes)[place] - between, slopes
+    # No data arrive in the first latency of a transfer; a request that is alone waits for each of them anyway.
+    piece = np.minimum(sizes, split_bytes)[place]
+    start = np.exp(values[-1]) * (np.exp(values[0]) + piece * np.exp(-values[2])) * (1 - 2.0**-level)
+    lost = np.minimum(start / transfer_s, _MAX_START)
+    slopes[:, -1] = -lost / (1 - lost)
+    return np.log(sizes)[place] - between + np.log1p(-lost), slopes
 
 
-def _bent(data: _Data, prior: _Prior, bend: float) -> _Bent:
+def _bent(points: _Points, log_rate: Floats, prior: _Prior, bend: float) -> _Bent:
     """Fit the curve by damped Gauss-Newton steps with weights that discount measurements far off."""
-    values, count = prior.mean.copy(), len(data.place)
-    weights, scale = np.ones(count), np.full(count, _FIRST_SCALE)
+    values, count = prior.mean.copy(), len(points.place)
+    weights, scale = np.ones(count), _FIRST_SCALE
     for step in range(_STEPS):
-        rate, slopes = _curve(values, bend, data.sizes, data.place, data.level)
-        rest = data.log_rate - rate
+        rate, slopes = _curve(values, bend, points)
+        rest = log_rate - rate
         # The first steps, from a guess that may be far off, discount nothing.
         if count and step >= _EQUAL_STEPS:
-            noise = max(_MIN_SCALE, 1.4826 * float(np.median(np.abs(rest))))
-            scale = np.hypot(noise, data.error)
+            scale = max(_MIN_SCALE, 1.4826 * float(np.median(np.abs(rest))))
             weights = (_FREEDOM + 1) / (_FREEDOM + (rest / scale) ** 2)
         weighted = slopes.T * (weights / scale**2)
         left = weighted @ slopes + prior.precision
         right = weighted @ rest + prior.precision @ (prior.mean - values)
         values = values + np.clip(np.linalg.solve(left, right), -1.0, 1.0)
-    rate, slopes = _curve(values, bend, data.sizes, data.place, data.level)
+    rate, slopes = _curve(values, bend, points)
     # All fits are compared with one scale of the noise, so that the costs differ by the fit alone.
-    scale = np.hypot(_MIN_SCALE, data.error)
-    rest = (data.log_rate - rate) / scale
+    rest = (log_rate - rate) / _MIN_SCALE
     weights = (_FREEDOM + 1) / (_FREEDOM + rest**2)
-    weighted = slopes.T * (weights / scale**2)
+    weighted = slopes.T * (weights / _MIN_SCALE**2)
     precision = weighted @ slopes + prior.precision
     off = values - prior.mean
     cost = (_FREEDOM + 1) / 2 * float(np.sum(np.log1p(rest**2 / _FREEDOM))) + float(off @ prior.precision @ off) / 2
     cost += (float(np.linalg.slogdet(precision)[1]) - prior.log_det) / 2
     cost += ((math.log(bend) - _USUAL_BEND) / _BEND_SPREAD) ** 2 / 2
-    return _Bent(bend=bend, values=values, covariance=np.linalg.inv(precision), weights=weights, cost=cost)
+    return _Bent(
+        bend=bend,
+        values=values,
+        covariance=np.asarray(np.linalg.inv(precision), dtype=np.float64),
+        weights=weights,
+        cost=cost,
+    )
 
 
 def _kernel(one: tuple[Floats, Floats], other: tuple[Floats, Floats]) -> Floats:
@@ -206,21 +235,22 @@ def _kernel(one: tuple[Floats, Floats], other: tuple[Floats, Floats]) -> Floats:
     return kernel
 
 
-def _with_process(data: _Data, bent: _Bent, levels: int) -> SizeModel:
+def _with_process(points: _Points, log_rate: Floats, bent: _Bent, levels: int) -> SizeModel:
     """Return the curve with the process that explains the rest of the measurements.
 
     The uncertainty of the curve's values is part of the process's prior.
     """
-    count = len(data.sizes)
+    count = len(points.sizes)
     every, steps = np.repeat(np.arange(count), levels), np.tile(np.arange(levels, dtype=np.float64), count)
-    grid, slopes = bent.curve(data.sizes, every, steps)
-    doublings = np.log2(data.sizes)
+    whole = points._replace(place=every, level=steps, transfer_s=np.full(len(every), np.inf))
+    grid, slopes = bent.curve(whole)
+    doublings = np.log2(points.sizes)
     kernel = _kernel((doublings[every], steps), (doublings[every], steps))
     of_curve = slopes @ bent.covariance @ slopes.T
-    if not len(data.place):
+    if not len(points.place):
         return _model(grid, of_curve + _AMPLITUDES[-1] ** 2 * kernel, count)
-    rest = data.log_rate - bent.curve(data.sizes, data.place, data.level)[0]
-    means = _means(data.place * levels + data.level.astype(np.intp), rest, bent.weights, data.error)
+    rest = log_rate - bent.curve(points)[0]
+    means = _means(points.place * levels + points.level.astype(np.intp), rest, bent.weights)
     among = kernel[np.ix_(means.cell, means.cell)]
     amplitude, noise = _likeliest(among, means)
     # The curve was fitted to these measurements, so only the process is conditioned on them.
@@ -236,23 +266,21 @@ class _Means(NamedTuple):
     cell: Places
     rest: Floats
     weight: Floats
-    error: Floats
     within: float
     repeats: int
 
     def variance(self, noise: float) -> Floats:
         """Return the variance of each mean."""
-        variance: Floats = noise**2 / self.weight + self.error**2
+        variance: Floats = noise**2 / self.weight
         return variance
 
 
-def _means(cells: Places, rest: Floats, weights: Floats, error: Floats) -> _Means:
+def _means(cells: Places, rest: Floats, weights: Floats) -> _Means:
     cell, where = np.unique(cells, return_inverse=True)
     weight = np.bincount(where, weights).astype(np.float64)
     mean = np.bincount(where, weights * rest) / weight
-    errors = np.bincount(where, weights * error) / weight
     within = float(np.sum(weights * (rest - mean[where]) ** 2))
-    return _Means(cell, mean, weight, errors, within, len(rest) - len(cell))
+    return _Means(cell, mean, weight, within, len(rest) - len(cell))
 
 
 def _likeliest(among: Floats, means: _Means) -> tuple[float, float]:

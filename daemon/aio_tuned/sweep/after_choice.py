@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from aio_tuned.sweep.order import Order, PhaseOutcome
 
 # The shares of each experiment in the time and in the bytes; the curves have the rest.
-_TIME_SHARES: dict[str, float] = {"memory": 3 / 36, "new_file": 1 / 36, "processes": 7 / 36}
-_BYTE_SHARES: dict[str, float] = {"memory": 1 / 10, "new_file": 1 / 24, "processes": 1 / 7}
+_TIME_SHARES: dict[str, float] = {"memory": 3 / 36, "new_file": 1 / 36, "processes": 8 / 36}
+_BYTE_SHARES: dict[str, float] = {"memory": 1 / 12, "new_file": 1 / 24, "processes": 1 / 8}
 # About so many measurements of writes must be paid for: six pairs, four files, one round of the default numbers.
 _MEASUREMENTS = {"memory": 12, "new_file": 4, "processes": 10}
 # The curves of a direction get time by the number of their sizes and the cost of a measurement.
@@ -145,8 +145,10 @@ class AfterChoice:
         made: list[CurvePlan] = []
         for number, op in enumerate(ops):
             plans = [plan for engine in engines if (plan := self._plan(engine, op, ops[number:], len(engines), made))]
-            await self._measure_curves(plans)
+            await self._measure_curves(plans, later=False)
             made += plans
+        # A slow spell of the drive may have covered a whole curve, so all are visited once more.
+        await self._measure_curves(made, later=True)
         return tuple(made)
 
     def _plan(
@@ -161,7 +163,7 @@ class AfterChoice:
         known = [one for one in clean_samples(of_choice(samples)) if one.request.direction == direction]
         if not sizes or not known:
             return None
-        spent = [plan.spent(samples) for plan in made]
+        spent = [plan.taken(samples) for plan in made]
         left_ns = order.after_ns * (1 - sum(_TIME_SHARES.values())) - sum(one.ns for one in spent)
         left_bytes = order.after_bytes * (1 - sum(_BYTE_SHARES.values())) - sum(one.written_bytes for one in spent)
         return CurvePlan(
@@ -178,15 +180,16 @@ class AfterChoice:
             seed=order.seed,
             max_in_flight=min(curve_plan.MOST_IN_FLIGHT, order.max_concurrency or curve_plan.MOST_IN_FLIGHT),
             max_transfer_ns=order.max_transfer_ns,
+            split_bytes=order.split_bytes,
         )
 
-    async def _measure_curves(self, plans: Sequence[CurvePlan]) -> None:
-        """Measure the curves of one direction in turns, so that a drift of the drive favours no engine."""
+    async def _measure_curves(self, plans: Sequence[CurvePlan], *, later: bool) -> None:
+        """Measure the curves in turns, so that a drift of the drive favours no engine."""
         running = list(plans)
         while running:
             for plan in tuple(running):
                 samples = self._measuring.samples
-                requests = size_curve.next_round(plan, samples, next_id(samples))
+                requests = size_curve.next_round(plan, samples, next_id(samples), later=later)
                 if not requests or not await self._measure_round(plan, requests):
                     running.remove(plan)
 

@@ -55,6 +55,7 @@ def header(order: Order, hello: Hello) -> dict[str, Any]:
         "fraction": order.fraction,
         "sustain_share": order.sustain_share,
         "after": [order.after_ns, order.after_bytes, order.max_concurrency, order.scratch, order.consumer_memory],
+        "split_bytes": order.split_bytes,
         "curves": [order.curves.engines, order.curves.sizes],
         "processes": order.processes,
         "about": dict(order.about),

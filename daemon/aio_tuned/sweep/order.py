@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, get_args
 
 from aio_tuned.model.setting import DEFAULT_SETTING, Direction, Setting
 from aio_tuned.search.choose import KEEP
+from aio_tuned.search.curve_plan import SPLIT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,8 +43,9 @@ class Order:
     `curves` are the engines and sizes of the curves by request size, and `processes` the numbers of processes that are
     measured at once. These and the other experiments after the choice have `after_ns` and `after_bytes` of the budgets;
     without time there are none. They have at most `max_concurrency` requests in flight. New files are written only
-    beside a `scratch` file, and huge pages are measured only beside a buffer of `consumer_memory`. `about` holds
-    further facts that must be equal for a resumption (see checkpoint.header).
+    beside a `scratch` file, and huge pages are measured only beside a buffer of `consumer_memory`. The block
+    layer splits requests longer than `split_bytes`. `about` holds further facts that must be equal for a resumption
+    (see checkpoint.header).
     """
 
     settings: Mapping[Direction, tuple[Setting, ...]]
@@ -72,6 +74,7 @@ class Order:
     after_ns: int = 0
     after_bytes: int = 0
     max_concurrency: int | None = None
+    split_bytes: int = SPLIT_BYTES
     scratch: bool = True
     consumer_memory: bool = True
     reference: Setting = DEFAULT_SETTING

@@ -12,6 +12,7 @@ from aio_tuned.devices import identity
 from aio_tuned.errors import TargetError
 from aio_tuned.profiles.siblings import check_shares
 from aio_tuned.search import effort, grid
+from aio_tuned.search.curve_plan import SPLIT_BYTES
 from aio_tuned.sweep.budget import min_write_bytes, write_budget
 from aio_tuned.sweep.order import CurveOrder, Order
 
@@ -171,6 +172,7 @@ def make_order(request: TuneRequest, device: Device, target: Target, kept: KeptS
             "against": request.against.device.name if request.against else "",
         },
         max_concurrency=request.max_concurrency,
+        split_bytes=device.queue.max_sectors_kb << 10 or SPLIT_BYTES,
         scratch=target.kind == "scratch",
         consumer_memory=config.buffer == "consumer",
     )

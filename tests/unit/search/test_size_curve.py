@@ -106,7 +106,7 @@ def test_equal_samples_give_equal_rounds_so_that_a_sweep_can_be_resumed() -> Non
         assert first == size_curve.next_round(PLAN, list(samples[:cut]), cut + 1)
     resumed = run(SizeDrive(seed=2), PLAN, samples[:17])
     assert resumed[:17] == samples[:17]
-    assert not size_curve.next_round(PLAN, resumed, len(resumed) + 1)
+    assert not size_curve.next_round(PLAN, resumed, len(resumed) + 1, later=True)
 
 
 def test_other_measurements_do_not_count() -> None:
