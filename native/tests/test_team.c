@@ -276,7 +276,10 @@ int main(void)
         engine_probe((enum engine_kind)kind, reason);
         if (reason[0])
             continue;
-        places(team, (enum engine_kind)kind);
+        for (int may_tree = 0; may_tree < 2; may_tree++) {
+            team_let_tree(team, may_tree);
+            places(team, (enum engine_kind)kind);
+        }
         random_places(team, (enum engine_kind)kind);
     }
     mixed(team);

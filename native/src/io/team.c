@@ -28,8 +28,14 @@ int team_create(struct team **ret, struct fault *fault)
         free(team);
         return -1;
     }
+    team->may_tree = sysconf(_SC_NPROCESSORS_ONLN) >= TEAM_TREE_PROCESSORS;
     *ret = team;
     return 0;
+}
+
+void team_let_tree(struct team *team, bool may_tree)
+{
+    team->may_tree = may_tree;
 }
 
 void team_destroy(struct team *team)

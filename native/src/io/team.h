@@ -12,6 +12,11 @@
 #define TEAM_MAX_QUEUES  64
 #define TEAM_MAX_GROUPS  16
 
+/* On 2 processors, 512 threads that each read 4 KiB from memory take 4.7 ms if the main thread
+ * wakes them, and 5.6 ms if each wakes four others, because those run first. Where processors are
+ * idle the wake-ups of a tree run side by side. */
+#define TEAM_TREE_PROCESSORS 8
+
 struct team;
 
 /*
@@ -31,6 +36,10 @@ struct transfer {
 
 /* Returns 0, or -1 with FAULT_SYSTEM. */
 int team_create(struct team **ret, struct fault *fault);
+
+/* Lets woken threads wake others, if there are more than TEAM_MAX_QUEUES; for tests. By default
+ * with TEAM_TREE_PROCESSORS. Up to 64 threads are woken one after another, as by DeepSpeed. */
+void team_let_tree(struct team *team, bool may_tree);
 
 /* Ends the threads and destroys their engines. No transfer may be in progress. NULL is allowed. */
 void team_destroy(struct team *team);

@@ -13,10 +13,8 @@
 
 #define STACK_BYTES (256 * 1024)
 
-/* With more threads than this, each wakes others: a wake-up takes 2 to 13 us, which the main thread
- * would spend 512 times. Up to it the main thread wakes all, as DeepSpeed does. */
-#define SERIAL_WAKES 16
-#define FAN_OUT      4
+/* How many others a woken thread wakes in a tree. */
+#define FAN_OUT 4
 
 static void futex_wait(_Atomic uint32_t *word, uint32_t value)
 {
@@ -39,8 +37,9 @@ void workers_call(struct team *team, enum task task, unsigned count)
 {
     team->task = task;
     team->called = count;
+    team->tree = team->may_tree && count > TEAM_MAX_QUEUES;
     atomic_store(&team->remaining, count);
-    wake_range(team, 0, count > SERIAL_WAKES ? FAN_OUT : count);
+    wake_range(team, 0, team->tree ? FAN_OUT : count);
 }
 
 void workers_wait(struct team *team)
@@ -67,7 +66,7 @@ static void *run_worker(void *argument)
             futex_wait(&worker->go, seen);
         seen++;
         task = team->task;
-        if (team->called > SERIAL_WAKES)
+        if (team->tree)
             wake_range(team, FAN_OUT * (worker->index + 1), FAN_OUT);
         if (task == TASK_RUN) {
             engine_run(worker->engine, &worker->job, &worker->stats);

@@ -43,6 +43,7 @@ struct team {
     /* The task of the first `called` workers. */
     enum task task;
     unsigned called;
+    bool may_tree, tree; /* each woken thread wakes others */
     uint64_t kept;
     int done_fd;
     atomic_bool halt;
