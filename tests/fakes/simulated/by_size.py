@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _REQUEST_SHARE: dict[Engine, float] = {"libaio": 1.0, "io_uring": 0.75, "psync": 0.9}
 # A request in a hundred takes longer than the mean by this many times the spread: by so much of it on an idle drive.
 _TAIL, _IDLE_TAIL = 12.0, 0.4
+# As native/src/io/team.h and workers.c have them.
+_SERIAL_WAKES, _TREE_CORES, _FAN_OUT = 64, 8, 4
 # The standard normal distribution is exceeded by one in a hundred from here on.
 P99_SIGMAS = 2.326
 
@@ -79,10 +81,16 @@ def _host(host: Host, engine: Engine) -> Host:
 
 
 def _begin_s(host: Host, engine: Engine, threads: int) -> float:
-    """Return the time until all threads run: those of psync wake each other, and share the cores."""
+    """Return the time that is lost until all threads run.
+
+    The helper wakes the threads of psync one after another, each of which works from then on, or more than 64 like a
+    tree if the host has 8 processors.
+    """
     if engine != "psync":
         return threads * host.wake_ns / 1e9
-    return max(host.wake_ns * (1 + math.log2(threads)), threads * host.switch_ns / host.cores) / 1e9
+    if threads > _SERIAL_WAKES and host.cores >= _TREE_CORES:
+        return host.wake_ns * (1 + math.log(threads, _FAN_OUT)) / 1e9
+    return (host.wake_ns + host.switch_ns * (threads - 1) / 2) / 1e9
 
 
 def _mixed(read_share: float, read: Served, write: Served) -> Served:

@@ -12,6 +12,7 @@ import pytest
 from aio_tuned.model.measurement import Engine
 from aio_tuned.model.size_curve import CurveOp
 from fakes.simulated.asked import requests_of
+from fakes.simulated.by_size import load, served
 from fakes.simulated.drive import Drive, written_bytes
 from fakes.simulated.model import GB, Cliff, Drift, DriveModel, Host, Noise, Side, Stalls
 from fakes.simulated.models import MODELS, NAMED
@@ -144,6 +145,15 @@ def test_a_short_transfer_shows_its_begin() -> None:
     point = true_point(PLAIN, "psync", "read", 4096, 256)
     short = Drive(PLAIN, 1).visit(asked("psync", "read", 4096, 256, transfer_bytes=MIB))
     assert short.bytes_per_s < 0.8 * point.bytes_per_s
+
+
+@pytest.mark.parametrize(("cores", "lost_us"), [(16, (12, 16, 91, 60)), (4, (12, 16, 91, 331))])
+def test_waking_the_threads_of_psync_takes_what_the_helper_takes(cores: int, lost_us: tuple[int, ...]) -> None:
+    """One after another costs each thread half of the wakes; from 64 on a host with processors wakes like a tree."""
+    model = replace(PLAIN, read=replace(SIDE, latency_s=0.0), host=Host(cores=cores))
+    for threads, expected in zip((1, 4, 64, 256), lost_us, strict=True):
+        found = served(model, load("psync", 1.0, 4096, threads))
+        assert found.begin_s * 1e6 == pytest.approx(expected, abs=15)
 
 
 def test_a_quantile_of_many_requests_is_nearer_the_truth() -> None:
