@@ -194,6 +194,12 @@ def _dry_run(request: TuneRequest, arguments: argparse.Namespace) -> int:
             "time_budget_s": found.time_s,
             "write_budget_bytes": found.written_bytes,
             "drop_caches": found.drop_caches,
+            "after_choice": {
+                "engines": list(found.engines),
+                "processes": list(found.processes),
+                "time_budget_s": found.after_s,
+                "write_budget_bytes": found.after_bytes,
+            },
         }
         print(json.dumps(document, indent=2))
     else:

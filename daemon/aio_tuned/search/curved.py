@@ -68,7 +68,8 @@ class Curved:
             for (place, level), found in self.clean.items()
             for sample in found
         ]
-        return size_model.fit(self.plan.sizes, levels, seen, self.plan.guess, self.plan.split_bytes)
+        plan, threads = self.plan, self.plan.engine == "psync"
+        return size_model.fit(plan.sizes, levels, seen, plan.guess, plan.split_bytes, threads=threads)
 
     def left(self, *, later: bool) -> Cost:
         """Return what is left of the budgets now, or of those for later too."""

@@ -37,6 +37,7 @@ _DEVIATION_LENGTH = 2.0
 _OWN_DEVIATION = 0.002
 # The time that the start of a transfer loses, relative to the latency of its first part: the logarithm and its spread.
 _USUAL_START, _START_SPREAD = 0.0, 0.5
+_USUAL_WAKE = math.log(12e-6)
 _MAX_START = 0.4
 _STEPS, _EQUAL_STEPS = 12, 8
 _FIRST_SCALE, _MIN_SCALE = 0.05, 0.015
@@ -96,7 +97,8 @@ class SizeModel:
 class _Points(NamedTuple):
     """Points of the curve: all sizes, and for each point the size's place, the level and the time of a transfer.
 
-    Requests longer than `split_bytes` reach the drive in several.
+    Requests longer than `split_bytes` reach the drive in several. With `threads` each request in flight has a thread,
+    and the threads wake each other at the start of a transfer.
     """
 
     sizes: Floats
@@ -104,12 +106,15 @@ class _Points(NamedTuple):
     level: Floats
     transfer_s: Floats
     split_bytes: int
+    threads: bool
 
 
-def fit(sizes: Sequence[int], levels: int, seen: Sequence[Seen], guess: Guess, split_bytes: int) -> SizeModel:
+def fit(
+    sizes: Sequence[int], levels: int, seen: Sequence[Seen], guess: Guess, split_bytes: int, *, threads: bool
+) -> SizeModel:
     """Return the model of the measurements on the grid of the sizes and the first `levels` powers of two in flight.
 
-    Requests longer than `split_bytes` reach the drive in several.
+    Requests longer than `split_bytes` reach the drive in several. With `threads` each in flight has a thread.
     """
     points = _Points(
         sizes=np.array(sizes, dtype=np.float64),
@@ -117,6 +122,7 @@ def fit(sizes: Sequence[int], levels: int, seen: Sequence[Seen], guess: Guess, s
         level=np.array([one.level for one in seen], dtype=np.float64),
         transfer_s=np.array([one.transfer_s for one in seen], dtype=np.float64),
         split_bytes=split_bytes,
+        threads=threads,
     )
     log_rate = np.log(np.array([one.bytes_per_s for one in seen], dtype=np.float64))
     priors = [_Prior(points.sizes, guess, deviation) for deviation in _DEVIATIONS]
@@ -128,7 +134,7 @@ class _Prior:
     """The prior of the values.
 
     They are the logarithms of the times of latency and bottleneck, of their speeds, their deviations by size, and last
-    the time that the start of a transfer loses, relative to the latency of its first part.
+    what the start of a transfer loses: the time of waking a thread, and that without data relative to the latency.
     """
 
     def __init__(self, sizes: Floats, guess: Guess, deviation: float) -> None:
@@ -136,15 +142,15 @@ class _Prior:
         doublings = np.log2(sizes)
         kernel = np.exp(-(((doublings[:, None] - doublings[None, :]) / _DEVIATION_LENGTH) ** 2) / 2)
         own = np.linalg.inv(deviation**2 * kernel + _OWN_DEVIATION**2 * np.eye(count))
-        self.precision = np.zeros((5 + 2 * count, 5 + 2 * count))
+        self.precision = np.zeros((6 + 2 * count, 6 + 2 * count))
         self.precision[:4, :4] = np.eye(4) / _GUESS_SPREAD**2
         self.precision[4 : 4 + count, 4 : 4 + count] = own
-        self.precision[4 + count : -1, 4 + count : -1] = own
-        self.precision[-1, -1] = 1 / _START_SPREAD**2
+        self.precision[4 + count : -2, 4 + count : -2] = own
+        self.precision[-2:, -2:] = np.eye(2) / _START_SPREAD**2
         # A request that is alone moves its bytes at less than the speed of the drive.
         speed = math.log(guess.bytes_per_s)
         self.mean = np.concatenate(
-            [np.log([guess.latency_s, 3e-6]), [speed - 0.3, speed], np.zeros(2 * count), [_USUAL_START]]
+            [np.log([guess.latency_s, 3e-6]), [speed - 0.3, speed], np.zeros(2 * count), [_USUAL_WAKE, _USUAL_START]]
         )
         self.log_det = float(np.linalg.slogdet(self.precision)[1])
 
@@ -171,17 +177,17 @@ def _curve(values: Floats, bend: float, points: _Points) -> tuple[Floats, Floats
 
     Transfers that take infinite time lose nothing by their start.
     """
-    sizes, place, level, transfer_s, split_bytes = points
+    sizes, place, level, transfer_s, split_bytes, threads = points
     count = len(sizes)
     moved = np.log(sizes)[None, :] - values[2:4, None]
     plain = np.logaddexp(values[:2, None], moved)
     timed = np.exp(values[:2, None] - plain)
-    logs = plain + values[4:-1].reshape(2, count)
+    logs = plain + values[4:-2].reshape(2, count)
     waiting, bottleneck = logs[0, place] - level * math.log(2), logs[1, place]
     between = np.logaddexp(bend * waiting, bend * bottleneck) / bend
     part = np.exp(bend * (waiting - between))
     rows = np.arange(len(place))
-    slopes = np.zeros((len(place), 5 + 2 * count))
+    slopes = np.zeros((len(place), 6 + 2 * count))
     for kind, share in enumerate((part, 1 - part)):
         slopes[:, kind] = -share * timed[kind, place]
         slopes[:, 2 + kind] = share * (1 - timed[kind, place])
@@ -189,8 +195,11 @@ def _curve(values: Floats, bend: float, points: _Points) -> tuple[Floats, Floats
     # No data arrive in the first latency of a transfer; a request that is alone waits for each of them anyway.
     piece = np.minimum(sizes, split_bytes)[place]
     start = np.exp(values[-1]) * (np.exp(values[0]) + piece * np.exp(-values[2])) * (1 - 2.0**-level)
-    lost = np.minimum(start / transfer_s, _MAX_START)
-    slopes[:, -1] = -lost / (1 - lost)
+    # As many threads as there are requests wake each other in the steps of a tree.
+    wake = math.exp(values[-2]) * (level + 1) * (level > 0) if threads else np.zeros(len(level))
+    lost = np.minimum((start + wake) / transfer_s, _MAX_START)
+    slopes[:, -2] = -wake / transfer_s / (1 - lost)
+    slopes[:, -1] = -start / transfer_s / (1 - lost)
     return np.log(sizes)[place] - between + np.log1p(-lost), slopes
 
 

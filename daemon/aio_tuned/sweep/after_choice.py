@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from aio_tuned.sweep.order import Order, PhaseOutcome
 
 # The shares of each experiment in the time and in the bytes; the curves have the rest.
-_TIME_SHARES: dict[str, float] = {"memory": 3 / 36, "new_file": 1 / 36, "processes": 8 / 36}
+_TIME_SHARES: dict[str, float] = {"memory": 4 / 36, "new_file": 1 / 36, "processes": 8 / 36}
 _BYTE_SHARES: dict[str, float] = {"memory": 1 / 12, "new_file": 1 / 24, "processes": 1 / 8}
 # About so many measurements of writes must be paid for: six pairs, four files, one round of the default numbers.
 _MEASUREMENTS = {"memory": 12, "new_file": 4, "processes": 10}

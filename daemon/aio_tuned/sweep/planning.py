@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aio_tuned.profiles.kept_settings import KeptSettings
     from aio_tuned.sweep.request import TuneRequest
 
-# What the experiments after the choice take: 25 s for the curves, 7 for several processes, 3 for memory and 1 for new
+# What the experiments after the choice take: 23 s for the curves, 8 for several processes, 4 for memory and 1 for new
 # files, and 4 GiB of writes less what other phases may exceed theirs by; but at most this part of the budgets.
 _AFTER_NS = 36_000_000_000
 _AFTER_BYTES = 15 << 28
@@ -163,6 +163,7 @@ def make_order(request: TuneRequest, device: Device, target: Target, kept: KeptS
         resumable=request.resumable,
         drop_caches=request.drop_caches,
         max_transfer_ns=request.max_transfer_ns,
+        max_foreign_bytes=request.max_foreign_bytes,
         deadline_ns=None if request.began_ns is None else request.began_ns + int(extended.time_budget_s * 1e9),
         about={
             "tool_version": __version__,

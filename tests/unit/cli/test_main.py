@@ -20,6 +20,7 @@ from aio_tuned.config.load import load_config, parse_config
 from aio_tuned.config.render import to_document
 from aio_tuned.devices import resolve
 from aio_tuned.errors import AioTunedError, ConfigError, Exit, TargetError, UsageError
+from aio_tuned.helper.samples import to_table
 from aio_tuned.model.target import Policy
 from aio_tuned.profiles import codec
 from aio_tuned.report.terminal import consumers
@@ -544,9 +545,7 @@ def test_tune_publishes_a_profile_and_its_samples(drive: Path, capsys: pytest.Ca
     assert kept.parent == out / "history" / path.stem
     stored = sweep_archive.load(kept)
     assert stored.profile == found
-    assert [asdict(one) for one in stored.samples] == [
-        {**one, "transfers_ns": tuple(one["transfers_ns"])} for one in samples
-    ]
+    assert [json.loads(json.dumps(to_table(one))) for one in stored.samples] == samples
     assert None not in {one.at_s for one in stored.samples}
     assert f"\nprofile: {path}\n" in shown.out
     assert "read 1/2: every setting once: 1 of " in shown.err

@@ -114,6 +114,8 @@ def test_a_dry_run_names_the_file_that_the_sweep_writes(drive: Path, capsys: pyt
     assert planned["file"] == str(published(drive))
     assert planned["dry_run"] is True
     assert planned["settings"] == {"read": 20, "write": 20}
+    assert planned["after_choice"]["engines"] == ["psync", "io_uring"]
+    assert 0 < planned["after_choice"]["time_budget_s"] <= planned["time_budget_s"] / 4
 
 
 def test_a_dry_run_finds_what_would_prevent_the_sweep(
