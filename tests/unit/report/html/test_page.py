@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import asdict, fields, replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
