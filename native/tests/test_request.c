@@ -170,9 +170,9 @@ static void check_lines(const struct line *lines, size_t count, const struct req
 /* A caller of version 1 is refused the keys and words of version 2. */
 static void keys_of_version_2(void)
 {
-    static const char *const words[] = {"engine=psync", "access=random",  "seed=1",
-                                        "memory=huge",  "groups=1",       "read_percent=70",
-                                        "new_file=0",   "fixed_buffers=0"};
+    static const char *const words[] = {"engine=psync", "access=random",   "seed=1",
+                                        "memory=huge",  "groups=1",        "read_percent=70",
+                                        "new_file=0",   "fixed_buffers=0", "max_foreign_bytes=0"};
     struct request request;
     struct fault fault;
     char line[256];
@@ -190,7 +190,8 @@ static void values_of_version_2(void)
 {
     const char *line = "point id=7 op=mixed read_percent=70 block_size=4096 queue_depth=1 "
                        "io_parallelism=8 overlap_events=1 single_submit=0 transfer_bytes=65536 "
-                       "engine=psync access=random seed=5 memory=huge groups=2";
+                       "engine=psync access=random seed=5 memory=huge groups=2 "
+                       "max_foreign_bytes=32768";
     struct request request;
     struct fault fault;
 
@@ -200,10 +201,11 @@ static void values_of_version_2(void)
     CHECK_TEXT(request_op(&request), "mixed");
     CHECK(request.engine == ENGINE_PSYNC && request.random && request.seed == 5);
     CHECK(request.has_memory && request.memory == BUFFER_HUGE && request.groups == 2);
+    CHECK(request.max_foreign_bytes == 32768);
     CHECK(request_parse(GOOD, strlen(GOOD), &limits_2, &request, &fault) == 0);
     CHECK(request.engine == ENGINE_LIBAIO && !request.random && request.seed == 0);
     CHECK(!request.has_memory && request.groups == 1 && !request.new_file);
-    CHECK(!request.fixed_buffers);
+    CHECK(!request.fixed_buffers && request.max_foreign_bytes == 0);
 }
 
 static void values(void)

@@ -47,6 +47,7 @@ MODEL: dict[str, Any] = {
 KEYS = {"id", "op", "block_size", "queue_depth", "io_parallelism", "overlap_events", "single_submit"}
 KEYS |= {"transfer_bytes", "min_ns", "min_transfers", "max_bytes", "drop_caches"}
 NEW_KEYS = {"engine", "access", "seed", "read_percent", "memory", "groups", "new_file", "fixed_buffers"}
+NEW_KEYS |= {"max_foreign_bytes"}
 
 
 def say(**message: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -267,3 +268,33 @@ def test_io_uring_that_is_forbidden(start: StartHelper, tmp_path: Path) -> None:
     code, error = helper.fail()
     assert code == 65
     assert reason in error["message"]
+
+
+def test_a_point_ends_when_other_processes_use_the_device(start: StartHelper, tmp_path: Path) -> None:
+    """A server that begins waits for one transfer, not for all of a measurement."""
+    counters, folder = tmp_path / "stat", tmp_path / "scratch"
+    folder.mkdir()
+    quiet = threading.Event()
+
+    # Its counters never show the I/O of the helper itself, which others therefore exceed by far.
+    counters.write_text(f"0 0 {0:020} " + "0 " * 13 + "\n")
+
+    def grow() -> None:
+        sectors = 0
+        with counters.open("r+b", buffering=0) as file:
+            while not quiet.wait(0.01):
+                os.pwrite(file.fileno(), f"{(sectors := sectors + (1 << 32)):020}".encode(), 4)
+
+    helper = open_helper(start, folder, "--allow-write", f"--counters={counters}")
+    usual = helper.ask(point(max_foreign_bytes=32768, min_transfers=50))
+    assert len(usual["transfers_ns"]) == 50
+    others = threading.Thread(target=grow)
+    others.start()
+    try:
+        answer = helper.ask(point(max_foreign_bytes=32768, min_ns=60 * 10**9))
+    finally:
+        quiet.set()
+        others.join()
+    assert answer["elapsed_ns"] < 30 * 10**9
+    assert answer["counters"]["read_bytes"] - answer["bytes"] > 32768
+    assert helper.finish()[1][-1]["type"] == "end"

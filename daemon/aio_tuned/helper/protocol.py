@@ -151,6 +151,8 @@ def request_line(request: Request) -> str:
         words["groups"] = request.groups
     if request.new_file:
         words["new_file"] = 1
+    if request.max_foreign_bytes:
+        words["max_foreign_bytes"] = request.max_foreign_bytes
     return "point " + " ".join(f"{key}={value}" for key, value in words.items())
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
-_RARE_OF_REQUEST = ("engine", "access", "seed", "read_percent", "memory", "groups", "new_file")
+_RARE_OF_REQUEST = ("engine", "access", "seed", "read_percent", "memory", "groups", "new_file", "max_foreign_bytes")
 _RARE_OF_SAMPLE = ("requests", "again", "return_ns", "groups_ns")
 
 # Keys of the format, with the fields that they hold.
@@ -46,6 +46,7 @@ _REQUEST = {
     "memory": "memory",
     "groups": "groups",
     "new_file": "new_file",
+    "max_foreign_bytes": "max_foreign_bytes",
 }
 _SAMPLE = {
     "request": "request",
@@ -112,7 +113,7 @@ def _request(table: Mapping[str, Any]) -> Request:
     found = Request(**_from_table({**table, "setting": _setting(table["setting"])}, _REQUEST))
     numbers = (
         *(found.id, found.transfer_bytes, found.min_ns, found.min_transfers, found.max_bytes),
-        *(found.seed, found.read_percent, found.groups),
+        *(found.seed, found.read_percent, found.groups, found.max_foreign_bytes),
     )
     if (
         any(type(number) is not int or number < 0 for number in numbers)

@@ -64,7 +64,8 @@ class Request:
     multiples of the block size over the whole span, in an order that follows from `seed`. With a `read_percent` the
     request mixes reads and writes, and its direction is "write". `memory` replaces the kind of buffer of the command
     line. `groups` is the number of processes that are stood for: each has its own threads and open file, and an equal
-    part of the transfer. With `new_file` each transfer writes an empty file in the scratch file's folder.
+    part of the transfer. With `new_file` each transfer writes an empty file in the scratch file's folder. The
+    measurement ends after the transfer in which other processes moved more than `max_foreign_bytes` (0: no limit).
     """
 
     id: int
@@ -83,6 +84,7 @@ class Request:
     memory: BufferPages | None = None
     groups: int = 1
     new_file: bool = False
+    max_foreign_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -114,7 +114,7 @@ class Measuring:
 
     async def measure(self, request: Request) -> Sample:
         """Wait until the observer permits the measurement, then make it and keep its sample."""
-        request, drops = self._with_cache(request)
+        request, drops = self._with_cache(replace(request, max_foreign_bytes=self._order.max_foreign_bytes))
         await self._observer.before(request, self._previous)
         if drops:
             await self._observer.before_drop()

@@ -38,7 +38,8 @@ class Order:
     `resumable` sweep reserves the bytes that a second process writes in addition to its measurements. `write_cap_bytes`
     limits this process, whatever the rest of the budget. One in `fraction` points is measured, then the neighbours of
     the best. `sustain_share` is the share of the write budget for sustained writes with the chosen setting. Transfers
-    are planned to take at most `max_transfer_ns`, unless the smallest one takes longer. With `deadline_ns`, a time of
+    are planned to take at most `max_transfer_ns`, unless the smallest one takes longer, and a measurement ends early
+    once other processes have moved `max_foreign_bytes` (0: no limit). With `deadline_ns`, a time of
     CLOCK_MONOTONIC, the time budget includes the time before and between the measurements, and the sweep ends by then.
     `curves` are the engines and sizes of the curves by request size, and `processes` the numbers of processes that are
     measured at once. These and the other experiments after the choice have `after_ns` and `after_bytes` of the budgets;
@@ -68,6 +69,7 @@ class Order:
     resumable: bool = False
     drop_caches: DropCaches = "auto"
     max_transfer_ns: int | None = None
+    max_foreign_bytes: int = 0
     deadline_ns: int | None = None
     curves: CurveOrder = CurveOrder()
     processes: tuple[int, ...] = ()

@@ -28,7 +28,8 @@ class TuneRequest:
     `diskseq` identifies the disk that is meant, and `named` gives it the name of its profile. `no_raw_write` is why a
     raw device is not written, or "", and `keep_cache` why the host's page cache is kept although the configuration has
     it dropped, or "". Settings with more than `max_concurrency` requests in flight are left out, and `never_quiet` is
-    the I/O of other processes on such a drive, or "". No transfer is planned that takes longer than `max_transfer_ns`.
+    the I/O of other processes on such a drive, or "". No transfer is planned that takes longer than `max_transfer_ns`,
+    and a measurement ends early once other processes have moved `max_foreign_bytes` (0: no limit).
     The observer of a `resumable` sweep keeps a checkpoint. The helper has `grace_s` seconds to end. The time budget
     counts all time since `began_ns` of CLOCK_MONOTONIC; if that is None, only the measurements.
     """
@@ -52,6 +53,7 @@ class TuneRequest:
     max_concurrency: int | None = None
     never_quiet: str = ""
     max_transfer_ns: int | None = None
+    max_foreign_bytes: int = 0
     grace_s: float = END_S
     began_ns: int | None = None
 

@@ -159,10 +159,39 @@ static uint64_t less(uint64_t value, uint64_t part)
     return value > part ? value - part : 0;
 }
 
+/* The counts before the first transfer. */
+struct baseline {
+    struct counters_reading counters;
+    uint64_t read_bytes, written_bytes;
+};
+
+static void count(const struct context *context, const struct baseline *before, struct point *point)
+{
+    struct counters_reading now;
+
+    point->read_bytes = context->bytes_read - before->read_bytes;
+    point->written_bytes = context->bytes_written - before->written_bytes;
+    point->counted = point->counted && counters_read(&context->counters, &now) == 0;
+    if (point->counted)
+        point->moved = counters_since(&now, &before->counters);
+}
+
+/* Returns whether other processes have moved more bytes on the device than the request allows. */
+static bool disturbed(const struct context *context, const struct request *request,
+                      const struct baseline *before, struct point *point)
+{
+    if (request->max_foreign_bytes == 0)
+        return false;
+    count(context, before, point);
+    return less(point->moved.read.bytes + point->moved.write.bytes,
+                point->read_bytes + point->written_bytes) > request->max_foreign_bytes;
+}
+
 /* Runs the transfers of a point. */
 static enum step_result move_all(struct context *context, const struct request *request,
                                  struct transfer *transfer, struct buffer *buffer,
-                                 struct phase *phase, struct point *point, struct fault *fault)
+                                 const struct baseline *before, struct phase *phase,
+                                 struct point *point, struct fault *fault)
 {
     uint64_t blocks = (transfer->bytes + request->block_size - 1) / request->block_size;
 
@@ -205,6 +234,8 @@ static enum step_result move_all(struct context *context, const struct request *
         phase->done += transfer->bytes;
         if (context->watch.stopped || context->emit.error)
             return STEP_STOPPED;
+        if (disturbed(context, request, before, point))
+            return STEP_OK;
     }
     return STEP_OK;
 }
@@ -215,8 +246,8 @@ static enum step_result measure(struct context *context, const struct request *r
                                 struct fault *fault)
 {
     struct transfer transfer = make_transfer(context, request, buffer);
-    struct counters_reading before = {0}, after = {0};
-    uint64_t read_before = context->bytes_read, written_before = context->bytes_written;
+    struct baseline before = {.read_bytes = context->bytes_read,
+                              .written_bytes = context->bytes_written};
     const struct pagecache_span span = cached_span(context, request);
     uint64_t first =
         request->new_file || request->random ? 0 : next_cursor(context, request->transfer_bytes);
@@ -226,25 +257,21 @@ static enum step_result measure(struct context *context, const struct request *r
 
     if (team_prepare(context->team, &transfer, fault) < 0)
         return STEP_FAILED;
-    point->counted = context->counters.live && counters_read(&context->counters, &before) == 0;
+    point->counted =
+        context->counters.live && counters_read(&context->counters, &before.counters) == 0;
     /* Only the scratch file: other processes may read a file or device into the page cache. */
     if (context->target.kind == TARGET_SCRATCH)
         cachewatch_start(&watch, context->cache.residency, &span, span.offset + first);
     usage_read(&used);
-    step = move_all(context, request, &transfer, buffer, phase, point, fault);
+    step = move_all(context, request, &transfer, buffer, &before, phase, point, fault);
     usage_read(&point->used);
     point->passing_bytes = cachewatch_stop(&watch);
     if (step != STEP_OK)
         return step;
-    if (point->counted && counters_read(&context->counters, &after) == 0)
-        point->moved = counters_since(&after, &before);
-    else
-        point->counted = false;
+    count(context, &before, point);
     point->used.user_ns = less(point->used.user_ns - used.user_ns, point->preparing_ns);
     point->used.system_ns -= used.system_ns;
     point->used.host_ns = less(point->used.host_ns - used.host_ns, point->preparing_ns);
-    point->read_bytes = context->bytes_read - read_before;
-    point->written_bytes = context->bytes_written - written_before;
     if (request->engine == ENGINE_IO_URING)
         point->io_workers = usage_io_workers();
     team_sum(context->team, &point->stats);

@@ -34,6 +34,7 @@ enum key {
     KEY_GROUPS,
     KEY_NEW_FILE,
     KEY_FIXED_BUFFERS,
+    KEY_MAX_FOREIGN_BYTES,
     KEY_COUNT,
 };
 
@@ -62,6 +63,7 @@ static const struct {
     [KEY_GROUPS] = {"groups", false, 1, TEAM_MAX_GROUPS, 1},
     [KEY_NEW_FILE] = {"new_file", false, 0, 1, 0},
     [KEY_FIXED_BUFFERS] = {"fixed_buffers", false, 0, 1, 0},
+    [KEY_MAX_FOREIGN_BYTES] = {"max_foreign_bytes", false, 0, MAX_63, 0},
 };
 
 /* Limits a quoted word to 64 bytes, so that the rest of the message fits. */
@@ -93,10 +95,9 @@ static struct word next_word(const char **at, const char *end)
 {
     const char *start = *at;
     const char *space = memchr(start, ' ', (size_t)(end - start));
-    const char *stop = space ? space : end;
 
     *at = space ? space + 1 : end;
-    return (struct word){start, (size_t)(stop - start)};
+    return (struct word){start, (size_t)((space ? space : end) - start)};
 }
 
 static bool is_word(struct word word, const char *literal)
@@ -252,7 +253,6 @@ static int check_threads(const struct request *request, const struct request_lim
                request->transfer_bytes, parts, limits->alignment, unit);
 }
 
-/* Checks the keys of version 2 that need others. */
 static int check_options(const struct request *request, const struct request_limits *limits,
                          struct fault *fault)
 {
@@ -329,6 +329,7 @@ int request_parse(const char *line, size_t length, const struct request_limits *
     request.groups = (uint32_t)numbers[KEY_GROUPS];
     request.new_file = numbers[KEY_NEW_FILE] != 0;
     request.fixed_buffers = numbers[KEY_FIXED_BUFFERS] != 0;
+    request.max_foreign_bytes = numbers[KEY_MAX_FOREIGN_BYTES];
     if (check(&request, limits, fault) < 0)
         return -1;
     *ret = request;

@@ -37,6 +37,7 @@ struct request {
     uint32_t groups;
     bool new_file;
     bool fixed_buffers;
+    uint64_t max_foreign_bytes; /* 0: no limit */
 };
 
 struct request_limits {

@@ -144,12 +144,21 @@ class Drive:
 
     def _row(self, request: Request, *, beyond: bool = False) -> Row:
         usual = replace(
-            request, engine="libaio", access="sequential", read_percent=0, memory=None, groups=1, new_file=False
+            request,
+            engine="libaio",
+            access="sequential",
+            read_percent=0,
+            memory=None,
+            groups=1,
+            new_file=False,
+            max_foreign_bytes=0,
         )
         if request == usual and self.memory == "consumer":
             return self._usual(request.direction, request.setting, request.transfer_bytes, beyond=beyond)
         # What a request asks for, without its number and its limits.
-        alike = replace(request, id=0, seed=0, min_ns=0, min_transfers=1, max_bytes=0, purpose="pass")
+        alike = replace(
+            request, id=0, seed=0, min_ns=0, min_transfers=1, max_bytes=0, max_foreign_bytes=0, purpose="pass"
+        )
         row = self._rare.get((alike, beyond))
         if row is None:
             row = row_of(self.model, request, self.memory, beyond_cliff=beyond)

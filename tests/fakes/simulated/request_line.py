@@ -32,6 +32,7 @@ _NEW_NUMBERS: dict[str, tuple[int, int, int | None]] = {
     "read_percent": (1, 99, 0),
     "groups": (1, 16, 1),
     "new_file": (0, 1, 0),
+    "max_foreign_bytes": (0, 2**63 - 1, 0),
     "fixed_buffers": (0, 1, 0),
 }
 _CHOICES: dict[str, tuple[str, ...]] = {

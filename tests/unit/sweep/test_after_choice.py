@@ -227,6 +227,12 @@ def test_transfers_are_as_short_as_others_need() -> None:
     assert not long
 
 
+def test_every_measurement_ends_early_where_other_processes_begin() -> None:
+    outcome, _ = sweep(replace(ORDER, max_foreign_bytes=32768))
+    assert after(outcome.samples)
+    assert {one.request.max_foreign_bytes for one in outcome.samples} == {32768}
+
+
 @pytest.mark.parametrize("hello", [{"huge_share": 0.9}, {"thp_policy": "never"}], ids=["huge already", "never given"])
 def test_huge_pages_are_measured_where_they_could_be_had(hello: dict[str, Any]) -> None:
     assert any(one.request.memory == "huge" for one in whole()[0].samples)

@@ -20,7 +20,7 @@ from aio_tuned.profiles.siblings import check_agrees
 from aio_tuned.service.worker import messages as wire
 from aio_tuned.service.worker.quiet_host import QuietHost
 from aio_tuned.service.worker.throttle import DEEP, Throttle
-from aio_tuned.service.worker.throttle_rules import ThrottleRules
+from aio_tuned.service.worker.throttle_rules import ThrottleRules, max_foreign_bytes
 from aio_tuned.service.write_ledger import Ledger
 from aio_tuned.storage import append_log, atomic_file, layout, sweep_archive
 from aio_tuned.storage.append_log import AppendLog
@@ -227,8 +227,9 @@ async def _sweep(job: Job) -> Final:
     account = _WriteAccount(job)
     ledger = account.ledger
     sensors = Sensors(job.device.device_number)
+    rules = ThrottleRules.from_config(job.config)
     throttle = Throttle(
-        ThrottleRules.from_config(job.config),
+        rules,
         sensors,
         notice=lambda reason: _say(wire.Paused(reason=reason)),
         patient=not job.never_quiet,
@@ -248,6 +249,7 @@ async def _sweep(job: Job) -> Final:
         max_concurrency=DEEP if job.never_quiet else None,
         never_quiet=job.never_quiet,
         max_transfer_ns=_MAX_TRANSFER_NS,
+        max_foreign_bytes=0 if job.never_quiet else max_foreign_bytes(rules),
         against=job.against,
         others=job.others,
         write_budget_bytes=left_today,

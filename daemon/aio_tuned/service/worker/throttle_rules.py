@@ -31,6 +31,9 @@ PAUSES_AWAY = 30
 QUIET_LOOK_S = 2.0
 # The assumed size of other processes' requests, with which their bytes during a measurement give a request rate.
 _REQUEST_BYTES = 4096
+# A measurement ends when other processes have made as many requests as a busy drive has in this time. At 200 requests/s
+# that is after 40 ms, with the default of 20 requests/s.
+_NOTICE_S = 0.4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +108,11 @@ def shows_others(sample: Sample, rules: ThrottleRules) -> bool:
         return False
     few = rules.busy_requests_per_s * _REQUEST_BYTES * sample.wall_ns / 1e9
     return bool(taint_reason(sample)) or (rules.busy_requests_per_s > 0 and foreign_bytes(sample) > few)
+
+
+def max_foreign_bytes(rules: ThrottleRules) -> int:
+    """Return the bytes of other processes that end a measurement; 0 (no limit) if their requests do not count."""
+    return int(rules.busy_requests_per_s * _REQUEST_BYTES * _NOTICE_S)
 
 
 def quiet_until(now: datetime, quiet_hours: QuietHours) -> datetime | None:

@@ -16,6 +16,7 @@ from aio_tuned.service.worker.throttle_rules import (
     Traffic,
     busy,
     heat,
+    max_foreign_bytes,
     quiet,
     quiet_until,
     shows_others,
@@ -123,6 +124,15 @@ class TestBusy:
     )
     def test_what_a_measurement_shows(self, found: Sample, limit: int, *, expected: bool) -> None:
         assert shows_others(found, replace(RULES, busy_requests_per_s=limit)) is expected
+
+
+@pytest.mark.parametrize(("limit", "count"), [(0, 0), (20, 32768), (1000, 1638400)])
+def test_a_measurement_ends_once_others_make_as_many_requests_as_on_a_busy_drive(limit: int, count: int) -> None:
+    rules = replace(RULES, busy_requests_per_s=limit)
+    assert max_foreign_bytes(rules) == count
+    if limit:
+        ended = sample(foreign_bytes=count + 4096, wall_ns=100_000_000)
+        assert shows_others(ended, rules)
 
 
 def at(text: str, day: int = 9) -> datetime:
