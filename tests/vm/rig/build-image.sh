@@ -31,7 +31,7 @@ packages=(
   python3-numpy python3-pyudev python3-sdnotify python3-toml  # what it depends on
   python3-systemd                                             # what its package recommends
   ansible-core python3-apt                                    # docs/ansible plays here, and its module apt
-  gcc libc6-dev libaio1 libudev1                              # init.c; libraries of the program under test
+  gcc libc6-dev libaio1 liburing2 libudev1                    # init.c; libraries of the program under test
   crun                                                        # runs containers as a Kubernetes node does
   e2fsprogs xfsprogs fdisk mdadm lvm2 nvme-cli smartmontools fio  # storage
   # extra packages, e.g. VMRIG_EXTRA="btrfs-progs pciutils"
