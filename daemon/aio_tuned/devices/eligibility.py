@@ -103,6 +103,7 @@ def _on_filesystem(usage: Usage, policy: Policy, directory: Path | None) -> Targ
         path=directory or mount.point,
         span_bytes=span,
         min_free_bytes=min_free,
+        spare_bytes=usage.free_bytes - min_free - span,
         filesystem=f"{mount.filesystem} nocow" if usage.nocow or asked else mount.filesystem,
         nocow=asked and not usage.nocow,
         no_write=_READ_ONLY if policy.read_only else "",

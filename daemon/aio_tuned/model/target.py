@@ -30,7 +30,8 @@ class Policy:
 class Target:
     """The file or device on which the sweep does its I/O; `no_write` is why it must not be written, or "".
 
-    The scratch file is removed when less than `min_free_bytes` are free for other processes. `nocow` asks for a scratch
+    The scratch file is removed when less than `min_free_bytes` are free for other processes; `spare_bytes` are free
+    beyond these and the scratch file. `nocow` asks for a scratch
     file without copy-on-write in a directory whose files have it. `filesystem` is the type of the filesystem, with the
     way of writing if that depends on the directory. With `trim`, the space of the scratch file is returned to the
     layers below the filesystem. `provisional` is why the profile is provisional, or "".
@@ -41,6 +42,7 @@ class Target:
     span_bytes: int
     offset_bytes: int = 0
     min_free_bytes: int = 0
+    spare_bytes: int = 0
     filesystem: str = ""
     nocow: bool = False
     no_write: str = ""

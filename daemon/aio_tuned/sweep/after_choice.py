@@ -96,7 +96,7 @@ class AfterChoice:
         return self._order.max_concurrency is None
 
     def _makes_files(self, one: Decided) -> bool:
-        return one.curve.direction == "write" and self._order.scratch
+        return one.curve.direction == "write" and self._order.new_files
 
     def _extra(self, one: Decided, purpose: Purpose, max_transfer_bytes: int | None = None) -> Extra:
         order, directions = self._order, len(self._best)

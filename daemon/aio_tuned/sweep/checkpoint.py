@@ -54,7 +54,7 @@ def header(order: Order, hello: Hello) -> dict[str, Any]:
         "max_transfer_ns": order.max_transfer_ns,
         "fraction": order.fraction,
         "sustain_share": order.sustain_share,
-        "after": [order.after_ns, order.after_bytes, order.max_concurrency, order.scratch, order.consumer_memory],
+        "after": [order.after_ns, order.after_bytes, order.max_concurrency, order.new_files, order.consumer_memory],
         "split_bytes": order.split_bytes,
         "curves": [order.curves.engines, order.curves.sizes],
         "processes": order.processes,

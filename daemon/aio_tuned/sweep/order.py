@@ -43,8 +43,8 @@ class Order:
     CLOCK_MONOTONIC, the time budget includes the time before and between the measurements, and the sweep ends by then.
     `curves` are the engines and sizes of the curves by request size, and `processes` the numbers of processes that are
     measured at once. These and the other experiments after the choice have `after_ns` and `after_bytes` of the budgets;
-    without time there are none. They have at most `max_concurrency` requests in flight. New files are written only
-    beside a `scratch` file, and huge pages are measured only beside a buffer of `consumer_memory`. The block
+    without time there are none. They have at most `max_concurrency` requests in flight. New files are written
+    only with `new_files`, and huge pages are measured only beside a buffer of `consumer_memory`. The block
     layer splits requests longer than `split_bytes`. `about` holds further facts that must be equal for a resumption
     (see checkpoint.header).
     """
@@ -77,7 +77,7 @@ class Order:
     after_bytes: int = 0
     max_concurrency: int | None = None
     split_bytes: int = SPLIT_BYTES
-    scratch: bool = True
+    new_files: bool = True
     consumer_memory: bool = True
     reference: Setting = DEFAULT_SETTING
     about: Mapping[str, object] = field(default_factory=dict)

@@ -35,7 +35,7 @@ class Place:
     @property
     def lasting(self) -> Place:
         """The place without facts that depend on free space and content, which may change during the sweep."""
-        target = replace(self.target, span_bytes=0, offset_bytes=0, min_free_bytes=0, provisional="")
+        target = replace(self.target, span_bytes=0, offset_bytes=0, min_free_bytes=0, spare_bytes=0, provisional="")
         return replace(self, target=target)
 
 

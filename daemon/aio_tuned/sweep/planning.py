@@ -174,7 +174,9 @@ def make_order(request: TuneRequest, device: Device, target: Target, kept: KeptS
         },
         max_concurrency=request.max_concurrency,
         split_bytes=device.queue.max_sectors_kb << 10 or SPLIT_BYTES,
-        scratch=target.kind == "scratch",
+        # Space on thin storage is taken for the scratch file alone. Half of the rest stays free, because a helper that
+        # finds too little ends the sweep.
+        new_files=not target.trim and target.spare_bytes >= 2 * config.transfer_bytes,
         consumer_memory=config.buffer == "consumer",
     )
     return _after_choice(order, config, device, target)

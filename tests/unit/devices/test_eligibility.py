@@ -39,7 +39,7 @@ def skipped(decision: Target | Skip) -> str:
 
 def test_mounted_read_write_with_room_is_swept_on_a_scratch_file() -> None:
     assert decide(DRIVE, MOUNTED, Policy()) == Target(
-        kind="scratch", path=Path("/mnt/nvme"), span_bytes=GIB, filesystem="ext4"
+        kind="scratch", path=Path("/mnt/nvme"), span_bytes=GIB, spare_bytes=99 * GIB, filesystem="ext4"
     )
 
 
@@ -87,6 +87,7 @@ def test_the_scratch_file_leaves_min_free(size: int, min_free: int, free: int, s
     usage = replace(MOUNTED, free_bytes=free, filesystem_bytes=size)
     found = target(decide(DRIVE, usage, Policy(min_free_bytes=min_free)))
     assert (found.span_bytes, found.min_free_bytes) == (span, kept)
+    assert found.spare_bytes == free - span - kept
 
 
 @pytest.mark.parametrize("free", [0, 10 * GIB, 10 * GIB + 64 * MIB - 1])

@@ -134,13 +134,13 @@ def test_a_drop_of_the_page_cache_is_counted_at_once(desk: Desk) -> None:
     assert counted == [1]
 
 
-@pytest.mark.parametrize(("free_mib", "transfer_mib"), [(1024, 256), (150, 64), (40, 0)])
+@pytest.mark.parametrize(("free_mib", "transfer_mib"), [(1024, 256), (200, 64), (40, 0)])
 def test_a_sweep_is_fitted_into_the_memory_or_waits(desk: Desk, free_mib: int, transfer_mib: int) -> None:
     def act(supervisor: Supervisor, drive: Drive, job: Job) -> None:
         scheduler = supervisor._scheduler
         scheduler._available_memory = lambda: AvailableMemory(free_bytes=free_mib << 20, where="in control group /a")
         fitted = scheduler._fitted(drive, job)
-        short = f"memory: {size(free_mib << 20)} available in control group /a, but a sweep needs 320M; "
+        short = f"memory: {size(free_mib << 20)} available in control group /a, but a sweep needs 448M; "
         if isinstance(fitted, state_machine.Deferred):
             assert transfer_mib == 0
             assert fitted.reason == drive.short_of_memory

@@ -232,7 +232,7 @@ def device(**changes: Any) -> Device:  # noqa: ANN401 - any field
 
 
 def scratch_target(**changes: Any) -> Target:  # noqa: ANN401 - any field
-    made = Target(kind="scratch", path=Path("/mnt/nvme"), span_bytes=GIB, filesystem="ext4")
+    made = Target(kind="scratch", path=Path("/mnt/nvme"), span_bytes=GIB, spare_bytes=100 * GIB, filesystem="ext4")
     return replace(made, **changes)
 
 

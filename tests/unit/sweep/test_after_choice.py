@@ -185,7 +185,7 @@ def test_a_drive_that_is_only_read_has_curves_of_reads() -> None:
 
 
 def test_a_raw_drive_has_no_new_files() -> None:
-    outcome, _ = sweep(replace(ORDER, scratch=False))
+    outcome, _ = sweep(replace(ORDER, new_files=False))
     assert not any(one.request.new_file for one in outcome.samples)
     assert built(outcome).evidence.first_write_throughput_bytes_per_s is None
 

@@ -64,7 +64,7 @@ class Measured(NamedTuple):
         return Measured(replace(self.outcome, **changes), samples)
 
 
-def measured(made: Phase, *, visits: int = 2, slower: float = 1.0, noise: float = 0.0) -> Measured:
+def measured(made: Phase, *, visits: int = 9, slower: float = 1.0, noise: float = 0.0) -> Measured:
     """`visits` visits to every point, and to the reference; the speed falls by the factor `slower` each round."""
     samples: list[Sample] = []
     for number in range(visits):

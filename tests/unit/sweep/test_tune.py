@@ -33,6 +33,7 @@ from aio_tuned.sweep.tune import TuneResult, _locked, run
 from unit.support.builders import (
     FAKE_HELPER,
     GIB,
+    MIB,
     PROJECT,
     SMALL_GRID,
     UNKILLABLE_HELPER,
@@ -209,6 +210,24 @@ def test_a_checkpoint_is_not_another_drives_with_the_same_id(task: TuneRequest, 
         make_order(task, drive, scratch_target(), KeptSettings()).about for drive in (ours, replace(ours, **changes))
     ]
     assert about[0] != about[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "written"),
+    [
+        ({}, True),
+        ({"spare_bytes": 2 * 256 * MIB}, True),
+        ({"spare_bytes": 2 * 256 * MIB - 1}, False),
+        ({"trim": True}, False),
+        ({"kind": "device", "spare_bytes": 0}, False),
+    ],
+)
+def test_new_files_are_written_only_where_they_leave_room(
+    task: TuneRequest, changes: dict[str, Any], *, written: bool
+) -> None:
+    """A helper that finds too little space ends the sweep, whose choice is known by then."""
+    request = replace(task, config=Config())
+    assert make_order(request, device(), scratch_target(**changes), KeptSettings()).new_files is written
 
 
 def test_a_tune_can_be_cancelled_while_it_waits(task: TuneRequest) -> None:
