@@ -26,9 +26,14 @@ def make_folder(directory: Path) -> None:
 
 
 def _make_folder(directory: Path) -> None:
-    if not directory.is_dir():
+    if directory.is_dir():
+        return
+    try:
         directory.mkdir(parents=True)
         directory.chmod(0o755)  # readable for all users, whatever root's umask
+    except FileExistsError:
+        if not directory.is_dir():  # else another process was first
+            raise
 
 
 def _reason(error: OSError) -> str | None:
