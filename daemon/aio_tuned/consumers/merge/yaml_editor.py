@@ -124,6 +124,8 @@ def _read(text: str, action: str) -> Any:  # noqa: ANN401 - a document or a node
         raise ValueError(f"not valid YAML: {what}{where}; correct it first") from None
     except YAMLError as error:
         raise ValueError(f"not valid YAML: {str(error).partition(chr(10))[0]}; correct it first") from None
+    except TypeError:  # ruamel.yaml looks such a key up in a dictionary
+        raise ValueError("a key is a table or a list; set the values by hand") from None
 
 
 def _find(text: str, lines: list[str], key: Key) -> tuple[int, int]:
