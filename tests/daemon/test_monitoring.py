@@ -16,7 +16,7 @@ from aio_tuned.service.monitoring import prometheus
 from daemon.processes import until
 from daemon.prometheus import GET, INSTANCE, Monitoring
 from needed import command
-from unit.support.builders import device, result
+from unit.support.builders import CURVES, device, result
 from unit.support.snapshots import SWEEPING, known, seen, snapshot, state
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def test_each_alert_fires_for_what_it_is_for_and_for_nothing_else(monitoring: Mo
 def test_every_panel_has_data_where_there_is_some(monitoring: Monitoring) -> None:
     siblings = (known("nvme-sibling"),)
     sustained = result(sustained_throughput_bytes_per_s=900_000_000)
-    full = known(HEALTHY, read=sustained, write=sustained)
+    full = known(HEALTHY, read=sustained, write=sustained, curves=CURVES)
     show(monitoring, seen(HEALTHY, shown=full, siblings=siblings, state=state("sweeping"), sweeping=SWEEPING))
     monitoring.wait("aio_tuned_sweep_progress_ratio")
     monitoring.wait("rate(aio_tuned_sweep_written_bytes_total[1m])")

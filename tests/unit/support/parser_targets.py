@@ -162,7 +162,10 @@ def _merging(name: Format, *values: tuple[tuple[Key, ...], Value]) -> Callable[[
 
 
 def _check_other_lines(text: str, new: str, values: int) -> None:
-    """Each value changes one line or adds one; the last line gets its line end."""
+    """Each value changes one line or adds one; the last line gets its line end. A blank file is written anew."""
+    if not text.strip():
+        assert len(new.splitlines()) == values
+        return
     lines, kept = new.split("\n"), text.split("\n")
     assert len(kept) <= len(lines) <= len(kept) + values + 1
     assert sum(line not in lines for line in kept if line) <= values
