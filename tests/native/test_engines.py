@@ -55,6 +55,7 @@ def test_every_engine(start: StartHelper, tmp_path: Path, engine: str, access: s
     end = helper.finish()[1][-1]
     written = end["bytes_written"] - SPAN
     assert end["bytes_read"] + written == 12 * MIB
+    assert answer["written_bytes"] == written
     assert {"read": written == 0, "write": written == 12 * MIB, "mixed": MIB < written < 8 * MIB}[op]
     assert list(tmp_path.iterdir()) == []
 

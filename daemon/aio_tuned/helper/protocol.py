@@ -207,6 +207,9 @@ def parse_point(message: dict[str, Any], request: Request) -> Sample:
             again=int(message.get("again", 0)),
             return_ns=int(message.get("return_ns", 0)),
             groups_ns=tuple(int(ns) for ns in message.get("groups_ns", ())),
+            mix_written_bytes=(
+                int(message["written_bytes"]) if request.read_percent and "written_bytes" in message else None
+            ),
         )
         answers = message["id"], message["op"], message["transfer_bytes"]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -226,6 +229,7 @@ def parse_point(message: dict[str, Any], request: Request) -> Sample:
         or sample.wall_ns < sample.elapsed_ns
         or min(sample.latency_p50_ns, sample.latency_p99_ns, sample.device_read_bytes, sample.device_write_bytes) < 0
         or min(sample.passing_bytes, sample.requests, sample.again, sample.return_ns) < 0
+        or not 0 <= sample.written_bytes <= sample.bytes
         or (request.groups > 1 and (len(sample.groups_ns) != request.groups or min(sample.groups_ns) <= 0))
         or min(cpu_ns) < 0
         or sample.cache_verdict not in ("device", "cache", "unknown")

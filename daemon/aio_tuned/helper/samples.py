@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 _RARE_OF_REQUEST = ("engine", "access", "seed", "read_percent", "memory", "groups", "new_file", "max_foreign_bytes")
-_RARE_OF_SAMPLE = ("requests", "again", "return_ns", "groups_ns")
+_RARE_OF_SAMPLE = ("requests", "again", "return_ns", "groups_ns", "mix_written_bytes")
 
 # Keys of the format, with the fields that they hold.
 _SETTING = {
@@ -66,6 +66,7 @@ _SAMPLE = {
     "again": "again",
     "return_ns": "return_ns",
     "groups_ns": "groups_ns",
+    "mix_written_bytes": "mix_written_bytes",
     "neighbour_bytes": "neighbour_bytes",
     "at_s": "at_s",
     "celsius": "celsius",
@@ -159,6 +160,7 @@ def from_table(entry: Mapping[str, Any]) -> Sample:
         "counters": {"read_bytes": entry["device_read_bytes"], "write_bytes": entry["device_write_bytes"]},
         "cpu_user_ns": entry.get("cpu_ns", 0),
         **{key: entry[key] for key in _RARE_OF_SAMPLE if key in entry},
+        **({"written_bytes": entry["mix_written_bytes"]} if "mix_written_bytes" in entry else {}),
     }
     found = parse_point(answer, request)
     neighbour_bytes = entry.get("neighbour_bytes", 0)

@@ -95,7 +95,8 @@ class Sample:
     scratch file seen in the page cache during the transfers: 0 with direct I/O, or if unknown. `requests` is their
     number, 0 in older files. `again` counts the submissions that the kernel refused for a moment. `return_ns` is the
     median time from the last completion of a transfer to its caller, 0 if unknown. `groups_ns` has, for each group, the
-    sum of its times, and is () for one group. `neighbour_bytes` were moved by other namespaces of the drive between
+    sum of its times, and is () for one group. `mix_written_bytes` are those that a mix wrote, None for other
+    measurements, or if unknown. `neighbour_bytes` were moved by other namespaces of the drive between
     request and answer. `at_s` is the Unix time of the answer, None in older files. `celsius` is the last reading of the
     drive's hottest sensor before that, None in older files or without a sensor.
     """
@@ -117,6 +118,7 @@ class Sample:
     again: int = 0
     return_ns: int = 0
     groups_ns: tuple[int, ...] = ()
+    mix_written_bytes: int | None = None
     neighbour_bytes: int = 0
     at_s: float | None = None
     celsius: float | None = None
@@ -128,7 +130,14 @@ class Sample:
 
     @property
     def written_bytes(self) -> int:
-        """Return the bytes that the measurement wrote; a mix writes its share of them."""
+        """Return the bytes that the measurement wrote; those of a mix follow from its percentage if unknown."""
         if self.request.direction == "read":
             return 0
+        if self.mix_written_bytes is not None:
+            return self.mix_written_bytes
         return self.bytes * (100 - self.request.read_percent) // 100
+
+    @property
+    def read_bytes(self) -> int:
+        """Return the bytes that the measurement read."""
+        return self.bytes - self.written_bytes

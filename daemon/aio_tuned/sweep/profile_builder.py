@@ -193,7 +193,7 @@ def build_profile(
                 tainted_visits=len(samples) - len(clean_samples(samples)),
                 seconds=round(circumstances.seconds, 1),
                 io_seconds=round(sum(sample.elapsed_ns for sample in samples) / 1e9, 1),
-                bytes_read=sum(sample.bytes for sample in samples if sample.request.direction == "read"),
+                bytes_read=sum(sample.read_bytes for sample in samples),
                 bytes_written=outcome.written_bytes,
                 read_noise=round(read.curve.noise, 5) if read else None,
                 write_noise=round(write.curve.noise, 5) if write else None,

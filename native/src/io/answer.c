@@ -42,6 +42,7 @@ void answer_write(struct context *context, const struct request *request, uint64
     emit_uints(emit, "transfers_ns", context->transfers_ns, point->transfers);
     emit_uint(emit, "transfer_bytes", request->transfer_bytes);
     emit_uint(emit, "bytes", point->transfers * request->transfer_bytes);
+    emit_uint(emit, "written_bytes", point->written_bytes);
     emit_uint(emit, "elapsed_ns", point->elapsed_ns);
     emit_uint(emit, "wall_ns", clock_now_ns() - received_ns);
     emit_uint(emit, "requests", stats->requests);
