@@ -163,7 +163,7 @@ def _samples(path: Path, measured: Profile) -> tuple[Sample, ...]:
             found = _read_samples(candidate)
         except (OSError, ValueError):
             continue
-        moved_bytes = sum(sample.bytes for sample in found if sample.request.direction == "read")
+        moved_bytes = sum(sample.read_bytes for sample in found)
         # Each sweep replaces the samples of the one before even if its profile could not be saved in the catalog.
         if (len(found), moved_bytes) == (measured.evidence.visits, measured.evidence.bytes_read):
             return found
