@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _LINE_END = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")  # the line ends that ruamel.yaml counts
 _HEADER = re.compile(r"([|>])([1-9]?)[+-]?([1-9]?)")
 _FLOAT = "tag:yaml.org,2002:float"
+_NO_NAME = "a key is a table or a list; set the values by hand"
 # These match a key without a value, and the additional indentation of a key or an item on the line below it.
 _KEY_ALONE = r"^( *)[^\s#-][^#\n]*:(?:[ \t]*(?:#[^\n]*)?\n)+\1"
 _STEP = re.compile(_KEY_ALONE + r"( +)[^\s#-]", re.MULTILINE)
@@ -125,7 +126,7 @@ def _read(text: str, action: str) -> Any:  # noqa: ANN401 - a document or a node
     except YAMLError as error:
         raise ValueError(f"not valid YAML: {str(error).partition(chr(10))[0]}; correct it first") from None
     except TypeError:  # ruamel.yaml looks such a key up in a dictionary
-        raise ValueError("a key is a table or a list; set the values by hand") from None
+        raise ValueError(_NO_NAME) from None
 
 
 def _find(text: str, lines: list[str], key: Key) -> tuple[int, int]:
@@ -141,6 +142,8 @@ def _find(text: str, lines: list[str], key: Key) -> tuple[int, int]:
     if root.flow_style:
         return root.start_mark.line, root.end_mark.line + 1
     names = [name for name, _ in root.value]
+    if any(name.id != "scalar" for name in names):
+        raise ValueError(_NO_NAME)
     ends = [*(name.start_mark.line for name in names[1:]), root.end_mark.line]
     spans = {name.value: (name.start_mark.line, end) for name, end in zip(names, ends, strict=True)}
     start, stop = spans.get(key, (ends[-1], ends[-1]))

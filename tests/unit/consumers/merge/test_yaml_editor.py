@@ -261,6 +261,7 @@ def test_old_and_new_readers_take_it_alike(value: Value, written: str, text: str
         ("x: 1\na: [1]", r"a must be a table; rename or remove"),
         ("a:\n  b: {}", r"a\.b must be a single value; rename or remove"),
         ("a:\n  b: 1\n  b: 2", r'not valid YAML: .*duplicate key "b".* \(line 3\); correct it first'),
+        ("? -\nb: 1", r"a key is a table or a list; set the values by hand"),
         ("? - t: a 1\nb: 1", r"a key is a table or a list; set the values by hand"),
         ("x: 1\ry: 1\n", r"mixed line ends; convert them to one kind first"),
         ("x: 1\r\ny: 1\n", r"mixed line ends; convert them to one kind first"),
