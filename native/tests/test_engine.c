@@ -352,7 +352,7 @@ static void *halt_then_free(void *argument)
     return NULL;
 }
 
-/* The device does not answer, and the transfer is halted meanwhile: the engine waits for the
+/* The device does not answer, while the transfer is halted: the engine waits for the
  * requests in flight, and submits no more. */
 static void halted_while_stuck(int kind)
 {

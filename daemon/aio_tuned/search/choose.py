@@ -116,7 +116,7 @@ def pick(
     *,
     published: bool = False,
 ) -> Pick:
-    """Return the point to choose, while a race goes on or to be `published`.
+    """Return the point to choose, while a race continues or to be `published`.
 
     The first of the `preferred` settings is kept that is within the tolerance of the best with the probability `keep`.
     """

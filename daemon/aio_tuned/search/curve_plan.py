@@ -50,7 +50,7 @@ class Cost(NamedTuple):
 
 
 def setting_of(engine: Engine, size: int, in_flight: int) -> Setting:
-    """Return the setting that keeps so many requests of that size in flight with the engine."""
+    """Return the setting that keeps that many requests of that size in flight with the engine."""
     threads = in_flight if engine == "psync" else 1
     return Setting(
         block_size=size,
@@ -154,7 +154,7 @@ class CurvePlan:
     def request(
         self, number: int, size: int, level: int, bytes_per_s: float, requests: int = 0, *, part: float = 1.0
     ) -> Request:
-        """Return the request that measures a point of that expected throughput, with at least so many requests.
+        """Return the request that measures a point of that expected throughput, with at least that many requests.
 
         It takes this part of the usual time.
         """

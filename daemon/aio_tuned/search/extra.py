@@ -24,7 +24,7 @@ class Extra:
     """The measurements of one purpose and direction around the chosen setting, and the budgets for them.
 
     Transfers have up to `max_transfer_bytes` and take up to `max_transfer_ns`. `bytes_per_s` is the throughput of the
-    setting, by which measurements are sized. The bytes pay for about so many `measurements`.
+    setting, by which measurements are sized. The bytes pay for about that many `measurements`.
     """
 
     purpose: Purpose
@@ -63,7 +63,7 @@ class Extra:
         return max(1, wanted // quantum) * quantum
 
     def affords(self, samples: Iterable[Sample], count: int, transfer_bytes: int) -> bool:
-        """Return whether the budgets pay for so many more measurements."""
+        """Return whether the budgets pay for that many more measurements."""
         own = self.own(samples)
         ns = sum(sample.wall_ns for sample in own) + count * self._each_ns(transfer_bytes)
         if self.direction == "write":

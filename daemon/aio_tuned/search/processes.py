@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # The helper's limit of threads, over all groups.
 MAX_THREADS = 64
-# Rounds over all numbers and divisors: at least one, and at most so many.
+# Rounds over all numbers and divisors: at least one, and at most that many.
 _ROUNDS = 3
 # The largest divisor that keeps this share of the best counts.
 _KEEPS = 0.98

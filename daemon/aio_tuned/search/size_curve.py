@@ -34,7 +34,7 @@ _PROBE_PART = 1 / 8
 _ALONE_PART = 1 / 4
 # The measurements of a size at most, those for the p99 and for later besides.
 _MAX_OF_SIZE = 24
-# The answers are measured again later until they have so many measurements.
+# The answers are measured again later until they have that many measurements.
 _LATER_VISITS = 5
 _DRAWS = 200
 # A number in flight that was not measured is, if it gives this much more than those measured with this probability.
@@ -54,7 +54,7 @@ _ERROR_BETWEEN = 0.004
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    """A point to measure next, with at least so many requests, and for this part of the usual time."""
+    """A point to measure next, with at least that many requests, and for this part of the usual time."""
 
     place: int
     level: int

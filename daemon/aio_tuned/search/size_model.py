@@ -1,7 +1,7 @@
 """A smooth model of the throughput over the request size and the requests in flight, and its fit.
 
-A request takes a latency alone, and the drive (or the thread that submits) passes at most so many requests in a second.
-By Little's law the time between two completions is the latency divided by the number in flight, or the time that the
+A request takes a latency alone, and the drive (or the thread that submits) passes a limited number a second. By
+Little's law the time between two completions is the latency divided by the number in flight, or the time that the
 bottleneck takes, with a soft bend between the two. Latency and bottleneck are a time plus the bytes over a speed, with
 deviations that change smoothly with the size, so each size learns from all others. A Gaussian process over the
 doublings of size and number in flight takes what the curve does not explain, such as the cost of many threads. The
@@ -41,7 +41,7 @@ _USUAL_WAKE = math.log(12e-6)
 _MAX_START = 0.4
 _STEPS, _EQUAL_STEPS = 12, 8
 _FIRST_SCALE, _MIN_SCALE = 0.05, 0.015
-# Measurements far off count less, as those of Student's distribution with so many degrees of freedom.
+# Measurements far off count less, as those of Student's distribution with that many degrees of freedom.
 _FREEDOM = 4.0
 # The process: its amplitudes and lengths in doublings, and the noise of a measurement; the likeliest pair is taken.
 _AMPLITUDES = (0.003, 0.01, 0.03)

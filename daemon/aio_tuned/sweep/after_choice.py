@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # The shares of each experiment in the time and in the bytes; the curves have the rest.
 _TIME_SHARES: dict[str, float] = {"memory": 4 / 36, "new_file": 1 / 36, "processes": 8 / 36}
 _BYTE_SHARES: dict[str, float] = {"memory": 1 / 12, "new_file": 1 / 24, "processes": 1 / 8}
-# About so many measurements of writes must be paid for: six pairs, four files, one round of the default numbers.
+# About that many measurements of writes must be paid for: six pairs, four files, one round of the default numbers.
 _MEASUREMENTS = {"memory": 12, "new_file": 4, "processes": 10}
 # The curves of a direction get time by the number of their sizes and the cost of a measurement.
 _OP_WEIGHTS: dict[CurveOp, float] = {"read": 4.0, "write": 2.0, "mixed": 1.0}

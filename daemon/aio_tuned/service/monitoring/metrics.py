@@ -274,6 +274,6 @@ OF_DRIVE: tuple[Metric[DriveSnapshot], ...] = (
            "Fewest requests in flight, over all threads, that give 95 % of the most throughput with that size.",
            lambda seen: {key: point.in_flight for key, point in _saturated(seen.published)}),
     Metric("aio_tuned_curve_throughput_bytes_per_second", "gauge", _CURVE,
-           "Throughput of requests of that size at random places with so many in flight.",
+           "Throughput of requests of that size at random places with that many in flight.",
            lambda seen: {key: point.throughput_bytes_per_s for key, point in _saturated(seen.published)}),
 )  # fmt: skip

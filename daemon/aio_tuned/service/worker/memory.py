@@ -119,7 +119,7 @@ def fitting_transfer(available: AvailableMemory | None, transfer_bytes: int) -> 
 
 
 def describe(available: AvailableMemory, needed_bytes: int) -> str:
-    """Return the reason why a sweep that needs so many bytes is deferred or cut."""
+    """Return the reason why a sweep that needs that many bytes is deferred or cut."""
     return (
         f"memory: {formatting.size(available.free_bytes)} available {available.where}, but a sweep needs"
         f" {formatting.size(needed_bytes)}; raise MemoryMax= or free memory"
