@@ -41,7 +41,7 @@ from aio_tuned.cli import main as cli_main
 from aio_tuned.cli.arguments import read_config
 from aio_tuned.config.load import Config, lay_grid
 from aio_tuned.errors import AioTunedError
-from aio_tuned.model.setting import Direction, Grid
+from aio_tuned.model.setting import DEFAULT_SETTING, Direction, Grid
 from aio_tuned.search import grid as search_grid
 from bench.agreement import Run, show, to_table
 from bench.exhaustive import Course, Exhaustive
@@ -74,7 +74,8 @@ def course(direction: Direction, sweep: Tuned, grid: Grid) -> Course:
         transfer_bytes=transfer_bytes,
         visit_ns=like["min_ns"],
         visit_bytes=like["max_bytes"],
-        points=search_grid.points(search_grid.settings(grid), transfer_bytes),
+        # A sweep may choose the default although the grid lacks it.
+        points=search_grid.points(tuple(dict.fromkeys((*search_grid.settings(grid), DEFAULT_SETTING))), transfer_bytes),
     )
 
 
