@@ -37,7 +37,7 @@ def request_settings(
 ) -> RequestSettings:
     """Return the settings for a request size from a profile; errors are those of api.requests_for()."""
     curves = found.profile.curves
-    curve = next((each for each in curves if (each.engine, each.op) == (engine, op)), None)
+    curve = _find(curves, engine, op)
     if curve is None and curves:
         present = ", ".join(f"{each.engine} {each.op}" for each in curves)
         raise NoCurveError(f"{found.path}: no curve of request sizes for {engine} {op}; the profile has {present}")
@@ -66,8 +66,12 @@ def pick(
     measured sizes the figures are interpolated, outside of them they are those of the nearest size; the note says so.
     Raise LatencyError if no point is within the bound.
     """
-    curve = next((each for each in curves if (each.engine, each.op) == (engine, op)), None)
+    curve = _find(curves, engine, op)
     return _pick_from(curve, request_bytes, max_p99_us) if curve and curve.points else None
+
+
+def _find(curves: Iterable[SizeCurve], engine: Engine, op: CurveOp) -> SizeCurve | None:
+    return next((curve for curve in curves if (curve.engine, curve.op) == (engine, op)), None)
 
 
 def _pick_from(curve: SizeCurve, request_bytes: int, max_p99_us: float | None) -> Picked:
