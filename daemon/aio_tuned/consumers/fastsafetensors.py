@@ -1,6 +1,6 @@
 """fastsafetensors, which loads safetensors files: a JSON file (FASTSAFETENSORS_CONFIG, else ./fastsafetensors.json).
 
-It only reads, with a pool of threads, each of which has one request in flight. So the number of threads is that of
+It only reads, with a pool of threads, and each has one request in flight. So the number of threads is that of
 psync in the curve of reads, at the size of a request. The size is the one that the defaults below give (512 KiB since
 release 0.5, 1 MiB up to 0.4), a measured size near it that gives more throughput, or --request-size. Without that curve
 both are of the read settings: block_size and `saturating_concurrency`. There is no queue depth, overlap_events or

@@ -40,10 +40,6 @@ class Mood(NamedTuple):
     behind_cliff: bool
 
 
-def written_bytes(sample: Sample) -> int:
-    return written_part(sample.request, sample.bytes)
-
-
 def _edge_ns(time_ns: float) -> int:
     """Return the upper edge of the bucket of the helper's histogram that holds the time."""
     width = 2.0 ** (math.frexp(time_ns)[1] - 1) / _BUCKETS
@@ -140,6 +136,7 @@ class Drive:
             requests=len(times) * requests_of(request),
             return_ns=_RETURN_NS,
             groups_ns=groups_ns,
+            mix_written_bytes=written if request.read_percent else None,
         )
 
     def _row(self, request: Request, *, beyond: bool = False) -> Row:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn, get_args
 
 from aio_tuned.model.measurement import BufferPages, Engine
 from fakes.fake_aio_sweep import device_number
-from fakes.simulated.drive import Drive, written_bytes
+from fakes.simulated.drive import Drive
 from fakes.simulated.helper import MEAN_RUN_BYTES, THP_POLICY
 from fakes.simulated.models import NAMED
 from fakes.simulated.request_line import BadRequestError, Limits, parse
@@ -125,6 +125,7 @@ def _say_point(sample: Sample) -> None:
         transfers_ns=sample.transfers_ns,
         transfer_bytes=request.transfer_bytes,
         bytes=sample.bytes,
+        written_bytes=sample.written_bytes,
         elapsed_ns=sample.elapsed_ns,
         wall_ns=sample.wall_ns,
         requests=requests,
@@ -197,9 +198,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         for line in _lines(signals):
             sample = drive.visit(parse(line, limits))
-            written = written_bytes(sample)
-            moved["write"] += written
-            moved["read"] += sample.bytes - written
+            moved["write"] += sample.written_bytes
+            moved["read"] += sample.read_bytes
             points += 1
             _say_point(sample)
     except _LeaveError:

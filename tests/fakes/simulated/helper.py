@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, cast, get_args
 
 from aio_tuned.helper.protocol import Hello
 from aio_tuned.model.measurement import Engine
-from fakes.simulated.drive import written_bytes
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -64,7 +63,7 @@ class SimulatedHelper:
     async def measure(self, request: Request) -> Sample:
         sample = self.drive.visit(request)
         if request.direction == "write":
-            self.written_bytes += written_bytes(sample)
+            self.written_bytes += sample.written_bytes
         return sample
 
     async def finish(self) -> int:

@@ -13,7 +13,7 @@ from aio_tuned.model.measurement import Engine
 from aio_tuned.model.size_curve import CurveOp
 from fakes.simulated.asked import requests_of
 from fakes.simulated.by_size import load, served
-from fakes.simulated.drive import Drive, written_bytes
+from fakes.simulated.drive import Drive
 from fakes.simulated.model import GB, Cliff, Drift, DriveModel, Host, Noise, Side, Stalls
 from fakes.simulated.models import MODELS, NAMED
 from fakes.simulated.size_truth import SIZES, saturating, steps, true_curve, true_point
@@ -181,7 +181,7 @@ def test_a_stall_is_seen_by_as_many_requests_as_are_in_flight() -> None:
 def test_a_mixed_request_moves_its_parts() -> None:
     drive = Drive(PLAIN, 1)
     sample = drive.visit(asked("psync", "mixed", 64 << 10, 8))
-    assert written_bytes(sample) == sample.device_write_bytes == pytest.approx(0.3 * sample.bytes, rel=1e-6)
+    assert sample.written_bytes == sample.device_write_bytes == pytest.approx(0.3 * sample.bytes, rel=1e-6)
     assert sample.device_read_bytes + sample.device_write_bytes == sample.bytes
 
 
