@@ -199,7 +199,7 @@ def _export(arguments: argparse.Namespace) -> int:
         request_bytes=arguments.request_size,
         for_version=arguments.for_version,
     )
-    made: Export = consumers.load(arguments.consumer).export(drive, str(arguments.path.absolute()), options)
+    made = consumers.export_for(arguments.consumer, drive, str(arguments.path.absolute()), options)
     for text in _about(drive):
         _say(text)
     is_merged = arguments.merge is not None and apply.is_mergeable(made)

@@ -39,3 +39,11 @@ class Consumer(Protocol):
 def load(name: str) -> Consumer:
     """Import the module of a consumer, one of NAMES."""
     return cast("Consumer", importlib.import_module(f"aio_tuned.consumers.{_MODULES.get(name, name)}"))
+
+
+def export_for(name: str, drive: DriveSettings, path: str, options: ExportOptions) -> Export:
+    """Return the settings of the drive for `path` in the terms of a consumer, one of NAMES.
+
+    Raise UsageError if the path or an option is not valid for that consumer.
+    """
+    return load(name).export(drive, path, options)
