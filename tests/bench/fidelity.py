@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compare a profile's figures with those of DeepSpeed's own aio_handle: the same settings, in turns, in one run.
 
-    fidelity.py DIRECTORY --deepspeed VENV [--tunes 10] [--rounds 9] [--points 12] [--memory]
+    fidelity.py DIRECTORY --deepspeed VENV [--tunes 10] [--rounds 20] [--points 12] [--memory]
                 [--tune "--write-budget 24G"]
 
 Each tune is a full `aio-tuned tune` of DIRECTORY's drive. Then the points (the chosen setting, DeepSpeed's default, and
@@ -9,8 +9,9 @@ others spread over the whole range of what the tune has measured) are measured a
 by our helper and by a real aio_handle of the DeepSpeed in VENV, in turns, setting by setting in a new random order
 each round, on one file in DIRECTORY. Printed are, for reads and writes: the rank correlation (Spearman) of the tune's
 figures with DeepSpeed's, of the helper's in the same run, and of half of DeepSpeed's rounds with the other half (what
-noise leaves of it); the median ratio of the helper's to DeepSpeed's; and what
-share of the best point the chosen one reaches in DeepSpeed's hands. With --memory the drive is a loop device over a
+noise leaves of it); the median ratio of the tune's figures and of the helper's to DeepSpeed's; what share of the best
+point the chosen one reaches in DeepSpeed's hands, with its 95 % interval; and in how many tunes that interval reaches
+98 %. With --memory the drive is a loop device over a
 file in memory, with ext4 on it.
 
 VENV has torch and deepspeed; its async_io operator is built on first use (minutes). Needs root.
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import shlex
@@ -28,11 +30,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from aio_tuned.helper.process import find
+from aio_tuned.search.estimate import student_t
 from bench.place import working_directory
 from bench.tuned import Tuned, tune
 from native.helper_process import Helper, point
@@ -147,18 +150,31 @@ def spearman(one: Sequence[float], other: Sequence[float]) -> float:
     return statistics.correlation(ranks(one), ranks(other))
 
 
-def fair_share(rates: list[list[float]], at: int) -> float:
+class Share(NamedTuple):
+    """A share of the best point, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def fair_share(rates: list[list[float]], at: int) -> Share:
     """What share of the best point that point has.
 
     The highest of twelve noisy figures is too high. So the best is found in every second round, and compared in the
-    others; then the other way round.
+    others, round by round, since both then have the same minute; then the other way round.
     """
-    shares = []
+    logs, variance, rounds = [], 0.0, 0
     for parity in (0, 1):
         search = [statistics.median(each[parity::2]) for each in rates]
-        check = [statistics.median(each[1 - parity :: 2]) for each in rates]
-        shares.append(check[at] / check[search.index(max(search))])
-    return statistics.fmean(shares)
+        best = search.index(max(search))
+        pairs = zip(rates[at][1 - parity :: 2], rates[best][1 - parity :: 2], strict=True)
+        ratios = [math.log(one / other) for one, other in pairs]
+        logs.append(statistics.fmean(ratios))
+        variance += statistics.variance(ratios) / len(ratios)
+        rounds += len(ratios)
+    middle, half = statistics.fmean(logs), student_t(0.95, rounds - 2) * math.sqrt(variance) / 2
+    return Share(*map(math.exp, (middle, middle - half, middle + half)))
 
 
 def tuned_rates(tuned: Tuned, direction: str) -> dict[str, float]:
@@ -216,6 +232,7 @@ def compare(
         for point in points
     ]
     at = points.index(chosen)
+    share = fair_share(his, at)
     return {
         "direction": direction,
         "transfer_bytes": size,
@@ -227,10 +244,11 @@ def compare(
         "rank_helper": spearman(in_run, deepspeed),
         "ratio_promised": statistics.median(a / b for a, b in zip(promised, deepspeed, strict=True)),
         "ratio_helper": statistics.median(a / b for a, b in zip(in_run, deepspeed, strict=True)),
-        "chosen_of_best": fair_share(his, at),
+        "chosen_of_best": share.value,
+        "chosen_of_best_ci95": (share.low, share.high),
         "chosen_of_highest": deepspeed[at] / max(deepspeed),
-        "default_of_best": fair_share(his, points.index(DEFAULT)),
-        "also_of_best": fair_share(his, points.index(arguments.also)) if arguments.also else None,
+        "default_of_best": fair_share(his, points.index(DEFAULT)).value,
+        "also_of_best": fair_share(his, points.index(arguments.also)).value if arguments.also else None,
         "rank_noise": spearman(
             [statistics.median(each[::2]) for each in his], [statistics.median(each[1::2]) for each in his]
         ),
@@ -241,10 +259,11 @@ def compare(
 
 def show(results: list[dict[str, Any]], seconds: list[float]) -> None:
     print(
-        "| | ranks, DeepSpeed to itself | ranks, tune to DeepSpeed | ranks, helper to DeepSpeed | helper / DeepSpeed |"
-        " chosen, share of the best | within 2 % | default, share of the best | best / worst point |"
+        "| | ranks, DeepSpeed to itself | ranks, tune to DeepSpeed | ranks, helper to DeepSpeed | tune / DeepSpeed |"
+        " helper / DeepSpeed | chosen, share of the best | half of its interval | interval reaches 98 % |"
+        " within 2 % | default, share of the best | best / worst point |"
     )
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
     for direction in ("read", "write"):
         some = [each for each in results if each["direction"] == direction]
         if not some:
@@ -258,10 +277,13 @@ def show(results: list[dict[str, Any]], seconds: list[float]) -> None:
             also = f"{median('also_of_best'):.3f} (worst {min(each['also_of_best'] for each in some):.3f})"
             print(f"\n{direction}: the other tuner's point has this share of the best: {also}\n", file=sys.stderr)
         within = sum(share >= 0.98 for share in shares)
+        reaches = sum(each["chosen_of_best_ci95"][1] >= 0.98 for each in some)
+        half = statistics.median((high - low) / 2 for low, high in (each["chosen_of_best_ci95"] for each in some))
         print(
             f"| {direction} | {median('rank_noise'):.2f} | {median('rank_promised'):.2f} |"
-            f" {median('rank_helper'):.2f} | {median('ratio_helper'):.3f} |"
-            f" {statistics.median(shares):.3f} (worst {min(shares):.3f}) | {within} of {len(shares)} |"
+            f" {median('rank_helper'):.2f} | {median('ratio_promised'):.3f} | {median('ratio_helper'):.3f} |"
+            f" {statistics.median(shares):.3f} (worst {min(shares):.3f}) | {half:.1%} | {reaches} of {len(shares)} |"
+            f" {within} of {len(shares)} |"
             f" {median('default_of_best'):.3f} | {median('spread'):.1f} |"
         )
     print(f"\n{len(seconds)} tunes of {statistics.median(seconds):.0f} s each (median)")
@@ -273,7 +295,7 @@ def main() -> None:
     parser.add_argument("--deepspeed", type=Path, required=True)
     parser.add_argument("--extensions", type=Path, default=Path("~/.cache/torch_extensions").expanduser())
     parser.add_argument("--tunes", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--points", type=int, default=12)
     parser.add_argument("--also", type=setting_of, metavar="JSON", help="one point more: what ds_nvme_tune has printed")
     parser.add_argument("--memory", action="store_true")
