@@ -29,9 +29,10 @@ class Case:
     queue_depth: int
     threads: int
     overlap: bool
+    is_random: bool = False
 
     def __str__(self) -> str:
-        size = f"{self.engine}, {self.block_size >> 10}K"
+        size = f"{self.engine}, {'random ' if self.is_random else ''}{self.block_size >> 10}K"
         if self.engine == "psync":
             return f"{size}, {self.threads} thread(s)"
         mode = "overlap, single" if self.overlap else "sequential, batch"
@@ -117,7 +118,8 @@ class Ours:
         self.process.stdin.write(
             f"point id={self.count} op=read block_size={case.block_size} queue_depth={case.queue_depth}"
             f" io_parallelism={case.threads} overlap_events={int(case.overlap)} single_submit={int(case.overlap)}"
-            f" transfer_bytes={TRANSFER} engine={case.engine} {words}\n"
+            f" transfer_bytes={TRANSFER} engine={case.engine}"
+            f" access={'random' if case.is_random else 'sequential'} {words}\n"
         )
         self.process.stdin.flush()
         return self._next("point")
@@ -130,12 +132,14 @@ class Ours:
 
 def fio_words(device: str, case: Case) -> list[str]:
     share = SPAN // case.threads
+    # Random places are anywhere in the file for each thread, as ours are.
+    places = [f"--size={SPAN}"] if case.is_random else [f"--offset_increment={share}", f"--size={share}"]
     words = [
         "fio",
         "--name=bench",
         f"--filename={device}",
         "--readonly",
-        "--rw=read",
+        f"--rw={'randread' if case.is_random else 'read'}",
         "--direct=1",
         f"--ioengine={case.engine}",
         "--mem=mmaphuge",
@@ -143,8 +147,7 @@ def fio_words(device: str, case: Case) -> list[str]:
         f"--bs={case.block_size}",
         f"--iodepth={case.queue_depth}",
         f"--numjobs={case.threads}",
-        f"--offset_increment={share}",
-        f"--size={share}",
+        *places,
         "--invalidate=0",
         "--group_reporting",
         "--output-format=json",
