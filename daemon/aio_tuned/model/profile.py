@@ -10,6 +10,7 @@ from aio_tuned.model.setting import Setting
 if TYPE_CHECKING:
     from aio_tuned.model.setting import Direction
     from aio_tuned.model.size_curve import SizeCurve
+    from aio_tuned.model.verdict import Verdict
 
 Effort = Literal["quick", "default", "thorough"]
 
@@ -231,7 +232,7 @@ class DeviceInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """One file of /etc/aio-tuned; the file has a section of its own for each of the `curves`."""
+    """One file of /etc/aio-tuned; the file has a section of its own for each of the `curves` and `verified`."""
 
     schema: int
     state: State
@@ -239,9 +240,10 @@ class Profile:
     read: Result | Unmeasured | Skipped
     write: Result | Unmeasured | Skipped
     combined: CombinedResult | Unmeasured | Skipped
-    # A file that was cut off within these two is none, since the sections after them are missing.
+    # A file that was cut off within these three is none, since the sections after them are missing.
     curves: tuple[SizeCurve, ...] = ()
     concurrency: Concurrency | None = None
+    verified: tuple[Verdict, ...] = ()
     evidence: Evidence
     fingerprint: Fingerprint
 

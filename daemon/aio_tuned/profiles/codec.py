@@ -21,6 +21,7 @@ from aio_tuned.model.profile import (
 )
 from aio_tuned.profiles.curve_sections import concurrency, curve_table, curves
 from aio_tuned.profiles.values import fill, parse_value, plain, section
+from aio_tuned.profiles.verdict_sections import verdict_name, verdict_table, verdicts
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -42,9 +43,13 @@ _T = TypeVar("_T")
 
 def to_table(profile: Profile) -> dict[str, Any]:
     """Return the profile as nested dictionaries, from which its TOML and JSON forms are written."""
+    sections: dict[str, dict[str, Any]] = {
+        "curves": {curve.name: curve_table(curve) for curve in profile.curves},
+        "verified": {verdict_name(each.consumer): verdict_table(each) for each in profile.verified},
+    }
     table: dict[str, Any] = {}
-    for key, value in plain(replace(profile, curves=()), "profile").items():
-        table |= {curve.name: curve_table(curve) for curve in profile.curves} if key == "curves" else {key: value}
+    for key, value in plain(replace(profile, curves=(), verified=()), "profile").items():
+        table |= sections.get(key, {key: value})
     return table
 
 
@@ -136,6 +141,7 @@ def _parse(text: str) -> Profile:
         fingerprint=fill(Fingerprint, section(document, "fingerprint"), "fingerprint"),
         concurrency=concurrency(document),
         curves=curves(document),
+        verified=verdicts(document),
     )
     _check_figures(found)
     if found.evidence.measured_at is None and (

@@ -39,6 +39,7 @@ def drive_settings(found: FoundProfile) -> DriveSettings:
         combined=section(found, "combined", lenient=True),
         curves=found.profile.curves,
         concurrency=found.profile.concurrency,
+        verified=found.profile.verified,
     )
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from aio_tuned.model.measurement import Engine
     from aio_tuned.model.profile import Concurrency, Profile
     from aio_tuned.model.size_curve import CurveOp, SizeCurve
+    from aio_tuned.model.verdict import Verdict
 
 Direction = Literal["read", "write", "combined"]
 
@@ -56,7 +57,7 @@ class Settings(NamedTuple):
 class DriveSettings(NamedTuple):
     """A drive's settings for reads, for writes, and for consumers that take only one setting.
 
-    `curves` and `concurrency` are those of the profile: () and None in older profiles, or without a profile.
+    `curves`, `concurrency` and `verified` are those of the profile: (), None and () in older profiles, or without one.
     """
 
     read: Settings
@@ -64,6 +65,7 @@ class DriveSettings(NamedTuple):
     combined: Settings
     curves: tuple[SizeCurve, ...] = ()
     concurrency: Concurrency | None = None
+    verified: tuple[Verdict, ...] = ()
 
 
 class RequestSettings(NamedTuple):

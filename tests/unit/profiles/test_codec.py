@@ -32,6 +32,7 @@ from unit.support.builders import (
     result,
     setting,
 )
+from unit.support.verdicts import not_better, verdict
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -97,6 +98,7 @@ VARIANTS = {
         fingerprint=replace(consumer_profile().fingerprint, array="degraded"),
     ),
     "curves": consumer_profile(),
+    "verified": replace(profile(), verified=(verdict(), not_better(consumer="lmcache"))),
     "curves in another order": consumer_profile(curves=consumer_profile().curves[::-1]),
     "one direction at once": consumer_profile(concurrency=READS_AT_ONCE),
     "large floats": replace(profile(), read=result(latency_p99_us=1e22), evidence=evidence(seconds=1e16)),
@@ -365,6 +367,23 @@ def test_a_file_that_is_cut_off_in_its_curves_is_an_error() -> None:
             parse("\n".join(lines[:end]))
 
 
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("better = true", "better = 1"),
+        ("ratio = 1.2", "ratio = 0.0"),
+        ("ratio = 1.2", "ratio = 1.3"),
+        ("read_bytes_per_s = 2600000000", "read_bytes_per_s = 0"),
+        ('version = "0.19.8"', ""),
+    ],
+)
+def test_an_impossible_verdict_is_an_error(line: str, wrong: str) -> None:
+    text = render(replace(profile(), verified=(verdict(),)))
+    assert text.count(f"\n{line}\n") == 1
+    with pytest.raises(ProfileError, match="verified_deepspeed"):
+        parse(text.replace(f"\n{line}\n", f"\n{wrong}\n"))
+
+
 def test_a_hole_in_a_file_is_never_another_profile() -> None:
     """A line lost is an error; only what is optional, or missing in older files, may be missing."""
     lines = render(profile()).splitlines()
@@ -506,7 +525,7 @@ def test_the_schema_describes_every_key_that_we_write_and_requires_all_but_the_o
 
 
 def test_the_schema_describes_the_curve_of_every_engine_and_direction() -> None:
-    (name,) = SCHEMA_DOCUMENT["patternProperties"]
+    (name,) = (each for each in SCHEMA_DOCUMENT["patternProperties"] if each.startswith("^curve_"))
     for engine in get_args(Engine):
         for op in get_args(CurveOp):
             assert re.search(name, SizeCurve(engine=engine, op=op, points=()).name)
