@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Protocol, cast
 
+from aio_tuned.consumers import verdicts
+
 if TYPE_CHECKING:
     from aio_tuned.consumers.export import Export, ExportOptions
     from aio_tuned.reader import DriveSettings
@@ -44,6 +46,8 @@ def load(name: str) -> Consumer:
 def export_for(name: str, drive: DriveSettings, path: str, options: ExportOptions) -> Export:
     """Return the settings of the drive for `path` in the terms of a consumer, one of NAMES.
 
-    Raise UsageError if the path or an option is not valid for that consumer.
+    They are the consumer's own default, with a note on the reason, if the drive's profile has a verdict that these
+    settings are not better. Raise UsageError if the path or an option is not valid for that consumer.
     """
-    return load(name).export(drive, path, options)
+    made = load(name).export(drive, path, options)
+    return verdicts.in_force(name, made, drive, options) if drive.verified else made

@@ -12,7 +12,9 @@ is made). They are the combined settings, because DeepSpeed reads and writes wit
 - A handle refuses a transfer whose bytes are not a multiple of the threads (with a message and -1). A transfer whose
   parts are not multiples of the drive's logical block is reported as done although the kernel has refused it. The
   swappers pad to 1024 bytes per thread, whatever that block is; programs that use a handle directly must pad to the
-  block themselves.
+  block themselves. Release 0.7.7, which FlexLLMGen brings along, writes a file of 0 bytes then, without an error.
+- Before 0.18.4, wait() holds the GIL while it waits: two handles in one process stalled in 4 of 4 runs (PR 7727). The
+  rest of that error is corrected in 0.19.3 (PR 8196).
 - With overlap_events = false, a queue's bytes (queue_depth * block_size) are computed in 32 bits. From 2 GiB on
   DeepSpeed moves more or less data than requested, and at 4 GiB it hangs. So the queue is kept below 2 GiB.
 
@@ -26,6 +28,7 @@ from typing import TYPE_CHECKING
 
 from aio_tuned.consumers.export import Export, cap_note, capped, is_older, need_release, size_ignored
 from aio_tuned.consumers.processes import shared_note
+from aio_tuned.model.setting import DEFAULT_SETTING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +38,10 @@ if TYPE_CHECKING:
 
 _SMALLEST_SWAPPED = 1 << 20
 _QUEUE_BYTES_LIMIT = 1 << 31
+_DEADLOCK_NOTE = (
+    "aio: before DeepSpeed 0.18.4, two handles in one process can deadlock in wait(), which holds Python's GIL while it"
+    " waits; upgrade to DeepSpeed 0.19.3 or later."
+)
 
 
 def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
@@ -62,9 +69,17 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
             ("aio", "single_submit"): settings.single_submit,
             ("aio", "overlap_events"): settings.overlap_events,
         },
+        defaults={
+            ("aio", "block_size"): DEFAULT_SETTING.block_size,
+            ("aio", "queue_depth"): DEFAULT_SETTING.queue_depth,
+            ("aio", threads_key): DEFAULT_SETTING.io_parallelism,
+            ("aio", "single_submit"): DEFAULT_SETTING.single_submit,
+            ("aio", "overlap_events"): DEFAULT_SETTING.overlap_events,
+        },
         notes=(
             *notes,
             *_notes(settings, threads_key),
+            *((_DEADLOCK_NOTE,) if is_older(options, "DeepSpeed", "0.18.4") else ()),
             *((shared_note(drive, "combined", "queue_depth", "per rank"),) if drive.concurrency else ()),
             *size_ignored(options, "DeepSpeed splits its transfers into blocks"),
         ),
@@ -89,4 +104,8 @@ def _notes(settings: Settings, threads_key: str) -> Iterator[str]:
             f"{threads_key}: DeepSpeed pads its own swaps; if you use an aio_handle directly, make each transfer a"
             f" multiple of {threads} times the drive's logical block size."
         )
+    yield (
+        "aio: if you use an aio_handle directly, pad tensors so that each thread's part is a multiple of the drive's"
+        " logical block; else it reports them as written although the kernel has refused the write."
+    )
     yield "aio: DeepSpeed applies this one section to all drives that a process uses."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
@@ -50,12 +50,14 @@ class Export:
 
     `values` are the values to set, by path ({("aio", "block_size"): 1048576}); a merge changes nothing else. In an
     environment file the path is one name, in a fio job file a section and an option. `notes` tell the user which
-    values were limited, and which settings the consumer does not support.
+    values were limited, and which settings the consumer does not support. `defaults` are the values that the consumer
+    itself has for these paths; only consumers that `aio-tuned verify` can run have them.
     """
 
     format: Format
     values: Mapping[tuple[Key, ...], Value]
     notes: tuple[str, ...] = ()
+    defaults: Mapping[tuple[Key, ...], Value] = field(default_factory=dict)
 
 
 # --- a cap on the block size ------------------------------------------------------------------------------------

@@ -13,6 +13,9 @@ written, and a device cannot be named. A last section removes the file (unlink=1
 remove it: the first thread to end would remove it before another one opens it, and the section of writes would then
 fill a new file while measuring.
 
+fio's own default, one buffered request of 4 KiB, is no consumer's I/O. The job repeats what DeepSpeed does, so the
+default that it is compared with is DeepSpeed's.
+
 Unlike aio-tuned, which has one buffer per transfer on huge pages, fio has bs * iodepth bytes of memory per thread. In a
 job file "#" and ";" begin a comment and "$" a variable, everywhere and without an escape, so a directory whose name has
 one of them cannot be written there.
@@ -22,10 +25,12 @@ Checked with fio 3.33 by running it.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from aio_tuned.consumers.export import Export, cap_note, capped, need_folder, release_ignored, size_ignored
 from aio_tuned.errors import UsageError
+from aio_tuned.model.setting import DEFAULT_SETTING
 
 if TYPE_CHECKING:
     from aio_tuned.consumers.export import ExportOptions, Key, Value
@@ -49,17 +54,19 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
     directory = _directory(path)
     read, write = capped(drive.read, options), capped(drive.write, options)
     values: dict[tuple[Key, ...], Value] = {}
+    defaults: dict[tuple[Key, ...], Value] = {}
     notes: list[str] = []
     if _is_its_own(read):
-        job = _options(read, directory) | {"rw": "read", "time_based": 1, "runtime": _READ_SECONDS}
+        job = _job(directory) | {"rw": "read", "time_based": 1, "runtime": _READ_SECONDS} | _shape(read)
         values |= {(_READ, option): value for option, value in job.items()}
+        defaults |= {(_READ, option): value for option, value in _shape(_default(read)).items()}
         notes += cap_note(f"bs of {_READ}", drive.read, read)
     else:
         notes.append(f"{_READ}: left out, because reads were not measured.")
     if _is_its_own(write):
-        job = _options(write, directory)
-        job |= {"rw": "write", "overwrite": 1, "io_size": _part_bytes(write) * _WRITE_PASSES}
+        job = _job(directory) | {"rw": "write", "overwrite": 1} | _writes(write)
         values |= {(_WRITE, option): value for option, value in job.items()}
+        defaults |= {(_WRITE, option): value for option, value in _writes(_default(write)).items()}
         notes += cap_note(f"bs of {_WRITE}", drive.write, write)
         written = f"{_written_gib(write):.1f} GiB"
         notes.append(f"{_WRITE}: writes {written}; to skip that, run fio --section={_READ} --section={_REMOVE}.")
@@ -69,12 +76,16 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
         values |= {(_REMOVE, option): value for option, value in _removal(directory).items()}
     memory = "mem: fio reuses a smaller buffer, so it may be faster than the sweep; mem=mmaphuge comes closer to it."
     ignored = (*size_ignored(options, "the job repeats the five parameters"), *release_ignored(options, "fio"))
-    return Export(format="fio", values=values, notes=(*notes, memory, *ignored))
+    return Export(format="fio", values=values, defaults=defaults, notes=(*notes, memory, *ignored))
 
 
 def _is_its_own(settings: Settings) -> bool:
     """Return whether the settings are defaults, or those of their own direction rather than the other one."""
     return settings.source.section in ("", settings.direction)
+
+
+def _default(settings: Settings) -> Settings:
+    return settings._replace(**dataclasses.asdict(DEFAULT_SETTING))
 
 
 def _directory(path: str) -> str:
@@ -111,17 +122,26 @@ def _file(directory: str) -> dict[str, Value]:
     }
 
 
+def _job(directory: str) -> dict[str, Value]:
+    """Return the options of a section of several threads."""
+    return _file(directory) | {"group_reporting": 1}
+
+
 def _removal(directory: str) -> dict[str, Value]:
     """Return the section that reads one sector of the file and then removes the file."""
     sector: dict[str, Value] = {"bs": _SECTOR_BYTES, "size": _SECTOR_BYTES}
     return _file(directory) | {"rw": "read", "unlink": 1} | sector
 
 
-def _options(settings: Settings, directory: str) -> dict[str, Value]:
-    """Return the options that both directions share."""
+def _writes(settings: Settings) -> dict[str, Value]:
+    """Return the options of writes that follow from the settings."""
+    return _shape(settings) | {"io_size": _part_bytes(settings) * _WRITE_PASSES}
+
+
+def _shape(settings: Settings) -> dict[str, Value]:
+    """Return the options that follow from the settings in both directions."""
     part, depth = _part_bytes(settings), settings.queue_depth
-    return _file(directory) | {
-        "group_reporting": 1,
+    return {
         "bs": settings.block_size,
         "iodepth": depth,
         "iodepth_batch_submit": 1 if settings.single_submit else depth,

@@ -32,11 +32,20 @@ from aio_tuned.consumers.export import Export, is_older, need_release
 from aio_tuned.consumers.requests import Usage, chunk, needed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aio_tuned.consumers.export import ExportOptions, Key, Value
     from aio_tuned.reader import DriveSettings
 
 _USAGE = Usage(direction="combined", engines=("psync",), usual_bytes=4 << 20, usual="the default of KVIKIO_TASK_SIZE")
 _USUAL_BOUNCE_BYTES = 16 << 20
+_DEFAULTS: Mapping[tuple[Key, ...], Value] = {
+    ("KVIKIO_NTHREADS",): 1,
+    ("KVIKIO_TASK_SIZE",): 4 << 20,
+    ("KVIKIO_BOUNCE_BUFFER_SIZE",): _USUAL_BOUNCE_BYTES,
+    ("KVIKIO_AUTO_DIRECT_IO_READ",): 0,
+    ("KVIKIO_AUTO_DIRECT_IO_WRITE",): 1,
+}
 _THREADS_NOTE = (
     "KVIKIO_NTHREADS: the number of requests in flight, because each thread has one; KvikIO has no queue_depth, "
     "overlap_events or single_submit."
@@ -63,10 +72,8 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
         ("KVIKIO_BOUNCE_BUFFER_SIZE",): max(task, _USUAL_BOUNCE_BYTES),
     }
     notes = (*size_notes, *threads.notes, _THREADS_NOTE)
-    if is_older(options, "KvikIO", "25.12"):
-        return Export(format="env", values=values, notes=notes)
-    direct: dict[tuple[Key, ...], Value] = {
-        ("KVIKIO_AUTO_DIRECT_IO_READ",): 1,
-        ("KVIKIO_AUTO_DIRECT_IO_WRITE",): 1,
-    }
-    return Export(format="env", values=values | direct, notes=(*notes, _DIRECT_IO_NOTE))
+    if not is_older(options, "KvikIO", "25.12"):
+        values |= {("KVIKIO_AUTO_DIRECT_IO_READ",): 1, ("KVIKIO_AUTO_DIRECT_IO_WRITE",): 1}
+        notes = (*notes, _DIRECT_IO_NOTE)
+    defaults = {path: _DEFAULTS[path] for path in values}
+    return Export(format="env", values=values, defaults=defaults, notes=notes)

@@ -77,5 +77,9 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
             ("extra_config", "disk_io_threads"): threads.in_flight,
             ("extra_config", "use_odirect"): True,
         },
+        defaults={
+            ("extra_config", "disk_io_threads"): 4,
+            ("extra_config", "use_odirect"): False,
+        },
         notes=tuple(notes),
     )

@@ -1,0 +1,51 @@
+"""The consequence of a verdict: a consumer for which the settings are not better gets its own default."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aio_tuned.consumers.export import Export, ExportOptions
+    from aio_tuned.model.verdict import Verdict
+    from aio_tuned.reader import DriveSettings
+
+
+def setting_text(made: Export) -> str:
+    """Return the values that have a default as one line, by which a verdict names them."""
+    return " ".join(
+        f"{'.'.join(map(str, path))}={json.dumps(value)}"
+        for path, value in made.values.items()
+        if path in made.defaults
+    )
+
+
+def in_force(name: str, made: Export, drive: DriveSettings, options: ExportOptions) -> Export:
+    """Return the consumer's own default in place of values that are not better by the drive's verdict, with a note.
+
+    A verdict on other values, or on another release than the caller's, has no effect.
+    """
+    for verdict in drive.verified:
+        applies = verdict.setting == setting_text(made) and options.for_version in (None, verdict.version)
+        if verdict.consumer == name and not verdict.better and applies:
+            values = {path: made.defaults.get(path, value) for path, value in made.values.items()}
+            return replace(made, values=values, notes=(_reason(verdict), *_other_notes(made)))
+    return made
+
+
+def _reason(verdict: Verdict) -> str:
+    low, high = verdict.ci95
+    return (
+        f"{verdict.consumer}: its own default, because aio-tuned verify found the drive's settings not better:"
+        f" {verdict.ratio:.3f} times the throughput (95 % interval {low:.3f} to {high:.3f}) with {verdict.version} at"
+        f" {verdict.measured_at}."
+    )
+
+
+def _other_notes(made: Export) -> Iterator[str]:
+    """Yield the notes that do not begin with the key of a replaced value."""
+    replaced = {str(path[-1]) for path in made.defaults}
+    return (note for note in made.notes if note.split(":")[0].split(" ")[0] not in replaced)
