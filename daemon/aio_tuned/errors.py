@@ -8,6 +8,8 @@ from enum import IntEnum
 class Exit(IntEnum):
     """Exit codes of `aio-tuned`, after sysexits(3); from 128 on, 128 plus a signal's number. aio-tuned(1) lists them.
 
+    NOT_EXECUTABLE and NOT_FOUND are those of shells and env(1) for a command that does not start.
+
     CLOSED_PIPE is what a shell reports for a program that SIGPIPE has killed, such as `ls | head -1`: output was lost,
     so 0 would be wrong, but the reader wanted no more, so there is no message.
     """
@@ -24,6 +26,8 @@ class Exit(IntEnum):
     TIMEOUT = 75
     PRIVILEGE = 77
     CONFIG = 78
+    NOT_EXECUTABLE = 126
+    NOT_FOUND = 127
     HANGUP = 129
     INTERRUPTED = 130
     CLOSED_PIPE = 141
@@ -137,6 +141,14 @@ class ProfileError(AioTunedError):
 
 class MissingProfileError(ProfileError):
     """The profile's file does not exist."""
+
+
+class CommandError(AioTunedError):
+    """The command of `aio-tuned run` cannot be started; the exit code is NOT_FOUND or NOT_EXECUTABLE, as of env(1)."""
+
+    def __init__(self, message: str, exit_code: Exit) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class PublishError(AioTunedError):

@@ -50,11 +50,13 @@ def python(code: str, *words: str | Path, folder: Path | None = None) -> str:
 # What it loads only where it uses it counts too: it stays for good.
 DAEMON = """
 import json, sys
-import aio_tuned.service.main, aio_tuned.cli.main
+import aio_tuned.service.main
 from pathlib import Path
+from aio_tuned.cli.main import parser
 from aio_tuned.profiles import codec, siblings
 from aio_tuned.storage.profile_store import ProfileStore
 
+parser()
 known = codec.parse(Path(sys.argv[1]).read_text())
 store = ProfileStore(Path("etc"), Path("var"))
 store.save(known)
@@ -73,9 +75,20 @@ def test_the_daemon_does_without_numpy(tmp_path: Path) -> None:
     assert loaded & (HEAVY | WORKERS) == set()
 
 
+LOADED = "import json, sys; from aio_tuned.cli.main import parser; {}; print(json.dumps(list(sys.modules)))"
+
+
 def test_the_other_commands_load_neither_the_daemon_nor_numpy() -> None:
-    loaded = set(json.loads(python("import json, sys, aio_tuned.cli.main; print(json.dumps(list(sys.modules)))")))
+    loaded = set(json.loads(python(LOADED.format("parser()"))))
     assert loaded & (HEAVY | WORKERS | {"aio_tuned.service.main", "aio_tuned.service.supervisor"}) == set()
+
+
+def test_run_loads_no_other_command() -> None:
+    loaded = set(json.loads(python(LOADED.format("parser(['run'])"))))
+    assert {name for name in loaded if name.startswith("aio_tuned.cli.")} == {
+        f"aio_tuned.cli.{name}" for name in ("arguments", "main", "output", "run")
+    }
+    assert loaded & HEAVY == set()
 
 
 QUIET = """

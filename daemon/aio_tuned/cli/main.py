@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aio_tuned import __version__
-from aio_tuned.cli import check_config, daemon, forget, get, output, read, show, sweeps, tune
+from aio_tuned.cli import output, run
 from aio_tuned.cli.arguments import Parser, path
 from aio_tuned.config.load import DEFAULT_PATH
 from aio_tuned.errors import AioTunedError, Exit
@@ -17,23 +17,34 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
+def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Return the parser of the whole command line; for a command line that begins with "run", of that command alone."""
     top = Parser(prog="aio-tuned", description="Measure NVMe drives and publish their best Linux AIO settings.")
     top.add_argument("-V", "--version", action="version", version=f"aio-tuned {__version__}")
     top.add_argument("--config", type=path, metavar="FILE", help=f"configuration file (default: {DEFAULT_PATH})")
     top.add_argument("--color", choices=color.CHOICES, default="auto", help="when to use colors (default: auto)")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
 
+    if list(words[:1]) == ["run"]:
+        run.add_command(commands)
+    else:
+        _add_all(commands)
+    return top
+
+
+def _add_all(commands: Any) -> None:  # noqa: ANN401 - argparse's class of subparsers is private
+    """Add all commands; their modules take 50 ms to load, by which `run` would start its command later."""
+    from aio_tuned.cli import check_config, daemon, forget, get, read, show, sweeps, tune
+
     tune.add_command(commands)
     show.add_command(commands)
     get.add_command(commands)
     read.add_commands(commands)
+    run.add_command(commands)
     sweeps.add_commands(commands)
     daemon.add_commands(commands)
     forget.add_command(commands)
     check_config.add_command(commands)
-    return top
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -41,7 +52,8 @@ def main(words: Sequence[str] | None = None) -> int:
     with output.lossy_stderr():
         try:
             with output.checked_stdout():
-                arguments = parser().parse_args(words)
+                given = sys.argv[1:] if words is None else [*words]
+                arguments = parser(given).parse_args(given)
                 color.choose(arguments.color)
                 code: int = arguments.run(arguments)
         except AioTunedError as error:

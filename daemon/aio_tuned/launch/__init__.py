@@ -1,0 +1,1 @@
+"""Commands that start, examine or check the programs that consume the settings."""

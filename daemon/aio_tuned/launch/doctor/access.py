@@ -1,0 +1,70 @@
+"""The right to read the profiles, of this process or, for root, of the other users."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aio_tuned.launch.doctor.finding import Finding, Outcome
+from aio_tuned.profiles.files import profile_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CHECK = "profiles"
+_OTHERS_READ = stat.S_IROTH
+_OTHERS_SEARCH = stat.S_IXOTH
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileAccess:
+    """The folder of the profiles; `closed` are the folders and files that a reader cannot open.
+
+    `missing` is whether the folder does not exist. `who` is the reader that was examined.
+    """
+
+    folder: str
+    who: str
+    missing: bool = False
+    closed: tuple[str, ...] = ()
+
+
+def read(folder: Path, user: int | None = None) -> ProfileAccess:
+    """Examine the way to the folder and its files, for this user; as root, by the modes for the other users."""
+    user = os.geteuid() if user is None else user
+
+    def is_closed(path: Path, right: int, others: int) -> bool:
+        if user:
+            return not os.access(path, right)
+        return (path.stat().st_mode & others) != others
+
+    closed: list[str] = []
+    missing = False
+    try:
+        closed += [str(part) for part in reversed(folder.parents) if is_closed(part, os.X_OK, _OTHERS_SEARCH)]
+        folder.stat()
+        if is_closed(folder, os.R_OK | os.X_OK, _OTHERS_READ | _OTHERS_SEARCH):
+            closed.append(str(folder))
+        closed += [str(path) for path in profile_files(folder) if is_closed(path, os.R_OK, _OTHERS_READ)]
+    except (FileNotFoundError, NotADirectoryError):
+        missing = not closed
+    except OSError:
+        closed = closed or [str(folder)]
+    who = f"user {user}" if user else "users other than root"
+    return ProfileAccess(folder=str(folder), who=who, missing=missing, closed=tuple(closed))
+
+
+def check(facts: ProfileAccess) -> Iterator[Outcome]:
+    """Report the first of the folders and files that are closed; the way to a folder counts before its files."""
+    if facts.closed:
+        first = facts.closed[0]
+        more = f" (and {len(facts.closed) - 1} more)" if len(facts.closed) > 1 else ""
+        yield Finding(
+            check=CHECK,
+            subject=facts.folder,
+            problem=f"{first}{more} cannot be read by {facts.who}, who get the defaults",
+            remedy=f"chmod o+rX {first}",
+        )

@@ -1,0 +1,91 @@
+"""What a consumer with its settings for a drive asks of the host; pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aio_tuned.consumers.export import Export
+    from aio_tuned.model.measurement import Engine
+    from aio_tuned.reader import DriveSettings
+
+# Without a consumer, the host is held against the one that takes all five parameters.
+ALL_PARAMETERS = "deepspeed"
+_LIBAIO = ("deepspeed", "env", "fio", "flexllmgen", "json", "nixl", "sglang")
+IO_URING = ("mooncake", "runai", "tensornvme")
+# The keys of the exports that hold the size of a request, the requests in flight of a thread, and the threads.
+_SIZE_KEYS = ("block_size", "bs", "KVIKIO_TASK_SIZE", "RUNAI_STREAMER_FS_CHUNK_BYTESIZE")
+_DEPTH_KEYS = ("queue_depth", "iodepth", "RUNAI_STREAMER_FS_QUEUE_DEPTH", "kernel_queue_size", "n_entries")
+_THREADS_KEYS = ("intra_op_parallelism", "thread_count", "numjobs", "KVIKIO_NTHREADS")
+# DeepSpeed's swappers hold a handle for reads and one for writes; a handle has a context, and one for each thread.
+_HANDLES = 2
+# MOONCAKE_OFFLOAD_LOCAL_BUFFER_SIZE_BYTES, which it registers with io_uring.
+_MOONCAKE_BUFFER_BYTES = 1280 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """The I/O of one process of a consumer: bytes of a request, requests in flight of a thread, and threads.
+
+    `events` are the AIO events that the process reserves, `locked_bytes` the least memory that it locks.
+    """
+
+    consumer: str
+    engine: Engine
+    request_bytes: int
+    queue_depth: int
+    threads: int
+    events: int = 0
+    locked_bytes: int = 0
+
+
+def make_need(consumer: str, drive: DriveSettings, export: Export | None) -> Need:
+    """Return the need of a consumer; without an export, of the combined settings."""
+    engine = _engine(consumer, export)
+    settings = drive.combined
+    one_each = engine == "psync"
+    depth = _value(export, _DEPTH_KEYS) or (1 if one_each else settings.queue_depth)
+    threads = _value(export, _THREADS_KEYS)
+    if threads is None:
+        # A consumer with a queue of its own submits from one thread; one without has a thread for each request.
+        queued = _value(export, _DEPTH_KEYS) is not None
+        threads = settings.saturating_concurrency if one_each else 1 if queued else settings.io_parallelism
+    size = _value(export, _SIZE_KEYS) or settings.block_size
+    is_deepspeed = consumer in ("deepspeed", "flexllmgen")
+    events = depth * (_HANDLES * (threads + 1) if is_deepspeed else threads)
+    return Need(
+        consumer=consumer,
+        engine=engine,
+        request_bytes=size,
+        queue_depth=depth,
+        threads=threads,
+        events=events if engine == "libaio" else 0,
+        locked_bytes=_locked_bytes(consumer, engine, size * depth * threads),
+    )
+
+
+def _engine(consumer: str, export: Export | None) -> Engine:
+    if consumer == "mooncake" and export and "true" not in map(str, export.values.values()):
+        return "psync"  # its ring is off
+    if consumer in IO_URING:
+        return "io_uring"
+    return "libaio" if consumer in _LIBAIO else "psync"
+
+
+def _locked_bytes(consumer: str, engine: Engine, in_flight_bytes: int) -> int:
+    """Return the least memory that a process of the consumer locks.
+
+    DeepSpeed's handle locks tensors that the caller sizes; smaller ones than the bytes in flight cannot fill the queue.
+    """
+    if consumer in ("deepspeed", "flexllmgen"):
+        return in_flight_bytes
+    return _MOONCAKE_BUFFER_BYTES if consumer == "mooncake" and engine == "io_uring" else 0
+
+
+def _value(export: Export | None, names: tuple[str, ...]) -> int | None:
+    """Return the largest value of the keys with these names; None if the export has none."""
+    if export is None:
+        return None
+    found = [int(str(value)) for path, value in export.values.items() if path[-1] in names and str(value).isdecimal()]
+    return max(found, default=None)
