@@ -34,7 +34,7 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
 
 def _add_all(commands: Any) -> None:  # noqa: ANN401 - argparse's class of subparsers is private
     """Add all commands; their modules take 50 ms to load, by which `run` would start its command later."""
-    from aio_tuned.cli import check_config, daemon, forget, get, read, show, sweeps, tune
+    from aio_tuned.cli import check_config, daemon, doctor, forget, get, read, show, sweeps, tune
 
     tune.add_command(commands)
     show.add_command(commands)
@@ -44,6 +44,7 @@ def _add_all(commands: Any) -> None:  # noqa: ANN401 - argparse's class of subpa
     sweeps.add_commands(commands)
     daemon.add_commands(commands)
     forget.add_command(commands)
+    doctor.add_command(commands)
     check_config.add_command(commands)
 
 
