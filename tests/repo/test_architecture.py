@@ -42,9 +42,9 @@ RULE: dict[str, frozenset[str]] = {
         "sweep": "storage profiles devices search helper config",
         "report": "search profiles storage sweep helper reader consumers",
         "service": "config journald helper search devices profiles storage reader sweep "
-        "consumers.export consumers.rendering",
+        "consumers.export consumers.rendering consumers.proven",
         "integrations": "reader consumers",
-        "launch": "reader consumers devices config",
+        "launch": "reader consumers devices profiles config",
         "fleet": "profiles config storage.atomic_file",
     }.items()
 }

@@ -62,14 +62,19 @@ def _string(value: str) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def render(profile: Profile) -> str:
-    """Return the text of the profile's file; raise ProfileError if the text does not parse as the same profile."""
+def write_toml(table: Mapping[str, object]) -> str:
+    """Return nested dictionaries, of the types that plain() returns, as TOML."""
     import toml
 
     encoder = toml.TomlEncoder()
     encoder.dump_funcs[str] = _string
+    return toml.dumps(table, encoder=encoder)
+
+
+def render(profile: Profile) -> str:
+    """Return the text of the profile's file; raise ProfileError if the text does not parse as the same profile."""
     table = to_table(profile)
-    text = HEADER + toml.dumps(table, encoder=encoder)
+    text = HEADER + write_toml(table)
     try:
         again = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from aio_tuned import trust
 from aio_tuned.config import load as config_file
+from aio_tuned.consumers import proven
 from aio_tuned.devices.mount_monitor import MountWatch
 from aio_tuned.devices.udev_monitor import UdevSource
 from aio_tuned.errors import BusyError, ConfigError, PrivilegeError, PublishError
@@ -69,7 +70,7 @@ async def _run(config: Config, load_config: Callable[[], Config], helper: Path |
         source=source,
         mount_watch=mount_watch,
         notify=notify,
-        store=ProfileStore(config.profiles, config.state),
+        store=ProfileStore(config.profiles, config.state, proven.holds),
         ledger=Ledger.open(ledger_path(config.state)),
         sweep_counter=SweepCounter.open(sweep_counts_path(config.state)),
         waits=Waits.open(waits_path(config.state)),

@@ -21,7 +21,7 @@ def _is_file_name(name: str) -> bool:
 
 
 def files(profiles: Path, state: Path, name: str) -> tuple[Path, ...]:
-    """Return the drive's existing files: published profile, catalog's profile, samples, checkpoint, history.
+    """Return the drive's existing files: published and catalog's profile, samples, checkpoint, verdicts, history.
 
     The published profile comes first: the daemon would take it for measured if only the catalog's were removed. Return
     () for a name that is not a file name. Raise TargetError if the history cannot be read.
@@ -33,6 +33,7 @@ def files(profiles: Path, state: Path, name: str) -> tuple[Path, ...]:
         layout.catalog_folder(state) / f"{name}.toml",
         layout.samples_file(state, name),
         layout.checkpoint_file(state, name),
+        layout.verdicts_file(state, name),
     )
     history = layout.history_folder(state) / name
     try:

@@ -23,6 +23,11 @@ def checkpoint_file(state: Path, name: str) -> Path:
     return state / "journals" / f"{name}.journal"
 
 
+def verdicts_file(state: Path, name: str) -> Path:
+    """Return the file with the verdicts of `aio-tuned verify` on the drive."""
+    return state / "verified" / f"{name}.toml"
+
+
 def history_folder(state: Path) -> Path:
     """Return the folder that has a folder of finished sweeps for each drive."""
     return state / "history"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aio_tuned import trust
@@ -14,12 +15,14 @@ from aio_tuned.model.profile import Profile, Unmeasured
 from aio_tuned.profiles import codec, override
 from aio_tuned.profiles.decision import measured_when
 from aio_tuned.profiles.files import load_trusted, profile_files
-from aio_tuned.storage import atomic_file, forget, layout, targets
+from aio_tuned.storage import atomic_file, forget, layout, targets, verified
 from aio_tuned.storage.name_register import NameRegister
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
+
+    from aio_tuned.model.verdict import Verdict
 
 _log = logging.getLogger(__name__)
 
@@ -74,10 +77,16 @@ class ProfileStore:
 
     A write that fails stays pending until `retry` succeeds; `troubles` has the error of each such profile, by name. The
     catalog is read from disk each time, because `aio-tuned tune` adds profiles too. `register` has the owners of names.
+    `publishing` is called with each name and profile, as readers will get it, before it is written, and with None
+    before it is withdrawn. Readers get the kept verdicts that `holds` for their profile; by default none.
     """
 
-    def __init__(self, profiles: Path, state: Path) -> None:
+    def __init__(
+        self, profiles: Path, state: Path, holds: Callable[[Verdict, Profile], bool] = lambda _verdict, _profile: False
+    ) -> None:
         self._profiles = profiles
+        self._state = state
+        self._holds = holds
         self._catalog = layout.catalog_folder(state)
         self.register = NameRegister(profiles, state)
         self._wanted: dict[str, Profile | None] = {}
@@ -87,6 +96,7 @@ class ProfileStore:
         self.troubles: dict[str, str] = {}
         self._logged: set[tuple[str, str]] = set()
         self._merged: dict[str, Profile] = {}
+        self.publishing: Callable[[str, Profile | None], None] = lambda _name, _profile: None
 
     @property
     def pending(self) -> bool:
@@ -138,7 +148,8 @@ class ProfileStore:
 
     def save(self, measured: Profile) -> bool:
         """Save a measured profile in the catalog; return whether it was written (else the write is pending)."""
-        self._unkept[measured.device.name] = measured
+        # The verdicts are kept in files of their own, and may cease to hold.
+        self._unkept[measured.device.name] = replace(measured, verified=())
         self.retry()
         return measured.device.name not in self._unkept
 
@@ -234,6 +245,7 @@ class ProfileStore:
         path = self._profiles / f"{name}.toml"
         self._merged.pop(name, None)
         if shown is None:
+            self.publishing(name, None)
             try:
                 path.unlink()
             except FileNotFoundError:
@@ -250,7 +262,9 @@ class ProfileStore:
         except ConfigError as error:
             # The profile is published without the override; the log and the status give the administrator the reason.
             self._complain(name, error)
+        shown = verified.with_verdicts(shown, self._state, self._holds)
         text = codec.render(shown)
+        self.publishing(name, shown)
         try:
             if path.read_text(encoding="utf-8") == text:
                 return
