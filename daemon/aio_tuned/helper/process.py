@@ -16,7 +16,9 @@ from aio_tuned.child_process import ChildProcess
 from aio_tuned.errors import AioTunedError, DeferredError, Exit, HelperError
 from aio_tuned.helper.protocol import (
     EXIT_OF_CODE,
+    FAILED_REQUEST,
     GIVEN_UP,
+    NO_SPACE,
     REFUSALS,
     Hello,
     Tick,
@@ -82,6 +84,13 @@ class RawWriteRefusedError(HelperError):
     """The refusal of the helper to write a raw device that other processes may use; nothing was written."""
 
 
+class RequestFailedError(HelperError):
+    """The helper's report that it cannot do a request, which says nothing against the target: others may succeed.
+
+    It rejects the request, or the host has too little memory, too few threads, or no space for a new file.
+    """
+
+
 def _error(message: dict[str, Any], wanted: str) -> AioTunedError:
     """Return the exception for an `error` message of the helper, received in place of a `wanted` message."""
     said, code = str(message.get("message", message)), message.get("code")
@@ -89,7 +98,10 @@ def _error(message: dict[str, Any], wanted: str) -> AioTunedError:
         return RawWriteRefusedError(said, Exit.BUSY)
     if code == GIVEN_UP:
         return DeferredError(said, NO_SPACE_RETRY_S)
-    return HelperError(said, EXIT_OF_CODE.get(code, Exit.HELPER) if isinstance(code, int) else Exit.HELPER)
+    exit_code = EXIT_OF_CODE.get(code, Exit.HELPER) if isinstance(code, int) else Exit.HELPER
+    if wanted == "point" and (code in FAILED_REQUEST or message.get("name") in NO_SPACE):
+        return RequestFailedError(said, exit_code)
+    return HelperError(said, exit_code)
 
 
 class Helper:

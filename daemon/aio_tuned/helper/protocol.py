@@ -33,6 +33,9 @@ EXIT_OF_CODE = {
 }
 # The exit code of a helper that removed its scratch file because free space ran short.
 GIVEN_UP = 75
+# The codes of a rejected request and of too few resources, and the names of errors for want of space.
+FAILED_REQUEST = (65, 71)
+NO_SPACE = ("ENOSPC", "EDQUOT")
 # The checks that a raw device must pass before the helper writes it: no other process has it open, and its counters
 # count foreign writes.
 REFUSALS = ("openers", "counters")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from aio_tuned.model.size_curve import MIN_REQUESTS_OF_P99
+from aio_tuned.search.curved import requests_of
 from aio_tuned.search.step import next_id
 
 if TYPE_CHECKING:
@@ -89,13 +91,14 @@ def next_round(extra: Extra, numbers: Sequence[int], samples: Sequence[Sample]) 
 class Together:
     """What a number of processes gives together, with the largest divisor that loses nothing.
 
-    `slowest_share` is the throughput of the slowest process relative to their mean.
+    `slowest_share` is the throughput of the slowest process relative to their mean. `p99_us` is None if no measurement
+    had enough requests for one.
     """
 
     processes: int
     divisor: int
     bytes_per_s: float
-    p99_us: float
+    p99_us: float | None
     slowest_share: float
 
 
@@ -120,11 +123,16 @@ def found(extra: Extra, numbers: Sequence[int], samples: Sequence[Sample]) -> tu
                 processes=number,
                 divisor=kept.divisor,
                 bytes_per_s=math.exp(known[kept]),
-                p99_us=float(np.median([each.latency_p99_ns for each in own])) / 1000,
+                p99_us=_p99_us(own),
                 slowest_share=float(np.median([_slowest(each) for each in own])),
             )
         )
     return tuple(result)
+
+
+def _p99_us(samples: Sequence[Sample]) -> float | None:
+    times = [one.latency_p99_ns for one in samples if requests_of(one) >= MIN_REQUESTS_OF_P99]
+    return float(np.median(times)) / 1000 if times else None
 
 
 def _slowest(sample: Sample) -> float:

@@ -1,14 +1,16 @@
 """The experiments after the choice: memory, new files, several processes, and the curves by request size.
 
 They use what the order reserves for them, and continue in another process after an interruption: each decides by the
-samples so far. Curves come last and take what the others leave.
+samples so far. An error of the helper ends it, but the choice is made by then, so it only ends the experiments.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, get_args
 
+from aio_tuned.helper.process import RequestFailedError
 from aio_tuned.model.size_curve import CurveOp
 from aio_tuned.search import curve_plan, huge_pages, new_file, processes, size_curve
 from aio_tuned.search.curve_plan import CurvePlan
@@ -17,7 +19,7 @@ from aio_tuned.search.size_model import Guess
 from aio_tuned.search.step import next_id
 from aio_tuned.search.taint import clean_samples, of_choice
 from aio_tuned.sweep.decided import decide
-from aio_tuned.sweep.order import Experiments, SweepOutcome
+from aio_tuned.sweep.order import Experiments, Failed, SweepOutcome
 from aio_tuned.sweep.progress import SweepProgress
 
 if TYPE_CHECKING:
@@ -54,9 +56,14 @@ class AfterChoice:
         self._hello = hello
         self._report = report
         self._best: dict[Direction, float] = {}
+        self._done = Experiments()
+        self._activity = ""
 
     async def run(self, phases: Sequence[PhaseOutcome]) -> Experiments:
-        """Make all experiments, and return their plans; none is made without time for it or by an older helper."""
+        """Make all experiments, and return their plans; none is made without time for it or by an older helper.
+
+        If the helper cannot do a request of one, this one and those after it are left out.
+        """
         order, measuring = self._order, self._measuring
         # A helper of protocol 2 always has psync.
         if not order.after_ns or self._hello.no_engine["psync"]:
@@ -66,23 +73,37 @@ class AfterChoice:
         )
         found = [decide(so_far, phase, order.tolerance) for phase in phases]
         self._best = {one.curve.direction: one.choice.stats.bytes_per_s for one in found}
-        memory = tuple(self._extra(one, "memory", order.max_transfer_bytes // 2) for one in found if self._is_scattered)
+        no_engine = self._hello.no_engine
+        self._done = Experiments(absent=tuple((one, why) for one in order.curves.engines if (why := no_engine[one])))
+        try:
+            await self._small(found)
+            await self._curves()
+            # Last, because it needs more memory than the host may have, and nothing follows an error of the helper.
+            await self._memory(found)
+        except RequestFailedError as error:
+            return replace(self._done, failed=Failed(self._activity, str(error)))
+        return self._done
+
+    async def _small(self, found: Sequence[Decided]) -> None:
+        """Measure a new file, and several processes at once."""
+        order = self._order
         new = next((self._extra(one, "new_file") for one in found if self._makes_files(one)), None)
         together = tuple(self._extra(one, "processes") for one in found if order.processes and self._is_free)
-        for extra in memory:
-            await self._repeat(extra, partial(huge_pages.next_pair, extra))
         if new is not None:
             await self._repeat(new, partial(new_file.next_round, new))
+        self._done = replace(self._done, new_file=new)
         for extra in together:
             await self._repeat(extra, partial(processes.next_round, extra, order.processes))
-        return Experiments(
-            curves=await self._curves(),
-            memory=memory,
-            new_file=new,
-            processes=together,
-            numbers=order.processes if together else (),
-            absent=tuple((one, why) for one in order.curves.engines if (why := self._hello.no_engine[one])),
+        self._done = replace(self._done, processes=together, numbers=order.processes if together else ())
+
+    async def _memory(self, found: Sequence[Decided]) -> None:
+        """Measure huge pages beside the memory of a consumer."""
+        memory = tuple(
+            self._extra(one, "memory", self._order.max_transfer_bytes // 2) for one in found if self._is_scattered
         )
+        for extra in memory:
+            await self._repeat(extra, partial(huge_pages.next_pair, extra))
+        self._done = replace(self._done, memory=memory)
 
     @property
     def _is_scattered(self) -> bool:
@@ -131,25 +152,27 @@ class AfterChoice:
             for request in requests:
                 if not self._may_measure(request):
                     return
+                self._activity = _ACTIVITIES[extra.purpose]
                 await self._measuring.measure(request)
                 own = extra.own(self._measuring.samples)
                 spent = sum(sample.wall_ns for sample in own)
-                self._tell(request, _ACTIVITIES[extra.purpose], len(own), spent, extra.budget_ns)
+                self._tell(request, len(own), spent, extra.budget_ns)
 
-    async def _curves(self) -> tuple[CurvePlan, ...]:
+    async def _curves(self) -> None:
+        """Measure the curves by request size."""
         order = self._order
         engines = [one for one in order.curves.engines if not self._hello.no_engine[one]]
         ops = [op for op in get_args(CurveOp) if op == "read" or "write" in order.directions]
         if not engines or not order.curves.sizes:
-            return ()
+            return
         made: list[CurvePlan] = []
         for number, op in enumerate(ops):
             plans = [plan for engine in engines if (plan := self._plan(engine, op, ops[number:], len(engines), made))]
             await self._measure_curves(plans, later=False)
             made += plans
+            self._done = replace(self._done, curves=tuple(made))
         # A slow spell of the drive may have covered a whole curve, so all are visited once more.
         await self._measure_curves(made, later=True)
-        return tuple(made)
 
     def _plan(
         self, engine: Engine, op: CurveOp, left: Sequence[CurveOp], engines: int, made: Sequence[CurvePlan]
@@ -200,13 +223,13 @@ class AfterChoice:
         for request in requests:
             if spent >= plan.budget_ns or not self._may_measure(request):
                 return False
+            self._activity = f"{'mixed ' if plan.op == 'mixed' else ''}{plan.engine} by request size"
             sample = await self._measuring.measure(request)
             spent, count = spent + sample.wall_ns, count + 1
-            kind = "mixed " if plan.op == "mixed" else ""
-            self._tell(request, f"{kind}{plan.engine} by request size", count, spent, plan.budget_ns)
+            self._tell(request, count, spent, plan.budget_ns)
         return True
 
-    def _tell(self, request: Request, activity: str, measured: int, spent_ns: int, budget_ns: int) -> None:
+    def _tell(self, request: Request, measured: int, spent_ns: int, budget_ns: int) -> None:
         """Report the progress; as many measurements are expected as the budget allows."""
         measuring = self._measuring
         expected = max(measured, int(measured * budget_ns / max(1, spent_ns)))
@@ -220,7 +243,7 @@ class AfterChoice:
                 best_bytes_per_s=self._best.get(request.direction, 0.0),
                 written_bytes=measuring.written_bytes,
                 left_ns=measuring.left_ns,
-                activity=activity,
+                activity=self._activity,
                 measured=measured,
                 expected=expected,
                 after_choice=True,

@@ -73,6 +73,7 @@ def collect(outcome: SweepOutcome, found: Iterable[Decided], config: Config, che
             *_huge_findings(gains, hello.thp_policy),
             *(_new_file_findings(rate, write.choice.stats.bytes_per_s) if rate is not None and write else ()),
             *_engine_findings(after),
+            *_failed_findings(after),
             *_missing(outcome, curves, config, checked_against),
         ),
     )
@@ -131,7 +132,7 @@ def _concurrency(outcome: SweepOutcome) -> Concurrency | None:
 def _arrays(direction: str, every: Sequence[Together]) -> dict[str, Any]:
     return {
         f"{direction}_throughput_bytes_per_s": tuple(round(one.bytes_per_s) for one in every),
-        f"{direction}_p99_us": tuple(max(0.1, round(one.p99_us, 1)) for one in every),
+        f"{direction}_p99_us": tuple(0.0 if one.p99_us is None else max(0.1, round(one.p99_us, 1)) for one in every),
         f"{direction}_slowest_share": tuple(round(one.slowest_share, 3) for one in every),
         f"{direction}_divisor": tuple(one.divisor for one in every),
     }
@@ -167,6 +168,14 @@ def _new_file_findings(bytes_per_s: float, usual_bytes_per_s: float) -> Iterable
 def _engine_findings(after: Experiments) -> Iterable[str]:
     for engine, why in after.absent:
         yield f"engines: {engine} cannot be used on this host ({why}); the profile has no curves for it"
+
+
+def _failed_findings(after: Experiments) -> Iterable[str]:
+    if after.failed:
+        yield (
+            f"{after.failed.activity}: not measured ({after.failed.message}); this experiment and those that would have"
+            " followed are left out of the profile; run aio-tuned tune again"
+        )
 
 
 def _missing(outcome: SweepOutcome, curves: Sequence[SizeCurve], config: Config, checked_against: str) -> Iterable[str]:

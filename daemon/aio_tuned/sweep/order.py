@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from aio_tuned.model.setting import DEFAULT_SETTING, Direction, Setting
 from aio_tuned.search.choose import KEEP
@@ -108,11 +108,19 @@ class PhaseOutcome:
     keep: float = KEEP
 
 
+class Failed(NamedTuple):
+    """The experiment that the helper could not finish, and the helper's message."""
+
+    activity: str
+    message: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiments:
     """The experiments after the choice of a sweep, as planned.
 
-    `absent` has the engines that the host forbids, with the reason.
+    `absent` has the engines that the host forbids, with the reason. After the one that `failed` none was made, and the
+    helper has ended.
     """
 
     curves: tuple[CurvePlan, ...] = ()
@@ -121,6 +129,7 @@ class Experiments:
     processes: tuple[Extra, ...] = ()
     numbers: tuple[int, ...] = ()
     absent: tuple[tuple[Engine, str], ...] = ()
+    failed: Failed | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

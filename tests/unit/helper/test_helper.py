@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aio_tuned.errors import AioTunedError, DeferredError, Exit, HelperError, MeasurementError
-from aio_tuned.helper.process import NO_SPACE_RETRY_S, Helper, RawWriteRefusedError, find
+from aio_tuned.helper.process import NO_SPACE_RETRY_S, Helper, RawWriteRefusedError, RequestFailedError, find
 from aio_tuned.helper.protocol import Tick, arguments, parse_hello, parse_point, request_line
 from aio_tuned.model.measurement import Request, Sample
 from aio_tuned.search import grid
@@ -507,6 +507,32 @@ def test_an_error_line_has_its_own_exit_code(tmp_path: Path, code: object, exit_
     with pytest.raises(HelperError, match=r"^it is broken$") as caught:
         ask(program)
     assert caught.value.exit_code == exit_code
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "may_continue"),
+    [
+        (65, "", True),
+        (71, "EAGAIN", True),
+        (74, "ENOSPC", True),
+        (74, "EDQUOT", True),
+        (74, "EIO", False),
+        (74, "ENODEV", False),
+        (66, "", False),
+        (69, "", False),
+        ([], [], False),
+    ],
+)
+def test_a_failed_request_is_told_from_a_failed_target(
+    tmp_path: Path, code: object, name: object, may_continue: bool
+) -> None:
+    said = json.dumps({"type": "error", "code": code, "name": name, "message": "it is broken"})
+    with pytest.raises(HelperError, match=r"^it is broken$") as caught:
+        ask(script(tmp_path, json.dumps(HELLO), said), request())
+    assert isinstance(caught.value, RequestFailedError) == may_continue
+    with pytest.raises(HelperError, match=r"^it is broken$") as caught:
+        ask(script(tmp_path, said))
+    assert not isinstance(caught.value, RequestFailedError), "nothing can be measured without a hello"
 
 
 @pytest.mark.parametrize(

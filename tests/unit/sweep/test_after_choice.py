@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 
 from aio_tuned.config.load import Config
+from aio_tuned.errors import AioTunedError, DeferredError, Exit, HelperError
+from aio_tuned.helper.process import RequestFailedError
 from aio_tuned.model.measurement import Engine
 from aio_tuned.profiles import codec
 from aio_tuned.search import grid
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from aio_tuned.helper.protocol import Hello
-    from aio_tuned.model.measurement import Sample, Stage
+    from aio_tuned.model.measurement import Request, Sample, Stage
     from aio_tuned.model.profile import Profile
     from aio_tuned.model.setting import Direction
     from aio_tuned.sweep.order import Budgets
@@ -60,6 +62,27 @@ class Changed(SimulatedHelper):
 
     async def hello(self) -> Hello:
         return replace(await super().hello(), **self._changes)  # type: ignore[arg-type]  # fields of Hello
+
+
+class Failing(SimulatedHelper):
+    """A helper that reports an error at a measurement for a purpose, and has ended by then, as aio-sweep has."""
+
+    def __init__(self, purpose: str, error: Exception, *, mixed: bool = False) -> None:
+        super().__init__(Drive(NAMED["980-pro"], 1), fill_bytes=GIB)
+        self._purpose, self._error, self._mixed = purpose, error, mixed
+
+    async def measure(self, request: Request) -> Sample:
+        assert not self.has_ended, "a request to a helper that has ended"
+        if request.purpose == self._purpose and bool(request.read_percent) == self._mixed:
+            self.has_ended = True
+            raise self._error
+        return await super().measure(request)
+
+    async def finish(self) -> int:
+        assert not self.has_ended, "the end of a helper that has ended"
+        return await super().finish()
+
+    has_ended = False
 
 
 class Keeping(NullObserver):
@@ -260,17 +283,90 @@ def test_curves_that_are_left_out_are_named() -> None:
     assert not any("curves" in each for each in built(outcome, effort="quick", curves=False).evidence.findings)
 
 
+FAILED = RequestFailedError("aio-sweep: threads: Resource temporarily unavailable", Exit.SYSTEM)
+
+
+@pytest.mark.parametrize(
+    ("purpose", "activity"),
+    [
+        ("new_file", "new file"),
+        ("processes", "several processes"),
+        ("curve", "psync by request size"),
+        ("memory", "memory"),
+    ],
+)
+def test_an_experiment_that_fails_is_left_out_and_the_choice_is_kept(purpose: str, activity: str) -> None:
+    helper = Failing(purpose, FAILED)
+    outcome = asyncio.run(run_sweep(helper.helper, ORDER))
+    profile, usual = built(outcome), built(whole()[0])
+    assert (profile.read, profile.write, profile.combined) == (usual.read, usual.write, usual.combined)
+    assert outcome.written_bytes == GIB + sum(one.written_bytes for one in outcome.samples)
+    said = [each for each in profile.evidence.findings if str(FAILED) in each]
+    assert len(said) == 1, profile.evidence.findings
+    assert said[0].startswith(f"{activity}: ")
+    assert "left out" in said[0]
+    before = ("new_file", "processes", "curve", "memory").index(purpose)
+    figures = (
+        profile.evidence.first_write_throughput_bytes_per_s,
+        profile.concurrency,
+        profile.curves,
+        profile.evidence.read_huge_gain_percent,
+    )
+    assert [bool(one) for one in figures] == [place < before for place in range(4)]
+
+
+def test_curves_before_the_one_that_fails_are_kept() -> None:
+    outcome = asyncio.run(run_sweep(Failing("curve", FAILED, mixed=True).helper, ORDER))
+    assert {curve.op for curve in built(outcome).curves} == {"read", "write"}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        HelperError("/dev/nvme0n1: read: No such device", Exit.IO),
+        HelperError("aio-sweep: terminated before the sweep was complete; run the sweep again"),
+        DeferredError("/mnt: given up", 600.0),
+    ],
+    ids=["removed", "halted", "no space left"],
+)
+@pytest.mark.parametrize("purpose", ["memory", "curve"])
+def test_a_removed_drive_and_a_halt_end_the_sweep(purpose: str, error: AioTunedError) -> None:
+    with pytest.raises(type(error)) as raised:
+        asyncio.run(run_sweep(Failing(purpose, error).helper, ORDER))
+    assert raised.value is error
+
+
+def test_an_error_before_the_choice_ends_the_sweep() -> None:
+    with pytest.raises(RequestFailedError):
+        asyncio.run(run_sweep(Failing("repeat", FAILED).helper, ORDER))
+
+
+def test_a_p99_of_few_requests_is_left_out() -> None:
+    outcome, _ = whole()
+    few = tuple(
+        replace(one, requests=900 if one.request.direction == "read" else 1000)
+        if one.request.purpose == "processes"
+        else one
+        for one in outcome.samples
+    )
+    concurrency = built(replace(outcome, samples=few)).concurrency
+    assert concurrency is not None
+    assert concurrency.read_p99_us == (0.0, 0.0, 0.0)
+    assert concurrency.write_p99_us is not None
+    assert min(concurrency.write_p99_us) > 0.0
+
+
 def test_progress_is_reported_for_each_experiment() -> None:
     _, shown = whole()
     activities = list(dict.fromkeys(one.activity for one in shown))
     assert activities[-7:] == [
-        "memory",
         "new file",
         "several processes",
         "psync by request size",
         "io_uring by request size",
         "mixed psync by request size",
         "mixed io_uring by request size",
+        "memory",
     ]
     for one in shown:
         assert 0 < one.measured <= one.expected
