@@ -8,13 +8,15 @@ from enum import IntEnum
 class Exit(IntEnum):
     """Exit codes of `aio-tuned`, after sysexits(3); from 128 on, 128 plus a signal's number. aio-tuned(1) lists them.
 
-    NOT_EXECUTABLE and NOT_FOUND are those of shells and env(1) for a command that does not start.
+    OBSTACLE is the answer of `doctor` that something costs throughput, which is no error. NOT_EXECUTABLE and NOT_FOUND
+    are those of shells and env(1) for a command that does not start.
 
     CLOSED_PIPE is what a shell reports for a program that SIGPIPE has killed, such as `ls | head -1`: output was lost,
     so 0 would be wrong, but the reader wanted no more, so there is no message.
     """
 
     OK = 0
+    OBSTACLE = 1
     USAGE = 64
     DATA = 65
     TARGET = 66
