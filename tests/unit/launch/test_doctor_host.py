@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
-import os
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +20,6 @@ from unit.support.builders import consumer_profile, profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from aio_tuned.launch.doctor.finding import Outcome
 
@@ -191,10 +190,10 @@ def test_the_facts_of_io_uring_are_read_and_the_call_is_really_tried(tmp_path: P
     (proc / "sys/kernel").mkdir(parents=True)
     (proc / "sys/kernel/io_uring_disabled").write_text("1\n")
     (proc / "sys/kernel/io_uring_group").write_text("-1\n")
-    before = len(os.listdir("/proc/self/fd"))
+    before = len([*Path("/proc/self/fd").iterdir()])
     found = ring.read(proc)
     assert (found.disabled, found.group, found.privileged, found.filtered) == (1, None, True, True)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
     assert found.error in (0, errno.EPERM, errno.ENOSYS, errno.ENOMEM)
 
 

@@ -38,7 +38,7 @@ def read(folder: Path, user: int | None = None) -> ProfileAccess:
 
     def is_closed(path: Path, right: int, others: int) -> bool:
         if user:
-            return not os.access(path, right)
+            return not os.access(path, right, effective_ids=True)
         return (path.stat().st_mode & others) != others
 
     closed: list[str] = []
