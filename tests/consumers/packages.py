@@ -34,6 +34,7 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "kvikio": ("numpy>=2,<3", "packaging", "cuda-pathfinder", "rapids-logger==0.3.*", "nvidia-cufile-cu12"),
     "cufile": ("nvidia-cufile==1.20.*",),
     "runai": ("torch==2.13.0", "runai-model-streamer==0.17.*", "safetensors", "numpy", "packaging"),
+    "instanttensor": ("torch==2.13.0", "instanttensor==0.2.*", "safetensors", "numpy"),
     "fastsafetensors": ("torch==2.13.0", "fastsafetensors==0.5.*", "safetensors", "numpy", "packaging"),
     "mooncake": ("mooncake-transfer-engine-non-cuda==0.3.13.*",),
 }

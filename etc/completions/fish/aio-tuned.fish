@@ -123,7 +123,7 @@ complete -c aio-tuned -n '_shtab_aio_tuned_using export' -l max-block-size -x -d
 complete -c aio-tuned -n '_shtab_aio_tuned_using export' -l request-size -x -d 'bytes of one request of CONSUMER, e.g. 256K (default: its usual size)'
 complete -c aio-tuned -n '_shtab_aio_tuned_using export' -l default -d 'DeepSpeed'"'"'s defaults if there is no usable profile'
 complete -c aio-tuned -n '_shtab_aio_tuned_using export' -l profiles -xka "(__fish_complete_directories)" -d 'folder of the profiles (default: as configured)'
-complete -c aio-tuned -n '_shtab_aio_tuned_using export; and test $_shtab_aio_tuned_npos -eq 0' -ka "cufile deepspeed env fastsafetensors fio json kvikio lmcache mooncake nixl runai sglang tensornvme vllm" -d framework
+complete -c aio-tuned -n '_shtab_aio_tuned_using export; and test $_shtab_aio_tuned_npos -eq 0' -ka "cufile deepspeed dynamo env fastsafetensors fio flexkv instanttensor json kvikio lmcache lmcache_server mooncake nixl nixl_gds runai sglang tensornvme vllm" -d framework
 complete -c aio-tuned -n '_shtab_aio_tuned_using export; and test $_shtab_aio_tuned_npos -eq 1' -ka "(__fish_complete_path (commandline -ct))" -d 'directory, file or block device'
 complete -c aio-tuned -n '_shtab_aio_tuned_using; and test $_shtab_aio_tuned_npos -eq 0' -a history -d 'list the sweeps of a drive and the changes between them'
 complete -c aio-tuned -n '_shtab_aio_tuned_using history' -s h -l help -d 'show this help message and exit'

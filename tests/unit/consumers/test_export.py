@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from aio_tuned.reader import Settings
 
 
-@pytest.mark.parametrize("name", ["fio", "lmcache", "mooncake", "sglang", "vllm"])
+@pytest.mark.parametrize("name", ["dynamo", "fio", "flexkv", "lmcache", "mooncake", "sglang", "vllm"])
 @pytest.mark.parametrize("path", ["/dev", "/dev/nvme0n1", "/dev/disk/by-id/nvme-A"])
 def test_a_device_is_no_folder(name: str, path: str) -> None:
     with pytest.raises(UsageError, match="pass a folder on the drive's filesystem, not a device"):
@@ -24,7 +24,7 @@ def test_a_device_is_no_folder(name: str, path: str) -> None:
     assert consumers.load(name).export(drive(), "/development", ExportOptions()).values
 
 
-@pytest.mark.parametrize("name", ["cufile", "env", "fio", "json", "mooncake", "tensornvme"])
+@pytest.mark.parametrize("name", ["cufile", "env", "fio", "json", "mooncake", "nixl_gds", "tensornvme"])
 def test_a_release_that_makes_no_difference_is_told(name: str) -> None:
     plain = consumers.load(name).export(drive(), "/data", ExportOptions())
     named = consumers.load(name).export(drive(), "/data", ExportOptions(for_version="1.2"))
