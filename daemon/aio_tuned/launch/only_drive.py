@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aio_tuned.devices import mountinfo
 from aio_tuned.devices.mount_table import is_served_by_program
 from aio_tuned.errors import AioTunedError, ProfileError, TargetError
 from aio_tuned.reader.lookup import find_profile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from aio_tuned.reader.types import Disk
 
 _REMEDY = "pass --path FOLDER"
 
@@ -18,8 +24,27 @@ def find(profiles: Path, proc: Path = Path("/proc")) -> Path:
 
     Raise TargetError if there is none or more than one, and ProfileError if a mounted drive's profile is not usable.
     """
+    found = only(_mounted(profiles, proc))
+    if found is None:
+        raise TargetError(f"no path: no mounted drive has a profile in {profiles}; {_REMEDY}")
+    return found
+
+
+def only(drives: Iterable[tuple[Disk, Path]]) -> Path | None:
+    """Return the first mount point if all are of one drive, None without any; raise TargetError for several drives."""
     points: dict[str, Path] = {}
-    names: list[str] = []
+    names: dict[str, str] = {}
+    for disk, point in drives:
+        points.setdefault(disk.id, point)
+        names[disk.id] = disk.name
+    if len(points) > 1:
+        listed = ", ".join(names.values())
+        raise TargetError(f"no path: {len(points)} mounted drives have a profile ({listed}); {_REMEDY}")
+    return next(iter(points.values()), None)
+
+
+def _mounted(profiles: Path, proc: Path) -> Iterator[tuple[Disk, Path]]:
+    """Yield the drives with a profile, each with a mount point; raise ProfileError if a profile is not usable."""
     seen = set()
     for mount in mountinfo.read_on_devices(proc):
         # A container has single files of the host's drive, such as /etc/hosts, as mounts.
@@ -27,16 +52,8 @@ def find(profiles: Path, proc: Path = Path("/proc")) -> Path:
             continue
         seen.add(mount.device_number)
         try:
-            found = find_profile(mount.point, profiles)
+            yield find_profile(mount.point, profiles).disk, mount.point
         except ProfileError:
             raise
         except AioTunedError:
             continue
-        if found.disk.id not in points:
-            names.append(found.disk.name)
-        points.setdefault(found.disk.id, mount.point)
-    if len(points) > 1:
-        raise TargetError(f"no path: {len(points)} mounted drives have a profile ({', '.join(names)}); {_REMEDY}")
-    if not points:
-        raise TargetError(f"no path: no mounted drive has a profile in {profiles}; {_REMEDY}")
-    return next(iter(points.values()))

@@ -92,11 +92,13 @@ def shown(prepared: Prepared) -> Iterator[str]:
 
 
 def inherited_environment(initial: Path = _INITIAL_ENVIRONMENT) -> dict[str, str]:
-    """Return the environment that the caller has given; Python adds LC_CTYPE to it in the C locale (PEP 538)."""
+    """Return the environment that the caller has given; Python changes LC_CTYPE in the C locale (PEP 538)."""
     environment = dict(os.environ)
     with contextlib.suppress(OSError):
-        if not any(line.startswith(b"LC_CTYPE=") for line in initial.read_bytes().split(b"\0")):
-            environment.pop("LC_CTYPE", None)
+        given = [line for line in initial.read_bytes().split(b"\0") if line.startswith(b"LC_CTYPE=")]
+        environment.pop("LC_CTYPE", None)
+        if given:
+            environment["LC_CTYPE"] = os.fsdecode(given[0].partition(b"=")[2])
     return environment
 
 
@@ -138,6 +140,8 @@ def start(command: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
 
 def _execute(command: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
     """Replace this process as execvp(3) does, which runs a script without #! by the shell."""
+    if not command[0]:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     try:
         os.execvpe(command[0], [*command], environment)  # noqa: S606 - the caller's command
     except OSError as error:
