@@ -23,11 +23,13 @@ _OTHERS_SEARCH = stat.S_IXOTH
 class ProfileAccess:
     """The folder of the profiles; `closed` are the folders and files that a reader cannot open.
 
-    `missing` is whether the folder does not exist. `who` is the reader that was examined.
+    `missing` is whether the folder does not exist. `who` is the reader that was examined; `own` is true if that is this
+    process.
     """
 
     folder: str
     who: str
+    own: bool = True
     missing: bool = False
     closed: tuple[str, ...] = ()
 
@@ -54,7 +56,7 @@ def read(folder: Path, user: int | None = None) -> ProfileAccess:
     except OSError:
         closed = closed or [str(folder)]
     who = f"user {user}" if user else "users other than root"
-    return ProfileAccess(folder=str(folder), who=who, missing=missing, closed=tuple(closed))
+    return ProfileAccess(folder=str(folder), who=who, own=bool(user), missing=missing, closed=tuple(closed))
 
 
 def check(facts: ProfileAccess) -> Iterator[Outcome]:

@@ -110,8 +110,8 @@ def run(path: Path | None, asked: Examination) -> Report:
     if not examined:
         reason = "neither an NVMe drive nor one with a profile is visible in /sys; pass a PATH, or run this on the host"
         outcomes.append(Unchecked(check="drives", subject=HOST, reason=reason))
-    closed = list(access.check(access.read(asked.profiles)))
-    outcomes += closed
+    folder = access.read(asked.profiles)
+    outcomes += access.check(folder)
     gpus = numa.read_gpus(asked.sys)
     outcomes += _host(patients, ring_facts, max(1, len(gpus)), asked)
     of_host = {each.check for each in outcomes if isinstance(each, Finding)}
@@ -120,7 +120,7 @@ def run(path: Path | None, asked: Examination) -> Report:
         said = list(_drive(patient, gpus, nodes, asked))
         outcomes += said
         found = {each.check for each in said if isinstance(each, Finding)} | of_host
-        outcomes += _profile(patient, found, asked, is_closed=bool(closed))
+        outcomes += _profile(patient, found, asked, is_closed=bool(folder.own and folder.closed))
     once = {(type(each), each.check, each.subject): each for each in reversed(outcomes)}
     return Report(drives=tuple(each.drive.node for each in patients), outcomes=tuple(reversed(once.values())))
 
