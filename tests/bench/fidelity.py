@@ -7,12 +7,12 @@
 Each tune is a full `aio-tuned tune` of DIRECTORY's drive. Then the points (the chosen setting, DeepSpeed's default, and
 others spread over the whole range of what the tune has measured) are measured again with the tune's own transfer size:
 by our helper and by a real aio_handle of the DeepSpeed in VENV, in turns, setting by setting in a new random order
-each round, on one file in DIRECTORY. Printed are, for reads and writes: the rank correlation (Spearman) of the tune's
-figures with DeepSpeed's, of the helper's in the same run, and of half of DeepSpeed's rounds with the other half (what
-noise leaves of it); the median ratio of the tune's figures and of the helper's to DeepSpeed's; what share of the best
-point the chosen one reaches in DeepSpeed's hands, with its 95 % interval; and in how many tunes that interval reaches
-98 %. With --memory the drive is a loop device over a
-file in memory, with ext4 on it.
+each round, on one file in DIRECTORY. Both have pages that were not freed a moment ago (native/src/io/recycled.h).
+Printed are, for reads and writes: the rank correlation (Spearman) of the tune's figures with DeepSpeed's, of the
+helper's in the same run, and of half of DeepSpeed's rounds with the other half (what noise leaves of it); the median
+ratio of the tune's figures and of the helper's to DeepSpeed's; what share of the best point the chosen one reaches in
+DeepSpeed's hands, with its 95 % interval; and in how many tunes that interval reaches 98 %. With --memory the drive is
+a loop device over a file in memory, with ext4 on it.
 
 VENV has torch and deepspeed; its async_io operator is built on first use (minutes). Needs root.
 """
@@ -49,7 +49,7 @@ DEFAULT: Setting = dict(zip(KEYS, (1 << 20, 8, 1, True, False), strict=True))
 
 # Runs in VENV: one aio_handle a setting, one pinned tensor; reads a line, moves the tensor, answers with the seconds.
 WORKER = r"""
-import json, os, sys, time
+import json, mmap, os, sys, time
 answers = os.fdopen(os.dup(1), "w"); os.dup2(2, 1)
 import torch
 from deepspeed.ops.op_builder import AsyncIOBuilder
@@ -62,8 +62,27 @@ def handle(words):
         block, depth, threads, overlap, single = words
         handles[key] = aio.aio_handle(block, depth, bool(single), bool(overlap), threads)
     return handles[key]
+def taken():
+    # As native/src/io/recycled.c: pages of processes that have just ended come in falling order.
+    listed, at = 0, ""
+    for words in map(str.split, open("/proc/zoneinfo")):
+        if words[0] == "cpu:":
+            at = words[1]
+        elif words[0] == "count:" and at == str(cpu):
+            listed += int(words[1])
+    memory = mmap.mmap(-1, max(1, listed) * mmap.PAGESIZE)
+    memory.madvise(mmap.MADV_NOHUGEPAGE)
+    for page in range(listed):
+        memory[page * mmap.PAGESIZE] = 1
+    return memory
 owner = handle([1 << 20, 8, 1, 1, 0])
+allowed = os.sched_getaffinity(0)
+cpu = min(allowed)
+os.sched_setaffinity(0, {cpu})
+before = [taken() for _ in range(3)]
 tensor = owner.new_cpu_locked_tensor(size, torch.empty(0, dtype=torch.uint8))
+del before
+os.sched_setaffinity(0, allowed)
 tensor.random_(0, 256)
 for line in sys.stdin:
     direction, *words = json.loads(line)

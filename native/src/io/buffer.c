@@ -1,5 +1,6 @@
 #include "io/buffer.h"
 
+#include "io/recycled.h"
 #include "io/stamp.h"
 
 #include <errno.h>
@@ -81,12 +82,19 @@ static int allocate(struct buffer *buffer)
 {
     uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
     size_t length = (size_t)round_up(buffer->bytes, page_bytes);
-    int r = posix_memalign(&buffer->allocated, (size_t)page_bytes, length);
+    struct recycled recycled;
+    int r;
 
-    if (r != 0)
+    recycled_take(&recycled, length);
+    r = posix_memalign(&buffer->allocated, (size_t)page_bytes, length);
+    if (r != 0) {
+        recycled_give_back(&recycled);
         return -r;
+    }
     buffer->data = buffer->allocated;
-    return populate(buffer->data, length);
+    r = populate(buffer->data, length);
+    recycled_give_back(&recycled);
+    return r;
 }
 
 /* Returns the mean length of the runs of pages that follow each other in physical memory; 0 if the

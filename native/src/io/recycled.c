@@ -1,0 +1,96 @@
+#include "io/recycled.h"
+
+#include <inttypes.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/* The lists of a CPU of a large machine hold more than the buffer of any sweep; the first pages in
+ * them are those that were freed last. */
+#define MAX_BYTES (UINT64_C(4) << 30)
+
+/* Sums the lengths of the CPU's lists over all zones: each has a line "cpu: N" and then one of
+ * "count: PAGES" for each CPU. */
+static uint64_t listed_pages(int wanted)
+{
+    FILE *file = fopen("/proc/zoneinfo", "re");
+    uint64_t sum = 0, pages;
+    char line[256];
+    int cpu = -1;
+
+    if (!file)
+        return 0;
+    while (fgets(line, sizeof(line), file)) {
+        if (sscanf(line, " cpu: %d", &cpu) == 1)
+            continue;
+        if (cpu == wanted && sscanf(line, " count: %" SCNu64, &pages) == 1) {
+            sum += pages;
+            cpu = -1;
+        }
+    }
+    (void)fclose(file);
+    return sum;
+}
+
+static bool pin(struct recycled *recycled, int cpu)
+{
+    cpu_set_t only;
+
+    CPU_ZERO(&only);
+    if (cpu < 0 || cpu >= CPU_SETSIZE ||
+        sched_getaffinity(0, sizeof(recycled->allowed), &recycled->allowed) < 0)
+        return false;
+    CPU_SET((size_t)cpu, &only);
+    return sched_setaffinity(0, sizeof(only), &only) == 0;
+}
+
+/* Returns NULL if there is no memory. */
+static void *take(size_t bytes)
+{
+    void *data = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (data == MAP_FAILED)
+        return NULL;
+    /* The lists have single pages. A kernel without MADV_POPULATE_WRITE (5.14) has short lists. */
+    (void)madvise(data, bytes, MADV_NOHUGEPAGE);
+    (void)madvise(data, bytes, MADV_POPULATE_WRITE);
+    return data;
+}
+
+void recycled_take(struct recycled *recycled, size_t next_bytes)
+{
+    uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE), left = MAX_BYTES;
+    int cpu = sched_getcpu();
+
+    *recycled = (struct recycled){0};
+    recycled->pinned = pin(recycled, cpu);
+    /* Meanwhile other processes may end on this CPU. */
+    for (size_t round = 0; recycled->pinned && round < RECYCLED_ROUNDS; round++) {
+        uint64_t bytes = listed_pages(cpu) * page_bytes;
+
+        if (bytes > left)
+            bytes = left;
+        /* A few pages out of order make no difference. */
+        if (bytes <= next_bytes / 64)
+            break;
+        recycled->maps[round].data = take((size_t)bytes);
+        recycled->maps[round].bytes = (size_t)bytes;
+        left -= bytes;
+    }
+}
+
+void recycled_give_back(struct recycled *recycled)
+{
+    for (size_t round = 0; round < RECYCLED_ROUNDS; round++) {
+        if (recycled->maps[round].data)
+            (void)munmap(recycled->maps[round].data, recycled->maps[round].bytes);
+    }
+    if (recycled->pinned)
+        (void)sched_setaffinity(0, sizeof(recycled->allowed), &recycled->allowed);
+    *recycled = (struct recycled){0};
+}
