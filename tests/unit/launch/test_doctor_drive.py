@@ -51,6 +51,9 @@ GEN3X2, GEN3X4, GEN4X4 = (Link(gt_per_s=speed, lanes=lanes) for speed, lanes in 
         ({"max_sectors_kb": 128, "max_hw_sectors_kb": 512}, "max_sectors_kb", "is 128, below blocks of 1 MiB", "512"),
         ({"nr_requests": 4}, "nr_requests", "is 4, but the settings keep 16 requests of 1 MiB in flight", "16"),
         ({"nr_requests": 4, "tags": 8}, "nr_requests", "is 4, but", "8"),
+        ({"nr_requests": 4, "swept_nr_requests": 1023}, "nr_requests", "is 4, but", "1023"),
+        ({"nr_requests": 4, "tags": 512, "swept_nr_requests": 1023}, "nr_requests", "is 4, but", "512"),
+        ({"max_sectors_kb": 64, "swept_max_sectors_kb": 1280}, "max_sectors_kb", "is 64, below", "1280"),
         ({"nr_requests": 31, "hardware_queues": 1}, "nr_requests", "keep 32 requests", "32"),
     ],
 )

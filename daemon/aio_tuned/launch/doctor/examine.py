@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -195,8 +195,12 @@ def _drive(patient: _Patient, gpus: tuple[numa.Gpu, ...], nodes: int, asked: Exa
     queues = [path for disk in disks for path in sysfs.counting(disk)]
     if device.members:
         queues.append((sys / "class/block" / device.sys_name).resolve())
+    swept = patient.found.profile.fingerprint if patient.found else None
     for queue in queues:
-        yield from request_queue.check(request_queue.read(queue), need)
+        facts = request_queue.read(queue)
+        if swept and queue.name == device.sys_name:
+            facts = replace(facts, swept_nr_requests=swept.nr_requests, swept_max_sectors_kb=swept.max_sectors_kb)
+        yield from request_queue.check(facts, need)
     for disk in disks:
         link = pcie_link.read(disk, sys, asked.proc)
         if link is not None:

@@ -25,7 +25,8 @@ class RequestQueue:
     """The queue of one disk, volume or hidden path; 0 or "" is unknown.
 
     `tags` is the depth of the drive's own queues, `hardware_queues` their number (0 for volumes, which have none).
-    `schedulable` is whether the block device is NVMe, for which the kernel's own choice is no scheduler.
+    `schedulable` is whether the block device is NVMe, for which the kernel's own choice is no scheduler. The two values
+    `swept` are those of the sweep that the settings come from, which a remedy restores.
     """
 
     name: str
@@ -37,6 +38,8 @@ class RequestQueue:
     hardware_queues: int = 0
     max_sectors_kb: int = 0
     max_hw_sectors_kb: int = 0
+    swept_nr_requests: int = 0
+    swept_max_sectors_kb: int = 0
 
 
 def read(disk: Path) -> RequestQueue:
@@ -99,13 +102,14 @@ def _merging(facts: RequestQueue, need: Need) -> Iterator[Finding]:
 
 
 def _size(facts: RequestQueue, need: Need) -> Iterator[Finding]:
-    possible = min(facts.max_hw_sectors_kb or facts.max_sectors_kb, -(-need.request_bytes // 1024))
+    largest = facts.max_hw_sectors_kb or facts.max_sectors_kb
+    possible = min(largest, -(-need.request_bytes // 1024))
     if facts.max_sectors_kb < possible:
         yield _finding(
             facts,
             MAX_SECTORS,
             f"max_sectors_kb is {facts.max_sectors_kb}, below blocks of {_size_of(need)}, each of which is split",
-            str(possible),
+            str(min(largest, max(possible, facts.swept_max_sectors_kb))),
         )
 
 
@@ -115,14 +119,15 @@ def _depth(facts: RequestQueue, need: Need) -> Iterator[Finding]:
         return
     pieces = -(-need.request_bytes // (facts.max_sectors_kb << 10))
     wanted = -(-need.threads // facts.hardware_queues) * need.queue_depth * pieces
-    possible = min(facts.tags or facts.nr_requests, wanted)
+    most = facts.tags or facts.nr_requests
+    possible = min(most, wanted)
     if facts.nr_requests < possible:
         yield _finding(
             facts,
             NR_REQUESTS,
             f"nr_requests is {facts.nr_requests}, but the settings keep {wanted} requests of"
             f" {formatting.amount(min(need.request_bytes, facts.max_sectors_kb << 10))} in flight in a queue",
-            str(possible),
+            str(min(most, max(possible, facts.swept_nr_requests))),
         )
 
 
