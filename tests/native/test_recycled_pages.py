@@ -38,18 +38,26 @@ def one_cpu() -> Iterator[None]:
     os.sched_setaffinity(0, allowed)
 
 
+def mean_runs(start: StartHelper, folder: Path) -> list[int]:
+    """Return the contiguity of eight buffers, after one and after two processes in turns."""
+    runs = []
+    for processes in (1, 2) * 4:
+        for _ in range(processes):
+            subprocess.run([sys.executable, "-c", PROCESS], check=True)
+        helper = start(f"--scratch={folder}", *SIZES)
+        runs.append(helper.receive()["buffer"]["mean_run_bytes"])
+        assert helper.finish()[0] == 0
+    return runs
+
+
 @pytest.mark.usefixtures("one_cpu")
 def test_a_buffer_is_as_contiguous_after_each_process(start: StartHelper, tmp_path: Path) -> None:
-    runs = []
+    # Each process turns the order of the pages, and so does the helper. With them every second buffer has runs of 4 KiB,
+    # and others up to 22 KiB. Processes that end on a busy machine in between may do the same, so there are four tries.
     for _ in range(4):
-        # Each of them turns the order of the pages, and so does the helper itself.
-        for processes in (1, 2):
-            for _ in range(processes):
-                subprocess.run([sys.executable, "-c", PROCESS], check=True)
-            helper = start(f"--scratch={tmp_path}", *SIZES)
-            runs.append(helper.receive()["buffer"]["mean_run_bytes"])
-            assert helper.finish()[0] == 0
-            if not runs[-1]:
-                pytest.skip("the kernel shows no frame numbers: needs CAP_SYS_ADMIN")
-    # Without the lists' pages they differ by a factor of 1.5, with them by 10 or more.
-    assert max(runs) < 4 * min(runs), runs
+        runs = mean_runs(start, tmp_path)
+        if not min(runs):
+            pytest.skip("the kernel shows no frame numbers: needs CAP_SYS_ADMIN")
+        if max(runs) < 3 * sorted(runs)[2]:
+            return
+    pytest.fail(f"mean runs of {runs} bytes")
