@@ -61,5 +61,9 @@ def test_every_consumer_has_a_need(name: str) -> None:
     assert bool(found.events) == (found.engine == "libaio")
 
 
-def test_the_consumers_of_io_uring_exist() -> None:
-    assert set(IO_URING) <= set(consumers.NAMES)
+def test_the_consumers_of_io_uring_are_those_whose_first_curve_it_is() -> None:
+    modules = {name: consumers.load(name) for name in consumers.NAMES}
+    usages = {
+        name: getattr(module, "_USAGE", getattr(module, "_ASYNCHRONOUS", None)) for name, module in modules.items()
+    }
+    assert set(IO_URING) == {name for name, usage in usages.items() if usage and usage.engines[0] == "io_uring"}

@@ -12,11 +12,19 @@ if TYPE_CHECKING:
 
 # Without a consumer, the host is held against the one that takes all five parameters.
 ALL_PARAMETERS = "deepspeed"
-_LIBAIO = ("deepspeed", "env", "fio", "flexllmgen", "json", "nixl", "sglang")
-IO_URING = ("mooncake", "runai", "tensornvme")
+_LIBAIO = ("deepspeed", "dynamo", "env", "fio", "flexllmgen", "json", "nixl", "sglang")
+IO_URING = ("flexkv", "instanttensor", "mooncake", "runai", "tensornvme")
 # The keys of the exports that hold the size of a request, the requests in flight of a thread, and the threads.
-_SIZE_KEYS = ("block_size", "bs", "KVIKIO_TASK_SIZE", "RUNAI_STREAMER_FS_CHUNK_BYTESIZE")
-_DEPTH_KEYS = ("queue_depth", "iodepth", "RUNAI_STREAMER_FS_QUEUE_DEPTH", "kernel_queue_size", "n_entries")
+_SIZE_KEYS = ("block_size", "bs", "KVIKIO_TASK_SIZE", "RUNAI_STREAMER_FS_CHUNK_BYTESIZE", "INSTANTTENSOR_CHUNK_SIZE")
+_DEPTH_KEYS = (
+    "queue_depth",
+    "iodepth",
+    "RUNAI_STREAMER_FS_QUEUE_DEPTH",
+    "INSTANTTENSOR_IO_DEPTH",
+    "FLEXKV_IOURING_ENTRIES",
+    "kernel_queue_size",
+    "n_entries",
+)
 _THREADS_KEYS = ("intra_op_parallelism", "thread_count", "numjobs", "KVIKIO_NTHREADS")
 # DeepSpeed's swappers hold a handle for reads and one for writes; a handle has a context, and one for each thread.
 _HANDLES = 2
