@@ -49,14 +49,23 @@ def check_way(path: Path, owners: Owners = ()) -> None:
     try:
         for part, folder in _way(path):
             status = part.lstat()
-            if stat.S_ISDIR(status.st_mode) and (status.st_mode & stat.S_ISVTX or _is_read_only(part)):
-                _check_owner(status, part, folder, owners)
-            elif stat.S_ISDIR(status.st_mode):
-                check(status, part, folder, owners)
+            if stat.S_ISDIR(status.st_mode):
+                check_passage(status, part, folder, owners)
             else:
                 _check_owner(status, part, folder, owners)
     except FileNotFoundError:
         pass
+
+
+def check_passage(status: os.stat_result, path: Path, folder: Path, owners: Owners = ()) -> None:
+    """Raise UntrustedError if another user may replace what is in the folder at `path`.
+
+    `status` is its own, and `folder` the one that holds it.
+    """
+    if status.st_mode & stat.S_ISVTX or _is_read_only(path):
+        _check_owner(status, path, folder, owners)
+    else:
+        check(status, path, folder, owners)
 
 
 def read_text(path: Path, owners: Owners = ()) -> str:
