@@ -11,6 +11,8 @@ import pytest
 from aio_tuned import consumers
 from aio_tuned.cli import main
 from aio_tuned.config.device_rules import PATTERN_KEYS
+from aio_tuned.config.export_rules import RULE_KEYS
+from aio_tuned.config.load import parse_config
 from documents import anchors, anchors_used, commands, links
 from unit.support.builders import PROJECT
 
@@ -90,6 +92,14 @@ def test_a_readers_first_commands_are_tune_and_test() -> None:
 def test_every_consumer_has_its_row() -> None:
     text = (FOLDER / "reference/consumers.md").read_text(encoding="utf-8")
     assert sorted(re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE)) == sorted(consumers.NAMES)
+
+
+def test_every_key_of_an_export_rule_is_named_where_the_configuration_explains_them() -> None:
+    shipped = (PROJECT / "etc/aio-tuned.conf").read_text(encoding="utf-8")
+    comment = shipped[shipped.index("# Files that the daemon keeps") : shipped.index("# [[export]]")]
+    assert [key for key in RULE_KEYS if not re.search(rf"\b{key}\b", comment)] == []
+    example = re.sub(r"^# ?", "", shipped[shipped.index("# [[export]]") :], flags=re.MULTILINE)
+    assert len(parse_config(example[: example.index("\n\n")], "x").export) == 1
 
 
 def test_every_pattern_of_a_match_rule_is_named_where_the_configuration_explains_them() -> None:

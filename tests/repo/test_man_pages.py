@@ -12,6 +12,7 @@ import pytest
 
 from aio_tuned.cli import main
 from aio_tuned.config.device_rules import PATTERN_KEYS
+from aio_tuned.config.export_rules import RULE_KEYS
 from aio_tuned.config.load import GRID_KEYS, Config, _sections, parse_config
 from aio_tuned.errors import Exit
 from aio_tuned.profiles import override
@@ -181,7 +182,7 @@ def test_every_key_of_the_configuration_is_described_with_its_default_and_no_oth
     lines = []
     described = conf_sections()
     for section, text in described.items():
-        if section == "match":
+        if section in ("match", "export"):
             continue
         lines.append(f"[{section}]")
         for item in items(text, "Va"):
@@ -200,6 +201,10 @@ def test_a_default_that_is_not_ours_would_be_seen() -> None:
 
 def test_every_key_of_a_match_rule_is_described_and_no_other() -> None:
     assert items(conf_sections()["match"], "Va") == ["tune", *PATTERN_KEYS]
+
+
+def test_every_key_of_an_export_rule_is_described_and_no_other() -> None:
+    assert items(conf_sections()["export"], "Va") == [*RULE_KEYS]
 
 
 def test_the_words_that_a_key_takes_are_all_named() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from aio_tuned import trust
+from aio_tuned.config import export_rules
 from aio_tuned.config.device_rules import PATTERN_KEYS, MatchRule
 from aio_tuned.config.parsing import (
     SETTING_KEYS,
@@ -29,6 +30,7 @@ from aio_tuned.config.parsing import (
     several,
     size_bytes,
     table,
+    tables,
     whole,
     whole_numbers,
     word,
@@ -100,6 +102,7 @@ class Config:
 
     grid: Grid = _DEFAULT_GRID
     match: tuple[MatchRule, ...] = ()
+    export: tuple[export_rules.ExportRule, ...] = ()
 
     transfer_bytes: int = _key("sweep", size_bytes, 256 << 20)
     span_bytes: int = _key("sweep", size_bytes, 1 << 30)
@@ -123,7 +126,7 @@ class Config:
     read_weight: float = _key("choose", number(0, 1), 0.5)
 
     raw_write: RawWrite = _key("safety", word(*get_args(RawWrite)), "never")
-    thin_writes: tuple[Path, ...] = _key("safety", paths, ())
+    thin_writes: tuple[Path, ...] = _key("safety", paths("/dev/mapper/NAME"), ())
     min_free: int = _key("safety", size_bytes, 10 << 30)
 
     settle: float = _key("daemon", moment_s, 2.0)
@@ -147,6 +150,7 @@ class Config:
     metrics: Path | None = _key("publish", name_or_path, Path("metrics.prom"), none="")
     node_features: Path | None = _key("publish", path_or_none, None, none="")
     node_features_expiry: float = _key("publish", minutes_s, 3600.0)
+    export_folders: tuple[Path, ...] = _key("publish", export_rules.parse_folders, export_rules.FOLDERS)
 
     profiles: Path = _key("paths", absolute_path, Path("/etc/aio-tuned"))
     state: Path = _key("paths", absolute_path, Path("/var/lib/aio-tuned"))
@@ -192,32 +196,28 @@ def lay_grid(given: Mapping[str, object], base: Grid) -> Grid:
     return replace(base, **table(given, GRID_KEYS))
 
 
-def _rules(given: object) -> tuple[MatchRule, ...]:
-    """Return the rules of one file's [[match]] tables; raise ValueError, with the key that is wrong or missing."""
-    if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
-        raise ValueError("each rule is a table; write [[match]], with two brackets")
-    return tuple(_rule(item, place) for place, item in enumerate(given, start=1))
-
-
-def _rule(given: Mapping[str, object], place: int) -> MatchRule:
-    try:
-        parsed = table(given, _RULE_KEYS)
-    except ValueError as error:
-        raise ValueError(f"rule {place}: {error}") from None
+def _match_rule(given: Mapping[str, object]) -> MatchRule:
+    """Return the rule of one [[match]] table; raise ValueError, with the key that is wrong or missing."""
+    parsed = table(given, _RULE_KEYS)
     if "tune" not in parsed:
-        raise ValueError(
-            f"rule {place} lacks tune; set it to true to tune matching drives, or to false to exclude them"
-        )
+        raise ValueError("lacks tune; set it to true to tune matching drives, or to false to exclude them")
     if len(parsed) == 1:
-        raise ValueError(f"rule {place} has no pattern; set one of {', '.join(PATTERN_KEYS)}")
+        raise ValueError(f"has no pattern; set one of {', '.join(PATTERN_KEYS)}")
     return MatchRule(**parsed)
+
+
+# The lists of tables, each with the parser of one. The rules of a file follow those of the files before it.
+_LISTS: Mapping[str, Callable[[Mapping[str, object]], Any]] = {
+    "match": _match_rule,
+    "export": export_rules.parse_rule,
+}
 
 
 def parse_config(text: str, origin: str, base: Config | None = None) -> Config:
     """Return `base` with the keys of one file's text replaced.
 
-    [[match]] rules are appended to those of `base`. Raise ConfigError, which names the origin, the key and the remedy,
-    if the text is not TOML, or if a section, key or value is unknown or wrong.
+    [[match]] and [[export]] rules are appended to those of `base`. Raise ConfigError, which names the origin, the key
+    and the remedy, if the text is not TOML, or if a section, key or value is unknown or wrong.
     """
     config = base or Config()
     try:
@@ -228,14 +228,14 @@ def parse_config(text: str, origin: str, base: Config | None = None) -> Config:
     changes: dict[str, Any] = {}
     for section, given in document.items():
         try:
-            if section == "match":
-                changes["match"] = config.match + _rules(given)
+            if section in _LISTS:
+                changes[section] = getattr(config, section) + tables(given, section, _LISTS[section])
                 continue
             if section in _RENAMED_SECTIONS:
                 new = _RENAMED_SECTIONS[section]
                 raise ConfigError(f"{origin}: [{section}] is now called [{new}]; rename it")
             if section not in ("grid", *known):
-                names = ("grid", "match", *known)
+                names = ("grid", *_LISTS, *known)
                 near = did_you_mean(section, names) or f"; the sections are {', '.join(names)}"
                 raise ConfigError(f"{origin}: unknown section [{section}]{near}")
             if not isinstance(given, dict):
@@ -292,4 +292,9 @@ def load_config(path: Path = DEFAULT_PATH, *, must_exist: bool = False, owners: 
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{source}: cannot be read: {error}") from None
         config = parse_config(text, str(source), config)
+    try:
+        own = (config.profiles, config.state, config.runtime)
+        export_rules.check(config.export, config.export_folders, own)
+    except ValueError as error:
+        raise ConfigError(f"{path}: [[export]] {error}") from None
     return config

@@ -187,6 +187,13 @@ def pattern(value: object) -> str:
     return value
 
 
+def text(value: object) -> str:
+    """Return text that is not empty and has no control characters."""
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise ValueError(f"{_shown(value)} is not a text; write it between quotes")
+    return value
+
+
 def absolute_path(value: object) -> Path:
     """Return an absolute path; raise ValueError if it is relative or contains a NUL."""
     if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
@@ -194,11 +201,15 @@ def absolute_path(value: object) -> Path:
     return Path(value)
 
 
-def paths(value: object) -> tuple[Path, ...]:
-    """Return the absolute paths of a list, which may be empty; duplicates count once."""
-    if not isinstance(value, list):
-        raise ValueError(f'{_shown(value)} is not a list of paths; write ["/dev/mapper/NAME"], or [] for none')  # noqa: TRY004 - one error type for the caller
-    return tuple(dict.fromkeys(absolute_path(item) for item in value))
+def paths(example: str, parse_one: Callable[[object], Path] = absolute_path) -> Callable[[object], tuple[Path, ...]]:
+    """Return a parser of a list of absolute paths, which may be empty; duplicates count once."""
+
+    def parse(value: object) -> tuple[Path, ...]:
+        if not isinstance(value, list):
+            raise ValueError(f'{_shown(value)} is not a list of paths; write ["{example}"], or [] for none')  # noqa: TRY004 - one error type for the caller
+        return tuple(dict.fromkeys(parse_one(item) for item in value))
+
+    return parse
 
 
 def path_or_none(value: object) -> Path | None:
@@ -254,6 +265,19 @@ def table(given: Mapping[str, object], parsers: Mapping[str, Callable[[object], 
         except ValueError as error:
             raise ValueError(f"{key}: {error}") from None
     return parsed
+
+
+def tables(given: object, section: str, parse_one: Callable[[Mapping[str, object]], Any]) -> tuple[Any, ...]:
+    """Return the parsed tables of a list that the file has as [[section]]; raise ValueError, which counts them."""
+    if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
+        raise ValueError(f"each rule is a table; write [[{section}]], with two brackets")
+    parsed = []
+    for place, item in enumerate(given, start=1):
+        try:
+            parsed.append(parse_one(item))
+        except ValueError as error:
+            raise ValueError(f"rule {place}: {error}") from None
+    return tuple(parsed)
 
 
 # The parser of one value for each of the five parameters.

@@ -67,6 +67,7 @@ def to_document(config: Config) -> dict[str, Any]:
     found: dict[str, Any] = {
         "grid": {item.name: list(getattr(config.grid, item.name)) for item in fields(config.grid)},
         "match": [_rule(rule) for rule in config.match],
+        "export": [rule.to_table() for rule in config.export],
     }
     for item in fields(config):
         if "section" in item.metadata:
@@ -96,9 +97,9 @@ def render(config: Config) -> str:
             document[item.metadata["section"]][key_of(item)] = written(getattr(config, item.name))
     lines: list[str] = []
     for section, table in document.items():
-        if section == "match":
+        if isinstance(table, list):
             for rule in table:
-                lines += _table("[[match]]", rule)
+                lines += _table(f"[[{section}]]", rule)
         else:
             lines += _table(f"[{section}]", table)
     return "\n".join(lines[1:]) + "\n"

@@ -183,7 +183,7 @@ def test_an_old_section_is_refused_with_the_new_one_named() -> None:
         parse_config("[manners]\nnice = 3\n", "x")
 
 
-SECTIONS = "grid, match, sweep, curves, choose, safety, daemon, throttle, publish, paths"
+SECTIONS = "grid, match, export, sweep, curves, choose, safety, daemon, throttle, publish, paths"
 
 
 @pytest.mark.parametrize("text", ["[[grid]]\n", "grid = 3\n"])
@@ -273,9 +273,9 @@ def test_rules_of_drop_ins_come_after_those_of_the_file(tmp_path: Path) -> None:
         ("[match]\ntune = true\n", "write [[match]]"),
         ("match = 3\n", "write [[match]]"),
         ("match = [3]\n", "write [[match]]"),
-        ("[[match]]\n", "rule 1 lacks tune"),
-        ('[[match]]\nname = "x"\n', "rule 1 lacks tune"),
-        ("[[match]]\ntune = true\n", "rule 1 has no pattern; set one of transport, model, serial, name"),
+        ("[[match]]\n", "rule 1: lacks tune"),
+        ('[[match]]\nname = "x"\n', "rule 1: lacks tune"),
+        ("[[match]]\ntune = true\n", "rule 1: has no pattern; set one of transport, model, serial, name"),
         (RULE + "[[match]]\nvendor = 'x'\n", "rule 2: unknown key 'vendor'; the keys are transport, model"),
         (RULE + "[[match]]\nname = ''\n", 'rule 2: name: "" is not a pattern'),
         (RULE + "[[match]]\nname = ['x']\n", 'rule 2: name: ["x"] is not a pattern'),
@@ -450,6 +450,7 @@ def test_every_key_can_be_changed() -> None:
         metrics = ""
         node_features = "/tmp/features"
         node_features_expiry = "2h"
+        export_folders = []
         [paths]
         runtime = "/tmp/run"
     """

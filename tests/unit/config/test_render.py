@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aio_tuned.config.device_rules import MatchRule
+from aio_tuned.config.export_rules import ExportRule, parse_rule
 from aio_tuned.config.load import GRID_KEYS, Config, _sections, lay_grid, parse_config
 from aio_tuned.config.render import render, to_document
 
@@ -26,6 +27,19 @@ CHANGED = Config(
         MatchRule(name="vd*", tune=True),
         MatchRule(model='QEMU "x" \\ [0-9]\x7f\n', transport="tcp", serial="Ü?", tune=False),
     ),
+    export=(
+        ExportRule(consumer="kvikio", path=Path('/mnt/"a" b\n'), file=Path("/srv/x")),
+        ExportRule(
+            consumer="env",
+            path=Path("/"),
+            file=Path("/srv/y"),
+            mode=0o600,
+            max_block_size=1 << 20,
+            request_size=12345,
+            for_version="1.2",
+        ),
+    ),
+    export_folders=(Path("/srv"),),
     quiet_hours=((time(22, 0), time(6, 30)), (time(12, 0), time(13, 0))),
     thin_writes=(Path("/dev/mapper/a"), Path('/dev/mapper/"b"')),
     max_celsius=70.5,
@@ -56,11 +70,12 @@ def test_the_document_is_json_and_its_values_are_those_that_the_file_takes(confi
     text = "".join(
         f"[{section}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
         for section, table in document.items()
-        if section != "match"
+        if section not in ("match", "export")
     )
     rules = [MatchRule(**rule) for rule in document["match"]]
     assert (*parse_config(text, "x").match, *rules) == config.match
-    assert parse_config(text, "x", Config(match=config.match)) == config
+    assert tuple(parse_rule(rule) for rule in document["export"]) == config.export
+    assert parse_config(text, "x", Config(match=config.match, export=config.export)) == config
 
 
 def test_every_key_has_its_section() -> None:
@@ -69,7 +84,7 @@ def test_every_key_has_its_section() -> None:
         "grid": set(GRID_KEYS),
         **{section: set(keys) for section, keys in _sections().items()},
     }
-    assert set(to_document(Config())) == {*table, "match"}
+    assert set(to_document(Config())) == {*table, "match", "export"}
 
 
 def test_units_are_written_as_people_write_them() -> None:
