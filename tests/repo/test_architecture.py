@@ -41,8 +41,7 @@ RULE: dict[str, frozenset[str]] = {
         "consumers": "reader",
         "sweep": "storage profiles devices search helper config",
         "report": "search profiles storage sweep helper reader consumers",
-        "service": "config journald helper search devices profiles storage reader sweep "
-        "consumers.export consumers.rendering consumers.proven",
+        "service": "config journald helper search devices profiles storage reader sweep consumers",
         "integrations": "reader consumers",
         "launch": "reader consumers devices profiles config",
         "fleet": "profiles config storage.atomic_file",

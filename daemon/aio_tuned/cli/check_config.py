@@ -29,8 +29,11 @@ def add_command(commands: Any) -> None:  # noqa: ANN401 - argparse's class of su
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from aio_tuned.service import export_text
+
     # FILE is not in use, so any user may own it; `--config` and the default must be trusted.
     loaded = load_config(arguments.file, must_exist=True, owners=None) if arguments.file else read_config(arguments)
+    export_text.check(loaded.export)
     main_file = arguments.file or arguments.config or DEFAULT_PATH
     used = [str(source) for source in config_sources(main_file)]
     if arguments.json:

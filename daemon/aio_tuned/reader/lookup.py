@@ -64,6 +64,11 @@ def find_disk(
     )
 
 
+def found_in(disk: Disk, path: Path, profile: Profile) -> FoundProfile | None:
+    """Return a profile, of the file `path`, as find_disk_profile() would find it; None if it is not the disk's own."""
+    return _found(disk, path, profile) if _belongs_to(profile, disk) else None
+
+
 def _belongs_to(profile: Profile, disk: Disk) -> bool:
     """Return whether the profile is the disk's own.
 

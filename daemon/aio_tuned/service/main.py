@@ -18,7 +18,7 @@ from aio_tuned.devices.mount_monitor import MountWatch
 from aio_tuned.devices.udev_monitor import UdevSource
 from aio_tuned.errors import BusyError, ConfigError, PrivilegeError, PublishError
 from aio_tuned.journald import handler
-from aio_tuned.service import control
+from aio_tuned.service import control, export_text
 from aio_tuned.service.sd_notify import Notify
 from aio_tuned.service.supervisor import Supervisor
 from aio_tuned.service.sweep_counter import SweepCounter, sweep_counts_path
@@ -110,7 +110,9 @@ def load_config(path: Path | None) -> Config:
     The file must be root's, even at a given `path`: the daemon runs unattended, so no user vouches for a file that
     another user can change.
     """
-    return config_file.load_config(path, must_exist=True) if path else config_file.load_config()
+    config = config_file.load_config(path, must_exist=True) if path else config_file.load_config()
+    export_text.check(config.export)
+    return config
 
 
 def loader(path: Path | None, config: Config) -> Callable[[], Config]:

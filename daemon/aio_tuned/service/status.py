@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from aio_tuned import formatting
 from aio_tuned.errors import BusyError, NotRunningError, ProfileError
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SCHEMA = 1
+
+# What the file of an [[export]] rule has: settings of a drive, none, or not what it must have.
+ExportState = Literal["settings", "defaults", "failed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,18 @@ class DriveStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExportStatus:
+    """The file of one [[export]] rule; `device` is the drive whose settings it has, `reason` is why it has none."""
+
+    consumer: str
+    path: str
+    file: str
+    state: ExportState
+    device: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """The daemon's status; `troubles` are the problems that need the operator's attention, one sentence each."""
 
@@ -69,6 +84,7 @@ class Status:
     pid: int
     since: str
     drives: tuple[DriveStatus, ...] = ()
+    exports: tuple[ExportStatus, ...] = ()
     troubles: tuple[str, ...] = ()
     schema: int = field(default=SCHEMA)
 
@@ -108,7 +124,8 @@ def read(runtime: Path) -> Status:
             DriveStatus(**{**drive, "sweeping": drive["sweeping"] and Sweeping(**drive["sweeping"])})
             for drive in table.pop("drives")
         ]
-        found = Status(**{**table, "drives": tuple(drives), "troubles": tuple(table["troubles"])})
+        exports = tuple(ExportStatus(**each) for each in table.pop("exports"))
+        found = Status(**{**table, "drives": tuple(drives), "exports": exports, "troubles": tuple(table["troubles"])})
         running = _is_running(found.pid)
     except FileNotFoundError:
         raise NotRunningError("the daemon is not running; start it with: systemctl start aio-tuned") from None
@@ -158,10 +175,21 @@ def _lines(drive: DriveStatus) -> list[str]:
     return lines
 
 
+def told(export: ExportStatus) -> str:
+    """Return the sentence on the file of one rule."""
+    words = {
+        "settings": f"settings of {export.device}",
+        "defaults": f"no settings: {export.reason}",
+        "failed": f"failed: {export.reason}",
+    }
+    return f"{export.file} ({export.consumer}, {export.path}): {words[export.state]}"
+
+
 def describe(status: Status) -> str:
     """Return the text that `aio-tuned status` prints."""
     blocks = ["\n".join(_lines(drive)) for drive in status.drives]
     if not blocks:
         blocks.append("No tunable drives found.")
+    blocks += [f"export {told(export)}" for export in status.exports]
     blocks += [f"! {trouble}" for trouble in status.troubles]
     return "\n".join(blocks)

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 from aio_tuned import __version__
 from aio_tuned.devices import sysfs
 from aio_tuned.errors import AioTunedError
-from aio_tuned.service import state_machine
+from aio_tuned.reader.lookup import find_disk
+from aio_tuned.service import heartbeat, state_machine
 from aio_tuned.service.device_troubles import DeviceTroubles
+from aio_tuned.service.export_files import ExportFiles
 from aio_tuned.service.inventory import Inventory, Look, now
 from aio_tuned.service.look_queue import LookQueue
 from aio_tuned.service.monitoring import snapshot
@@ -48,9 +50,6 @@ if TYPE_CHECKING:
     from aio_tuned.storage.profile_store import ProfileStore
 
 _log = logging.getLogger(__name__)
-
-# The interval of comparisons that find changes without an event: a scheduler written to /sys, or a lost event.
-_COMPARE_EVERY_S = 60.0
 
 
 class Supervisor:
@@ -89,9 +88,9 @@ class Supervisor:
         self._status = StatusPublisher(self.snapshot, notify)
         self._inventory = Inventory(source, self._current_config, store.register, sys, proc)
         self._looks = LookQueue(self._inventory.take, self._take, self._troubles)
-        self._mounts = MountListener(
-            mount_watch, mounts_pause_s, partial(self._looks.want, "mounts", self._inventory.compare_uses)
-        )
+        self._mounts = MountListener(mount_watch, mounts_pause_s, self._on_mounts)
+        self._exports = ExportFiles(self._current_config, partial(find_disk, sys=sys, proc=proc), self._status.changed)
+        store.publishing = self._exports.publishing
         self._publisher = Publisher(store, self._current_config, self._status.changed)
         self._scheduler = Scheduler(
             self._publisher,
@@ -117,13 +116,16 @@ class Supervisor:
         Raise AioTunedError if device events can no longer be received.
         """
         loop = asyncio.get_running_loop()
+        await self._exports.begin()  # before any profile is published
         self._publisher.adopt_published()  # first, because the scan may replace a published profile
         for look in self._inventory.scan():
             self._take(look)
         self._publisher.withdraw_absent(self._inventory.names_present())
         loop.add_reader(self._source.fileno(), self._on_devices)
         self._mounts.start()
-        tasks = [asyncio.ensure_future(work) for work in (self._beat(), self._looks.follow())]
+        await self._exports.update()
+        beat = heartbeat.beat(self._notify, self._status, partial(self._looks.want, "system", self._glance))
+        tasks = [asyncio.ensure_future(work) for work in (beat, self._looks.follow(), self._exports.follow())]
         self._status.begin()
         self._notify.ready()
         if self._source.trouble:
@@ -143,6 +145,7 @@ class Supervisor:
             for drive in self._inventory.drives.values():
                 drive.stop_waiting()
             self._publisher.close()
+            self._exports.close()
             await self._scheduler.close(self._notify.extend)
             self._status.close()
 
@@ -167,24 +170,11 @@ class Supervisor:
             yield from self._inventory.reconsider()
             yield from self._refresh(self._inventory.drives.values())  # an override may have changed
         self._status.changed()
-        self._notify.ready()
+        self._exports.look(everything=True, then=self._notify.ready)
 
     async def answer(self, request: Mapping[str, Any]) -> str:
         """Carry out the operator's request and return a sentence; raise UsageError, TargetError or BusyError."""
         return await self._operator.answer(request)
-
-    async def _beat(self) -> None:
-        """Notify the watchdog, and queue a comparison every minute; no other timer wakes an idle daemon."""
-        pause = self._notify.watchdog_s or _COMPARE_EVERY_S
-        loop = asyncio.get_running_loop()
-        compared = loop.time()
-        while True:
-            self._notify.watchdog()
-            self._status.beat()
-            if loop.time() - compared >= _COMPARE_EVERY_S:
-                compared = loop.time()
-                self._looks.want("system", self._glance)
-            await asyncio.sleep(pause)
 
     # --- sources of events -------------------------------------------------------------------------------------
 
@@ -201,9 +191,14 @@ class Supervisor:
             _log.warning("device events lost: rescanning all drives")
         self._looks.add(self._inventory.lost(events) if self._source.overrun else events)
 
+    def _on_mounts(self) -> None:
+        self._looks.want("mounts", self._inventory.compare_uses)
+        self._exports.look()
+
     def _glance(self) -> Iterator[Look]:
         """Look for devices that have changed without an event."""
         self._looks.add(self._inventory.missed())
+        self._exports.look(everything=True)
         yield from self._inventory.compare_facts()
 
     def _take(self, look: Look) -> None:
@@ -211,6 +206,7 @@ class Supervisor:
         errors = self._troubles.count
         with self._troubles.noted(look.sys_name):
             self._apply(look.changes)
+        self._exports.look()
         if self._troubles.count == errors:
             self._troubles.clear(look.sys_name)
 
@@ -324,6 +320,7 @@ class Supervisor:
             self._sweep_counter.trouble,
             self._waits.trouble,
             *self._status.troubles,
+            *self._exports.troubles,
         )
         return snapshot.Snapshot(
             version=__version__,
@@ -332,6 +329,7 @@ class Supervisor:
             config=self._config,
             swept=current.device.sys_name if current else "",
             drives=tuple(seen for seen in drives if seen),
+            exports=self._exports.statuses,
             troubles=tuple(trouble for trouble in troubles if trouble),
         )
 

@@ -16,7 +16,7 @@ import pytest
 from aio_tuned.errors import BusyError, NotRunningError, PrivilegeError, ProfileError
 from aio_tuned.service import main, status
 from aio_tuned.service.state_machine import Stage
-from aio_tuned.service.status import DriveStatus, Status, Sweeping
+from aio_tuned.service.status import DriveStatus, ExportStatus, Status, Sweeping
 from unit.support.builders import PROJECT
 
 if TYPE_CHECKING:
@@ -36,11 +36,13 @@ DRIVE = DriveStatus(
     since="2025-11-23T12:00:00+00:00",
 )
 WHO = "nvme-Samsung_SSD_980_PRO_1TB_S5GXNF0R123456_1 (nvme0n1): Samsung SSD 980 PRO 1TB, S5GXNF0R123456, 1T"
+EXPORT = ExportStatus(consumer="kvikio", path="/mnt/x", file="/a", state="settings", device="nvme-y")
 STATUS = Status(
     version="0.1.0",
     pid=os.getpid(),
     since="2025-11-23T12:00:00+00:00",
     drives=(DRIVE, replace(DRIVE, name="nvme-y", stage="sweeping", sweeping=SWEEPING)),
+    exports=(EXPORT,),
     troubles=("/etc/aio-tuned: no space",),
 )
 
@@ -66,6 +68,15 @@ def killed(runtime: Path) -> int:
 
 
 # --- only one daemon -------------------------------------------------------------------------------------
+
+
+def test_each_rule_has_a_line() -> None:
+    none = replace(EXPORT, file="/b", state="defaults", device="", reason="/mnt/x: no such file or directory")
+    failed = replace(none, file="/c", state="failed", reason="/c: not a regular file")
+    text = status.describe(replace(STATUS, exports=(EXPORT, none, failed)))
+    assert "\nexport /a (kvikio, /mnt/x): settings of nvme-y\n" in text
+    assert "\nexport /b (kvikio, /mnt/x): no settings: /mnt/x: no such file or directory\n" in text
+    assert "\nexport /c (kvikio, /mnt/x): failed: /c: not a regular file\n" in text
 
 
 def test_a_drive_that_is_never_quiet_says_so() -> None:
@@ -287,7 +298,7 @@ TEXTS: dict[str, tuple[DriveStatus, list[str]]] = {
 
 
 def described(*drives: DriveStatus, troubles: tuple[str, ...] = ()) -> list[str]:
-    return status.describe(replace(STATUS, drives=drives, troubles=troubles)).split("\n")
+    return status.describe(replace(STATUS, drives=drives, exports=(), troubles=troubles)).split("\n")
 
 
 @pytest.mark.parametrize("stage", [stage.value for stage in Stage])

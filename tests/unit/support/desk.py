@@ -141,7 +141,8 @@ class Desk:
         (self.host.proc / "self").mkdir()
         (self.host.proc / "self/mountinfo").write_text("")
         folders = {"profiles": root / "etc", "state": root / "state", "runtime": root / "run"}
-        self.config = replace(config, **folders, metrics=root / "state/metrics.prom")  # type: ignore[arg-type]
+        own = {"metrics": root / "state/metrics.prom", "export_folders": (root / "export",)}
+        self.config = replace(config, **folders, **own)  # type: ignore[arg-type]
         self.config.runtime.mkdir()
         self.restart()
 

@@ -16,6 +16,7 @@ from aio_tuned.model import confidence
 from aio_tuned.model.profile import Result, Skipped, State
 from aio_tuned.model.setting import Direction
 from aio_tuned.service.state_machine import Stage
+from aio_tuned.service.status import ExportState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,6 +35,7 @@ _SECTIONS = (*_DIRECTIONS, "combined")
 # More sizes would make hundreds of series on a host with many drives.
 _SIZES = (64 << 10, 256 << 10, 1 << 20)
 _STATES: tuple[str, ...] = (*get_args(State), "none")
+_EXPORT_STATES: tuple[str, ...] = get_args(ExportState)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,10 @@ OF_DAEMON: tuple[Metric[Snapshot], ...] = (
     Metric("aio_tuned_troubles", "gauge", (),
            "Problems that need the administrator; aio-tuned status lists them.",
            lambda snapshot: len(snapshot.troubles)),
+    Metric("aio_tuned_export_state", "gauge", ("consumer", "path", "file", "state"),
+           "1 for what the file of an [[export]] rule has: a drive's settings, none, or not what it must have; else 0.",
+           lambda snapshot: {(each.consumer, each.path, each.file, state): state == each.state
+                             for each in snapshot.exports for state in _EXPORT_STATES}),
 )  # fmt: skip
 OF_DRIVE: tuple[Metric[DriveSnapshot], ...] = (
     Metric("aio_tuned_drive_info", "gauge", ("node", "model", "serial", "firmware", "transport", "pcie_link"),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aio_tuned.model.profile import Profile
     from aio_tuned.service.drive import Drive
     from aio_tuned.service.state_machine import DriveState, SweepEnd
-    from aio_tuned.service.status import Sweeping
+    from aio_tuned.service.status import ExportStatus, Sweeping
     from aio_tuned.service.sweep_counter import SweepCounter
     from aio_tuned.service.write_ledger import Ledger
     from aio_tuned.storage.profile_store import ProfileStore
@@ -70,6 +70,7 @@ class Snapshot:
     config: Config
     swept: str = ""
     drives: tuple[DriveSnapshot, ...] = ()
+    exports: tuple[ExportStatus, ...] = ()
     troubles: tuple[str, ...] = ()
 
 
@@ -116,6 +117,7 @@ def status(snapshot: Snapshot) -> Status:
         pid=snapshot.pid,
         since=snapshot.since,
         drives=tuple(_drive(seen, snapshot.config) for seen in snapshot.drives),
+        exports=snapshot.exports,
         troubles=snapshot.troubles,
     )
 

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from aio_tuned.model.profile import Skipped, Unmeasured
 from aio_tuned.service.monitoring import metrics, prometheus
 from aio_tuned.service.state_machine import Stage
+from aio_tuned.service.status import ExportStatus
 from unit.support.builders import (
     CURVES,
     PROJECT,
@@ -43,6 +44,7 @@ ALL: tuple[metrics.Metric[Any], ...] = (
 MONITORING = PROJECT / "docs/monitoring"
 PAGE = PROJECT / "docs/reference/metrics.md"
 A, B = "nvme-A_1", "nvme-B_1"
+EXPORT = ExportStatus(consumer="kvikio", path="/mnt/x", file="/a", state="settings", device=A)
 
 
 def series(text: str) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
@@ -79,6 +81,17 @@ def test_of_the_daemon() -> None:
         "aio_tuned_start_time_seconds": {(): datetime.fromisoformat(SINCE).timestamp()},
         "aio_tuned_troubles": {(): 2},
     }
+
+
+def test_what_the_files_of_rules_have() -> None:
+    failed = replace(EXPORT, file="/b", state="failed")
+    found = series(prometheus.render(snapshot(exports=(EXPORT, failed)), NOW_S))["aio_tuned_export_state"]
+    by_file = {(dict(labels)["file"], dict(labels)["state"]): value for labels, value in found.items()}
+    assert by_file == {
+        **{("/a", state): float(state == "settings") for state in ("settings", "defaults", "failed")},
+        **{("/b", state): float(state == "failed") for state in ("settings", "defaults", "failed")},
+    }
+    assert {(dict(labels)["consumer"], dict(labels)["path"]) for labels in found} == {("kvikio", "/mnt/x")}
 
 
 def test_what_a_daemon_leaves_behind() -> None:
@@ -322,7 +335,7 @@ def test_the_page_has_every_metric() -> None:
 
 
 def test_the_page_has_every_value_of_a_label() -> None:
-    found = series(prometheus.render(snapshot(seen()), NOW_S))
+    found = series(prometheus.render(snapshot(seen(), exports=(EXPORT,)), NOW_S))
     for line in PAGE.read_text().splitlines():
         if row := re.match(r"\| `(\w+)` .* `(\w+)` \(([a-z, ]+)\) \|", line):
             name, label, values = row.groups()
