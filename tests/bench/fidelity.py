@@ -63,23 +63,25 @@ def handle(words):
         handles[key] = aio.aio_handle(block, depth, bool(single), bool(overlap), threads)
     return handles[key]
 def taken():
-    # As native/src/io/recycled.c: pages of processes that have just ended come in falling order.
-    listed, at = 0, ""
+    # As native/src/io/recycled.c: pages that are handed out first and are not typical.
+    pages, at = 0, ""
     for words in map(str.split, open("/proc/zoneinfo")):
         if words[0] == "cpu:":
             at = words[1]
         elif words[0] == "count:" and at == str(cpu):
-            listed += int(words[1])
-    memory = mmap.mmap(-1, max(1, listed) * mmap.PAGESIZE)
+            pages += int(words[1])
+    for words in map(str.split, open("/proc/buddyinfo")):
+        pages += sum(int(count) << order for order, count in enumerate(words[4:8]))
+    memory = mmap.mmap(-1, max(1, pages) * mmap.PAGESIZE)
     memory.madvise(mmap.MADV_NOHUGEPAGE)
-    for page in range(listed):
+    for page in range(pages):
         memory[page * mmap.PAGESIZE] = 1
     return memory
 owner = handle([1 << 20, 8, 1, 1, 0])
 allowed = os.sched_getaffinity(0)
 cpu = min(allowed)
 os.sched_setaffinity(0, {cpu})
-before = [taken() for _ in range(3)]
+before = [taken() for _ in range(2)]
 tensor = owner.new_cpu_locked_tensor(size, torch.empty(0, dtype=torch.uint8))
 del before
 os.sched_setaffinity(0, allowed)

@@ -1,11 +1,13 @@
 /*
- * The pages that this CPU has free from processes that ended.
+ * Free pages that the kernel hands out first, and that are not typical: those that this CPU keeps
+ * from processes that have ended, and blocks below 64 KiB.
  *
  * Since Linux 6.7 a CPU keeps up to 1/8 of its node's memory in lists of its own, and hands the
  * pages out in the reverse of the order in which they were freed. A process that starts right after
  * another one has ended may get them in falling order: no page follows the one before it, and each
- * is a segment of its own. On one machine that gave 0.62 times the throughput. A consumer whose
- * buffers are larger than these lists gets most of its pages from the node's free memory, in runs.
+ * is a segment of its own. On one machine that gave 0.62 times the throughput, and the next process
+ * had other pages. A consumer with gigabytes of buffers uses these pages up, and gets most of its
+ * memory from larger blocks.
  */
 #ifndef AIO_SWEEP_RECYCLED_H
 #define AIO_SWEEP_RECYCLED_H
@@ -25,9 +27,8 @@ struct recycled {
     bool pinned;
 };
 
-/* Keeps this thread on its CPU, and takes the pages that the CPU has in its lists, so that the
- * bytes allocated next come from the node's free memory. Takes none where /proc/zoneinfo does not
- * count them. */
+/* Keeps this thread on its CPU, and takes such pages, so that the bytes allocated next come from
+ * larger blocks. Takes none where /proc/zoneinfo and /proc/buddyinfo do not count them. */
 void recycled_take(struct recycled *recycled, size_t next_bytes);
 
 /* Frees the pages, and lets this thread run on all of its CPUs again. */
