@@ -30,6 +30,7 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "lmcache": (
         *("torch==2.13.0", "transformers==5.*", "numpy", "aiofile", "aiohttp", "cachetools", "cryptography", "msgspec"),
         *("numba", "prometheus_client", "psutil", "py-cpuinfo", "pyyaml", "pyzmq", "requests", "sortedcontainers"),
+        "lmcache-rust-raw-block-io==0.5.7rc2",  # has no release yet
     ),
     "kvikio": ("numpy>=2,<3", "packaging", "cuda-pathfinder", "rapids-logger==0.3.*", "nvidia-cufile-cu12"),
     "cufile": ("nvidia-cufile==1.20.*",),
