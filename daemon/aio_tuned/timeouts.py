@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,11 +14,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def in_thread(function: Callable[[], T]) -> T:
-    """Run the function in a new thread, and return its result or raise its error.
+def start(function: Callable[[], T]) -> Future[T]:
+    """Run the function in a new thread; its result or error is in the Future.
 
-    When cancelled, return at once and discard the thread's result, because a call on a dead drive may never end. The
-    thread is a daemon thread, unlike those of asyncio.to_thread, for which the interpreter waits at its exit.
+    The thread is a daemon thread, unlike those of asyncio.to_thread, for which the interpreter waits at its exit.
     """
     outcome: Future[T] = Future()
     outcome.set_running_or_notify_cancel()  # cancelling the wait must not cancel the outcome
@@ -31,7 +31,26 @@ async def in_thread(function: Callable[[], T]) -> T:
             outcome.set_result(result)
 
     Thread(target=run, name=f"blocking {getattr(function, '__name__', '')}".strip(), daemon=True).start()
-    return await asyncio.wrap_future(outcome)
+    return outcome
+
+
+async def in_thread(function: Callable[[], T]) -> T:
+    """Run the function in a new thread, and return its result or raise its error.
+
+    When cancelled, return at once and discard the thread's result, because a call on a dead drive may never end.
+    """
+    return await asyncio.wrap_future(start(function))
+
+
+def answer(function: Callable[[], T], seconds: float) -> T:
+    """Return the function's result or raise its error, without asyncio; raise TooLateError after `seconds`."""
+    outcome = start(function)
+    try:
+        return outcome.result(seconds)
+    except FutureTimeoutError:
+        if outcome.done():  # the function's own error
+            raise
+        raise TooLateError from None
 
 
 class TooLateError(Exception):

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from aio_tuned.timeouts import in_thread
+from aio_tuned.timeouts import TooLateError, answer, in_thread
 from unit.support.builders import PROJECT
 
 
@@ -61,7 +61,7 @@ def test_a_thread_that_ends_after_the_loop_is_closed_says_nothing() -> None:
     """And one that never ends does not hold up the process: its exit is what the time limit is for."""
     program = """
 import asyncio, os, threading, time
-from aio_tuned.timeouts import in_thread
+from aio_tuned.timeouts import TooLateError, answer, in_thread
 
 late = threading.Event()
 reader, _ = os.pipe()
@@ -100,3 +100,29 @@ def test_threads_are_gone_when_their_calls_are() -> None:
     while threading.active_count() > before and time.monotonic() < end:
         time.sleep(0.01)
     assert threading.active_count() == before
+
+
+# --- without asyncio -------------------------------------------------------------------------------------
+
+
+def test_an_answer_is_the_functions_result_or_error() -> None:
+    assert answer(lambda: 7, 10) == 7
+    with pytest.raises(ZeroDivisionError):
+        answer(lambda: 1 // 0, 10)
+
+
+def test_a_function_that_does_not_return_is_left() -> None:
+    go = threading.Event()
+    with pytest.raises(TooLateError):
+        answer(go.wait, 0.05)
+    go.set()
+
+
+def test_the_functions_own_timeout_is_its_error() -> None:
+    """As of a network filesystem: ETIMEDOUT is a TimeoutError."""
+
+    def call() -> None:
+        raise TimeoutError(110, "Connection timed out")
+
+    with pytest.raises(TimeoutError, match="Connection timed out"):
+        answer(call, 10)

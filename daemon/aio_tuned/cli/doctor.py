@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +37,10 @@ def add_command(commands: Any) -> None:  # noqa: ANN401 - argparse's class of su
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from aio_tuned.launch.doctor import examine, render
+    from aio_tuned.launch.doctor import examine
+    from aio_tuned.launch.doctor.examination import Examination
     from aio_tuned.launch.doctor.finding import HOST, Unchecked
+    from aio_tuned.launch.doctor.report import describe, to_document
 
     unread = ""
     try:
@@ -46,7 +49,7 @@ def _run(arguments: argparse.Namespace) -> int:
         if arguments.config is not None:
             raise
         config, unread = Config(), str(error)
-    asked = examine.Examination(
+    asked = Examination(
         consumer=arguments.consumer,
         profiles=arguments.profiles or config.profiles,
         kernel_change=config.kernel_change,
@@ -55,11 +58,11 @@ def _run(arguments: argparse.Namespace) -> int:
     report = examine.run(arguments.path, asked)
     if unread:
         missing = Unchecked(check="configuration", subject=HOST, reason=unread)
-        report = examine.Report(drives=report.drives, outcomes=(*report.outcomes, missing))
+        report = replace(report, outcomes=(*report.outcomes, missing))
     if arguments.json:
-        print(json.dumps(render.to_document(report), indent=2))
+        print(json.dumps(to_document(report), indent=2))
     else:
-        print(render.describe(report))
+        print(describe(report))
     return Exit.OBSTACLE if report.costs else Exit.OK
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +15,13 @@ import pytest
 
 from aio_tuned.devices import mountinfo, resolve
 from aio_tuned.devices.identity import fingerprint, info
-from aio_tuned.launch.doctor import drives, examine, render
-from aio_tuned.launch.doctor.examine import Examination
+from aio_tuned.errors import TargetError
+from aio_tuned.launch.doctor import drives, examine
+from aio_tuned.launch.doctor.examination import Examination, look
 from aio_tuned.launch.doctor.finding import Finding, Unchecked
+from aio_tuned.launch.doctor.report import describe, to_document
 from aio_tuned.profiles import codec
+from aio_tuned.timeouts import TooLateError
 from unit.support.builders import profile
 from unit.support.drives import Host
 
@@ -210,7 +215,7 @@ def test_nothing_to_see_is_said(tmp_path: Path) -> None:
     report = examine.run(None, asked)
     assert {missing.check for missing in report.unchecked} >= {"drives", "memlock", "thp"}
     assert not [finding for finding in report.findings if finding.check not in ("io_uring", "profiles")]
-    assert "no drive" in render.describe(report)
+    assert "no drive" in describe(report)
 
 
 def test_sixty_drives_are_examined_in_seconds(tree: Tree) -> None:
@@ -236,11 +241,11 @@ def test_a_report_as_json_and_as_text(tree: Tree) -> None:
             Finding(check="nomerges", subject="nvme0n1", problem="p", remedy="r", costs=False),
         ),
     )
-    document = json.loads(json.dumps(render.to_document(report)))
+    document = json.loads(json.dumps(to_document(report)))
     assert document["costs_throughput"]
     assert [each["check"] for each in document["findings"]] == ["aio-max-nr", "nomerges"]
     assert document["not_checked"] == [{"check": "link", "subject": "nvme0n1", "reason": "virtual"}]
-    lines = render.describe(report).splitlines()
+    lines = describe(report).splitlines()
     assert lines[0].startswith("host: aio-max-nr: fs.aio-max-nr is 1 with 0 in use")
     assert lines[1:] == [
         "note: nvme0n1: nomerges: p; r",
@@ -254,3 +259,37 @@ def test_the_filesystem_of_a_path_is_named(tmp_path: Path) -> None:
     shown = drives._filesystem(tmp_path, Path("/proc"))
     assert shown == mountinfo.find_mount(tmp_path, mountinfo.read()).filesystem
     assert drives._filesystem(tmp_path / "none", Path("/proc")) == "this filesystem"
+
+
+# --- what cannot be read ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(24, "Too many open files"), "[Errno 24] Too many open files"),
+        (RuntimeError("can't start new thread"), "can't start new thread"),
+        (TargetError("device 259:0: removed"), "device 259:0: removed"),
+        (TooLateError(), "no answer within 5 s"),
+        (ValueError(), "ValueError"),
+    ],
+)
+def test_an_error_is_no_answer_of_a_check(error: Exception, reason: str) -> None:
+    def see() -> list[Finding]:
+        raise error
+
+    assert look("link", "nvme0n1", see) == (Unchecked(check="link", subject="nvme0n1", reason=reason),)
+
+
+def test_a_process_without_files_left_still_answers(tmp_path: Path) -> None:
+    """A traceback would end with 1, the exit code of an obstacle."""
+    words = [sys.executable, "-c", "from aio_tuned.cli.main import main; raise SystemExit(main())", "doctor", "--json"]
+    done = subprocess.run(
+        ["prlimit", "--nofile=5", *words, "--profiles", tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert "Traceback" not in done.stderr
+    assert done.returncode in (0, 1, 66, 71, 78), done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from dataclasses import dataclass
@@ -43,18 +44,16 @@ def read(folder: Path, user: int | None = None) -> ProfileAccess:
             return not os.access(path, right, effective_ids=True)
         return (path.stat().st_mode & others) != others
 
-    closed: list[str] = []
-    missing = False
     try:
-        closed += [str(part) for part in reversed(folder.parents) if is_closed(part, os.X_OK, _OTHERS_SEARCH)]
-        folder.stat()
-        if is_closed(folder, os.R_OK | os.X_OK, _OTHERS_READ | _OTHERS_SEARCH):
-            closed.append(str(folder))
+        closed = [str(part) for part in reversed(folder.parents) if is_closed(part, os.X_OK, _OTHERS_SEARCH)]
+    except FileNotFoundError:
+        closed = []
+    is_folder = os.path.isdir(folder)  # noqa: PTH112 - Path.is_dir() raises where the way to it is closed
+    if is_folder and is_closed(folder, os.R_OK | os.X_OK, _OTHERS_READ | _OTHERS_SEARCH):
+        closed.append(str(folder))
+    with contextlib.suppress(OSError):
         closed += [str(path) for path in profile_files(folder) if is_closed(path, os.R_OK, _OTHERS_READ)]
-    except (FileNotFoundError, NotADirectoryError):
-        missing = not closed
-    except OSError:
-        closed = closed or [str(folder)]
+    missing = not is_folder and not closed
     who = f"user {user}" if user else "users other than root"
     return ProfileAccess(folder=str(folder), who=who, own=bool(user), missing=missing, closed=tuple(closed))
 

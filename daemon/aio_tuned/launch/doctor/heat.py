@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 from aio_tuned.devices.sensors import Sensors
 from aio_tuned.devices.thermometer import worse
 from aio_tuned.launch.doctor.finding import Finding, Outcome, Unchecked
-from aio_tuned.launch.doctor.limited import MAX_S, answer
-from aio_tuned.timeouts import TooLateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,25 +20,21 @@ CHECK = "temperature"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heat:
-    """The readings of a drive's sensors; None if the drive did not answer."""
+    """The readings of a drive's sensors; () without any."""
 
     node: str
-    temperatures: tuple[Temperature, ...] | None
+    temperatures: tuple[Temperature, ...]
 
 
 def read(node: str, number: str, sys: Path, proc: Path) -> Heat:
-    """Read the sensors, each of which is a request to the drive, within a time limit."""
-    try:
-        return Heat(node=node, temperatures=answer(Sensors(number, sys, proc).temperatures))
-    except TooLateError:
-        return Heat(node=node, temperatures=None)
+    """Read the sensors, each of which is a request to the drive, which may never answer."""
+    return Heat(node=node, temperatures=Sensors(number, sys, proc).temperatures())
 
 
 def check(facts: Heat) -> Iterator[Outcome]:
     """Report a drive at or above its threshold."""
     if not facts.temperatures:
-        why = "it has no sensor in /sys" if facts.temperatures is not None else f"no answer within {MAX_S:.0f} s"
-        yield Unchecked(check=CHECK, subject=facts.node, reason=why)
+        yield Unchecked(check=CHECK, subject=facts.node, reason="it has no sensor in /sys")
     elif warned := worse(None, facts.temperatures):
         yield Finding(
             check=CHECK,
