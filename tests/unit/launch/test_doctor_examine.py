@@ -19,7 +19,7 @@ from aio_tuned.errors import TargetError
 from aio_tuned.launch.doctor import drives, examine
 from aio_tuned.launch.doctor.examination import Examination, look
 from aio_tuned.launch.doctor.finding import Finding, Unchecked
-from aio_tuned.launch.doctor.report import describe, to_document
+from aio_tuned.launch.doctor.report import Report, describe, to_document
 from aio_tuned.profiles import codec
 from aio_tuned.timeouts import TooLateError
 from unit.support.builders import profile
@@ -253,6 +253,13 @@ def test_a_report_as_json_and_as_text(tree: Tree) -> None:
         "/dev/nvme0n1: 1 obstacle to full throughput, 1 not checked",
     ]
     assert not replace(report, outcomes=report.outcomes[-2:]).costs
+
+
+def test_a_path_cannot_add_a_line() -> None:
+    finding = Finding(check="direct-io", subject="/mnt/a\nb\x1b[2J\udcff", problem="p", remedy="r")
+    text = describe(Report(drives=(), outcomes=(finding,)))
+    assert text.splitlines()[0] == "/mnt/a\\nb\\x1b[2J\\udcff: direct-io: p; r"
+    assert len(text.splitlines()) == 2
 
 
 def test_the_filesystem_of_a_path_is_named(tmp_path: Path) -> None:

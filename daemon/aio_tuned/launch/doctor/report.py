@@ -46,7 +46,12 @@ def once(outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
 
 def describe(report: Report) -> str:
     """Return a line for each obstacle, a line for each check that could not look, and the sum of both."""
-    return "\n".join(_lines(report))
+    return "\n".join(map(_plain, _lines(report)))
+
+
+def _plain(line: str) -> str:
+    """Return the line with escapes for control characters, which a path may hold."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
 
 
 def _lines(report: Report) -> Iterator[str]:
