@@ -37,6 +37,7 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "runai": ("torch==2.13.0", "runai-model-streamer==0.17.*", "safetensors", "numpy", "packaging"),
     "instanttensor": ("torch==2.13.0", "instanttensor==0.2.*", "safetensors", "numpy"),
     "fastsafetensors": ("torch==2.13.0", "fastsafetensors==0.5.*", "safetensors", "numpy", "packaging"),
+    "dynamo": ("pydantic>=2",),
     "mooncake": ("mooncake-transfer-engine-non-cuda==0.3.13.*",),
 }
 # These ask for a GPU's software, gigabytes of it, that nothing here touches: they come without what they ask for.
@@ -44,6 +45,7 @@ ALONE: dict[str, tuple[str, ...]] = {
     "nixl": ("nixl==1.5.1", "nixl-cu12==1.5.1"),
     "sglang": ("sglang==0.5.23", "nixl==1.5.1", "nixl-cu12==1.5.1"),
     "vllm": ("vllm==0.33.0",),
+    "dynamo": ("kvbm==1.6.1",),
     "lmcache": ("lmcache==0.5.6",),
     "kvikio": ("kvikio-cu12==26.10.*", "libkvikio-cu12==26.10.*"),
     "tensornvme": ("--no-build-isolation", "tensornvme==0.1.0"),  # is built with the torch that is there

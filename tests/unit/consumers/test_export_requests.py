@@ -65,7 +65,6 @@ NUMBERS = (
     Number("nixl_gds", "thread_count", "psync", BOTH, MIB),
     Number("dynamo", "DYN_KVBM_MAX_CONCURRENT_TRANSFERS", "io_uring", BOTH, 2 * MIB),
     Number("instanttensor", "INSTANTTENSOR_IO_DEPTH", "io_uring", READ, 8 * MIB, factor=2),
-    Number("flexkv", "FLEXKV_IOURING_ENTRIES", "io_uring", BOTH, 2 * MIB, factor=2),
 )
 IDS = [f"{each.key}-{each.engine}" for each in NUMBERS]
 
@@ -206,7 +205,7 @@ def test_curves_change_nothing_for_consumers_of_the_five_parameters_and_no_value
     one = consumers.load(name).export(drive(curves=all_curves()), "/data", ExportOptions())
     other = consumers.load(name).export(drive(), "/data", ExportOptions())
     assert one.values.keys() == other.values.keys()
-    assert (one.values == other.values) == (name in ("deepspeed", "env", "fio", "json", "mooncake"))
+    assert (one.values == other.values) == (name in ("deepspeed", "env", "fio", "flexkv", "json", "mooncake"))
 
 
 # --- the size of a request, where the consumer's configuration sets it ------------------------------------------

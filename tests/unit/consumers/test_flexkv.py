@@ -21,24 +21,31 @@ def entries(given_drive: DriveSettings, **options: int) -> object:
 
 
 def test_the_whole_environment() -> None:
-    exported = flexkv.export(drive(combined=settings(saturating_concurrency=24)), "/data", ExportOptions())
+    exported = flexkv.export(drive(combined=settings(saturating_concurrency=300)), "/data", ExportOptions())
     assert exported.format == "env"
-    assert exported.values == {("FLEXKV_IOURING_ENTRIES",): 48}
+    assert exported.values == {("FLEXKV_IOURING_ENTRIES",): 600}
 
 
 def test_half_of_the_entries_saturate_reads_and_writes() -> None:
-    measured = drive(curves=(curve("io_uring", "read", {2 << 20: 7}), curve("io_uring", "write", {2 << 20: 12})))
-    assert entries(measured) == 24
-    assert entries(drive(curves=measured.curves[:1])) == 14
+    measured = drive(curves=(curve("io_uring", "read", {2 << 20: 257}), curve("io_uring", "write", {2 << 20: 400})))
+    assert entries(measured) == 800
+    assert entries(drive(curves=measured.curves[:1])) == 514
+    assert entries(measured, request_bytes=4 << 20) == 800
     notes = flexkv.export(measured, "/data", ExportOptions()).notes
-    assert any("24 for 12 requests in flight" in note for note in notes)
+    assert any("800 for 400 requests in flight" in note for note in notes)
+
+
+@pytest.mark.parametrize(("requests", "ring"), [(1, 512), (256, 512), (257, 514)])
+def test_the_ring_is_never_smaller_than_flexkvs_own(requests: int, ring: int) -> None:
+    assert entries(drive(combined=settings(saturating_concurrency=requests))) == ring
 
 
 @given(any_drives)
 def test_the_ring_is_even_and_never_larger_than_the_kernel_allows(any_drive: DriveSettings) -> None:
     number = int(str(entries(any_drive)))
-    assert number == 2 * any_drive.combined.saturating_concurrency
-    assert 2 <= number <= 32768
+    assert number >= 2 * any_drive.combined.saturating_concurrency
+    assert 512 <= number <= 32768
+    assert number % 2 == 0
 
 
 def test_a_ring_that_the_kernel_would_refuse_is_made_smaller() -> None:
