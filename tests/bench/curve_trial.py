@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from aio_tuned.model.measurement import Engine, Sample
     from aio_tuned.model.size_curve import CurveOp, SizeCurve
     from aio_tuned.sweep.order import Order
+    from fakes.simulated.model import DriveModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,15 +107,20 @@ def judge(drive: Drive, curve: SizeCurve, samples: Sequence[Sample]) -> list[Jud
     return found
 
 
-def order(seed: int, device_bytes: int = TB) -> Order:
-    """Return a default sweep with its experiments after the choice, as `tune` orders it for a drive of that size."""
+def order(model: DriveModel, seed: int, device_bytes: int = TB) -> Order:
+    """Return a default sweep with its experiments after the choice, as `tune` orders it for a drive of that size.
+
+    As in /sys, the drive's queue shows at which length the model splits requests.
+    """
     asked = TuneRequest(target=Path("/mnt/nvme"), config=CONFIG, seed=seed, helper=Path("aio-sweep"))
-    return make_order(asked, device(size_bytes=device_bytes), scratch_target(span_bytes=FILL_BYTES), KeptSettings())
+    drive = device(size_bytes=device_bytes)
+    drive = replace(drive, queue=replace(drive.queue, max_sectors_kb=model.max_sectors_kb))
+    return make_order(asked, drive, scratch_target(span_bytes=FILL_BYTES), KeptSettings())
 
 
 def run(name: str, seed: int) -> CurveTrial:
     """Sweep a fresh drive of that model, and judge its curves."""
-    drive, asked = Drive(NAMED[name], seed), order(seed)
+    drive, asked = Drive(NAMED[name], seed), order(NAMED[name], seed)
     helper = SimulatedHelper(drive, fill_bytes=FILL_BYTES)
     started = time.process_time()
     outcome = asyncio.run(run_sweep(helper.helper, asked))

@@ -35,9 +35,9 @@ _GUESS_SPREAD = 1.5
 _DEVIATIONS = (0.02, 0.1, 0.4)
 _DEVIATION_LENGTH = 2.0
 _OWN_DEVIATION = 0.002
-# The time that the start of a transfer loses, relative to the latency of its first part: the logarithm and its spread.
-_USUAL_START, _START_SPREAD = 0.0, 0.5
-_USUAL_WAKE = math.log(12e-6)
+# The time that the start of a transfer loses, relative to its first request, alone: the logarithm and its spread.
+_USUAL_START, _START_SPREAD = 0.0, 0.25
+_USUAL_WAKE, _WAKE_SPREAD = math.log(12e-6), 0.5
 _MAX_START = 0.4
 _STEPS, _EQUAL_STEPS = 12, 8
 _FIRST_SCALE, _MIN_SCALE = 0.05, 0.015
@@ -134,7 +134,7 @@ class _Prior:
     """The prior of the values.
 
     They are the logarithms of the times of latency and bottleneck, of their speeds, their deviations by size, and last
-    what the start of a transfer loses: the time of waking a thread, and that without data relative to the latency.
+    what the start of a transfer loses: the time of waking a thread, and that without data relative to a request alone.
     """
 
     def __init__(self, sizes: Floats, guess: Guess, deviation: float) -> None:
@@ -146,7 +146,7 @@ class _Prior:
         self.precision[:4, :4] = np.eye(4) / _GUESS_SPREAD**2
         self.precision[4 : 4 + count, 4 : 4 + count] = own
         self.precision[4 + count : -2, 4 + count : -2] = own
-        self.precision[-2:, -2:] = np.eye(2) / _START_SPREAD**2
+        self.precision[-2:, -2:] = np.diag([_WAKE_SPREAD**-2, _START_SPREAD**-2])
         # A request that is alone moves its bytes at less than the speed of the drive.
         speed = math.log(guess.bytes_per_s)
         self.mean = np.concatenate(
@@ -192,14 +192,22 @@ def _curve(values: Floats, bend: float, points: _Points) -> tuple[Floats, Floats
         slopes[:, kind] = -share * timed[kind, place]
         slopes[:, 2 + kind] = share * (1 - timed[kind, place])
         slopes[rows, 4 + kind * count + place] = -share
-    # No data arrive in the first latency of a transfer; a request that is alone waits for each of them anyway.
-    piece = np.minimum(sizes, split_bytes)[place]
-    start = np.exp(values[-1]) * (np.exp(values[0]) + piece * np.exp(-values[2])) * (1 - 2.0**-level)
+    # The first requests, or their first pieces, take as long as one that is alone, and no data arrive meanwhile. A
+    # transfer of one request at a time waits for each of them anyway.
+    piece = np.minimum(sizes, split_bytes)
+    near = np.minimum(np.arange(count), max(0, int(np.searchsorted(sizes, split_bytes, side="right")) - 1))
+    plain_first = np.logaddexp(values[0], np.log(piece) - values[2])
+    first = np.exp(values[-1] + plain_first + values[4 : 4 + count][near])[place]
+    start = first * (1 - 2.0**-level)
     # As many threads as there are requests wake each other in the steps of a tree.
     wake = math.exp(values[-2]) * (level + 1) * (level > 0) if threads else np.zeros(len(level))
     lost = np.minimum((start + wake) / transfer_s, _MAX_START)
-    slopes[:, -2] = -wake / transfer_s / (1 - lost)
-    slopes[:, -1] = -start / transfer_s / (1 - lost)
+    by_start, by_wake = -start / transfer_s / (1 - lost), -wake / transfer_s / (1 - lost)
+    by_time = np.exp(values[0] - plain_first)[place]
+    slopes[:, 0] += by_start * by_time
+    slopes[:, 2] -= by_start * (1 - by_time)
+    slopes[rows, 4 + near[place]] += by_start
+    slopes[:, -2], slopes[:, -1] = by_wake, by_start
     return np.log(sizes)[place] - between + np.log1p(-lost), slopes
 
 

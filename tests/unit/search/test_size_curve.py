@@ -28,6 +28,7 @@ PLAN = CurvePlan(
     budget_ns=8 * 10**9,
     budget_bytes=0,
     seed=1,
+    split_bytes=SizeDrive().piece_bytes,
 )
 WRITES = replace(PLAN, op="write", budget_ns=4 * 10**9, budget_bytes=1200 * MIB)
 DRIVES = {
@@ -69,6 +70,16 @@ def test_the_least_in_flight_and_its_throughput_are_those_of_the_drive(name: str
 def test_writes_need_few_bytes(name: str) -> None:
     wrong = [each for seed in range(2) for each in misses(replace(DRIVES[name], seed=seed, asked=[]), WRITES)]
     assert len(wrong) <= 0.1 * 2 * len(SIZES), wrong
+
+
+def test_the_start_of_short_writes_is_no_loss_of_the_drive() -> None:
+    far = SizeDrive(
+        latency_s=350e-6, stream_bytes_per_s=700e6, bytes_per_s=10e9, iops=400_000, noise=0.01, piece_bytes=512 << 10
+    )
+    sizes, guess = tuple(size for size in SIZES if size <= 4 * MIB), Guess(latency_s=500e-6, bytes_per_s=9e9)
+    plan = replace(WRITES, sizes=sizes, guess=guess, split_bytes=far.piece_bytes)
+    wrong = [each for seed in range(4) for each in misses(replace(far, seed=seed, asked=[]), plan)]
+    assert len(wrong) <= 0.1 * 4 * len(sizes), wrong
 
 
 @pytest.mark.parametrize("op", ["read", "write", "mixed"])

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class SizeDrive:
     """A drive with a latency, two ceilings and a soft bend between them; each doubling in flight costs `crowd`.
 
-    `tainted` are the numbers of the requests that other processes disturb.
+    Requests reach it in pieces of `piece_bytes`, the first of which take as long as one that is alone. `tainted` are
+    the numbers of the requests that other processes disturb.
     """
 
     seed: int = 1
@@ -30,6 +31,7 @@ class SizeDrive:
     bend: float = 4.0
     crowd: float = 0.0
     noise: float = 0.008
+    piece_bytes: int = 128 << 10
     tainted: frozenset[int] = frozenset()
     asked: list[Request] = field(default_factory=list)
     random: random.Random = field(init=False)
@@ -62,7 +64,7 @@ class SizeDrive:
         rate = self.truth(setting.block_size, setting.concurrency)
         alone_ns = self.latency(setting.block_size) * 1e9
         # A transfer begins with a part of its first request, during which no data arrive.
-        begin_ns = (1 - 1 / setting.concurrency) * self.latency(min(setting.block_size, 128 << 10)) * 1e9
+        begin_ns = (1 - 1 / setting.concurrency) * self.latency(min(setting.block_size, self.piece_bytes)) * 1e9
         each_ns = asked.transfer_bytes / rate * 1e9 + begin_ns
         count = max(asked.min_transfers, math.ceil(asked.min_ns / each_ns))
         if asked.max_bytes:
