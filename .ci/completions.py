@@ -36,12 +36,18 @@ _aio_tuned_file_or_profile() {
     [[ -f $path && $name == "$1"* ]] && printf '%s\\n' "$name"
   done
 }
+_aio_tuned_command_or_file() {
+  compgen -c -f -- "$1"
+}
 """,
     "zsh": """\
 _aio_tuned_file_or_profile() {
   local -a profiles
   profiles=(/etc/aio-tuned/*.toml(N:t:r))
   _alternative 'profiles:profile:compadd -a profiles' 'files:file:_files'
+}
+_aio_tuned_command_or_file() {
+  _alternative 'commands:command:_command_names -e' 'files:file:_files'
 }
 """,
     "fish": """\
@@ -51,12 +57,21 @@ function _aio_tuned_file_or_profile
     string replace --regex '^.*/(.*)\\.toml$' '$1' -- $path
   end
 end
+function _aio_tuned_command_or_file
+  __fish_complete_command
+  __fish_complete_path (commandline -ct)
+end
 """,
 }
 _FILE_OR_PROFILE = {
     "bash": "_aio_tuned_file_or_profile",
     "zsh": "_aio_tuned_file_or_profile",
     "fish": "(_aio_tuned_file_or_profile)",
+}
+_COMMAND_OR_FILE = {
+    "bash": "_aio_tuned_command_or_file",
+    "zsh": "_aio_tuned_command_or_file",
+    "fish": "(_aio_tuned_command_or_file)",
 }
 # By metavar. `tune` takes no names: its TARGET is a path.
 _COMPLETES: dict[str, Any] = {
@@ -66,8 +81,9 @@ _COMPLETES: dict[str, Any] = {
     "TARGET": _FILE_OR_PROFILE,
     "TARGET[@TIME]": _FILE_OR_PROFILE,
     "A[@TIME]": _FILE_OR_PROFILE,
+    "COMMAND": _COMMAND_OR_FILE,
 }
-_FREE = {"KEY", "KEY=V,V...", "N", "SIZE", "TIME", "VERSION"}
+_FREE = {"CONSUMER,...", "KEY", "KEY=V,V...", "N", "SIZE", "TIME", "VERSION"}
 
 
 def _parsers(top: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:

@@ -23,6 +23,7 @@ def add_command(commands: Any) -> None:  # noqa: ANN401 - argparse's class of su
     run = commands.add_parser(
         "run",
         help="start a command with the settings for a path",
+        usage="%(prog)s [options] -- COMMAND [ARGUMENT...]",
         description="Start COMMAND with the settings for I/O on PATH in its environment, and in files that variables"
         " name. What the environment already has stays. Without settings COMMAND starts unchanged."
         f" Consumers: {', '.join(consumers.NAMES)}.",
@@ -91,7 +92,7 @@ def _prepared(arguments: argparse.Namespace, environment: dict[str, str]) -> Pre
     """Return what the command gets; None after a message if there are no settings."""
     from aio_tuned.launch import run
 
-    effect = "" if arguments.require or arguments.print else "; the command starts unchanged"
+    starts = not (arguments.require or arguments.print)
     try:
         return run.prepare(
             arguments.consumers,
@@ -102,10 +103,10 @@ def _prepared(arguments: argparse.Namespace, environment: dict[str, str]) -> Pre
             lambda missing: _say(f"waiting: {missing}"),
         )
     except AioTunedError as error:
-        _say(f"{error}{effect}")
+        _say(f"{error}; the command starts unchanged" if starts else str(error))
     except Exception as error:  # noqa: BLE001 - the command must start whatever is wrong with the settings
         # The text of the error may have a value of the caller's.
-        _say(f"settings: not used because of an unexpected {type(error).__name__}{effect}")
+        _say(f"settings: not used because of an unexpected {type(error).__name__}")
     return None
 
 

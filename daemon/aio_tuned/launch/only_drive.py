@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from aio_tuned.reader.types import Disk
 
-_REMEDY = "pass --path FOLDER"
-
 
 def find(profiles: Path, proc: Path = Path("/proc")) -> Path:
     """Return a mount point of the only mounted drive with a profile in that folder.
@@ -26,7 +24,7 @@ def find(profiles: Path, proc: Path = Path("/proc")) -> Path:
     """
     found = only(_mounted(profiles, proc))
     if found is None:
-        raise TargetError(f"no path: no mounted drive has a profile in {profiles}; {_REMEDY}")
+        raise TargetError(f"no path: no mounted drive has a profile in {profiles}; pass --path FOLDER")
     return found
 
 
@@ -39,7 +37,7 @@ def only(drives: Iterable[tuple[Disk, Path]]) -> Path | None:
         names[disk.id] = disk.name
     if len(points) > 1:
         listed = ", ".join(names.values())
-        raise TargetError(f"no path: {len(points)} mounted drives have a profile ({listed}); {_REMEDY}")
+        raise TargetError(f"no path: {len(points)} mounted drives have a profile ({listed}); pass --path FOLDER")
     return next(iter(points.values()), None)
 
 

@@ -130,12 +130,14 @@ def start(command: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
     ignored = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGPIPE, signal.SIGXFSZ)}
     try:
         _execute(command, environment)
+    except (FileNotFoundError, NotADirectoryError):
+        raise CommandError(f"{command[0]}: command or its interpreter (#!) not found", Exit.NOT_FOUND) from None
     except (OSError, ValueError) as error:  # ValueError for a NUL
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise CommandError(f"{command[0]}: cannot be executed: {reason}", Exit.NOT_EXECUTABLE) from None
+    finally:
         for number, handler in ignored.items():
             signal.signal(number, handler)
-        missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise CommandError(f"{command[0]}: {reason}", Exit.NOT_FOUND if missing else Exit.NOT_EXECUTABLE) from None
 
 
 def _execute(command: Sequence[str], environment: Mapping[str, str]) -> NoReturn:

@@ -11,6 +11,10 @@ function _aio_tuned_file_or_profile
     string replace --regex '^.*/(.*)\.toml$' '$1' -- $path
   end
 end
+function _aio_tuned_command_or_file
+  __fish_complete_command
+  __fish_complete_path (commandline -ct)
+end
 
 # End Custom Preamble
 
@@ -59,8 +63,8 @@ function _shtab_aio_tuned_using
   test "$_shtab_aio_tuned_cmdpath" = "$argv"
 end
 
-set -g _shtab_aio_tuned_commands tune show get wait explain export history report daemon status retune stop forget check-config
-set -g _shtab_aio_tuned_opts_with_value --color --compare --confidence --config --direction --drop-caches --effort --engine --for-version --format --grid --helper --max-block-size --max-p99 --merge --out --output --profiles --request-size --seed --state --time-budget --timeout --write-budget -o
+set -g _shtab_aio_tuned_commands tune show get wait explain export run history report daemon status retune stop forget doctor check-config
+set -g _shtab_aio_tuned_opts_with_value --color --compare --confidence --config --consumer --direction --drop-caches --effort --engine --for --for-version --format --grid --helper --max-block-size --max-p99 --merge --out --output --path --profiles --request-size --seed --state --time-budget --timeout --wait --write-budget -o
 
 complete -c aio-tuned -e
 complete -c aio-tuned -f
@@ -125,6 +129,15 @@ complete -c aio-tuned -n '_shtab_aio_tuned_using export' -l default -d 'DeepSpee
 complete -c aio-tuned -n '_shtab_aio_tuned_using export' -l profiles -xka "(__fish_complete_directories)" -d 'folder of the profiles (default: as configured)'
 complete -c aio-tuned -n '_shtab_aio_tuned_using export; and test $_shtab_aio_tuned_npos -eq 0' -ka "cufile deepspeed dynamo env fastsafetensors fio flexkv instanttensor json kvikio lmcache lmcache_server mooncake nixl nixl_gds runai sglang tensornvme vllm" -d framework
 complete -c aio-tuned -n '_shtab_aio_tuned_using export; and test $_shtab_aio_tuned_npos -eq 1' -ka "(__fish_complete_path (commandline -ct))" -d 'directory, file or block device'
+complete -c aio-tuned -n '_shtab_aio_tuned_using; and test $_shtab_aio_tuned_npos -eq 0' -a run -d 'start a command with the settings for a path'
+complete -c aio-tuned -n '_shtab_aio_tuned_using run' -s h -l help -d 'show this help message and exit'
+complete -c aio-tuned -n '_shtab_aio_tuned_using run' -l for -x -d 'frameworks that get settings (default: all that read an environment)'
+complete -c aio-tuned -n '_shtab_aio_tuned_using run' -l path -xka "(__fish_complete_path (commandline -ct))" -d 'directory, file or block device (default: the only drive with a profile)'
+complete -c aio-tuned -n '_shtab_aio_tuned_using run' -l wait -x -d 'longest wait for a measured profile of PATH, e.g. 5m (default: none)'
+complete -c aio-tuned -n '_shtab_aio_tuned_using run' -l require -d 'exit with 66 instead of starting without settings'
+complete -c aio-tuned -n '_shtab_aio_tuned_using run' -l print -d 'print the settings, and start nothing'
+complete -c aio-tuned -n '_shtab_aio_tuned_using run' -l profiles -xka "(__fish_complete_directories)" -d 'folder of the profiles (default: as configured)'
+complete -c aio-tuned -n '_shtab_aio_tuned_using run; and test $_shtab_aio_tuned_npos -ge 0' -ka "(_aio_tuned_command_or_file)" -d 'command, after --'
 complete -c aio-tuned -n '_shtab_aio_tuned_using; and test $_shtab_aio_tuned_npos -eq 0' -a history -d 'list the sweeps of a drive and the changes between them'
 complete -c aio-tuned -n '_shtab_aio_tuned_using history' -s h -l help -d 'show this help message and exit'
 complete -c aio-tuned -n '_shtab_aio_tuned_using history' -l out -xka "(__fish_complete_directories)" -d 'folder of `tune --out DIR` (default: as configured)'
@@ -152,6 +165,12 @@ complete -c aio-tuned -n '_shtab_aio_tuned_using stop; and test $_shtab_aio_tune
 complete -c aio-tuned -n '_shtab_aio_tuned_using; and test $_shtab_aio_tuned_npos -eq 0' -a forget -d 'remove the profile, samples and history of a drive'
 complete -c aio-tuned -n '_shtab_aio_tuned_using forget' -s h -l help -d 'show this help message and exit'
 complete -c aio-tuned -n '_shtab_aio_tuned_using forget; and test $_shtab_aio_tuned_npos -eq 0' -ka "(_aio_tuned_file_or_profile)" -d 'drive name (see history), profile file, directory, file or block device'
+complete -c aio-tuned -n '_shtab_aio_tuned_using; and test $_shtab_aio_tuned_npos -eq 0' -a doctor -d 'show what on this host costs throughput, with remedies'
+complete -c aio-tuned -n '_shtab_aio_tuned_using doctor' -s h -l help -d 'show this help message and exit'
+complete -c aio-tuned -n '_shtab_aio_tuned_using doctor' -l consumer -xka "cufile deepspeed dynamo env fastsafetensors fio flexkv instanttensor json kvikio lmcache lmcache_server mooncake nixl nixl_gds runai sglang tensornvme vllm" -d 'framework that will use it (default: any)'
+complete -c aio-tuned -n '_shtab_aio_tuned_using doctor' -l json -d 'one JSON document'
+complete -c aio-tuned -n '_shtab_aio_tuned_using doctor' -l profiles -xka "(__fish_complete_directories)" -d 'folder of the profiles (default: as configured)'
+complete -c aio-tuned -n '_shtab_aio_tuned_using doctor; and test $_shtab_aio_tuned_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'directory, file or block device (default: every NVMe drive)'
 complete -c aio-tuned -n '_shtab_aio_tuned_using; and test $_shtab_aio_tuned_npos -eq 0' -a check-config -d 'check the configuration and print the values in effect'
 complete -c aio-tuned -n '_shtab_aio_tuned_using check-config' -s h -l help -d 'show this help message and exit'
 complete -c aio-tuned -n '_shtab_aio_tuned_using check-config' -l json -d 'one JSON document, with sizes in bytes and times in seconds'

@@ -325,10 +325,10 @@ def test_a_further_descriptor_is_passed_on(stand: Stand) -> None:
 @pytest.mark.parametrize(
     ("command", "code", "reason"),
     [
-        ("nosuch-command", Exit.NOT_FOUND, "nosuch-command: No such file or directory"),
-        ("", Exit.NOT_FOUND, ": No such file or directory"),
-        ("/", Exit.NOT_EXECUTABLE, "/: Permission denied"),
-        ("/etc/passwd/x", Exit.NOT_FOUND, "/etc/passwd/x: Not a directory"),
+        ("nosuch-command", Exit.NOT_FOUND, "nosuch-command: command or its interpreter (#!) not found"),
+        ("", Exit.NOT_FOUND, ": command or its interpreter (#!) not found"),
+        ("/", Exit.NOT_EXECUTABLE, "/: cannot be executed: Permission denied"),
+        ("/etc/passwd/x", Exit.NOT_FOUND, "/etc/passwd/x: command or its interpreter (#!) not found"),
     ],
 )
 def test_a_command_that_does_not_start(stand: Stand, command: str, code: int, reason: str) -> None:
