@@ -12,7 +12,7 @@ import asyncio
 import os
 import subprocess
 from threading import Thread
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +21,14 @@ _CHUNK = 1 << 16
 # The intervals at which an ending process is polled: 1 ms at first, doubled each time up to 50 ms.
 _FIRST_POLL_S = 0.001
 _LONGEST_POLL_S = 0.05
+
+
+class Account(NamedTuple):
+    """The user as whom a child process runs, with its groups."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
 
 
 class _Pipe:
@@ -161,8 +169,9 @@ class ChildProcess:
         stderr: bool = False,
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
+        account: Account | None = None,
     ) -> ChildProcess:
-        """Start the process in a new session; raise OSError if it cannot be run."""
+        """Start the process in a new session, by default as this process's user; raise OSError if it cannot be run."""
         popen = subprocess.Popen(
             words,
             bufsize=0,
@@ -172,6 +181,9 @@ class ChildProcess:
             env=env,
             cwd=cwd,
             start_new_session=True,
+            user=account.uid if account else None,
+            group=account.gid if account else None,
+            extra_groups=account.groups if account else None,
         )
         return cls(popen, line_limit)
 

@@ -43,7 +43,8 @@ RULE: dict[str, frozenset[str]] = {
         "report": "search profiles storage sweep helper reader consumers",
         "service": "config journald helper search devices profiles storage reader sweep consumers",
         "integrations": "reader consumers",
-        "launch": "reader consumers devices profiles config",
+        "launch": "reader consumers devices profiles config storage search.estimate service.write_ledger "
+        "service.worker.throttle service.worker.throttle_rules",
         "fleet": "profiles config storage.atomic_file",
     }.items()
 }

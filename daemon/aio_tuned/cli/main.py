@@ -34,7 +34,7 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
 
 def _add_all(commands: Any) -> None:  # noqa: ANN401 - argparse's class of subparsers is private
     """Add all commands; their modules take 30 ms to load, and `run` starts its command after 70 ms without them."""
-    from aio_tuned.cli import check_config, daemon, doctor, forget, get, read, show, sweeps, tune
+    from aio_tuned.cli import check_config, daemon, doctor, forget, get, read, show, sweeps, tune, verify
 
     tune.add_command(commands)
     show.add_command(commands)
@@ -45,6 +45,7 @@ def _add_all(commands: Any) -> None:  # noqa: ANN401 - argparse's class of subpa
     daemon.add_commands(commands)
     forget.add_command(commands)
     doctor.add_command(commands)
+    verify.add_command(commands)
     check_config.add_command(commands)
 
 

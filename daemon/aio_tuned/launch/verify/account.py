@@ -1,0 +1,103 @@
+"""The user as whom a consumer's interpreter runs: root only if nobody else can have changed what it executes."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+
+from aio_tuned import trust
+from aio_tuned.child_process import Account
+from aio_tuned.errors import PrivilegeError, TargetError
+
+
+def choose(python: Path, folder: Path, euid: int) -> Account | None:
+    """Return the account for an interpreter whose I/O is in the folder; None for this process's own user.
+
+    It is the folder's owner. That may be root if the interpreter's whole tree and the way to the folder are root's and
+    not writable by others. Raise PrivilegeError if only root is left, and TargetError if the owner is unknown or the
+    folder cannot be read.
+    """
+    if euid != 0:
+        return None
+    try:
+        owner = folder.stat().st_uid
+    except OSError as error:
+        raise TargetError(f"{folder}: {error.strerror}") from None
+    if owner == 0:
+        if doubt := untrusted(python) or _way(folder):
+            raise PrivilegeError(
+                f"{python}: not run as root: {doubt}; pass a folder of the user who runs the consumer, or an"
+                " interpreter of root's"
+            )
+        return None
+    try:
+        found = pwd.getpwuid(owner)
+    except KeyError:
+        raise TargetError(f"{folder}: its owner {owner} is no user of this host; pass a folder of a user") from None
+    return Account(uid=owner, gid=found.pw_gid, groups=tuple(os.getgrouplist(found.pw_name, found.pw_gid)))
+
+
+def environment(account: Account | None, python: Path) -> dict[str, str]:
+    """Return the environment of that account's processes: this process's, with the interpreter's programs first."""
+    made = {**os.environ, "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
+    if account is not None:
+        user = pwd.getpwuid(account.uid)
+        made |= {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
+        made.pop("XDG_CACHE_HOME", None)
+    return made
+
+
+def untrusted(python: Path) -> str:
+    """Return why other users may have changed what the interpreter executes, or ""."""
+    for program in dict.fromkeys((python.absolute(), python.resolve())):
+        for top in (program, *_code(program.parent.parent)):
+            if doubt := _doubt(top):
+                return doubt
+            for folder, folders, names in os.walk(top):
+                for name in (*folders, *names):
+                    if doubt := _doubt_of(Path(folder, name)):
+                        return doubt
+    return ""
+
+
+def _code(prefix: Path) -> tuple[Path, ...]:
+    """Return the folders with an interpreter's code: all of a virtual environment, else the libraries alone."""
+    if (prefix / "pyvenv.cfg").exists():
+        return (prefix,)
+    # The other files of /usr are no part of the interpreter.
+    return tuple(sorted(prefix.glob("lib*/python3*")))
+
+
+def _way(folder: Path) -> str:
+    """Return why other users may replace what is in the folder, or ""."""
+    try:
+        trust.check_way(folder / "x")
+    except trust.UntrustedError as error:
+        return str(error).partition("; run ")[0]
+    return ""
+
+
+def _doubt(path: Path) -> str:
+    """Return why other users may have written or replaced the path itself, or ""."""
+    try:
+        trust.check_way(path)
+        trust.check(path.stat(), path, path.parent)
+    except trust.UntrustedError as error:
+        return str(error).partition("; run ")[0]
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    return ""
+
+
+def _doubt_of(path: Path) -> str:
+    """Return the doubt about a path in a folder that was checked, or ""; a dangling link is nothing to execute."""
+    try:
+        if path.is_symlink():
+            return _doubt(path) if path.exists() else ""
+        trust.check(path.lstat(), path, path.parent)
+    except trust.UntrustedError as error:
+        return str(error).partition("; run ")[0]
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    return ""

@@ -1,0 +1,183 @@
+"""Which options of a consumer are in effect while it does I/O, by /proc and the drive's counters."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from threading import Event
+
+_EVERY_S = 0.002
+# Metadata, such as an inode's time, is no transfer of a thread.
+_SMALL = 1 / 100
+# Pages of the file that remain in the page cache after direct I/O: readahead at its ends at most.
+_CACHED = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a consumer's values ask for: threads, requests in each thread's kernel queue, and O_DIRECT.
+
+    `depth` is None for a consumer without a kernel queue.
+    """
+
+    threads: int
+    depth: int | None
+    direct: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """What was seen while the consumer moved its bytes once; None is unknown.
+
+    `threads` have moved data, `depth` is the size of each kernel queue (libaio's) by /proc/sys/fs/aio-nr, `direct`
+    whether a file was open with O_DIRECT, `cached` the share of the files in the page cache afterwards, and
+    `most_in_flight` the most requests that the drive had at once.
+    """
+
+    threads: int | None
+    depth: int | None
+    direct: bool | None
+    cached: float
+    most_in_flight: int
+
+    @property
+    def bypasses_cache(self) -> bool:
+        """Whether the data went past the page cache: O_DIRECT is ignored by some filesystems."""
+        return self.direct is not False and self.cached <= _CACHED
+
+
+class Watch:
+    """An observer of one process and its children, which looks every 2 ms until `stop` is set.
+
+    `reserved` is the number of requests in the kernel queues that the process has made, if it is known.
+    """
+
+    def __init__(
+        self,
+        pid: int,
+        folder: Path,
+        in_flight: Callable[[], int],
+        reserved: int | None = None,
+        proc: Path = Path("/proc"),
+    ) -> None:
+        self._pid = pid
+        self._reserved = reserved
+        self._prefix = f"{folder}/"
+        self._in_flight = in_flight
+        self._proc = proc
+        self._before: dict[tuple[int, int], int] = {}
+        self._aio_nr_before = 0
+        self._moved: dict[tuple[int, int], int] = {}
+        self._most_aio_nr = 0
+        self._rings = 0
+        self._direct: bool | None = None
+        self._most_in_flight = 0
+
+    def begin(self) -> Watch:
+        """Forget what was seen, and return self; call it before a transfer."""
+        self._before = {at: _moved(self._proc, *at) for at in self._threads()}
+        self._moved = {}
+        self._direct, self._most_in_flight = None, 0
+        self._rings, self._most_aio_nr, self._aio_nr_before = 0, 0, self._aio_nr()
+        return self
+
+    def run(self, stop: Event) -> None:
+        """Look until `stop` is set, and once more then."""
+        while True:
+            last = stop.is_set()
+            self._look(with_rings=last or not self._rings)
+            if last:
+                return
+            time.sleep(_EVERY_S)
+
+    def seen(self, cached: float) -> Effect:
+        """Return what was seen since begin()."""
+        grown = [max(0, count - self._before.get(at, 0)) for at, count in self._moved.items()]
+        most = max(grown, default=0)
+        return Effect(
+            threads=sum(count > most * _SMALL for count in grown) if most else None,
+            depth=self._depth(),
+            direct=self._direct,
+            cached=cached,
+            most_in_flight=self._most_in_flight,
+        )
+
+    def _depth(self) -> int | None:
+        """Return the size of each queue; None if other processes have changed the host's count meanwhile."""
+        reserved = self._reserved
+        if reserved is None and self._aio_nr() == self._aio_nr_before:
+            reserved = self._most_aio_nr - self._aio_nr_before
+        if not reserved or not self._rings or reserved % self._rings:
+            return None
+        return reserved // self._rings
+
+    def _look(self, *, with_rings: bool) -> None:
+        rings = 0
+        for at in self._threads():
+            self._moved[at] = _moved(self._proc, *at)
+        for pid in {pid for pid, _ in self._moved}:
+            self._look_at_files(pid)
+            if with_rings:
+                rings += _rings(self._proc / str(pid))
+        self._rings = max(self._rings, rings)
+        self._most_aio_nr = max(self._most_aio_nr, self._aio_nr())
+        self._most_in_flight = max(self._most_in_flight, self._in_flight())
+
+    def _look_at_files(self, pid: int) -> None:
+        for name in _names(self._proc / str(pid) / "fd"):
+            try:
+                if os.readlink(self._proc / str(pid) / "fd" / name).startswith(self._prefix):  # noqa: PTH115 - many a second
+                    flags = _fields(self._proc / str(pid) / "fdinfo" / name, ":")["flags"]
+                    self._direct = bool(self._direct) or bool(int(flags, 8) & os.O_DIRECT)
+            except (OSError, KeyError, ValueError):
+                continue  # closed by now
+
+    def _threads(self) -> Iterator[tuple[int, int]]:
+        """Yield process and number of each thread of the process and its children."""
+        pending = [self._pid]
+        while pending:
+            pid = pending.pop()
+            for name in _names(self._proc / str(pid) / "task"):
+                yield pid, int(name)
+                children = self._proc / str(pid) / "task" / name / "children"
+                pending += map(int, _text(children).split())
+
+    def _aio_nr(self) -> int:
+        return int(_text(self._proc / "sys/fs/aio-nr") or "0")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - many a second
+    except OSError:
+        return []
+
+
+def _fields(path: Path, separator: str) -> dict[str, str]:
+    pairs = (line.partition(separator) for line in _text(path).splitlines())
+    return defaultdict(str, {key.strip(): value.strip() for key, _, value in pairs})
+
+
+def _moved(proc: Path, pid: int, thread: int) -> int:
+    """Return the bytes that a thread has had read from and written to drives."""
+    found = _fields(proc / str(pid) / "task" / str(thread) / "io", ":")
+    return int(found["read_bytes"] or "0") + int(found["write_bytes"] or "0")
+
+
+def _rings(process: Path) -> int:
+    """Return the number of libaio's queues, each of which is a mapping of the process."""
+    return sum("[aio]" in line for line in _text(process / "maps").splitlines())
