@@ -57,7 +57,7 @@ test-long: ## sudo make test-long: run the tests that take minutes each
 	@sh .ci/bootstrap test unit daemon vm
 	@$(pytest) --long -n 2 --durations=20 --tier=unit --tier=daemon --tier=vm $(ARGS)
 
-test-consumers: ## sudo make test-consumers: test exports with the consumers' own packages (10 GB in build/)
+test-consumers: ## sudo make test-consumers: test exports with the consumers' own packages (11 GB in build/)
 	@sh .ci/bootstrap test consumers
 	@$(bin)/python tests/consumers/packages.py
 	@$(pytest) --tier=consumers $(ARGS)
