@@ -55,6 +55,7 @@ nice = 0
 io_priority = "none"
 [publish]
 metrics = "{folder}/state/metrics.prom"
+export_folders = ["{folder}/run/export"]
 [paths]
 profiles = "{folder}/etc"
 state = "{folder}/state"
@@ -82,6 +83,7 @@ class Daemon:
         self.helper: Path | None = None
         self.config = folder / "aio-tuned.conf"
         self.profiles, self.state, self.runtime = folder / "etc", folder / "state", folder / "run"
+        self.exports = self.runtime / "export"
         self.config.write_text(_CONFIG.format(folder=folder))
         self.process: subprocess.Popen[bytes] | None = None
         self._logs: list[Path] = []
