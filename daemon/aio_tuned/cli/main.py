@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     """Return the parser of the whole command line; for a command line that begins with "run", of that command alone."""
-    top = Parser(prog="aio-tuned", description="Measure NVMe drives and publish their best Linux AIO settings.")
+    top = Parser(
+        prog="aio-tuned",
+        description="Measure NVMe drives and publish their best Linux AIO settings.",
+        allow_abbrev="run" not in words,  # a word of that command's own, such as --co, would be ambiguous
+    )
     top.add_argument("-V", "--version", action="version", version=f"aio-tuned {__version__}")
     top.add_argument("--config", type=path, metavar="FILE", help=f"configuration file (default: {DEFAULT_PATH})")
     top.add_argument("--color", choices=color.CHOICES, default="auto", help="when to use colors (default: auto)")

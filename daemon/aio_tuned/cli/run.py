@@ -23,6 +23,7 @@ def add_command(commands: Any) -> None:  # noqa: ANN401 - argparse's class of su
     run = commands.add_parser(
         "run",
         help="start a command with the settings for a path",
+        allow_abbrev=False,  # a word of the command's own, such as --pr, would be ambiguous
         usage="%(prog)s [options] -- COMMAND [ARGUMENT...]",
         description="Start COMMAND with the settings for I/O on PATH in its environment, and in files that variables"
         " name. What the environment already has stays. Without settings COMMAND starts unchanged."

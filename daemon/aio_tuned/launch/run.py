@@ -69,7 +69,8 @@ def described(prepared: Prepared, verb: str = "set") -> str:
     made, source = prepared.additions, prepared.source
     state = "" if source.state == "measured" else f", {source.state}"
     given = _listed((*made.variables, *(file.variable for file in made.files)))
-    line = f"{prepared.path} ({source.device}{state}): {verb} {given or 'nothing'}"
+    path = str(prepared.path)
+    line = f"{path if path.isprintable() else repr(path)} ({source.device}{state}): {verb} {given or 'nothing'}"
     kept = _listed(made.kept)
     return f"{line}; kept {kept}" if kept else line
 
@@ -80,9 +81,11 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def shown(prepared: Prepared) -> Iterator[str]:
-    """Yield the lines of --print: NAME=VALUE, and each file as a comment, without the caller's part of it."""
+    """Yield the lines of --print: NAME=VALUE for a shell, and each file as a comment without the caller's part."""
+    import shlex  # takes 5 ms, and only --print needs it
+
     for name, value in prepared.additions.variables.items():
-        yield f"{name}={value}"
+        yield f"{name}={shlex.quote(value)}" if value else f"{name}="
     for file in prepared.additions.files:
         yield f"# {file.variable}: the path of a private file {file.name} with"
         yield from (f"#     {line}".rstrip() for line in file.own.splitlines() if not line.startswith("#"))

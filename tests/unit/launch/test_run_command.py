@@ -137,6 +137,15 @@ def test_print_shows_what_is_ours_and_starts_nothing(stand: Stand) -> None:
     assert stand.left() == []
 
 
+def test_print_is_for_a_shell_too(stand: Stand) -> None:
+    folder = stand.folder / "a folder\nof 'two' lines"
+    folder.mkdir()
+    _, out, err = stand.run("--path", folder, "--for", "mooncake", "--print")
+    script = out + 'printf "%s" "$MOONCAKE_OFFLOAD_FILE_STORAGE_PATH"'
+    assert subprocess.check_output(["sh", "-c", script], text=True) == str(folder)
+    assert len(err.splitlines()) == 1
+
+
 def test_a_merge_that_fails_leaves_that_consumer_alone(stand: Stand) -> None:
     own = stand.folder / "own.yaml"
     own.write_text("password: hunter2\npassword: hunter3\n")
@@ -357,7 +366,7 @@ def test_the_command_is_found_in_the_callers_path(stand: Stand, tmp_path: Path) 
 
 @pytest.mark.parametrize("dashes", [("--",), ()])
 def test_the_words_after_the_command_are_its_own(stand: Stand, dashes: tuple[str, ...]) -> None:
-    words = ("--help", "--path", "-V", "--", "--co", "--print", "run")
+    words = ("--help", "--path", "-V", "--co", "--pr", "--", "--print", "run")
     out = stand.run("--for", "kvikio", *dashes, "printf", "%s\n", *words).out
     assert out.split() == [*words]
 

@@ -115,6 +115,12 @@ def test_a_file_that_cannot_be_merged_is_refused_without_a_word_of_it(text: str,
     assert "the settings cannot be added" in refused(text, tmp_path)
 
 
+def test_a_file_whose_aliases_are_millions_of_values_is_refused_at_once(tmp_path: Path) -> None:
+    levels = (f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 9))
+    refused("a0: &a0 [x, x, x]\n" + "".join(levels), tmp_path)
+    refused("a: &a [*a]\n", tmp_path)
+
+
 def test_a_file_that_is_too_large_is_not_parsed(tmp_path: Path) -> None:
     assert "larger than 64 KiB" in refused(f"a: {SECRET}\n" + "# x\n" * 20000, tmp_path)
 
