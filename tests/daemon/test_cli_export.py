@@ -42,7 +42,7 @@ AIO = {
     "single_submit": False,
     "overlap_events": True,
 }
-NOT_MERGED = ("nixl", "sglang", "fio")
+NOT_MERGED = ("nixl", "nixl_gds", "sglang", "fio")
 DS_CONFIG = """{
     // what the operator wrote stays
     "train_batch_size": 8,

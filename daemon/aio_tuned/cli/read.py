@@ -80,6 +80,9 @@ def add_commands(commands: Any) -> None:  # noqa: ANN401 - argparse's class of s
     export.add_argument("path", type=path, metavar="PATH", help=PATH_HELP)
     export.add_argument("--merge", type=path, metavar="FILE", help="JSON, YAML or environment file to change")
     export.add_argument(
+        "--quoted", action="store_true", help="put values of an environment in single quotes, for fileKeyRef"
+    )
+    export.add_argument(
         "--for-version", metavar="VERSION", help="release of the consumer, if its keys depend on it (default: newest)"
     )
     export.add_argument(
@@ -203,13 +206,15 @@ def _export(arguments: argparse.Namespace) -> int:
     for text in _about(drive):
         _say(text)
     is_merged = arguments.merge is not None and apply.is_mergeable(made)
+    if arguments.quoted and arguments.merge is not None:
+        raise UsageError("--quoted: not with --merge, which keeps to NAME=VALUE; redirect the output to a new file")
     if is_merged or made.format == "json":  # in other formats the notes are comments
         for note in made.notes:
             _say(note)
     if is_merged:
         _merge(made, arguments.merge)
     else:
-        print(rendering.render(made), end="")
+        print(rendering.render(made, quoted=arguments.quoted), end="")
     if arguments.merge is not None and not is_merged:
         raise UsageError(
             f"{arguments.merge}: not changed, because --merge edits only JSON, YAML and environment files;"

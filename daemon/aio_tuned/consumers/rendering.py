@@ -27,16 +27,20 @@ _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ENV_WORD = re.compile(r"(?!#)[\w./:,@%+=#\u0080-\U0010ffff-]*")
 
 
-def render(export: Export) -> str:
+def render(export: Export, *, quoted: bool = False) -> str:
     """Return a configuration with the export alone; its notes are comments if the format has comments.
 
-    Raise UsageError if a value cannot be written in that format.
+    `quoted` puts the values of an environment in single quotes, which Kubernetes requires for fileKeyRef. Raise
+    UsageError if a value cannot be written in that format, or for quotes in another format than an environment.
     """
     check(export)
+    if quoted and export.format != "env":
+        raise UsageError(f"--quoted: not for {export.format}; leave it out")
     if export.format == "json":
         return json.dumps(_document(export), indent=4) + "\n"
     notes = (f"# {line}" for note in export.notes for line in note.splitlines())
-    return "".join(f"{line}\n" for line in (*notes, *_LINES[export.format](export)))
+    lines = _env_lines(export, "'") if quoted else _LINES[export.format](export)
+    return "".join(f"{line}\n" for line in (*notes, *lines))
 
 
 def check(export: Export) -> None:
@@ -135,8 +139,8 @@ def _toml_scalar(value: Value) -> str:
 # --- environment files and fio's job files ---------------------------------------------------------------
 
 
-def env_line(path: Path, value: Value) -> str:
-    """Return NAME=VALUE, booleans as true and false.
+def env_line(path: Path, value: Value, quote: str = "") -> str:
+    """Return NAME=VALUE, booleans as true and false, with the quote before and after the value.
 
     Raise UsageError if shell, systemd and docker would not read the value alike.
     """
@@ -147,7 +151,11 @@ def env_line(path: Path, value: Value) -> str:
             f"{shown(path)}={word}: needs quotes in an environment file, which shell, systemd and docker read"
             " differently; choose a path of letters, digits and ./:,@%+=#-_"
         )
-    return f"{name}={word}"
+    return f"{name}={quote}{word}{quote}"
+
+
+def _env_lines(export: Export, quote: str = "") -> Iterator[str]:
+    return (env_line(path, value, quote) for path, value in export.values.items())
 
 
 def _fio_lines(export: Export) -> Iterator[str]:
@@ -171,6 +179,6 @@ def _fio_lines(export: Export) -> Iterator[str]:
 _LINES = {
     "yaml": lambda export: _yaml_lines(_document(export)),
     "toml": _toml_lines,
-    "env": lambda export: (env_line(path, value) for path, value in export.values.items()),
+    "env": _env_lines,
     "fio": _fio_lines,
 }

@@ -122,6 +122,7 @@ complete -c aio-tuned -n '_shtab_aio_tuned_using explain; and test $_shtab_aio_t
 complete -c aio-tuned -n '_shtab_aio_tuned_using; and test $_shtab_aio_tuned_npos -eq 0' -a export -d 'print the settings for a path in a framework'"'"'s format'
 complete -c aio-tuned -n '_shtab_aio_tuned_using export' -s h -l help -d 'show this help message and exit'
 complete -c aio-tuned -n '_shtab_aio_tuned_using export' -l merge -xka "(__fish_complete_path (commandline -ct))" -d 'JSON, YAML or environment file to change'
+complete -c aio-tuned -n '_shtab_aio_tuned_using export' -l quoted -d 'put values of an environment in single quotes, for fileKeyRef'
 complete -c aio-tuned -n '_shtab_aio_tuned_using export' -l for-version -x -d 'release of the consumer, if its keys depend on it (default: newest)'
 complete -c aio-tuned -n '_shtab_aio_tuned_using export' -l max-block-size -x -d 'upper limit of the block size, e.g. 1M; DeepSpeed swaps no tensor that is smaller than a block'
 complete -c aio-tuned -n '_shtab_aio_tuned_using export' -l request-size -x -d 'bytes of one request of CONSUMER, e.g. 256K (default: its usual size)'

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,3 +53,23 @@ def test_what_is_no_size_is_refused(folder: Path, capsys: pytest.CaptureFixture[
         main(["export", "vllm", str(folder), "--request-size", "big"])
     assert ended.value.code == Exit.USAGE
     assert 'argument --request-size: "big" is not a size' in capsys.readouterr().err
+
+
+def test_an_environment_is_quoted_if_asked_for(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["export", "kvikio", str(folder), "--profiles", str(folder)]
+    assert main(words) == 0
+    plain = capsys.readouterr().out
+    assert "\nKVIKIO_NTHREADS=" in plain
+    assert main([*words, "--quoted"]) == 0
+    assert capsys.readouterr().out == re.sub(r"^([A-Z_]+)=(.*)$", r"\1='\2'", plain, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("more", [["vllm"], ["kvikio", "--merge", "file"]])
+def test_quotes_are_for_a_new_environment_alone(
+    folder: Path, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    consumer, *options = more
+    assert main(["export", consumer, str(folder), "--profiles", str(folder), "--quoted", *options]) == Exit.USAGE
+    out, err = capsys.readouterr()
+    assert "--quoted: not " in err
+    assert out == ""

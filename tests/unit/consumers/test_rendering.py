@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,27 @@ def test_yaml_that_old_and_new_readers_take_alike(value: Value, written: str) ->
 def test_a_fresh_environment_file() -> None:
     values: dict[Path, Value] = {("KVIKIO_NTHREADS",): 4, ("DIRECT",): True, ("ROOT",): "/mnt/kv-1"}
     assert render(export("env", values, "BS: none")) == "# BS: none\nKVIKIO_NTHREADS=4\nDIRECT=true\nROOT=/mnt/kv-1\n"
+
+
+def test_an_environment_file_with_quotes() -> None:
+    values: dict[Path, Value] = {("KVIKIO_NTHREADS",): 4, ("DIRECT",): True, ("ROOT",): "/mnt/kv-1#%+="}
+    made = render(export("env", values, "BS: it's none"), quoted=True)
+    assert made == "# BS: it's none\nKVIKIO_NTHREADS='4'\nDIRECT='true'\nROOT='/mnt/kv-1#%+='\n"
+    assert subprocess.check_output(["sh", "-c", 'eval "$1"; echo "$DIRECT $ROOT"', "sh", made], text=True) == (
+        "true /mnt/kv-1#%+=\n"
+    )
+
+
+@pytest.mark.parametrize("word", ["it's", "a b", "a\nb", '"', "$HOME", "\\"])
+def test_what_no_reader_takes_alike_is_refused_with_quotes_too(word: str) -> None:
+    with pytest.raises(UsageError, match="needs quotes in an environment file"):
+        render(export("env", {("ROOT",): word}), quoted=True)
+
+
+@pytest.mark.parametrize("name", ["json", "toml", "yaml", "fio"])
+def test_only_an_environment_has_quotes(name: Format) -> None:
+    with pytest.raises(UsageError, match=f"--quoted: not for {name}; leave it out"):
+        render(export(name, {("a", "b"): 1}), quoted=True)
 
 
 def test_a_fresh_job_file() -> None:
