@@ -12,6 +12,7 @@ from vm.guest import PROFILES, QUICK
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from vm.conftest import Rack
     from vm.guest import Guest, Tuned
     from vm.rig.bays import Drive
 
@@ -24,7 +25,7 @@ EPERM = "-p SystemCallErrorNumber=EPERM"
 class Answer(NamedTuple):
     """The exit code and the JSON document."""
 
-    status: int
+    status: int | None
     document: dict[str, Any]
 
     @property
@@ -239,3 +240,17 @@ def test_a_drive_without_a_profile_is_one_finding_of_many_drives(clean: Guest) -
         clean.unplug(second.serial)
     assert (answer.status, answer.found) == (1, [("profile", second.dev)])
     assert len(answer.document["drives"]) == 2
+
+
+def test_the_reason_of_the_daemon_is_given(clean: Guest, rack: Rack) -> None:
+    host = rack.guest()
+    second = clean.hotplug("SER0003", "256M")
+    host.sh(f"mkswap -q {second.dev} && swapon {second.dev} && systemctl start aio-tuned")
+    try:
+        reason = host.until_stage(second.dev, "skipped")["reason"]
+        answer = ask(clean, second.dev)
+    finally:
+        host.sh(f"systemctl stop aio-tuned; swapoff {second.dev}")
+        clean.unplug(second.serial)
+    assert (answer.status, answer.found) == (1, [("profile", second.dev)])
+    assert answer.document["findings"][0]["remedy"].endswith(f"the daemon reports: skipped: {reason}")
