@@ -37,9 +37,9 @@ def daemon_pod() -> Manifest:
     return spec
 
 
-def workload_pod() -> Manifest:
-    """Return the spec of the pod that reads profiles."""
-    spec: Manifest = only("workload.yaml", "Pod")["spec"]
+def workload_pod(name: str = "workload.yaml") -> Manifest:
+    """Return the spec of the pod that reads profiles, or of a pod in that file."""
+    spec: Manifest = only(name, "Pod")["spec"]
     return spec
 
 

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import kubernetes_validate
 import pytest
 
-from aio_tuned import __version__
+from aio_tuned import __version__, consumers
 from aio_tuned.cli.main import parser
 from aio_tuned.config.load import Config
-from aio_tuned.service.monitoring.node_features import PREFIX, render
+from aio_tuned.consumers.export import ExportOptions
+from aio_tuned.consumers.rendering import render
+from aio_tuned.service.monitoring import node_features
+from aio_tuned.service.monitoring.node_features import PREFIX
 from containerfile import parse, stages
 from manifests import daemon_config, daemon_pod, documents, only, words, workload_pod
 from unit.support.builders import PROJECT, profile
+from unit.support.consumer_settings import drive
 
 if TYPE_CHECKING:
     from manifests import Manifest
 
 # The oldest and the newest that the package carries now, and one between.
 VERSIONS = ("1.25", "1.31", "1.37")
+# The first whose kubelet takes variables from a file without a feature gate.
+ENV_FILES = "1.35"
+SHARED_FILE, ENV_FILE = "workload-shared-file.yaml", "workload-env-file.yaml"
 NFD_FOLDER = "/etc/kubernetes/node-feature-discovery/features.d"
 DEFAULTS = Config()
 
@@ -50,7 +59,7 @@ def of_cli(line: list[str]) -> Any:  # noqa: ANN401 - argparse's namespace
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("file", ["aio-tuned.yaml", "workload.yaml"])
+@pytest.mark.parametrize("file", ["aio-tuned.yaml", "workload.yaml", SHARED_FILE])
 def test_kubernetes_takes_them(file: str, version: str) -> None:
     for document in documents(file):
         kubernetes_validate.validate(document, version, strict=True)
@@ -61,6 +70,17 @@ def test_the_schemas_refuse_a_word_that_is_not_theirs() -> None:
     wrong["spec"]["containers"][0]["volumeMount"] = []
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(wrong, VERSIONS[-1], strict=True)
+
+
+@pytest.mark.parametrize("version", [ENV_FILES, VERSIONS[-1]])
+def test_kubernetes_takes_variables_from_a_file(version: str) -> None:
+    for document in documents(ENV_FILE):
+        kubernetes_validate.validate(document, version, strict=True)
+
+
+def test_an_earlier_kubernetes_refuses_variables_from_a_file() -> None:
+    with pytest.raises(kubernetes_validate.ValidationError, match="fileKeyRef"):
+        kubernetes_validate.validate(only(ENV_FILE, "Pod"), "1.33", strict=True)
 
 
 # --- the daemon --------------------------------------------------------------------------------------------
@@ -143,8 +163,9 @@ def test_the_workload_waits_for_and_gets_what_is_below_its_data() -> None:
         assert read_only == {"profiles"}
 
 
-def test_the_workloads_drive_is_below_the_daemons_folder_of_drives() -> None:
-    pod = workload_pod()
+@pytest.mark.parametrize("file", ["workload.yaml", SHARED_FILE, ENV_FILE])
+def test_the_workloads_drive_is_below_the_daemons_folder_of_drives(file: str) -> None:
+    pod = workload_pod(file)
     (data,) = (volume["hostPath"]["path"] for volume in pod["volumes"] if volume["name"] == "data")
     (drives,) = (volume["hostPath"]["path"] for volume in daemon_pod()["volumes"] if volume["name"] == "drives")
     assert Path(data).is_relative_to(drives)
@@ -153,7 +174,10 @@ def test_the_workloads_drive_is_below_the_daemons_folder_of_drives() -> None:
 def test_every_label_of_ours_that_is_asked_for_is_one_that_we_give() -> None:
     from datetime import datetime, timezone
 
-    given = {line.partition("=")[0] for line in render([profile()], datetime.now(timezone.utc), 60).splitlines()}
+    given = {
+        line.partition("=")[0]
+        for line in node_features.render([profile()], datetime.now(timezone.utc), 60).splitlines()
+    }
     (term,) = workload_pod()["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][
         "nodeSelectorTerms"
     ]
@@ -165,6 +189,72 @@ def test_every_label_of_ours_that_is_asked_for_is_one_that_we_give() -> None:
     assert len(asked) == 2
     assert asked <= given
     assert all(key.startswith(PREFIX) for key in asked)
+
+
+# --- variables by a file of an init container ----------------------------------------------------------------
+
+
+def script(container: Manifest) -> list[list[str]]:
+    """The words of each line of a container's shell script, which ends at the first command that fails."""
+    *shell, text = words(container)
+    assert shell == ["sh", "-ec"]
+    return [shlex.split(line) for line in text.splitlines()]
+
+
+def kubelet_reads(text: str) -> dict[str, str]:
+    """What kubelet of 1.35 reads from an env file: NAME='VALUE' lines, comments and blank lines, and nothing else."""
+    lines = [line.lstrip(" \t") for line in text.splitlines()]
+    found = [re.fullmatch(r"([^=\s]+)='([^']*)'", line) for line in lines if line and not line.startswith("#")]
+    assert all(found), text
+    return {one[1]: one[2] for one in found if one}
+
+
+@pytest.mark.parametrize("file", [SHARED_FILE, ENV_FILE])
+def test_the_init_container_waits_and_writes_what_the_server_reads(file: str) -> None:
+    pod = workload_pod(file)
+    (settings,) = pod["initContainers"]
+    wait, (*export, arrow, target) = script(settings)
+    mounts = {mount["name"]: mount["mountPath"] for mount in settings["volumeMounts"]}
+    assert of_cli(wait).command == "wait"
+    parsed = of_cli(export)
+    assert (parsed.command, arrow) == ("export", ">")
+    assert str(of_cli(wait).path) == str(parsed.path) == mounts["data"]
+    assert mounts["profiles"] == str(DEFAULTS.profiles)
+    assert Path(target).is_relative_to(mounts["settings"])
+    (volume,) = (volume for volume in pod["volumes"] if volume["name"] == "settings")
+    assert "emptyDir" in volume  # kubelet takes variables from no other kind
+    assert parsed.quoted == (file == ENV_FILE)
+
+
+def test_every_variable_of_the_consumer_is_taken_from_the_file_by_kubelet() -> None:
+    pod = workload_pod(ENV_FILE)
+    (settings,), (server,) = pod["initContainers"], pod["containers"]
+    _, (*export, _, target) = script(settings)
+    parsed = of_cli(export)
+    made = consumers.load(parsed.consumer).export(drive(), str(parsed.path), ExportOptions())
+    text = render(made, quoted=parsed.quoted)
+    written = kubelet_reads(text)
+    assert written == {str(name): str(value) for (name,), value in made.values.items()}
+    taken = {variable["name"]: variable["valueFrom"]["fileKeyRef"] for variable in server["env"]}
+    assert taken == {name: {"volumeName": "settings", "path": Path(target).name, "key": name} for name in written}
+    # The kubelet reads the volume; the server does not have it.
+    assert "settings" not in {mount["name"] for mount in server["volumeMounts"]}
+    with pytest.raises(AssertionError):
+        kubelet_reads(render(made))  # why it is quoted
+
+
+def test_the_shared_file_is_sourced_by_the_server(tmp_path: Path) -> None:
+    pod = workload_pod(SHARED_FILE)
+    (settings,), (server,) = pod["initContainers"], pod["containers"]
+    _, (*export, _, target) = script(settings)
+    parsed = of_cli(export)
+    made = consumers.load(parsed.consumer).export(drive(), str(parsed.path), ExportOptions())
+    written = tmp_path / "file.env"
+    written.write_text(render(made, quoted=parsed.quoted))
+    *shell, text = words(server)
+    assert target in text
+    said = subprocess.check_output(["env", "-i", *shell, text.replace(target, str(written))], text=True)
+    assert {f"{name}={value}" for (name,), value in made.values.items()} <= set(said.splitlines())
 
 
 # --- the image ---------------------------------------------------------------------------------------------
@@ -191,7 +281,9 @@ def test_the_image_starts_what_the_package_installs() -> None:
 
 
 def test_the_manifests_name_the_image_of_this_version() -> None:
-    everything = [*daemon_pod()["containers"], *workload_pod()["containers"], *workload_pod()["initContainers"]]
+    pods = (workload_pod(), workload_pod(SHARED_FILE), workload_pod(ENV_FILE))
+    everything = [each for pod in pods for each in (*pod["containers"], *pod["initContainers"])]
+    everything += daemon_pod()["containers"]
     assert {container["image"] for container in everything} == {f"registry.example/aio-tuned:{__version__}"}
 
 
