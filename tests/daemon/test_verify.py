@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +17,10 @@ import jsonschema
 import pytest
 
 from aio_tuned.devices import identity, resolve
+from aio_tuned.model.profile import Unmeasured
 from aio_tuned.profiles import codec
 from aio_tuned.reader import drive_settings_for
+from aio_tuned.service.write_ledger import Ledger, ledger_path
 from daemon.planted import VERSION, plant
 from daemon.processes import aio_tuned, environment_with, until
 from daemon.publishing import publish
@@ -59,7 +60,7 @@ class Bench:
             self.etc,
             read=builders.result(setting=setting),
             write=builders.result(setting=setting),
-            combined=replace(builders.profile().combined, setting=setting),  # type: ignore[type-var]  # a dataclass
+            combined=Unmeasured(setting=setting),
             fingerprint=identity.fingerprint(device, "ext4", os.uname().release),
         )
 
@@ -266,8 +267,7 @@ def test_the_bytes_written_count(bench: Bench) -> None:
     code, out, _ = bench.verify({DEFAULT: 200e6, OURS: 260e6}, "--json")
     assert code == 0
     document = json.loads(out)
-    lines = [json.loads(line) for line in (bench.state / "written.journal").read_text().splitlines()]
-    counted = sum(line["bytes"] for line in lines)
+    counted = Ledger.open(ledger_path(bench.state)).total(resolve.device(resolve.resolve(bench.folder)).id)
     # The fill, a transfer of each side that does not count, and the pairs.
     assert counted == document["transfer_bytes"] * (3 + 2 * document["pairs"]["write"])
     assert counted <= 8 << 30
@@ -310,9 +310,10 @@ def test_fio_is_compared_and_observed(bench: Bench) -> None:
     document = json.loads(out)
     assert document["stand_in"] is False
     for each in document["in_effect"]:
-        assert each["seen"]["direct"] is True
-        assert each["seen"]["threads"] == each["asked"]["threads"]
-        # None if other processes have used AIO meanwhile.
+        assert each["seen"]["direct"] in (None, True)
+        assert each["seen"]["cached"] == 0
+        # None if fio has ended before anybody looked, and if other processes have used AIO meanwhile.
+        assert each["seen"]["threads"] in (None, each["asked"]["threads"])
         assert each["seen"]["depth"] in (None, each["asked"]["depth"])
     assert bench.left == []
     text = (bench.etc / f"{bench.name}.toml").read_text()

@@ -162,6 +162,8 @@ def _run(arguments: argparse.Namespace) -> int:
     remember = arguments.out is None and not arguments.grid and settings.effort != "quick"
     with progress.watcher(quiet=arguments.quiet, silent=arguments.json) as watcher:
         tuned = one_shot.tune(request, watcher, arguments.out, remember=remember, replaces=arguments.replace)
+    if arguments.out is None:
+        _add_verdicts(tuned, settings.state)
     if tuned.kept:
         print(
             f"aio-tuned: {tuned.path}: kept, because this sweep is worse: {tuned.kept}; this sweep is in the history;"
@@ -179,6 +181,15 @@ def _run(arguments: argparse.Namespace) -> int:
         done = "the sweep is in the history" if tuned.kept else f"the profile is published: {tuned.path}"
         raise OutputError(f"{error}; {done}", error.exit_code) from None
     return Exit.OK
+
+
+def _add_verdicts(tuned: Tuned, state: Path) -> None:
+    """Put the kept verdicts into the profile that was published, as the daemon does."""
+    from aio_tuned.consumers import proven
+    from aio_tuned.storage import verified
+
+    if not tuned.kept:
+        verified.refresh(tuned.path, state, proven.holds)
 
 
 def _dry_run(request: TuneRequest, arguments: argparse.Namespace) -> int:

@@ -24,11 +24,11 @@ def add_command(commands: Any) -> None:  # noqa: ANN401 - argparse's class of su
     verify = commands.add_parser(
         "verify",
         help="compare a consumer's default with the exported settings",
-        description="Run CONSUMER's own I/O in FOLDER with its default and with the exported settings, in pairs in"
-        " random order, and print both, the ratio with its 95 % interval, and which options are in effect. At most"
-        " 8 GiB are written. If ours is not better, aio-tuned export gives CONSUMER's own default for that drive.",
+        description="Run CONSUMER's own I/O in the folder PATH with its default and with the exported settings, in"
+        " pairs in random order, and print both, the ratio with its 95 % interval, and which options are in effect. At"
+        " most 8 GiB are written. If ours is not better, aio-tuned export gives CONSUMER's own default for that drive.",
     )
-    verify.add_argument("folder", type=path, metavar="FOLDER", help="folder on the drive's filesystem")
+    verify.add_argument("path", type=path, metavar="PATH", help="folder on the drive's filesystem")
     verify.add_argument("--consumer", choices=CONSUMERS, required=True, metavar="CONSUMER", help=", ".join(CONSUMERS))
     verify.add_argument(
         "--python",
@@ -68,7 +68,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     config = read_config(arguments)
     request = run.Request(
-        folder=arguments.folder.absolute(),
+        folder=arguments.path.absolute(),
         consumer=arguments.consumer,
         python=run.interpreter(arguments.python),
         config=config,

@@ -89,6 +89,11 @@ class Publisher:
         drive.shown = wanted
         self._retry_later()
 
+    def review(self) -> None:
+        """Publish those profiles again whose verdicts have changed without an event."""
+        self._store.review()
+        self._retry_later()
+
     def waiting(self, drives: Iterable[Drive]) -> tuple[Drive, ...]:
         """Return the drives without a measured profile: their settings change with a sibling's profile."""
         stages = (Stage.SETTLING, Stage.QUEUED)

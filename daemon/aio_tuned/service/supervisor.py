@@ -196,7 +196,8 @@ class Supervisor:
         self._exports.look()
 
     def _glance(self) -> Iterator[Look]:
-        """Look for devices that have changed without an event."""
+        """Look for devices and verdicts that have changed without an event."""
+        self._publisher.review()
         self._looks.add(self._inventory.missed())
         self._exports.look(everything=True)
         yield from self._inventory.compare_facts()

@@ -96,6 +96,8 @@ class ProfileStore:
         self.troubles: dict[str, str] = {}
         self._logged: set[tuple[str, str]] = set()
         self._merged: dict[str, Profile] = {}
+        # What was published last, without the verdicts and overrides, and as readers get it.
+        self._last: dict[str, tuple[Profile, Profile]] = {}
         self.publishing: Callable[[str, Profile | None], None] = lambda _name, _profile: None
 
     @property
@@ -158,6 +160,12 @@ class ProfileStore:
         self._wanted[shown.device.name] = shown
         self.retry()
         return shown.device.name not in self._wanted
+
+    def review(self) -> None:
+        """Publish those profiles again whose verdicts have changed: a consumer was verified or updated."""
+        for published, as_read in list(self._last.values()):
+            if verified.with_verdicts(as_read, self._state, self._holds) != as_read:
+                self.publish(published)
 
     def withdraw(self, name: str) -> None:
         """Remove the published profile of that name."""
@@ -244,6 +252,7 @@ class ProfileStore:
     def _write(self, name: str, shown: Profile | None) -> None:
         path = self._profiles / f"{name}.toml"
         self._merged.pop(name, None)
+        self._last.pop(name, None)
         if shown is None:
             self.publishing(name, None)
             try:
@@ -254,6 +263,7 @@ class ProfileStore:
                 raise PublishError(f"{path}: cannot be removed: {error.strerror}") from None
             _log.info("%s: profile withdrawn", name, extra=fields(EventId.PROFILE_WITHDRAWN, name))
             return
+        published = shown
         try:
             merged = apply_override(shown, self._profiles)
             if merged != shown:
@@ -265,6 +275,7 @@ class ProfileStore:
         shown = verified.with_verdicts(shown, self._state, self._holds)
         text = codec.render(shown)
         self.publishing(name, shown)
+        self._last[name] = published, shown
         try:
             if path.read_text(encoding="utf-8") == text:
                 return

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from aio_tuned import trust
 from aio_tuned.errors import ProfileError
 from aio_tuned.model.profile import Fingerprint
-from aio_tuned.profiles.codec import write_toml
+from aio_tuned.profiles.codec import render, write_toml
+from aio_tuned.profiles.files import load_profile
 from aio_tuned.profiles.values import fill, plain, section
 from aio_tuned.profiles.verdict_sections import verdict_name, verdict_table, verdicts
 from aio_tuned.storage import atomic_file, layout
@@ -107,6 +108,19 @@ def save(state: Path, name: str, identifier: str, kept: Iterable[Kept]) -> Path:
     atomic_file.make_folder(path.parent)
     atomic_file.publish(path, _HEADER + write_toml(table))
     return path
+
+
+def refresh(path: Path, state: Path, holds: Callable[[Verdict, Profile], bool]) -> None:
+    """Publish the profile in the file again if it lacks a verdict that holds, or has one that does not.
+
+    Do nothing if there is no profile. Raise PublishError if the file cannot be written.
+    """
+    try:
+        shown = load_profile(path)
+    except ProfileError:
+        return  # the next profile that is published has the verdicts
+    if (found := with_verdicts(shown, state, holds)) != shown:
+        atomic_file.publish(path, render(found))
 
 
 def with_verdicts(profile: Profile, state: Path, holds: Callable[[Verdict, Profile], bool]) -> Profile:

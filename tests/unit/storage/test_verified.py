@@ -110,6 +110,26 @@ def test_a_release_in_a_folder_that_cannot_be_seen_counts_as_unchanged(tmp_path:
     assert published(tmp_path, profile()).verified == (verdict(),)
 
 
+def test_a_review_publishes_what_has_changed_without_an_event(tmp_path: Path, release: Path) -> None:
+    store = ProfileStore(tmp_path / "etc", tmp_path / "state", lambda _verdict, _profile: True)
+    seen: list[tuple[Verdict, ...]] = []
+    store.publishing = lambda _name, shown: seen.append(shown.verified if shown else ())
+    store.publish(profile())
+    store.review()
+    assert seen == [()]
+    keep(tmp_path, release, verdict())
+    store.review()
+    store.review()
+    assert seen == [(), (verdict(),)]
+    release.unlink()
+    store.review()
+    assert seen == [(), (verdict(),), ()]
+    assert codec.parse((tmp_path / f"etc/{NAME}.toml").read_text()) == profile()
+    store.withdraw(NAME)
+    store.review()
+    assert not (tmp_path / f"etc/{NAME}.toml").exists()
+
+
 def test_the_catalog_keeps_no_verdict(tmp_path: Path) -> None:
     store = ProfileStore(tmp_path / "etc", tmp_path / "state")
     store.save(replace(profile(), verified=(verdict(),)))

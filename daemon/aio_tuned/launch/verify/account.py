@@ -40,7 +40,7 @@ def choose(python: Path, folder: Path, euid: int) -> Account | None:
 
 def environment(account: Account | None, python: Path) -> dict[str, str]:
     """Return the environment of that account's processes: this process's, with the interpreter's programs first."""
-    made = {**os.environ, "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
+    made = {**os.environ, "PATH": os.pathsep.join((str(python.parent), *os.get_exec_path()))}
     if account is not None:
         user = pwd.getpwuid(account.uid)
         made |= {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}

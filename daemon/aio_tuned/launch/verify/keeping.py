@@ -7,11 +7,8 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from aio_tuned.consumers import proven
-from aio_tuned.errors import ProfileError
 from aio_tuned.model.verdict import Verdict
-from aio_tuned.profiles import codec
-from aio_tuned.profiles.files import load_profile
-from aio_tuned.storage import atomic_file, verified
+from aio_tuned.storage import verified
 from aio_tuned.storage.verified import Kept
 
 if TYPE_CHECKING:
@@ -65,10 +62,5 @@ def keep(verdict: Verdict, package: Package, found: FoundProfile, state: Path) -
     mine = Kept(verdict=verdict, fingerprint=found.profile.fingerprint, package=package)
     rest = (each for each in others if each.verdict.consumer != verdict.consumer)
     path = verified.save(state, device.name, device.id, (*rest, mine))
-    try:
-        # The daemon may have published another one meanwhile.
-        shown = load_profile(found.path)
-    except ProfileError:
-        return path  # the daemon puts the verdict into the profile that it publishes next
-    atomic_file.publish(found.path, codec.render(verified.with_verdicts(shown, state, proven.holds)))
+    verified.refresh(found.path, state, proven.holds)
     return path

@@ -8,6 +8,7 @@ import sys
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from aio_tuned import consumers
@@ -101,16 +102,28 @@ async def verify(request: Request) -> Outcome:
     if not request.folder.is_dir():
         raise TargetError(f"{request.folder}: not a folder; pass a folder on the drive's filesystem")
     found = find_profile(request.folder, request.profiles)
-    place, target = await _place(request)
-    _check_fresh(request, found, place, target)
     state = request.config.state
     atomic_file.make_folder(layout.verdicts_file(state, found.profile.device.name).parent)
-    with lock_device(place.device):
+    as_user = account.choose(request.python, request.folder, os.geteuid())
+    async with AsyncExitStack() as stack:
+        request.say(f"starting {request.consumer} in {request.python}")
+        crew = _Crew(
+            request=request,
+            account=as_user,
+            environment=_without_settings(account.environment(as_user, request.python)),
+            stack=stack,
+        )
+        first, release = await crew.first()
+        # What a killed run has left may take the space that this one needs.
+        await first.ask("clean", path=str(request.folder))
+        place, target = await _place(request)
+        _check_fresh(request, found, place, target)
+        stack.enter_context(lock_device(place.device))
         before = space.read(place.number) if target.trim else {}
-        outcome = await _compared(request, drive_settings(found), place, target)
-        after = space.read(place.number) if target.trim else {}
+        outcome = await _compared(crew, first, release, drive_settings(found), place, target)
         check_same(place.device)
     if target.trim:
+        after = space.read(place.number)
         note = space.finding(before, after, outcome.sides.transfer_bytes, target.path)
         outcome = replace(outcome, note=note)
     if outcome.comparison.decided:
@@ -146,38 +159,70 @@ def _check_fresh(request: Request, found: FoundProfile, place: ProbeResult, targ
         raise TargetError(f"{found.path}: {', '.join(changed)}; run aio-tuned tune {request.folder} first")
 
 
-async def _compared(request: Request, drive: DriveSettings, place: ProbeResult, target: Target) -> Outcome:
-    as_user = account.choose(request.python, request.folder, os.geteuid())
-    usual = _without_settings(account.environment(as_user, request.python))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Crew:
+    """What the drivers of one run have in common; they end with the stack."""
+
+    request: Request
+    account: Account | None
+    environment: Mapping[str, str]
+    stack: AsyncExitStack
+
+    async def start(self, consumer: str, variables: Mapping[str, str] = MappingProxyType({})) -> Driver:
+        """Start a driver, with further variables in its environment."""
+        root = self.account is None and os.geteuid() == 0
+        environment = {**self.environment, **variables}
+        driver = await Driver.start(self.request.python, consumer, environment, self.account, root=root)
+        return await self.stack.enter_async_context(driver)
+
+    async def first(self) -> tuple[Driver, Release]:
+        """Return the driver of the default side and its release; that of fio if the interpreter lacks the consumer.
+
+        Raise TargetError without fio too.
+        """
+        wanted, python, say = self.request.consumer, self.request.python, self.request.say
+        for consumer in dict.fromkeys((wanted, "fio")):
+            driver = await self.start(consumer)
+            said = await driver.ask("hello", limit_s=START_S)
+            if "missing" not in said:
+                stand_in = consumer != wanted
+                if stand_in:
+                    say(f"{wanted}: not in {python}; fio stands in, with the same requests")
+                package = Package.at(Path(said["file"]))
+                return driver, Release(version=said["version"], package=package, stand_in=stand_in)
+        missing = wanted if wanted == "fio" else f"neither {wanted} nor fio"
+        raise TargetError(f"{missing}: not found with {python}; pass --python INTERPRETER, or install fio")
+
+
+async def _compared(
+    crew: _Crew, first: Driver, release: Release, drive: DriveSettings, place: ProbeResult, target: Target
+) -> Outcome:
+    request = crew.request
     gate = Gate(request.config, place.device, request.say)
-    async with AsyncExitStack() as stack:
-        request.say(f"starting {request.consumer} in {request.python}")
-        first, release = await _first(request, stack, usual, as_user)
-        made = _export(request.consumer, drive, request.folder, release)
-        pair = sides.make(request.consumer, made, target.span_bytes, stand_in=release.stand_in)
-        limits = Limits(seconds=request.seconds, write_bytes=gate.write_bytes(pair.transfer_bytes))
-        folder = (await first.ask("make", path=str(request.folder)))["folder"]
-        stack.push_async_callback(_remove, first)
-        # Started after the folder was made, so that it has ended before the folder is removed.
-        second = await _start(request, pair.driver, stack, {**usual, **pair.ours.environment}, as_user)
-        movers = dict(zip(NAMES, (first, second), strict=True))
-        if pair.filled:
-            gate.writes(pair.transfer_bytes)
-            await first.ask("fill", folder=folder, size=pair.transfer_bytes)
-        effects = {}
-        in_flight = Sensors(place.device.device_number).in_flight
-        for name, mover in movers.items():
-            made_ready = await mover.ask(
-                "configure", limit_s=START_S, folder=folder, size=pair.transfer_bytes, values=pair.side(name).values
-            )
-            watch = Watch(mover.pid, Path(folder), in_flight, made_ready.get("reserved"))
-            for direction in reversed(DIRECTIONS):  # LMCache reads what it has written
-                await gate.before()
-                if direction == "write":
-                    gate.writes(pair.transfer_bytes)
-                effects[name, direction] = await watched(mover, watch, direction)
-        request.say("comparing")
-        found = await compare(movers, pair, limits, before=gate.before, writes=gate.writes, dice=request.dice)
+    made = _export(request.consumer, drive, request.folder, release)
+    pair = sides.make(request.consumer, made, target.span_bytes, stand_in=release.stand_in)
+    limits = Limits(seconds=request.seconds, write_bytes=gate.write_bytes(pair.transfer_bytes))
+    folder = (await first.ask("make", path=str(request.folder)))["folder"]
+    crew.stack.push_async_callback(_remove, first)
+    # Started after the folder was made, so that it has ended before the folder is removed.
+    second = await crew.start(pair.driver, pair.ours.environment)
+    movers = dict(zip(NAMES, (first, second), strict=True))
+    if pair.filled:
+        gate.writes(pair.transfer_bytes)
+        await first.ask("fill", folder=folder, size=pair.transfer_bytes)
+    effects = {}
+    in_flight = Sensors(place.device.device_number).in_flight
+    for name, mover in movers.items():
+        values = pair.side(name).values
+        said = await mover.ask("configure", limit_s=START_S, folder=folder, size=pair.transfer_bytes, values=values)
+        watch = Watch(mover.pid, Path(folder), in_flight, said.get("reserved"))
+        for direction in reversed(DIRECTIONS):  # LMCache reads what it has written
+            await gate.before()
+            if direction == "write":
+                gate.writes(pair.transfer_bytes)
+            effects[name, direction] = await watched(mover, watch, direction)
+    request.say("comparing")
+    found = await compare(movers, pair, limits, before=gate.before, writes=gate.writes, dice=request.dice)
     verdict = keeping.make_verdict(request.consumer, release.version, setting_text(made), found)
     return Outcome(
         node=place.device.node, release=release, sides=pair, comparison=found, effects=effects, verdict=verdict
@@ -188,33 +233,6 @@ async def _remove(driver: Driver) -> None:
     """Have the folder removed; the next run removes what a driver that has ended leaves."""
     with suppress(HelperError):
         await driver.ask("remove")
-
-
-async def _first(
-    request: Request, stack: AsyncExitStack, usual: Mapping[str, str], as_user: Account | None
-) -> tuple[Driver, Release]:
-    """Return the driver of the default side, of fio if the interpreter lacks the consumer, and its release."""
-    for consumer in dict.fromkeys((request.consumer, "fio")):
-        driver = await _start(request, consumer, stack, usual, as_user)
-        said = await driver.ask("hello", limit_s=START_S)
-        if "missing" not in said:
-            package = Package.at(Path(said["file"]))
-            stand_in = consumer != request.consumer
-            if stand_in:
-                request.say(f"{request.consumer}: not in {request.python}; fio stands in, with the same requests")
-            return driver, Release(version=said["version"], package=package, stand_in=stand_in)
-    missing = request.consumer if request.consumer == "fio" else f"neither {request.consumer} nor fio"
-    raise TargetError(f"{missing}: not found with {request.python}; pass --python INTERPRETER, or install fio")
-
-
-async def _start(
-    request: Request, consumer: str, stack: AsyncExitStack, environment: Mapping[str, str], as_user: Account | None
-) -> Driver:
-    # fio needs no package of the consumer's interpreter.
-    root = as_user is None and os.geteuid() == 0
-    return await stack.enter_async_context(
-        await Driver.start(request.python, consumer, environment, as_user, root=root)
-    )
 
 
 def _without_settings(environment: Mapping[str, str]) -> dict[str, str]:

@@ -119,8 +119,8 @@ DIRECT = Asked(threads=4, depth=16, direct=True)
             DIRECT,
             Effect(threads=1, depth=8, direct=True, cached=0.5, most_in_flight=2),
             (
-                "O_DIRECT set, but not in effect: 50% of the data in the page cache; 1 thread instead of 4; 8 requests in"
-                " each thread's queue instead of 16; up to 2 requests at the drive"
+                "O_DIRECT set, but not in effect: 50% of the data in the page cache; 1 thread instead of 4;"
+                " 8 requests in each thread's queue instead of 16; up to 2 requests at the drive"
             ),
         ),
         (

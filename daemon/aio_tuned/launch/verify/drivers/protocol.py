@@ -110,8 +110,11 @@ class _Session:
         except ImportError:
             return {"missing": self._consumer.module}
 
-    def make(self, path: str) -> dict[str, Any]:
+    def clean(self, path: str) -> dict[str, Any]:
         _remove_leftovers(Path(path))
+        return {}
+
+    def make(self, path: str) -> dict[str, Any]:
         self._made = tempfile.mkdtemp(prefix=PREFIX, dir=path)
         self._lock = os.open(self._made, os.O_RDONLY | os.O_DIRECTORY)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
