@@ -31,7 +31,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aio_tuned.consumers.export import Export, cap_ignored, need_folder, need_release
-from aio_tuned.consumers.processes import shared_note
 from aio_tuned.consumers.requests import Usage, assumed_size, good_size, needed
 
 if TYPE_CHECKING:
@@ -64,7 +63,6 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
         *origin,
         f"{_ENTRIES}: {entries} for {requests} requests in flight, because {enough}.",
         f"FLEXKV_SSD_CACHE_DIR: set it to {path} or a folder below it, and FLEXKV_SSD_CACHE_GB above 0.",
-        shared_note(drive, "combined", _ENTRIES, "per transfer process"),
         "FLEXKV_CONFIG_PATH: if it is set, write iouring_entries into that file; it has precedence.",
         f"block_size: counts tokens in FlexKV; choose a tokens_per_block that makes about {good} bytes.",
         "io_parallelism, overlap_events, single_submit: not in FlexKV.",

@@ -64,6 +64,7 @@ def test_what_the_user_decides_is_named() -> None:
     notes = flexkv.export(drive(), "/mnt/nvme", ExportOptions()).notes
     assert any(note.startswith("FLEXKV_SSD_CACHE_DIR: set it to /mnt/nvme") for note in notes)
     assert any(note.startswith("FLEXKV_CONFIG_PATH: ") for note in notes)
+    assert not any("divide by" in note for note in notes)  # each process has a ring that is not below FlexKV's own
 
 
 def test_a_release_before_the_variable_is_refused() -> None:
