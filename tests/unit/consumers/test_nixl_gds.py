@@ -62,6 +62,11 @@ def test_a_larger_pool_is_noted(size: int, noted: bool) -> None:
     assert any(note.startswith("GDS.batch_pool_size: ") for note in notes) == noted
 
 
+def test_a_part_of_a_batch_needs_a_batch() -> None:
+    values = nixl_gds.export(drive(), "/data", ExportOptions(request_bytes=12 * MIB)).values
+    assert values["GDS", "batch_pool_size"] == "22"  # 256 MiB in pieces of 12 MiB: 21 and a third
+
+
 def test_a_cap_is_kept_and_noted() -> None:
     exported = nixl_gds.export(drive(combined=settings(block_size=4 * MIB)), "/data", ExportOptions(max_block_size=MIB))
     assert exported.values["GDS", "max_request_size"] == str(MIB)
