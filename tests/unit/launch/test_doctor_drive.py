@@ -44,6 +44,7 @@ GEN3X2, GEN3X4, GEN4X4 = (Link(gt_per_s=speed, lanes=lanes) for speed, lanes in 
     ("changes", "check", "said", "value"),
     [
         ({"scheduler": "mq-deadline"}, "scheduler", "the I/O scheduler is mq-deadline", "none"),
+        ({"scheduler": "mq-deadline", "nr_requests": 2}, "scheduler", "is mq-deadline", "none"),
         ({"scheduler": "bfq"}, "scheduler", "the I/O scheduler is bfq", "none"),
         ({"max_sectors_kb": 128}, "max_sectors_kb", "is 128, below blocks of 1 MiB", "1024"),
         ({"max_sectors_kb": 128, "max_hw_sectors_kb": 512}, "max_sectors_kb", "is 128, below blocks of 1 MiB", "512"),

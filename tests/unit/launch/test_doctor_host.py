@@ -92,6 +92,7 @@ Max address space         unlimited            unlimited            bytes
 def process(root: Path, limit: str, effective: int) -> Path:
     (root / "self").mkdir()
     (root / "self/limits").write_text(LIMITS.format(limit))
+    (root / "self/uid_map").write_text("         0          0 4294967295\n")
     (root / "self/status").write_text(f"Name:\tx\nCapEff:\t{effective:016x}\nSeccomp:\t2\n")
     return root
 
@@ -102,6 +103,13 @@ def test_the_limit_is_read_from_proc(tmp_path: Path) -> None:
 
 def test_no_limit_and_the_capability_are_read_from_proc(tmp_path: Path) -> None:
     assert memory_lock.read(process(tmp_path, "unlimited", 1 << 14)) == MemoryLock(limit_bytes=None, exempt=True)
+
+
+def test_root_of_a_rootless_container_is_bound_by_the_limit(tmp_path: Path) -> None:
+    proc = process(tmp_path, "8388608", (1 << 41) - 1)
+    (proc / "self/uid_map").write_text("         0       1000          1\n")
+    assert memory_lock.read(proc) == MemoryLock(limit_bytes=8 << 20, exempt=False)
+    assert not ring.read(proc).privileged
 
 
 def test_a_missing_proc_is_no_limit_of_zero(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from aio_tuned import formatting
 from aio_tuned.devices import sysfs
+from aio_tuned.launch.doctor import capability
 from aio_tuned.launch.doctor.finding import HOST, Finding, Outcome, Unchecked
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from aio_tuned.launch.doctor.need import Need
 
 CHECK = "memlock"
-_CAP_IPC_LOCK = 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +33,9 @@ def read(proc: Path) -> MemoryLock | None:
     found = re.search(r"^Max locked memory +(\d+|unlimited) ", sysfs.attribute(proc / "self", "limits"), re.MULTILINE)
     if not found:
         return None
-    capable = re.search(r"^CapEff:\s*([0-9a-f]+)$", sysfs.attribute(proc / "self", "status"), re.MULTILINE)
     return MemoryLock(
         limit_bytes=None if found[1] == "unlimited" else int(found[1]),
-        exempt=bool(capable and int(capable[1], 16) >> _CAP_IPC_LOCK & 1),
+        exempt=capability.has(capability.IPC_LOCK, proc),
     )
 
 
@@ -50,7 +49,7 @@ def check(facts: MemoryLock | None, needs: Iterable[Need]) -> Iterator[Outcome]:
     elif facts.limit_bytes is None or facts.limit_bytes >= need.locked_bytes:
         return
     elif facts.exempt:
-        allowed = f"its limit of {formatting.amount(facts.limit_bytes)} does not bind it (CAP_IPC_LOCK)"
+        allowed = f"the limit of {formatting.amount(facts.limit_bytes)} does not bind this process (CAP_IPC_LOCK)"
         yield Unchecked(check=CHECK, subject=HOST, reason=f"{allowed}; run this as the user of {need.consumer}")
     else:
         yield Finding(

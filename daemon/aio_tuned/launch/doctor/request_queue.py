@@ -69,7 +69,8 @@ def check(facts: RequestQueue, need: Need) -> Iterator[Outcome]:
     if not facts.max_sectors_kb:
         yield Unchecked(check=MAX_SECTORS, subject=facts.name, reason="its queue is not visible in /sys")
         return
-    if facts.schedulable and facts.scheduler not in ("", "none"):
+    has_scheduler = facts.schedulable and facts.scheduler not in ("", "none")
+    if has_scheduler:
         yield _finding(
             facts,
             SCHEDULER,
@@ -78,7 +79,8 @@ def check(facts: RequestQueue, need: Need) -> Iterator[Outcome]:
         )
     yield from _merging(facts, need)
     yield from _size(facts, need)
-    yield from _depth(facts, need)
+    if not has_scheduler:  # with another scheduler the kernel sets nr_requests anew
+        yield from _depth(facts, need)
 
 
 def _merging(facts: RequestQueue, need: Need) -> Iterator[Finding]:

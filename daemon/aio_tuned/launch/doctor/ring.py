@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aio_tuned.devices import sysfs
+from aio_tuned.launch.doctor import capability
 from aio_tuned.launch.doctor.finding import HOST, Finding, Outcome, Unchecked
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 CHECK = "io_uring"
 _SYS_IO_URING_SETUP = 425  # on all architectures but alpha
 _PARAMS_BYTES = 120  # struct io_uring_params
-_CAP_SYS_ADMIN = 21
 _FOR_A_GROUP = 1
 _FOR_NOBODY = 2
 _OTHER = 255
@@ -45,16 +45,14 @@ class Ring:
 def read(proc: Path) -> Ring:
     """Try io_uring in a child process, and return the outcome with what /proc tells about it."""
     error, killed = _try()
-    status = sysfs.attribute(proc / "self", "status")
-    capable = re.search(r"^CapEff:\s*([0-9a-f]+)$", status, re.MULTILINE)
-    seccomp = re.search(r"^Seccomp:\s*(\d)$", status, re.MULTILINE)
+    seccomp = re.search(r"^Seccomp:\s*(\d)$", sysfs.attribute(proc / "self", "status"), re.MULTILINE)
     disabled, group = (sysfs.attribute(proc / "sys/kernel", name) for name in ("io_uring_disabled", "io_uring_group"))
     return Ring(
         error=error,
         killed=killed,
         disabled=int(disabled) if disabled.isdecimal() else None,
         group=int(group) if group.isdecimal() else None,
-        privileged=bool(capable and int(capable[1], 16) >> _CAP_SYS_ADMIN & 1),
+        privileged=capability.has(capability.SYS_ADMIN, proc),
         filtered=bool(seccomp and int(seccomp[1])),
     )
 
