@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aio_tuned import consumers
+from aio_tuned import consumers, reader
 from aio_tuned.consumers.export import ExportOptions
 from aio_tuned.errors import AioTunedError, UsageError
 from aio_tuned.launch import consumer_files
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # These integrations read the settings in the process of the consumer, once the variable is 1.
 _SWITCHES = {"vllm": "AIO_TUNED_VLLM"}
+# Integrations look for profiles in this folder.
+_PROFILES = "AIO_TUNED_PROFILES"
 # The consumer whose variables every command gets.
 _FOR_ALL = "env"
 
@@ -48,13 +50,14 @@ def make(
     path: Path,
     environment: Mapping[str, str],
     named: Collection[str] = (),
+    profiles: Path = reader.PROFILES,
     cufile_json: Path = consumer_files.CUFILE_JSON,
 ) -> Additions:
     """Return what a command with that environment gets for the consumers that are named, and AIO_TUNED_… for all.
 
     If none is named, these are all consumers with an environment or with a variable for their file. One that the path
     does not fit, such as a cache on a block device, then gets nothing, and no variable gets the path itself: it would
-    move the consumer's data there.
+    move the consumer's data there. `profiles` is the folder of the profiles.
     """
     made = Additions()
     for name in dict.fromkeys((_FOR_ALL, *(named or consumers.NAMES))):
@@ -73,6 +76,8 @@ def make(
                 made.failed.append(f"{name}: {error}")
         except AioTunedError as error:
             made.failed.append(f"{name}: {error}")
+    if profiles != reader.PROFILES:
+        _add_variables(made, {_PROFILES: str(profiles.absolute())}, environment)
     return made
 
 

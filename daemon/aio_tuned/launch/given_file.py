@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from aio_tuned.consumers.merge.document import Path as Keys
 
 _MOST_BYTES = 64 << 10
-# A file of that size has fewer values, unless its aliases repeat lists of lists. Nine lines of nine aliases each would be
-# compared for minutes: seven take 1.7 s, and each further line nine times as long.
+# A file of that size has fewer values, unless its aliases repeat lists of lists. Nine lines of nine aliases each would
+# be compared for minutes: seven take 1.7 s, and each further line nine times as long.
 _MOST_VALUES = 1 << 16
 _LOAD = {"json": json_editor.load, "yaml": yaml_editor.load}
 

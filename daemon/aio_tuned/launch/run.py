@@ -57,7 +57,7 @@ def prepare(
             wait.until(path.absolute(), "measured", wait_s, profiles, waits)
     path = path.absolute()
     drive = reader.drive_settings_for(path, profiles=profiles)
-    made = additions.make(drive, path, environment, named)
+    made = additions.make(drive, path, environment, named, profiles)
     return Prepared(path=path, source=drive.combined.source, additions=made)
 
 

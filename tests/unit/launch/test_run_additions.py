@@ -21,7 +21,7 @@ MEASURED = drive(curves=(curve("psync", "read", {1 << 20: 7}), curve("psync", "w
 def made(
     environment: dict[str, str] | None = None, named: tuple[str, ...] = (), path: Path = FOLDER
 ) -> additions.Additions:
-    return additions.make(MEASURED, path, environment or {}, named, NOWHERE)
+    return additions.make(MEASURED, path, environment or {}, named, cufile_json=NOWHERE)
 
 
 def test_by_default_every_consumer_with_an_environment_or_a_variable_gets_its_settings() -> None:

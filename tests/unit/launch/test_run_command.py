@@ -105,6 +105,12 @@ def test_a_command_finds_the_settings_in_its_environment_and_its_files(stand: St
     assert {"KVIKIO_NTHREADS,", "LMCACHE_CONFIG_FILE", "AIO_TUNED_VLLM,"} <= set(line.split())
 
 
+def test_integrations_find_profiles_that_are_elsewhere(stand: Stand) -> None:
+    script = ("--", "sh", "-c", "echo $AIO_TUNED_PROFILES")
+    assert stand.run(*script).out == f"{stand.profiles}\n"
+    assert stand.run(*script, AIO_TUNED_PROFILES="/own").out == "/own\n"
+
+
 def test_the_callers_values_stay_and_are_never_told(stand: Stand) -> None:
     own = stand.folder / "secret-name.yaml"
     own.write_text("remote_url: redis://:hunter2@host\n")
