@@ -133,6 +133,7 @@ def _daemon_says(settings: Config, path: Path) -> str:
 
 def _wait(arguments: argparse.Namespace) -> int:
     from aio_tuned.reader import wait as reader_wait
+    from aio_tuned.service import export_wait
 
     settings = read_config(arguments)
     folder = arguments.profiles or settings.profiles
@@ -148,6 +149,7 @@ def _wait(arguments: argparse.Namespace) -> int:
     except TimedOutError as error:
         says = _daemon_says(settings, arguments.path)
         raise TimedOutError(f"{error}; {says}" if says else str(error)) from None
+    export_wait.until_written(settings.runtime, arguments.path.absolute(), found.profile.device.name)
     print(f"{found.path}: {found.profile.state} ({found.disk.node})")
     return Exit.OK
 
