@@ -268,8 +268,8 @@ def test_the_bytes_written_count(bench: Bench) -> None:
     assert code == 0
     document = json.loads(out)
     counted = Ledger.open(ledger_path(bench.state)).total(resolve.device(resolve.resolve(bench.folder)).id)
-    # The fill, a transfer of each side that does not count, and the pairs.
-    assert counted == document["transfer_bytes"] * (3 + 2 * document["pairs"]["write"])
+    # The fill, up to three transfers of each side that do not count, and the pairs.
+    assert counted / document["transfer_bytes"] - 2 * document["pairs"]["write"] in (3, 4, 5, 6, 7)
     assert counted <= 8 << 30
 
 

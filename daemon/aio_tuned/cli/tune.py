@@ -162,8 +162,7 @@ def _run(arguments: argparse.Namespace) -> int:
     remember = arguments.out is None and not arguments.grid and settings.effort != "quick"
     with progress.watcher(quiet=arguments.quiet, silent=arguments.json) as watcher:
         tuned = one_shot.tune(request, watcher, arguments.out, remember=remember, replaces=arguments.replace)
-    if arguments.out is None:
-        _add_verdicts(tuned, settings.state)
+    _add_verdicts(tuned, settings.state, arguments)
     if tuned.kept:
         print(
             f"aio-tuned: {tuned.path}: kept, because this sweep is worse: {tuned.kept}; this sweep is in the history;"
@@ -183,12 +182,12 @@ def _run(arguments: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def _add_verdicts(tuned: Tuned, state: Path) -> None:
-    """Put the kept verdicts into the profile that was published, as the daemon does."""
+def _add_verdicts(tuned: Tuned, state: Path, arguments: argparse.Namespace) -> None:
+    """Put the kept verdicts into the profile that was published in the configured folder, as the daemon does."""
     from aio_tuned.consumers import proven
     from aio_tuned.storage import verified
 
-    if not tuned.kept:
+    if arguments.out is None and not tuned.kept:
         verified.refresh(tuned.path, state, proven.holds)
 
 

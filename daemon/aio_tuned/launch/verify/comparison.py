@@ -35,14 +35,14 @@ class Mover(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The seconds of measuring, without pauses, and the bytes written in all."""
+    """The seconds of measuring, without pauses, and the bytes that the pairs may write."""
 
     seconds: float
     write_bytes: int
 
     def write_pairs(self, transfer_bytes: int) -> int:
-        """Return the number of pairs of writes that remain after the warm-up."""
-        return max(0, (self.write_bytes // transfer_bytes - _WARM_UP_TRANSFERS) // 2)
+        """Return the number of pairs of writes."""
+        return self.write_bytes // transfer_bytes // 2
 
 
 def least_write_bytes(transfer_bytes: int) -> int:

@@ -48,6 +48,11 @@ class Effect:
     most_in_flight: int
 
     @property
+    def complete(self) -> bool:
+        """Whether threads and open files were seen."""
+        return self.threads is not None and self.direct is not None
+
+    @property
     def bypasses_cache(self) -> bool:
         """Whether the data went past the page cache: O_DIRECT is ignored by some filesystems."""
         return self.direct is not False and self.cached <= _CACHED

@@ -32,13 +32,14 @@ class Gate:
         self._daily_bytes = config.write_budget_per_day
         self._ledger = Ledger.open(ledger_path(config.state))
         self._told = ""
+        self.left_bytes = 0
         self._notice = notice
         self._throttle = Throttle(
             ThrottleRules.from_config(config), Sensors(device.device_number), notice=self._pausing
         )
 
-    def write_bytes(self, transfer_bytes: int) -> int:
-        """Return the bytes that the run may write; raise DeferredError if they are too few for a result."""
+    def allow(self, transfer_bytes: int) -> None:
+        """Set `left_bytes`, the bytes that the run may write; raise DeferredError if they are too few for a result."""
         left, least = self._ledger.left_today(self._id, self._daily_bytes), least_write_bytes(transfer_bytes)
         if left < least:
             wait_s = self._ledger.frees_at(self._id, self._daily_bytes, least)
@@ -48,7 +49,7 @@ class Gate:
                 f" {formatting.amount(least)}; try again{when}, or raise write_budget_per_day",
                 wait_s or _RETRY_S,
             )
-        return min(MAX_WRITE_BYTES, left)
+        self.left_bytes = min(MAX_WRITE_BYTES, left)
 
     async def before(self) -> None:
         """Wait until the next transfer may begin; raise DeferredError if that takes too long."""
@@ -61,6 +62,7 @@ class Gate:
                 f"{self._ledger.trouble or 'the write ledger is locked by another process'}; nothing was written",
                 _RETRY_S,
             )
+        self.left_bytes -= count
         self._throttle.wrote()
 
     def _pausing(self, reason: str) -> None:

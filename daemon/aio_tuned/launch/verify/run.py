@@ -51,6 +51,10 @@ if TYPE_CHECKING:
     from aio_tuned.reader.types import FoundProfile
 
 
+# A transfer may be over before anybody has looked, on a host with other load.
+_LOOKS = 3
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What to verify: a consumer in an interpreter, on the drive of a folder, within a time; `say` tells of progress.
@@ -201,7 +205,7 @@ async def _compared(
     gate = Gate(request.config, place.device, request.say)
     made = _export(request.consumer, drive, request.folder, release)
     pair = sides.make(request.consumer, made, target.span_bytes, stand_in=release.stand_in)
-    limits = Limits(seconds=request.seconds, write_bytes=gate.write_bytes(pair.transfer_bytes))
+    gate.allow(pair.transfer_bytes)
     folder = (await first.ask("make", path=str(request.folder)))["folder"]
     crew.stack.push_async_callback(_remove, first)
     # Started after the folder was made, so that it has ended before the folder is removed.
@@ -217,11 +221,15 @@ async def _compared(
         said = await mover.ask("configure", limit_s=START_S, folder=folder, size=pair.transfer_bytes, values=values)
         watch = Watch(mover.pid, Path(folder), in_flight, said.get("reserved"))
         for direction in reversed(DIRECTIONS):  # LMCache reads what it has written
-            await gate.before()
-            if direction == "write":
-                gate.writes(pair.transfer_bytes)
-            effects[name, direction] = await watched(mover, watch, direction)
+            for _ in range(_LOOKS):
+                await gate.before()
+                if direction == "write":
+                    gate.writes(pair.transfer_bytes)
+                effects[name, direction] = await watched(mover, watch, direction)
+                if effects[name, direction].complete:
+                    break
     request.say("comparing")
+    limits = Limits(seconds=request.seconds, write_bytes=gate.left_bytes)
     found = await compare(movers, pair, limits, before=gate.before, writes=gate.writes, dice=request.dice)
     verdict = keeping.make_verdict(request.consumer, release.version, setting_text(made), found)
     return Outcome(
