@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from aio_tuned.reader import DriveSettings
 
 
-def entries(given_drive: DriveSettings, **options: int) -> object:
-    return flexkv.export(given_drive, "/data", ExportOptions(**options)).values["FLEXKV_IOURING_ENTRIES",]
+def entries(given_drive: DriveSettings, request_bytes: int | None = None) -> object:
+    options = ExportOptions(request_bytes=request_bytes)
+    return flexkv.export(given_drive, "/data", options).values["FLEXKV_IOURING_ENTRIES",]
 
 
 def test_the_whole_environment() -> None:
