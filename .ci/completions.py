@@ -82,6 +82,7 @@ _COMPLETES: dict[str, Any] = {
     "TARGET[@TIME]": _FILE_OR_PROFILE,
     "A[@TIME]": _FILE_OR_PROFILE,
     "COMMAND": _COMMAND_OR_FILE,
+    "INTERPRETER": _COMMAND_OR_FILE,
 }
 _FREE = {"CONSUMER,...", "KEY", "KEY=V,V...", "N", "SIZE", "TIME", "VERSION"}
 

@@ -124,7 +124,9 @@ def synopsis_of(command: str) -> str:
 def test_the_synopsis_has_every_argument_and_no_other(command: str) -> None:
     parser = COMMANDS[command]
     wanted = {
-        f".Op Fl {option_item(action).replace(' , ', ' | ')}" for action in options(parser) if not is_help(action)
+        f"{'.Fl' if action.required else '.Op Fl'} {option_item(action).replace(' , ', ' | ')}"
+        for action in options(parser)
+        if not is_help(action)
     } | {
         f"{'.Op Ar' if action.nargs == '?' else '.Ar'} {value}"
         for action in operands(parser)
@@ -255,8 +257,8 @@ def profile_sections() -> dict[str, list[str]]:
 def schema_sections() -> dict[str, dict[str, Any]]:
     tables = {name: part for name, part in SCHEMA["properties"].items() if "const" not in part and "enum" not in part}
     top = {name: part for name, part in SCHEMA["properties"].items() if name not in tables}
-    (curve,) = SCHEMA["patternProperties"].values()
-    return {"": {"properties": top}, **tables, "curve_ENGINE_DIRECTION": curve}
+    curve, verdict = SCHEMA["patternProperties"].values()
+    return {"": {"properties": top}, **tables, "curve_ENGINE_DIRECTION": curve, "verified_CONSUMER": verdict}
 
 
 def test_every_key_of_a_profile_is_described_and_no_other() -> None:

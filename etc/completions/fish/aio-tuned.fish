@@ -63,8 +63,8 @@ function _shtab_aio_tuned_using
   test "$_shtab_aio_tuned_cmdpath" = "$argv"
 end
 
-set -g _shtab_aio_tuned_commands tune show get wait explain export run history report daemon status retune stop forget doctor check-config
-set -g _shtab_aio_tuned_opts_with_value --color --compare --confidence --config --consumer --direction --drop-caches --effort --engine --for --for-version --format --grid --helper --max-block-size --max-p99 --merge --out --output --path --profiles --request-size --seed --state --time-budget --timeout --wait --write-budget -o
+set -g _shtab_aio_tuned_commands tune show get wait explain export run history report daemon status retune stop forget doctor verify check-config
+set -g _shtab_aio_tuned_opts_with_value --color --compare --confidence --config --consumer --direction --drop-caches --effort --engine --for --for-version --format --grid --helper --max-block-size --max-p99 --merge --out --output --path --profiles --python --request-size --seed --state --time-budget --timeout --wait --write-budget -o
 
 complete -c aio-tuned -e
 complete -c aio-tuned -f
@@ -128,7 +128,7 @@ complete -c aio-tuned -n '_shtab_aio_tuned_using export' -l max-block-size -x -d
 complete -c aio-tuned -n '_shtab_aio_tuned_using export' -l request-size -x -d 'bytes of one request of CONSUMER, e.g. 256K (default: its usual size)'
 complete -c aio-tuned -n '_shtab_aio_tuned_using export' -l default -d 'DeepSpeed'"'"'s defaults if there is no usable profile'
 complete -c aio-tuned -n '_shtab_aio_tuned_using export' -l profiles -xka "(__fish_complete_directories)" -d 'folder of the profiles (default: as configured)'
-complete -c aio-tuned -n '_shtab_aio_tuned_using export; and test $_shtab_aio_tuned_npos -eq 0' -ka "cufile deepspeed dynamo env fastsafetensors fio flexkv instanttensor json kvikio lmcache lmcache_server mooncake nixl nixl_gds runai sglang tensornvme vllm" -d framework
+complete -c aio-tuned -n '_shtab_aio_tuned_using export; and test $_shtab_aio_tuned_npos -eq 0' -ka "cufile deepspeed dynamo env fastsafetensors fio flexkv flexllmgen instanttensor json kvikio lmcache lmcache_server mooncake nixl nixl_gds runai sglang tensornvme vllm" -d framework
 complete -c aio-tuned -n '_shtab_aio_tuned_using export; and test $_shtab_aio_tuned_npos -eq 1' -ka "(__fish_complete_path (commandline -ct))" -d 'directory, file or block device'
 complete -c aio-tuned -n '_shtab_aio_tuned_using; and test $_shtab_aio_tuned_npos -eq 0' -a run -d 'start a command with the settings for a path'
 complete -c aio-tuned -n '_shtab_aio_tuned_using run' -s h -l help -d 'show this help message and exit'
@@ -168,10 +168,19 @@ complete -c aio-tuned -n '_shtab_aio_tuned_using forget' -s h -l help -d 'show t
 complete -c aio-tuned -n '_shtab_aio_tuned_using forget; and test $_shtab_aio_tuned_npos -eq 0' -ka "(_aio_tuned_file_or_profile)" -d 'drive name (see history), profile file, directory, file or block device'
 complete -c aio-tuned -n '_shtab_aio_tuned_using; and test $_shtab_aio_tuned_npos -eq 0' -a doctor -d 'show what on this host costs throughput, with remedies'
 complete -c aio-tuned -n '_shtab_aio_tuned_using doctor' -s h -l help -d 'show this help message and exit'
-complete -c aio-tuned -n '_shtab_aio_tuned_using doctor' -l consumer -xka "cufile deepspeed dynamo env fastsafetensors fio flexkv instanttensor json kvikio lmcache lmcache_server mooncake nixl nixl_gds runai sglang tensornvme vllm" -d 'framework that will use it (default: any)'
+complete -c aio-tuned -n '_shtab_aio_tuned_using doctor' -l consumer -xka "cufile deepspeed dynamo env fastsafetensors fio flexkv flexllmgen instanttensor json kvikio lmcache lmcache_server mooncake nixl nixl_gds runai sglang tensornvme vllm" -d 'framework that will use it (default: any)'
 complete -c aio-tuned -n '_shtab_aio_tuned_using doctor' -l json -d 'one JSON document'
 complete -c aio-tuned -n '_shtab_aio_tuned_using doctor' -l profiles -xka "(__fish_complete_directories)" -d 'folder of the profiles (default: as configured)'
 complete -c aio-tuned -n '_shtab_aio_tuned_using doctor; and test $_shtab_aio_tuned_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'directory, file or block device (default: every NVMe drive)'
+complete -c aio-tuned -n '_shtab_aio_tuned_using; and test $_shtab_aio_tuned_npos -eq 0' -a verify -d 'compare a consumer'"'"'s default with the exported settings'
+complete -c aio-tuned -n '_shtab_aio_tuned_using verify' -s h -l help -d 'show this help message and exit'
+complete -c aio-tuned -n '_shtab_aio_tuned_using verify' -l consumer -xka "deepspeed fio kvikio lmcache" -d 'deepspeed, fio, kvikio, lmcache'
+complete -c aio-tuned -n '_shtab_aio_tuned_using verify' -l python -xka "(_aio_tuned_command_or_file)" -d 'Python interpreter of the consumer'"'"'s environment (default: python3)'
+complete -c aio-tuned -n '_shtab_aio_tuned_using verify' -l time-budget -x -d 'time limit for the comparison, without pauses, e.g. 90s, 5m (default: 3m)'
+complete -c aio-tuned -n '_shtab_aio_tuned_using verify' -l json -d 'one JSON document'
+complete -c aio-tuned -n '_shtab_aio_tuned_using verify' -s q -l quiet -d 'no progress on standard error'
+complete -c aio-tuned -n '_shtab_aio_tuned_using verify' -l profiles -xka "(__fish_complete_directories)" -d 'folder of the profiles (default: as configured)'
+complete -c aio-tuned -n '_shtab_aio_tuned_using verify; and test $_shtab_aio_tuned_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'folder on the drive'"'"'s filesystem'
 complete -c aio-tuned -n '_shtab_aio_tuned_using; and test $_shtab_aio_tuned_npos -eq 0' -a check-config -d 'check the configuration and print the values in effect'
 complete -c aio-tuned -n '_shtab_aio_tuned_using check-config' -s h -l help -d 'show this help message and exit'
 complete -c aio-tuned -n '_shtab_aio_tuned_using check-config' -l json -d 'one JSON document, with sizes in bytes and times in seconds'
