@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from aio_tuned.consumers import lmcache_server
 from aio_tuned.consumers.export import ExportOptions
 from aio_tuned.consumers.rendering import render
@@ -112,7 +114,8 @@ def test_the_servers_own_are_fewer_threads_and_the_page_cache(tmp_path: Path) ->
 def test_slots_are_moved_by_a_ring_of_the_depth_that_we_export(tmp_path: Path) -> None:
     # As a person would: the export, and then what it says that the server needs besides.
     config = json.loads(render(lmcache_server.export(DRIVE, "/dev/nvme0n1", OPTIONS)))
-    assert "slot_bytes" not in config
+    with pytest.raises(AssertionError, match="slot_bytes must be a positive integer"):
+        ran(json.dumps(config), tmp_path / "nothing")
     device = tmp_path / "device"
     with device.open("wb") as file:
         file.truncate(512 * MIB)
