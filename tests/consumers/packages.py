@@ -15,6 +15,10 @@ PROJECT = Path(__file__).resolve().parents[2]
 # What is proven against which release.
 REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "deepspeed": ("torch==2.13.0", "deepspeed==0.19.*", "ninja", "setuptools", "wheel"),
+    "flexllmgen": (  # beside its DeepSpeed, releases of that one's time where a later one is refused
+        *("torch==2.13.0", "numpy<2", "hjson", "packaging", "psutil", "py-cpuinfo", "pydantic<2", "tqdm", "ninja"),
+        *("setuptools<81", "wheel", "attrs", "pulp", "transformers==5.*"),
+    ),
     "nixl": ("torch==2.13.0", "numpy"),
     "tensornvme": ("torch==2.13.0", "numpy", "click", "packaging", "setuptools", "wheel"),
     "sglang": (
@@ -42,6 +46,7 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
 }
 # These ask for a GPU's software, gigabytes of it, that nothing here touches: they come without what they ask for.
 ALONE: dict[str, tuple[str, ...]] = {
+    "flexllmgen": ("--no-build-isolation", "deepspeed==0.7.7", "flexgen==0.1.8"),
     "nixl": ("nixl==1.5.1", "nixl-cu12==1.5.1"),
     "sglang": ("sglang==0.5.23", "nixl==1.5.1", "nixl-cu12==1.5.1"),
     "vllm": ("vllm==0.33.0",),

@@ -19,6 +19,7 @@ NAMES = (
     "fastsafetensors",
     "fio",
     "flexkv",
+    "flexllmgen",
     "instanttensor",
     "json",
     "kvikio",
