@@ -28,7 +28,6 @@ _FASTSAFETENSORS_JSON = "fastsafetensors.json"
 # LMCache takes this variable for the whole table of the file that has our keys.
 _LMCACHE_TABLE = "LMCACHE_EXTRA_CONFIG"
 _FIRST_LINE = f"{GENERATED} run; the next run removes this file once its command has ended.\n"
-_ENDINGS = {"json": "json", "toml": "toml", "yaml": "yaml", "fio": "fio"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +74,7 @@ def _file(consumer: str, variable: str, export: Export, text: str | None = None,
     first = "" if export.format == "json" else _FIRST_LINE
     return File(
         variable=variable,
-        name=f"{consumer}.{_ENDINGS[export.format]}",
+        name=f"{consumer}.{export.format}",
         text=first + (own if text is None else text),
         own=own,
         kept=kept,

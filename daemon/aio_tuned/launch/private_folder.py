@@ -26,7 +26,7 @@ TMP = Path("/tmp")  # noqa: S108 - the folder in it is made with a random name a
 _NAME = re.compile(r"aio-tuned-run-([0-9]{1,20})-([1-9][0-9]{0,9})-([0-9]{1,20})-[0-9a-f]{8}")
 # Only files of these names are removed. So a folder of the user that others have renamed to _NAME, as is possible in a
 # folder without the sticky bit, loses nothing.
-_FILE = re.compile(r"[a-z0-9_]+\.(?:json|toml|yaml|fio|env)")
+_FILE = re.compile(r"[a-z0-9_]+\.(?:json|toml|yaml|fio)")
 _START_TIME = 19  # its place in /proc/PID/stat, counted from the state, which follows the name in parentheses
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -124,11 +124,14 @@ def create(
 
 def _create(files: Mapping[str, str], above: int) -> str:
     name = "-".join(("aio-tuned-run", *map(str, this_process()), os.urandom(4).hex()))
-    os.mkdir(name, 0o700, dir_fd=above)
+    umask = os.umask(0o077)  # the caller's may take rights of the user's own away
+    try:
+        os.mkdir(name, 0o700, dir_fd=above)
+    finally:
+        os.umask(umask)
     try:
         folder = os.open(name, _DIRECTORY, dir_fd=above)
         try:
-            os.fchmod(folder, 0o700)  # the umask may have taken rights away
             for file, text in files.items():
                 _write(file, text.encode(), folder)
         finally:

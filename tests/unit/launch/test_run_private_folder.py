@@ -44,7 +44,9 @@ def places(tmp_path: Path) -> Places:
 
 
 @pytest.fixture(params=[0o022, 0o000, 0o777])
-def _umask(request: pytest.FixtureRequest) -> Iterator[None]:
+def _umask(request: pytest.FixtureRequest, places: Places) -> Iterator[None]:
+    """Set the umask after the places were made."""
+    del places
     before = os.umask(request.param)
     yield
     os.umask(before)
