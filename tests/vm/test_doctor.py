@@ -242,15 +242,16 @@ def test_a_drive_without_a_profile_is_one_finding_of_many_drives(clean: Guest) -
     assert len(answer.document["drives"]) == 2
 
 
-def test_the_reason_of_the_daemon_is_given(clean: Guest, rack: Rack) -> None:
+def test_the_reason_of_the_daemon_is_given(guest_of_module: Guest, rack: Rack) -> None:
+    """The last test, since the daemon examines the first drive too."""
     host = rack.guest()
-    second = clean.hotplug("SER0003", "256M")
+    second = host.hotplug("SER0003", "256M")
     host.sh(f"mkswap -q {second.dev} && swapon {second.dev} && systemctl start aio-tuned")
     try:
         reason = host.until_stage(second.dev, "skipped")["reason"]
-        answer = ask(clean, second.dev)
+        answer = ask(guest_of_module, second.dev)
     finally:
         host.sh(f"systemctl stop aio-tuned; swapoff {second.dev}")
-        clean.unplug(second.serial)
+        host.unplug(second.serial)
     assert (answer.status, answer.found) == (1, [("profile", second.dev)])
     assert answer.document["findings"][0]["remedy"].endswith(f"the daemon reports: skipped: {reason}")

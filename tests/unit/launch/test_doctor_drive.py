@@ -205,7 +205,9 @@ def test_a_drive_on_a_node_without_gpus_is_an_obstacle() -> None:
     assert "node 2 and 3" in finding(numa.check(nodes(0, 3, 2, host=4))).problem
 
 
-@pytest.mark.parametrize("facts", [nodes(0), nodes(0, 0), nodes(0, 1, 0), nodes(-1, 1, host=1), nodes(-1, -1, host=0)])
+@pytest.mark.parametrize(
+    "facts", [nodes(0), nodes(0, 0), nodes(0, 1, 0), nodes(1, 0, 1), nodes(-1, 1, host=1), nodes(-1, -1, host=0)]
+)
 def test_a_drive_beside_a_gpu_or_without_one_is_not(facts: NumaNodes) -> None:
     assert list(numa.check(facts)) == []
 

@@ -16,10 +16,10 @@ import pytest
 from aio_tuned.devices import mountinfo, resolve
 from aio_tuned.devices.identity import fingerprint, info
 from aio_tuned.errors import TargetError
-from aio_tuned.launch.doctor import drives, examine
-from aio_tuned.launch.doctor.examination import Examination, look
+from aio_tuned.launch.doctor import drives, examine, of_drive
+from aio_tuned.launch.doctor.examination import Examination, admit, look
 from aio_tuned.launch.doctor.finding import Finding, Unchecked
-from aio_tuned.launch.doctor.report import Report, describe, to_document
+from aio_tuned.launch.doctor.report import Report, describe, once, to_document
 from aio_tuned.profiles import codec
 from aio_tuned.timeouts import TooLateError
 from unit.support.builders import profile
@@ -253,6 +253,24 @@ def test_a_report_as_json_and_as_text(tree: Tree) -> None:
         "/dev/nvme0n1: 1 obstacle to full throughput, 1 not checked",
     ]
     assert not replace(report, outcomes=report.outcomes[-2:]).costs
+
+
+def test_the_same_obstacle_of_two_volumes_is_told_once() -> None:
+    finding = Finding(check="scheduler", subject="nvme0n1", problem="p", remedy="r")
+    missing = Unchecked(check="scheduler", subject="nvme0n1", reason="virtual")
+    other = replace(finding, subject="nvme1n1")
+    assert once((finding, missing, replace(finding, problem="q"), other, missing)) == (finding, missing, other)
+
+
+def test_a_profile_that_is_closed_to_this_process_is_not_checked(tree: Tree) -> None:
+    asked = tree.asked(profiles=tree.profiles / "none")
+    patient = admit(next(drives.every((), tree.sys, tree.proc)), asked)
+    around = of_drive.Surroundings(gpus=(), numa_nodes=1, found=frozenset(), closed=True)
+    (left,) = of_drive.examine(patient, around, asked)
+    assert isinstance(left, Unchecked)
+    assert left.check == "profile"
+    (found,) = of_drive.examine(patient, replace(around, closed=False), asked)
+    assert isinstance(found, Finding)
 
 
 def test_a_path_cannot_add_a_line() -> None:
