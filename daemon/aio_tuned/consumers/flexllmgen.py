@@ -8,7 +8,8 @@ It reads no file: all three are in its Python code. So the JSON has a table for 
 - TorchDisk.num_copy_threads (4): for TorchDisk(…) of flexllmgen/flex_opt.py. Each thread copies from and to files that
   are mapped into memory, so the kernel reads ahead of each: pieces of queue/read_ahead_kb (128 KiB by default) or less,
   one at a time. The number is that of psync in the curve of reads at this size, or at --request-size for another
-  read_ahead_kb. The kernel, not these threads, writes the pages back. Each thread pins 2 GiB of memory for its copies.
+  read_ahead_kb. The kernel, not these threads, writes the pages back. Each thread pins 2 GiB of memory for its copies,
+  so the number is 16 at most.
 - CostModelConfig.dtoc_bdw, ctod_bdw_cache_p, ctod_bdw_hidden_p, ctod_bdw_g: for experimental/cost_model.py, bytes/s
   from the disk and to it. They are the throughput of those reads, and that of the write settings: what the drive gives,
   so an upper bound for sustained transfers (short writes may be faster, because the page cache takes them).
@@ -44,6 +45,7 @@ _USAGE = Usage(
     direction="read", engines=("psync",), usual_bytes=128 << 10, usual="the kernel's default of read_ahead_kb"
 )
 _PINNED_BYTES = 2 << 30
+_MOST_THREADS = 16
 _READ_RATES = ("dtoc_bdw",)
 _WRITE_RATES = ("ctod_bdw_cache_p", "ctod_bdw_hidden_p", "ctod_bdw_g")
 
@@ -56,7 +58,8 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
     need_folder(path, "FlexLLMGen")
     section = deepspeed.export(drive, path, replace(options, for_version=DEEPSPEED, request_bytes=None))
     size, assumed = assumed_size(drive, _USAGE, options)
-    threads, _, notes = needed(drive, _USAGE, size, "num_copy_threads")
+    wanted, _, notes = needed(drive, _USAGE, size, "num_copy_threads")
+    threads = min(wanted, _MOST_THREADS)
     rates = [*_rates(_READ_RATES, _read_rate(drive, size)), *_rates(_WRITE_RATES, _write_rate(drive))]
     return Export(
         format="json",
@@ -69,11 +72,18 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
             *section.notes,
             *assumed,
             *notes,
-            f"num_copy_threads: {formatting.amount(threads * _PINNED_BYTES)} of pinned memory, 2 GiB for each thread.",
+            _about_memory(threads, wanted),
             *_about_rates({name for name, _ in rates}),
             *release_ignored(options, "FlexLLMGen"),
         ),
     )
+
+
+def _about_memory(threads: int, wanted: int) -> str:
+    pinned = f"{formatting.amount(threads * _PINNED_BYTES)} of pinned memory, 2 GiB for each thread"
+    if threads < wanted:
+        return f"num_copy_threads: {threads} instead of {wanted}, because of the {pinned}."
+    return f"num_copy_threads: {pinned}."
 
 
 def _read_rate(drive: DriveSettings, request_bytes: int) -> int | None:

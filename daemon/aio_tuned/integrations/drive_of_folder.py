@@ -11,16 +11,13 @@ from aio_tuned import reader
 if TYPE_CHECKING:
     from aio_tuned.reader import DriveSettings
 
-# For profiles that are elsewhere, such as in a container.
-PROFILES_VARIABLE = "AIO_TUNED_PROFILES"
-
 
 def drive_of_folder(folder: str | os.PathLike[str]) -> DriveSettings:
     """Return the settings of the drive below a folder; frameworks make theirs, so it may not exist yet.
 
-    Raise the errors of `reader.drive_settings_for`.
+    The profiles may be elsewhere, such as in a container. Raise the errors of `reader.drive_settings_for`.
     """
-    profiles = os.environ.get(PROFILES_VARIABLE) or reader.PROFILES
+    profiles = os.environ.get("AIO_TUNED_PROFILES") or reader.PROFILES
     return reader.drive_settings_for(_nearest(Path(folder).absolute()), profiles=profiles)
 
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import os
 
-VARIABLE = "AIO_TUNED_VLLM"
-
 
 def register() -> None:
     """Fill what the "fs" tier's configuration leaves out from now on; do nothing without the variable."""
-    if os.environ.get(VARIABLE) != "1":
+    if os.environ.get("AIO_TUNED_VLLM") != "1":
         return
     try:
         from aio_tuned.integrations import vllm_tier

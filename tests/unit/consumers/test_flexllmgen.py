@@ -46,7 +46,15 @@ def test_the_copy_threads_are_those_of_reads_at_the_size_of_the_read_ahead() -> 
 
 def test_the_pinned_memory_of_the_copy_threads_is_told() -> None:
     notes = export(drive(curves=CURVES), "/data", ExportOptions()).notes
-    assert any(note.startswith("num_copy_threads: 24 GiB of pinned memory") for note in notes)
+    assert "num_copy_threads: 24 GiB of pinned memory, 2 GiB for each thread." in notes
+
+
+@pytest.mark.parametrize(("needed", "threads"), [(16, 16), (17, 16), (100, 16)])
+def test_more_threads_than_a_usual_host_has_memory_for_are_not_set(needed: int, threads: int) -> None:
+    made = export(drive(curves=(curve("psync", "read", {128 * KIB: needed}),)), "/data", ExportOptions())
+    assert table(made, "TorchDisk") == {"num_copy_threads": threads}
+    told = f"num_copy_threads: {threads} instead of {needed}, because of the 32 GiB of pinned memory"
+    assert any(note.startswith(told) for note in made.notes) == (needed > threads)
 
 
 def test_the_cost_model_gets_the_figures_of_these_reads_and_of_the_write_settings() -> None:
@@ -63,7 +71,7 @@ def test_the_cost_model_gets_the_figures_of_these_reads_and_of_the_write_setting
 def test_without_a_curve_the_figures_are_those_of_the_settings() -> None:
     made = export(drive(read=settings(direction="read", throughput_bytes_per_s=6)), "/data", ExportOptions())
     assert table(made, "CostModelConfig")["dtoc_bdw"] == 6
-    assert table(made, "TorchDisk") == {"num_copy_threads": 32}
+    assert table(made, "TorchDisk") == {"num_copy_threads": 16}
 
 
 def test_rates_that_nobody_measured_are_left_out_and_told() -> None:
