@@ -112,11 +112,11 @@ def _remarks(drive: DriveSettings) -> Iterator[str]:
 
 
 def _head(rule: ExportRule, about: Sequence[str]) -> str:
+    # Each ends in a full stop, because systemd continues a comment that ends in a backslash.
     first = f"{BEGINS}{rule.consumer} {rule.path}. The daemon replaces it, and your changes with it."
     return "".join(f"{_comment(line)}\n" for line in (first, *(f"# {line}" for line in about)))
 
 
 def _comment(line: str) -> str:
-    """Return a comment of one line that ends there for every reader: systemd continues one that ends in a backslash."""
-    escaped = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
-    return f"{escaped}." if escaped.endswith("\\") else escaped
+    """Return the comment as one line, whatever a path in it has."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)

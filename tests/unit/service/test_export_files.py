@@ -312,6 +312,7 @@ def test_a_path_that_does_not_answer_holds_up_no_other(world: World) -> None:
                 await world.files.update()
                 assert asyncio.get_running_loop().time() - start < 0.15
             assert len(asked) == 1
+            await asyncio.sleep(0.3)  # until no look is due
             answers.set()
             await until(lambda: world.block("dead.env") == 128 << 10)
             assert len(asked) == 2

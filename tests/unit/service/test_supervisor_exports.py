@@ -15,7 +15,7 @@ from aio_tuned.reader.types import Disk
 from unit.support.desk import Bay, Desk, running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 NAME = "nvme-Model_One_S9000_1"
@@ -78,15 +78,39 @@ def test_at_the_start_the_file_is_true_before_the_daemon_is_ready(desk: Desk, pa
             await until(desk.drives)
             paths.on[path] = disk(desk)
 
+    def after_the_scan(present: Iterable[str]) -> None:
+        said.append(("scanned", text(desk)))
+        withdraw(present)
+
     async def second() -> None:
+        desk.supervisor._publisher.withdraw_absent = after_the_scan  # type: ignore[method-assign]
         desk.supervisor._notify.ready = lambda: said.append(("ready", text(desk)))  # type: ignore[method-assign]
         async with running(desk):
-            await until(lambda: said)
+            await until(lambda: len(said) == 2)
 
     asyncio.run(first())
+    desk.config.export[0].file.unlink()
     desk.restart()
+    desk.source.present = [bay.event()]
+    withdraw = desk.supervisor._publisher.withdraw_absent
     asyncio.run(second())
-    assert f"# Settings of {NAME} (provisional)." in said[0][1]
+    assert [moment for moment, _ in said] == ["scanned", "ready"]
+    # Before the scan the paths were looked for, so that the file was written before the profile.
+    assert all(f"# Settings of {NAME} (provisional)." in found for _, found in said)
+
+
+def test_a_later_event_of_a_device_leads_to_a_look(desk: Desk, paths: Paths) -> None:
+    bay = Bay(desk.host)
+
+    async def scene() -> None:
+        async with running(desk):
+            await desk.send(bay.event())
+            await asyncio.sleep(0.3)  # until no look is due
+            paths.on[desk.config.export[0].path] = disk(desk)
+            await desk.send(bay.event("change"))
+            await until(lambda: NAME in text(desk))
+
+    asyncio.run(scene())
 
 
 def test_a_mount_a_removal_and_the_minute_lead_to_a_look(desk: Desk, paths: Paths) -> None:
