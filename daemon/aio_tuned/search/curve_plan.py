@@ -122,14 +122,10 @@ class CurvePlan:
         own = [sample for sample in samples if self.is_of(sample)]
         return Cost(sum(sample.wall_ns for sample in own), sum(sample.written_bytes for sample in own))
 
-    def taken(self, samples: Iterable[Sample]) -> Cost:
-        """Return what the curve has spent, and may still spend later."""
+    def progress(self, samples: Iterable[Sample]) -> float:
+        """Return the share of the budgets that the curve's samples so far have taken."""
         ns, written_bytes = self.spent(samples)
-        later = Cost(int(LATER_PART * self.budget_ns), int(LATER_PART * self.budget_bytes))
-        return Cost(
-            min(max(ns, self.budget_ns), ns + later.ns),
-            min(max(written_bytes, self.budget_bytes), written_bytes + later.written_bytes),
-        )
+        return max(ns / max(1, self.budget_ns), written_bytes / self.budget_bytes if self.budget_bytes else 0.0)
 
     def _visit_ns(self, level: int, bytes_per_s: float) -> float:
         """Return the time of a measurement that the budgets allow."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,6 +45,8 @@ class Curved:
         self.tainted: dict[tuple[int, int], int] = {}
         own = [sample for sample in samples if plan.is_of(sample)]
         self.spent = plan.spent(own)
+        ends_ns = accumulate(sample.wall_ns for sample in samples)
+        self._at_s = {sample.request.id: ns / 1e9 for sample, ns in zip(samples, ends_ns, strict=True)}
         for sample in own:
             setting = sample.request.setting
             if (place := self._places.get(setting.block_size)) is None:
@@ -64,7 +67,13 @@ class Curved:
         """The model of all clean measurements."""
         levels = max(self.plan.levels(size) for size in self.plan.sizes)
         seen = [
-            Seen(place, level, sample.bytes_per_s, sample.elapsed_ns / len(sample.transfers_ns) / 1e9)
+            Seen(
+                place,
+                level,
+                sample.bytes_per_s,
+                sample.elapsed_ns / len(sample.transfers_ns) / 1e9,
+                self._at_s[sample.request.id],
+            )
             for (place, level), found in self.clean.items()
             for sample in found
         ]

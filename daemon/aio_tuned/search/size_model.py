@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from aio_tuned.search import curve_spells
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -54,13 +56,14 @@ _USUAL_NOISE, _NOISE_SPREAD = math.log(0.01), 1.0
 class Seen(NamedTuple):
     """A measurement: the size's place in the list of sizes, log2 of the number in flight, and bytes per second.
 
-    `transfer_s` is the time of each of its transfers.
+    `transfer_s` is the time of each of its transfers, and `at_s` the time when it ended.
     """
 
     size: int
     level: int
     bytes_per_s: float
     transfer_s: float
+    at_s: float = 0.0
 
 
 class Guess(NamedTuple):
@@ -126,8 +129,21 @@ def fit(
     )
     log_rate = np.log(np.array([one.bytes_per_s for one in seen], dtype=np.float64))
     priors = [_Prior(points.sizes, guess, deviation) for deviation in _DEVIATIONS]
+    bent = _best(points, log_rate, priors)
+    if seen:
+        block = curve_spells.blocks(np.array([one.at_s for one in seen]))
+        cell = points.place * levels + points.level.astype(np.intp)
+        lost = curve_spells.lost(cell, block, log_rate, bent.strain(points))
+        if lost.any():
+            log_rate = log_rate - lost
+            bent = _best(points, log_rate, priors)
+    return _with_process(points, log_rate, bent, levels)
+
+
+def _best(points: _Points, log_rate: Floats, priors: Sequence[_Prior]) -> _Bent:
+    """Return the likeliest of the fits with each size of the deviations and each sharpness of the bend."""
     found = [_bent(points, log_rate, prior, bend) for prior in priors for bend in _BENDS]
-    return _with_process(points, log_rate, min(found, key=lambda one: one.cost), levels)
+    return min(found, key=lambda one: one.cost)
 
 
 class _Prior:
@@ -170,6 +186,12 @@ class _Bent:
 
     def curve(self, points: _Points) -> tuple[Floats, Floats]:
         return _curve(self.values, self.bend, points)
+
+    def strain(self, points: _Points) -> Floats:
+        """Return how much the bottleneck, rather than the latency, decides about each point."""
+        slopes = self.curve(points)[1]
+        strain: Floats = -slopes[np.arange(len(points.place)), 4 + len(points.sizes) + points.place]
+        return strain
 
 
 def _curve(values: Floats, bend: float, points: _Points) -> tuple[Floats, Floats]:

@@ -38,7 +38,7 @@ _BYTE_SHARES: dict[str, float] = {"memory": 1 / 12, "new_file": 1 / 24, "process
 # About that many measurements of writes must be paid for: six pairs, four files, one round of the default numbers.
 _MEASUREMENTS = {"memory": 12, "new_file": 4, "processes": 10}
 # The curves of a direction get time by the number of their sizes and the cost of a measurement.
-_OP_WEIGHTS: dict[CurveOp, float] = {"read": 4.0, "write": 2.0, "mixed": 1.0}
+_OP_WEIGHTS: dict[CurveOp, float] = {"read": 3.5, "write": 2.5, "mixed": 1.0}
 _WRITE_WEIGHTS: dict[CurveOp, float] = {"read": 0.0, "write": 6.0, "mixed": 1.0}
 # Huge pages are measured beside the consumer's where the buffer has less than this share of them.
 _FEW_HUGE = 0.5
@@ -165,19 +165,14 @@ class AfterChoice:
         ops = [op for op in get_args(CurveOp) if op == "read" or "write" in order.directions]
         if not engines or not order.curves.sizes:
             return
-        made: list[CurvePlan] = []
-        for number, op in enumerate(ops):
-            plans = [plan for engine in engines if (plan := self._plan(engine, op, ops[number:], len(engines), made))]
-            await self._measure_curves(plans, later=False)
-            made += plans
-            self._done = replace(self._done, curves=tuple(made))
+        plans = [plan for op in ops for engine in engines if (plan := self._plan(engine, op, ops, len(engines)))]
+        self._done = replace(self._done, curves=tuple(plans))
+        await self._measure_curves(plans, later=False)
         # A slow spell of the drive may have covered a whole curve, so all are visited once more.
-        await self._measure_curves(made, later=True)
+        await self._measure_curves(plans, later=True)
 
-    def _plan(
-        self, engine: Engine, op: CurveOp, left: Sequence[CurveOp], engines: int, made: Sequence[CurvePlan]
-    ) -> CurvePlan | None:
-        """Return the plan of one curve; it shares what the curves before have left with those in `left`."""
+    def _plan(self, engine: Engine, op: CurveOp, ops: Sequence[CurveOp], engines: int) -> CurvePlan | None:
+        """Return the plan of one curve, which shares the budgets with those of all `ops` and engines."""
         order, samples = self._order, self._measuring.samples
         direction: Direction = "read" if op == "read" else "write"
         mixed = curve_plan.MIXED_SIZES
@@ -186,9 +181,8 @@ class AfterChoice:
         known = [one for one in clean_samples(of_choice(samples)) if one.request.direction == direction]
         if not sizes or not known:
             return None
-        spent = [plan.taken(samples) for plan in made]
-        left_ns = order.after_ns * (1 - sum(_TIME_SHARES.values())) - sum(one.ns for one in spent)
-        left_bytes = order.after_bytes * (1 - sum(_BYTE_SHARES.values())) - sum(one.written_bytes for one in spent)
+        all_ns = order.after_ns * (1 - sum(_TIME_SHARES.values()))
+        all_bytes = order.after_bytes * (1 - sum(_BYTE_SHARES.values()))
         return CurvePlan(
             engine=engine,
             op=op,
@@ -198,8 +192,8 @@ class AfterChoice:
                 bytes_per_s=max(one.bytes_per_s for one in known),
             ),
             max_transfer_bytes=most,
-            budget_ns=int(left_ns * _OP_WEIGHTS[op] / sum(_OP_WEIGHTS[one] for one in left) / engines),
-            budget_bytes=_part(left_bytes, _WRITE_WEIGHTS[op], sum(_WRITE_WEIGHTS[one] for one in left), engines),
+            budget_ns=int(all_ns * _OP_WEIGHTS[op] / sum(_OP_WEIGHTS[one] for one in ops) / engines),
+            budget_bytes=_part(all_bytes, _WRITE_WEIGHTS[op], sum(_WRITE_WEIGHTS[one] for one in ops), engines),
             seed=order.seed,
             max_in_flight=min(curve_plan.MOST_IN_FLIGHT, order.max_concurrency or curve_plan.MOST_IN_FLIGHT),
             max_transfer_ns=order.max_transfer_ns,
@@ -207,14 +201,14 @@ class AfterChoice:
         )
 
     async def _measure_curves(self, plans: Sequence[CurvePlan], *, later: bool) -> None:
-        """Measure the curves in turns, so that a drift of the drive favours no engine."""
+        """Measure the curves in turns, so that a drift favours none, and a slow spell covers no whole curve."""
         running = list(plans)
         while running:
-            for plan in tuple(running):
-                samples = self._measuring.samples
-                requests = size_curve.next_round(plan, samples, next_id(samples), later=later)
-                if not requests or not await self._measure_round(plan, requests):
-                    running.remove(plan)
+            samples = self._measuring.samples
+            plan = min(running, key=lambda one: one.progress(samples))
+            requests = size_curve.next_round(plan, samples, next_id(samples), later=later)
+            if not requests or not await self._measure_round(plan, requests):
+                running.remove(plan)
 
     async def _measure_round(self, plan: CurvePlan, requests: Sequence[Request]) -> bool:
         """Measure the requests; return whether the curve may go on."""

@@ -186,7 +186,7 @@ def _missing(outcome: SweepOutcome, curves: Sequence[SizeCurve], config: Config,
         yield "curves: not measured in a check; run aio-tuned tune for this drive's own curves by request size"
     elif config.effort == "quick":
         yield "curves: not measured in a quick sweep; use --effort default for curves by request size"
-    elif outcome.after.curves:
+    elif outcome.after.curves and not outcome.after.failed:
         measured = sum(len(curve.sizes) for curve in curves)
         planned = sum(len(plan.sizes) for plan in outcome.after.curves)
         if measured < planned:

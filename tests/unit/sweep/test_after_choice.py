@@ -67,22 +67,23 @@ class Changed(SimulatedHelper):
 class Failing(SimulatedHelper):
     """A helper that reports an error at a measurement for a purpose, and has ended by then, as aio-sweep has."""
 
-    def __init__(self, purpose: str, error: Exception, *, mixed: bool = False) -> None:
+    def __init__(self, purpose: str, error: Exception, *, after: int = 0) -> None:
         super().__init__(Drive(NAMED["980-pro"], 1), fill_bytes=GIB)
-        self._purpose, self._error, self._mixed = purpose, error, mixed
+        self._purpose, self._error, self._left = purpose, error, after
+        self.has_ended = False
 
     async def measure(self, request: Request) -> Sample:
         assert not self.has_ended, "a request to a helper that has ended"
-        if request.purpose == self._purpose and bool(request.read_percent) == self._mixed:
-            self.has_ended = True
-            raise self._error
+        if request.purpose == self._purpose:
+            self._left -= 1
+            if self._left < 0:
+                self.has_ended = True
+                raise self._error
         return await super().measure(request)
 
     async def finish(self) -> int:
         assert not self.has_ended, "the end of a helper that has ended"
         return await super().finish()
-
-    has_ended = False
 
 
 class Keeping(NullObserver):
@@ -315,9 +316,11 @@ def test_an_experiment_that_fails_is_left_out_and_the_choice_is_kept(purpose: st
     assert [bool(one) for one in figures] == [place < before for place in range(4)]
 
 
-def test_curves_before_the_one_that_fails_are_kept() -> None:
-    outcome = asyncio.run(run_sweep(Failing("curve", FAILED, mixed=True).helper, ORDER))
-    assert {curve.op for curve in built(outcome).curves} == {"read", "write"}
+def test_the_sizes_that_are_known_by_then_are_kept() -> None:
+    outcome = asyncio.run(run_sweep(Failing("curve", FAILED, after=120).helper, ORDER))
+    profile = built(outcome)
+    assert {curve.engine for curve in profile.curves} == {"psync", "io_uring"}
+    assert not any("before the budgets ended" in each for each in profile.evidence.findings)
 
 
 @pytest.mark.parametrize(
@@ -354,6 +357,14 @@ def test_a_p99_of_few_requests_is_left_out() -> None:
     assert concurrency.read_p99_us == (0.0, 0.0, 0.0)
     assert concurrency.write_p99_us is not None
     assert min(concurrency.write_p99_us) > 0.0
+
+
+def test_a_slow_spell_covers_no_whole_curve() -> None:
+    own = [one for one in after(whole()[0].samples) if one.request.purpose == "curve"]
+    reads = [place for place, one in enumerate(own) if one.request.direction == "read"]
+    writes = [place for place, one in enumerate(own) if one.request.direction == "write"]
+    between = sum(writes[0] < place < writes[-1] for place in reads)
+    assert between > 0.8 * len(reads), "reads and writes are measured one after the other"
 
 
 def test_progress_is_reported_for_each_experiment() -> None:
