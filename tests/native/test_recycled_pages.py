@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from native.conftest import StartHelper
+    from native.helper_process import StartHelper
 
 BUFFER = 64 * MIB
 SIZES = (f"--span-bytes={BUFFER}", f"--max-transfer-bytes={BUFFER}")
