@@ -97,7 +97,8 @@ class Watch:
         """Look until `stop` is set, and once more then."""
         while True:
             last = stop.is_set()
-            self._look(with_rings=last or not self._rings)
+            # The mappings of a process with torch are many; a process of fio has few, and may end at any moment.
+            self._look(with_rings=last or not self._rings or self._reserved is None)
             if last:
                 return
             time.sleep(_EVERY_S)
@@ -106,18 +107,23 @@ class Watch:
         """Return what was seen since begin()."""
         grown = [max(0, count - self._before.get(at, 0)) for at, count in self._moved.items()]
         most = max(grown, default=0)
+        threads = sum(count > most * _SMALL for count in grown) if most else None
         return Effect(
-            threads=sum(count > most * _SMALL for count in grown) if most else None,
-            depth=self._depth(),
+            threads=threads,
+            depth=self._depth(threads),
             direct=self._direct,
             cached=cached,
             most_in_flight=self._most_in_flight,
         )
 
-    def _depth(self) -> int | None:
-        """Return the size of each queue; None if other processes have changed the host's count meanwhile."""
+    def _depth(self, threads: int | None) -> int | None:
+        """Return the size of each queue; None if it is not known.
+
+        Without the driver's count it is known if each thread has had a queue, and if other processes have not changed
+        the host's count meanwhile.
+        """
         reserved = self._reserved
-        if reserved is None and self._aio_nr() == self._aio_nr_before:
+        if reserved is None and self._aio_nr() == self._aio_nr_before and self._rings == threads:
             reserved = self._most_aio_nr - self._aio_nr_before
         if not reserved or not self._rings or reserved % self._rings:
             return None

@@ -24,9 +24,9 @@ CONSUMERS = ("deepspeed", "fio", "kvikio", "lmcache")
 _MIB = 1 << 20
 # Enough for 30 pairs of writes within 8 GiB, and for all requests in flight at the settings that were measured.
 _TRANSFER_BYTES = 128 * _MIB
-# fio reports milliseconds, and LMCache moves whole chunks.
-_LARGE_TRANSFER_BYTES = 256 * _MIB
 _CHUNK_BYTES = 32 * _MIB
+# LMCache moves whole chunks, a thread each.
+_CHUNKS_BYTES = 8 * _CHUNK_BYTES
 # A thread's part that DeepSpeed's handle takes on any drive.
 _PART_BYTES = 4096
 _READ_MS = 500
@@ -80,7 +80,7 @@ def make(consumer: str, made: Export, span_bytes: int, *, stand_in: bool = False
     if ours == default:
         raise SameSettingsError(f"{consumer}: the exported settings are its own default; there is nothing to compare")
     if consumer == "fio" or stand_in:
-        return _fio(consumer, default, ours, _size(_LARGE_TRANSFER_BYTES, span_bytes, _MIB))
+        return _fio(consumer, default, ours, _size(_TRANSFER_BYTES, span_bytes, _MIB))
     if consumer == "deepspeed":
         threads = [_threads(each) for each in (default, ours)]
         size = _size(_TRANSFER_BYTES, span_bytes, math.lcm(*threads) * _PART_BYTES)
@@ -96,7 +96,7 @@ def make(consumer: str, made: Export, span_bytes: int, *, stand_in: bool = False
             driver=consumer,
             transfer_bytes=size,
         )
-    size = _size(_LARGE_TRANSFER_BYTES, span_bytes, _CHUNK_BYTES)
+    size = _size(_CHUNKS_BYTES, span_bytes, _CHUNK_BYTES)
     first, second = (Side(values=each, asked=_lmcache_asked(each, size)) for each in (default, ours))
     # LMCache removes a chunk and writes another file, so no file is filled before.
     return Sides(default=first, ours=second, driver=consumer, transfer_bytes=size, filled=False)

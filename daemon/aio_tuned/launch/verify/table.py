@@ -33,7 +33,7 @@ def lines(outcome: Outcome) -> Iterator[str]:
         found = outcome.comparison.by_direction[direction]
         rates = (formatting.throughput(each) for each in (found.default_bytes_per_s, found.ours_bytes_per_s))
         yield _ROW.format(f"{direction}s", *rates, *_figures(found.ratio), found.ratio.pairs)
-    yield _ROW.format("both", "", "", *_figures(outcome.comparison.both), "")
+    yield _ROW.format("both", "", "", *_figures(outcome.comparison.both), "").rstrip()
     yield ""
     for name in NAMES:
         side = outcome.sides.side(name)
