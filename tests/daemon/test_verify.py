@@ -313,7 +313,7 @@ def test_fio_is_compared_and_observed(bench: Bench) -> None:
         assert each["seen"]["direct"] in (None, True)
         assert each["seen"]["cached"] == 0
         # None if fio has ended before anybody looked, and if other processes have used AIO meanwhile.
-        assert each["seen"]["threads"] in (None, each["asked"]["threads"])
+        assert (each["seen"]["threads"] or 0) <= each["asked"]["threads"]
         assert each["seen"]["depth"] in (None, each["asked"]["depth"])
     assert bench.left == []
     text = (bench.etc / f"{bench.name}.toml").read_text()

@@ -38,7 +38,8 @@ class Effect:
 
     `threads` have moved data, `depth` is the size of each kernel queue (libaio's) by /proc/sys/fs/aio-nr, `direct`
     whether a file was open with O_DIRECT, `cached` the share of the files in the page cache afterwards, and
-    `most_in_flight` the most requests that the drive had at once.
+    `most_in_flight` the most requests that the drive had at once. If threads have `ended` by now, as those of fio,
+    there may be more that moved data after the last look.
     """
 
     threads: int | None
@@ -46,6 +47,7 @@ class Effect:
     direct: bool | None
     cached: float
     most_in_flight: int
+    ended: bool = False
 
     @property
     def complete(self) -> bool:
@@ -114,6 +116,7 @@ class Watch:
             direct=self._direct,
             cached=cached,
             most_in_flight=self._most_in_flight,
+            ended=not set(self._moved) <= set(self._threads()),
         )
 
     def _depth(self, threads: int | None) -> int | None:

@@ -58,7 +58,8 @@ def in_effect(asked: Asked, seen: Effect) -> Iterator[str]:
         yield f"O_DIRECT {how}: {seen.cached:.0%} of the data in the page cache"
     else:
         yield "through the page cache" if not seen.direct or seen.cached else "O_DIRECT in effect, though not asked for"
-    yield _counted("thread" if seen.threads == 1 else "threads", asked.threads, seen.threads)
+    shown = _counted("thread" if seen.threads == 1 else "threads", asked.threads, seen.threads)
+    yield f"at least {shown.replace('instead of', 'of')}" if seen.ended and "instead" in shown else shown
     if asked.depth is not None:
         yield _counted("requests in each thread's queue", asked.depth, seen.depth)
     yield f"up to {seen.most_in_flight} requests at the drive"

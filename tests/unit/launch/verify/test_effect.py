@@ -124,6 +124,14 @@ DIRECT = Asked(threads=4, depth=16, direct=True)
             ),
         ),
         (
+            DIRECT,
+            Effect(threads=3, depth=None, direct=True, cached=0.0, most_in_flight=9, ended=True),
+            (
+                "O_DIRECT in effect; at least 3 threads of 4; 16 requests in each thread's queue asked for, not"
+                " observable; up to 9 requests at the drive"
+            ),
+        ),
+        (
             Asked(threads=2, depth=None, direct=False),
             Effect(threads=None, depth=None, direct=False, cached=1.0, most_in_flight=3),
             "through the page cache; 2 threads asked for, not observable; up to 3 requests at the drive",
