@@ -161,7 +161,9 @@ def test_a_torn_or_missing_profile_is_one_warning(stand: Stand, text: str | None
         file.write_text(text)
     done = stand.run(TWICE, **ON)
     assert json.loads(done.stdout) == [{"type": "fs", "root_dir": str(stand.folder)}] * 2
-    assert "fs tier is left as it is" in told(done)
+    warning = told(done)
+    assert "fs tier is left as it is" in warning
+    assert "ProfileError" not in warning
 
 
 @pytest.mark.parametrize(
