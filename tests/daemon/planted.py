@@ -1,7 +1,7 @@
 """A consumer's environment whose package is planted: a deepspeed that moves real bytes, as fast as a test says.
 
 It is a real interpreter, which runs aio-tuned's real driver; only the packages torch and deepspeed are stand-ins. The
-rate of a handle comes from the variable PLANTED, a JSON object of bytes/s by queue depth, with 2 % of noise.
+rate of a handle comes from the variable DS_PLANTED, a JSON object of bytes/s by queue depth, with 2 % of noise.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ def empty(count, dtype):
 
 _DEEPSPEED = '''
 import json, mmap, os, random, threading, time
+from concurrent.futures import ThreadPoolExecutor
 
 class Tensor:
     def __init__(self, size):
@@ -35,11 +36,11 @@ class Handle:
 
     def __init__(self, block, depth, single, overlap, threads):
         self.block, self.depth = block, depth
-        self.threads = 1 if os.environ.get("PLANTED_ONE_THREAD") else threads
-        self.flags = 0 if os.environ.get("PLANTED_BUFFERED") else os.O_DIRECT
-        self.rate = json.loads(os.environ["PLANTED"])[str(depth)]
-        if os.environ.get("PLANTED_USER"):
-            print("user", os.getuid(), flush=True)
+        self.threads = 1 if os.environ.get("DS_PLANTED_ONE_THREAD") else threads
+        self.flags = 0 if os.environ.get("DS_PLANTED_BUFFERED") else os.O_DIRECT
+        self.rate = json.loads(os.environ["DS_PLANTED"])[str(depth)]
+        # The threads stay as long as the handle, as those of the real one do.
+        self.pool, self.together = ThreadPoolExecutor(self.threads), threading.Barrier(self.threads)
 
     def new_cpu_locked_tensor(self, size, like):
         return Tensor(size)
@@ -55,16 +56,14 @@ class Handle:
         view, size = memoryview(tensor.data), len(tensor.data) // self.threads
         fd = os.open(path, flags | self.flags, 0o600)
         def part(number):
+            self.together.wait()  # so that each part has a thread of its own
             for at in range(number * size, (number + 1) * size, self.block):
                 transfer(fd, view[at:at + min(self.block, (number + 1) * size - at)], at)
-        workers = [threading.Thread(target=part, args=(number,)) for number in range(self.threads)]
-        for worker in workers: worker.start()
-        # The threads stay until it is over, as those of the real one do.
-        self.workers, self.fd = workers, fd
+        self.parts, self.fd = [self.pool.submit(part, number) for number in range(self.threads)], fd
         return 0
 
     def wait(self):
-        for worker in self.workers: worker.join()
+        for part in self.parts: part.result()
         time.sleep(max(0, self.end - time.perf_counter()))
         os.close(self.fd)
         return 1

@@ -81,7 +81,7 @@ class Bench:
         )
 
     def verify(self, planted: dict[str, float], *words: str, **more: str) -> tuple[int, str, str]:
-        process = self.command(*words, PLANTED=json.dumps(planted), **more)
+        process = self.command(*words, DS_PLANTED=json.dumps(planted), **more)
         out, err = process.communicate(timeout=200)
         return process.returncode, out, err
 
@@ -175,7 +175,7 @@ def test_what_is_in_effect_is_told(bench: Bench) -> None:
 
 
 def test_an_option_that_is_not_in_effect_is_told(bench: Bench) -> None:
-    code, out, err = bench.verify({DEFAULT: 200e6, OURS: 260e6}, PLANTED_BUFFERED="1", PLANTED_ONE_THREAD="1")
+    code, out, err = bench.verify({DEFAULT: 200e6, OURS: 260e6}, DS_PLANTED_BUFFERED="1", DS_PLANTED_ONE_THREAD="1")
     assert code == 0, err
     assert "ours, reads: O_DIRECT not in effect: 100% of the data in the page cache; 1 thread instead of 2" in out
 
@@ -199,7 +199,7 @@ def test_another_release_or_another_setting_has_no_verdict(bench: Bench) -> None
 
 def test_after_sigkill_the_drivers_remove_the_folder_or_the_next_run_does(bench: Bench) -> None:
     planted = json.dumps({DEFAULT: 50e6, OURS: 50e6})
-    process = bench.command(PLANTED=planted)
+    process = bench.command(DS_PLANTED=planted)
     try:
         assert until(lambda: bench.left and [*(bench.folder / bench.left[0]).iterdir()])
         (folder,) = bench.left
@@ -222,7 +222,7 @@ def test_after_sigkill_the_drivers_remove_the_folder_or_the_next_run_does(bench:
 
 
 def test_sigterm_leaves_nothing(bench: Bench) -> None:
-    process = bench.command(PLANTED=json.dumps({DEFAULT: 200e6, OURS: 200e6}))
+    process = bench.command(DS_PLANTED=json.dumps({DEFAULT: 200e6, OURS: 200e6}))
     assert until(lambda: bench.left)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
@@ -235,7 +235,7 @@ def test_in_the_folder_of_a_user_the_consumer_runs_as_that_user(bench: Bench) ->
     mine.mkdir()
     os.chown(mine, NOBODY, NOBODY)
     bench.folder = mine
-    process = bench.command(PLANTED=json.dumps({DEFAULT: 200e6, OURS: 260e6}))
+    process = bench.command(DS_PLANTED=json.dumps({DEFAULT: 200e6, OURS: 260e6}))
     assert until(lambda: bench.left)
     owner = (mine / bench.left[0]).stat().st_uid
     out, err = process.communicate(timeout=200)

@@ -10,6 +10,9 @@ from aio_tuned import trust
 from aio_tuned.child_process import Account
 from aio_tuned.errors import PrivilegeError, TargetError
 
+# Settings of the language, of DeepSpeed, torch, KvikIO, LMCache, and of the GPU.
+_GIVEN = ("LANG", "LC_", "DS_", "TORCH_", "KVIKIO_", "LMCACHE_", "CUDA_", "NVIDIA_", "ROCM_", "HIP_", "LD_LIBRARY_PATH")
+
 
 def choose(python: Path, folder: Path, euid: int) -> Account | None:
     """Return the account for an interpreter whose I/O is in the folder; None for this process's own user.
@@ -39,13 +42,16 @@ def choose(python: Path, folder: Path, euid: int) -> Account | None:
 
 
 def environment(account: Account | None, python: Path) -> dict[str, str]:
-    """Return the environment of that account's processes: this process's, with the interpreter's programs first."""
-    made = {**os.environ, "PATH": os.pathsep.join((str(python.parent), *os.get_exec_path()))}
-    if account is not None:
-        user = pwd.getpwuid(account.uid)
-        made |= {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
-        made.pop("XDG_CACHE_HOME", None)
-    return made
+    """Return the environment of that account's processes: this process's, with the interpreter's programs first.
+
+    Another user gets only the variables that consumers read, since root's may hold passwords.
+    """
+    path = os.pathsep.join((str(python.parent), *os.get_exec_path()))
+    if account is None:
+        return {**os.environ, "PATH": path}
+    user = pwd.getpwuid(account.uid)
+    given = {name: value for name, value in os.environ.items() if name.startswith(_GIVEN)}
+    return {**given, "PATH": path, "HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
 
 
 def untrusted(python: Path) -> str:

@@ -78,7 +78,11 @@ def test_root_does_not_write_where_others_may_put_links(python: Path, tmp_path: 
 
 
 @needs_root
-def test_in_the_folder_of_a_user_it_runs_as_that_user(python: Path, tmp_path: Path) -> None:
+def test_in_the_folder_of_a_user_it_runs_as_that_user(
+    python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DS_ACCELERATOR", "cpu")
+    monkeypatch.setenv("ROOTS_OWN", "1")
     folder = tmp_path / "users"
     folder.mkdir()
     os.chown(folder, NOBODY, -1)
@@ -87,7 +91,9 @@ def test_in_the_folder_of_a_user_it_runs_as_that_user(python: Path, tmp_path: Pa
     assert found.uid == NOBODY
     assert 0 not in (found.gid, *found.groups)
     made = environment(found, python)
-    assert made["USER"] == "nobody"
+    assert (made["USER"], made["DS_ACCELERATOR"]) == ("nobody", "cpu")
+    assert "ROOTS_OWN" not in made
+    assert environment(None, python)["ROOTS_OWN"] == "1"
     assert made["PATH"].startswith(f"{python.parent}:")
 
 

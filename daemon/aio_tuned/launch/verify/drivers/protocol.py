@@ -37,7 +37,7 @@ class Consumer:
     def release(self) -> dict[str, str]:
         """Return the release and a file that its update replaces; raise ImportError if the package is missing."""
         # From Python 3.10 on it is known which distribution has the module: KvikIO's is called kvikio-cu12.
-        known = getattr(importlib.metadata, "packages_distributions", dict)()
+        known: dict[str, list[str]] = getattr(importlib.metadata, "packages_distributions", dict)()
         found = importlib.metadata.distribution(known.get(self.module, [self.module])[0])
         # Only private attributes have the path of the distribution's folder.
         return {"version": found.version, "file": str(Path(getattr(found, "_path", "")) / "METADATA")}
