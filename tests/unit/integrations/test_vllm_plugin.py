@@ -13,7 +13,7 @@ import pytest
 from aio_tuned.integrations import vllm
 from aio_tuned.integrations.vllm_tier import filled
 from unit.support import own_drive
-from unit.support.builders import PROJECT, size_curve
+from unit.support.builders import PROJECT
 from unit.support.consumer_settings import drive, settings
 from unit.support.size_curves import curve
 
@@ -81,7 +81,7 @@ class Stand:
 @pytest.fixture
 def stand(tmp_path: Path) -> Stand:
     made = Stand(tmp_path)
-    own_drive.publish(tmp_path, made.profiles, curves=(size_curve("psync", "read"), size_curve("psync", "write")))
+    own_drive.publish(tmp_path, made.profiles, curves=DRIVE.curves)
     return made
 
 
