@@ -338,14 +338,12 @@ async def run_sweep(
         run.outcome(direction, passes.get(direction), races.get(direction)) for direction in order.directions
     )
     after = await AfterChoice(measuring, order, hello, report).run(phases)
-    written_bytes = measuring.written_bytes
-    if not after.failed:
-        written_bytes = max(written_bytes, measuring.earlier_bytes + await helper.finish())
+    counted = 0 if after.failed else measuring.earlier_bytes + await helper.finish()
     return SweepOutcome(
         hello=hello,
         phases=phases,
         samples=tuple(measuring.samples),
-        written_bytes=written_bytes,
+        written_bytes=max(counted, measuring.written_bytes),
         resumed=earlier.resumed,
         after=after,
     )
