@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from aio_tuned.consumers import proven
 from aio_tuned.consumers.export import ExportOptions
 from aio_tuned.consumers.verdicts import setting_text
 from aio_tuned.model.setting import DEFAULT_SETTING
+from aio_tuned.reader.section import drive_settings
+from aio_tuned.reader.types import Disk, FoundProfile
 from unit.support.builders import profile
 from unit.support.consumer_settings import drive
 from unit.support.verdicts import not_better, verdict
@@ -105,6 +108,17 @@ def _text(measured: Any) -> str:  # noqa: ANN401 - a Profile
 def test_a_verdict_on_an_old_release_holds_with_that_releases_keys() -> None:
     old = verdict(version="0.16.3", setting=_text(profile()).replace("intra_op_parallelism", "thread_count"))
     assert proven.holds(old, profile())
+
+
+@pytest.mark.parametrize("name", VERIFIABLE)
+@pytest.mark.parametrize("version", ["fio-3.33", "0.5.0", "0.4.dirty"])
+def test_a_verdict_holds_whatever_the_release_is_called(name: str, version: str) -> None:
+    """fio names its release so, also in place of a package; a development copy may have a release of any kind."""
+    measured = profile()
+    disk = Disk(measured.device.id, measured.device.name, "", None, 0, node="", number="")
+    found = drive_settings(FoundProfile(disk, Path("x.toml"), measured))
+    setting = setting_text(consumers.load(name).export(found, PATH, ExportOptions()))
+    assert proven.holds(verdict(consumer=name, version=version, setting=setting), measured)
 
 
 @pytest.mark.parametrize(("release", "told"), [("0.18.3", True), ("0.18.4", False), (None, False)])
