@@ -68,7 +68,7 @@ def write_toml(table: Mapping[str, object]) -> str:
 
     encoder = toml.TomlEncoder()
     encoder.dump_funcs[str] = _string
-    return toml.dumps(table, encoder=encoder)
+    return toml.dumps(dict(table), encoder=encoder)
 
 
 def render(profile: Profile) -> str:

@@ -138,3 +138,24 @@ def test_a_wide_interval_around_1_decides_nothing_and_one_beside_it_does() -> No
     assert not found.both.precise
     assert found.decided
     assert not found.better
+
+
+@pytest.mark.parametrize("worse", ["read", "write"])
+def test_a_gain_in_one_direction_does_not_pay_for_a_loss_in_the_other(worse: str) -> None:
+    """The consumer may do nothing but what became slower; the sweep too chooses nothing below the default in either."""
+    rates = {**RATES, "ours read": 4e9, "ours write": 2e9, f"ours {worse}": 0.9 * RATES[f"default {worse}"]}
+    found = Drive(rates, noise=0.02).compare()
+    assert found.both.ci95[0] > 1
+    assert found.slower == (worse,)
+    assert found.decided
+    assert not found.better
+
+
+def test_a_sure_loss_decides_although_the_mean_is_not_known() -> None:
+    rates = {**RATES, "ours read": 8e9, "ours write": 0.2e9}
+    found = Drive(rates, noise=0.3).compare(seconds=8)
+    low, high = found.both.ci95
+    assert low < 1 < high
+    assert not found.both.precise
+    assert found.decided
+    assert not found.better
