@@ -37,12 +37,24 @@ def in_force(name: str, made: Export, drive: DriveSettings, options: ExportOptio
 
 
 def _reason(verdict: Verdict) -> str:
-    low, high = verdict.ci95
+    what, ratio, (low, high) = _loss(verdict)
     return (
         f"{verdict.consumer}: its own default, because aio-tuned verify found the drive's settings not better:"
-        f" {verdict.ratio:.3f} times the throughput (95 % interval {low:.3f} to {high:.3f}) with {verdict.version} at"
+        f" {ratio:.3f} times the {what} (95 % interval {low:.3f} to {high:.3f}) with {verdict.version} at"
         f" {verdict.measured_at}."
     )
+
+
+def _loss(verdict: Verdict) -> tuple[str, float, tuple[float, float]]:
+    """Return the throughput that decided, with its ratio and interval: of both directions, or of one that lost."""
+    if verdict.ci95[1] >= 1:
+        for direction, ratio, ci95 in (
+            ("reads", verdict.read_ratio, verdict.read_ci95),
+            ("writes", verdict.write_ratio, verdict.write_ci95),
+        ):
+            if ci95[1] < 1:
+                return f"throughput of {direction}", ratio, ci95
+    return "throughput", verdict.ratio, verdict.ci95
 
 
 def _other_notes(made: Export) -> Iterator[str]:

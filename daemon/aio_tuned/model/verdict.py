@@ -11,7 +11,8 @@ class Verdict:
 
     `version` is the release that did the I/O, and `setting` the exported values that a default exists for, as one line.
     The ratios are the throughput at these values over that at the default, with 95 % intervals; `ratio` is the
-    geometric mean of reads and writes. `better` is whether its whole interval is above 1.
+    geometric mean of reads and writes. `better` is whether its whole interval is above 1, and neither that of reads nor
+    that of writes below 1: the consumer may do nothing but one of them.
     """
 
     consumer: str

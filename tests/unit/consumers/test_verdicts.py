@@ -50,11 +50,11 @@ def test_settings_that_are_not_better_give_way_to_the_default_with_a_note(name: 
 
 
 def test_the_note_tells_which_direction_is_slower_although_both_together_gain() -> None:
-    slower = not_better(
-        setting=ours("deepspeed"), ratio=1.2, ci95=(1.1, 1.3), write_ratio=0.8, write_ci95=(0.7, 0.9)
-    )
+    slower = not_better(setting=ours("deepspeed"), ratio=1.2, ci95=(1.1, 1.3), write_ratio=0.8, write_ci95=(0.7, 0.9))
     made = consumers.export_for("deepspeed", drive(verified=(slower,)), PATH, ExportOptions())
-    assert "not better: 0.800 times the throughput of writes (95 % interval 0.700 to 0.900) with 0.19.8" in made.notes[0]
+    assert (
+        "not better: 0.800 times the throughput of writes (95 % interval 0.700 to 0.900) with 0.19.8" in made.notes[0]
+    )
 
 
 def test_deepspeeds_default_is_the_one_that_every_sweep_measures() -> None:

@@ -67,15 +67,20 @@ class Comparison:
     both: Ratio
 
     @property
+    def slower(self) -> tuple[Direction, ...]:
+        """The directions in which ours is surely slower."""
+        return tuple(direction for direction, found in self.by_direction.items() if found.ratio.ci95[1] < 1)
+
+    @property
     def better(self) -> bool:
-        """Whether ours is surely faster."""
-        return self.both.ci95[0] > 1
+        """Whether ours is surely faster in both directions together, and surely slower in neither."""
+        return self.both.ci95[0] > 1 and not self.slower
 
     @property
     def decided(self) -> bool:
-        """Whether the interval of both directions together is within 3 %, or does not include 1."""
+        """Whether ours is surely slower somewhere, or the interval of both is within 3 % or does not include 1."""
         low, high = self.both.ci95
-        return self.both.precise or low > 1 or high < 1
+        return self.both.precise or low > 1 or high < 1 or bool(self.slower)
 
 
 @dataclass(slots=True)

@@ -79,12 +79,11 @@ def _conclusion(outcome: Outcome) -> Iterator[str]:
         yield f"ours is better: {_percent(found.both.ratio)} throughput ({interval})"
     elif high < 1:
         yield f"ours is not better but slower: {_percent(found.both.ratio)} throughput ({interval})"
+    elif found.slower:
+        lost = (f"{one}s alone are slower: {_percent(found.by_direction[one].ratio.ratio)}" for one in found.slower)
+        yield f"ours is not better: {'; '.join(lost)}; both together: {_percent(found.both.ratio)} ({interval})"
     elif found.decided:
         yield f"ours is not better: {_percent(found.both.ratio)} throughput ({interval})"
-    for direction in DIRECTIONS:
-        each = found.by_direction[direction].ratio
-        if found.better and each.ci95[1] < 1:
-            yield f"{direction}s alone are slower: {_percent(each.ratio)}"
     if outcome.note:
         yield outcome.note
     if outcome.kept is not None:
