@@ -80,7 +80,7 @@ def make(consumer: str, made: Export, span_bytes: int, *, stand_in: bool = False
     if ours == default:
         raise SameSettingsError(f"{consumer}: the exported settings are its own default; there is nothing to compare")
     if consumer == "fio" or stand_in:
-        return _fio(consumer, default, ours, _size(_TRANSFER_BYTES, span_bytes, _MIB))
+        return _fio(consumer, default, ours, span_bytes)
     if consumer == "deepspeed":
         threads = [_threads(each) for each in (default, ours)]
         size = _size(_TRANSFER_BYTES, span_bytes, math.lcm(*threads) * _PART_BYTES)
@@ -96,7 +96,8 @@ def make(consumer: str, made: Export, span_bytes: int, *, stand_in: bool = False
             driver=consumer,
             transfer_bytes=size,
         )
-    size = _size(_CHUNKS_BYTES, span_bytes, _CHUNK_BYTES)
+    # Each side keeps chunks of its own.
+    size = _size(_CHUNKS_BYTES, span_bytes // len(NAMES), _CHUNK_BYTES)
     first, second = (Side(values=each, asked=_lmcache_asked(each, size)) for each in (default, ours))
     # LMCache removes a chunk and writes another file, so no file is filled before.
     return Sides(default=first, ours=second, driver=consumer, transfer_bytes=size, filled=False)
@@ -105,8 +106,12 @@ def make(consumer: str, made: Export, span_bytes: int, *, stand_in: bool = False
 def _size(wanted: int, span_bytes: int, unit: int) -> int:
     size = min(wanted, span_bytes) // unit * unit
     if not size:
-        raise UsageError(f"{span_bytes >> 20} MiB: too little space for a transfer; free some space on the filesystem")
+        raise _too_little(span_bytes)
     return size
+
+
+def _too_little(span_bytes: int) -> UsageError:
+    return UsageError(f"{span_bytes >> 20} MiB: too little space for a transfer; free some space on the filesystem")
 
 
 def _both(asked: Asked) -> Mapping[Direction, Asked]:
@@ -139,11 +144,15 @@ def _lmcache_asked(values: _Values, size: int) -> Mapping[Direction, Asked]:
 # --- fio ----------------------------------------------------------------------------------------------------
 
 
-def _fio(consumer: str, default: _Values, ours: _Values, size: int) -> Sides:
+def _fio(consumer: str, default: _Values, ours: _Values, span_bytes: int) -> Sides:
+    size = _size(_TRANSFER_BYTES, span_bytes, _MIB)
     jobs: list[dict[Direction, _Values]] = [
         {direction: _job(consumer, values, direction, size) for direction in DIRECTIONS} for values in (default, ours)
     ]
+    # Each thread has a block at least, so the file may have to be larger than the wanted size.
     file_bytes = max(job["filesize"] for each in jobs for job in each.values())
+    if file_bytes > span_bytes:
+        raise _too_little(span_bytes)
     for job in (job for each in jobs for job in each.values()):
         job["filesize"] = file_bytes
     first, second = (

@@ -55,7 +55,7 @@ def test_kvikio_gets_ours_by_its_variables_and_no_variable_for_its_default() -> 
 
 
 def test_lmcache_moves_whole_chunks() -> None:
-    pair = make("lmcache", export("lmcache"), 200 * MIB)
+    pair = make("lmcache", export("lmcache"), 400 * MIB)
     assert pair.transfer_bytes == 192 * MIB
     assert pair.filled is False
     assert pair.default.asked["read"] == Asked(threads=4, depth=None, direct=False)
@@ -108,3 +108,19 @@ def test_a_direction_that_was_not_measured_cannot_be_compared_by_fio() -> None:
 def test_a_consumer_without_known_defaults_cannot_be_compared() -> None:
     with pytest.raises(UsageError, match="nothing to compare"):
         make("kvikio", Export(format="env", values={("A",): 1}), GIB)
+
+
+def test_the_chunks_of_both_of_lmcaches_sides_fit_into_the_space() -> None:
+    """Each side keeps files of its own."""
+    pair = make("lmcache", export("lmcache"), 320 * MIB)
+    assert 2 * pair.transfer_bytes <= 320 * MIB
+    with pytest.raises(UsageError, match="too little space"):
+        make("lmcache", export("lmcache"), 63 * MIB)
+
+
+def test_fio_with_many_large_blocks_does_not_take_more_than_the_space() -> None:
+    """Each of its threads needs a block of its own."""
+    many = export("fio", read=settings(io_parallelism=32, block_size=16 * MIB))
+    assert make("fio", many, GIB).transfer_bytes == 512 * MIB
+    with pytest.raises(UsageError, match="511 MiB: too little space"):
+        make("fio", many, 511 * MIB)
