@@ -60,3 +60,8 @@ def duration(seconds: float) -> str:
 def percent(share: float) -> str:
     """Format a share that may be negative, without "-0.0%"."""
     return f"{round(share * 100, 1) + 0.0:+.1f}%"
+
+
+def printable(text: str) -> str:
+    """Return the text with escapes for control characters, which a terminal would obey."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

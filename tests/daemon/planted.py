@@ -20,7 +20,7 @@ def empty(count, dtype):
 """
 
 _DEEPSPEED = '''
-import json, mmap, os, random, threading, time
+import json, mmap, os, random, subprocess, threading, time
 from concurrent.futures import ThreadPoolExecutor
 
 class Tensor:
@@ -70,6 +70,8 @@ class Handle:
 
 class AsyncIOBuilder:
     def load(self, verbose=True):
+        if os.environ.get("DS_PLANTED_BUILDS"):
+            subprocess.run(["sleep", os.environ["DS_PLANTED_BUILDS"]])
         return self
 
     aio_handle = staticmethod(Handle)

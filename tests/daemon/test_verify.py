@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -228,6 +229,28 @@ def test_sigterm_leaves_nothing(bench: Bench) -> None:
     _, err = process.communicate(timeout=60)
     assert process.returncode == 143, err
     assert bench.left == []
+
+
+def test_sigterm_while_the_consumer_builds_leaves_nothing(bench: Bench) -> None:
+    """DeepSpeed builds its operator for minutes, and cannot remove the folder meanwhile."""
+    process = bench.command(DS_PLANTED=json.dumps({DEFAULT: 200e6, OURS: 200e6}), DS_PLANTED_BUILDS="599.7")
+    assert until(lambda: _running("sleep", "599.7"))
+    assert bench.left
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    assert bench.left == []
+    assert not _running("sleep", "599.7")
+
+
+def _running(*words: str) -> list[Path]:
+    """Return the processes with this command line."""
+    found = []
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if line.read_bytes() == b"".join(word.encode() + b"\0" for word in words):
+                found.append(line)
+    return found
 
 
 def test_in_the_folder_of_a_user_the_consumer_runs_as_that_user(bench: Bench) -> None:

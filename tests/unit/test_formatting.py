@@ -86,3 +86,10 @@ def test_duration(value: float, text: str) -> None:
 )
 def test_latency(value: float, text: str) -> None:
     assert formatting.latency(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [("wörld 1", "wörld 1"), ("\x1b[2J", r"\x1b[2J"), ("a\nb", r"a\nb"), ("\ud800", r"\ud800")]
+)
+def test_printable(value: str, text: str) -> None:
+    assert formatting.printable(value) == text

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aio_tuned.errors import MeasurementError
+from aio_tuned.launch.verify import answers
 from aio_tuned.launch.verify.ratio import MIN_PAIRS, PILOT, Ratio, mean_of, pairs_needed, ratio_of
 from aio_tuned.launch.verify.sides import DIRECTIONS, NAMES, Name
 from aio_tuned.timeouts import in_thread
@@ -121,7 +122,7 @@ async def watched(mover: Mover, watch: Watch, direction: Direction) -> Effect:
     looking.start()
     answer = await moved()
     await in_thread(looking.join)
-    return begun.seen(answer["resident"])
+    return begun.seen(answers.resident(answer))
 
 
 async def compare(
@@ -158,7 +159,7 @@ async def compare(
                 if direction == "write":
                     writes(sides.transfer_bytes)
                 answer = await movers[name].ask("run", direction=direction)
-                rate = answer["bytes"] / answer["seconds"]
+                rate = answers.rate(answer)
                 (pairs[direction].ours if name == "ours" else pairs[direction].default).append(rate)
     found = {direction: each.compared(direction) for direction, each in pairs.items()}
     return Comparison(by_direction=found, both=mean_of(found["read"].ratio, found["write"].ratio))

@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 import importlib.resources
 import json
+import os
+import signal
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from aio_tuned.child_process import ChildProcess
 from aio_tuned.errors import Exit, HelperError
+from aio_tuned.formatting import printable
 from aio_tuned.timeouts import TooLateError, within
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ for name, source in json.loads(sys.stdin.readline()):
 """
 _LINE_LIMIT = 1 << 20
 _LAST_LINES = 20
+_SHOWN_LETTERS = 500
 # An operator of DeepSpeed is built at its first use, which takes 4 to 7 minutes on two processors.
 START_S = 1200.0
 _ANSWER_S = 120.0
@@ -51,9 +55,14 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     """Return the answer in a line; None if it is none, as at the end of the process."""
     try:
         answer = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return answer if isinstance(answer, dict) else None
+
+
+def _shown(text: str) -> str:
+    """Return another user's words for a terminal."""
+    return printable(text[:_SHOWN_LETTERS])
 
 
 class Driver:
@@ -96,15 +105,21 @@ class Driver:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._process.stdin.close()
-        with contextlib.suppress(TooLateError):
-            await within(_END_S, self._process.wait())
-        if self._process.returncode is None:
-            self._process.kill()
-            with contextlib.suppress(TooLateError):
-                await within(_END_S, self._process.wait())
+        await self.end(_END_S)
         self._listening.cancel()
         self._process.close()
+
+    async def end(self, patience_s: float) -> None:
+        """Let the process end by itself in that time, then kill it with its own processes, such as compilers."""
+        self._process.stdin.close()
+        with contextlib.suppress(TooLateError):
+            await within(patience_s, self._process.wait())
+        if self._process.returncode is None:
+            # It leads a group of its own, whose number is not given to another while it is not reaped.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            with contextlib.suppress(TooLateError):
+                await within(_END_S, self._process.wait())
 
     async def send(self, message: object) -> None:
         """Send a line; do nothing if the process has ended, since the next answer then tells so."""
@@ -131,11 +146,13 @@ class Driver:
             await asyncio.sleep(_LAST_WORDS_S)
             raise HelperError(f"{self._what}: ended during {do}{self._said()}; try the consumer by itself")
         if "error" in answer:
-            raise HelperError(f"{self._what}: {do}: {answer['error']}; try the consumer by itself", Exit.IO)
+            raise HelperError(
+                f"{self._what}: {do}: {_shown(str(answer['error']))}; try the consumer by itself", Exit.IO
+            )
         return answer
 
     def _said(self) -> str:
-        return f": {self._last[-1]}" if self._last else ""
+        return f": {_shown(self._last[-1])}" if self._last else ""
 
     async def _listen(self) -> None:
         assert self._process.stderr is not None  # noqa: S101 - start() asks for it

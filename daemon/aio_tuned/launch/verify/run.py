@@ -19,7 +19,7 @@ from aio_tuned.devices.lock import check_same, lock_device
 from aio_tuned.devices.probe import PROBE_LIMIT_S, probe
 from aio_tuned.devices.sensors import Sensors
 from aio_tuned.errors import HelperError, MeasurementError, TargetError, UsageError
-from aio_tuned.launch.verify import account, keeping, sides
+from aio_tuned.launch.verify import account, answers, keeping, sides
 from aio_tuned.launch.verify.comparison import Limits, compare, watched
 from aio_tuned.launch.verify.driver import START_S, Driver
 from aio_tuned.launch.verify.effect import Watch
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
 # A transfer may be over before anybody has looked, on a host with other load.
 _LOOKS = 3
+_REMOVE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,11 +121,12 @@ async def verify(request: Request) -> Outcome:
         first, release = await crew.first()
         # What a killed run has left may take the space that this one needs.
         await first.ask("clean", path=str(request.folder))
+        filesystem = request.folder.stat().st_dev
         place, target = await _place(request)
         _check_fresh(request, found, place, target)
         stack.enter_context(lock_device(place.device))
         before = space.read(place.number) if target.trim else {}
-        outcome = await _compared(crew, first, release, drive_settings(found), place, target)
+        outcome = await _compared(crew, first, release, drive_settings(found), place, target, filesystem)
         check_same(place.device)
     if target.trim:
         after = space.read(place.number)
@@ -192,22 +194,29 @@ class _Crew:
                 stand_in = consumer != wanted
                 if stand_in:
                     say(f"{wanted}: not in {python}; fio stands in, with the same requests")
-                package = Package.at(Path(said["file"]))
-                return driver, Release(version=said["version"], package=package, stand_in=stand_in)
+                version, file = answers.release(said)
+                return driver, Release(version=version, package=Package.at(file), stand_in=stand_in)
         missing = wanted if wanted == "fio" else f"neither {wanted} nor fio"
         raise TargetError(f"{missing}: not found with {python}; pass --python INTERPRETER, or install fio")
 
 
 async def _compared(
-    crew: _Crew, first: Driver, release: Release, drive: DriveSettings, place: ProbeResult, target: Target
+    crew: _Crew,
+    first: Driver,
+    release: Release,
+    drive: DriveSettings,
+    place: ProbeResult,
+    target: Target,
+    filesystem: int,
 ) -> Outcome:
     request = crew.request
     gate = Gate(request.config, place.device, request.say)
     made = _export(request.consumer, drive, request.folder, release)
     pair = sides.make(request.consumer, made, target.span_bytes, stand_in=release.stand_in)
     gate.allow(pair.transfer_bytes)
-    folder = (await first.ask("make", path=str(request.folder)))["folder"]
-    crew.stack.push_async_callback(_remove, first)
+    answer = await first.ask("make", path=str(request.folder))
+    crew.stack.push_async_callback(_remove, crew, first)
+    folder = answers.folder(answer, filesystem)
     # Started after the folder was made, so that it has ended before the folder is removed.
     second = await crew.start(pair.driver, pair.ours.environment)
     movers = dict(zip(NAMES, (first, second), strict=True))
@@ -219,7 +228,7 @@ async def _compared(
     for name, mover in movers.items():
         values = pair.side(name).values
         said = await mover.ask("configure", limit_s=START_S, folder=folder, size=pair.transfer_bytes, values=values)
-        watch = Watch(mover.pid, Path(folder), in_flight, said.get("reserved"))
+        watch = Watch(mover.pid, Path(folder), in_flight, answers.reserved(said))
         for direction in reversed(DIRECTIONS):  # LMCache reads what it has written
             for _ in range(_LOOKS):
                 await gate.before()
@@ -237,10 +246,16 @@ async def _compared(
     )
 
 
-async def _remove(driver: Driver) -> None:
-    """Have the folder removed; the next run removes what a driver that has ended leaves."""
-    with suppress(HelperError):
-        await driver.ask("remove")
+async def _remove(crew: _Crew, driver: Driver) -> None:
+    """Have the folder removed, by another driver if that one has ended or is busy, as while it builds an operator."""
+    try:
+        await driver.ask("remove", limit_s=_REMOVE_S)
+    except HelperError:
+        await driver.end(0)
+        # What is left even then, the next run removes.
+        with suppress(HelperError):
+            other = await crew.start("fio")
+            await other.ask("clean", path=str(crew.request.folder))
 
 
 def _without_settings(environment: Mapping[str, str]) -> dict[str, str]:

@@ -40,7 +40,7 @@ class Consumer:
         known: dict[str, list[str]] = getattr(importlib.metadata, "packages_distributions", dict)()
         found = importlib.metadata.distribution(known.get(self.module, [self.module])[0])
         # Only private attributes have the path of the distribution's folder.
-        return {"version": found.version, "file": str(Path(getattr(found, "_path", "")) / "METADATA")}
+        return {"version": found.version, "file": str(Path(getattr(found, "_path", "")).absolute() / "METADATA")}
 
     def configure(self, folder: Path, size: int, values: dict[str, Any]) -> dict[str, Any]:
         """Prepare to move `size` bytes with these values in the folder, and set `folder`; return facts about it."""
