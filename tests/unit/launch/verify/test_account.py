@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pwd
 from typing import TYPE_CHECKING
 
 import pytest
@@ -104,3 +106,51 @@ def test_a_folder_of_an_unknown_user_is_refused(python: Path, tmp_path: Path) ->
     os.chown(folder, 3_999_999, -1)
     with pytest.raises(TargetError, match="no user of this host"):
         choose(python, folder, 0)
+
+
+@needs_root
+@pytest.mark.parametrize("way", ["home", "pth", "editable", "local"])
+def test_code_outside_of_the_environment_counts_too(python: Path, tmp_path: Path, way: str) -> None:
+    """A copied interpreter has the library of its home; a development install is in any folder."""
+    users = tmp_path / "users"
+    packages = python.parent.parent / "lib/python3.11/site-packages"
+    code = users / "lib/python3.11"
+    code.mkdir(parents=True)
+    (users / "bin").mkdir()
+    if way == "home":
+        (python.parent.parent / "pyvenv.cfg").write_text(f"home = {users}/bin\n")
+    elif way == "pth":
+        (packages / "x.pth").write_text(f"# comment\nimport sys\n\n{code}\n")
+    elif way == "editable":
+        about = packages / "x-1.dist-info/direct_url.json"
+        about.parent.mkdir()
+        about.write_text(json.dumps({"url": code.as_uri(), "dir_info": {"editable": True}}))
+    else:
+        python = users / "bin/python3"
+        python.write_text("")
+        code = users / "local/lib/python3.11/dist-packages"
+        code.mkdir(parents=True)
+    assert untrusted(python) == ""
+    (code / "os.py").write_text("")
+    os.chown(code / "os.py", NOBODY, -1)
+    assert f"{code}/os.py: not trusted" in untrusted(python)
+
+
+@needs_root
+def test_root_runs_no_operator_that_another_user_has_built(
+    python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operators that torch has built are libraries in a folder of the caller's, whom sudo may let keep HOME."""
+    monkeypatch.setenv("HOME", str(tmp_path / "users"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "users"))
+    found = environment(None, python)
+    assert found["HOME"] == pwd.getpwuid(0).pw_dir
+    assert "XDG_CACHE_HOME" not in found
+    built = tmp_path / "built"
+    built.mkdir()
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(built))
+    assert environment(None, python)["TORCH_EXTENSIONS_DIR"] == str(built)
+    (built / "async_io.so").write_text("")
+    os.chown(built / "async_io.so", NOBODY, -1)
+    with pytest.raises(PrivilegeError, match=f"TORCH_EXTENSIONS_DIR={built}: .*async_io.so: not trusted"):
+        environment(None, python)
