@@ -31,6 +31,7 @@ from unit.support.builders import (
     setting,
 )
 from unit.support.drives import Host
+from unit.support.verdicts import not_better, verdict
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -232,6 +233,14 @@ def test_a_file_on_a_partition_gets_the_disks_profile(example: Example, machine:
 def test_settings_are_taken_in_every_state(example: Example, machine: Machine, made: Profile) -> None:
     machine.drive()
     machine.put(made)
+    assert machine.ask(example) == printed(BEST)
+
+
+def test_verdicts_are_passed_over(example: Example, machine: Machine) -> None:
+    """Whatever their texts are: the consumer's release and the values that it was compared with."""
+    texts = {"version": "1[read]", "setting": "[read] block_size = 4096 queue_depth=1"}
+    machine.drive()
+    machine.put(ours(verified=(verdict(**texts), not_better(consumer="read", **texts))))
     assert machine.ask(example) == printed(BEST)
 
 
