@@ -145,6 +145,12 @@ class MissingProfileError(ProfileError):
     """The profile's file does not exist."""
 
 
+class FleetDataError(AioTunedError):
+    """A report or a class result of the fleet is damaged, too large, or has values that it cannot have."""
+
+    exit_code = Exit.DATA
+
+
 class CommandError(AioTunedError):
     """The command of `aio-tuned run` cannot be started; the exit code is NOT_FOUND or NOT_EXECUTABLE, as of env(1)."""
 
