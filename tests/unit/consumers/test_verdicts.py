@@ -123,7 +123,7 @@ def test_a_verdict_on_an_old_release_holds_with_that_releases_keys() -> None:
 def test_a_verdict_holds_whatever_the_release_is_called(name: str, version: str) -> None:
     """fio names its release so, also in place of a package; a development copy may have a release of any kind."""
     measured = profile()
-    disk = Disk(measured.device.id, measured.device.name, "", None, 0, node="", number="")
+    disk = Disk(measured.device.id, measured.device.name, "", "", 0, node="", number="")
     found = drive_settings(FoundProfile(disk, Path("x.toml"), measured))
     setting = setting_text(consumers.load(name).export(found, PATH, ExportOptions()))
     assert proven.holds(verdict(consumer=name, version=version, setting=setting), measured)
