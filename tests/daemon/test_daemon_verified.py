@@ -11,7 +11,8 @@ from aio_tuned.consumers.verdicts import setting_text
 from aio_tuned.profiles import codec
 from aio_tuned.reader import drive_settings_for
 from aio_tuned.storage import verified
-from aio_tuned.storage.verified import Kept, Package
+from aio_tuned.storage.package import Package
+from aio_tuned.storage.verified import Kept
 from unit.support.verdicts import not_better
 
 if TYPE_CHECKING:

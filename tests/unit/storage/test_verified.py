@@ -11,8 +11,9 @@ import pytest
 from aio_tuned.profiles import codec
 from aio_tuned.storage import layout, verified
 from aio_tuned.storage.forget import files
+from aio_tuned.storage.package import Package
 from aio_tuned.storage.profile_store import ProfileStore
-from aio_tuned.storage.verified import Kept, Package
+from aio_tuned.storage.verified import Kept
 from unit.support.builders import profile
 from unit.support.verdicts import not_better, verdict
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from aio_tuned.launch.verify.comparison import Compared, Comparison
     from aio_tuned.reader.types import FoundProfile
-    from aio_tuned.storage.verified import Package
+    from aio_tuned.storage.package import Package
 
 _DIGITS = 4
 

@@ -30,7 +30,7 @@ from aio_tuned.profiles import decision
 from aio_tuned.reader.lookup import find_profile
 from aio_tuned.reader.section import drive_settings
 from aio_tuned.storage import atomic_file, layout
-from aio_tuned.storage.verified import Package
+from aio_tuned.storage.package import Package
 from aio_tuned.timeouts import TooLateError, in_thread, within
 
 if TYPE_CHECKING:
