@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from aio_tuned.consumers.export import Export, ExportOptions
     from aio_tuned.model.verdict import Verdict
     from aio_tuned.reader import DriveSettings
+
+
+# "0.19.8", "v0.19.8", "fio-3.33".
+_PLAIN_RELEASE = re.compile(r"(?:v|fio-)?(\d+(?:\.\d+)*)")
 
 
 def setting_text(made: Export) -> str:
@@ -29,11 +34,25 @@ def in_force(name: str, made: Export, drive: DriveSettings, options: ExportOptio
     A verdict on other values, or on another release than the caller's, has no effect.
     """
     for verdict in drive.verified:
-        applies = verdict.setting == setting_text(made) and options.for_version in (None, verdict.version)
+        applies = verdict.setting == setting_text(made) and _is_meant(options.for_version, verdict.version)
         if verdict.consumer == name and not verdict.better and applies:
             values = {path: made.defaults.get(path, value) for path, value in made.values.items()}
             return replace(made, values=values, notes=(_reason(verdict), *_other_notes(made)))
     return made
+
+
+def _is_meant(wanted: str | None, measured: str) -> bool:
+    """Return whether the caller's release is the one that was measured; any is without a release.
+
+    "v0.19.8" is "0.19.8", and "3.33" is "fio-3.33".
+    """
+    return wanted is None or _numbers(wanted) == _numbers(measured)
+
+
+def _numbers(release: str) -> tuple[int, ...] | str:
+    """Return the numbers of a release without trailing zeros, or the text itself if it is a development release."""
+    found = _PLAIN_RELEASE.fullmatch(release)
+    return tuple(map(int, re.sub(r"(\.0)+$", "", found[1]).split("."))) if found else release
 
 
 def _reason(verdict: Verdict) -> str:

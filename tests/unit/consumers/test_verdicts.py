@@ -72,6 +72,16 @@ def test_notes_on_replaced_values_are_left_out_and_others_stay() -> None:
 
 
 @pytest.mark.parametrize(
+    ("consumer", "measured", "wanted"),
+    [("deepspeed", "0.19.8", "v0.19.8"), ("fio", "fio-3.33", "3.33"), ("lmcache", "0.6.0", "0.6")],
+)
+def test_a_release_is_the_same_however_it_is_written(consumer: str, measured: str, wanted: str) -> None:
+    judged = drive(verified=(not_better(consumer=consumer, setting=ours(consumer), version=measured),))
+    made = consumers.export_for(consumer, judged, PATH, ExportOptions(for_version=wanted))
+    assert made.notes[0].startswith(f"{consumer}: its own default")
+
+
+@pytest.mark.parametrize(
     ("found", "options"),
     [
         pytest.param(verdict, {}, id="better"),
