@@ -86,7 +86,8 @@ static enum step_result set_up(struct context *context, struct fault *fault)
     if (space_open(&context->space, target->fd, target->new_fd, options->min_free_bytes, fault) < 0)
         return STEP_FAILED;
     context->watch.guard_fd = context->space.tripped_fd;
-    if (buffer_open(&context->buffer, options->max_transfer_bytes, options->buffer, fault) < 0)
+    if (buffer_open(&context->buffer, options->max_transfer_bytes, options->buffer,
+                    options->ballast_bytes, fault) < 0)
         return STEP_FAILED;
     if (options->buffer == BUFFER_HUGETLB && strcmp(context->buffer.backing, "hugetlb") != 0)
         (void)fprintf(stderr, "aio-sweep: buffer: too few reserved 2 MiB pages free, using "

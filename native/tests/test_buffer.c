@@ -60,17 +60,17 @@ static void reserved_pages(void)
     struct fault fault;
 
     reserved_free = true;
-    CHECK(buffer_open(&buffer, BYTES, BUFFER_HUGE, &fault) == 0);
+    CHECK(buffer_open(&buffer, BYTES, BUFFER_HUGE, 0, &fault) == 0);
     CHECK(reserved_requests == 0 && strcmp(buffer.backing, "hugetlb") != 0);
     buffer_close(&buffer);
 
-    CHECK(buffer_open(&buffer, BYTES, BUFFER_HUGETLB, &fault) == 0);
+    CHECK(buffer_open(&buffer, BYTES, BUFFER_HUGETLB, 0, &fault) == 0);
     CHECK(reserved_requests == 1);
     CHECK_TEXT(buffer.backing, "hugetlb");
     buffer_close(&buffer);
 
     reserved_free = false;
-    CHECK(buffer_open(&buffer, BYTES, BUFFER_HUGETLB, &fault) == 0);
+    CHECK(buffer_open(&buffer, BYTES, BUFFER_HUGETLB, 0, &fault) == 0);
     CHECK(reserved_requests == 2 && strcmp(buffer.backing, "hugetlb") != 0);
     buffer_close(&buffer);
 }
@@ -86,7 +86,7 @@ static void consumer_pages(void)
     buffer_thp_policy(policy);
     CHECK(strcmp(policy, "always") == 0 || strcmp(policy, "madvise") == 0 ||
           strcmp(policy, "never") == 0 || policy[0] == '\0');
-    CHECK(buffer_open(&buffer, BYTES, BUFFER_CONSUMER, &fault) == 0);
+    CHECK(buffer_open(&buffer, BYTES, BUFFER_CONSUMER, 0, &fault) == 0);
     CHECK((uintptr_t)buffer.data % 4096 == 0);
     if (strcmp(policy, "always") != 0) {
         CHECK(buffer.huge_bytes == 0);
@@ -98,7 +98,7 @@ static void consumer_pages(void)
     buffer_close(&buffer);
 
     /* A huge page is one run. */
-    CHECK(buffer_open(&buffer, BYTES, BUFFER_HUGE, &fault) == 0);
+    CHECK(buffer_open(&buffer, BYTES, BUFFER_HUGE, 0, &fault) == 0);
     if (buffer.huge_bytes == BYTES && buffer.mean_run_bytes > 0)
         CHECK(buffer.mean_run_bytes >= 2 << 20);
     buffer_close(&buffer);
@@ -113,7 +113,7 @@ int main(void)
 
     if (!before)
         abort();
-    CHECK(buffer_open(&buffer, BYTES, BUFFER_HUGE, &fault) == 0);
+    CHECK(buffer_open(&buffer, BYTES, BUFFER_HUGE, 0, &fault) == 0);
     CHECK(buffer.bytes == BYTES && buffer.huge_bytes <= BYTES && buffer.random);
     CHECK((uintptr_t)buffer.data % (2U << 20) == 0);
     check_incompressible(&buffer);
@@ -128,10 +128,10 @@ int main(void)
         CHECK(memcmp(before + at, buffer.data + at, 512) != 0);
     buffer_close(&buffer);
 
-    CHECK(buffer_open(&buffer, 1000, BUFFER_HUGE, &fault) == 0);
+    CHECK(buffer_open(&buffer, 1000, BUFFER_HUGE, 0, &fault) == 0);
     CHECK(buffer.bytes == 1000);
     buffer_close(&buffer);
-    CHECK(buffer_open(&buffer, UINT64_C(1) << 60, BUFFER_HUGE, &fault) < 0);
+    CHECK(buffer_open(&buffer, UINT64_C(1) << 60, BUFFER_HUGE, 0, &fault) < 0);
     CHECK(fault.code == FAULT_SYSTEM);
     free(before);
     reserved_pages();

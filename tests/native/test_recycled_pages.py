@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from native.helper_process import StartHelper
 
 BUFFER = 64 * MIB
-SIZES = (f"--span-bytes={BUFFER}", f"--max-transfer-bytes={BUFFER}")
+SIZES = (f"--span-bytes={BUFFER}", f"--max-transfer-bytes={BUFFER}", f"--ballast-bytes={4 << 30}")
 # Writes each page of twice the buffer, in order, and ends: its pages are freed in that order.
 PROCESS = f"""
 import mmap

@@ -132,6 +132,7 @@ def _run(arguments: argparse.Namespace) -> int:
     import secrets
 
     from aio_tuned.helper.process import find
+    from aio_tuned.service.worker import memory
     from aio_tuned.sweep import one_shot
     from aio_tuned.sweep.request import TuneRequest
 
@@ -154,6 +155,7 @@ def _run(arguments: argparse.Namespace) -> int:
         raw=arguments.raw,
         read_only=arguments.read_only,
         thin_writes=arguments.thin_writes,
+        ballast_bytes=memory.ballast(memory.available_memory(), settings.transfer_bytes),
         began_ns=began_ns,
     )
     if arguments.dry_run:

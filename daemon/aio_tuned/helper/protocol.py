@@ -87,12 +87,14 @@ def arguments(  # noqa: PLR0913 - the options of aio-sweep
     expect_diskseq: int | None,
     key: str = "",
     buffer: BufferPages = "consumer",
+    ballast_bytes: int = 0,
 ) -> tuple[str, ...]:
     """Return the helper's command line for a target.
 
     `counters` are stat files, which the helper sums; without any it finds them itself. The helper exits before any I/O
     if the opened target is on none of `expect_devices`, or on a disk with another sequence number than
-    `expect_diskseq`. It marks the bytes that it writes with `key`.
+    `expect_diskseq`. It marks the bytes that it writes with `key`, and takes up to `ballast_bytes` of memory while it
+    allocates its buffer.
     """
     words = [
         f"--{target.kind}={target.path}",
@@ -101,6 +103,7 @@ def arguments(  # noqa: PLR0913 - the options of aio-sweep
         f"--drop-caches={drop_caches}",
         f"--protocol={PROTOCOL}",
         f"--expect-device={','.join(expect_devices)}",
+        *([f"--ballast-bytes={ballast_bytes}"] if ballast_bytes else ()),
     ]
     if expect_diskseq is not None:
         words.append(f"--expect-diskseq={expect_diskseq}")

@@ -30,6 +30,7 @@ class TuneRequest:
     it dropped, or "". Settings with more than `max_concurrency` requests in flight are left out, and `never_quiet` is
     the I/O of other processes on such a drive, or "". No transfer is planned that takes longer than `max_transfer_ns`,
     and a measurement ends early once other processes have moved `max_foreign_bytes` (0: no limit).
+    The helper takes up to `ballast_bytes` of memory while it allocates its buffer (native/src/io/recycled.h).
     The observer of a `resumable` sweep keeps a checkpoint. The helper has `grace_s` seconds to end. The time budget
     counts all time since `began_ns` of CLOCK_MONOTONIC; if that is None, only the measurements.
     """
@@ -54,6 +55,7 @@ class TuneRequest:
     never_quiet: str = ""
     max_transfer_ns: int | None = None
     max_foreign_bytes: int = 0
+    ballast_bytes: int = 0
     grace_s: float = END_S
     began_ns: int | None = None
 

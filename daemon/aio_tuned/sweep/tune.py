@@ -108,6 +108,7 @@ async def _measure(
         expect_diskseq=device.diskseq,
         key=record.key if record else "",
         buffer=request.config.buffer,
+        ballast_bytes=request.ballast_bytes,
     )
     if "write" in order.directions:
         check_write_budget(order, target.span_bytes, device.logical_block_bytes)

@@ -78,14 +78,14 @@ static int map_pages(struct buffer *buffer)
     return populate(buffer->data, (size_t)buffer->bytes);
 }
 
-static int allocate(struct buffer *buffer)
+static int allocate(struct buffer *buffer, uint64_t ballast_bytes)
 {
     uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
     size_t length = (size_t)round_up(buffer->bytes, page_bytes);
     struct recycled recycled;
     int r;
 
-    recycled_take(&recycled, length);
+    recycled_take(&recycled, ballast_bytes, length);
     r = posix_memalign(&buffer->allocated, (size_t)page_bytes, length);
     if (r != 0) {
         recycled_give_back(&recycled);
@@ -153,7 +153,8 @@ static uint64_t huge_bytes(uintptr_t start, uintptr_t end)
     return sum_kib * 1024;
 }
 
-int buffer_open(struct buffer *buffer, uint64_t bytes, enum buffer_pages pages, struct fault *fault)
+int buffer_open(struct buffer *buffer, uint64_t bytes, enum buffer_pages pages,
+                uint64_t ballast_bytes, struct fault *fault)
 {
     *buffer = (struct buffer){.bytes = bytes, .backing = "pages"};
     if (bytes > SIZE_MAX - 2 * HUGE_BYTES)
@@ -162,7 +163,7 @@ int buffer_open(struct buffer *buffer, uint64_t bytes, enum buffer_pages pages, 
                          ": more than the address space; give a smaller size",
                          bytes);
     if (pages != BUFFER_HUGETLB || map_hugetlb(buffer) < 0) {
-        int r = pages == BUFFER_CONSUMER ? allocate(buffer) : map_pages(buffer);
+        int r = pages == BUFFER_CONSUMER ? allocate(buffer, ballast_bytes) : map_pages(buffer);
 
         if (r < 0) {
             buffer_close(buffer);

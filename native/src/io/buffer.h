@@ -37,10 +37,11 @@ struct buffer {
     size_t map_bytes;
 };
 
-/* Falls back from reserved to transparent huge pages, and from those to plain ones; ->backing has
- * the result. Returns 0, or -1 with FAULT_SYSTEM. */
+/* Takes up to `ballast_bytes` of untypical pages out of the way meanwhile (io/recycled.h). Falls
+ * back from reserved to transparent huge pages, and from those to plain ones; ->backing has the
+ * result. Returns 0, or -1 with FAULT_SYSTEM. */
 int buffer_open(struct buffer *buffer, uint64_t bytes, enum buffer_pages pages,
-                struct fault *fault);
+                uint64_t ballast_bytes, struct fault *fault);
 void buffer_close(struct buffer *buffer);
 
 /* Reads the kernel's policy for transparent huge pages: "always", "madvise", "never", or "" if it

@@ -1,7 +1,6 @@
 #include "io/recycled.h"
 
 #include <inttypes.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -9,10 +8,6 @@
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
-
-/* The lists of a CPU of a large machine hold more than the buffer of any sweep; the first pages in
- * them are those that were freed last. */
-#define MAX_BYTES (UINT64_C(4) << 30)
 
 /* Sums the lengths of the CPU's lists over all zones: each has a line "cpu: N" and then one of
  * "count: PAGES" for each CPU. */
@@ -92,13 +87,13 @@ static void *take(size_t bytes)
     return data;
 }
 
-void recycled_take(struct recycled *recycled, size_t next_bytes)
+void recycled_take(struct recycled *recycled, uint64_t most_bytes, size_t next_bytes)
 {
-    uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE), left = MAX_BYTES;
+    uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE), left = most_bytes;
     int cpu = sched_getcpu();
 
     *recycled = (struct recycled){0};
-    recycled->pinned = pin(recycled, cpu);
+    recycled->pinned = most_bytes > 0 && pin(recycled, cpu);
     /* Meanwhile other processes may end on this CPU. */
     for (size_t round = 0; recycled->pinned && round < RECYCLED_ROUNDS; round++) {
         uint64_t bytes =

@@ -15,6 +15,7 @@
 #include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define RECYCLED_ROUNDS 4
 
@@ -27,9 +28,10 @@ struct recycled {
     bool pinned;
 };
 
-/* Keeps this thread on its CPU, and takes such pages, so that the bytes allocated next come from
- * larger blocks. Takes none where /proc/zoneinfo and /proc/buddyinfo do not count them. */
-void recycled_take(struct recycled *recycled, size_t next_bytes);
+/* Keeps this thread on its CPU, and takes up to `most_bytes` of such pages, so that the bytes
+ * allocated next come from larger blocks. Takes none where /proc/zoneinfo and /proc/buddyinfo do
+ * not count them. */
+void recycled_take(struct recycled *recycled, uint64_t most_bytes, size_t next_bytes);
 
 /* Frees the pages, and lets this thread run on all of its CPUs again. */
 void recycled_give_back(struct recycled *recycled);

@@ -29,6 +29,7 @@ const char options_usage[] =
     "  --drop-caches=POLICY    page cache policy: auto (default), always, file, never\n"
     "  --buffer=PAGES          buffer memory: consumer (default), huge, hugetlb\n"
     "  --min-free-bytes=N      free space below which to delete the scratch file (default: 0)\n"
+    "  --ballast-bytes=N       memory to take while the buffer is allocated (default: 0)\n"
     "  --counters=PATH,...     stat files that prove the I/O (default: of the target)\n"
     "  --expect-device=M:m,... device numbers the target may be on (default: any)\n"
     "  --expect-diskseq=N      disk sequence number the target must have (default: any)\n"
@@ -53,6 +54,7 @@ enum option {
     OPT_MAX_TRANSFER,
     OPT_NOCOW,
     OPT_MIN_FREE,
+    OPT_BALLAST,
     OPT_ALLOW_WRITE,
     OPT_TRIM,
     OPT_DROP_CACHES,
@@ -81,6 +83,7 @@ static const struct {
     [OPT_MAX_TRANSFER] = {"--max-transfer-bytes", true},
     [OPT_NOCOW] = {"--nocow", false},
     [OPT_MIN_FREE] = {"--min-free-bytes", true},
+    [OPT_BALLAST] = {"--ballast-bytes", true},
     [OPT_ALLOW_WRITE] = {"--allow-write", false},
     [OPT_TRIM] = {"--trim", false},
     [OPT_DROP_CACHES] = {"--drop-caches", true},
@@ -278,6 +281,8 @@ int options_parse(int argc, char *const argv[], struct options *ret, struct faul
     if (parse_size(values, OPT_MAX_TRANSFER, 0, &options.max_transfer_bytes, fault) < 0)
         return -1;
     if (parse_size(values, OPT_MIN_FREE, 0, &options.min_free_bytes, fault) < 0)
+        return -1;
+    if (parse_size(values, OPT_BALLAST, 0, &options.ballast_bytes, fault) < 0)
         return -1;
     if (parse_policy(values[OPT_DROP_CACHES], &options.drop_caches, fault) < 0)
         return -1;

@@ -20,6 +20,7 @@ struct options {
     uint64_t max_transfer_bytes;
     bool nocow;
     uint64_t min_free_bytes; /* 0: do not check the free space */
+    uint64_t ballast_bytes;  /* most memory that is taken while the buffer is allocated */
     bool allow_write;
     bool trim;
     enum drop_policy drop_caches;

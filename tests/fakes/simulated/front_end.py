@@ -61,7 +61,7 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--counters", default="")
     parser.add_argument("--protocol", type=int, choices=(1, 2), default=1)
     parser.add_argument("--buffer", choices=get_args(BufferPages), default="consumer")
-    for ignored in ("--expect-device", "--expect-diskseq", "--min-free-bytes", "--key"):
+    for ignored in ("--expect-device", "--expect-diskseq", "--min-free-bytes", "--ballast-bytes", "--key"):
         parser.add_argument(ignored, help=argparse.SUPPRESS)
     parser.add_argument("--version", action="version", version=f"simulated_aio_sweep {_VERSION}")
     parser.add_argument("--drive", choices=NAMED, default=os.environ.get(DRIVE_VARIABLE, "pm9a3"))

@@ -17,6 +17,7 @@ from aio_tuned.helper.process import find
 from aio_tuned.helper.protocol import ENDING
 from aio_tuned.profiles import codec
 from aio_tuned.profiles.siblings import check_agrees
+from aio_tuned.service.worker import memory
 from aio_tuned.service.worker import messages as wire
 from aio_tuned.service.worker.quiet_host import QuietHost
 from aio_tuned.service.worker.throttle import DEEP, Throttle
@@ -257,6 +258,7 @@ async def _sweep(job: Job) -> Final:
         named=NameRegister(job.config.profiles, job.config.state).named,
         resumable=True,
         keep_cache=keep_cache,
+        ballast_bytes=memory.ballast(memory.available_memory(), job.config.transfer_bytes),
         grace_s=_GRACE_S,
     )
     try:

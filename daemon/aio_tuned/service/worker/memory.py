@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Twice the memory of the worker, which grows to 31 MiB in a default sweep, and of the helper without its buffer.
 PROCESSES_BYTES = 64 << 20
+# A CPU's lists of free pages, which the ballast empties, had up to 2.5 GiB of 24.
+MAX_BALLAST_BYTES = 4 << 30
 # A sweep takes at most this share of the host's available memory, which includes other processes' page cache.
 _HOST_SHARE = 0.5
 
@@ -116,6 +118,16 @@ def fitting_transfer(available: AvailableMemory | None, transfer_bytes: int) -> 
         if transfer_bytes < MIN_TRANSFER_BYTES:
             return 0
     return transfer_bytes
+
+
+def ballast(available: AvailableMemory | None, transfer_bytes: int) -> int:
+    """Return the bytes that the helper may take while it allocates its buffer: half of what the sweep leaves.
+
+    Return 0 if the memory cannot be read.
+    """
+    if available is None:
+        return 0
+    return min(MAX_BALLAST_BYTES, max(0, available.free_bytes - needed_bytes(transfer_bytes)) // 2)
 
 
 def describe(available: AvailableMemory, needed_bytes: int) -> str:

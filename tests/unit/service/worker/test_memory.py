@@ -8,8 +8,10 @@ from aio_tuned.service.worker.memory import (
     PROCESSES_BYTES,
     AvailableMemory,
     available_memory,
+    ballast,
     describe,
     fitting_transfer,
+    needed_bytes,
 )
 from unit.support.builders import GIB, MIB
 
@@ -119,3 +121,15 @@ def test_the_reason_has_both_figures() -> None:
     assert said == (
         "memory: 33M available in control group /a, but a sweep needs 320M; raise MemoryMax= or free memory"
     )
+
+
+def test_the_ballast_is_half_of_what_the_sweep_leaves_and_4_gib_at_most() -> None:
+    needed = needed_bytes(256 << 20)
+
+    def taken(free_bytes: int) -> int:
+        return ballast(AvailableMemory(free_bytes=free_bytes, where="on the host"), 256 << 20)
+
+    assert taken(needed + (1 << 30)) == 1 << 29
+    assert taken(needed) == taken(needed - 1) == 0
+    assert taken(1 << 40) == 4 << 30
+    assert ballast(None, 256 << 20) == 0
