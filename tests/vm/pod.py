@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+import kubelet
 from manifests import words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from manifests import Manifest
 
@@ -21,13 +22,16 @@ _POD_KEYS = {"containers", "initContainers", "hostNetwork", "securityContext", "
     *("affinity", "automountServiceAccountToken", "enableServiceLinks", "nodeSelector", "restartPolicy"),
     *("shareProcessNamespace", "terminationGracePeriodSeconds", "tolerations"),
 }
-_CONTAINER_KEYS = {"args", "command", "name", "resources", "securityContext", "volumeMounts"} | {
+_CONTAINER_KEYS = {"args", "command", "env", "name", "resources", "securityContext", "volumeMounts"} | {
     *("image", "imagePullPolicy", "livenessProbe", "startupProbe", "terminationMessagePath"),
 }
 _SECURITY_KEYS = {"privileged", "readOnlyRootFilesystem", "runAsUser", "runAsGroup", "allowPrivilegeEscalation"} | {
     *("capabilities", "runAsNonRoot", "seccompProfile"),
 }
 _MOUNT_KEYS = {"mountPath", "mountPropagation", "name", "readOnly"}
+_FILE_KEYS = {"key", "path", "volumeName"}
+# Kubelet evicts a pod whose folder is larger; the folder itself has no limit.
+_EMPTY_KEYS = {"sizeLimit"}
 # mountPropagation, as mount(2) knows it.
 _PROPAGATION = {"None": "rprivate", "HostToContainer": "rslave"}
 # By their numbers, of Linux 6.1.
@@ -43,6 +47,7 @@ _MASKED = ("/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debu
 _READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 # What a container may lock without CAP_IPC_LOCK: the kernel's default before 5.16, less than any later one.
 _MEMLOCK_BYTES = 64 << 10
+_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _UNITS = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
 
 
@@ -67,22 +72,47 @@ def _own_mounts(*, privileged: bool) -> list[Manifest]:
     ]
 
 
-def _volume_mounts(pod: Manifest, container: Manifest, sources: Mapping[str, str]) -> list[Manifest]:
-    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+def own_folder(volume: Manifest, folder: str) -> str:
+    """Return where kubelet puts a volume that is no folder of the host's."""
+    _checked(volume.get("emptyDir", {}), _EMPTY_KEYS)
+    return f"{folder}/{volume['name']}"
+
+
+def _sources(pod: Manifest, folder: str) -> dict[str, str]:
+    """Return the folder of each volume on the host."""
+    return {
+        volume["name"]: volume["hostPath"]["path"] if "hostPath" in volume else own_folder(volume, folder)
+        for volume in pod["volumes"]
+    }
+
+
+def _volume_mounts(container: Manifest, sources: Mapping[str, str]) -> list[Manifest]:
     mounts = []
     for wanted in container["volumeMounts"]:
         _checked(wanted, _MOUNT_KEYS)
-        volume = volumes[wanted["name"]]
-        source = volume["hostPath"]["path"] if "hostPath" in volume else sources[wanted["name"]]
         propagation = _PROPAGATION[wanted.get("mountPropagation", "None")]
         access = "ro" if wanted.get("readOnly") else "rw"
-        mount = {"destination": wanted["mountPath"], "type": "bind", "source": source}
+        mount = {"destination": wanted["mountPath"], "type": "bind", "source": sources[wanted["name"]]}
         mounts.append({**mount, "options": ["rbind", propagation, access]})
     return mounts
 
 
-def oci(pod: Manifest, container: Manifest, sources: Mapping[str, str]) -> Manifest:
-    """The config.json; `sources` says on which folders of the host kubelet puts volumes that are no hostPath."""
+def _variables(container: Manifest, sources: Mapping[str, str], read: Callable[[str], bytes]) -> list[str]:
+    """Return the container's variables, each of which must be in its file."""
+    found = []
+    for variable in container.get("env", ()):
+        source = _checked(variable, {"name", "valueFrom"})["valueFrom"]
+        of_file = _checked(_checked(source, {"fileKeyRef"})["fileKeyRef"], _FILE_KEYS)
+        text = read(f"{sources[of_file['volumeName']]}/{of_file['path']}").decode()
+        found.append(f"{variable['name']}={kubelet.variables(text)[of_file['key']]}")
+    return found
+
+
+def oci(pod: Manifest, container: Manifest, folder: str, read: Callable[[str], bytes]) -> Manifest:
+    """Return the config.json of a container that is about to start.
+
+    Kubelet's own folder on the host holds the volumes that are no hostPath, and `read` reads a file of the host.
+    """
     _checked(pod, _POD_KEYS)
     _checked(container, _CONTAINER_KEYS)
     security = _checked({**pod.get("securityContext", {}), **container["securityContext"]}, _SECURITY_KEYS)
@@ -90,7 +120,8 @@ def oci(pod: Manifest, container: Manifest, sources: Mapping[str, str]) -> Manif
     if not privileged:
         assert security["capabilities"] == {"drop": ["ALL"]}
     held = list(CAPABILITIES) if privileged else []
-    volumes = _volume_mounts(pod, container, sources)
+    sources = _sources(pod, folder)
+    volumes = _volume_mounts(container, sources)
     taken = {mount["destination"] for mount in volumes}
     mounts = [mount for mount in _own_mounts(privileged=privileged) if mount["destination"] not in taken] + volumes
     isolated = ["mount", "pid", "ipc", "uts", *([] if pod.get("hostNetwork") else ["network"])]
@@ -99,7 +130,7 @@ def oci(pod: Manifest, container: Manifest, sources: Mapping[str, str]) -> Manif
         "terminal": False,
         "user": {"uid": security["runAsUser"], "gid": security.get("runAsGroup", 0)},
         "args": words(container),
-        "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+        "env": [_PATH, *_variables(container, sources, read)],
         "cwd": "/",
         "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), held),
         "noNewPrivileges": not security.get("allowPrivilegeEscalation", True),

@@ -12,7 +12,8 @@ from aio_tuned.service.monitoring.node_features import PREFIX
 from manifests import config_text, daemon_config, daemon_pod, workload_pod
 from vm.container_image import disk_image
 from vm.daemon_guest import name_of, small
-from vm.pod import CAPABILITIES, oci
+from vm.guest import READ_BYTES_PER_S, WRITE_BYTES_PER_S
+from vm.pod import CAPABILITIES, oci, own_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,10 +23,22 @@ if TYPE_CHECKING:
 
 KEYS = ("block_size", "queue_depth", "io_parallelism", "overlap_events", "single_submit")
 IMAGE = "/run/kube/image"
-CONFIG = "/run/kube/config"
+VOLUMES = "/run/kube/volumes"
+CONFIG = f"{VOLUMES}/config"
 # The drive that holds the image is none of the node's.
 TIER = small() + '[[match]]\nserial = "IMAGE"\ntune = false\n'
 CGROUP = "/sys/fs/cgroup/kubepods/aio-tuned"
+
+
+def containers(pod: Manifest) -> list[Manifest]:
+    """Return a pod's containers in the order that they start in."""
+    return [*pod["initContainers"], *pod["containers"]]
+
+
+def data_of(pod: Manifest) -> str:
+    """Return the host's folder of a pod's data."""
+    (path,) = (volume["hostPath"]["path"] for volume in pod["volumes"] if volume["name"] == "data")
+    return str(path)
 
 
 class Node:
@@ -40,7 +53,7 @@ class Node:
         layers = f"lowerdir={IMAGE},upperdir={folder}/upper,workdir={folder}/work"
         self.host.sh(f"mkdir -p {folder}/upper {folder}/work {folder}/rootfs")
         self.host.sh(f"mount -t overlay -o {layers} overlay {folder}/rootfs")
-        self.host.write(f"{folder}/config.json", json.dumps(oci(pod, container, {"config": CONFIG})))
+        self.host.write(f"{folder}/config.json", json.dumps(oci(pod, container, VOLUMES, self.host.read)))
         return folder
 
     def command(self, pod: Manifest, container: Manifest) -> list[str]:
@@ -49,15 +62,33 @@ class Node:
         return ["crun", "--cgroup-manager=cgroupfs", "run", "--bundle", bundle, container["name"]]
 
     def make_folders(self, pod: Manifest) -> None:
-        """The host's folders that kubelet makes; the others must be there."""
+        """Make the folders that kubelet makes for a pod's volumes; the host's others must be there."""
         for volume in pod["volumes"]:
             if "hostPath" in volume:
                 path, kind = volume["hostPath"]["path"], volume["hostPath"]["type"]
                 self.host.sh(["mkdir", "-p", path] if kind == "DirectoryOrCreate" else ["test", "-d", path])
+            elif "emptyDir" in volume:
+                self.host.sh(["mkdir", "--mode=777", own_folder(volume, VOLUMES)])
+
+    def remove(self, pod: Manifest) -> None:
+        """Remove what kubelet removes of a pod that has ended: its containers, and the folders that it alone had."""
+        for container in containers(pod):
+            folder = f"/run/kube/{container['name']}"
+            self.host.sh(f"umount {folder}/rootfs && rm -r {folder}")
+        for volume in pod["volumes"]:
+            if "emptyDir" in volume:
+                self.host.sh(["rm", "-r", own_folder(volume, VOLUMES)])
 
     def run(self, pod: Manifest, container: Manifest) -> str:
         """Run a container to its end; what it printed. It must succeed."""
         return self.host.sh(self.command(pod, container), 120)
+
+    def run_pod(self, pod: Manifest) -> str:
+        """Run a pod's init containers and then its container, each to its end; return what the last one printed."""
+        self.make_folders(pod)
+        *_, printed = (self.run(pod, container) for container in containers(pod))
+        self.remove(pod)
+        return printed
 
     def start(self, pod: Manifest, container: Manifest) -> None:
         """Run a container in the background, as a unit whose journal is the container's log."""
@@ -111,8 +142,7 @@ def test_a_drive_is_measured_by_the_daemonset_and_read_by_a_pod(node: Node) -> N
 
     drive = host.hotplug("POD1", "512M", read_bps=200e6, write_bps=100e6)
     workload = workload_pod()
-    data = next(volume["hostPath"]["path"] for volume in workload["volumes"] if volume["name"] == "data")
-    host.mount(drive.dev, data)
+    host.mount(drive.dev, data_of(workload))
     host.until_measured(name_of(drive), timeout_s=180)
     profile = host.profile_of(drive)
     assert profile["state"] == "measured"
@@ -132,8 +162,28 @@ def test_a_drive_is_measured_by_the_daemonset_and_read_by_a_pod(node: Node) -> N
     pid = int(host.sh(f"cat {CGROUP}/cgroup.procs").split()[0])
     assert set(held(host, pid).values()) == {0, mask("CAP_DAC_OVERRIDE", "CAP_IPC_LOCK")}
 
-    wait, server = workload["initContainers"][0], workload["containers"][0]
-    node.run(workload, wait)
-    got = json.loads(node.run(workload, server))
+    got = json.loads(node.run_pod(workload))
     assert got["source"]["device"] == name_of(drive)
     assert {key: got[key] for key in KEYS} == {key: profile["combined"][key] for key in KEYS}
+
+
+def kvikio(text: str) -> dict[str, str]:
+    """Return KvikIO's variables in what `env` prints."""
+    lines = (line.partition("=") for line in text.splitlines())
+    return {name: value for name, _, value in lines if name.startswith("KVIKIO_")}
+
+
+@pytest.mark.long
+def test_a_server_gets_its_drives_settings_as_variables(node: Node) -> None:
+    host = node.host
+    files = ("workload-shared-file.yaml", "workload-env-file.yaml")
+    pods = {file: workload_pod(file) for file in files}
+    (data,) = {data_of(pod) for pod in pods.values()}
+    drive = host.hotplug("POD2", "512M", read_bps=READ_BYTES_PER_S, write_bps=WRITE_BYTES_PER_S)
+    host.mount(drive.dev, data)
+    # Without curves the size of KvikIO's tasks is block_size.
+    measured = host.tune(data, config="[curves]\nenabled = false\n").profile["combined"]
+    printed = {file: kvikio(node.run_pod(pod)) for file, pod in pods.items()}
+    expected = kvikio(host.sh(f"aio-tuned export kvikio {data}"))
+    assert expected["KVIKIO_TASK_SIZE"] == str(measured["block_size"])
+    assert printed == dict.fromkeys(files, expected)
