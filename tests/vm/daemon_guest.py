@@ -35,7 +35,7 @@ Entry = dict[str, Any]
 def small(time_budget_s: float = 7) -> str:
     """As guest.QUICK: two points that an emulated drive can be seen to differ in, and budgets to match.
 
-    A guest whose every disk access waits for a busy host is never quiet, so only test_daemon_page_cache.py has a drop.
+    A guest whose every disk access waits for a busy host is never quiet, so only long tests have a drop.
     """
     return f"""{TOLERANT}
 [grid]
