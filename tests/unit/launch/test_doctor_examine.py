@@ -109,6 +109,16 @@ def tree(tmp_path: Path) -> Tree:
     return made
 
 
+@pytest.mark.parametrize(("consumer", "engine"), [("lmcache_server", "io_uring"), ("vllm", "psync")])
+def test_a_drive_without_a_filesystem_is_used_as_a_device_by_those_that_can(
+    tree: Tree, consumer: str, engine: str
+) -> None:
+    drive = next(drives.every((), tree.sys, tree.proc))
+    assert admit(drive, tree.asked(consumer=consumer)).need.engine == engine
+    mounted = replace(drive, place=Path("/mnt"))
+    assert admit(mounted, tree.asked(consumer=consumer)).need.engine == "psync"
+
+
 def test_a_clean_host_has_no_finding_and_everything_is_checked(tree: Tree) -> None:
     report = examine.run(None, tree.asked())
     assert [each for each in report.findings if each.check != "profiles"] == []

@@ -10,9 +10,9 @@ from aio_tuned.launch.doctor.need import IO_URING, Need, make_need
 from unit.support.consumer_settings import drive, settings
 
 
-def need(name: str, **fields: object) -> Need:
+def need(name: str, path: str = "/", **fields: object) -> Need:
     found = drive(**fields)
-    return make_need(name, found, consumers.export_for(name, found, "/", ExportOptions()))
+    return make_need(name, found, consumers.export_for(name, found, path, ExportOptions()))
 
 
 def test_deepspeed_has_two_handles_with_a_context_more_than_threads() -> None:
@@ -44,6 +44,33 @@ def test_threads_of_synchronous_io_need_neither_events_nor_locked_memory() -> No
 def test_a_consumer_of_io_uring_submits_from_one_thread() -> None:
     found = need("runai")
     assert (found.engine, found.queue_depth, found.threads, found.events) == ("io_uring", 32, 1, 0)
+
+
+def test_half_of_the_slots_of_instanttensor_are_reads_in_flight() -> None:
+    saturating = settings(direction="read", saturating_concurrency=20)
+    found = need("instanttensor", read=saturating)
+    assert (found.engine, found.queue_depth, found.threads) == ("io_uring", 20, 1)
+    least = need("instanttensor", read=saturating._replace(saturating_concurrency=1))
+    assert (least.queue_depth, least.threads) == (1, 1)
+
+
+@pytest.mark.parametrize("name", ["flexkv", "mooncake"])
+def test_a_ring_of_a_fixed_size_is_not_the_requests_in_flight(name: str) -> None:
+    found = need(name, combined=settings(saturating_concurrency=24))
+    assert (found.engine, found.queue_depth, found.threads) == ("io_uring", 24, 1)
+
+
+def test_lmcache_s_server_has_threads_in_a_folder_and_a_ring_on_a_device() -> None:
+    combined = settings(saturating_concurrency=24)
+    folder = need("lmcache_server", combined=combined)
+    assert (folder.engine, folder.queue_depth, folder.threads) == ("psync", 1, 24)
+    device = need("lmcache_server", "/dev/nvme0n1", combined=combined)
+    assert (device.engine, device.queue_depth, device.threads) == ("io_uring", 24, 1)
+
+
+def test_the_threads_of_gds_mt_have_a_request_each() -> None:
+    found = need("nixl_gds", combined=settings(saturating_concurrency=24))
+    assert (found.engine, found.queue_depth, found.threads, found.events) == ("psync", 1, 24, 0)
 
 
 def test_mooncake_locks_its_buffer_only_with_its_ring() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aio_tuned import consumers
 from aio_tuned.consumers.export import ExportOptions
 from aio_tuned.devices import sysfs
-from aio_tuned.errors import AioTunedError
+from aio_tuned.errors import AioTunedError, UsageError
 from aio_tuned.launch.doctor.finding import Unchecked
 from aio_tuned.launch.doctor.need import ALL_PARAMETERS, make_need
 from aio_tuned.reader import DIRECTIONS, DriveSettings, defaults
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # A drive, or a filesystem on the network or in a program, may never answer.
 MAX_S = 5.0
+# A folder that every consumer takes; which one it is makes no difference to the need.
+_ANY_FOLDER = "/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +45,17 @@ class Examination:
     sys: Path = sysfs.SYS
     proc: Path = Path("/proc")
 
-    def need(self, settings: DriveSettings) -> Need:
-        """Return the need of the consumer with these settings."""
-        # The need is not of a path, and "/" is one that every consumer takes.
+    def need(self, settings: DriveSettings, node: str | None = None) -> Need:
+        """Return the need of the consumer with these settings, in a folder or on the device `node`.
+
+        A consumer that takes no device has its need in a folder.
+        """
         name = self.consumer or ALL_PARAMETERS
-        return make_need(name, settings, consumers.export_for(name, settings, "/", ExportOptions()))
+        try:
+            export = consumers.export_for(name, settings, node or _ANY_FOLDER, ExportOptions())
+        except UsageError:
+            export = consumers.export_for(name, settings, _ANY_FOLDER, ExportOptions())
+        return make_need(name, settings, export)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +78,8 @@ def admit(drive: Examined, asked: Examination) -> Patient:
     except AioTunedError as reason:
         error = str(reason)
         settings = default_settings(error)
-    return Patient(drive=drive, found=found, error=error, settings=settings, need=asked.need(settings))
+    need = asked.need(settings, None if drive.place else drive.node)
+    return Patient(drive=drive, found=found, error=error, settings=settings, need=need)
 
 
 def default_settings(why: str) -> DriveSettings:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aio_tuned.consumers.export import Export
     from aio_tuned.model.measurement import Engine
-    from aio_tuned.reader import DriveSettings
+    from aio_tuned.reader import DriveSettings, Settings
 
 # Without a consumer, the host is held against the one that takes all five parameters.
 ALL_PARAMETERS = "deepspeed"
@@ -19,13 +19,14 @@ _SIZE_KEYS = ("block_size", "bs", "KVIKIO_TASK_SIZE", "RUNAI_STREAMER_FS_CHUNK_B
 _DEPTH_KEYS = (
     "queue_depth",
     "iodepth",
+    "iouring_queue_depth",
     "RUNAI_STREAMER_FS_QUEUE_DEPTH",
-    "INSTANTTENSOR_IO_DEPTH",
-    "FLEXKV_IOURING_ENTRIES",
     "kernel_queue_size",
     "n_entries",
 )
 _THREADS_KEYS = ("intra_op_parallelism", "thread_count", "numjobs", "KVIKIO_NTHREADS")
+# Slots for chunks, of which half are being read.
+_SLOTS_KEYS = ("INSTANTTENSOR_IO_DEPTH",)
 # DeepSpeed's swappers hold a handle for reads and one for writes; a handle has a context, and one for each thread.
 _HANDLES = 2
 # MOONCAKE_OFFLOAD_LOCAL_BUFFER_SIZE_BYTES, which it registers with io_uring.
@@ -52,13 +53,7 @@ def make_need(consumer: str, drive: DriveSettings, export: Export | None) -> Nee
     """Return the need of a consumer; without an export, of the combined settings."""
     engine = _engine(consumer, export)
     settings = drive.combined
-    one_each = engine == "psync"
-    depth = _value(export, _DEPTH_KEYS) or (1 if one_each else settings.queue_depth)
-    threads = _value(export, _THREADS_KEYS)
-    if threads is None:
-        # A consumer with a queue of its own submits from one thread; one without has a thread for each request.
-        queued = _value(export, _DEPTH_KEYS) is not None
-        threads = settings.saturating_concurrency if one_each else 1 if queued else settings.io_parallelism
+    depth, threads = _in_flight(engine, settings, export)
     size = _value(export, _SIZE_KEYS) or settings.block_size
     is_deepspeed = consumer in ("deepspeed", "flexllmgen")
     events = depth * (_HANDLES * (threads + 1) if is_deepspeed else threads)
@@ -73,7 +68,30 @@ def make_need(consumer: str, drive: DriveSettings, export: Export | None) -> Nee
     )
 
 
+def _in_flight(engine: Engine, settings: Settings, export: Export | None) -> tuple[int, int]:
+    """Return the requests in flight of a thread, and the threads.
+
+    A consumer with a queue of its own submits from one thread. FlexKV and Mooncake have rings of at least 512 and of 32
+    entries, whatever the drive: they need the requests that saturate the drive. One without a queue has a thread for
+    each of these.
+    """
+    threads = _value(export, _THREADS_KEYS)
+    if engine == "psync":
+        return 1, threads or settings.saturating_concurrency
+    depth = _value(export, _DEPTH_KEYS)
+    slots = _value(export, _SLOTS_KEYS)
+    if slots is not None:
+        depth = max(1, slots // 2)
+    if depth is not None:
+        return depth, threads or 1
+    if engine == "io_uring":
+        return settings.saturating_concurrency, 1
+    return settings.queue_depth, settings.io_parallelism
+
+
 def _engine(consumer: str, export: Export | None) -> Engine:
+    if export and "io_uring" in export.values.values():
+        return "io_uring"  # LMCache's server on a device
     if consumer == "mooncake" and export and "true" not in map(str, export.values.values()):
         return "psync"  # its ring is off
     if consumer in IO_URING:
