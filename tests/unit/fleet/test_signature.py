@@ -173,7 +173,11 @@ def test_other_keys_are_refused_by_name(pem: bytes) -> None:
         SigningKey.from_pem(pem, "signing.pem")
 
 
-@pytest.mark.parametrize("key", ["", "AAAA", "é", "A" * 44, NODE.public + "\n", NODE.public[:-1]])
+@pytest.mark.parametrize(
+    "key",
+    ["", "AAAA", "é", "A" * 44, NODE.public + "\n", NODE.public[:-1]],
+    ids=["empty", "short", "not ASCII", "33 bytes", "line end", "no padding"],  # the keys are random
+)
 def test_a_trusted_key_is_32_bytes_in_base64(key: str) -> None:
     with pytest.raises(ConfigError, match="trusted_keys"):
         Keyring.of(nodes=[key], coordinators=[])
