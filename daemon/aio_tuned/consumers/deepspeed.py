@@ -12,7 +12,9 @@ is made). They are the combined settings, because DeepSpeed reads and writes wit
 - A handle refuses a transfer whose bytes are not a multiple of the threads (with a message and -1). A transfer whose
   parts are not multiples of the drive's logical block is reported as done although the kernel has refused it. The
   swappers pad to 1024 bytes per thread, whatever that block is; programs that use a handle directly must pad to the
-  block themselves. Release 0.7.7, which FlexLLMGen brings along, writes a file of 0 bytes then, without an error.
+  block themselves. Release 0.7.7, which FlexLLMGen brings along, loses data without an error if address or bytes are
+  not multiples of the block: of 8 MiB at an address 64 bytes off, or of 100 bytes, nothing is in the file; of 8 MiB and
+  100 bytes only the first 8 MiB are.
 - Before 0.18.4, wait() holds the GIL while it waits: two handles in one process stalled in 4 of 4 runs (PR 7727). The
   rest of that error is corrected in 0.19.3 (PR 8196).
 - With overlap_events = false, a queue's bytes (queue_depth * block_size) are computed in 32 bits. From 2 GiB on
@@ -38,6 +40,10 @@ if TYPE_CHECKING:
 
 _SMALLEST_SWAPPED = 1 << 20
 _QUEUE_BYTES_LIMIT = 1 << 31
+_UNALIGNED_NOTE = (
+    "aio: if you use an aio_handle directly, align the address of a tensor to the drive's logical block, too: DeepSpeed"
+    " 0.7.7 leaves an empty file at another address, and loses the end of a larger tensor of other bytes."
+)
 _DEADLOCK_NOTE = (
     "aio: before DeepSpeed 0.18.4, two handles in one process can deadlock in wait(), which holds Python's GIL while it"
     " waits; upgrade to DeepSpeed 0.19.3 or later."
@@ -79,6 +85,7 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
         notes=(
             *notes,
             *_notes(settings, threads_key),
+            *((_UNALIGNED_NOTE,) if threads_key == "thread_count" else ()),
             *((_DEADLOCK_NOTE,) if is_older(options, "DeepSpeed", "0.18.4") else ()),
             *((shared_note(drive, "combined", "queue_depth", "per rank"),) if drive.concurrency else ()),
             *size_ignored(options, "DeepSpeed splits its transfers into blocks"),
