@@ -129,6 +129,6 @@ def test_that_there_is_one_section_for_all_drives_is_told() -> None:
 
 
 @pytest.mark.parametrize(("release", "told"), [("0.7.7", True), ("0.16.3", True), ("0.16.4", False), (None, False)])
-def test_old_releases_are_said_to_lose_tensors_at_an_unaligned_address(release: str | None, told: bool) -> None:  # noqa: FBT001 - a row
+def test_old_releases_are_said_to_lose_tensors_at_an_unaligned_address(release: str | None, told: bool) -> None:
     made = export(drive(), PATH, ExportOptions(for_version=release))
     assert any("0.7.7" in note and "address" in note for note in made.notes) == told
