@@ -23,6 +23,7 @@ _NUMBER = re.compile(r"[0-9]+:[0-9]+", re.ASCII)
 _BTRFS_IOC_FS_INFO = 0x8400941F
 _BTRFS_INFO_BYTES = 1024
 _BTRFS_UUID = slice(16, 32)
+_ANONYMOUS = "0:"  # the major number of filesystems without a device
 # Filesystems without a block device on this machine, with the reason. Others with a device number 0:N are refused
 # without a reason.
 _NO_DEVICE = {
@@ -151,6 +152,11 @@ def block_device_number(
         )
     if mount.filesystem == "btrfs":
         return _btrfs_device_number(path, mount, sys), mount
+    if not mount.device_number.startswith(_ANONYMOUS):
+        raise TargetError(
+            f"{path}: block device {mount.device_number} is not in /sys; mount the host's /sys, which containers have"
+            " read-only"
+        )
     raise TargetError(
         f"{path}: {mount.filesystem} (device {mount.device_number}) has no block device to tune; pass a directory on a"
         " local drive"

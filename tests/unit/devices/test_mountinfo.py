@@ -199,6 +199,11 @@ def test_filesystems_without_a_device_say_why(tmp_path: Path, filesystem: str, w
         mountinfo.block_device_number(tmp_path, table_of(tmp_path, filesystem, "0:99"), tmp_path)
 
 
+def test_a_device_that_sys_hides_is_not_called_no_device(tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match=r"block device 259:1 is not in /sys; mount the host's /sys"):
+        mountinfo.block_device_number(tmp_path, table_of(tmp_path, "ext4", "259:1"), tmp_path)
+
+
 def test_an_overlay_whose_upper_directory_is_not_visible(tmp_path: Path) -> None:
     for options in ("rw", "rw,upperdir=/no/such"):
         with pytest.raises(TargetError, match="overlay filesystem"):

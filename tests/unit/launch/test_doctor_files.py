@@ -92,9 +92,22 @@ def test_a_folder_that_takes_no_file_is_a_reason() -> None:
 def test_what_is_closed_is_named_first_the_way_then_the_files() -> None:
     closed = ("/etc", "/etc/aio-tuned", "/etc/aio-tuned/a.toml")
     found = finding(access.check(ProfileAccess(folder="/etc/aio-tuned", who="user 1000", closed=closed)))
-    assert found.problem == "/etc (and 2 more) cannot be read by user 1000, who get the defaults"
-    assert found.remedy == "chmod o+rX /etc"
+    assert found.problem == "/etc (and 2 more) cannot be read by user 1000, so the settings are not used"
+    assert found.remedy == "chmod o+x /etc"
     assert list(access.check(ProfileAccess(folder="/etc/aio-tuned", who="user 1000"))) == []
+
+
+@pytest.mark.parametrize(
+    ("closed", "remedy"),
+    [
+        ("/etc/aio-tuned", "chmod o+rX /etc/aio-tuned"),
+        ("/etc/aio-tuned/a.toml", "chmod o+rX /etc/aio-tuned/a.toml"),
+        ("/etc/aio-tuned/a b.toml", "chmod o+rX '/etc/aio-tuned/a b.toml'"),
+    ],
+)
+def test_only_the_folder_and_its_files_are_made_readable(closed: str, remedy: str) -> None:
+    facts = ProfileAccess(folder="/etc/aio-tuned", who="user 1000", closed=(closed,))
+    assert finding(access.check(facts)).remedy == remedy
 
 
 @pytest.fixture

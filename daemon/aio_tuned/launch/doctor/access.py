@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import stat
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aio_tuned.launch.doctor.finding import Finding, Outcome
@@ -13,7 +15,6 @@ from aio_tuned.profiles.files import profile_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 CHECK = "profiles"
 _OTHERS_READ = stat.S_IROTH
@@ -62,10 +63,12 @@ def check(facts: ProfileAccess) -> Iterator[Outcome]:
     """Report the first of the folders and files that are closed; the way to a folder counts before its files."""
     if facts.closed:
         first = facts.closed[0]
+        # The folders above must be searched only: /root or a home need not be listed.
+        right = "o+x" if first != facts.folder and Path(facts.folder).is_relative_to(first) else "o+rX"
         more = f" (and {len(facts.closed) - 1} more)" if len(facts.closed) > 1 else ""
         yield Finding(
             check=CHECK,
             subject=facts.folder,
-            problem=f"{first}{more} cannot be read by {facts.who}, who get the defaults",
-            remedy=f"chmod o+rX {first}",
+            problem=f"{first}{more} cannot be read by {facts.who}, so the settings are not used",
+            remedy=f"chmod {right} {shlex.quote(first)}",
         )

@@ -34,6 +34,9 @@ def run(path: Path | None, asked: Examination) -> Report:
         reason = "neither an NVMe drive nor one with a profile is visible in /sys; pass a PATH, or run this on the host"
         outcomes.append(Unchecked(check="drives", subject=HOST, reason=reason))
     folder = access.read(asked.profiles)
+    if folder.missing and not examined:  # the finding on the profile of a drive tells it, too
+        reason = "no such folder; mount the host's folder of profiles there, or pass --profiles"
+        outcomes.append(Unchecked(check=access.CHECK, subject=folder.folder, reason=reason))
     gpus = numa.read_gpus(asked.sys)
     outcomes += look(access.CHECK, str(asked.profiles), lambda: access.check(folder))
     outcomes += of_host.examine(patients, max(1, len(gpus)), ring_facts, asked)
