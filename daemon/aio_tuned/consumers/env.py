@@ -9,6 +9,7 @@ that were not measured together. aio-tuned itself reads none of these variables.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from aio_tuned.consumers.export import Export, cap_note, capped_drive, release_ignored, size_ignored
@@ -28,7 +29,8 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
     source = given.combined.source
     values: dict[tuple[Key, ...], Value] = {
         ("AIO_TUNED_STATE",): source.state,
-        ("AIO_TUNED_SOURCE",): source.file,
+        # A program may have another working directory.
+        ("AIO_TUNED_SOURCE",): os.path.abspath(source.file) if source.file else "",  # noqa: PTH100 - "" is none
         ("AIO_TUNED_DEVICE",): source.device,
     }
     notes: list[str] = []

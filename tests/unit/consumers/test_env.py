@@ -13,6 +13,10 @@ from unit.support.consumer_settings import drive, settings
 from unit.support.consumer_strategies import any_drives, caps
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
     from aio_tuned.consumers.export import Export
     from aio_tuned.reader import DriveSettings
 
@@ -54,6 +58,13 @@ def test_where_settings_come_from_is_told() -> None:
     assert found["AIO_TUNED_STATE"] == "measured"
     assert found["AIO_TUNED_SOURCE"] == "/etc/aio-tuned/nvme-A_1_1.toml"
     assert found["AIO_TUNED_DEVICE"] == "nvme-A_1_1"
+
+
+def test_the_file_is_named_for_programs_in_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = settings(source=Source("measured", "profiles/nvme-A_1_1.toml", "nvme-A_1_1", "combined"))
+    found = variables(export(drive(combined=given), "/mnt/models", ExportOptions()))
+    assert found["AIO_TUNED_SOURCE"] == f"{tmp_path}/profiles/nvme-A_1_1.toml"
 
 
 def test_without_a_profile_there_is_a_state_and_empty_names() -> None:
