@@ -99,6 +99,8 @@ def _lmcache(export: Export, environment: Mapping[str, str], variable: str) -> F
     given = environment.get(variable)
     if given is None:
         return _file("lmcache", variable, export)
+    if not given:
+        return variable
     from aio_tuned.consumers.merge.document import shown
     from aio_tuned.launch import given_file
 

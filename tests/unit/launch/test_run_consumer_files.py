@@ -96,6 +96,10 @@ def test_a_file_that_has_all_keys_stays_in_use(tmp_path: Path) -> None:
     assert lmcache("extra_config: {disk_io_threads: 1, use_odirect: false}\n", tmp_path) == VARIABLE
 
 
+def test_a_variable_that_is_set_to_nothing_stays(tmp_path: Path) -> None:
+    assert lmcache(None, tmp_path, LMCACHE_CONFIG_FILE="") == VARIABLE
+
+
 def test_the_variable_for_the_whole_table_would_hide_our_keys(tmp_path: Path) -> None:
     assert lmcache("a: 1\n", tmp_path, LMCACHE_EXTRA_CONFIG="{}") == "LMCACHE_EXTRA_CONFIG"
 
