@@ -8,6 +8,7 @@ from aio_tuned import consumers
 from aio_tuned.consumers.export import ExportOptions
 from aio_tuned.launch.doctor.need import IO_URING, Need, make_need
 from unit.support.consumer_settings import drive, settings
+from unit.support.size_curves import curve
 
 
 def need(name: str, path: str = "/", **fields: object) -> Need:
@@ -66,6 +67,12 @@ def test_lmcache_s_server_has_threads_in_a_folder_and_a_ring_on_a_device() -> No
     assert (folder.engine, folder.queue_depth, folder.threads) == ("psync", 1, 24)
     device = need("lmcache_server", "/dev/nvme0n1", combined=combined)
     assert (device.engine, device.queue_depth, device.threads) == ("io_uring", 24, 1)
+
+
+def test_cufile_s_sizes_are_in_kib() -> None:
+    curves = tuple(curve("psync", op, {1 << 20: 32, 16 << 20: 6}) for op in ("read", "write"))
+    found = need("cufile", curves=curves)
+    assert (found.engine, found.request_bytes, found.queue_depth, found.threads) == ("psync", 16 << 20, 1, 6)
 
 
 def test_the_threads_of_gds_mt_have_a_request_each() -> None:

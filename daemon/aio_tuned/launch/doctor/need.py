@@ -16,6 +16,7 @@ _LIBAIO = ("deepspeed", "dynamo", "env", "fio", "flexllmgen", "json", "nixl", "s
 IO_URING = ("flexkv", "instanttensor", "mooncake", "runai", "tensornvme")
 # The keys of the exports that hold the size of a request, the requests in flight of a thread, and the threads.
 _SIZE_KEYS = ("block_size", "bs", "KVIKIO_TASK_SIZE", "RUNAI_STREAMER_FS_CHUNK_BYTESIZE", "INSTANTTENSOR_CHUNK_SIZE")
+_SIZE_KEYS_KIB = ("max_direct_io_size_kb",)
 _DEPTH_KEYS = (
     "queue_depth",
     "iodepth",
@@ -24,7 +25,7 @@ _DEPTH_KEYS = (
     "kernel_queue_size",
     "n_entries",
 )
-_THREADS_KEYS = ("intra_op_parallelism", "thread_count", "numjobs", "KVIKIO_NTHREADS")
+_THREADS_KEYS = ("intra_op_parallelism", "thread_count", "numjobs", "KVIKIO_NTHREADS", "max_io_threads")
 # Slots for chunks, of which half are being read.
 _SLOTS_KEYS = ("INSTANTTENSOR_IO_DEPTH",)
 # DeepSpeed's swappers hold a handle for reads and one for writes; a handle has a context, and one for each thread.
@@ -54,7 +55,7 @@ def make_need(consumer: str, drive: DriveSettings, export: Export | None) -> Nee
     engine = _engine(consumer, export)
     settings = drive.combined
     depth, threads = _in_flight(engine, settings, export)
-    size = _value(export, _SIZE_KEYS) or settings.block_size
+    size = _value(export, _SIZE_KEYS) or (_value(export, _SIZE_KEYS_KIB) or 0) << 10 or settings.block_size
     is_deepspeed = consumer in ("deepspeed", "flexllmgen")
     events = depth * (_HANDLES * (threads + 1) if is_deepspeed else threads)
     return Need(
