@@ -48,8 +48,8 @@ _log = logging.getLogger(__name__)
 def install(*, max_block_size: int | None = None) -> Installed:
     """Fill DeepSpeed's section "aio" from now on; as a context, until its end.
 
-    DeepSpeed does not swap tensors smaller than block_size: `max_block_size` limits ours. Of nested calls the last
-    one's limit counts. Raise UsageError for a limit below 4096 bytes.
+    DeepSpeed does not swap tensors smaller than block_size: `max_block_size` limits ours. The last one of
+    nested calls sets the limit. Raise UsageError for a limit below 4096 bytes.
     """
     options = ExportOptions(max_block_size=max_block_size)
     capped(reader.defaults("combined", ""), options)
@@ -68,7 +68,7 @@ class Installed(AbstractContextManager["Installed"]):
 
 
 class _Hook:
-    """The hook in DeepSpeed, which is there while any call of install() is."""
+    """The hook in DeepSpeed, which is present while any call of install() is in force."""
 
     def __init__(self) -> None:
         self._users: list[Installed] = []

@@ -135,7 +135,7 @@ def _cached_bytes(descriptor: int) -> int | None:
 
 
 def check(facts: DirectIo) -> Iterator[Outcome]:
-    """Report a filesystem that has no direct I/O, or takes the flag and goes through the page cache all the same."""
+    """Report a filesystem that has no direct I/O, or takes the flag and goes through the page cache anyway."""
     if facts.untried:
         reason = (
             f"no file can be opened there: {facts.untried}; pass a file that you may read, or run this as its owner"

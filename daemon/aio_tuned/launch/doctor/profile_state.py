@@ -21,7 +21,7 @@ _EXPLAINED = {
     "max_sectors_kb": ("max_sectors_kb",),
     "nr_requests": ("nr_requests",),
     "numa": ("numa_node",),
-    "scheduler": ("scheduler", "nr_requests"),  # with another scheduler the kernel sets nr_requests anew
+    "scheduler": ("scheduler", "nr_requests"),  # with another scheduler the kernel sets nr_requests again
     "thp": ("thp",),
 }
 

@@ -79,7 +79,7 @@ def check(facts: RequestQueue, need: Need) -> Iterator[Outcome]:
         )
     yield from _merging(facts, need)
     yield from _size(facts, need)
-    if not has_scheduler:  # with another scheduler the kernel sets nr_requests anew
+    if not has_scheduler:  # with another scheduler the kernel sets nr_requests again
         yield from _depth(facts, need)
 
 
