@@ -35,7 +35,7 @@ def add_command(commands: Any) -> None:  # noqa: ANN401 - argparse's class of su
         type=_names,
         default=(),
         metavar="CONSUMER,...",
-        help="frameworks that get settings (default: all that read an environment)",
+        help="frameworks that get settings (default: all that read variables)",
     )
     run.add_argument("--path", type=path, metavar="PATH", help=f"{PATH_HELP} (default: the only drive with a profile)")
     run.add_argument(

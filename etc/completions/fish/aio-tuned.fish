@@ -132,7 +132,7 @@ complete -c aio-tuned -n '_shtab_aio_tuned_using export; and test $_shtab_aio_tu
 complete -c aio-tuned -n '_shtab_aio_tuned_using export; and test $_shtab_aio_tuned_npos -eq 1' -ka "(__fish_complete_path (commandline -ct))" -d 'directory, file or block device'
 complete -c aio-tuned -n '_shtab_aio_tuned_using; and test $_shtab_aio_tuned_npos -eq 0' -a run -d 'start a command with the settings for a path'
 complete -c aio-tuned -n '_shtab_aio_tuned_using run' -s h -l help -d 'show this help message and exit'
-complete -c aio-tuned -n '_shtab_aio_tuned_using run' -l for -x -d 'frameworks that get settings (default: all that read an environment)'
+complete -c aio-tuned -n '_shtab_aio_tuned_using run' -l for -x -d 'frameworks that get settings (default: all that read variables)'
 complete -c aio-tuned -n '_shtab_aio_tuned_using run' -l path -xka "(__fish_complete_path (commandline -ct))" -d 'directory, file or block device (default: the only drive with a profile)'
 complete -c aio-tuned -n '_shtab_aio_tuned_using run' -l wait -x -d 'longest wait for a measured profile of PATH, e.g. 5m (default: none)'
 complete -c aio-tuned -n '_shtab_aio_tuned_using run' -l require -d 'exit with 66 instead of starting without settings'
