@@ -127,6 +127,13 @@ def filled(made: Path) -> Path:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root reads by the modes")
+def test_the_way_to_a_relative_folder_counts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    folder.parent.chmod(0o700)
+    assert access.read(Path(folder.name)).closed == (str(folder.parent),)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root reads by the modes")
 def test_root_sees_what_other_users_cannot_read(folder: Path) -> None:
     assert access.read(folder) == ProfileAccess(folder=str(folder), who="users other than root", own=False)
     (folder / "b.toml").chmod(0o640)

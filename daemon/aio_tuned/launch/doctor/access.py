@@ -39,6 +39,7 @@ class ProfileAccess:
 def read(folder: Path, user: int | None = None) -> ProfileAccess:
     """Examine the way to the folder and its files, for this user; as root, by the modes for the other users."""
     user = os.geteuid() if user is None else user
+    folder = folder.absolute()  # the way to a relative one begins at the root, too
 
     def is_closed(path: Path, right: int, others: int) -> bool:
         if user:
