@@ -1,0 +1,164 @@
+"""The port to what the nodes of a fleet share: reports, slots for sweeps, and class results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from aio_tuned.errors import AioTunedError, Exit, FleetDataError
+from aio_tuned.fleet import keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from aio_tuned.fleet.consensus import ClassResult
+    from aio_tuned.fleet.keys import Slot, SlotKind
+    from aio_tuned.fleet.report import DriveReport
+    from aio_tuned.fleet.signature import Keyring, Signed
+
+
+class StoreError(AioTunedError):
+    """The store refused a call; its subclasses tell why."""
+
+
+class UnreachableError(StoreError):
+    """No endpoint answers, or too few of the store's members are up; the call may be repeated later."""
+
+    exit_code = Exit.TIMEOUT
+
+
+class TlsError(UnreachableError):
+    """An endpoint's certificate is not trusted, has expired, or is for another host."""
+
+
+class LoginError(StoreError):
+    """The store does not know the user or the password, or has authentication off."""
+
+    exit_code = Exit.CONFIG
+
+
+class RightsError(StoreError):
+    """The user may not read or write the key."""
+
+    exit_code = Exit.PRIVILEGE
+
+
+class StaleError(StoreError):
+    """Another coordinator wrote the class result since it was read."""
+
+
+class ClaimLostError(StoreError):
+    """The lease of a claim ended, and another node may have the slot."""
+
+
+class FullError(StoreError):
+    """The store has reached its quota."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A slot that a node holds as long as it keeps the lease alive."""
+
+    slot: Slot
+    node: str
+    lease: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClassEntry:
+    """What the store has under a class's key.
+
+    `result` is None if there is nothing, which has revision 0, or if `ignored` tells why it is not trusted.
+    """
+
+    result: Signed[ClassResult] | None
+    revision: int
+    ignored: str = ""
+
+
+class IgnoredReport(NamedTuple):
+    """A report that is not taken, and the reason; `node` and `drive` are those of its key."""
+
+    node: str
+    drive: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """The reports, each a node and a drive, that changed up to a revision.
+
+    `complete` is false if the store no longer has all changes: then all reports are to be listed again.
+    """
+
+    revision: int
+    reports: frozenset[tuple[str, str]] = frozenset()
+    complete: bool = True
+
+
+class Store(Protocol):
+    """What the nodes of a fleet share.
+
+    All methods raise UnreachableError, LoginError or RightsError. What is read was checked: a document counts only if
+    a trusted key signed it, and if it is under its own key.
+    """
+
+    def put_report(self, report: Signed[DriveReport]) -> None:
+        """Store the report of a drive in place of its previous one; raise FullError if there is no space."""
+
+    def list_reports(self, node: str | None = None) -> Iterator[Signed[DriveReport] | IgnoredReport]:
+        """Yield all reports, or those of a node."""
+
+    def claim(self, slot: Slot, node: str, ttl_s: int) -> Claim | None:
+        """Take the slot for `ttl_s` seconds, or return None if a node has it."""
+
+    def keep_alive(self, claim: Claim) -> None:
+        """Hold the slot for another `ttl_s` seconds; raise ClaimLostError if the lease has ended."""
+
+    def release(self, claim: Claim) -> None:
+        """Give the slot back, if it is still held."""
+
+    def holders(self, kind: SlotKind, name: str) -> Mapping[int, str]:
+        """Return the nodes that hold slots of a class or a rack, by the slots' numbers."""
+
+    def get_class(self, hardware_class: str) -> ClassEntry:
+        """Return the current result of a class."""
+
+    def put_class(self, result: Signed[ClassResult], over: ClassEntry) -> ClassEntry:
+        """Store a class result over the one that was read, and keep it in the history.
+
+        Raise StaleError if the stored one is another one by now, and ReplayError if the result is older than it.
+        """
+
+    def history(self, hardware_class: str) -> tuple[Signed[ClassResult], ...]:
+        """Return the last generations of the class that are trusted, newest first."""
+
+    def watch(self, since: int | None, wait_s: float) -> Changes:
+        """Wait until reports change after the revision, `wait_s` seconds at most, and return the changes.
+
+        Without `since`, return the current revision at once. All changes after it are told, whenever they happen.
+        """
+
+
+def check_report(key: str, text: str | bytes, keyring: Keyring) -> Signed[DriveReport] | IgnoredReport:
+    """Return the report that a key has, or why it is ignored."""
+    node, drive = keys.report_of(key)
+    try:
+        found = keyring.read_report(text)
+    except FleetDataError as error:
+        return IgnoredReport(node, drive, str(error))
+    of = found.document
+    if (of.node, of.drive) != (node, drive):
+        return IgnoredReport(node, drive, f"is a report of {of.drive} of {of.node}; it is ignored")
+    return found
+
+
+def check_class(hardware_class: str, text: str | bytes, revision: int, keyring: Keyring) -> ClassEntry:
+    """Return the entry of a class with a text; it has no result if the text is not trusted."""
+    try:
+        found = keyring.read_result(text)
+    except FleetDataError as error:
+        return ClassEntry(None, revision, str(error))
+    if found.document.hardware_class != hardware_class:
+        return ClassEntry(None, revision, f"is a result of class {found.document.hardware_class}; it is ignored")
+    return ClassEntry(found, revision)
