@@ -31,7 +31,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aio_tuned.consumers.export import Export, cap_ignored, need_folder, need_release
-from aio_tuned.consumers.requests import Usage, assumed_size, good_size, needed
+from aio_tuned.consumers.requests import KV_BLOCK, KV_BLOCK_BYTES, Usage, assumed_size, good_size, needed
 
 if TYPE_CHECKING:
     from aio_tuned.consumers.export import ExportOptions
@@ -44,8 +44,8 @@ _MAX_ENTRIES = 32768
 _USAGE = Usage(
     direction="combined",
     engines=("io_uring",),
-    usual_bytes=2 << 20,
-    usual="a block of 16 tokens of an 8B model in 16 bits",
+    usual_bytes=KV_BLOCK_BYTES,
+    usual=KV_BLOCK,
 )
 
 

@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING
 
 from aio_tuned.consumers.export import Export, cap_ignored, need_folder, need_release
 from aio_tuned.consumers.processes import shared_note
-from aio_tuned.consumers.requests import Usage, assumed_size, good_size, needed
+from aio_tuned.consumers.requests import KV_CHUNK, KV_CHUNK_BYTES, Usage, assumed_size, good_size, needed
 
 if TYPE_CHECKING:
     from aio_tuned.consumers.export import ExportOptions
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 _USAGE = Usage(
     direction="combined",
     engines=("psync",),
-    usual_bytes=32 << 20,
-    usual="a chunk of 256 tokens of an 8B model in 16 bits",
+    usual_bytes=KV_CHUNK_BYTES,
+    usual=KV_CHUNK,
 )
 
 _RAW_BLOCK = replace(_USAGE, engines=("io_uring",))

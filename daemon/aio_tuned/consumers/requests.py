@@ -41,6 +41,12 @@ class Usage:
     usual: str
 
 
+# What caches of keys and values move at a time, with their default numbers of tokens, for a model of 32 layers with 8
+# heads of 128 values in 16 bits (Llama 3.1 8B).
+KV_BLOCK_BYTES, KV_BLOCK = 2 << 20, "a block of 16 tokens of an 8B model in 16 bits"
+KV_CHUNK_BYTES, KV_CHUNK = 32 << 20, "a chunk of 256 tokens of an 8B model in 16 bits"
+
+
 class Needed(NamedTuple):
     """The number of requests in flight that saturate the drive, over all threads, with notes on its origin.
 

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING
 
 from aio_tuned.consumers.export import Entry, Export, cap_ignored, need_folder, need_release
 from aio_tuned.consumers.processes import shared_note
-from aio_tuned.consumers.requests import Usage, assumed_size, good_size, needed
+from aio_tuned.consumers.requests import KV_BLOCK, KV_BLOCK_BYTES, Usage, assumed_size, good_size, needed
 
 if TYPE_CHECKING:
     from aio_tuned.consumers.export import ExportOptions
@@ -44,8 +44,8 @@ _READS, _WRITES = (
     Usage(
         direction=direction,
         engines=("psync",),
-        usual_bytes=2 << 20,
-        usual="a block of 16 tokens of an 8B model in 16 bits",
+        usual_bytes=KV_BLOCK_BYTES,
+        usual=KV_BLOCK,
     )
     for direction in ("read", "write")
 )
