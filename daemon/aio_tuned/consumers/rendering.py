@@ -139,13 +139,18 @@ def _toml_scalar(value: Value) -> str:
 # --- environment files and fio's job files ---------------------------------------------------------------
 
 
+def env_word(value: Value) -> str:
+    """Return the text of a variable's value, booleans as true and false."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def env_line(path: Path, value: Value, quote: str = "") -> str:
-    """Return NAME=VALUE, booleans as true and false, with the quote before and after the value.
+    """Return NAME=VALUE, with the quote before and after the value.
 
     Raise UsageError if shell, systemd and docker would not read the value alike.
     """
     (name,) = path
-    word = str(value).lower() if isinstance(value, bool) else str(value)
+    word = env_word(value)
     if not (isinstance(name, str) and _ENV_NAME.fullmatch(name) and _ENV_WORD.fullmatch(word) and word.isprintable()):
         raise UsageError(
             f"{shown(path)}={word}: needs quotes in an environment file, which shell, systemd and docker read"

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 from aio_tuned import consumers, reader
 from aio_tuned.consumers.export import ExportOptions
+from aio_tuned.consumers.rendering import env_word
 from aio_tuned.errors import AioTunedError, UsageError
 from aio_tuned.launch import consumer_files
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
-    from aio_tuned.consumers.export import Export
     from aio_tuned.launch.consumer_files import File
     from aio_tuned.reader import DriveSettings
 
@@ -67,8 +67,8 @@ def make(
                 continue
             export = consumers.export_for(name, drive, str(path), ExportOptions())
             if export.format == "env":
-                found = _variables(export)
-                _add_variables(made, dict(found) if named else _without(found, str(path)), environment)
+                found = {str(keys[0]): env_word(value) for keys, value in export.values.items()}
+                _add_variables(made, found if named else _without(found, str(path)), environment)
             elif named or name in consumer_files.OWN_VARIABLES:
                 _add_file(made, consumer_files.file_for(name, export, environment, cufile_json))
         except UsageError as error:
@@ -81,14 +81,8 @@ def make(
     return made
 
 
-def _variables(export: Export) -> Iterator[tuple[str, str]]:
-    """Yield the export's variables as strings, booleans as true and false."""
-    for keys, value in export.values.items():
-        yield str(keys[0]), str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _without(variables: Iterator[tuple[str, str]], unwanted: str) -> dict[str, str]:
-    return {name: value for name, value in variables if value != unwanted}
+def _without(variables: Mapping[str, str], unwanted: str) -> dict[str, str]:
+    return {name: value for name, value in variables.items() if value != unwanted}
 
 
 def _add_variables(made: Additions, variables: Mapping[str, str], environment: Mapping[str, str]) -> None:
