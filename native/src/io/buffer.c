@@ -86,13 +86,11 @@ static int allocate(struct buffer *buffer, uint64_t ballast_bytes)
     int r;
 
     recycled_take(&recycled, ballast_bytes, length);
-    r = posix_memalign(&buffer->allocated, (size_t)page_bytes, length);
-    if (r != 0) {
-        recycled_give_back(&recycled);
-        return -r;
+    r = -posix_memalign(&buffer->allocated, (size_t)page_bytes, length);
+    if (r == 0) {
+        buffer->data = buffer->allocated;
+        r = populate(buffer->data, length);
     }
-    buffer->data = buffer->allocated;
-    r = populate(buffer->data, length);
     recycled_give_back(&recycled);
     return r;
 }

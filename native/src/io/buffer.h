@@ -37,9 +37,9 @@ struct buffer {
     size_t map_bytes;
 };
 
-/* Takes up to `ballast_bytes` of untypical pages out of the way meanwhile (io/recycled.h). Falls
- * back from reserved to transparent huge pages, and from those to plain ones; ->backing has the
- * result. Returns 0, or -1 with FAULT_SYSTEM. */
+/* First takes up to `ballast_bytes` of untypical pages out of the way (io/recycled.h). Falls back
+ * from reserved to transparent huge pages, and from those to plain ones; ->backing has the result.
+ * Returns 0, or -1 with FAULT_SYSTEM. */
 int buffer_open(struct buffer *buffer, uint64_t bytes, enum buffer_pages pages,
                 uint64_t ballast_bytes, struct fault *fault);
 void buffer_close(struct buffer *buffer);

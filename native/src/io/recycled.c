@@ -94,7 +94,7 @@ void recycled_take(struct recycled *recycled, uint64_t most_bytes, size_t next_b
 
     *recycled = (struct recycled){0};
     recycled->pinned = most_bytes > 0 && pin(recycled, cpu);
-    /* Meanwhile other processes may end on this CPU. */
+    /* Other processes may end on this CPU during a round. */
     for (size_t round = 0; recycled->pinned && round < RECYCLED_ROUNDS; round++) {
         uint64_t bytes =
             (listed_pages(cpu) + (round == 0 ? few(pages_in_small_blocks()) : 0)) * page_bytes;
