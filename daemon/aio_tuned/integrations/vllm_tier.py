@@ -87,7 +87,7 @@ def _with_threads(tier: Any, view: Any) -> Any:  # noqa: ANN401 - vLLM's own
 
 
 def _chunk_bytes(view: Any) -> int | None:  # noqa: ANN401 - vLLM's own
-    """Return the bytes of a chunk, each of which is a file of its own; None if the view does not tell them."""
+    """Return the bytes of a chunk, which is a file of its own; None if the view does not tell them."""
     strides = getattr(view, "strides", None)
     return int(strides[0]) if strides else None
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Measurements within this time are a block.
 _BLOCK_S = 0.3
-# A block is in a spell if it is this much slower than the others (as search/spells.py has it), and by so many errors.
+# A block is in a spell if it is this much slower than the others (as search/spells.py has it), and by `_ERRORS` errors.
 _SPELL, _ERRORS = 0.04, 3.0
 # What is known of the slowness of a block before: its spread.
 _SPREAD = 0.1

@@ -214,7 +214,7 @@ def _curve(values: Floats, bend: float, points: _Points) -> tuple[Floats, Floats
         slopes[:, kind] = -share * timed[kind, place]
         slopes[:, 2 + kind] = share * (1 - timed[kind, place])
         slopes[rows, 4 + kind * count + place] = -share
-    # The first requests, or their first pieces, take as long as one that is alone, and no data arrive meanwhile. A
+    # The first requests, or their first pieces, take as long as one that is alone, and no data arrive before. A
     # transfer of one request at a time waits for each of them anyway.
     piece = np.minimum(sizes, split_bytes)
     near = np.minimum(np.arange(count), max(0, int(np.searchsorted(sizes, split_bytes, side="right")) - 1))
