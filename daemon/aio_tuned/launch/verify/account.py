@@ -15,7 +15,7 @@ from aio_tuned.child_process import Account
 from aio_tuned.errors import PrivilegeError, TargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # Settings of the language, of DeepSpeed, torch, KvikIO, LMCache, and of the GPU.
 _GIVEN = ("LANG", "LC_", "DS_", "TORCH_", "KVIKIO_", "LMCACHE_", "CUDA_", "NVIDIA_", "ROCM_", "HIP_", "LD_LIBRARY_PATH")
@@ -37,7 +37,7 @@ def choose(python: Path, folder: Path, euid: int) -> Account | None:
     except OSError as error:
         raise TargetError(f"{folder}: {error.strerror}") from None
     if owner == 0:
-        if doubt := untrusted(python) or _way(folder):
+        if doubt := untrusted(python) or _doubt(folder, _check_way):
             raise PrivilegeError(
                 f"{python}: not run as root: {doubt}; pass a folder of the user who runs the consumer, or an"
                 " interpreter of root's"
@@ -66,8 +66,10 @@ def environment(account: Account | None, python: Path) -> dict[str, str]:
 
 def _as_root() -> dict[str, str]:
     built = os.environ.get(_BUILT)
-    if built and (doubt := _untrusted_tree([Path(built).absolute()]) if Path(built).exists() else _way(Path(built))):
-        raise PrivilegeError(f"{_BUILT}={built}: not used by root: {doubt}; choose a folder of root's")
+    if built:
+        path = Path(built).absolute()
+        if doubt := _untrusted_tree([path]) if path.exists() else _doubt(path, _check_way):
+            raise PrivilegeError(f"{_BUILT}={built}: not used by root: {doubt}; choose a folder of root's")
     given = {name: value for name, value in os.environ.items() if name != "XDG_CACHE_HOME"}
     return {**given, "HOME": pwd.getpwuid(0).pw_dir}
 
@@ -87,11 +89,11 @@ def _untrusted_tree(tops: list[Path]) -> str:
         if (top := pending.pop(0)) in seen:
             continue
         seen.add(top)
-        if doubt := _doubt(top):
+        if doubt := _doubt(top, _check):
             return doubt
         for folder, folders, names in os.walk(top):
             for name in (*folders, *names):
-                if doubt := _doubt_of(Path(folder, name)):
+                if doubt := _doubt(Path(folder, name), _check_inside):
                     return doubt
             pending += _elsewhere(Path(folder), names)
     return ""
@@ -132,20 +134,10 @@ def _lines(file: Path) -> list[str]:
         return []
 
 
-def _way(folder: Path) -> str:
-    """Return why other users may replace what is in the folder, or ""."""
+def _doubt(path: Path, check: Callable[[Path], None]) -> str:
+    """Return what the check has against the path, or ""."""
     try:
-        trust.check_way(folder / "x")
-    except trust.UntrustedError as error:
-        return str(error).partition("; run ")[0]
-    return ""
-
-
-def _doubt(path: Path) -> str:
-    """Return why other users may have written or replaced the path itself, or ""."""
-    try:
-        trust.check_way(path)
-        trust.check(path.stat(), path, path.parent)
+        check(path)
     except trust.UntrustedError as error:
         return str(error).partition("; run ")[0]
     except OSError as error:
@@ -153,14 +145,20 @@ def _doubt(path: Path) -> str:
     return ""
 
 
-def _doubt_of(path: Path) -> str:
-    """Return the doubt about a path in a folder that was checked, or ""; a dangling link is nothing to execute."""
-    try:
-        if path.is_symlink():
-            return _doubt(path) if path.exists() else ""
+def _check(path: Path) -> None:
+    """Raise UntrustedError if other users may have written or replaced the path itself."""
+    trust.check_way(path)
+    trust.check(path.stat(), path, path.parent)
+
+
+def _check_inside(path: Path) -> None:
+    """Check a path in a folder that was checked; a dangling link is nothing to execute."""
+    if not path.is_symlink():
         trust.check(path.lstat(), path, path.parent)
-    except trust.UntrustedError as error:
-        return str(error).partition("; run ")[0]
-    except OSError as error:
-        return f"{path}: {error.strerror}"
-    return ""
+    elif path.exists():
+        _check(path)
+
+
+def _check_way(folder: Path) -> None:
+    """Raise UntrustedError if other users may replace what is in the folder."""
+    trust.check_way(folder / "x")

@@ -154,3 +154,14 @@ def test_root_runs_no_operator_that_another_user_has_built(
     os.chown(built / "async_io.so", NOBODY, -1)
     with pytest.raises(PrivilegeError, match=f"TORCH_EXTENSIONS_DIR={built}: .*async_io.so: not trusted"):
         environment(None, python)
+
+
+@needs_root
+def test_a_folder_of_operators_that_cannot_be_looked_at_is_not_used(
+    python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(file / "sub/built"))
+    with pytest.raises(PrivilegeError, match=r"not used by root: .*built: Not a directory; choose a folder of root's"):
+        environment(None, python)
