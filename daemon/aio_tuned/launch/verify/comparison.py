@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import statistics
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aio_tuned.errors import MeasurementError
 from aio_tuned.launch.verify import answers
 from aio_tuned.launch.verify.ratio import MIN_PAIRS, PILOT, Ratio, mean_of, pairs_needed, ratio_of
 from aio_tuned.launch.verify.sides import DIRECTIONS, NAMES, Name
-from aio_tuned.timeouts import in_thread
+from aio_tuned.timeouts import start
 
 if TYPE_CHECKING:
     import random
@@ -108,20 +110,15 @@ class _Pairs:
 
 
 async def watched(mover: Mover, watch: Watch, direction: Direction) -> Effect:
-    """Move the bytes once, which does not count, and return what was seen meanwhile."""
+    """Move the bytes once, which does not count, and return what was seen then."""
     stop = threading.Event()
     begun = watch.begin()
-
-    async def moved() -> dict[str, Any]:
-        try:
-            return await mover.ask("run", direction=direction, look=True)
-        finally:
-            stop.set()
-
-    looking = threading.Thread(target=begun.run, args=(stop,), daemon=True)
-    looking.start()
-    answer = await moved()
-    await in_thread(looking.join)
+    looking = start(partial(begun.run, stop))
+    try:
+        answer = await mover.ask("run", direction=direction, look=True)
+    finally:
+        stop.set()
+    await asyncio.wrap_future(looking)
     return begun.seen(answers.resident(answer))
 
 
