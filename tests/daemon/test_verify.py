@@ -215,7 +215,7 @@ def test_after_sigkill_the_drivers_remove_the_folder_or_the_next_run_does(bench:
             os.kill(driver, signal.SIGKILL)
         except ProcessLookupError:
             continue
-    # What a run leaves of which all processes were killed at once.
+    # What a run leaves if all its processes were killed at once.
     (bench.folder / ".aio-tuned-verify-left").mkdir(exist_ok=True)
     (bench.folder / ".aio-tuned-verify-left/data").write_bytes(b"x")
     assert bench.verify({DEFAULT: 200e6, OURS: 260e6})[0] == 0
@@ -232,7 +232,7 @@ def test_sigterm_leaves_nothing(bench: Bench) -> None:
 
 
 def test_sigterm_while_the_consumer_builds_leaves_nothing(bench: Bench) -> None:
-    """DeepSpeed builds its operator for minutes, and cannot remove the folder meanwhile."""
+    """DeepSpeed builds its operator for minutes, and cannot remove the folder until it is built."""
     process = bench.command(DS_PLANTED=json.dumps({DEFAULT: 200e6, OURS: 200e6}), DS_PLANTED_BUILDS="599.7")
     assert until(lambda: _running("sleep", "599.7"))
     assert bench.left
@@ -335,7 +335,7 @@ def test_fio_is_compared_and_observed(bench: Bench) -> None:
     for each in document["in_effect"]:
         assert each["seen"]["direct"] in (None, True)
         assert each["seen"]["cached"] == 0
-        # None if fio has ended before anybody looked, and if other processes have used AIO meanwhile.
+        # None if fio has ended before anybody looked, and if other processes have used AIO at the same time.
         assert (each["seen"]["threads"] or 0) <= each["asked"]["threads"]
         assert each["seen"]["depth"] in (None, each["asked"]["depth"])
     assert bench.left == []

@@ -123,7 +123,7 @@ class Watch:
         """Return the size of each queue; None if it is not known.
 
         Without the driver's count it is known if each thread has had a queue, and if other processes have not changed
-        the host's count meanwhile.
+        the host's count since begin().
         """
         reserved = self._reserved
         if reserved is None and self._aio_nr() == self._aio_nr_before and self._rings == threads:
@@ -193,5 +193,5 @@ def _moved(proc: Path, pid: int, thread: int) -> int:
 
 
 def _rings(process: Path) -> int:
-    """Return the number of libaio's queues, each of which is a mapping of the process."""
+    """Return the number of libaio's queues; each is a mapping of the process."""
     return sum("[aio]" in line for line in _text(process / "maps").splitlines())

@@ -68,7 +68,7 @@ def pairs_needed(log_ratios: Sequence[float]) -> int:
 
 
 def ratio_of(log_ratios: Sequence[float]) -> Ratio:
-    """Return the ratio by the logarithms of the pairs' ratios, of which there must be MIN_PAIRS."""
+    """Return the ratio by the logarithms of the pairs' ratios; there must be MIN_PAIRS."""
     pilot = log_ratios[:PILOT]
     return Ratio(
         log_ratio=statistics.fmean(log_ratios),

@@ -82,7 +82,7 @@ def test_a_share_and_a_count_are_in_their_range() -> None:
 
 
 def test_the_folder_must_be_on_the_drive_that_was_looked_at(tmp_path: Path) -> None:
-    """PATH may have been unmounted meanwhile, or be a link to elsewhere by now."""
+    """By now PATH may be unmounted, or a link to elsewhere."""
     made, device = tmp_path / "made", tmp_path.stat().st_dev
     made.mkdir()
     assert answers.folder({"folder": str(made)}, device) == str(made)

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 TRUE = math.log(1.1)
 RUNS = 2000
-# Three standard errors of a share of 95 % in so many runs.
+# Three standard errors of a share of 95 % in RUNS runs.
 ERROR = 3 * math.sqrt(0.95 * 0.05 / RUNS)
 
 
 def compared(draw: Callable[[], float], most: int = 10_000) -> Ratio:
-    """The result of a comparison with pairs of these differences, of which the budget allows `most`."""
+    """The result of a comparison with pairs of these differences; the budget allows `most` pairs."""
     found: list[float] = []
     while len(found) < min(most, pairs_needed(found)):
         found.append(TRUE + draw())
