@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from aio_tuned import formatting
 from aio_tuned.launch.doctor.finding import Finding, Unchecked
 
 if TYPE_CHECKING:
@@ -46,12 +47,7 @@ def once(outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
 
 def describe(report: Report) -> str:
     """Return a line for each obstacle, a line for each check that could not look, and the sum of both."""
-    return "\n".join(map(_plain, _lines(report)))
-
-
-def _plain(line: str) -> str:
-    """Return the line with escapes for control characters, which a path may hold."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
+    return "\n".join(map(formatting.printable, _lines(report)))
 
 
 def _lines(report: Report) -> Iterator[str]:
