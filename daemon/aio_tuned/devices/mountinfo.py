@@ -114,6 +114,14 @@ def find_mount(path: Path, mounts: Sequence[Mount], proc: Path = Path("/proc")) 
     raise TargetError(f"{path}: its mount is missing in {proc}/self/mountinfo; try again")
 
 
+def leads_to(mount: Mount, proc: Path = Path("/proc")) -> bool:
+    """Return whether the mount point shows a directory of that mount, and not of another one mounted over it."""
+    try:
+        return mount.point.is_dir() and find_mount(mount.point, (mount,), proc) is mount
+    except (OSError, TargetError):
+        return False
+
+
 class Stored(NamedTuple):
     """The place where a path is stored: the path (of an overlay, that in its layer), its mount, and a note."""
 

@@ -49,14 +49,6 @@ def _space(point: Path) -> tuple[int, int]:
     return status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize
 
 
-def _leads_to(mount: Mount, table: Sequence[Mount], proc: Path) -> bool:
-    """Return whether the mount point shows a directory of that mount, and not of another one mounted over it."""
-    try:
-        return mount.point.is_dir() and mountinfo.find_mount(mount.point, table, proc).id == mount.id
-    except (OSError, TargetError):
-        return False
-
-
 def _btrfs_over(numbers: Iterable[str], sys: Path) -> tuple[str, ...]:
     """Return the btrfs over several devices that one of these devices belongs to, as a holder; () without one."""
     for number in sorted(numbers):
@@ -88,7 +80,7 @@ def resolve(target: Path, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> 
         numbers = {number}
         if number == disk:
             numbers.update(sysfs.partitions(disk, sys).values())
-        mounted = [mount for mount in MountTable(table).on(numbers) if _leads_to(mount, table, proc)]
+        mounted = [mount for mount in MountTable(table).on(numbers) if mountinfo.leads_to(mount, proc)]
         if _btrfs_over(numbers, sys):
             mounted = []
         passed = [mount for mount in mounted if boot.is_boot(mount.point, find_device_number(mount), sys)]

@@ -17,7 +17,7 @@ from aio_tuned.reader.types import Disk
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from aio_tuned.model.device import Device, Mount
+    from aio_tuned.model.device import Device
 
 _NAMESPACE = re.compile(r"nvme[0-9]+n[0-9]+", re.ASCII)
 
@@ -89,7 +89,7 @@ def _tops(number: str, table: MountTable, sys: Path) -> Iterator[str]:
 def _with_mount(number: str, table: MountTable, sys: Path, proc: Path, note: str) -> Examined:
     device = resolve.read_device(number, sys, proc)
     mounted = table.on({number, *sysfs.partitions(number, sys).values()})
-    own = [mount for mount in mounted if not boot.is_boot_point(mount.point) and _is_visible(mount, proc)]
+    own = [mount for mount in mounted if not boot.is_boot_point(mount.point) and mountinfo.leads_to(mount, proc)]
     best = next(iter(sorted(own, key=lambda mount: (mount.read_only, len(str(mount.point))))), None)
     return Examined(
         disk=_disk(device, note),
@@ -97,14 +97,6 @@ def _with_mount(number: str, table: MountTable, sys: Path, proc: Path, note: str
         place=best.point if best else None,
         filesystem=best.filesystem if best else "",
     )
-
-
-def _is_visible(mount: Mount, proc: Path) -> bool:
-    """Return whether the mount point shows a directory of this mount, and not of another one mounted over it."""
-    try:
-        return mount.point.is_dir() and mountinfo.find_mount(mount.point, (mount,), proc).id == mount.id
-    except (OSError, TargetError):
-        return False
 
 
 def _filesystem(path: Path, proc: Path) -> str:
