@@ -21,7 +21,7 @@ SYS = Path("/sys")
 _SECTOR = 512
 _NUMBER = re.compile(r"[0-9]+:[0-9]+", re.ASCII)
 # A namespace that has a node, not a hidden path (nvme0c0n1), a partition or a character device (ng0n1).
-_NAMESPACE = re.compile(r"nvme[0-9]+n[0-9]+", re.ASCII)
+NAMESPACE = re.compile(r"nvme[0-9]+n[0-9]+", re.ASCII)
 _CHANGEABLE = (
     "ro",
     "size",
@@ -151,7 +151,7 @@ def _namespaces(disk: Path, sys: Path) -> Iterator[str]:
     ]
     siblings = [link.resolve() for subsystem in subsystems for link in subsystem.glob("nvme[0-9]*")]
     for place in {_parent(disk), *controllers, *(path.resolve() for path in subsystems), *siblings}:
-        yield from (name for name in names(place) if _NAMESPACE.fullmatch(name) and (place / name / "dev").exists())
+        yield from (name for name in names(place) if NAMESPACE.fullmatch(name) and (place / name / "dev").exists())
 
 
 def queue(number: str, sys: Path = SYS) -> Queue:

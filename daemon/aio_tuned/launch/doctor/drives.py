@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from aio_tuned.model.device import Device
-
-_NAMESPACE = re.compile(r"nvme[0-9]+n[0-9]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +52,7 @@ def every(profiled: Collection[str], sys: Path = sysfs.SYS, proc: Path = Path("/
     numbers: dict[str, None] = {}
     for name in sysfs.names(sys / "class/block"):
         number = sysfs.attribute(sys / "class/block" / name, "dev")
-        if number and _NAMESPACE.fullmatch(name):
+        if number and sysfs.NAMESPACE.fullmatch(name):
             numbers.update(dict.fromkeys(_tops(number, table, sys)))
         elif number and _name(number, sys) in profiled:
             numbers[number] = None
