@@ -94,7 +94,7 @@ def _text(proc: Path) -> str:
 
 
 def _is_anonymous(line: str) -> bool:
-    return any(number.startswith("0:") for number in line.split(" ", 3)[2:3])
+    return any(number.startswith(_ANONYMOUS) for number in line.split(" ", 3)[2:3])
 
 
 def find_mount(path: Path, mounts: Sequence[Mount], proc: Path = Path("/proc")) -> Mount:
