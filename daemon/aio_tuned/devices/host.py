@@ -28,10 +28,15 @@ def read(number: str, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> Host
     return Host(
         cpu_model=_cpu_model(sys, proc),
         cpus=_cpus(sysfs.attribute(sys, _PRESENT)),
-        thp=sysfs.selected(sysfs.attribute(sys, _THP)) or None,
+        thp=thp(sys) or None,
         iommu=", ".join(known) if known and None not in modes else None,
         numa_node=(nodes.pop() if len(nodes) == 1 else -1) if ways else None,
     )
+
+
+def thp(sys: Path = sysfs.SYS) -> str:
+    """Return the policy for transparent huge pages: "always", "madvise" or "never"; "" if the kernel has none."""
+    return sysfs.selected(sysfs.attribute(sys, _THP))
 
 
 def changeable(sys: Path = sysfs.SYS) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aio_tuned.devices import host
 from aio_tuned.launch.doctor import aio_events, huge_pages, memory_lock, ring
 from aio_tuned.launch.doctor.aio_events import AioEvents
 from aio_tuned.launch.doctor.finding import Finding, Unchecked
@@ -235,7 +236,7 @@ def test_huge_pages_that_add_nothing(policy: str, gains: list[HugePageGain]) -> 
 
 
 def test_a_kernel_without_huge_pages_is_not_checked(tmp_path: Path) -> None:
-    assert huge_pages.read(tmp_path) == ""
+    assert host.thp(tmp_path) == ""
     assert "no transparent huge pages" in unchecked(huge_pages.check("", [])).reason
 
 
@@ -243,7 +244,7 @@ def test_the_policy_in_use_is_read(tmp_path: Path) -> None:
     folder = tmp_path / "kernel/mm/transparent_hugepage"
     folder.mkdir(parents=True)
     (folder / "enabled").write_text("always [madvise] never\n")
-    assert huge_pages.read(tmp_path) == "madvise"
+    assert host.thp(tmp_path) == "madvise"
 
 
 def test_a_gain_counts_only_under_the_policy_of_the_sweep() -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aio_tuned.devices import sysfs
 from aio_tuned.launch.doctor.finding import HOST, Finding, Outcome, Unchecked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
     from aio_tuned.model.profile import Profile
 
@@ -26,11 +24,6 @@ class HugePageGain:
     direction: str
     percent: float
     least_percent: float
-
-
-def read(sys: Path) -> str:
-    """Return the policy: "always", "madvise" or "never"; "" if the kernel has none."""
-    return sysfs.selected(sysfs.attribute(sys, "kernel/mm/transparent_hugepage/enabled"))
 
 
 def gains(node: str, profile: Profile, policy: str) -> tuple[HugePageGain, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aio_tuned.devices import host
 from aio_tuned.errors import AioTunedError
 from aio_tuned.launch.doctor import aio_events, huge_pages, memory_lock, ring
 from aio_tuned.launch.doctor.examination import default_settings, look
@@ -38,7 +39,7 @@ def examine(
         return aio_events.check(aio_events.read(asked.proc), every, processes)
 
     def pages() -> Iterable[Outcome]:
-        policy = huge_pages.read(asked.sys)
+        policy = host.thp(asked.sys)
         known = [(patient.drive.node, patient.found.profile) for patient in patients if patient.found]
         return huge_pages.check(
             policy, [gain for node, profile in known for gain in huge_pages.gains(node, profile, policy)]
