@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 # Without a consumer, the host is held against the one that takes all five parameters.
 ALL_PARAMETERS = "deepspeed"
+_DEEPSPEED = ("deepspeed", "flexllmgen")  # whose I/O is that of DeepSpeed's handles
 _LIBAIO = ("deepspeed", "dynamo", "env", "fio", "flexllmgen", "json", "nixl", "sglang")
 IO_URING = ("flexkv", "instanttensor", "mooncake", "runai", "tensornvme")
 # The keys of the exports that hold the size of a request, the requests in flight of a thread, and the threads.
@@ -26,7 +27,7 @@ _DEPTH_KEYS = (
     "n_entries",
 )
 _THREADS_KEYS = ("intra_op_parallelism", "thread_count", "numjobs", "KVIKIO_NTHREADS", "max_io_threads")
-# Slots for chunks, of which half are being read.
+# Slots for chunks; half of them are being read.
 _SLOTS_KEYS = ("INSTANTTENSOR_IO_DEPTH",)
 # DeepSpeed's swappers hold a handle for reads and one for writes; a handle has a context, and one for each thread.
 _HANDLES = 2
@@ -50,14 +51,13 @@ class Need:
     locked_bytes: int = 0
 
 
-def make_need(consumer: str, drive: DriveSettings, export: Export | None) -> Need:
-    """Return the need of a consumer; without an export, of the combined settings."""
+def make_need(consumer: str, drive: DriveSettings, export: Export) -> Need:
+    """Return the need of a consumer from its export, and from the combined settings what the export lacks."""
     engine = _engine(consumer, export)
     settings = drive.combined
     depth, threads = _in_flight(engine, settings, export)
     size = _value(export, _SIZE_KEYS) or (_value(export, _SIZE_KEYS_KIB) or 0) << 10 or settings.block_size
-    is_deepspeed = consumer in ("deepspeed", "flexllmgen")
-    events = depth * (_HANDLES * (threads + 1) if is_deepspeed else threads)
+    events = depth * (_HANDLES * (threads + 1) if consumer in _DEEPSPEED else threads)
     return Need(
         consumer=consumer,
         engine=engine,
@@ -69,7 +69,7 @@ def make_need(consumer: str, drive: DriveSettings, export: Export | None) -> Nee
     )
 
 
-def _in_flight(engine: Engine, settings: Settings, export: Export | None) -> tuple[int, int]:
+def _in_flight(engine: Engine, settings: Settings, export: Export) -> tuple[int, int]:
     """Return the requests in flight of a thread, and the threads.
 
     A consumer with a queue of its own submits from one thread. FlexKV and Mooncake have rings of at least 512 and of 32
@@ -90,10 +90,10 @@ def _in_flight(engine: Engine, settings: Settings, export: Export | None) -> tup
     return settings.queue_depth, settings.io_parallelism
 
 
-def _engine(consumer: str, export: Export | None) -> Engine:
-    if export and "io_uring" in export.values.values():
+def _engine(consumer: str, export: Export) -> Engine:
+    if "io_uring" in export.values.values():
         return "io_uring"  # LMCache's server on a device
-    if consumer == "mooncake" and export and "true" not in map(str, export.values.values()):
+    if consumer == "mooncake" and "true" not in map(str, export.values.values()):
         return "psync"  # its ring is off
     if consumer in IO_URING:
         return "io_uring"
@@ -105,14 +105,12 @@ def _locked_bytes(consumer: str, engine: Engine, in_flight_bytes: int) -> int:
 
     DeepSpeed's handle locks tensors that the caller sizes; smaller ones than the bytes in flight cannot fill the queue.
     """
-    if consumer in ("deepspeed", "flexllmgen"):
+    if consumer in _DEEPSPEED:
         return in_flight_bytes
     return _MOONCAKE_BUFFER_BYTES if consumer == "mooncake" and engine == "io_uring" else 0
 
 
-def _value(export: Export | None, names: tuple[str, ...]) -> int | None:
+def _value(export: Export, names: tuple[str, ...]) -> int | None:
     """Return the largest value of the keys with these names; None if the export has none."""
-    if export is None:
-        return None
     found = [int(str(value)) for path, value in export.values.items() if path[-1] in names and str(value).isdecimal()]
     return max(found, default=None)
