@@ -10,7 +10,7 @@ import pytest
 from aio_tuned.devices.arrays import Array
 from aio_tuned.devices.pcie import Attachment, Link
 from aio_tuned.launch.doctor import array, heat, io_limit, numa, pcie_link, request_queue
-from aio_tuned.launch.doctor.finding import Finding, Unchecked
+from aio_tuned.launch.doctor.finding import Finding
 from aio_tuned.launch.doctor.io_limit import IoLimits, Limit
 from aio_tuned.launch.doctor.need import Need
 from aio_tuned.launch.doctor.numa import Gpu, NumaNodes
@@ -324,10 +324,9 @@ def test_a_drive_without_a_sensor_is_not_checked(tmp_path: Path) -> None:
     ],
 )
 def test_an_array_that_is_not_whole_or_busy_is_an_obstacle(found: Array, said: str) -> None:
-    assert said in finding(array.check(array.Arrays(arrays=(found,)))).problem
+    assert said in finding(array.check([found])).problem
 
 
 def test_a_whole_array_is_none_and_an_unreadable_one_not_checked() -> None:
-    assert list(array.check(array.Arrays(arrays=(Array(name="md0"),)))) == []
-    (left,) = array.check(array.Arrays(arrays=(Array(name="md0", known=False),)))
-    assert isinstance(left, Unchecked)
+    assert list(array.check([Array(name="md0")])) == []
+    assert unchecked(array.check([Array(name="md0", known=False)])).subject == "md0"

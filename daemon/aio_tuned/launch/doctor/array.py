@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aio_tuned.launch.doctor.finding import Finding, Outcome, Unchecked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from aio_tuned.devices.arrays import Array
 
 CHECK = "array"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrays:
-    """The arrays below a volume."""
-
-    arrays: tuple[Array, ...]
-
-
-def check(facts: Arrays) -> Iterator[Outcome]:
+def check(arrays: Iterable[Array]) -> Iterator[Outcome]:
     """Report an array that lacks a member or does I/O of its own."""
-    for array in facts.arrays:
+    for array in arrays:
         if array.missing:
             problem = f"the array lacks {array.missing} of its drives"
             yield Finding(

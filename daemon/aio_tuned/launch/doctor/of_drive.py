@@ -65,7 +65,7 @@ def _hardware(patient: Patient, around: Surroundings, asked: Examination) -> Ite
     nodes = numa.NumaNodes(name=node, drive_node=device.host.numa_node, gpus=around.gpus, host_nodes=around.numa_nodes)
     yield from numa.check(nodes)
     number = device.device_number
-    yield from look(array.CHECK, node, lambda: array.check(array.Arrays(arrays=resolve.arrays_below(number, sys))))
+    yield from look(array.CHECK, node, lambda: array.check(resolve.arrays_below(number, sys)))
     yield from look(heat.CHECK, node, lambda: heat.check(answer(lambda: heat.read(node, number, sys, proc), MAX_S)))
 
 
