@@ -14,6 +14,7 @@ from aio_tuned.errors import AioTunedError, ConfigError, Exit
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from aio_tuned.reader.types import Disk
 
@@ -53,7 +54,7 @@ def _run(arguments: argparse.Namespace) -> int:
         consumer=arguments.consumer,
         profiles=arguments.profiles or config.profiles,
         kernel_change=config.kernel_change,
-        daemon_says=lambda disk: _daemon_says(config, disk),
+        daemon_says=_daemon_words(config),
     )
     report = examine.run(arguments.path, asked)
     if unread:
@@ -66,13 +67,16 @@ def _run(arguments: argparse.Namespace) -> int:
     return Exit.OBSTACLE if report.costs else Exit.OK
 
 
-def _daemon_says(config: Config, disk: Disk) -> str:
-    """Return the daemon's state of the drive as a phrase, or why there is none; "" if the daemon is not running."""
+def _daemon_words(config: Config) -> Callable[[Disk], str]:
+    """Read the daemon's status, and return the function that `Examination.daemon_says` is.
+
+    It returns the daemon's state of a drive as a phrase, or why there is none; "" if the daemon is not running.
+    """
     from aio_tuned.service import status
 
     try:
         drives = status.read(config.runtime).drives
     except AioTunedError:
-        return ""
+        return lambda _: ""
     known = {str(Path(drive.node)): f"{drive.stage}: {drive.reason}" for drive in drives}
-    return known.get(disk.node, "it does not manage this drive; see [[match]] in aio-tuned.conf(5)")
+    return lambda disk: known.get(disk.node, "it does not manage this drive; see [[match]] in aio-tuned.conf(5)")
