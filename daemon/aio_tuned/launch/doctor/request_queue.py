@@ -84,23 +84,13 @@ def check(facts: RequestQueue, need: Need) -> Iterator[Outcome]:
 
 
 def _merging(facts: RequestQueue, need: Need) -> Iterator[Finding]:
-    if not facts.hardware_queues:
-        return  # a volume passes its requests on as they come
-    if facts.nomerges and need.request_bytes > _BIO_KIB << 10:
-        yield _finding(
-            facts,
-            NOMERGES,
-            f"nomerges is {facts.nomerges}, so blocks of {_size_of(need)} reach the drive in parts of 1 MiB or less",
-            "0",
-        )
-    elif facts.nomerges:
-        yield _finding(
-            facts,
-            NOMERGES,
-            f"nomerges is {facts.nomerges}, so small neighbouring requests through the page cache are not joined",
-            "0",
-            costs=False,
-        )
+    if not facts.nomerges or not facts.hardware_queues:  # a volume passes its requests on as they come
+        return
+    costs = need.request_bytes > _BIO_KIB << 10
+    effect = "small neighbouring requests through the page cache are not joined"
+    if costs:
+        effect = f"blocks of {_size_of(need)} reach the drive in parts of 1 MiB or less"
+    yield _finding(facts, NOMERGES, f"nomerges is {facts.nomerges}, so {effect}", "0", costs=costs)
 
 
 def _size(facts: RequestQueue, need: Need) -> Iterator[Finding]:
