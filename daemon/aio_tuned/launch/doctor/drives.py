@@ -60,7 +60,7 @@ def every(profiled: Collection[str], sys: Path = sysfs.SYS, proc: Path = Path("/
         try:
             yield _with_mount(number, table, sys, proc, "")
         except TargetError:
-            continue  # removed meanwhile
+            continue  # removed since the listing
 
 
 def _name(number: str, sys: Path) -> str:
@@ -87,7 +87,7 @@ def _with_mount(number: str, table: MountTable, sys: Path, proc: Path, note: str
     device = resolve.read_device(number, sys, proc)
     mounted = table.on({number, *sysfs.partitions(number, sys).values()})
     own = [mount for mount in mounted if not boot.is_boot_point(mount.point) and mountinfo.leads_to(mount, proc)]
-    best = next(iter(sorted(own, key=lambda mount: (mount.read_only, len(str(mount.point))))), None)
+    best = min(own, key=lambda mount: (mount.read_only, len(str(mount.point))), default=None)
     return Examined(
         disk=_disk(device, note),
         device=device,

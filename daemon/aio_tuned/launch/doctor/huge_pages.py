@@ -51,8 +51,7 @@ def check(policy: str, measured: Iterable[HugePageGain]) -> Iterator[Outcome]:
         return
     if policy == "always":
         return
-    known = tuple(measured)
-    best = max(known, key=lambda gain: gain.least_percent, default=None)
+    best = max(measured, key=lambda gain: gain.least_percent, default=None)
     if best is None and policy == "never":
         yield Finding(
             check=CHECK,
