@@ -54,7 +54,7 @@ def plant(folder: Path, files: Mapping[str, str]) -> None:
 
 
 class Tree(Host):
-    """A host with GPUs' places, limits and drives, all of which are as they should be."""
+    """A host with GPUs' places, limits and drives, all as they should be."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)

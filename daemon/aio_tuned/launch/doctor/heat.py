@@ -27,7 +27,7 @@ class Heat:
 
 
 def read(node: str, number: str, sys: Path, proc: Path) -> Heat:
-    """Read the sensors, each of which is a request to the drive, which may never answer."""
+    """Read the sensors; each reading is a request to the drive, which may never answer."""
     return Heat(node=node, temperatures=Sensors(number, sys, proc).temperatures())
 
 
