@@ -35,7 +35,8 @@ from aio_tuned.model.setting import DEFAULT_SETTING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aio_tuned.consumers.export import ExportOptions
+    from aio_tuned.consumers.export import ExportOptions, Key, Value
+    from aio_tuned.model.setting import Setting
     from aio_tuned.reader import DriveSettings, Settings
 
 _SMALLEST_SWAPPED = 1 << 20
@@ -68,20 +69,8 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
         )
     return Export(
         format="json",
-        values={
-            ("aio", "block_size"): settings.block_size,
-            ("aio", "queue_depth"): depth,
-            ("aio", threads_key): settings.io_parallelism,
-            ("aio", "single_submit"): settings.single_submit,
-            ("aio", "overlap_events"): settings.overlap_events,
-        },
-        defaults={
-            ("aio", "block_size"): DEFAULT_SETTING.block_size,
-            ("aio", "queue_depth"): DEFAULT_SETTING.queue_depth,
-            ("aio", threads_key): DEFAULT_SETTING.io_parallelism,
-            ("aio", "single_submit"): DEFAULT_SETTING.single_submit,
-            ("aio", "overlap_events"): DEFAULT_SETTING.overlap_events,
-        },
+        values=_section(settings._replace(queue_depth=depth), threads_key),
+        defaults=_section(DEFAULT_SETTING, threads_key),
         notes=(
             *notes,
             *_notes(settings, threads_key),
@@ -91,6 +80,16 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
             *size_ignored(options, "DeepSpeed splits its transfers into blocks"),
         ),
     )
+
+
+def _section(setting: Settings | Setting, threads_key: str) -> dict[tuple[Key, ...], Value]:
+    return {
+        ("aio", "block_size"): setting.block_size,
+        ("aio", "queue_depth"): setting.queue_depth,
+        ("aio", threads_key): setting.io_parallelism,
+        ("aio", "single_submit"): setting.single_submit,
+        ("aio", "overlap_events"): setting.overlap_events,
+    }
 
 
 def _queue_depth(settings: Settings) -> int:
