@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aio_tuned.cli.arguments import JSON_HELP, add_profiles, argument, not_empty, path, read_config
 from aio_tuned.config import parsing
 from aio_tuned.errors import Exit, TimedOutError
-from aio_tuned.launch.verify.sides import CONSUMERS
+from aio_tuned.launch.verify import CONSUMERS
 from aio_tuned.search.threads import limit_threads
 
 if TYPE_CHECKING:

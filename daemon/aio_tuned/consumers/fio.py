@@ -25,7 +25,6 @@ Checked with fio 3.33 by running it.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 from aio_tuned.consumers.export import Export, cap_note, capped, need_folder, release_ignored, size_ignored
@@ -34,6 +33,7 @@ from aio_tuned.model.setting import DEFAULT_SETTING
 
 if TYPE_CHECKING:
     from aio_tuned.consumers.export import ExportOptions, Key, Value
+    from aio_tuned.model.setting import Setting
     from aio_tuned.reader import DriveSettings, Settings
 
 FILE_NAME = "aio-tuned-fio.tmp"
@@ -59,14 +59,14 @@ def export(drive: DriveSettings, path: str, options: ExportOptions) -> Export:
     if _is_its_own(read):
         job = _job(directory) | {"rw": "read", "time_based": 1, "runtime": _READ_SECONDS} | _shape(read)
         values |= {(_READ, option): value for option, value in job.items()}
-        defaults |= {(_READ, option): value for option, value in _shape(_default(read)).items()}
+        defaults |= {(_READ, option): value for option, value in _shape(DEFAULT_SETTING).items()}
         notes += cap_note(f"bs of {_READ}", drive.read, read)
     else:
         notes.append(f"{_READ}: left out, because reads were not measured.")
     if _is_its_own(write):
         job = _job(directory) | {"rw": "write", "overwrite": 1} | _writes(write)
         values |= {(_WRITE, option): value for option, value in job.items()}
-        defaults |= {(_WRITE, option): value for option, value in _writes(_default(write)).items()}
+        defaults |= {(_WRITE, option): value for option, value in _writes(DEFAULT_SETTING).items()}
         notes += cap_note(f"bs of {_WRITE}", drive.write, write)
         written = f"{_written_gib(write):.1f} GiB"
         notes.append(f"{_WRITE}: writes {written}; to skip that, run fio --section={_READ} --section={_REMOVE}.")
@@ -84,10 +84,6 @@ def _is_its_own(settings: Settings) -> bool:
     return settings.source.section in ("", settings.direction)
 
 
-def _default(settings: Settings) -> Settings:
-    return settings._replace(**dataclasses.asdict(DEFAULT_SETTING))
-
-
 def _directory(path: str) -> str:
     """Return the path for a job file, in which a colon separates directories and so must be escaped."""
     need_folder(path, "fio's job")
@@ -99,10 +95,10 @@ def _directory(path: str) -> str:
     return path.replace(":", "\\:")
 
 
-def _part_bytes(settings: Settings) -> int:
+def _part_bytes(setting: Settings | Setting) -> int:
     """Return the bytes that each thread moves, in whole blocks."""
-    blocks = _FILE_BYTES // settings.io_parallelism // settings.block_size
-    return max(1, blocks) * settings.block_size
+    blocks = _FILE_BYTES // setting.io_parallelism // setting.block_size
+    return max(1, blocks) * setting.block_size
 
 
 def _written_gib(settings: Settings) -> float:
@@ -133,22 +129,29 @@ def _removal(directory: str) -> dict[str, Value]:
     return _file(directory) | {"rw": "read", "unlink": 1} | sector
 
 
-def _writes(settings: Settings) -> dict[str, Value]:
-    """Return the options of writes that follow from the settings."""
-    return _shape(settings) | {"io_size": _part_bytes(settings) * _WRITE_PASSES}
+def _writes(setting: Settings | Setting) -> dict[str, Value]:
+    """Return the options of writes that follow from the setting."""
+    return _shape(setting) | {"io_size": _part_bytes(setting) * _WRITE_PASSES}
 
 
-def _shape(settings: Settings) -> dict[str, Value]:
-    """Return the options that follow from the settings in both directions."""
-    part, depth = _part_bytes(settings), settings.queue_depth
-    return {
-        "bs": settings.block_size,
-        "iodepth": depth,
-        "iodepth_batch_submit": 1 if settings.single_submit else depth,
-        "iodepth_batch_complete_min": 1 if settings.overlap_events else depth,
-        "iodepth_batch_complete_max": depth,
-        "numjobs": settings.io_parallelism,
-        "filesize": part * settings.io_parallelism,
+def _shape(setting: Settings | Setting) -> dict[str, Value]:
+    """Return the options that follow from the setting in both directions."""
+    part = _part_bytes(setting)
+    return requests(setting) | {
+        "filesize": part * setting.io_parallelism,
         "size": part,
         "offset_increment": part,
+    }
+
+
+def requests(setting: Settings | Setting) -> dict[str, Value]:
+    """Return the options of the requests and threads of the setting."""
+    depth = setting.queue_depth
+    return {
+        "bs": setting.block_size,
+        "iodepth": depth,
+        "iodepth_batch_submit": 1 if setting.single_submit else depth,
+        "iodepth_batch_complete_min": 1 if setting.overlap_events else depth,
+        "iodepth_batch_complete_max": depth,
+        "numjobs": setting.io_parallelism,
     }

@@ -6,8 +6,10 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from aio_tuned.consumers import fio
 from aio_tuned.errors import UsageError
 from aio_tuned.launch.verify.effect import Asked
+from aio_tuned.model.setting import DEFAULT_SETTING, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
 Name = Literal["default", "ours"]
 NAMES: tuple[Name, Name] = ("default", "ours")
 DIRECTIONS: tuple[Direction, Direction] = ("read", "write")
-
-CONSUMERS = ("deepspeed", "fio", "kvikio", "lmcache")
 
 _MIB = 1 << 20
 # Enough for 30 pairs of writes within 8 GiB, and for all requests in flight at the settings that were measured.
@@ -179,9 +179,7 @@ def _job_asked(job: _Values) -> Asked:
 
 
 def _own_shape(values: _Values, direction: Direction) -> _Values:
-    names = ("bs", "iodepth", "iodepth_batch_submit", "iodepth_batch_complete_min", "iodepth_batch_complete_max")
-    section = f"aio-tuned-{direction}"
-    found = {name: values.get(f"{section}.{name}") for name in (*names, "numjobs")}
+    found = {name: values.get(f"aio-tuned-{direction}.{name}") for name in fio.requests(DEFAULT_SETTING)}
     if None in found.values():
         raise UsageError(f"fio: {direction}s were not measured; run aio-tuned tune without --read-only")
     return {"ioengine": "libaio", "direct": 1, **found}
@@ -189,17 +187,14 @@ def _own_shape(values: _Values, direction: Direction) -> _Values:
 
 def _deepspeed_shape(values: _Values, direction: Direction) -> _Values:
     del direction
-    depth = values["aio.queue_depth"]
-    return {
-        "ioengine": "libaio",
-        "direct": 1,
-        "bs": values["aio.block_size"],
-        "iodepth": depth,
-        "iodepth_batch_submit": 1 if values["aio.single_submit"] else depth,
-        "iodepth_batch_complete_min": 1 if values["aio.overlap_events"] else depth,
-        "iodepth_batch_complete_max": depth,
-        "numjobs": _threads(values),
-    }
+    setting = Setting(
+        block_size=values["aio.block_size"],
+        queue_depth=values["aio.queue_depth"],
+        io_parallelism=_threads(values),
+        overlap_events=values["aio.overlap_events"],
+        single_submit=values["aio.single_submit"],
+    )
+    return {"ioengine": "libaio", "direct": 1, **fio.requests(setting)}
 
 
 def _kvikio_shape(values: _Values, direction: Direction) -> _Values:

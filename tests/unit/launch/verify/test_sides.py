@@ -9,8 +9,9 @@ import pytest
 from aio_tuned import consumers
 from aio_tuned.consumers.export import Export, ExportOptions
 from aio_tuned.errors import UsageError
+from aio_tuned.launch.verify import CONSUMERS
 from aio_tuned.launch.verify.effect import Asked
-from aio_tuned.launch.verify.sides import CONSUMERS, DIRECTIONS, SameSettingsError, make
+from aio_tuned.launch.verify.sides import DIRECTIONS, SameSettingsError, make
 from aio_tuned.model.setting import DEFAULT_SETTING
 from unit.support.consumer_settings import drive, settings
 from unit.support.size_curves import curve
