@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -39,7 +38,7 @@ def make_verdict(consumer: str, version: str, setting: str, found: Comparison) -
         write_bytes_per_s=round(write.ours_bytes_per_s),
         write_ratio=_ratio(write),
         write_ci95=_rounded(write.ratio.ci95),
-        measured_at=datetime.fromtimestamp(time.time(), timezone.utc).isoformat(timespec="seconds"),
+        measured_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
 
 

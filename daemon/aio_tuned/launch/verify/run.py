@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aio_tuned import consumers
 from aio_tuned.consumers.export import ExportOptions
@@ -267,14 +267,13 @@ def _without_settings(environment: Mapping[str, str]) -> dict[str, str]:
 def _export(consumer: str, drive: DriveSettings, folder: Path, release: Release) -> Export:
     """Return the settings for the consumer's release, whatever an earlier verdict says."""
     options = ExportOptions(for_version=None if release.stand_in or consumer == "fio" else release.version)
-    module: Any = consumers.load(consumer)
+    export = consumers.load(consumer).export
     try:
-        made: Export = module.export(drive, str(folder), options)
+        return export(drive, str(folder), options)
     except UsageError:
         if options.for_version is None:
             raise
-        made = module.export(drive, str(folder), ExportOptions())  # a release that is not written like one
-    return made
+        return export(drive, str(folder), ExportOptions())  # a release that is not written like one
 
 
 def interpreter(given: str | None) -> Path:
