@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from aio_tuned.fleet import rejection
 from aio_tuned.fleet.consensus import SWEEPS, voting
+from aio_tuned.fleet.draw import draw
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -52,12 +52,8 @@ def order(
     left = {node: rack for node, rack in asking if node not in swept}
     ordered = []
     while left:
-        node = min(left, key=lambda each: (racks[left[each]] if left[each] else 0, _draw(key, each), each))
+        node = min(left, key=lambda each: (racks[left[each]] if left[each] else 0, draw(key, each), each))
         rack = left.pop(node)
         racks[rack] += 1
         ordered.append(node)
     return tuple(ordered)
-
-
-def _draw(key: str, node: str) -> int:
-    return int.from_bytes(hashlib.sha256(f"{key}/{node}".encode("utf-8", "surrogatepass")).digest()[:8], "big")

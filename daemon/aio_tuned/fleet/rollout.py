@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from aio_tuned.config.parsing import whole
 from aio_tuned.fleet import wire
 from aio_tuned.fleet.consensus import MOST_NAMES, Refused
+from aio_tuned.fleet.draw import draw
 from aio_tuned.model.profile import SHARE_ONE
 
 if TYPE_CHECKING:
@@ -95,14 +95,9 @@ def start(result: ClassResult, nodes: Collection[str], now_s: int) -> Rollout:
     return Rollout(hardware_class=result.hardware_class, generation=number, step=step, since_s=now_s, first=first)
 
 
-def _draw(node: str, *salt: object) -> int:
-    text = "/".join([node, *map(str, salt)])
-    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big")
-
-
 def place_of(node: str, generation: int) -> int:
     """Return the place of a node in a generation's order, from 0 to SHARE_ONE - 1; each generation has another one."""
-    return _draw(node, generation) % SHARE_ONE
+    return draw(node, generation) % SHARE_ONE
 
 
 def takes(node: str, rollout: Rollout) -> bool:
@@ -112,7 +107,7 @@ def takes(node: str, rollout: Rollout) -> bool:
 
 def check_at_s(node: str, rollout: Rollout) -> int:
     """Return the Unix time at which a node checks the generation, at most six hours after its step began."""
-    return rollout.since_s + _draw(node) % CHECKS_SPREAD_S
+    return rollout.since_s + draw(node) % CHECKS_SPREAD_S
 
 
 def is_slower(report: DriveReport) -> bool:
