@@ -49,11 +49,9 @@ def order(
     sweeps = voting(reports, now_s)
     racks = Counter([*(each.domain for each in sweeps), *sweeping])
     swept = {each.node for each in sweeps}
-    left = {node: rack for node, rack in asking if node not in swept}
-    ordered = []
-    while left:
-        node = min(left, key=lambda each: (racks[left[each]] if left[each] else 0, draw(key, each), each))
-        rack = left.pop(node)
+    drawn = sorted((draw(key, node), node, rack) for node, rack in dict(asking).items() if node not in swept)
+    turns = []
+    for number, node, rack in drawn:
+        turns.append((racks[rack] if rack else 0, number, node))
         racks[rack] += 1
-        ordered.append(node)
-    return tuple(ordered)
+    return tuple(node for _, _, node in sorted(turns))
