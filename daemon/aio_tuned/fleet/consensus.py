@@ -288,7 +288,7 @@ def agree(reports: Iterable[DriveReport], previous: ClassResult | None, now_s: i
 
 
 def _parts(reports: Sequence[DriveReport], direction: Direction) -> list[DirectionReport]:
-    return [part for each in reports for name, part in each.directions() if part and name == direction]
+    return [part for _, part in rejection.parts_of(reports, direction)]
 
 
 def _settle(

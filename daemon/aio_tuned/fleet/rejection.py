@@ -58,7 +58,8 @@ def judge(reports: Sequence[DriveReport]) -> Verdict:
     )
 
 
-def _parts(reports: Iterable[DriveReport], direction: Direction) -> list[tuple[DriveReport, DirectionReport]]:
+def parts_of(reports: Iterable[DriveReport], direction: Direction) -> list[tuple[DriveReport, DirectionReport]]:
+    """Return the reports that have the direction, with their parts of it."""
     every = ((each, getattr(each, direction)) for each in reports)
     return [(each, part) for each, part in every if part]
 
@@ -81,7 +82,7 @@ def best_log(part: DirectionReport) -> float:
 
 def _off_median(reports: Sequence[DriveReport], direction: Direction, *, widen: bool) -> list[tuple[DriveReport, str]]:
     """Return the reports that are further from the median than 5 %, or, widened, than the reports' own spread."""
-    parts = _parts(reports, direction)
+    parts = parts_of(reports, direction)
     if not parts:
         return []
     logs = [best_log(part) for _, part in parts]
@@ -116,15 +117,17 @@ def _odd_points(reports: Sequence[DriveReport]) -> list[tuple[DriveReport, str]]
     """
     found = []
     for direction in DIRECTIONS:
-        parts = _parts(reports, direction)
+        parts = parts_of(reports, direction)
         if len(parts) < 2:  # noqa: PLR2004 - one report contradicts nobody
             continue
         usual = usual_point([part for _, part in parts])
-        for place, (each, part) in enumerate(parts):
-            others = [other for _, other in (*parts[:place], *parts[place + 1 :])]
-            here = part.share_of(usual)
-            there = median(other.share_of(part.best[0].setting) for other in others)
-            if min(here, there) < SHARE_ONE * (1 - MARGIN):
+        # A report's own share of its best point, which is the largest there is, is left out.
+        there = {
+            point: median(sorted(part.share_of(point) for _, part in parts)[:-1])
+            for point in {part.best[0].setting for _, part in parts}
+        }
+        for each, part in parts:
+            if min(part.share_of(usual), there[part.best[0].setting]) < SHARE_ONE * (1 - MARGIN):
                 found.append((each, f"{direction}: its best points are not those of the other sweeps"))
     return found
 
