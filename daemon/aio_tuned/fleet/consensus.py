@@ -32,9 +32,6 @@ _MOST_AHEAD_S = 86400
 
 _WHAT = "class result"
 _LONGEST_REASON = 200
-_MOST_BYTES = 1 << 50
-_MOST_GENERATIONS = 1 << 31
-_LAST_S = 1 << 36
 
 
 class Contributor(NamedTuple):
@@ -145,7 +142,7 @@ class ClassResult:
 
         found = cls(
             hardware_class=get("class", wire.class_key),
-            generation=get("generation", whole(1, _MOST_GENERATIONS)),
+            generation=get("generation", whole(1, wire.MOST_GENERATIONS)),
             grid=get("grid", wire.grid),
             read=get("read", _direction) if "read" in document else None,
             write=get("write", _direction) if "write" in document else None,
@@ -154,8 +151,8 @@ class ClassResult:
             rejected=get("rejected", wire.rows(_rejected, MOST_NAMES)),
             refused=get("refused", wire.rows(_refused, MOST_NAMES)),
             disagreement=get("disagreement", wire.text(_LONGEST_REASON)),
-            restores=get("restores", whole(0, _MOST_GENERATIONS)),
-            made_at_s=get("made_at", whole(0, _LAST_S)),
+            restores=get("restores", whole(0, wire.MOST_GENERATIONS)),
+            made_at_s=get("made_at", whole(0, wire.LAST_S)),
         )
         if not (found.read or found.write):
             raise FleetDataError(f"{_WHAT}: has a setting for no direction; it is ignored")
@@ -181,9 +178,9 @@ def _direction(value: object) -> ClassDirection:
     return ClassDirection(
         setting=wire.part(row, "setting", wire.setting),
         rate=wire.part(row, "rate", rate),
-        default_bytes_per_s=wire.part(row, "default", whole(1, _MOST_BYTES)),
-        latency_p99_us=wire.part(row, "p99_us", number(0, 1e12)),
-        transfer_bytes=wire.part(row, "transfer", whole(1, _MOST_BYTES)),
+        default_bytes_per_s=wire.part(row, "default", whole(1, wire.MOST_BYTES)),
+        latency_p99_us=wire.part(row, "p99_us", number(0, wire.MOST_LATENCY_US)),
+        transfer_bytes=wire.part(row, "transfer", whole(1, wire.MOST_BYTES)),
         share=wire.part(row, "share", whole(1, SHARE_ONE)),
         challengers=wire.part(row, "challengers", wire.rows(_challenger, MOST_CHALLENGERS)),
     )
@@ -225,7 +222,7 @@ def _rejected(value: object) -> Rejected:
 def _refused(value: object) -> Refused:
     direction, setting, at_s = wire.items(value, 3)
     parsed: Any = word(*DIRECTIONS)(direction)
-    return Refused(parsed, wire.setting(setting), whole(0, _LAST_S)(at_s))
+    return Refused(parsed, wire.setting(setting), whole(0, wire.LAST_S)(at_s))
 
 
 def voting(reports: Iterable[DriveReport], now_s: int) -> tuple[DriveReport, ...]:

@@ -21,12 +21,7 @@ BEST_POINTS = 16
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 
 _WHAT = "drive report"
-_MOST_BYTES_PER_S = 1 << 50
 _LONGEST_VERSION = 32
-_MOST_GENERATIONS = 1 << 31
-_LAST_PLACE = 1 << 14
-# Until the year 4147; clocks that are apart are the receiver's to judge.
-_LAST_S = 1 << 36
 
 # A sweep measures every point, a check a class result's settings.
 Basis = Literal["sweep", "check"]
@@ -140,14 +135,14 @@ class DriveReport:
             hardware_class=get("class", wire.class_key),
             state=get("state", word(*get_args(State))),
             basis=get("basis", word(*get_args(Basis))),
-            generation=get("generation", whole(0, _MOST_GENERATIONS)),
+            generation=get("generation", whole(0, wire.MOST_GENERATIONS)),
             confirms=get("confirms", wire.optional(flag)),
             grid=grid,
             read=parts.get("read"),
             write=parts.get("write"),
             tool_version=tool,
             helper_version=helper,
-            at_s=get("at", whole(0, _LAST_S)),
+            at_s=get("at", whole(0, wire.LAST_S)),
         )
         _check(found)
         return found
@@ -190,9 +185,9 @@ def _direction(value: object, grid: Grid) -> DirectionReport:
     return DirectionReport(
         setting=wire.setting(setting),
         rate=rate(found),
-        default_bytes_per_s=whole(1, _MOST_BYTES_PER_S)(default),
-        latency_p99_us=number(0, 1e12)(p99_us),
-        transfer_bytes=whole(1, _MOST_BYTES_PER_S)(transfer),
+        default_bytes_per_s=whole(1, wire.MOST_BYTES)(default),
+        latency_p99_us=number(0, wire.MOST_LATENCY_US)(p99_us),
+        transfer_bytes=whole(1, wire.MOST_BYTES)(transfer),
         best=_best(best, grid),
         before=wire.optional(rate)(before),
     )
@@ -200,7 +195,7 @@ def _direction(value: object, grid: Grid) -> DirectionReport:
 
 def rate(value: object) -> Rate:
     """Return the throughput in a row of three numbers; raise ValueError if it is outside its own interval."""
-    found = Rate(*map(whole(1, _MOST_BYTES_PER_S), wire.items(value, 3)))
+    found = Rate(*map(whole(1, wire.MOST_BYTES), wire.items(value, 3)))
     if not found.low_bytes_per_s <= found.bytes_per_s <= found.high_bytes_per_s:
         raise ValueError("not a throughput within its interval")
     return found
@@ -211,7 +206,7 @@ def _best(value: object, grid: Grid) -> tuple[Share, ...]:
 
     Raise ValueError if a point is not of the grid or occurs twice, or if the losses do not rise from 0.
     """
-    flat = wire.rows(whole(0, _LAST_PLACE), 2 * BEST_POINTS)(value)
+    flat = wire.rows(whole(0, wire.MOST_POINTS), 2 * BEST_POINTS)(value)
     losses = list(flat[1::2])
     if len(flat) % 2 or losses != sorted(losses) or (losses and (losses[0] or losses[-1] >= SHARE_ONE)):
         raise ValueError(f"losses of the best points do not rise from 0 to less than {SHARE_ONE}")

@@ -26,8 +26,6 @@ CHECKS_SPREAD_S = 6 * 3600
 
 MAX_ROLLOUT_BYTES = 1024
 _WHAT = "rollout"
-_MOST_GENERATIONS = 1 << 31
-_LAST_S = 1 << 36
 
 Verdict = Literal["wait", "advance", "done", "take back"]
 
@@ -68,9 +66,9 @@ class Rollout:
 
         return cls(
             hardware_class=get("class", wire.class_key),
-            generation=get("generation", whole(1, _MOST_GENERATIONS)),
+            generation=get("generation", whole(1, wire.MOST_GENERATIONS)),
             step=get("step", whole(0, len(STEPS) - 1)),
-            since_s=get("since", whole(0, _LAST_S)),
+            since_s=get("since", whole(0, wire.LAST_S)),
             first=get("first", wire.host),
         )
 

@@ -14,13 +14,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 SCHEMA = 1
+# The largest figures that other hosts may give. MOST_BYTES is that of bytes per second, too.
+MOST_BYTES = 1 << 50
+MOST_LATENCY_US = 1e12
+MOST_POINTS = 1 << 14
+MOST_GENERATIONS = 1 << 31
+# Until the year 4147; clocks that are apart are the receiver's to judge.
+LAST_S = 1 << 36
 # Names are parts of keys and of file names: a node's and a rack's are host names, a drive's is as devices.names has it.
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?", re.ASCII)
 _CLASS = re.compile(r"[0-9a-f]{16}", re.ASCII)
 _LONGEST_DRIVE_BYTES = 200
 # A list that is longer than this is not one of a setting's parameters.
 _MOST_VALUES = 64
-_MOST_POINTS = 1 << 14
 _LONGEST_SHOWN = 80
 _FLAGS = ("overlap_events", "single_submit")
 
@@ -190,6 +196,6 @@ def grid(value: object) -> Grid:
             raise ValueError(f"{key}: has a value twice")
         found[key] = values
         points *= len(values)
-    if points > _MOST_POINTS:
-        raise ValueError(f"has {points} points, more than {_MOST_POINTS}")
+    if points > MOST_POINTS:
+        raise ValueError(f"has {points} points, more than {MOST_POINTS}")
     return Grid(**found)
