@@ -13,7 +13,7 @@ from aio_tuned.fleet.report import DIRECTIONS, Rate, Share, rate
 from aio_tuned.model.profile import SHARE_ONE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from aio_tuned.fleet.report import DirectionReport, DriveReport
     from aio_tuned.model.setting import Direction, Grid, Setting
@@ -136,10 +136,7 @@ class ClassResult:
     def from_json(cls, text: str | bytes) -> ClassResult:
         """Return the result in a text; raise FleetDataError if it is not one, or has impossible values."""
         document = wire.load(text, _WHAT, MAX_RESULT_BYTES)
-
-        def get(key: str, parse: Callable[[object], Any]) -> Any:  # noqa: ANN401 - the type of the parser
-            return wire.field(document, key, parse, _WHAT)
-
+        get = wire.fields(document, _WHAT)
         found = cls(
             hardware_class=get("class", wire.class_key),
             generation=get("generation", whole(1, wire.MOST_GENERATIONS)),

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from aio_tuned.config.parsing import SETTING_KEYS, flag, number, whole, word
 from aio_tuned.errors import FleetDataError
 from aio_tuned.fleet import wire
 from aio_tuned.model.profile import SHARE_ONE, State
 from aio_tuned.model.setting import DEFAULT_SETTING, Direction, Grid, Setting
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 # A report with its signature takes at most 1 KiB, of which the envelope has 128: a signature of Ed25519 is 88
 # characters in base64.
@@ -121,10 +118,7 @@ class DriveReport:
     def from_json(cls, text: str | bytes) -> DriveReport:
         """Return the report in a text; raise FleetDataError if it is not one, or has impossible values."""
         document = wire.load(text, _WHAT, MAX_REPORT_BYTES)
-
-        def get(key: str, parse: Callable[[object], Any]) -> Any:  # noqa: ANN401 - the type of the parser
-            return wire.field(document, key, parse, _WHAT)
-
+        get = wire.fields(document, _WHAT)
         grid = get("grid", wire.grid)
         tool, helper = get("versions", _versions)
         parts = {key: get(key, lambda value: _direction(value, grid)) for key in DIRECTIONS if key in document}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from aio_tuned.config.parsing import whole
 from aio_tuned.fleet import wire
@@ -12,7 +12,7 @@ from aio_tuned.fleet.draw import draw
 from aio_tuned.model.profile import SHARE_ONE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Collection, Iterable
 
     from aio_tuned.fleet.consensus import ClassResult
     from aio_tuned.fleet.report import DriveReport
@@ -60,10 +60,7 @@ class Rollout:
     def from_json(cls, text: str | bytes) -> Rollout:
         """Return the rollout in a text; raise FleetDataError if it is not one, or has impossible values."""
         document = wire.load(text, _WHAT, MAX_ROLLOUT_BYTES)
-
-        def get(key: str, parse: Callable[[object], Any]) -> Any:  # noqa: ANN401 - the type of the parser
-            return wire.field(document, key, parse, _WHAT)
-
+        get = wire.fields(document, _WHAT)
         return cls(
             hardware_class=get("class", wire.class_key),
             generation=get("generation", whole(1, wire.MOST_GENERATIONS)),

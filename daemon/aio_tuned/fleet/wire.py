@@ -60,14 +60,21 @@ def load(text: str | bytes, what: str, limit_bytes: int) -> dict[str, Any]:
     return document
 
 
-def field(document: Mapping[str, object], key: str, parse: Callable[[object], _T], what: str) -> _T:
-    """Return a parsed value; raise FleetDataError if it is missing, or if `parse` raises ValueError."""
-    if key not in document:
-        raise FleetDataError(f"{what}: {key} is missing; it is ignored")
-    try:
-        return parse(document[key])
-    except ValueError as error:
-        raise FleetDataError(f"{what}: {key}: {error}"[:300]) from None
+def fields(document: Mapping[str, object], what: str) -> Callable[[str, Callable[[object], Any]], Any]:
+    """Return a function that returns the value of a key, as a parser has it.
+
+    It raises FleetDataError if the value is missing, or if the parser raises ValueError.
+    """
+
+    def get(key: str, parse: Callable[[object], Any]) -> Any:  # noqa: ANN401 - the type of the parser
+        if key not in document:
+            raise FleetDataError(f"{what}: {key} is missing; it is ignored")
+        try:
+            return parse(document[key])
+        except ValueError as error:
+            raise FleetDataError(f"{what}: {key}: {error}"[:300]) from None
+
+    return get
 
 
 def part(row: Mapping[str, object], key: str, parse: Callable[[object], _T]) -> _T:
