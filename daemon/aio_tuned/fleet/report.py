@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -230,10 +231,7 @@ def _index(setting: Setting, grid: Grid) -> int:
 
 
 def _count(grid: Grid) -> int:
-    count = 1
-    for size in _sizes(grid):
-        count *= size
-    return count
+    return math.prod(_sizes(grid))
 
 
 def _setting_at(index: int, grid: Grid) -> Setting:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from aio_tuned.config.parsing import SETTING_KEYS
+from aio_tuned.config.parsing import SETTING_KEYS, flag
 from aio_tuned.errors import FleetDataError
 from aio_tuned.model.setting import Grid, Setting
 
@@ -28,7 +29,6 @@ _LONGEST_DRIVE_BYTES = 200
 # A list that is longer than this is not one of a setting's parameters.
 _MOST_VALUES = 64
 _LONGEST_SHOWN = 80
-_FLAGS = ("overlap_events", "single_submit")
 
 _T = TypeVar("_T")
 
@@ -140,8 +140,13 @@ def class_key(value: object) -> str:
 
 def drive(value: object) -> str:
     """Return the name of a drive, which is a safe file name of at most 200 bytes."""
-    good = isinstance(value, str) and value and value.isprintable() and "/" not in value and not value.startswith(".")
-    if not isinstance(value, str) or not good or len(value.encode()) > _LONGEST_DRIVE_BYTES:
+    if (
+        not isinstance(value, str)
+        or value[:1] in ("", ".")
+        or not value.isprintable()
+        or "/" in value
+        or len(value.encode()) > _LONGEST_DRIVE_BYTES
+    ):
         raise ValueError(f"{repr(value)[:_LONGEST_SHOWN]} is not the name of a drive")
     return value
 
@@ -150,7 +155,7 @@ def text(most: int) -> Callable[[object], str]:
     """Return a parser of printable text of at most so many characters, which may be empty."""
 
     def parse(value: object) -> str:
-        if not isinstance(value, str) or len(value) > most or not (value.isprintable() or not value):
+        if not isinstance(value, str) or len(value) > most or not value.isprintable():
             raise ValueError(f"{repr(value)[:_LONGEST_SHOWN]} is not a text of at most {most} printable characters")
         return value
 
@@ -163,7 +168,7 @@ def setting_row(setting: Setting) -> list[int]:
 
 
 def _parameter(key: str, value: object) -> int | bool:
-    if key in _FLAGS:
+    if SETTING_KEYS[key] is flag:
         if type(value) is not int or value not in (0, 1):
             raise ValueError(f"{key}: {repr(value)[:_LONGEST_SHOWN]} is not 0 or 1")
         return bool(value)
@@ -194,7 +199,6 @@ def grid(value: object) -> Grid:
     if not isinstance(value, list) or len(value) != len(SETTING_KEYS):
         raise ValueError("not a grid of five parameters")
     found: dict[str, Any] = {}
-    points = 1
     for key, row in zip(SETTING_KEYS, value, strict=True):
         if not isinstance(row, list) or not 1 <= len(row) <= _MOST_VALUES:
             raise ValueError(f"{key}: not a list of 1 to {_MOST_VALUES} values")
@@ -202,7 +206,7 @@ def grid(value: object) -> Grid:
         if len(set(values)) < len(values):
             raise ValueError(f"{key}: has a value twice")
         found[key] = values
-        points *= len(values)
+    points = math.prod(map(len, found.values()))
     if points > MOST_POINTS:
         raise ValueError(f"has {points} points, more than {MOST_POINTS}")
     return Grid(**found)
