@@ -142,7 +142,7 @@ OFFERS: dict[str, tuple[str, set[str]]] = {
     "commands": ("aio-tuned s", {"show", "status", "stop"}),
     "options": ("aio-tuned tune --write", {"--write-budget"}),
     "choices of an option": ("aio-tuned tune --effort ", {"quick", "default", "thorough"}),
-    "consumers": ("aio-tuned export l", {"lmcache"}),
+    "consumers": ("aio-tuned export lm", {"lmcache", "lmcache_server"}),
     "names of drives and files where both will do": ("aio-tuned show nvme", {DRIVE, "nvme-folder", "nvme-file"}),
     "files alone where a name will not do": ("aio-tuned tune nvme", {"nvme-folder", "nvme-file"}),
     "folders alone where a file will not do": ("aio-tuned show --out nvme", {"nvme-folder"}),
