@@ -107,16 +107,16 @@ class EtcdStore(Store):
         of = result.document
         refuse_replay(of, over.result.document if over.result else None)
         key, value = _encode(keys.consensus(of.hardware_class)), _encode(result.text)
-        oldest = max(of.generation - keys.HISTORY + 1, 0)
-        kept = [keys.history(of.hardware_class, each) for each in (of.generation, oldest)]
-        outdated = {"key": _encode(keys.history(of.hardware_class)), "range_end": _encode(kept[1])}
+        kept = _encode(keys.history(of.hardware_class, of.generation))
+        oldest = _encode(keys.oldest_kept(of.hardware_class, of.generation))
+        outdated = {"key": _encode(keys.history(of.hardware_class)), "range_end": oldest}
         answer = self._connection.call(
             "kv/txn",
             {
                 "compare": [{"key": key, "target": "MOD", "result": "EQUAL", "mod_revision": str(over.revision)}],
                 "success": [
                     {"request_put": {"key": key, "value": value}},
-                    {"request_put": {"key": _encode(kept[0]), "value": value}},
+                    {"request_put": {"key": kept, "value": value}},
                     {"request_delete_range": outdated},
                 ],
                 "failure": [{"request_range": {"key": key}}],

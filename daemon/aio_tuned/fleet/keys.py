@@ -62,6 +62,11 @@ def history(hardware_class: str, generation: int | None = None) -> str:
     return f"{CLASSES}{hardware_class}/history/{number}"
 
 
+def oldest_kept(hardware_class: str, generation: int) -> str:
+    """Return the key of the oldest generation that is kept beside this one."""
+    return history(hardware_class, max(generation - HISTORY + 1, 0))
+
+
 def end_of(prefix: str) -> str:
     """Return the first key after all keys with the prefix, whose last character is ASCII."""
     return prefix[:-1] + chr(ord(prefix[-1]) + 1)

@@ -152,11 +152,11 @@ class MemoryStore(Store):
         return {int(key.removeprefix(prefix)): value.text for key, value in self._range(prefix)}
 
     def get_class(self, hardware_class: str) -> ClassEntry:
-        found = dict(self._range(keys.consensus(hardware_class)))
-        if not found:
-            return ClassEntry(None, 0)
-        (value,) = found.values()
-        return check_class(hardware_class, value.text, value.revision, self._keyring)
+        key = keys.consensus(hardware_class)
+        self._check(key, write=False)
+        with self._shared.changed:
+            found = self._shared.get(key)
+        return check_class(hardware_class, found.text, found.revision, self._keyring) if found else ClassEntry(None, 0)
 
     def put_class(self, result: Signed[ClassResult], over: ClassEntry) -> ClassEntry:
         of = result.document
@@ -168,7 +168,7 @@ class MemoryStore(Store):
             if (held.revision if held else 0) != over.revision:
                 raise StaleError(f"class {of.hardware_class}: another coordinator changed it; read it again")
             for old, _ in self._shared.range(keys.history(of.hardware_class)):
-                if old < keys.history(of.hardware_class, max(of.generation - keys.HISTORY + 1, 0)):
+                if old < keys.oldest_kept(of.hardware_class, of.generation):
                     self._shared.delete(old)
             self._shared.put(keys.history(of.hardware_class, of.generation), result.text)
             self._shared.put(key, result.text)
@@ -186,6 +186,5 @@ class MemoryStore(Store):
         with self._shared.changed:
             if since is None:
                 return Changes(self._shared.revision)
-            self._shared.changed.wait_for(lambda: self._shared.events(since, keys.REPORTS), wait_s)
-            found = self._shared.events(since, keys.REPORTS)
+            found = self._shared.changed.wait_for(lambda: self._shared.events(since, keys.REPORTS), wait_s)
             return Changes(self._shared.revision if found else since, frozenset(map(keys.report_of, found)))
