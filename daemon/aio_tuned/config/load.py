@@ -20,6 +20,7 @@ from aio_tuned.config.parsing import (
     duration_or_never,
     duration_s,
     flag,
+    host_or_none,
     minutes_s,
     moment_s,
     name_or_path,
@@ -31,6 +32,7 @@ from aio_tuned.config.parsing import (
     size_bytes,
     table,
     tables,
+    texts,
     whole,
     whole_numbers,
     word,
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
 
 Siblings = Literal["check", "full"]
 KernelChange = Literal["minor", "exact", "never"]
+FleetStore = Literal["etcd", "kubernetes"]
 
 DEFAULT_PATH = Path("/etc/aio-tuned/aio-tuned.conf")
 
@@ -151,6 +154,19 @@ class Config:
     node_features: Path | None = _key("publish", path_or_none, None, none="")
     node_features_expiry: float = _key("publish", minutes_s, 3600.0)
     export_folders: tuple[Path, ...] = _key("publish", export_rules.parse_folders, export_rules.FOLDERS)
+
+    fleet: bool = _key("fleet", flag, False, key="enabled")
+    fleet_store: FleetStore = _key("fleet", word(*get_args(FleetStore)), "etcd", key="store")
+    fleet_endpoints: tuple[str, ...] = _key("fleet", texts("https://etcd-1:2379"), (), key="endpoints")
+    fleet_ca_file: Path | None = _key("fleet", path_or_none, None, none="", key="ca_file")
+    fleet_user: str = _key("fleet", host_or_none, "", key="user")
+    fleet_node: str = _key("fleet", host_or_none, "", key="node")
+    fleet_domain: str = _key("fleet", host_or_none, "", key="domain")
+    fleet_trusted_keys: tuple[str, ...] = _key("fleet", texts("PUBLIC-KEY-IN-BASE64"), (), key="trusted_keys")
+    fleet_node_keys: Path | None = _key("fleet", path_or_none, None, none="", key="node_keys")
+    fleet_sweeps_per_domain: int = _key("fleet", whole(0, 16), 2, key="sweeps_per_domain")
+    fleet_max_wait: float = _key("fleet", duration_s, 3600.0, key="max_wait")
+    fleet_report_every: float = _key("fleet", minutes_s, 7 * 86400.0, key="report_every")
 
     profiles: Path = _key("paths", absolute_path, Path("/etc/aio-tuned"))
     state: Path = _key("paths", absolute_path, Path("/var/lib/aio-tuned"))

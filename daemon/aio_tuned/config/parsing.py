@@ -288,3 +288,27 @@ SETTING_KEYS: Mapping[str, Callable[[object], Any]] = {
     "overlap_events": flag,
     "single_submit": flag,
 }
+
+
+def texts(example: str) -> Callable[[object], tuple[str, ...]]:
+    """Return a parser of a list of printable texts without spaces, which may be empty; duplicates count once."""
+
+    def parse(value: object) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise ValueError(f'{_shown(value)} is not a list of texts; write ["{example}"], or [] for none')
+        for item in value:
+            if not item.isprintable() or len(item.split()) != 1:
+                raise ValueError(f'{_shown(item)} is empty or has spaces; write it as "{example}"')
+        return tuple(dict.fromkeys(value))
+
+    return parse
+
+
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?", re.ASCII)
+
+
+def host_or_none(value: object) -> str:
+    """Return a name of letters, digits, dots, dashes and underscores, at most 64; "" stays ""."""
+    if not isinstance(value, str) or (value and not _HOST.fullmatch(value)):
+        raise ValueError(f'{_shown(value)} is not a name of at most 64 letters, digits, dots and dashes; or write ""')
+    return value
