@@ -134,7 +134,8 @@ class Evidence:
     intervals. `first_write_throughput_bytes_per_s` is that of the chosen setting in a new file, which each write
     extends. `return_us` is the median time from the last completion of a transfer to the caller. `io_uring_ratio` is
     the throughput of io_uring over that of psync with requests of 128 KiB at random places, each with as many in flight
-    as give the most, with a 95 % interval.
+    as give the most, with a 95 % interval. `fleet_class` and `fleet_generation` name the result of a hardware class
+    whose settings were checked on this drive, and `fleet_contributors` the drives that were swept for it, as NODE/DRIVE.
     """
 
     measured_at: str | None = None
@@ -178,6 +179,9 @@ class Evidence:
     paused_seconds: float | None = None
     resumed: int | None = None
     checked_against: str | None = None
+    fleet_class: str | None = None
+    fleet_generation: int | None = None
+    fleet_contributors: tuple[str, ...] | None = None
     effort: str | None = None
     findings: tuple[str, ...] = ()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aio_tuned.devices import identity
 from aio_tuned.devices.names import clean_text
@@ -132,6 +132,14 @@ def _tenths(number: float | None) -> float | None:
     return None if number is None else round(number, 1)
 
 
+def _fleet(checked: Profile | None) -> dict[str, Any]:
+    """Return from which class result of a fleet the checked settings are."""
+    if checked is None:
+        return {}
+    keys = ("fleet_class", "fleet_generation", "fleet_contributors")
+    return {key: getattr(checked.evidence, key) for key in keys}
+
+
 def build_profile(
     device: Device,
     target: Target,
@@ -208,6 +216,7 @@ def build_profile(
                 paused_seconds=_tenths(circumstances.paused_seconds),
                 resumed=outcome.resumed or None,
                 checked_against=checked_against or None,
+                **_fleet(kept.checked),
                 effort=None if checked_against else config.effort,
                 findings=tuple(clean_text(finding) for finding in findings),
             ),

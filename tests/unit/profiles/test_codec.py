@@ -93,7 +93,14 @@ VARIANTS = {
         device=device_info(boot_id="6ff02615-2f2d-4a56-905e-6babb01430aa"),
         read=result(kept_from="earlier", sustained_throughput_bytes_per_s=1_400_000_000),
         evidence=consumer_evidence(
-            temperature_peak_c=61.5, paused_seconds=70.0, resumed=2, checked_against="nvme-other", effort="thorough"
+            temperature_peak_c=61.5,
+            paused_seconds=70.0,
+            resumed=2,
+            checked_against="nvme-other",
+            effort="thorough",
+            fleet_class="0123456789abcdef",
+            fleet_generation=3,
+            fleet_contributors=("n1/nvme-a", "n2/nvme-b"),
         ),
         fingerprint=replace(consumer_profile().fingerprint, array="degraded"),
     ),
@@ -505,6 +512,7 @@ def test_the_schema_describes_every_key_that_we_write_and_requires_all_but_the_o
             "evidence": {
                 *("measured_at", "read_noise", "write_noise", "read_drift", "write_drift"),
                 *("temperature_peak_c", "paused_seconds", "resumed", "checked_against", "effort"),
+                *("fleet_class", "fleet_generation", "fleet_contributors"),
                 *("huge_share", "mean_run_bytes", "thp", "first_write_throughput_bytes_per_s"),
                 *("read_huge_gain_percent", "read_huge_gain_ci95_percent", "read_return_us"),
                 *("write_huge_gain_percent", "write_huge_gain_ci95_percent", "write_return_us"),

@@ -134,6 +134,8 @@ def when(profile: Profile) -> str:
         return ""
     effort = f", {evidence.effort} effort" if evidence.effort else ""
     checked = f", as a check of the settings of {evidence.checked_against}" if evidence.checked_against else ""
+    if evidence.fleet_contributors:
+        checked += f" (swept for the class on {', '.join(evidence.fleet_contributors)})"
     planned = (
         f"all {evidence.points_planned:,}"
         if evidence.points_measured == evidence.points_planned

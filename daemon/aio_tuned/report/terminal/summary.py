@@ -169,6 +169,8 @@ def _course(evidence: Evidence, curves: int) -> list[str]:
         notes.append(f"{evidence.effort} sweep")
     if evidence.checked_against:
         notes.append(f"check of the settings of {evidence.checked_against}, not a full sweep")
+    if evidence.fleet_contributors:
+        notes.append(f"swept for the class on {', '.join(evidence.fleet_contributors)}")
     events = []
     if evidence.paused_seconds:
         events.append(f"paused for {formatting.duration(evidence.paused_seconds)}")
