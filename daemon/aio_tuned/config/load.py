@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from aio_tuned import trust
-from aio_tuned.config import export_rules
+from aio_tuned.config import export_rules, fleet_section
 from aio_tuned.config.device_rules import PATTERN_KEYS, MatchRule
 from aio_tuned.config.parsing import (
     SETTING_KEYS,
@@ -32,7 +32,6 @@ from aio_tuned.config.parsing import (
     size_bytes,
     table,
     tables,
-    texts,
     whole,
     whole_numbers,
     word,
@@ -157,14 +156,14 @@ class Config:
 
     fleet: bool = _key("fleet", flag, False, key="enabled")
     fleet_store: FleetStore = _key("fleet", word(*get_args(FleetStore)), "etcd", key="store")
-    fleet_endpoints: tuple[str, ...] = _key("fleet", texts("https://etcd-1:2379"), (), key="endpoints")
+    fleet_endpoints: tuple[str, ...] = _key("fleet", fleet_section.endpoints, (), key="endpoints")
     fleet_ca_file: Path | None = _key("fleet", path_or_none, None, none="", key="ca_file")
     fleet_user: str = _key("fleet", host_or_none, "", key="user")
     fleet_node: str = _key("fleet", host_or_none, "", key="node")
     fleet_domain: str = _key("fleet", host_or_none, "", key="domain")
-    fleet_trusted_keys: tuple[str, ...] = _key("fleet", texts("PUBLIC-KEY-IN-BASE64"), (), key="trusted_keys")
+    fleet_trusted_keys: tuple[str, ...] = _key("fleet", fleet_section.public_keys, (), key="trusted_keys")
     fleet_node_keys: Path | None = _key("fleet", path_or_none, None, none="", key="node_keys")
-    fleet_sweeps_per_domain: int = _key("fleet", whole(0, 16), 2, key="sweeps_per_domain")
+    fleet_sweeps_per_domain: int = _key("fleet", whole(1, 16), 2, key="sweeps_per_domain")
     fleet_max_wait: float = _key("fleet", duration_s, 3600.0, key="max_wait")
     fleet_report_every: float = _key("fleet", minutes_s, 7 * 86400.0, key="report_every")
 
@@ -313,4 +312,8 @@ def load_config(path: Path = DEFAULT_PATH, *, must_exist: bool = False, owners: 
         export_rules.check(config.export, config.export_folders, own)
     except ValueError as error:
         raise ConfigError(f"{path}: [[export]] {error}") from None
+    try:
+        fleet_section.check(config)
+    except ValueError as error:
+        raise ConfigError(f"{path}: [fleet] {error}") from None
     return config

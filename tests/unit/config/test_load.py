@@ -140,6 +140,15 @@ BAD = [
     ("publish", "node_features", "[]", '"" for none'),
     ("publish", "node_features_expiry", "0", "more than 0"),
     ("publish", "node_features_expiry", "299", "at least 5 minutes"),
+    ("fleet", "enabled", "1", "true or false"),
+    ("fleet", "store", '"redis"', "etcd, kubernetes"),
+    ("fleet", "ca_file", '"ca.pem"', '"" for none'),
+    ("fleet", "user", '"a b"', "at most 64 letters"),
+    ("fleet", "node", '"-a"', "dots and dashes"),
+    ("fleet", "domain", "3", "dots and dashes"),
+    ("fleet", "sweeps_per_domain", "0", "from 1 to 16"),
+    ("fleet", "max_wait", '"never"', "90s"),
+    ("fleet", "report_every", "60", "at least 5 minutes"),
     ("paths", "profiles", '"etc"', "absolute path"),
     ("paths", "runtime", '"run"', "absolute path"),
     ("paths", "state", "1", "absolute path"),
@@ -156,7 +165,9 @@ def test_a_bad_value_names_file_section_key_and_mend(section: str, key: str, val
     assert caught.value.exit_code == Exit.CONFIG
 
 
-@pytest.mark.parametrize("section", ["grid", "sweep", "choose", "safety", "daemon", "throttle", "publish", "paths"])
+@pytest.mark.parametrize(
+    "section", ["grid", "sweep", "choose", "safety", "daemon", "throttle", "publish", "fleet", "paths"]
+)
 def test_an_unknown_key_names_the_known_ones(section: str) -> None:
     with pytest.raises(ConfigError, match=rf"^/etc/x.conf: \[{section}\] unknown key 'speed'; the keys are \w+"):
         parse_config(f"[{section}]\nspeed = 1\n", "/etc/x.conf")
@@ -183,7 +194,7 @@ def test_an_old_section_is_refused_with_the_new_one_named() -> None:
         parse_config("[manners]\nnice = 3\n", "x")
 
 
-SECTIONS = "grid, match, export, sweep, curves, choose, safety, daemon, throttle, publish, paths"
+SECTIONS = "grid, match, export, sweep, curves, choose, safety, daemon, throttle, publish, fleet, paths"
 
 
 @pytest.mark.parametrize("text", ["[[grid]]\n", "grid = 3\n"])

@@ -56,6 +56,15 @@ CHANGED = Config(
     curve_engines=("libaio",),
     curve_sizes=(3 << 19, 64 << 10),
     write_budget_percent=0.25,
+    fleet=True,
+    fleet_endpoints=("https://etcd-1:2379", "https://[::1]:2379"),
+    fleet_ca_file=Path("/etc/aio-tuned/ca.pem"),
+    fleet_node="node-1",
+    fleet_domain="rack.7",
+    fleet_trusted_keys=("NzubEzjE6xs/ZFdlr9ZRtLl7NcMsRyt5zD/CFiwJ8WM=",),
+    fleet_node_keys=Path("/etc/aio-tuned/node-keys"),
+    fleet_sweeps_per_domain=16,
+    fleet_report_every=86400.0,
 )
 
 
