@@ -97,7 +97,7 @@ def test_a_watch_goes_on_with_another_member(etcd_fleet: Fleet, cluster: EtcdClu
     begin = watcher.watch(None, 0).revision
     cluster.kill(0)
     etcd_fleet.store("n1").put_report(numbered_report(etcd_fleet))
-    assert watcher.watch(begin, 10).reports == {("n1", numbered_report(etcd_fleet).document.drive)}
+    assert watcher.watch(begin, 10).reports == {("n1", numbered_report(etcd_fleet).document.drive, "sweep")}
 
 
 # --- answers that are lost --------------------------------------------------------------------------------
@@ -185,7 +185,7 @@ def test_an_expired_token_is_renewed(etcd_fleet: Fleet, cluster: EtcdCluster) ->
     )
     assert "invalid auth token" in raw.text
     node.put_report(numbered_report(etcd_fleet, 1))
-    assert watcher.watch(begin, 10).reports == {("n1", numbered_report(etcd_fleet, 1).document.drive)}
+    assert watcher.watch(begin, 10).reports == {("n1", numbered_report(etcd_fleet, 1).document.drive, "sweep")}
 
 
 def test_a_change_of_the_roles_ends_no_session(etcd_fleet: Fleet, cluster: EtcdCluster) -> None:
@@ -229,6 +229,6 @@ def test_a_watch_from_before_a_compaction_asks_for_a_new_list(etcd_fleet: Fleet,
     changes = watcher.watch(begin, 5)
     assert not changes.complete
     assert changes.revision >= now
-    key = report("n1", etcd_fleet.drive)
+    key = report("n1", etcd_fleet.drive, "sweep")
     etcd_fleet.put_raw(key, "later")
-    assert watcher.watch(changes.revision, 5).reports == {("n1", etcd_fleet.drive)}
+    assert watcher.watch(changes.revision, 5).reports == {("n1", etcd_fleet.drive, "sweep")}

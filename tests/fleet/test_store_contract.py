@@ -41,7 +41,7 @@ def result_of(fleet: Fleet, generation: int = 1, key: SigningKey = COORDINATOR_K
 def reports_in(fleet: Fleet, user: str = "coordinator") -> list[object]:
     """The reports of this test."""
     found = fleet.store(user).list_reports(None if user == "coordinator" else user)
-    names = [(each.drive if isinstance(each, IgnoredReport) else each.document.drive, each) for each in found]
+    names = [(each.id.drive if isinstance(each, IgnoredReport) else each.document.drive, each) for each in found]
     return [each for drive, each in names if drive == fleet.drive]
 
 
@@ -74,16 +74,16 @@ def test_reports_are_listed_whatever_others_wrote_beside_them(fleet: Fleet) -> N
     good = report_of(fleet)
     fleet.store("n1").put_report(good)
     forged = report_of(fleet, "n2", STRANGERS_KEY)
-    fleet.put_raw(keys.report("n2", fleet.drive), forged.text)
-    fleet.put_raw(keys.report("n3", fleet.drive), good.text)
-    fleet.put_raw(keys.report("n4", fleet.drive), "{")
+    fleet.put_raw(keys.report("n2", fleet.drive, "sweep"), forged.text)
+    fleet.put_raw(keys.report("n3", fleet.drive, "sweep"), good.text)
+    fleet.put_raw(keys.report("n4", fleet.drive, "sweep"), "{")
     listed = reports_in(fleet)
     assert listed[0] == good
     assert [each for each in listed[1:] if not isinstance(each, IgnoredReport)] == []
-    reasons = {each.node: each.why for each in listed[1:] if isinstance(each, IgnoredReport)}
+    reasons = {each.id.node: each.why for each in listed[1:] if isinstance(each, IgnoredReport)}
     assert list(reasons) == ["n2", "n3", "n4"]
     assert "no trusted key" in reasons["n2"]
-    assert "is a report of" in reasons["n3"]
+    assert "is a sweep report of" in reasons["n3"]
 
 
 # --- slots ------------------------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ def test_a_watch_tells_what_changed_since_and_no_more(fleet: Fleet) -> None:
     begin = store.watch(None, 0).revision
     node.put_report(report_of(fleet))
     changes = store.watch(begin, 10)
-    assert changes.reports == {("n1", fleet.drive)}
+    assert changes.reports == {("n1", fleet.drive, "sweep")}
     assert changes.complete
     assert changes.revision > begin
     idle = store.watch(changes.revision, 0.3)
@@ -244,7 +244,7 @@ def test_a_watch_tells_while_it_waits(fleet: Fleet) -> None:
     began = time.monotonic()
     changes = store.watch(begin, 60)
     timer.join()
-    assert changes.reports == {("n1", fleet.drive)}
+    assert changes.reports == {("n1", fleet.drive, "sweep")}
     assert time.monotonic() - began < 30
 
 

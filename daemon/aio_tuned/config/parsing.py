@@ -8,6 +8,8 @@ from datetime import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aio_tuned.formatting import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -35,11 +37,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def _shown(value: object) -> str:
-    """Return a value as TOML has it."""
+    """Return a value as TOML has it; other hosts give values, too, which must not reach a terminal as they are."""
     try:
-        return json.dumps(value, ensure_ascii=False)
+        return printable(json.dumps(value, ensure_ascii=False))
     except TypeError:  # a date, or a list that has one
-        return str(value)
+        return printable(str(value))
 
 
 def size_bytes(value: object) -> int:
@@ -290,25 +292,16 @@ SETTING_KEYS: Mapping[str, Callable[[object], Any]] = {
 }
 
 
-def texts(example: str) -> Callable[[object], tuple[str, ...]]:
-    """Return a parser of a list of printable texts without spaces, which may be empty; duplicates count once."""
-
-    def parse(value: object) -> tuple[str, ...]:
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise ValueError(f'{_shown(value)} is not a list of texts; write ["{example}"], or [] for none')
-        for item in value:
-            if not item.isprintable() or len(item.split()) != 1:
-                raise ValueError(f'{_shown(item)} is empty or has spaces; write it as "{example}"')
-        return tuple(dict.fromkeys(value))
-
-    return parse
-
-
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?", re.ASCII)
 
 
-def host_or_none(value: object) -> str:
-    """Return a name of letters, digits, dots, dashes and underscores, at most 64; "" stays ""."""
-    if not isinstance(value, str) or (value and not _HOST.fullmatch(value)):
-        raise ValueError(f'{_shown(value)} is not a name of at most 64 letters, digits, dots and dashes; or write ""')
+def host(value: object) -> str:
+    """Return a name of letters, digits, dots, dashes and underscores, at most 64."""
+    if not isinstance(value, str) or not _HOST.fullmatch(value):
+        raise ValueError(f"{_shown(value)} is not a name of at most 64 letters, digits, dots and dashes")
     return value
+
+
+def host_or_none(value: object) -> str:
+    """Return such a name; "" stays ""."""
+    return "" if value == "" else host(value)

@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aio_tuned.fleet import keys
+from aio_tuned.fleet.class_status import ClassStatus
 from aio_tuned.fleet.etcd_connection import TokenError
+from aio_tuned.fleet.plan import ClassPlan
 from aio_tuned.fleet.signature import refuse_replay
 from aio_tuned.fleet.store import (
     Changes,
@@ -17,8 +19,12 @@ from aio_tuned.fleet.store import (
     RightsError,
     StaleError,
     Store,
+    changes_of,
     check_class,
+    check_of_class,
+    check_pin,
     check_report,
+    pin_text,
 )
 
 if TYPE_CHECKING:
@@ -27,9 +33,10 @@ if TYPE_CHECKING:
     from aio_tuned.fleet.consensus import ClassResult
     from aio_tuned.fleet.etcd_connection import EtcdConnection
     from aio_tuned.fleet.keys import Slot, SlotKind
+    from aio_tuned.fleet.pin import Pin
     from aio_tuned.fleet.report import DriveReport
     from aio_tuned.fleet.signature import Keyring, Signed
-    from aio_tuned.fleet.store import IgnoredReport
+    from aio_tuned.fleet.store import IgnoredReport, ReportId
 
 # 80,000 reports of 1 KiB in one answer would be 110 MB of base64.
 _PAGE = 1000
@@ -52,8 +59,8 @@ class EtcdStore(Store):
         self._page = page
 
     def put_report(self, report: Signed[DriveReport]) -> None:
-        key = keys.report(report.document.node, report.document.drive)
-        self._connection.call("kv/put", {"key": _encode(key), "value": _encode(report.text)})
+        of = report.document
+        self._put(keys.report(of.node, of.drive, of.basis), report.text)
 
     def list_reports(self, node: str | None = None) -> Iterator[Signed[DriveReport] | IgnoredReport]:
         for key, kv in self._range(keys.REPORTS if node is None else keys.reports(node)):
@@ -134,8 +141,39 @@ class EtcdStore(Store):
         entries = [self._entry(hardware_class, kv) for _, kv in self._range(keys.history(hardware_class))]
         return tuple(each.result for each in reversed(entries) if each.result)
 
+    def get_report(self, of: ReportId) -> Signed[DriveReport] | IgnoredReport | None:
+        kv = self._get(keys.report(*of))
+        return check_report(keys.report(*of), _value(kv), self._keyring) if kv else None
+
+    def get_plan(self, hardware_class: str) -> Signed[ClassPlan] | None:
+        kv = self._get(keys.plan(hardware_class))
+        return check_of_class(hardware_class, _value(kv), self._keyring, ClassPlan) if kv else None
+
+    def put_plan(self, plan: Signed[ClassPlan]) -> None:
+        self._put(keys.plan(plan.document.hardware_class), plan.text)
+
+    def list_statuses(self) -> Iterator[Signed[ClassStatus]]:
+        for key, kv in self._range(keys.STATUSES):
+            found = check_of_class(key.removeprefix(keys.STATUSES), _value(kv), self._keyring, ClassStatus)
+            if found:
+                yield found
+
+    def put_status(self, status: Signed[ClassStatus]) -> None:
+        self._put(keys.status(status.document.hardware_class), status.text)
+
+    def get_pin(self, hardware_class: str) -> Pin | None:
+        kv = self._get(keys.pin(hardware_class))
+        return check_pin(hardware_class, _value(kv)) if kv else None
+
+    def put_pin(self, pin: Pin) -> None:
+        self._put(keys.pin(pin.hardware_class), pin_text(pin))
+
+    def delete_pin(self, hardware_class: str) -> bool:
+        answer = self._connection.call("kv/deleterange", {"key": _encode(keys.pin(hardware_class))})
+        return int(answer.get("deleted", 0)) > 0
+
     def watch(self, since: int | None, wait_s: float) -> Changes:
-        begin, end = _encode(keys.REPORTS), _encode(keys.end_of(keys.REPORTS))
+        begin, end = _encode(keys.WATCHED[0]), _encode(keys.end_of(keys.WATCHED[-1]))
         if since is None:
             answer = self._connection.call("kv/range", {"key": begin, "range_end": end, "count_only": True})
             return Changes(int(answer["header"]["revision"]))
@@ -149,6 +187,9 @@ class EtcdStore(Store):
 
     def _entry(self, hardware_class: str, kv: dict[str, Any]) -> ClassEntry:
         return check_class(hardware_class, _value(kv), int(kv["mod_revision"]), self._keyring)
+
+    def _put(self, key: str, text: str) -> None:
+        self._connection.call("kv/put", {"key": _encode(key), "value": _encode(text)})
 
     def _get(self, key: str) -> dict[str, Any] | None:
         found: list[dict[str, Any]] = self._connection.call("kv/range", {"key": _encode(key)}).get("kvs", [])
@@ -189,5 +230,5 @@ def _changes(message: dict[str, Any]) -> Changes | None:
     events = [each["kv"] for each in message.get("events", [])]
     if not events:
         return None
-    reports = frozenset(keys.report_of(_decode(kv["key"]).decode(errors="replace")) for kv in events)
-    return Changes(max(int(kv["mod_revision"]) for kv in events), reports)
+    changed = (_decode(kv["key"]).decode(errors="replace") for kv in events)
+    return changes_of(max(int(kv["mod_revision"]) for kv in events), changed)

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 ROOT = "/aio-tuned/v1/"
 REPORTS = f"{ROOT}report/"
 CLASSES = f"{ROOT}class/"
+STATUSES = f"{ROOT}status/"
+# The keys of pins and of reports follow each other, so that one watch has both.
+PINS = f"{ROOT}pin/"
+WATCHED = (PINS, REPORTS)
 # As many generations of a class are kept, the current one among them.
 HISTORY = 5
 # So that the order of the keys is that of the generations.
 _GENERATION_DIGITS = 10
 
-SlotKind = Literal["claim", "budget"]
-_SLOTS: dict[SlotKind, str] = {"claim": f"{ROOT}claim/", "budget": f"{ROOT}budget/"}
+SlotKind = Literal["claim", "budget", "leader"]
+_SLOTS: dict[SlotKind, str] = {kind: f"{ROOT}{kind}/" for kind in get_args(SlotKind)}
+# The kinds that nodes take.
+_OF_NODES: tuple[SlotKind, ...] = ("claim", "budget")
 
 
 class Slot(NamedTuple):
-    """A place that one node has at a time: the `number`th sweep of a class, or of a rack ("budget") at once."""
+    """A place that one node has at a time.
+
+    It is the `number`th sweep of a class, or of a rack at once ("budget"), or the lead of the coordinators.
+    """
 
     kind: SlotKind
     name: str
@@ -40,15 +49,31 @@ def reports(node: str) -> str:
     return f"{REPORTS}{node}/"
 
 
-def report(node: str, drive: str) -> str:
-    """Return the key of a drive's report."""
-    return f"{reports(node)}{drive}"
+def report(node: str, drive: str, basis: str) -> str:
+    """Return the key of a drive's report of that basis."""
+    return f"{reports(node)}{drive}/{basis}"
 
 
-def report_of(key: str) -> tuple[str, str]:
-    """Return the node and the drive of a report's key."""
-    node, _, drive = key.removeprefix(REPORTS).partition("/")
-    return node, drive
+def report_of(key: str) -> tuple[str, str, str]:
+    """Return the node, the drive and the basis of a report's key."""
+    node, _, rest = key.removeprefix(REPORTS).partition("/")
+    drive, _, basis = rest.rpartition("/")
+    return node, drive, basis
+
+
+def pin(hardware_class: str) -> str:
+    """Return the key of the settings that operators give a class."""
+    return f"{PINS}{hardware_class}"
+
+
+def plan(hardware_class: str) -> str:
+    """Return the key of what the nodes of a class are to do."""
+    return f"{CLASSES}{hardware_class}/plan"
+
+
+def status(hardware_class: str) -> str:
+    """Return the key of what operators see of a class."""
+    return f"{STATUSES}{hardware_class}"
 
 
 def consensus(hardware_class: str) -> str:
@@ -81,18 +106,23 @@ class Right:
 
 
 def node_rights(node: str) -> tuple[Right, ...]:
-    """Return what a node's user may do: write its own reports and the slots, and read class results.
+    """Return what a node's user may do: write its own reports and the slots, and read results and plans of classes.
 
     Slots are common to all nodes, so a node could end the claim of another one. That costs a sweep that is done again,
     and no wrong setting.
     """
     return (
         Right("readwrite", reports(node)),
-        *(Right("readwrite", prefix) for prefix in _SLOTS.values()),
+        *(Right("readwrite", _SLOTS[kind]) for kind in _OF_NODES),
         Right("read", CLASSES),
     )
 
 
 def coordinator_rights() -> tuple[Right, ...]:
-    """Return what the coordinators' user may do: read everything, and write class results."""
-    return (Right("read", ROOT), Right("readwrite", CLASSES))
+    """Return what the coordinators' user may do: read everything, write what is of classes, and take the lead."""
+    return (Right("read", ROOT), *(Right("readwrite", each) for each in (CLASSES, STATUSES, _SLOTS["leader"])))
+
+
+def operator_rights() -> tuple[Right, ...]:
+    """Return what operators may do: read everything, and write pins."""
+    return (Right("read", ROOT), Right("readwrite", PINS))

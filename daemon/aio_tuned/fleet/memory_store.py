@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aio_tuned.fleet import keys
+from aio_tuned.fleet.class_status import ClassStatus
+from aio_tuned.fleet.plan import ClassPlan
 from aio_tuned.fleet.signature import refuse_replay
 from aio_tuned.fleet.store import (
     Changes,
@@ -17,8 +20,12 @@ from aio_tuned.fleet.store import (
     RightsError,
     StaleError,
     Store,
+    changes_of,
     check_class,
+    check_of_class,
+    check_pin,
     check_report,
+    pin_text,
 )
 
 if TYPE_CHECKING:
@@ -26,9 +33,10 @@ if TYPE_CHECKING:
 
     from aio_tuned.fleet.consensus import ClassResult
     from aio_tuned.fleet.keys import Right, Slot, SlotKind
+    from aio_tuned.fleet.pin import Pin
     from aio_tuned.fleet.report import DriveReport
     from aio_tuned.fleet.signature import Keyring, Signed
-    from aio_tuned.fleet.store import IgnoredReport
+    from aio_tuned.fleet.store import IgnoredReport, ReportId
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +73,18 @@ class SharedMemory:
 
     def range(self, prefix: str) -> list[tuple[str, _Value]]:
         """Return the keys with the prefix, in order, without those whose lease has ended."""
+        self._end_leases()
+        return [(key, self._values[key]) for key in sorted(self._values) if key.startswith(prefix)]
+
+    def get(self, key: str) -> _Value | None:
+        """Return the value of a key, None if its lease has ended."""
+        self._end_leases()
+        return self._values.get(key)
+
+    def _end_leases(self) -> None:
         now = self.clock()
         for lease in [each for each, (_, ends) in self._leases.items() if ends <= now]:
             self.end(lease)
-        return sorted((key, value) for key, value in self._values.items() if key.startswith(prefix))
-
-    def get(self, key: str) -> _Value | None:
-        """Return the value of a key."""
-        return dict(self.range(key)).get(key)
 
     def grant(self, ttl_s: int) -> int:
         """Return a new lease."""
@@ -94,9 +106,10 @@ class SharedMemory:
         for key in [key for key, value in self._values.items() if value.lease == lease]:
             self.delete(key)
 
-    def events(self, since: int, prefix: str) -> frozenset[str]:
-        """Return the keys that changed after the revision."""
-        return frozenset(key for revision, key in self._events if revision > since and key.startswith(prefix))
+    def events(self, since: int, prefixes: tuple[str, ...]) -> frozenset[str]:
+        """Return the keys with one of the prefixes that changed after the revision."""
+        newer = itertools.takewhile(lambda event: event[0] > since, reversed(self._events))
+        return frozenset(key for _, key in newer if key.startswith(prefixes))
 
 
 class MemoryStore(Store):
@@ -118,11 +131,20 @@ class MemoryStore(Store):
         with self._shared.changed:
             return self._shared.range(prefix)
 
-    def put_report(self, report: Signed[DriveReport]) -> None:
-        key = keys.report(report.document.node, report.document.drive)
+    def _get(self, key: str) -> str:
+        self._check(key, write=False)
+        with self._shared.changed:
+            found = self._shared.get(key)
+        return found.text if found else ""
+
+    def _put(self, key: str, text: str) -> None:
         self._check(key, write=True)
         with self._shared.changed:
-            self._shared.put(key, report.text)
+            self._shared.put(key, text)
+
+    def put_report(self, report: Signed[DriveReport]) -> None:
+        key = keys.report(report.document.node, report.document.drive, report.document.basis)
+        self._put(key, report.text)
 
     def list_reports(self, node: str | None = None) -> Iterator[Signed[DriveReport] | IgnoredReport]:
         for key, value in self._range(keys.REPORTS if node is None else keys.reports(node)):
@@ -181,10 +203,46 @@ class MemoryStore(Store):
         )
         return tuple(each.result for each in entries if each.result)
 
+    def get_report(self, of: ReportId) -> Signed[DriveReport] | IgnoredReport | None:
+        text = self._get(keys.report(*of))
+        return check_report(keys.report(*of), text, self._keyring) if text else None
+
+    def get_plan(self, hardware_class: str) -> Signed[ClassPlan] | None:
+        text = self._get(keys.plan(hardware_class))
+        return check_of_class(hardware_class, text, self._keyring, ClassPlan) if text else None
+
+    def put_plan(self, plan: Signed[ClassPlan]) -> None:
+        self._put(keys.plan(plan.document.hardware_class), plan.text)
+
+    def list_statuses(self) -> Iterator[Signed[ClassStatus]]:
+        for key, value in self._range(keys.STATUSES):
+            found = check_of_class(key.removeprefix(keys.STATUSES), value.text, self._keyring, ClassStatus)
+            if found:
+                yield found
+
+    def put_status(self, status: Signed[ClassStatus]) -> None:
+        self._put(keys.status(status.document.hardware_class), status.text)
+
+    def get_pin(self, hardware_class: str) -> Pin | None:
+        text = self._get(keys.pin(hardware_class))
+        return check_pin(hardware_class, text) if text else None
+
+    def put_pin(self, pin: Pin) -> None:
+        self._put(keys.pin(pin.hardware_class), pin_text(pin))
+
+    def delete_pin(self, hardware_class: str) -> bool:
+        key = keys.pin(hardware_class)
+        self._check(key, write=True)
+        with self._shared.changed:
+            there = self._shared.get(key) is not None
+            if there:
+                self._shared.delete(key)
+        return there
+
     def watch(self, since: int | None, wait_s: float) -> Changes:
         self._check(keys.REPORTS, write=False)
         with self._shared.changed:
             if since is None:
                 return Changes(self._shared.revision)
-            found = self._shared.changed.wait_for(lambda: self._shared.events(since, keys.REPORTS), wait_s)
-            return Changes(self._shared.revision if found else since, frozenset(map(keys.report_of, found)))
+            found = self._shared.changed.wait_for(lambda: self._shared.events(since, keys.WATCHED), wait_s)
+            return changes_of(self._shared.revision if found else since, found)

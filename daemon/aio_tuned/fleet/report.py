@@ -20,9 +20,11 @@ DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 
 _WHAT = "drive report"
 _LONGEST_VERSION = 32
+_LONGEST_ABOUT = 100
 
-# A sweep measures every point, a check a class result's settings.
-Basis = Literal["sweep", "check"]
+# A sweep measures every point, a check the settings of a class result; a presence tells that the drive is there.
+Basis = Literal["sweep", "check", "presence"]
+BASES: tuple[Basis, ...] = get_args(Basis)
 
 
 class Rate(NamedTuple):
@@ -63,10 +65,12 @@ class DirectionReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriveReport:
-    """What one drive gives, from a full sweep of the grid or from a check of its class's setting.
+    """What one drive gives, from a full sweep of the grid or from a check of its class's setting, or that it is there.
 
-    `generation` is the class result that was checked, or 0. `confirms` is whether the check confirmed it, None for a
-    sweep. `domain` is the node's rack, "" if unknown. `at_s` is the Unix time of the measurement.
+    `state` is that of the drive's profile. `generation` is the class result that was checked, or, of a presence, that
+    the profile has; 0 for none. `confirms` is whether a check confirmed it, else None. `domain` is the node's rack, ""
+    if unknown. `at_s` is the Unix time of the measurement or the change of a presence, and `sent_s` that of its
+    signature. `about` names model, firmware, size and filesystem of a presence.
     """
 
     node: str
@@ -83,6 +87,8 @@ class DriveReport:
     tool_version: str
     helper_version: str
     at_s: int
+    sent_s: int = 0
+    about: str = ""
 
     def directions(self) -> tuple[tuple[Direction, DirectionReport | None], ...]:
         """Return the directions with their names."""
@@ -110,6 +116,8 @@ class DriveReport:
             "generation": self.generation,
             "confirms": self.confirms,
             "at": self.at_s,
+            "sent": self.sent_s,
+            "about": self.about[:_LONGEST_ABOUT],
             "versions": [self.tool_version, self.helper_version],
             "grid": wire.grid_rows(self.grid),
             **{name: _row(part, self.grid, points) for name, part in self.directions() if part},
@@ -129,7 +137,7 @@ class DriveReport:
             domain=get("domain", wire.domain),
             hardware_class=get("class", wire.class_key),
             state=get("state", word(*get_args(State))),
-            basis=get("basis", word(*get_args(Basis))),
+            basis=get("basis", word(*BASES)),
             generation=get("generation", whole(0, wire.MOST_GENERATIONS)),
             confirms=get("confirms", wire.optional(flag)),
             grid=grid,
@@ -138,6 +146,8 @@ class DriveReport:
             tool_version=tool,
             helper_version=helper,
             at_s=get("at", whole(0, wire.LAST_S)),
+            sent_s=get("sent", whole(0, wire.LAST_S)),
+            about=get("about", wire.text(_LONGEST_ABOUT)),
         )
         _check(found)
         return found
@@ -146,7 +156,9 @@ class DriveReport:
 def _check(found: DriveReport) -> None:
     """Raise FleetDataError if parts of the report contradict each other."""
     parts = [part for _, part in found.directions() if part]
-    if not parts:
+    if found.basis == "presence" and parts:
+        raise FleetDataError(f"{_WHAT}: a presence with a measurement; it is ignored")
+    if found.basis != "presence" and not parts:
         raise FleetDataError(f"{_WHAT}: no direction was measured; it is ignored")
     if (found.basis == "check") != (found.confirms is not None):
         raise FleetDataError(f"{_WHAT}: a check, and only a check, confirms a generation or does not; it is ignored")

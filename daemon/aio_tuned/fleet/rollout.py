@@ -24,9 +24,6 @@ CONFIRMING_SHARE = 0.95
 # Checks of a class start within so many seconds, so that its nodes do not wake at once.
 CHECKS_SPREAD_S = 6 * 3600
 
-MAX_ROLLOUT_BYTES = 1024
-_WHAT = "rollout"
-
 Verdict = Literal["wait", "advance", "done", "take back"]
 
 
@@ -43,30 +40,20 @@ class Rollout:
     since_s: int
     first: str
 
-    def to_json(self) -> str:
-        """Return the text of the rollout."""
-        return wire.dump(
-            {
-                "schema": wire.SCHEMA,
-                "class": self.hardware_class,
-                "generation": self.generation,
-                "step": self.step,
-                "since": self.since_s,
-                "first": self.first,
-            }
-        )
+    def row(self) -> list[object]:
+        """Return the rollout as a list, for the plan of its class."""
+        return [self.generation, self.step, self.since_s, self.first]
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> Rollout:
-        """Return the rollout in a text; raise FleetDataError if it is not one, or has impossible values."""
-        document = wire.load(text, _WHAT, MAX_ROLLOUT_BYTES)
-        get = wire.fields(document, _WHAT)
+    def from_row(cls, hardware_class: str, value: object) -> Rollout:
+        """Return the rollout in a list; raise ValueError if it is not one, or has impossible values."""
+        generation, step, since_s, first = wire.items(value, 4)
         return cls(
-            hardware_class=get("class", wire.class_key),
-            generation=get("generation", whole(1, wire.MOST_GENERATIONS)),
-            step=get("step", whole(0, len(STEPS) - 1)),
-            since_s=get("since", whole(0, wire.LAST_S)),
-            first=get("first", wire.host),
+            hardware_class=hardware_class,
+            generation=whole(1, wire.MOST_GENERATIONS)(generation),
+            step=whole(0, len(STEPS) - 1)(step),
+            since_s=whole(0, wire.LAST_S)(since_s),
+            first=wire.host(first),
         )
 
 

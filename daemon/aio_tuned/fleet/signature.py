@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from aio_tuned import extras
 from aio_tuned.errors import ConfigError, FleetDataError
 from aio_tuned.fleet import wire
+from aio_tuned.fleet.class_status import MAX_STATUS_BYTES, ClassStatus
 from aio_tuned.fleet.consensus import MAX_RESULT_BYTES, ClassResult
+from aio_tuned.fleet.plan import MAX_PLAN_BYTES, ClassPlan
 from aio_tuned.fleet.report import MAX_REPORT_BYTES, DriveReport
 
 try:
@@ -28,16 +30,19 @@ except ImportError:
     raise ConfigError(f"[fleet] needs cryptography: {extras.get('python3-cryptography', 'cryptography')}") from None
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 # `{"document":…,"signature":"…"}` with 88 characters takes 116 bytes.
 ENVELOPE_BYTES = 128
 _KEY_BYTES = 32
 _SIGNATURE_BYTES = 64
 
-Kind = Literal["report", "class"]
-_KINDS: dict[type, Kind] = {DriveReport: "report", ClassResult: "class"}
-_Document = TypeVar("_Document", DriveReport, ClassResult)
+Kind = Literal["report", "class", "plan", "status"]
+_KINDS: dict[type, Kind] = {DriveReport: "report", ClassResult: "class", ClassPlan: "plan", ClassStatus: "status"}
+_LIMITS = {"report": MAX_REPORT_BYTES, "class": MAX_RESULT_BYTES, "plan": MAX_PLAN_BYTES, "status": MAX_STATUS_BYTES}
+_Document = TypeVar("_Document", DriveReport, ClassResult, ClassPlan, ClassStatus)
+# What the coordinator signs.
+_OfClass = TypeVar("_OfClass", ClassResult, ClassPlan, ClassStatus)
 
 
 class SignatureError(FleetDataError):
@@ -121,23 +126,46 @@ def _from_base64(text: object, size: int) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keyring:
-    """The public keys that are trusted: those of nodes for reports, those of coordinators for class results."""
+    """The public keys that are trusted: those of nodes for reports, those of coordinators for what they write.
+
+    `by_node` has the keys of single nodes by their names; a report of any other node may be signed by any of `nodes`.
+    """
 
     nodes: tuple[Ed25519PublicKey, ...]
     coordinators: tuple[Ed25519PublicKey, ...]
+    by_node: Mapping[str, Ed25519PublicKey] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, *, nodes: Iterable[str], coordinators: Iterable[str]) -> Keyring:
+    def of(
+        cls,
+        *,
+        nodes: Iterable[str] = (),
+        coordinators: Iterable[str] = (),
+        by_node: Mapping[str, str] | None = None,
+    ) -> Keyring:
         """Return the keyring of keys in base64; raise ConfigError for one that is no key."""
-        return cls(nodes=tuple(map(_public_key, nodes)), coordinators=tuple(map(_public_key, coordinators)))
+        return cls(
+            nodes=tuple(map(_public_key, nodes)),
+            coordinators=tuple(map(_public_key, coordinators)),
+            by_node={node: _public_key(key) for node, key in (by_node or {}).items()},
+        )
 
     def read_report(self, text: str | bytes) -> Signed[DriveReport]:
         """Return the report in a signed text; raise FleetDataError if it is no report of a trusted node."""
-        return _read(text, DriveReport, self.nodes, MAX_REPORT_BYTES + ENVELOPE_BYTES)
+        return _read(text, DriveReport, self._of_node)
+
+    def read(self, text: str | bytes, of: type[_OfClass]) -> Signed[_OfClass]:
+        """Return what a coordinator signed; raise FleetDataError if it is nothing of a trusted coordinator."""
+        return _read(text, of, lambda _: self.coordinators)
 
     def read_result(self, text: str | bytes) -> Signed[ClassResult]:
         """Return the class result in a signed text; raise FleetDataError if it is none of a trusted coordinator."""
-        return _read(text, ClassResult, self.coordinators, MAX_RESULT_BYTES + ENVELOPE_BYTES)
+        return self.read(text, ClassResult)
+
+    def _of_node(self, document: Any) -> tuple[Ed25519PublicKey, ...]:  # noqa: ANN401 - any JSON
+        node = document.get("node") if isinstance(document, dict) else None
+        own = self.by_node.get(node) if isinstance(node, str) else None
+        return (own,) if own else self.nodes
 
 
 def _public_key(text: str) -> Ed25519PublicKey:
@@ -150,11 +178,11 @@ def _public_key(text: str) -> Ed25519PublicKey:
 def _read(
     text: str | bytes,
     of: type[_Document],
-    keys: Iterable[Ed25519PublicKey],
-    limit_bytes: int,
+    keys: Callable[[Any], Iterable[Ed25519PublicKey]],
 ) -> Signed[_Document]:
     kind = _KINDS[of]
     what = f"signed {kind}"
+    limit_bytes = _LIMITS[kind] + ENVELOPE_BYTES
     if len(text) > limit_bytes:
         raise SignatureError(f"{what}: larger than {limit_bytes} bytes; it is ignored")
     try:
@@ -168,7 +196,7 @@ def _read(
     # A key that is there twice, spaces and other ways to write a value are not in the text that was signed.
     if found != _envelope(document, envelope["signature"]):
         raise SignatureError(f"{what}: not written as it was signed; it is ignored")
-    if not any(_is_signed_by(key, signature, signed) for key in keys):
+    if not any(_is_signed_by(key, signature, signed) for key in keys(envelope["document"])):
         raise SignatureError(f"{what}: signed by no trusted key; it is ignored")
     return Signed(of.from_json(document), found)
 

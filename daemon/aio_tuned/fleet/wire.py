@@ -7,6 +7,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from aio_tuned.config import parsing
 from aio_tuned.config.parsing import SETTING_KEYS, flag
 from aio_tuned.errors import FleetDataError
 from aio_tuned.model.setting import Grid, Setting
@@ -20,12 +21,14 @@ MOST_BYTES = 1 << 50
 MOST_LATENCY_US = 1e12
 MOST_POINTS = 1 << 14
 MOST_GENERATIONS = 1 << 31
+MOST_DRIVES = 1 << 24
 # Until the year 4147; clocks that are apart are the receiver's to judge.
 LAST_S = 1 << 36
-# Names are parts of keys and of file names: a node's and a rack's are host names, a drive's is as devices.names has it.
-_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?", re.ASCII)
+# Names are parts of keys and of file names: a node's and a rack's are as in [fleet], a drive's as devices.names has it.
+host, domain = parsing.host, parsing.host_or_none
 _CLASS = re.compile(r"[0-9a-f]{16}", re.ASCII)
 _LONGEST_DRIVE_BYTES = 200
+_NOT_IN_NAMES = frozenset('/"\\')
 # A list that is longer than this is not one of a setting's parameters.
 _MOST_VALUES = 64
 _LONGEST_SHOWN = 80
@@ -117,34 +120,20 @@ def table(value: object) -> dict[str, Any]:
     return value
 
 
-def _match(pattern: re.Pattern[str], value: object, kind: str) -> str:
-    if not isinstance(value, str) or not pattern.fullmatch(value):
-        raise ValueError(f"{repr(value)[:_LONGEST_SHOWN]} is not {kind}")
+def class_key(value: object) -> str:
+    """Return the key of a hardware class: 16 hexadecimal digits."""
+    if not isinstance(value, str) or not _CLASS.fullmatch(value):
+        raise ValueError(f"{repr(value)[:_LONGEST_SHOWN]} is not the key of a hardware class")
     return value
 
 
-def host(value: object) -> str:
-    """Return the name of a node or a rack: letters, digits, dots, dashes and underscores, 64 at most."""
-    return _match(_HOST, value, "a host name of at most 64 letters, digits, dots and dashes")
-
-
-def domain(value: object) -> str:
-    """Return the name of a rack, or "" for none."""
-    return "" if value == "" else host(value)
-
-
-def class_key(value: object) -> str:
-    """Return the key of a hardware class: 16 hexadecimal digits."""
-    return _match(_CLASS, value, "the key of a hardware class")
-
-
 def drive(value: object) -> str:
-    """Return the name of a drive, which is a safe file name of at most 200 bytes."""
+    """Return the name of a drive: a safe file name of at most 200 bytes, which JSON has as it is."""
     if (
         not isinstance(value, str)
         or value[:1] in ("", ".")
         or not value.isprintable()
-        or "/" in value
+        or not _NOT_IN_NAMES.isdisjoint(value)
         or len(value.encode()) > _LONGEST_DRIVE_BYTES
     ):
         raise ValueError(f"{repr(value)[:_LONGEST_SHOWN]} is not the name of a drive")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -13,10 +14,11 @@ from hypothesis import strategies as st
 from aio_tuned.config.load import Config
 from aio_tuned.errors import FleetDataError
 from aio_tuned.fleet.report import MAX_REPORT_BYTES, DriveReport, Share
+from aio_tuned.model.profile import State
 from aio_tuned.model.setting import DEFAULT_SETTING, Grid
 from aio_tuned.search.grid import settings
 from unit.support.builders import MIB, setting
-from unit.support.fleet import POINTS, direction_report, rate_of, sweep_report
+from unit.support.fleet import POINTS, direction_report, presence_report, rate_of, sweep_report
 
 _GRIDS = st.builds(
     Grid,
@@ -43,6 +45,17 @@ def _reports(draw: st.DrawFn) -> DriveReport:
 def test_a_report_reads_back_as_it_was_written(report: DriveReport) -> None:
     assert DriveReport.from_json(report.to_json()) == report
     assert DriveReport.from_json(report.to_json().encode()).to_json() == report.to_json()
+
+
+@pytest.mark.parametrize("state", get_args(State))
+def test_a_presence_reads_back_as_it_was_written(state: State) -> None:
+    report = presence_report(state=state, generation=3, sent_s=1_900_000_000)
+    assert DriveReport.from_json(report.to_json()) == report
+
+
+def test_the_longest_presence_fits_and_its_description_is_cut() -> None:
+    report = presence_report("n" * 64, drive="d" * 200, domain="r" * 64, about="A" * 300, grid=Config().grid)
+    assert DriveReport.from_json(report.to_json()) == replace(report, about="A" * 100)
 
 
 def test_both_directions_of_the_default_grid_fit_with_their_16_points() -> None:
@@ -97,6 +110,10 @@ def _change_read(place: int, value: object) -> str:
     return json.dumps(document)
 
 
+def _change_presence(**changes: object) -> str:
+    return json.dumps(json.loads(presence_report().to_json()) | changes)
+
+
 _FOREIGN = {
     "no JSON": ("{", "not valid JSON"),
     "no UTF-8": (b"\xff\xfe{}", "not valid JSON"),
@@ -107,11 +124,18 @@ _FOREIGN = {
     "another schema": (_change(schema=2), "schema 2 is not supported"),
     "a schema that only equals 1": (_change(schema=True), "schema True"),
     "a path in a name": (_change(drive="../x"), "drive: '../x' is not the name"),
-    "a path in a node": (_change(node="a/b"), "node: 'a/b' is not a host name"),
+    "a path in a node": (_change(node="a/b"), 'node: "a/b" is not a name'),
     "a control character": (_change(drive="a\x1b[2J"), "is not the name of a drive"),
+    "a drive with a quotation mark": (_change(drive='a"b'), "is not the name of a drive"),
     "half a surrogate pair": (_change(drive="\ud800"), "is not the name of a drive"),
     "no class": (_change(**{"class": "0123"}), "is not the key of a hardware class"),
     "an unknown state": (_change(state="best"), "state: "),
+    "a state that changes a terminal": (_change(state="\x9b2J"), "state: "),
+    "an unknown basis": (_change(basis="guess"), "basis: "),
+    "a presence that measured": (_change(basis="presence"), "a presence with a measurement"),
+    "a presence that confirms": (_change_presence(confirms=True), "only a check"),
+    "a description that is too long": (_change_presence(about="a" * 101), "about: "),
+    "a time of signature that is text": (_change(sent="now"), "sent: "),
     "a generation below 0": (_change(generation=-1), "generation: "),
     "a huge number": (_change(at=10**30), "at: "),
     "a sweep that confirms": (_change(confirms=True), "only a check"),

@@ -6,6 +6,7 @@ import importlib
 import json
 import sys
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -14,9 +15,11 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 
 from aio_tuned.errors import ConfigError, FleetDataError
 from aio_tuned.fleet import signature
+from aio_tuned.fleet.class_status import ClassStatus
+from aio_tuned.fleet.plan import ClassPlan
 from aio_tuned.fleet.report import MAX_REPORT_BYTES
 from aio_tuned.fleet.signature import Keyring, ReplayError, SignatureError, SigningKey
-from unit.support.fleet import POINTS, class_result, direction_report, sweep_report
+from unit.support.fleet import POINTS, class_plan, class_result, class_status, direction_report, sweep_report
 
 NODE, COORDINATOR, STRANGER = (SigningKey(Ed25519PrivateKey.generate()) for _ in range(3))
 KEYRING = Keyring.of(nodes=[NODE.public], coordinators=[COORDINATOR.public])
@@ -26,6 +29,11 @@ def test_a_signed_report_and_a_signed_result_are_read_back() -> None:
     report, result = sweep_report(), class_result()
     assert KEYRING.read_report(NODE.sign(report).text).document == report
     assert KEYRING.read_result(COORDINATOR.sign(result).text).document == result
+
+
+def test_a_signed_plan_and_a_signed_status_are_read_back() -> None:
+    assert KEYRING.read(COORDINATOR.sign(class_plan()).text, ClassPlan).document == class_plan()
+    assert KEYRING.read(COORDINATOR.sign(class_status()).text, ClassStatus).document == class_status()
 
 
 def test_a_signature_takes_the_room_that_reports_leave_for_it() -> None:
@@ -52,8 +60,44 @@ def test_with_one_key_for_both_a_signature_still_counts_for_its_kind_alone() -> 
     for text in (NODE.sign(sweep_report()).text, moved.replace(" ", "")):
         with pytest.raises(FleetDataError):
             both.read_result(text)
+
+
+def test_a_signature_of_one_kind_is_none_of_another() -> None:
     document = sweep_report().to_json().encode()
-    assert signature.signed_bytes("report", document) != signature.signed_bytes("class", document)
+    assert len({signature.signed_bytes(kind, document) for kind in get_args(signature.Kind)}) == 4
+
+
+def test_a_status_is_read_as_nothing_else() -> None:
+    text = COORDINATOR.sign(class_status()).text
+    with pytest.raises(SignatureError, match="no trusted key"):
+        KEYRING.read(text, ClassPlan)
+    with pytest.raises(SignatureError, match="no trusted key"):
+        KEYRING.read_result(text)
+
+
+def test_a_nodes_key_signs_no_plan_and_no_status() -> None:
+    with pytest.raises(SignatureError, match="no trusted key"):
+        KEYRING.read(NODE.sign(class_plan()).text, ClassPlan)
+    with pytest.raises(SignatureError, match="no trusted key"):
+        KEYRING.read(NODE.sign(class_status()).text, ClassStatus)
+
+
+def test_a_node_with_a_key_of_its_own_is_trusted_by_no_other() -> None:
+    """And its key for no other node."""
+    keyring = Keyring.of(nodes=[NODE.public], by_node={"n2": STRANGER.public})
+    by_hers, by_common = (key.sign(sweep_report("n2")).text for key in (STRANGER, NODE))
+    assert keyring.read_report(by_hers).document.node == "n2"
+    assert keyring.read_report(NODE.sign(sweep_report("n1")).text).document.node == "n1"
+    for text in (by_common, STRANGER.sign(sweep_report("n1")).text):
+        with pytest.raises(SignatureError, match="no trusted key"):
+            keyring.read_report(text)
+
+
+@pytest.mark.parametrize("document", ["7", "[]", "{}", '{"node":7}', '{"node":["n1"]}'])
+def test_a_report_without_a_node_has_the_common_keys(document: str) -> None:
+    text = signature._envelope(document, NODE.sign(sweep_report()).text[-90:-2])
+    with pytest.raises(SignatureError, match="no trusted key"):
+        Keyring.of(nodes=[NODE.public], by_node={"n1": NODE.public}).read_report(text)
 
 
 @pytest.mark.parametrize(
