@@ -48,14 +48,14 @@ report: ## sudo make report [DIR=.]: write the last sweep of DIR's drive as a pa
 	@sh .ci/bootstrap report
 	@$(bin)/aio-tuned report "$$DIR" -o build/report.html
 
-test: ## sudo make test [TIER="unit native daemon vm…"] [WORKERS=3]: run lint, then all tests except the long ones
+test: ## sudo make test [TIER="unit native daemon fleet vm…"] [WORKERS=3]: run lint, then all tests except the long ones
 	@sh .ci/bootstrap test $(TIER)
 	@$(MAKE) --no-print-directory lint
 	@$(pytest) -n $(WORKERS) --durations=20 $(addprefix --tier=,$(TIER)) $(ARGS)
 
 test-long: ## sudo make test-long: run the tests that take minutes each
-	@sh .ci/bootstrap test unit daemon vm
-	@$(pytest) --long -n 2 --durations=20 --tier=unit --tier=daemon --tier=vm $(ARGS)
+	@sh .ci/bootstrap test unit daemon fleet vm
+	@$(pytest) --long -n 2 --durations=20 --tier=unit --tier=daemon --tier=fleet --tier=vm $(ARGS)
 
 test-consumers: ## sudo make test-consumers: test exports with the consumers' own packages (11 GB in build/)
 	@sh .ci/bootstrap test consumers

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.scheduler import LoadScopeScheduling
 
-TIERS = ("repo", "unit", "native", "daemon", "consumers", "vm")
+TIERS = ("repo", "unit", "native", "daemon", "fleet", "consumers", "vm")
 # What files whose names begin like this have only one of. With several workers (pytest-xdist) one worker runs all tests
 # of a group, one after the other; each other file is a group. These take minutes and are begun first, in this order.
 GROUPS = {
@@ -32,6 +32,7 @@ GROUPS = {
     "tests/daemon/test_udev_source": "host",
     "tests/daemon/test_with_udevd": "host",
     "tests/native/": "host",
+    "tests/fleet/": "etcd",
     "tests/daemon/": "",  # storage of its own: a file is a group, the longest there are
 }
 # The consumers' own packages are 10 GB and more: make test-consumers installs them, make test says that it did not.
@@ -69,6 +70,10 @@ NEEDS: Mapping[str, tuple[Need, ...]] = {
         *STORAGE,
         Need("mkfs.ext4", "mkfs.ext4", "apt-get install e2fsprogs"),
         Need("udevadm", "udev", "apt-get install udev"),
+    ),
+    "fleet": (
+        Need("etcd", "etcd", "apt-get install etcd-server"),
+        Need("etcdctl", "etcdctl", "apt-get install etcd-client"),
     ),
     "consumers": (Need(CONSUMERS, "the consumers' own packages", "sudo make test-consumers"),),
     "vm": (

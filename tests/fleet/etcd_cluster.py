@@ -19,7 +19,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-import needed
 from aio_tuned.fleet.etcd_connection import EtcdAccess
 
 if TYPE_CHECKING:
@@ -221,8 +220,6 @@ class EtcdCluster:
 @contextmanager
 def etcd_cluster(folder: Path) -> Iterator[EtcdCluster]:
     """A cluster that is healthy, with authentication on, and has no users but root."""
-    needed.command("etcd", "apt-get install etcd-server")
-    needed.command("etcdctl", "apt-get install etcd-client")
     cluster = EtcdCluster(folder)
     try:
         for member in range(MEMBERS):

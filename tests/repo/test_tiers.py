@@ -73,6 +73,7 @@ def test_ci_fails_when_tiers_are_missing_and_says_which(
             "!!! CI: no test of tier repo was executed",
             "!!! CI: tier native has no tests",
             "!!! CI: tier daemon has no tests",
+            "!!! CI: tier fleet has no tests",
             "!!! CI: tier vm was skipped: needs QEMU (get it)",
         ]
     )
@@ -83,12 +84,12 @@ def test_ci_passes_when_every_tier_but_the_consumers_ran(
 ) -> None:
     with (project.path / "tests" / "tiers.py").open("a") as rules:
         rules.write('NEEDS["vm"] = ()\nNEEDS["consumers"] = (Need("/no/packages", "packages", "get them"),)\n')
-    for tier in ("repo", "native", "daemon", "consumers", "vm"):
+    for tier in ("repo", "native", "daemon", "fleet", "consumers", "vm"):
         add_test(project, tier, "assert True")
     monkeypatch.setenv("CI", "true")
     result = run(project, "-n2")
     assert result.ret == 0
-    assert result.outlines[-1] == "5 passed, 0 failed, 1 skipped"
+    assert result.outlines[-1] == "6 passed, 0 failed, 1 skipped"
 
 
 def test_one_tier_alone_is_collected_and_judged_alone(
