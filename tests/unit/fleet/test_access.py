@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NODE, OTHER, COORDINATOR = (SigningKey(Ed25519PrivateKey.generate()) for _ in range(3))
-PASSWORD = "secret"
+USER = {"user": "n1", "password": "secret"}
 
 
 def config(**changes: Any) -> Config:  # noqa: ANN401 - any field
@@ -162,8 +162,7 @@ def test_the_store_is_etcd(tmp_path: Path) -> None:
     made = access.open_store(
         config(fleet_endpoints=("https://etcd-1:2379",), fleet_ca_file=tmp_path / "ca.pem"),
         Keyring.of(),
-        user="n1",
-        password=PASSWORD,
+        **USER,
     )
     assert isinstance(made, EtcdStore)
 
@@ -178,4 +177,4 @@ def test_the_store_is_etcd(tmp_path: Path) -> None:
 def test_etcd_needs_endpoints_and_a_ca(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
     given = {"fleet_ca_file": tmp_path / "ca.pem"} if not changes else {}
     with pytest.raises(ConfigError, match=said):
-        access.open_store(config(**given, **changes), Keyring.of(), user="n1", password=PASSWORD)
+        access.open_store(config(**given, **changes), Keyring.of(), **USER)
