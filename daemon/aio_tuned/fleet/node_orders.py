@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Literal
 
 from aio_tuned.fleet import rollout
-from aio_tuned.fleet.consensus import SWEEPS
+from aio_tuned.fleet.consensus import SWEEPS, VOTES_LAST_S
 from aio_tuned.model.profile import SHARE_ONE
 
 if TYPE_CHECKING:
@@ -50,11 +50,15 @@ class NodeDrive:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownClass:
-    """What this node knows of a class: its plan, the result that this node takes, and how its sweeps disagree."""
+    """What this node knows of a class: its plan, the result that this node takes, and how its sweeps disagree.
+
+    `has_vote` is whether a drive of this node was swept for the class; a node has one vote.
+    """
 
     plan: ClassPlan | None = None
     result: ClassResult | None = None
     disagreement: str = ""
+    has_vote: bool = False
 
     def open_slots(self) -> tuple[int, ...]:
         """Return the claims that a node may take; a class without a plan is new, or has no coordinator yet."""
@@ -98,6 +102,14 @@ def _drive(reports: list[DriveReport]) -> NodeDrive:
     )
 
 
+def has_vote(drives: Iterable[NodeDrive], hardware_class: str, now_s: float) -> bool:
+    """Return whether the sweep of one of the drives counts for the class."""
+    return any(
+        each.hardware_class == hardware_class and each.swept_at_s and now_s - each.swept_at_s < VOTES_LAST_S
+        for each in drives
+    )
+
+
 def reaches(plan: ClassPlan, node: str) -> bool:
     """Return whether the newest generation of a class has reached this node."""
     return plan.rollout is not None and rollout.takes(node, plan.rollout)
@@ -131,16 +143,20 @@ def _check_at_s(known: KnownClass, node: str) -> int:
 
 
 def _without_news(drive: NodeDrive, known: KnownClass, node: str) -> Decision:
-    """Return the decision for a drive that has no result to check."""
+    """Return the decision for a drive that has no result to check.
+
+    A drive with a measured profile is swept for a class whose votes are old or disagree, never for one without a plan.
+    """
     plan, key = known.plan, drive.hardware_class
-    asks: Asks = "class" if known.open_slots() and not drive.is_measured else ""
+    may_ask = not known.has_vote and (plan is not None or not drive.is_measured)
+    asks: Asks = "class" if may_ask and known.open_slots() else ""
     if plan and plan.rollout and not reaches(plan, node):
         share = 100 * rollout.STEPS[plan.rollout.step] // SHARE_ONE
         turn = f"waiting for this node's turn: generation {plan.rollout.generation} reaches {share} % of the nodes"
         return Decision(task="wait", said=turn, asks=asks)
     if drive.is_measured:
         has = f"generation {drive.generation} of class {key}" if drive.generation else "a profile of its own"
-        return Decision(task="wait", said=f"has {has}")
+        return Decision(task="wait", said=f"has {has}", asks=asks)
     if known.disagreement and not asks:
         return Decision(task="wait", said=f"waiting for its own sweep: class {key} has no result: {known.disagreement}")
     progress = f"{plan.swept} of {plan.wanted} swept" if plan else "it has no plan yet"

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from aio_tuned.fleet import rollout
-from aio_tuned.fleet.node_orders import Decision, KnownClass, NodeDrive, decide, drives_of
+from aio_tuned.fleet.consensus import VOTES_LAST_S
+from aio_tuned.fleet.node_orders import Decision, KnownClass, NodeDrive, decide, drives_of, has_vote
 from aio_tuned.fleet.plan import ClassPlan
 from aio_tuned.fleet.rollout import CHECKS_SPREAD_S, STEPS, Rollout
 from unit.support.builders import SMALL_GRID
@@ -92,12 +93,24 @@ def test_a_drive_waits_for_the_sweeps_of_others() -> None:
     assert decided(drive(), KnownClass(plan=plan(open_slots=(1,)))) == Decision(task="wait", said=said, asks="class")
 
 
-@pytest.mark.parametrize(
-    ("generation", "said"), [(0, "has a profile of its own"), (2, f"has generation 2 of class {CLASS}")]
-)
-def test_a_measured_drive_asks_for_no_sweep(generation: int, said: str) -> None:
-    known = KnownClass(plan=plan(open_slots=(0, 1)))
-    assert decided(drive(state="measured", generation=generation), known) == Decision(task="wait", said=said)
+@pytest.mark.parametrize("generation", [0, 2])
+def test_a_measured_drive_asks_only_where_a_coordinator_wants_sweeps(generation: int) -> None:
+    has = f"has generation 2 of class {CLASS}" if generation else "has a profile of its own"
+    measured = drive(state="measured", generation=generation)
+    for known in (KnownClass(), KnownClass(plan=plan())):
+        assert decided(measured, known) == Decision(task="wait", said=has)
+    wanted = KnownClass(plan=plan(open_slots=(0, 1)), result=class_result(2) if generation else None)
+    assert decided(measured, wanted) == Decision(task="wait", said=has, asks="class")
+
+
+def test_a_node_has_one_vote() -> None:
+    swept = drive(swept_at_s=NOW_S)
+    assert has_vote([drive(), swept], CLASS, NOW_S + VOTES_LAST_S - 1)
+    assert not has_vote([drive(), swept], CLASS, NOW_S + VOTES_LAST_S)
+    assert not has_vote([swept], "fedcba9876543210", NOW_S)
+    for known in (KnownClass(has_vote=True), KnownClass(plan=plan(open_slots=(0,)), has_vote=True)):
+        for of in (drive(), drive(state="measured")):
+            assert not decided(of, known).asks
 
 
 def test_a_class_that_disagrees_has_its_drives_sweep_by_themselves() -> None:
