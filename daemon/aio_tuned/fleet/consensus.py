@@ -89,7 +89,8 @@ class ClassResult:
     """What a class of hardware gets: one generation of its settings.
 
     `disagreement` tells how the sweeps differ, and is "" if they agree; a result with one is not for nodes to take.
-    `restores` is the generation whose settings this one brings back, or 0. `made_at_s` is the Unix time.
+    `restores` is the generation whose settings this one brings back, or 0. `pinned_at_s` is the time of the
+    pin that has given a setting, 0 if the sweeps gave all. `made_at_s` is the Unix time.
     """
 
     hardware_class: str
@@ -103,6 +104,7 @@ class ClassResult:
     refused: tuple[Refused, ...] = ()
     disagreement: str = ""
     restores: int = 0
+    pinned_at_s: int = 0
     made_at_s: int
 
     def directions(self) -> tuple[tuple[Direction, ClassDirection | None], ...]:
@@ -128,6 +130,7 @@ class ClassResult:
                 "refused": [[each.direction, wire.setting_row(each.setting), each.at_s] for each in self.refused],
                 "disagreement": self.disagreement,
                 "restores": self.restores,
+                "pinned_at": self.pinned_at_s,
                 "made_at": self.made_at_s,
             }
         )
@@ -149,6 +152,7 @@ class ClassResult:
             refused=get("refused", wire.rows(_refused, MOST_NAMES)),
             disagreement=get("disagreement", wire.text(_LONGEST_REASON)),
             restores=get("restores", whole(0, wire.MOST_GENERATIONS)),
+            pinned_at_s=get("pinned_at", whole(0, wire.LAST_S)),
             made_at_s=get("made_at", whole(0, wire.LAST_S)),
         )
         if not (found.read or found.write):

@@ -50,8 +50,8 @@ _FOREIGN = {
         json.dumps({k: v for k, v in json.loads(_change()).items() if k != "result_made_at"}),
         "result_made_at is missing",
     ),
-    "a rollout that is an object": (_change(rollout={}), "rollout: not a list of 4 values"),
-    "a step that is none": (_change(rollout=[2, 3, 0, "n1"]), "rollout: "),
+    "a rollout that is an object": (_change(rollout={}), "rollout: not a list of 5 values"),
+    "a step that is none": (_change(rollout=[2, 3, 100, 0, 1]), "rollout: "),
 }
 
 

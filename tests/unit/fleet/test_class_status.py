@@ -53,7 +53,7 @@ _FOREIGN = {
     "a sentence that is too long": (_change(pinned="a" * 301), "pinned: "),
     "a drive without a reason": (_change(noted=[["odd", "n1", "d"]]), "noted: not a list of 4 values"),
     "too many drives": (_change(noted=[["odd", "n1", "d", ""]] * (MOST_NAMES + 1)), "noted: "),
-    "a rollout of no generation": (_change(rollout=[0, 0, 0, "n1"]), "rollout: "),
+    "a rollout of no generation": (_change(rollout=[0, 0, 100, 0, 0]), "rollout: "),
 }
 
 

@@ -101,7 +101,7 @@ def class_plan(**changes: Any) -> ClassPlan:  # noqa: ANN401 - any field
         racks=("rack-7", ""),
         generation=2,
         result_made_at_s=NOW_S,
-        rollout=Rollout(hardware_class=CLASS, generation=2, step=1, since_s=NOW_S, first="n1"),
+        rollout=Rollout(hardware_class=CLASS, generation=2, step=1, reach=1000, since_s=NOW_S, before=1),
         made_at_s=NOW_S,
     )
     return replace(made, **changes)
