@@ -151,8 +151,8 @@ def _without_news(drive: NodeDrive, known: KnownClass, node: str) -> Decision:
     may_ask = not known.has_vote and (plan is not None or not drive.is_measured)
     asks: Asks = "class" if may_ask and known.open_slots() else ""
     if plan and plan.rollout and not reaches(plan, node):
-        share = 100 * rollout.STEPS[plan.rollout.step] // SHARE_ONE
-        turn = f"waiting for this node's turn: generation {plan.rollout.generation} reaches {share} % of the nodes"
+        share = 100 * plan.rollout.reach / SHARE_ONE
+        turn = f"waiting for this node's turn: generation {plan.rollout.generation} reaches {share:g} % of the nodes"
         return Decision(task="wait", said=turn, asks=asks)
     if drive.is_measured:
         has = f"generation {drive.generation} of class {key}" if drive.generation else "a profile of its own"

@@ -24,8 +24,15 @@ def drive(**changes: Any) -> NodeDrive:  # noqa: ANN401 - any field
     return replace(made, **changes)
 
 
-def plan(generation: int = 0, step: int = ALL, first: str = "n0", **changes: Any) -> ClassPlan:  # noqa: ANN401 - any field
-    begun = Rollout(hardware_class=CLASS, generation=generation, step=step, since_s=NOW_S, first=first)
+def plan(generation: int = 0, step: int = ALL, **changes: Any) -> ClassPlan:  # noqa: ANN401 - any field
+    begun = Rollout(
+        hardware_class=CLASS,
+        generation=generation,
+        step=step,
+        reach=STEPS[step],
+        since_s=NOW_S,
+        before=max(generation - 1, 0),
+    )
     made = ClassPlan(
         hardware_class=CLASS,
         swept=2,
