@@ -1,21 +1,17 @@
-"""The result of a hardware class: one setting for all of its drives, whose reports gave it, and which did not count."""
+"""The result of a hardware class: one setting for all of its drives, whose sweeps gave it, and which did not count."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from statistics import median
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aio_tuned.config.parsing import number, whole, word
 from aio_tuned.errors import FleetDataError
-from aio_tuned.fleet import point_choice, rejection, wire
+from aio_tuned.fleet import wire
 from aio_tuned.fleet.report import DIRECTIONS, Rate, Share, rate
 from aio_tuned.model.profile import SHARE_ONE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from aio_tuned.fleet.report import DirectionReport, DriveReport
     from aio_tuned.model.setting import Direction, Grid, Setting
 
 # A file of the spool has at most 64 KiB, and the signature's envelope is in it.
@@ -28,10 +24,10 @@ MOST_CHALLENGERS = 3
 SWEEPS = 3
 VOTES_LAST_S = 90 * 86400
 # Clocks of nodes may be apart; a report from further ahead is not newer than others, but wrong.
-_MOST_AHEAD_S = 86400
+MOST_AHEAD_S = 86400
 
 _WHAT = "class result"
-_LONGEST_REASON = 200
+LONGEST_REASON = 200
 
 
 class Contributor(NamedTuple):
@@ -150,7 +146,7 @@ class ClassResult:
             contributors=get("contributors", wire.rows(_contributor, MOST_NAMES)),
             rejected=get("rejected", wire.rows(_rejected, MOST_NAMES)),
             refused=get("refused", wire.rows(_refused, MOST_NAMES)),
-            disagreement=get("disagreement", wire.text(_LONGEST_REASON)),
+            disagreement=get("disagreement", wire.text(LONGEST_REASON)),
             restores=get("restores", whole(0, wire.MOST_GENERATIONS)),
             pinned_at_s=get("pinned_at", whole(0, wire.LAST_S)),
             made_at_s=get("made_at", whole(0, wire.LAST_S)),
@@ -217,115 +213,10 @@ def _contributor(value: object) -> Contributor:
 
 def _rejected(value: object) -> Rejected:
     node, drive, why = wire.items(value, 3)
-    return Rejected(wire.host(node), wire.drive(drive), wire.text(_LONGEST_REASON)(why))
+    return Rejected(wire.host(node), wire.drive(drive), wire.text(LONGEST_REASON)(why))
 
 
 def _refused(value: object) -> Refused:
     direction, setting, at_s = wire.items(value, 3)
     parsed: Any = word(*DIRECTIONS)(direction)
     return Refused(parsed, wire.setting(setting), whole(0, wire.LAST_S)(at_s))
-
-
-def voting(reports: Iterable[DriveReport], now_s: int) -> tuple[DriveReport, ...]:
-    """Return the sweeps that have a vote, by node: the newest of each node that is not stale or older than 90 days."""
-    newest: dict[str, DriveReport] = {}
-    for each in sorted(reports, key=lambda report: (report.node, report.at_s, report.drive)):
-        if (
-            each.basis == "sweep"
-            and each.state != "stale"
-            and now_s - VOTES_LAST_S <= each.at_s <= now_s + _MOST_AHEAD_S
-        ):
-            newest[each.node] = each
-    return tuple(newest.values())
-
-
-def agree(reports: Iterable[DriveReport], previous: ClassResult | None, now_s: int) -> ClassResult | None:
-    """Return the result of a class from the reports of its drives; the previous one if too few have a vote.
-
-    The generation rises if a setting changes. While the sweeps disagree, the settings of the previous result stay, and
-    so does its generation.
-    """
-    sweeps = voting(reports, now_s)
-    if len(sweeps) < SWEEPS:
-        return previous
-    verdict = rejection.judge(sweeps)
-    accepted = verdict.accepted
-    disagreement = verdict.disagreement
-    if len(accepted) < SWEEPS:
-        disagreement = f"only {len(accepted)} of {len(sweeps)} sweeps agree"
-    refused = tuple(each for each in previous.refused if each.at_s >= now_s - VOTES_LAST_S) if previous else ()
-    told: dict[str, Any] = {
-        "contributors": tuple(Contributor(each.node, each.drive) for each in accepted[:MOST_NAMES]),
-        "rejected": tuple(
-            Rejected(each.node, each.drive, why[:_LONGEST_REASON]) for each, why in verdict.rejected[:MOST_NAMES]
-        ),
-        "refused": refused,
-        "disagreement": disagreement[:_LONGEST_REASON],
-        "made_at_s": now_s,
-    }
-    if previous and disagreement:
-        return replace(previous, **told)
-    counted = accepted or sweeps
-    read, write = (_settle(direction, counted, previous, refused) for direction in DIRECTIONS)
-    if not (read or write):
-        return previous
-    made = ClassResult(
-        hardware_class=counted[0].hardware_class,
-        generation=1,
-        grid=counted[0].grid,
-        read=read,
-        write=write,
-        combined=_combine(counted, previous, refused) if read and write else None,
-        **told,
-    )
-    if not previous:
-        return made
-    if made.settings() == previous.settings():
-        return replace(made, generation=previous.generation, restores=previous.restores)
-    return replace(made, generation=previous.generation + 1)
-
-
-def _parts(reports: Sequence[DriveReport], direction: Direction) -> list[DirectionReport]:
-    return [part for _, part in rejection.parts_of(reports, direction)]
-
-
-def _settle(
-    direction: Direction, reports: Sequence[DriveReport], previous: ClassResult | None, refused: Sequence[Refused]
-) -> ClassDirection | None:
-    parts = _parts(reports, direction)
-    before: ClassDirection | None = getattr(previous, direction, None)
-    without = {each.setting for each in refused if each.direction == direction}
-    ranked = point_choice.rank(parts, without, before.setting if before else None)
-    if not ranked:
-        return before
-    chosen = ranked[0]
-    # What each drive gives with the setting of the class, by its own setting's figures and the shares of both.
-    scales = [part.share_of(chosen.setting) / part.share_of(part.setting) for part in parts]
-    rates = [[round(figure * scale) for figure in part.rate] for part, scale in zip(parts, scales, strict=True)]
-    middle = round(median(each[0] for each in rates))
-    return ClassDirection(
-        setting=chosen.setting,
-        rate=Rate(middle, min(each[1] for each in rates), max(each[2] for each in rates)),
-        default_bytes_per_s=round(median(part.default_bytes_per_s for part in parts)),
-        latency_p99_us=median(part.latency_p99_us for part in parts),
-        transfer_bytes=max(part.transfer_bytes for part in parts),
-        share=chosen.share,
-        challengers=point_choice.challengers(ranked, MOST_CHALLENGERS),
-    )
-
-
-def _combine(
-    reports: Sequence[DriveReport], previous: ClassResult | None, refused: Sequence[Refused]
-) -> ClassCombined | None:
-    """Return the setting whose least share of both directions is largest."""
-    read, write = (_parts(reports, direction) for direction in DIRECTIONS)
-    kept = previous.combined.setting if previous and previous.combined else None
-    ranked = point_choice.rank([*read, *write], {each.setting for each in refused}, kept)
-    if not ranked:
-        return None
-    setting = ranked[0].setting
-    return ClassCombined(
-        setting=setting,
-        read_share=point_choice.least_share(read, setting),
-        write_share=point_choice.least_share(write, setting),
-    )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aio_tuned.fleet.rejection import listings
 from aio_tuned.fleet.report import Share
+from aio_tuned.fleet.share_table import ShareTable
 from aio_tuned.model.profile import SHARE_ONE
 
 if TYPE_CHECKING:
@@ -18,22 +18,18 @@ if TYPE_CHECKING:
 _KEPT_LOSS = SHARE_ONE // 100
 
 
-def least_share(parts: Sequence[DirectionReport], setting: Setting) -> int:
-    """Return the least share of a point over the drives."""
-    return min(part.share_of(setting) for part in parts)
-
-
 def rank(parts: Sequence[DirectionReport], refused: Collection[Setting], kept: Setting | None) -> tuple[Share, ...]:
     """Return the points that may be chosen with their least shares, the chosen one first.
 
     Only points that most drives have among their best may be. Any other has no share of its own on most of them, where
     it counts as the last of the best: a single drive could name a slow point, and lower the shares of all others.
     """
-    listed = {point: count for point, count in listings(parts).items() if point not in refused}
+    table = ShareTable(parts)
+    listed = {point: count for point, count in table.listed.items() if point not in refused}
     wanted = len(parts) // 2 + 1
     if listed and max(listed.values()) < wanted:
         wanted = max(listed.values())
-    found = [Share(point, least_share(parts, point)) for point, count in listed.items() if count >= wanted]
+    found = [Share(point, min(table.shares(point))) for point, count in listed.items() if count >= wanted]
     found.sort(key=lambda each: (-each.share, -listed[each.setting], each.setting.in_flight_bytes, repr(each.setting)))
     best = max((each.share for each in found), default=0)
     return tuple(sorted(found, key=lambda each: each.setting != kept or each.share < best - _KEPT_LOSS))
@@ -48,5 +44,7 @@ def challengers(ranked: Sequence[Share], most: int) -> tuple[Share, ...]:
         kind = (each.setting.io_parallelism, each.setting.block_size)
         if kind not in seen:
             seen.add(kind)
-            found.append(Share(each.setting, round(each.share * SHARE_ONE / chosen.share)))
+            # A pinned setting may be the slowest there is; a result's challengers have twice its share at most.
+            share = min(round(each.share * SHARE_ONE / chosen.share), 2 * SHARE_ONE)
+            found.append(Share(each.setting, share))
     return tuple(found[:most])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from aio_tuned import formatting
 from aio_tuned.config.parsing import SETTING_KEYS
 from aio_tuned.fleet.report import DIRECTIONS
+from aio_tuned.fleet.share_table import ShareTable
 from aio_tuned.model.profile import SHARE_ONE
 
 if TYPE_CHECKING:
@@ -120,24 +121,18 @@ def _odd_points(reports: Sequence[DriveReport]) -> list[tuple[DriveReport, str]]
         parts = parts_of(reports, direction)
         if len(parts) < 2:  # noqa: PLR2004 - one report contradicts nobody
             continue
-        usual = usual_point([part for _, part in parts])
+        table = ShareTable(part for _, part in parts)
+        usual = table.shares(_usual_point(table))
         # A report's own share of its best point, which is the largest there is, is left out.
         there = {
-            point: median(sorted(part.share_of(point) for _, part in parts)[:-1])
-            for point in {part.best[0].setting for _, part in parts}
+            point: median(sorted(table.shares(point))[:-1]) for point in {part.best[0].setting for _, part in parts}
         }
-        for each, part in parts:
-            if min(part.share_of(usual), there[part.best[0].setting]) < SHARE_ONE * (1 - MARGIN):
+        for (each, part), share in zip(parts, usual, strict=True):
+            if min(share, there[part.best[0].setting]) < SHARE_ONE * (1 - MARGIN):
                 found.append((each, f"{direction}: its best points are not those of the other sweeps"))
     return found
 
 
-def listings(parts: Sequence[DirectionReport]) -> Counter[Setting]:
-    """Return how many reports have each point among their best."""
-    return Counter(each.setting for part in parts for each in part.best)
-
-
-def usual_point(parts: Sequence[DirectionReport]) -> Setting:
+def _usual_point(table: ShareTable) -> Setting:
     """Return the point with the highest median share, which less than half of the reports cannot choose."""
-    listed = listings(parts)
-    return max(listed, key=lambda point: (median(part.share_of(point) for part in parts), listed[point]))
+    return max(table.listed, key=lambda point: (median(table.shares(point)), table.listed[point]))

@@ -9,13 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aio_tuned.fleet.consensus import VOTES_LAST_S, ClassResult, Refused, agree
+from aio_tuned.fleet import agreement, votes
+from aio_tuned.fleet.consensus import VOTES_LAST_S, ClassResult, Refused
 from aio_tuned.fleet.odd_drives import odd_drives
 from aio_tuned.fleet.report import DriveReport, Share
 from unit.support.builders import setting
 from unit.support.fleet import NOW_S, POINTS, class_result, direction_report, rate_of, sweep_report
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aio_tuned.model.setting import Setting
 
 
@@ -27,6 +30,10 @@ def _shares(node: str, **shares: int) -> DriveReport:
     """Return a sweep by the shares of the points a, b, c and d."""
     best = sorted((Share(POINTS["abcd".index(name)], share) for name, share in shares.items()), key=lambda x: -x.share)
     return sweep_report(node, replace(direction_report(best=(best[0].setting,)), best=tuple(best)))
+
+
+def agree(reports: Iterable[DriveReport], previous: ClassResult | None, now_s: int) -> ClassResult | None:
+    return agreement.agree(votes.count(reports, now_s), previous, now_s)
 
 
 def _agreed(*reports: DriveReport, previous: ClassResult | None = None, now_s: int = NOW_S) -> ClassResult:

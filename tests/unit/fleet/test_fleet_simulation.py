@@ -8,14 +8,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from aio_tuned.config.load import Config
+from aio_tuned.fleet import votes
+from aio_tuned.fleet.agreement import agree
 from aio_tuned.fleet.claims import wanted
-from aio_tuned.fleet.consensus import ClassResult, agree
 from aio_tuned.fleet.odd_drives import odd_drives
 from aio_tuned.fleet.report import BEST_POINTS, DriveReport, Share
 from aio_tuned.search.grid import settings
 from unit.support.fleet import NOW_S, direction_report, rate_of, sweep_report
 
 if TYPE_CHECKING:
+    from aio_tuned.fleet.consensus import ClassResult
     from aio_tuned.model.setting import Setting
 
 _GRID = Config().grid
@@ -81,11 +83,11 @@ def _claim(draw: random.Random) -> _Fleet:
     truth, level = _truth(draw), draw.uniform(1e9, 14e9)
     kinds: dict[str, _Kind] = {}
     reports: list[DriveReport] = []
-    while len(reports) < wanted(reports, NOW_S):
+    while len(reports) < wanted(votes.count(reports, NOW_S)):
         node = f"n{len(reports)}"
         kinds[node] = _kind(draw)
         reports.append(_sweep(node, kinds[node], truth, level, draw))
-    result = agree(reports, None, NOW_S)
+    result = agree(votes.count(reports, NOW_S), None, NOW_S)
     assert result
     return _Fleet(result, kinds, truth, level)
 

@@ -151,10 +151,8 @@ def _small(count: int, failing: Collection[int] = (), silent: Collection[int] = 
         checks = [_check(nodes[place], confirms=place not in failing) for place in due if place not in silent]
         found = _decide(rollout, checks, nodes, now_s=rollout.since_s + late_s)
         verdicts.append(found.verdict)
-        if found.verdict == "widen":
-            rollout = widen(rollout, nodes, found.lacking, NOW_S)
-        else:
-            rollout = advance(rollout, NOW_S)
+        wider = found.verdict == "widen"
+        rollout = widen(rollout, nodes, found.lacking, NOW_S) if wider else advance(rollout, NOW_S)
     return verdicts
 
 
