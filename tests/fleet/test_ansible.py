@@ -1,0 +1,271 @@
+"""docs/ansible/fleet.yml: the etcd that the role sets up, and what its users may do. Ansible plays on this machine."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aio_tuned.fleet.etcd_connection import EtcdAccess, EtcdConnection
+from aio_tuned.fleet.etcd_store import EtcdStore
+from aio_tuned.fleet.keys import Slot, coordinator_rights, node_rights, operator_rights
+from aio_tuned.fleet.store import ClassEntry, LoginError, RightsError
+from fleet.etcd_cluster import MEMBERS, free_ports
+from fleet.shared_stores import COORDINATOR_KEY, KEYRING, NODE_KEY
+from needed import command
+from unit.support.builders import PROJECT
+from unit.support.fleet import class_result, sweep_report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from aio_tuned.fleet.keys import Right
+
+ANSIBLE = PROJECT / "docs/ansible"
+NODES = ("gpu-1", "gpu-2")
+CLASS = "a" * 16
+GET = "apt-get install ansible-core"
+WITHIN_S = 60.0
+
+
+@dataclass(eq=False)
+class Site:
+    """The hosts of a site: three members, each a folder of this machine, and nodes."""
+
+    folder: Path
+    ports: list[int] = field(default_factory=lambda: free_ports(2 * MEMBERS))
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        members = {
+            f"etcd-{member}": {
+                "fleet_etcd_address": "127.0.0.1",
+                "fleet_etcd_listen": "127.0.0.1",
+                "fleet_etcd_client_port": self.ports[member],
+                "fleet_etcd_peer_port": self.ports[MEMBERS + member],
+            }
+            for member in range(MEMBERS)
+        }
+        of_all = {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": "/usr/bin/python3",
+            "ansible_become": False,
+            "fleet_secrets": str(self.folder / "secrets"),
+            "fleet_etcd_owner": str(os.getuid()),
+            "fleet_etcd_folder": f"{self.folder}/{{{{ inventory_hostname }}}}/etcd",
+            "fleet_etcd_data": f"{self.folder}/{{{{ inventory_hostname }}}}/data",
+            "fleet_etcd_environment": f"{self.folder}/{{{{ inventory_hostname }}}}/etcd.env",
+        }
+        for name in members:
+            (self.folder / name).mkdir(parents=True)
+        groups = {"fleet_etcd": {"hosts": members}, "fleet_nodes": {"hosts": {node: {} for node in NODES}}}
+        (self.folder / "hosts.json").write_text(json.dumps({"all": {"vars": of_all, "children": groups}}))
+
+    def play(self, *words: str, fails: bool = False, **variables: Any) -> tuple[set[str], str]:  # noqa: ANN401 - JSON
+        """Return the names of the tasks that changed something, and all that Ansible printed."""
+        done = subprocess.run(
+            [command("ansible-playbook", GET), "-i", self.folder / "hosts.json", "-e", json.dumps(variables),
+             "--diff", *words, ANSIBLE / "fleet.yml"],
+            capture_output=True, text=True, check=False, timeout=300,
+            env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_LOCAL_TEMP": str(self.folder / "tmp")},
+        )  # fmt: skip
+        assert (done.returncode != 0) == fails, done.stdout + done.stderr
+        parts = re.split(r"^(?:TASK|RUNNING HANDLER) \[(?:\w+ : )?(.+?)\] \**$", done.stdout, flags=re.MULTILINE)
+        bodies = zip(parts[1::2], parts[2::2], strict=True)
+        return {name for name, body in bodies if re.search("^changed: ", body, re.MULTILINE)}, done.stdout
+
+    def make_files(self) -> set[str]:
+        """Play what needs no etcd: packages and services are those of the machine."""
+        return self.play("--tags=certificates,members", "--skip-tags=package,service")[0]
+
+    def start(self) -> None:
+        """Start etcd as its unit does, with the variables of the file."""
+        for member in range(MEMBERS):
+            folder = self.folder / f"etcd-{member}"
+            lines = (folder / "etcd.env").read_text().splitlines()
+            given = dict(line.split("=", 1) for line in lines if line and line[0] != "#")
+            with (folder / "log").open("wb") as log:
+                self.processes.append(
+                    subprocess.Popen(
+                        [command("etcd", "apt-get install etcd-server")],
+                        env={"PATH": os.environ["PATH"], **given},
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=log,
+                    )
+                )
+        ends = time.monotonic() + WITHIN_S
+        while self.ctl("endpoint", "health", login=False).returncode:
+            assert time.monotonic() < ends, self.logs()
+
+    def close(self) -> None:
+        for process in self.processes:
+            process.send_signal(signal.SIGKILL)
+            process.wait(timeout=30)
+
+    def logs(self) -> str:
+        return "\n".join(path.read_text(errors="replace")[-2000:] for path in sorted(self.folder.glob("*/log")))
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        return tuple(f"https://127.0.0.1:{port}" for port in self.ports[:MEMBERS])
+
+    def password(self, user: str) -> str:
+        return (self.folder / "secrets/passwords" / user).read_text().strip()
+
+    def ctl(self, *words: str, login: bool = True) -> subprocess.CompletedProcess[str]:
+        user = [f"--user=root:{self.password('root')}"] if login else []
+        return subprocess.run(
+            [command("etcdctl", "apt-get install etcd-client"), f"--endpoints={','.join(self.endpoints)}",
+             f"--cacert={self.folder}/secrets/ca.pem", *user, *words],
+            env={"PATH": os.environ["PATH"], "ETCDCTL_API": "3"},
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+
+    def rights(self, user: str) -> set[tuple[str, str, str]]:
+        """Return what etcd lets a user do: the access, the first key and the key after the last one."""
+        found = set()
+        for role in json.loads(self.ctl("user", "get", user, "-w=json").stdout)["roles"]:
+            for each in json.loads(self.ctl("role", "get", role, "-w=json").stdout)["perm"]:
+                first, end = (base64.b64decode(each[key]).decode() for key in ("key", "range_end"))
+                found.add((("read", "write", "readwrite")[each.get("permType", 0)], first, end))
+        return found
+
+    def store(self, user: str) -> EtcdStore:
+        access = EtcdAccess(
+            endpoints=self.endpoints, user=user, password=self.password(user), ca_file=self.folder / "secrets/ca.pem"
+        )
+        return EtcdStore(EtcdConnection(access, give_up_s=5), KEYRING)
+
+
+def ranges(rights: Iterable[Right]) -> set[tuple[str, str, str]]:
+    return {(each.access, each.prefix, each.prefix[:-1] + chr(ord(each.prefix[-1]) + 1)) for each in rights}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    site = Site(tmp_path_factory.mktemp("site"))
+    site.make_files()
+    return site
+
+
+@pytest.fixture(scope="module")
+def site(files: Site) -> Iterator[Site]:
+    try:
+        files.start()
+        files.play("--tags=users", fleet_etcd_operators=["alice"])
+        yield files
+    finally:
+        files.close()
+
+
+def test_a_second_play_changes_nothing(site: Site) -> None:
+    assert site.make_files() == set()
+    assert site.play("--tags=users", fleet_etcd_operators=["alice"])[0] == set()
+
+
+def test_secrets_are_for_their_owner_alone(files: Site) -> None:
+    secrets = files.folder / "secrets"
+    assert secrets.stat().st_mode & 0o777 == 0o700
+    keys = [*secrets.glob("*.key"), *files.folder.glob("etcd-*/etcd/*.key")]
+    assert len(keys) == MEMBERS + 2 + 2 * MEMBERS
+    assert {path.stat().st_mode & 0o077 for path in keys} == {0}
+
+
+def test_each_user_has_the_rights_of_the_code_and_no_others(site: Site) -> None:
+    for node in NODES:
+        assert site.rights(node) == ranges(node_rights(node))
+    assert site.rights("aio-tuned-coordinator") == ranges(coordinator_rights())
+    assert site.rights("alice") == ranges(operator_rights())
+
+
+def test_nodes_and_coordinators_work_with_them(site: Site) -> None:
+    node, coordinator = site.store("gpu-1"), site.store("aio-tuned-coordinator")
+    report = NODE_KEY.sign(sweep_report("gpu-1", hardware_class=CLASS))
+    node.put_report(report)
+    assert [*node.list_reports("gpu-1")] == [*coordinator.list_reports()] == [report]
+    with pytest.raises(RightsError):
+        site.store("gpu-2").put_report(report)
+    claim = node.claim(Slot("claim", CLASS, 0), "gpu-1", 30)
+    assert claim
+    node.release(claim)
+    coordinator.put_class(COORDINATOR_KEY.sign(class_result(hardware_class=CLASS)), ClassEntry(None, 0))
+    assert node.get_class(CLASS).result
+    assert coordinator.claim(Slot("leader", "coordinator", 0), "c1", 30)
+
+
+def test_no_password_is_printed_or_in_an_argument(site: Site) -> None:
+    changed, printed = site.play("--tags=users", "-vvv", fleet_etcd_operators=["alice", "bob"])
+    assert changed == {"Write the users and roles"}
+    assert "user bob" in printed
+    for path in (site.folder / "secrets/passwords").iterdir():
+        assert path.read_text().strip() not in printed, path.name
+
+
+def test_a_node_that_is_removed_can_do_nothing_more(site: Site) -> None:
+    site.play("--tags=users", fleet_etcd_nodes=[*NODES, "gpu-3"])
+    node = site.store("gpu-3")
+    node.put_report(NODE_KEY.sign(sweep_report("gpu-3", hardware_class=CLASS)))
+    _, printed = site.play("--tags=users", "--check", fleet_etcd_absent=["gpu-3"])
+    assert "keys /aio-tuned/v1/report/gpu-3/" in printed
+    node.put_report(NODE_KEY.sign(sweep_report("gpu-3", hardware_class=CLASS)))
+    site.play("--tags=users", fleet_etcd_nodes=[*NODES, "gpu-3"], fleet_etcd_absent=["gpu-3"])
+    with pytest.raises(LoginError):  # although its token has not expired
+        node.put_report(NODE_KEY.sign(sweep_report("gpu-3", hardware_class=CLASS)))
+    assert [*site.store("alice").list_reports("gpu-3")] == []
+    assert "gpu-3" not in site.ctl("role", "list").stdout
+
+
+def test_a_password_that_was_removed_is_a_new_one(site: Site) -> None:
+    old = site.password("gpu-2")
+    (site.folder / "secrets/passwords/gpu-2").unlink()
+    site.play("--tags=users", fleet_etcd_update_passwords=True)
+    assert site.password("gpu-2") != old
+    site.store("gpu-2").list_reports("gpu-2")
+
+
+def test_rights_that_were_changed_by_hand_are_set_again(site: Site) -> None:
+    site.ctl("role", "grant-permission", "aio-tuned-node", "--prefix", "readwrite", "/aio-tuned/v1/class/")
+    site.ctl("role", "grant-permission", "gpu-1", "--prefix", "read", "/")
+    site.ctl("user", "grant-role", "gpu-1", "root")
+    site.play("--tags=users")
+    assert site.rights("gpu-1") == ranges(node_rights("gpu-1"))
+    assert "root" not in site.ctl("user", "get", "gpu-1").stdout
+
+
+def test_a_certificate_is_renewed_while_etcd_runs(site: Site) -> None:
+    """By what etcd reads for each connection."""
+    served = site.folder / "etcd-0/etcd/server.pem"
+    before = served.read_text()
+    (site.folder / "secrets/etcd-0.pem").unlink()
+    changed = site.make_files()
+    assert {"Sign the certificates of the members", "Copy the certificates"} <= changed
+    assert "Restart etcd" not in changed
+    assert served.read_text() != before
+    shown = subprocess.run(
+        ["openssl", "s_client", "-connect", f"127.0.0.1:{site.ports[0]}", "-CAfile", site.folder / "secrets/ca.pem",
+         "-verify_return_error"],
+        input="", capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    assert shown.returncode == 0, shown.stderr
+    assert served.read_text().strip() in shown.stdout
+
+
+def test_a_wrong_root_password_is_named(site: Site) -> None:
+    kept = site.password("root")
+    path = site.folder / "secrets/passwords/root"
+    path.write_text("another")
+    try:
+        _, printed = site.play("--tags=users", fails=True)
+    finally:
+        path.write_text(f"{kept}\n")
+    assert "authentication failed" in printed
