@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from aio_tuned.fleet.etcd_connection import EtcdConnection
 from aio_tuned.fleet.etcd_store import EtcdStore
-from aio_tuned.fleet.keys import coordinator_rights, node_rights
+from aio_tuned.fleet.keys import coordinator_rights, node_rights, operator_rights
 from aio_tuned.fleet.memory_store import MemoryStore, SharedMemory
 from aio_tuned.fleet.signature import Keyring, SigningKey
 
@@ -28,6 +28,7 @@ USERS: dict[str, tuple[Right, ...]] = {
     "n1": node_rights("n1"),
     "n2": node_rights("n2"),
     "coordinator": coordinator_rights(),
+    "operator": operator_rights(),
 }
 # Each test has a class and racks of its own, since all share one etcd.
 _numbers = itertools.count(1)

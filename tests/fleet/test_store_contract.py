@@ -14,9 +14,9 @@ import pytest
 from aio_tuned.fleet import keys
 from aio_tuned.fleet.keys import HISTORY, Slot
 from aio_tuned.fleet.signature import ReplayError
-from aio_tuned.fleet.store import ClaimLostError, ClassEntry, IgnoredReport, RightsError, StaleError
+from aio_tuned.fleet.store import ClaimLostError, ClassEntry, IgnoredReport, ReportId, RightsError, StaleError
 from fleet.shared_stores import COORDINATOR_KEY, NODE_KEY, STRANGERS_KEY
-from unit.support.fleet import POINTS, class_result, sweep_report
+from unit.support.fleet import POINTS, class_result, presence_report, sweep_report
 
 if TYPE_CHECKING:
     from aio_tuned.fleet.consensus import ClassResult
@@ -86,6 +86,34 @@ def test_reports_are_listed_whatever_others_wrote_beside_them(fleet: Fleet) -> N
     assert "is a sweep report of" in reasons["n3"]
 
 
+def test_a_drive_has_a_report_of_each_basis_at_once(fleet: Fleet) -> None:
+    store = fleet.store("n1")
+    swept = report_of(fleet)
+    there = NODE_KEY.sign(presence_report(drive=fleet.drive, hardware_class=fleet.hardware_class))
+    for each in (swept, there):
+        store.put_report(each)
+    assert reports_in(fleet, "n1") == [there, swept]
+
+
+def test_one_report_is_read_by_its_name(fleet: Fleet) -> None:
+    store, coordinator = fleet.store("n1"), fleet.store("coordinator")
+    name = ReportId("n1", fleet.drive, "sweep")
+    assert store.get_report(name) is None
+    store.put_report(report_of(fleet))
+    assert store.get_report(name) == coordinator.get_report(name) == report_of(fleet)
+    assert coordinator.get_report(name._replace(basis="check")) is None
+    with pytest.raises(RightsError):
+        fleet.store("n2").get_report(name)
+
+
+def test_a_report_that_is_not_trusted_is_read_as_one_that_is_ignored(fleet: Fleet) -> None:
+    name = ReportId("n1", fleet.drive, "check")
+    fleet.put_raw(keys.report(*name), report_of(fleet).text)
+    found = fleet.store("coordinator").get_report(name)
+    assert isinstance(found, IgnoredReport)
+    assert (found.id, "is a sweep report of" in found.why) == (name, True)
+
+
 # --- slots ------------------------------------------------------------------------------------------------
 
 
@@ -146,6 +174,46 @@ def test_a_claim_lasts_as_long_as_it_is_kept_alive(fleet: Fleet) -> None:
     assert rival.holders("claim", fleet.hardware_class) == {0: "n2"}
 
 
+def test_of_two_coordinators_one_has_the_lead_until_its_lease_ends(fleet: Fleet) -> None:
+    """As after kill -9 of the leader: nobody gives the lead back."""
+    first, second = fleet.store("coordinator"), fleet.store("coordinator")
+    lead = Slot("leader", f"coordinator-{fleet.number}", 0)
+    held = first.claim(lead, "c1", TTL_S)
+    assert held
+    assert second.claim(lead, "c2", TTL_S) is None
+    fleet.wait(TTL_S / 2)
+    first.keep_alive(held)
+    assert second.claim(lead, "c2", TTL_S) is None
+    ends = time.monotonic() + ENDS_WITHIN_S
+    while not (taken := second.claim(lead, "c2", 60)):
+        assert time.monotonic() < ends
+        fleet.wait(0.25)
+    with pytest.raises(ClaimLostError):
+        first.keep_alive(held)
+    assert first.claim(lead, "c1", TTL_S) is None
+    assert first.holders("leader", lead.name) == {0: "c2"}
+    second.release(taken)
+    assert first.claim(lead, "c1", 60)
+
+
+@pytest.mark.parametrize("user", ["n1", "operator"])
+def test_nobody_but_a_coordinator_takes_the_lead(fleet: Fleet, user: str) -> None:
+    lead = Slot("leader", f"coordinator-{fleet.number}", 0)
+    with pytest.raises(RightsError):
+        fleet.store(user).claim(lead, user, TTL_S)
+    assert fleet.store("coordinator").claim(lead, "c1", TTL_S)
+
+
+def test_a_node_ends_no_lead(fleet: Fleet) -> None:
+    """Though it may guess the lease."""
+    lead = Slot("leader", f"coordinator-{fleet.number}", 0)
+    held = fleet.store("coordinator").claim(lead, "c1", 60)
+    assert held
+    with pytest.raises(RightsError):
+        fleet.store("n1").release(held)
+    assert fleet.store("operator").holders("leader", lead.name) == {0: "c1"}
+
+
 # --- class results ----------------------------------------------------------------------------------------
 
 
@@ -160,9 +228,10 @@ def test_the_coordinators_result_is_read_by_all(fleet: Fleet) -> None:
     assert fleet.store("n1").get_class(fleet.hardware_class) == written
 
 
-def test_a_node_writes_no_class_result(fleet: Fleet) -> None:
+@pytest.mark.parametrize("user", ["n1", "operator"])
+def test_nobody_but_a_coordinator_writes_a_class_result(fleet: Fleet, user: str) -> None:
     with pytest.raises(RightsError):
-        fleet.store("n1").put_class(result_of(fleet), ClassEntry(None, 0))
+        fleet.store(user).put_class(result_of(fleet), ClassEntry(None, 0))
     assert fleet.store("n1").get_class(fleet.hardware_class).revision == 0
 
 
@@ -218,36 +287,3 @@ def test_what_is_not_the_coordinators_is_no_result_and_is_written_over(fleet: Fl
         assert entry.ignored
     store.put_class(result_of(fleet), entry)
     assert store.get_class(fleet.hardware_class).result == result_of(fleet)
-
-
-# --- changes ----------------------------------------------------------------------------------------------
-
-
-def test_a_watch_tells_what_changed_since_and_no_more(fleet: Fleet) -> None:
-    store, node = fleet.store("coordinator"), fleet.store("n1")
-    begin = store.watch(None, 0).revision
-    node.put_report(report_of(fleet))
-    changes = store.watch(begin, 10)
-    assert changes.reports == {("n1", fleet.drive, "sweep")}
-    assert changes.complete
-    assert changes.revision > begin
-    idle = store.watch(changes.revision, 0.3)
-    assert (idle.reports, idle.complete) == (frozenset(), True)
-
-
-def test_a_watch_tells_while_it_waits(fleet: Fleet) -> None:
-    store, node = fleet.store("coordinator"), fleet.store("n1")
-    begin = store.watch(None, 0).revision
-    node.list_reports("n1")
-    timer = threading.Timer(0.5, node.put_report, [report_of(fleet)])
-    timer.start()
-    began = time.monotonic()
-    changes = store.watch(begin, 60)
-    timer.join()
-    assert changes.reports == {("n1", fleet.drive, "sweep")}
-    assert time.monotonic() - began < 30
-
-
-def test_a_node_may_not_watch_others(fleet: Fleet) -> None:
-    with pytest.raises(RightsError):
-        fleet.store("n1").watch(1, 1)
