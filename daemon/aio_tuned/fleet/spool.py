@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aio_tuned.config.parsing import SETTING_KEYS
 from aio_tuned.errors import ConfigError, FleetDataError, PublishError
+from aio_tuned.fleet.class_profile import check_usable, name_of
 from aio_tuned.fleet.order import MAX_ORDER_BYTES, Order
 from aio_tuned.fleet.report import BASES, DriveReport
-from aio_tuned.model.setting import DEFAULT_SETTING
 from aio_tuned.storage import atomic_file
 
 if TYPE_CHECKING:
@@ -142,25 +142,12 @@ def read_result(order: Order, trusted_keys: tuple[str, ...], grid: Grid | None =
     except ConfigError as error:
         raise FleetDataError(f"{what}: its signature cannot be checked: {error}") from None
     found = keyring.read_result(order.result).document
-    named = f"class {found.hardware_class} generation {found.generation}"
     if found.hardware_class != order.hardware_class:
-        raise FleetDataError(f"{named}: not a result of class {order.hardware_class}; it is ignored")
-    if found.disagreement:
-        raise FleetDataError(f"{named}: its sweeps disagree: {found.disagreement}; it is ignored")
+        raise FleetDataError(f"{name_of(found)}: not a result of class {order.hardware_class}; it is ignored")
     if grid and any({*getattr(grid, key)} != {*getattr(found.grid, key)} for key in SETTING_KEYS):
-        raise FleetDataError(f"{named}: has another grid than this node; it is ignored")
-    _check_settings(found, named)
+        raise FleetDataError(f"{name_of(found)}: has another grid than this node; it is ignored")
+    check_usable(found)
     return found
-
-
-def _check_settings(found: ClassResult, named: str) -> None:
-    """Raise FleetDataError if a setting is not of the result's grid; the default is allowed in every grid."""
-    parts = [part for _, part in found.directions() if part]
-    challengers = [each.setting for part in parts for each in part.challengers]
-    for setting in filter(None, (*found.settings(), *challengers)):
-        outside = [key for key in SETTING_KEYS if getattr(setting, key) not in getattr(found.grid, key)]
-        if outside and setting != DEFAULT_SETTING:
-            raise FleetDataError(f"{named}: a setting is not of its grid: {outside[0]}; it is ignored")
 
 
 class _File(NamedTuple):

@@ -425,7 +425,7 @@ def test_a_file_that_grows_while_it_is_read_is_refused(spool: Spool, monkeypatch
     def grow(descriptor: int) -> os.stat_result:
         status = real(descriptor)
         if stat.S_ISREG(status.st_mode):
-            (spool.inn / f"{DRIVE}.json").write_bytes(b" " * (1 << 20))
+            os.truncate(spool.inn / f"{DRIVE}.json", 1 << 40)
         return status
 
     monkeypatch.setattr(os, "fstat", grow)
