@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple, get_args
 
 from aio_tuned.config.parsing import SETTING_KEYS, flag, number, whole, word
@@ -21,6 +22,8 @@ DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 _WHAT = "drive report"
 _LONGEST_VERSION = 32
 _LONGEST_ABOUT = 100
+# The settings of as many points are shared by all reports that have them: a coordinator holds 80,000 reports.
+_MOST_SHARED = 4096
 
 # A sweep measures every point, a check the settings of a class result; a presence tells that the drive is there.
 Basis = Literal["sweep", "check", "presence"]
@@ -246,6 +249,7 @@ def _count(grid: Grid) -> int:
     return math.prod(_sizes(grid))
 
 
+@lru_cache(maxsize=_MOST_SHARED)
 def _setting_at(index: int, grid: Grid) -> Setting:
     """Return the setting at a place; raise ValueError if the grid has none there."""
     if index == _count(grid):

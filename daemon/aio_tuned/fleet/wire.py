@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aio_tuned.config import parsing
@@ -32,6 +33,7 @@ _NOT_IN_NAMES = frozenset('/"\\')
 # A list that is longer than this is not one of a setting's parameters.
 _MOST_VALUES = 64
 _LONGEST_SHOWN = 80
+_MOST_SHARED = 64
 
 _T = TypeVar("_T")
 
@@ -198,4 +200,10 @@ def grid(value: object) -> Grid:
     points = math.prod(map(len, found.values()))
     if points > MOST_POINTS:
         raise ValueError(f"has {points} points, more than {MOST_POINTS}")
-    return Grid(**found)
+    return _shared(Grid(**found))
+
+
+@lru_cache(maxsize=_MOST_SHARED)
+def _shared(grid: Grid) -> Grid:
+    """Return the first grid that is equal to this one: all reports of a class have the same."""
+    return grid

@@ -83,6 +83,15 @@ def test_the_longest_names_cost_points_and_never_the_report() -> None:
     assert again.read.best == part.best[: len(again.read.best)]
 
 
+def test_reports_share_their_grid_and_their_points() -> None:
+    """A coordinator holds 80,000 of them."""
+    one, other = (DriveReport.from_json(sweep_report(node).to_json()) for node in ("n1", "n2"))
+    assert one.read
+    assert other.read
+    assert one.grid is other.grid
+    assert all(a.setting is b.setting for a, b in zip(one.read.best, other.read.best, strict=True))
+
+
 def test_the_default_counts_as_a_point_outside_the_grid() -> None:
     grid = replace(Config().grid, block_size=(128 << 10,))
     part = direction_report(best=(settings(grid)[3], DEFAULT_SETTING))
