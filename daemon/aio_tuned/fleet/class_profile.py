@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aio_tuned import __version__
 from aio_tuned.config.parsing import SETTING_KEYS
-from aio_tuned.devices import identity
 from aio_tuned.errors import FleetDataError
 from aio_tuned.fleet import wire
 from aio_tuned.model.profile import SHARE_ONE, CombinedResult, DeviceInfo, Evidence, Profile, Result, Skipped
@@ -108,20 +107,19 @@ def class_profile(result: ClassResult, device: Device, fingerprint: Fingerprint)
 
 def _device(result: ClassResult, device: Device) -> DeviceInfo:
     """Return the identity of the class: what siblings have in common with the drive, and a name of its own."""
-    known = identity.info(device)
     return DeviceInfo(
         id=f"class:{result.hardware_class}:{result.generation}",
         name=name_of(result),
-        model=known.model,
+        model=device.model,
         serial="",
-        firmware=known.firmware,
+        firmware=device.firmware,
         nsid=None,
-        size_bytes=known.size_bytes,
-        logical_block_bytes=known.logical_block_bytes,
-        transport=known.transport,
-        pcie_link=known.pcie_link,
-        numa_node=known.numa_node,
-        members=known.members,
+        size_bytes=device.size_bytes,
+        logical_block_bytes=device.logical_block_bytes,
+        transport=device.transport,
+        pcie_link=device.pcie_link,
+        numa_node=device.numa_node,
+        members=device.member_names,
     )
 
 
