@@ -84,18 +84,31 @@ _COMPLETES: dict[str, Any] = {
     "COMMAND": _COMMAND_OR_FILE,
     "INTERPRETER": _COMMAND_OR_FILE,
 }
-_FREE = {"CONSUMER,...", "KEY", "KEY=V,V...", "N", "SIZE", "TIME", "VERSION"}
+_FREE = {
+    "CLASS",
+    "CONSUMER,...",
+    "KEY",
+    "KEY=V,V...",
+    "N",
+    "NAME",
+    "NODE",
+    "SETTING",
+    "SIZE",
+    "TEXT",
+    "TIME",
+    "VERSION",
+}
 
 
 def _parsers(top: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """The parser, and that of each command; commands are described by the line that lists them, which is short."""
+    """The parser, and those of all commands below it, described by the lines that list them, which are short."""
     yield top
     for action in top._actions:  # noqa: SLF001 - argparse shows its actions in no other way
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - as above
             for listed in action._choices_actions:  # noqa: SLF001 - as above
                 command = action.choices[listed.dest]
                 command.description = listed.help
-                yield command
+                yield from _parsers(command)
 
 
 def parser() -> argparse.ArgumentParser:

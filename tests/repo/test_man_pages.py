@@ -33,9 +33,19 @@ TUNED, CONF, PROFILE, SWEEP = (
 SCHEMA = json.loads((PROJECT / "docs/profile.schema.json").read_text(encoding="utf-8"))
 PROTOCOL = (PROJECT / "native/PROTOCOL.md").read_text(encoding="utf-8")
 TOP = main.parser()
-COMMANDS: dict[str, argparse.ArgumentParser] = next(
-    dict(action.choices) for action in TOP._actions if isinstance(action, argparse._SubParsersAction)
-)
+
+
+def commands(parser: argparse.ArgumentParser, prefix: str = "") -> dict[str, argparse.ArgumentParser]:
+    """The parsers that take arguments by their names: a command with commands of its own stands for these."""
+    found: dict[str, argparse.ArgumentParser] = {}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, each in action.choices.items():
+                found |= commands(each, f"{prefix}{name} ") or {f"{prefix}{name}": each}
+    return found
+
+
+COMMANDS = commands(TOP)
 PAGES = sorted(path.name for path in FOLDER.iterdir())
 
 
@@ -128,7 +138,7 @@ def test_the_synopsis_has_every_argument_and_no_other(command: str) -> None:
         for action in options(parser)
         if not is_help(action)
     } | {
-        f"{'.Op Ar' if action.nargs == '?' else '.Ar'} {value}"
+        f"{'.Op Ar' if action.nargs in ('?', '*') else '.Ar'} {value}"
         for action in operands(parser)
         for value in values_of(action)
     }

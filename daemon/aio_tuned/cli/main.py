@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
-    """Return the parser of the whole command line; for a command line that begins with "run", of that command alone."""
+    """Return the parser of the whole command line; of one command alone if `words` begin with "run" or "fleet"."""
     top = Parser(
         prog="aio-tuned",
         description="Measure NVMe drives and publish their best Linux AIO settings.",
@@ -31,14 +31,22 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
 
     if list(words[:1]) == ["run"]:
         run.add_command(commands)
+    elif list(words[:1]) == ["fleet"]:
+        from aio_tuned.cli.fleet import commands as fleet
+
+        fleet.add_command(commands)
     else:
         _add_all(commands)
     return top
 
 
 def _add_all(commands: Any) -> None:  # noqa: ANN401 - argparse's class of subparsers is private
-    """Add all commands; their modules take 30 ms to load, and `run` starts its command after 70 ms without them."""
+    """Add all commands; their modules take 30 ms to load, and `run` starts its command after 70 ms without them.
+
+    The agent of a fleet runs for months, and needs no memory for them.
+    """
     from aio_tuned.cli import check_config, daemon, doctor, forget, get, read, show, sweeps, tune, verify
+    from aio_tuned.cli.fleet import commands as fleet
 
     tune.add_command(commands)
     show.add_command(commands)
@@ -51,6 +59,7 @@ def _add_all(commands: Any) -> None:  # noqa: ANN401 - argparse's class of subpa
     doctor.add_command(commands)
     verify.add_command(commands)
     check_config.add_command(commands)
+    fleet.add_command(commands)
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -4,46 +4,31 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from aio_tuned.config.load import Config
+    from collections.abc import Mapping
 
 _EXAMPLE = "https://etcd-1:2379"
+_THIS_HOST = ("127.0.0.1", "::1", "localhost")
 _KEY_BYTES = 32
 
 
-class _Need(NamedTuple):
-    """A key that a fleet needs, whether it is set, whether etcd alone needs it, and what to set."""
-
-    key: str
-    is_set: Callable[[Config], bool]
-    of_etcd: bool
-    remedy: str
-
-
-_NEEDS = (
-    _Need("endpoints", lambda config: bool(config.fleet_endpoints), True, f'name those of etcd, as ["{_EXAMPLE}"]'),
-    _Need(
-        "ca_file",
-        lambda config: config.fleet_ca_file is not None,
-        True,
-        "name the file with the certificate of the authority that signed those of etcd",
-    ),
-    _Need(
-        "trusted_keys",
-        lambda config: bool(config.fleet_trusted_keys),
-        False,
-        "add the public key of each coordinator, which `aio-tuned fleet keygen` printed",
-    ),
-)
+# What a fleet needs, and how to set it.
+_REMEDIES = {
+    "endpoints": f'name those of etcd, as ["{_EXAMPLE}"]',
+    "ca_file": "name the file with the certificate of the authority that signed those of etcd",
+    "trusted_keys": "add the public key of each coordinator, which `aio-tuned fleet keygen` printed",
+}
+_OF_ETCD = ("endpoints", "ca_file")
 
 
 def endpoints(value: object) -> tuple[str, ...]:
-    """Return a list of https URLs of hosts; raise ValueError for any other value, which may have a password."""
+    """Return a list of https URLs of hosts; raise ValueError for any other value.
+
+    The error does not show the value, which may have a password. http is for this host alone, as for `kubectl proxy`.
+    """
     found = _list(value, f'a list of URLs; write ["{_EXAMPLE}"]')
     for place, each in enumerate(found, start=1):
         if "@" in each:
@@ -72,7 +57,8 @@ def _is_endpoint(text: str) -> bool:
     except ValueError:  # a port that is no number, or half of an IPv6 address
         return False
     is_more = parts.path.strip("/") or parts.query or parts.fragment
-    return bool(parts.scheme == "https" and parts.hostname and port_fits and not is_more)
+    is_private = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _THIS_HOST)
+    return bool(is_private and parts.hostname and port_fits and not is_more)
 
 
 def public_keys(value: object) -> tuple[str, ...]:
@@ -99,10 +85,14 @@ def _is_public_key(text: str) -> bool:
     return len(data) == _KEY_BYTES and base64.b64encode(data).decode("ascii") == text
 
 
-def check(config: Config) -> None:
-    """Raise ValueError, which names the key, if the fleet is enabled and lacks what it needs."""
-    if not config.fleet:
-        return
-    for need in _NEEDS:
-        if not need.is_set(config) and (config.fleet_store == "etcd" or not need.of_etcd):
-            raise ValueError(f"{need.key}: not set, and the fleet needs it; {need.remedy}, or set enabled = false")
+def check(store: str, given: Mapping[str, Any]) -> None:
+    """Raise ValueError, which names the key, if a fleet that is enabled lacks what its store needs.
+
+    `given` has the values of `endpoints`, `ca_file` and `trusted_keys`. etcd has no endpoint without TLS.
+    """
+    for key, remedy in _REMEDIES.items():
+        if not given[key] and (store == "etcd" or key not in _OF_ETCD):
+            raise ValueError(f"{key}: not set, and the fleet needs it; {remedy}, or set enabled = false")
+    for place, each in enumerate(given["endpoints"], start=1):
+        if store == "etcd" and not each.startswith("https:"):
+            raise ValueError(f'endpoints: item {place} is not an https URL, which etcd needs; write it as "{_EXAMPLE}"')

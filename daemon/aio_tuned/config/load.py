@@ -307,13 +307,18 @@ def load_config(path: Path = DEFAULT_PATH, *, must_exist: bool = False, owners: 
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{source}: cannot be read: {error}") from None
         config = parse_config(text, str(source), config)
-    try:
-        own = (config.profiles, config.state, config.runtime)
-        export_rules.check(config.export, config.export_folders, own)
-    except ValueError as error:
-        raise ConfigError(f"{path}: [[export]] {error}") from None
-    try:
-        fleet_section.check(config)
-    except ValueError as error:
-        raise ConfigError(f"{path}: [fleet] {error}") from None
+    _check(config, path)
     return config
+
+
+def _check(config: Config, path: Path) -> None:
+    """Raise ConfigError if keys that are right by themselves do not fit together."""
+    part = "[[export]]"
+    try:
+        export_rules.check(config.export, config.export_folders, (config.profiles, config.state, config.runtime))
+        if config.fleet:
+            part = "[fleet]"
+            needed = {key: getattr(config, f"fleet_{key}") for key in ("endpoints", "ca_file", "trusted_keys")}
+            fleet_section.check(config.fleet_store, needed)
+    except ValueError as error:
+        raise ConfigError(f"{path}: {part} {error}") from None

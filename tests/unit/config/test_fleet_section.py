@@ -61,6 +61,13 @@ def test_a_fleet_that_is_not_enabled_needs_nothing(tmp_path: Path) -> None:
     load(tmp_path, {"enabled": "false", "endpoints": '["https://etcd-1:2379"]'})
 
 
+def test_http_is_for_a_proxy_to_kubernetes_on_this_host_alone(tmp_path: Path) -> None:
+    proxy = {"endpoints": '["http://127.0.0.1:8001"]'}
+    load(tmp_path, ENOUGH | proxy | {"store": '"kubernetes"'})
+    with pytest.raises(ConfigError, match=r"\[fleet\] endpoints: item 1 is not an https URL, which etcd needs"):
+        load(tmp_path, ENOUGH | proxy)
+
+
 def test_the_parts_of_a_section_may_be_in_several_files(tmp_path: Path) -> None:
     (tmp_path / "aio-tuned.conf.d").mkdir()
     (tmp_path / "aio-tuned.conf.d" / "fleet.conf").write_text("[fleet]\nenabled = true\n")

@@ -1,0 +1,1 @@
+"""The commands of `aio-tuned fleet`: its two programs, and what operators of many nodes use."""
