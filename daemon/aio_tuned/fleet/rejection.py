@@ -65,15 +65,16 @@ def parts_of(reports: Iterable[DriveReport], direction: Direction) -> list[tuple
     return [(each, part) for each, part in every if part]
 
 
-def _values(grid: Grid) -> tuple[frozenset[int], ...]:
+def grid_values(grid: Grid) -> tuple[frozenset[int], ...]:
+    """Return the values of each parameter, whatever their order in the configuration."""
     return tuple(frozenset(getattr(grid, key)) for key in SETTING_KEYS)
 
 
 def _odd_grids(reports: Sequence[DriveReport]) -> list[tuple[DriveReport, str]]:
     """Return the reports whose grid is not that of most; all of them if no grid is."""
-    counts = Counter(_values(each.grid) for each in reports)
+    counts = Counter(grid_values(each.grid) for each in reports)
     usual = next((grid for grid, count in counts.items() if 2 * count > len(reports)), None)
-    return [(each, "measured another grid") for each in reports if _values(each.grid) != usual]
+    return [(each, "measured another grid") for each in reports if grid_values(each.grid) != usual]
 
 
 def best_log(part: DirectionReport) -> float:
