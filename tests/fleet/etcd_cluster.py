@@ -11,6 +11,7 @@ import subprocess
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
@@ -23,7 +24,6 @@ from aio_tuned.fleet.etcd_connection import EtcdAccess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from aio_tuned.fleet.keys import Right
 
@@ -189,6 +189,11 @@ class EtcdCluster:
         )
         assert done.returncode == 0, done.stderr + self.logs()
         return done.stdout
+
+    def memory_bytes(self) -> list[int]:
+        """The resident memory of each member that runs."""
+        statuses = [Path(f"/proc/{each.pid}/status").read_text() for each in self.processes if each]
+        return [int(text.split("VmRSS:")[1].split()[0]) << 10 for text in statuses]
 
     def logs(self) -> str:
         return "\n".join(path.read_text(errors="replace")[-2000:] for path in sorted(self.folder.glob("*.log")))
