@@ -2,52 +2,40 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import re
-import signal
 import subprocess
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aio_tuned.fleet.etcd_connection import EtcdAccess, EtcdConnection
-from aio_tuned.fleet.etcd_store import EtcdStore
 from aio_tuned.fleet.keys import Slot, coordinator_rights, node_rights, operator_rights
 from aio_tuned.fleet.store import ClassEntry, LoginError, RightsError
-from fleet.etcd_cluster import MEMBERS, free_ports
-from fleet.shared_stores import COORDINATOR_KEY, KEYRING, NODE_KEY
+from fleet.etcd_cluster import MEMBERS
+from fleet.etcd_site import EtcdSite, member_name, ranges
+from fleet.shared_stores import COORDINATOR_KEY, NODE_KEY
 from needed import command
 from unit.support.builders import PROJECT
 from unit.support.fleet import class_result, sweep_report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
-
-    from aio_tuned.fleet.keys import Right
+    from collections.abc import Iterator
 
 ANSIBLE = PROJECT / "docs/ansible"
 NODES = ("gpu-1", "gpu-2")
 CLASS = "a" * 16
 GET = "apt-get install ansible-core"
-WITHIN_S = 60.0
 
 
 @dataclass(eq=False)
-class Site:
+class Site(EtcdSite):
     """The hosts of a site: three members, each a folder of this machine, and nodes."""
-
-    folder: Path
-    ports: list[int] = field(default_factory=lambda: free_ports(2 * MEMBERS))
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         members = {
-            f"etcd-{member}": {
+            member_name(member): {
                 "fleet_etcd_address": "127.0.0.1",
                 "fleet_etcd_listen": "127.0.0.1",
                 "fleet_etcd_client_port": self.ports[member],
@@ -86,69 +74,6 @@ class Site:
     def make_files(self) -> set[str]:
         """Play what needs no etcd: packages and services are those of the machine."""
         return self.play("--tags=certificates,members", "--skip-tags=package,service")[0]
-
-    def start(self) -> None:
-        """Start etcd as its unit does, with the variables of the file."""
-        for member in range(MEMBERS):
-            folder = self.folder / f"etcd-{member}"
-            lines = (folder / "etcd.env").read_text().splitlines()
-            given = dict(line.split("=", 1) for line in lines if line and line[0] != "#")
-            with (folder / "log").open("wb") as log:
-                self.processes.append(
-                    subprocess.Popen(
-                        [command("etcd", "apt-get install etcd-server")],
-                        env={"PATH": os.environ["PATH"], **given},
-                        stdin=subprocess.DEVNULL,
-                        stdout=log,
-                        stderr=log,
-                    )
-                )
-        ends = time.monotonic() + WITHIN_S
-        while self.ctl("endpoint", "health", login=False).returncode:
-            assert time.monotonic() < ends, self.logs()
-
-    def close(self) -> None:
-        for process in self.processes:
-            process.send_signal(signal.SIGKILL)
-            process.wait(timeout=30)
-
-    def logs(self) -> str:
-        return "\n".join(path.read_text(errors="replace")[-2000:] for path in sorted(self.folder.glob("*/log")))
-
-    @property
-    def endpoints(self) -> tuple[str, ...]:
-        return tuple(f"https://127.0.0.1:{port}" for port in self.ports[:MEMBERS])
-
-    def password(self, user: str) -> str:
-        return (self.folder / "secrets/passwords" / user).read_text().strip()
-
-    def ctl(self, *words: str, login: bool = True) -> subprocess.CompletedProcess[str]:
-        user = [f"--user=root:{self.password('root')}"] if login else []
-        return subprocess.run(
-            [command("etcdctl", "apt-get install etcd-client"), f"--endpoints={','.join(self.endpoints)}",
-             f"--cacert={self.folder}/secrets/ca.pem", *user, *words],
-            env={"PATH": os.environ["PATH"], "ETCDCTL_API": "3"},
-            capture_output=True, text=True, check=False, timeout=60,
-        )  # fmt: skip
-
-    def rights(self, user: str) -> set[tuple[str, str, str]]:
-        """Return what etcd lets a user do: the access, the first key and the key after the last one."""
-        found = set()
-        for role in json.loads(self.ctl("user", "get", user, "-w=json").stdout)["roles"]:
-            for each in json.loads(self.ctl("role", "get", role, "-w=json").stdout)["perm"]:
-                first, end = (base64.b64decode(each[key]).decode() for key in ("key", "range_end"))
-                found.add((("read", "write", "readwrite")[each.get("permType", 0)], first, end))
-        return found
-
-    def store(self, user: str) -> EtcdStore:
-        access = EtcdAccess(
-            endpoints=self.endpoints, user=user, password=self.password(user), ca_file=self.folder / "secrets/ca.pem"
-        )
-        return EtcdStore(EtcdConnection(access, give_up_s=5), KEYRING)
-
-
-def ranges(rights: Iterable[Right]) -> set[tuple[str, str, str]]:
-    return {(each.access, each.prefix, each.prefix[:-1] + chr(ord(each.prefix[-1]) + 1)) for each in rights}
 
 
 @pytest.fixture(scope="module")
@@ -244,9 +169,9 @@ def test_rights_that_were_changed_by_hand_are_set_again(site: Site) -> None:
 
 def test_a_certificate_is_renewed_while_etcd_runs(site: Site) -> None:
     """By what etcd reads for each connection."""
-    served = site.folder / "etcd-0/etcd/server.pem"
+    served = site.folder / "etcd-1/etcd/server.pem"
     before = served.read_text()
-    (site.folder / "secrets/etcd-0.pem").unlink()
+    (site.folder / "secrets/etcd-1.pem").unlink()
     changed = site.make_files()
     assert {"Sign the certificates of the members", "Copy the certificates"} <= changed
     assert "Restart etcd" not in changed
