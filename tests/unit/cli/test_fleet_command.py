@@ -18,13 +18,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from aio_tuned.cli.fleet import login
 from aio_tuned.cli.main import main
 from aio_tuned.errors import Exit
-from aio_tuned.fleet import access, keys
+from aio_tuned.fleet import access, bundle, keys
 from aio_tuned.fleet.class_status import Noted
 from aio_tuned.fleet.consensus import Contributor, Rejected
 from aio_tuned.fleet.memory_store import MemoryStore, SharedMemory
 from aio_tuned.fleet.rollout import Rollout
 from aio_tuned.fleet.signature import Keyring, SigningKey
 from aio_tuned.model.profile import SHARE_ONE
+from aio_tuned.service import fleet_places
 from unit.support.builders import SMALL_GRID
 from unit.support.fleet import (
     CLASS,
@@ -487,6 +488,90 @@ def test_a_first_generation_has_none_to_go_back_to(
     assert run(conf, "rollback", CLASS, file=password) == Exit.TARGET
     assert f"class {CLASS}: no older generation with other settings is kept" in capsys.readouterr().err
     assert fleet.operator.get_pin(CLASS) is None
+
+
+# --- bundles ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folders of bundles; the last one is the operator's."""
+    monkeypatch.setattr(fleet_places, "BUNDLES", (tmp_path / "usr", tmp_path / "models.d"))
+    return tmp_path / "models.d"
+
+
+def test_what_is_exported_can_be_imported_and_the_daemon_reads_it(
+    fleet: Fleet, conf: Path, password: Path, places: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fleet.put_class()
+    fleet.put_class(class_result(2, POINTS[2], hardware_class=OTHER_CLASS))
+    file = conf.parent / "site-a.bundle"
+    assert run(conf, "export", file, file=password) == Exit.OK
+    told = f"class {CLASS}: generation 1\nclass {OTHER_CLASS}: generation 2\n"
+    assert capsys.readouterr().out == told
+    conf.write_text(conf.read_text().replace("enabled = true", "enabled = false"))
+    assert run(conf, "import", file) == Exit.OK
+    assert capsys.readouterr().out == f"{told}{places}/site-a.json; to use it now: systemctl reload aio-tuned\n"
+    found, ignored = bundle.load_folders(fleet_places.BUNDLES)
+    assert (found[OTHER_CLASS].generation, ignored) == (2, ())
+    assert set(found) == {CLASS, OTHER_CLASS}
+
+
+def test_one_class_may_be_exported_to_standard_output(
+    fleet: Fleet, conf: Path, password: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fleet.put_class()
+    fleet.put_class(class_result(hardware_class=OTHER_CLASS))
+    words = ["--config", str(conf), "fleet", "export", "--password-file", str(password), "-", "0123f"]
+    assert main(words) == Exit.OK
+    (found,) = bundle.load(capsys.readouterr().out, KEYRING)
+    assert found.hardware_class == OTHER_CLASS
+
+
+def test_an_export_without_a_result_is_an_error(
+    fleet: Fleet, conf: Path, password: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = conf.parent / "out.json"
+    assert run(conf, "export", file, file=password) == Exit.TARGET
+    assert "the fleet has no results yet" in capsys.readouterr().err
+    fleet.coordinator.put_status(COORDINATOR.sign(class_status(generation=0)))
+    assert run(conf, "export", file, CLASS, file=password) == Exit.TARGET
+    assert f"class {CLASS}: has no result yet; wait for its sweeps" in capsys.readouterr().err
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (bundle.dump([STRANGER.sign(class_result())]), "signed by no trusted key"),
+        (bundle.dump([COORDINATOR.sign(class_result())]).replace('"generation":1', '"generation":9'), "signed by no"),
+        ("[]", "not an object"),
+        ("", "has no result of a class; export it again"),
+        (b"\xff", "not UTF-8; it is no file of aio-tuned fleet export"),
+    ],
+    ids=["stranger", "changed", "list", "empty", "binary"],
+)
+def test_what_is_not_signed_is_not_imported(
+    text: str | bytes, said: str, conf: Path, places: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = conf.parent / "in.json"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert run(conf, "import", file) == Exit.DATA
+    err = capsys.readouterr().err
+    assert err.startswith(f"aio-tuned: {file}: ")
+    assert said in err
+    assert not places.exists()
+
+
+def test_an_import_needs_the_keys_of_coordinators(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    conf.write_text("")
+    assert run(conf, "import", conf) == Exit.CONFIG
+    assert "[fleet] trusted_keys: not set, and signatures cannot be checked" in capsys.readouterr().err
+
+
+def test_a_bundle_that_is_missing_is_named(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(conf, "import", conf.parent / "none") == Exit.DATA
+    assert "none: cannot be read: No such file or directory" in capsys.readouterr().err
 
 
 # --- keys ------------------------------------------------------------------------------------------------

@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from aio_tuned.fleet.consensus import ClassResult
     from aio_tuned.fleet.signature import Signed
 
-# 256 results of the largest size; a bundle of a fleet has a dozen.
-_MOST_BYTES = 16 << 20
-MODELS = "models.d"
-
 
 def export(arguments: argparse.Namespace) -> int:
     """Write the signed results of classes to a file or standard output."""
@@ -60,15 +56,20 @@ def import_(arguments: argparse.Namespace) -> int:
             " coordinators that signed the file"
         )
     from aio_tuned.fleet import access, bundle
+    from aio_tuned.service import fleet_places
 
     file: Path = arguments.file
-    text = _read(file)
-    results = bundle.load(text, access.keyring(config))
+    text = _read(file, bundle.MAX_BUNDLE_BYTES)
+    try:
+        results = bundle.load(text, access.keyring(config))
+    except FleetDataError as error:
+        raise FleetDataError(f"{file}: {error}") from None
     if not results:
         raise FleetDataError(f"{file}: has no result of a class; export it again")
-    folder = config.profiles / MODELS
+    folder = fleet_places.BUNDLES[-1]
     atomic_file.make_folder(folder)
-    target = folder / f"{file.stem.lstrip('.') or 'imported'}.json"
+    # The daemon takes no hidden file, and none with another ending.
+    target = folder / f"{file.stem.lstrip('.') or 'imported'}{bundle.ENDING}"
     atomic_file.publish(target, text)
     for each in results:
         print(f"class {each.hardware_class}: generation {each.generation}")
@@ -76,14 +77,14 @@ def import_(arguments: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def _read(file: Path) -> str:
+def _read(file: Path, most_bytes: int) -> str:
     try:
         with file.open("rb") as opened:
-            data = opened.read(_MOST_BYTES + 1)
+            data = opened.read(most_bytes + 1)
     except OSError as error:
         raise FleetDataError(f"{file}: cannot be read: {error.strerror}") from None
-    if len(data) > _MOST_BYTES:
-        raise FleetDataError(f"{file}: larger than {_MOST_BYTES >> 20} MiB; export fewer classes")
+    if len(data) > most_bytes:
+        raise FleetDataError(f"{file}: larger than {most_bytes >> 20} MiB; export fewer classes")
     try:
         return data.decode()
     except UnicodeDecodeError:
