@@ -42,7 +42,8 @@ _DEFAULT: Unmeasured | Skipped = Unmeasured(setting=DEFAULT_SETTING)
 class Decision:
     """The profile to publish now and the sweep to run, with the reason; a check confirms the profile `against`.
 
-    `host_only` means that the sweep is due only because the host has changed.
+    `host_only` means that the sweep is due only because the host has changed. `for_fleet` means that the drive's own
+    profile stays valid, and the sweep or check is for its fleet. A sweep may begin after `wait_s` seconds.
     """
 
     publish: Profile
@@ -51,6 +52,8 @@ class Decision:
     reason: str
     against: Profile | None = None
     host_only: bool = False
+    for_fleet: bool = False
+    wait_s: float = 0.0
 
 
 def differences(was: Profile, now: Fingerprint, kernel_release: str, kernel_change: str) -> tuple[str, ...]:
@@ -111,7 +114,7 @@ def decide(  # noqa: PLR0913 - the facts, the history and the policy
     """
 
     def checkable(other: Profile) -> bool:
-        return not differences(other, now, kernel_release, kernel_change) and _has_numbers(other, now, target)
+        return not differences(other, now, kernel_release, kernel_change) and is_checkable(other, now, target)
 
     def worth(other: Profile) -> tuple[bool, bool, datetime, str]:
         """Return a sort key: checkable siblings rank highest, then those with a full sweep, then the newest."""
@@ -181,7 +184,7 @@ def _decide_by_own(own: Profile, changed: tuple[str, ...], host: tuple[str, ...]
     return Decision(publish=own, sweep="none", stale=False, reason=reason)
 
 
-def _has_numbers(sibling: Profile, now: Fingerprint, target: Target | None) -> bool:
+def is_checkable(sibling: Profile, now: Fingerprint, target: Target | None) -> bool:
     """Return whether the sibling was measured on the same filesystem and in all directions that this drive allows.
 
     Its challengers must be known, since a check compares them to find out whether another class of settings wins.

@@ -64,11 +64,11 @@ def _same_format(device: Device, other: Profile) -> bool:
     )
 
 
-def check_settings(sibling: Profile) -> Mapping[Direction, tuple[Setting, ...]]:
+def check_settings(sibling: Profile, own: Profile | None = None) -> Mapping[Direction, tuple[Setting, ...]]:
     """Return the settings that a check measures in each direction in which the sibling was measured.
 
-    They are the sibling's setting, its challengers (the best settings of other classes), the combined setting and the
-    default.
+    They are the sibling's setting, its challengers (the best settings of other classes), the combined setting, the
+    default, and the setting of the drive's own profile.
     """
     found: dict[Direction, tuple[Setting, ...]] = {}
     for direction, part in sibling.sections():
@@ -76,8 +76,15 @@ def check_settings(sibling: Profile) -> Mapping[Direction, tuple[Setting, ...]]:
             others = [setting for setting, _ in part.challenger_shares()]
             if isinstance(sibling.combined, CombinedResult):
                 others.append(sibling.combined.setting)
-            found[direction] = tuple(dict.fromkeys((part.setting, *others, DEFAULT_SETTING)))
+            before = [setting for setting in (own_settings(own).get(direction),) if setting]
+            found[direction] = tuple(dict.fromkeys((part.setting, *others, DEFAULT_SETTING, *before)))
     return found
+
+
+def own_settings(own: Profile | None) -> Mapping[Direction, Setting]:
+    """Return the settings that were measured on the drive, by direction."""
+    sections = own.sections() if own else ()
+    return {direction: part.setting for direction, part in sections if isinstance(part, Result)}
 
 
 def check_shares(sibling: Profile) -> Mapping[Direction, Mapping[Setting, float]]:

@@ -46,6 +46,7 @@ class Drive:
     `full_sweep_reason` is the reason why the next sweep must not be a check, or "". `asked` means that the operator has
     requested the next sweep. `written_bytes` are all bytes that sweeps have written to it, kept over restarts. `note`
     tells whether the bytes that a killed sweep left were zeroed.
+    `waits_for_fleet` means that its sweep was held back for the fleet when it was last assessed.
     `never_quiet` is a sentence on a wait for other processes that is too long, and `short_of_memory` the reason if
     memory limits or defers its sweep; each is "" if it does not apply.
     """
@@ -71,6 +72,7 @@ class Drive:
     note: str = ""
     never_quiet: str = ""
     short_of_memory: str = ""
+    waits_for_fleet: bool = False
     removed: bool = False
 
     @property

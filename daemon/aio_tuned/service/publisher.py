@@ -18,18 +18,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from aio_tuned.config.load import Config
-    from aio_tuned.model.profile import Profile
+    from aio_tuned.model.profile import Fingerprint, Profile
     from aio_tuned.profiles.decision import Decision
     from aio_tuned.service.drive import Drive
+    from aio_tuned.service.fleet_gate import FleetGate
     from aio_tuned.storage.profile_store import ProfileStore
 
 
 class Publisher:
     """The publisher of the drives' profiles, which calls `changed` after each change and retries failed writes."""
 
-    def __init__(self, store: ProfileStore, config: Callable[[], Config], changed: Callable[[], None]) -> None:
+    def __init__(
+        self, store: ProfileStore, config: Callable[[], Config], fleet: FleetGate, changed: Callable[[], None]
+    ) -> None:
         self._store = store
         self._config = config
+        self._fleet = fleet
         self._changed = changed
         self._release = os.uname().release
         self._retry_at: asyncio.TimerHandle | None = None
@@ -51,25 +55,29 @@ class Publisher:
 
     def decide(self, drive: Drive) -> Decision:
         """Decide what to publish for the drive and what to sweep, by the facts known now."""
-        mounted = {filesystem for _, _, filesystem in drive.uses}
-        # The writes of a btrfs depend on the folder, which only the probe has examined.
-        alone = mounted.pop() if len(mounted) == 1 else ""
-        filesystem = drive.target.filesystem if drive.target else "" if alone == "btrfs" else alone
-        config = self._config()
+        config, own, now = self._config(), self.measured(drive), self._fingerprint(drive)
         found = decision.decide(
             drive.device,
-            identity.fingerprint(drive.device, filesystem, self._release),
+            now,
             self._release,
             drive.target,
-            self.measured(drive),
-            self.catalog(),
+            own,
+            (*self.catalog(), *self._fleet.siblings(drive, now)),
             siblings=config.siblings,
             kernel_change=config.kernel_change,
             made_by=__version__,
         )
         if drive.full_sweep_reason:
             found = replace(found, sweep="full", reason=drive.full_sweep_reason, against=None)
-        return found
+        return self._fleet.advise(drive, now, own, found)
+
+    def _fingerprint(self, drive: Drive) -> Fingerprint:
+        """Return the facts on which the drive's figures depend, as they are now."""
+        mounted = {filesystem for _, _, filesystem in drive.uses}
+        # The writes of a btrfs depend on the folder, which only the probe has examined.
+        alone = mounted.pop() if len(mounted) == 1 else ""
+        filesystem = drive.target.filesystem if drive.target else "" if alone == "btrfs" else alone
+        return identity.fingerprint(drive.device, filesystem, self._release)
 
     def refresh(self, drive: Drive) -> None:
         """Publish the profile that `decide` selects for the drive, or withdraw it if the drive may have none."""
@@ -87,6 +95,7 @@ class Publisher:
         elif drive.shown:
             self._store.withdraw(drive.device.name)
         drive.shown = wanted
+        self._fleet.tell_present(drive, self._fingerprint(drive))
         self._retry_later()
 
     def review(self) -> None:
@@ -115,6 +124,7 @@ class Publisher:
     def withdraw(self, drive: Drive) -> None:
         """Remove the published profile of the drive."""
         self._store.withdraw(drive.device.name)
+        self._fleet.forget(drive.device.name)
         self._retry_later()
 
     def adopt_published(self) -> None:
@@ -124,7 +134,9 @@ class Publisher:
 
     def withdraw_absent(self, present: Iterable[str]) -> None:
         """Withdraw the profiles of drives that were removed while the daemon was down."""
+        present = {*present}
         self._store.withdraw_absent(present)
+        self._fleet.keep(present)
         self._retry_later()
 
     def _retry_later(self) -> None:

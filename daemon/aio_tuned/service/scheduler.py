@@ -15,14 +15,18 @@ from typing import TYPE_CHECKING
 from aio_tuned import formatting
 from aio_tuned.journald.events import EventId
 from aio_tuned.profiles import codec
-from aio_tuned.profiles.siblings import check_settings, find_siblings
+from aio_tuned.profiles.siblings import check_settings, find_siblings, own_settings
+from aio_tuned.service import memory_fit
+from aio_tuned.service.patience import Patience
 from aio_tuned.service.state_machine import (
     Appeared,
     Deferred,
     Failed,
     Finished,
     Postponed,
+    Retry,
     Satisfied,
+    Stage,
     SweepDue,
     SweepRequest,
     first_in_line,
@@ -40,8 +44,8 @@ if TYPE_CHECKING:
     from aio_tuned.config.load import Config
     from aio_tuned.model.profile import Profile
     from aio_tuned.profiles.decision import Decision
-    from aio_tuned.service.busy_wait import BusyWait
     from aio_tuned.service.drive import Drive
+    from aio_tuned.service.fleet_gate import FleetGate
     from aio_tuned.service.publisher import Publisher
     from aio_tuned.service.state_machine import Event
     from aio_tuned.service.waits import Waits
@@ -53,8 +57,6 @@ _log = logging.getLogger(__name__)
 
 # A check of a sibling's settings gets this share of a sweep's time budget.
 _CHECK_SHARE = 0.2
-# A sweep that lacks memory is tried again after five times the shortest retry, by default 5 minutes.
-_MEMORY_PAUSES = 5
 
 
 class Scheduler:
@@ -72,6 +74,7 @@ class Scheduler:
         helper: Path | None,
         ledger: Ledger,
         waits: Waits,
+        fleet: FleetGate,
         *,
         ended: Callable[[Drive, Event | None], None],
         progressed: Callable[[], None],
@@ -84,6 +87,8 @@ class Scheduler:
         self._helper = helper
         self._ledger = ledger
         self._waits = waits
+        self._fleet = fleet
+        self._patience = Patience(config, waits)
         self._ended = ended
         self._progressed = progressed
         self._dropped = dropped
@@ -104,23 +109,36 @@ class Scheduler:
             mounted=drive.target is not None and drive.target.kind == "scratch",
             reason=decision.reason,
         )
-        if wait_s := self._host_wait_s(drive, decision):
-            next_at = (datetime.now(timezone.utc) + timedelta(seconds=wait_s)).isoformat(timespec="seconds")
-            reason = f"{decision.reason}; waits: changed host, one drive a day; next at {next_at}"
+        wait_s = self._host_wait_s(drive, decision)
+        drive.waits_for_fleet = bool(decision.wait_s) and not wait_s
+        if drive.waits_for_fleet:
+            reason = f"{decision.reason}; sweeps without the fleet at {_after(decision.wait_s)}"
+            return Postponed(request=replace(request, reason=reason), seconds=decision.wait_s)
+        if wait_s:
+            reason = f"{decision.reason}; waits: changed host, one drive a day; next at {_after(wait_s)}"
             return Postponed(request=replace(request, reason=reason), seconds=wait_s)
         return SweepDue(request=request)
 
-    def released(self, drives: Iterable[Drive]) -> tuple[Drive, ...]:
-        """Return the waiting drives that a sibling, swept again on the changed host, makes fit for a check."""
-        found = {drive: self._publisher.decide(drive) for drive in drives if drive.state.resting}
-        return tuple(drive for drive, decided in found.items() if decided.host_only and decided.sweep == "check")
+    def released(self, drives: Iterable[Drive]) -> tuple[tuple[Drive, Event], ...]:
+        """Return the drives that need not wait any more, each with its event.
+
+        A sibling that was swept again on the changed host makes others fit for a check, and the fleet has new orders,
+        for drives with a valid profile, too.
+        """
+        found: list[tuple[Drive, Event]] = []
+        for drive in [each for each in drives if each.target]:
+            if drive.state.resting and _is_released(drive, self._publisher.decide(drive)):
+                found.append((drive, Retry()))
+            elif drive.state.stage is Stage.PUBLISHED and (decided := self._publisher.decide(drive)).for_fleet:
+                found.append((drive, Appeared(reason=decided.reason)))
+        return tuple(found)
 
     def _host_wait_s(self, drive: Drive, decision: Decision) -> float:
         """Return the seconds until the drive may have its full sweep, 0 if now: one drive a day for the host's sake.
 
         Checks, and sweeps that the operator has requested, do not wait.
         """
-        full = decision.sweep == "full" or bool(self._busy_beyond_patience(drive))
+        full = decision.sweep == "full" or bool(self._patience.exceeded(drive))
         limited = decision.host_only and full and not drive.asked
         return self._waits.turn_wait_s(drive.device.id) if limited else 0.0
 
@@ -167,7 +185,7 @@ class Scheduler:
         try:
             # The decision is made again, because a sibling or the drive may have been measured since it was queued.
             decision = self._publisher.decide(drive)
-            if decision.sweep == "none" or self._host_wait_s(drive, decision):
+            if decision.sweep == "none" or decision.wait_s or self._host_wait_s(drive, decision):
                 event = Appeared(reason=decision.reason)
             else:
                 job = self._job(drive, decision)
@@ -186,23 +204,8 @@ class Scheduler:
         self._ended(drive, event)
         return final
 
-    def _fitted(self, drive: Drive, job: Job) -> Job | Deferred:
-        """Return the job with a transfer whose buffer fits into memory, or Deferred if the smallest does not fit."""
-        config, available = job.config, self._available_memory()
-        fits = memory.fitting_transfer(available, config.transfer_bytes)
-        if available is None or fits == config.transfer_bytes:
-            drive.short_of_memory = ""
-            return job
-        needed = memory.needed_bytes(config.transfer_bytes)
-        drive.short_of_memory = memory.describe(available, needed)
-        if not fits:
-            return Deferred(reason=drive.short_of_memory, seconds=_MEMORY_PAUSES * config.min_retry)
-        drive.short_of_memory += f"; until then the sweep uses transfers of {formatting.size(fits)}"
-        _log.warning("%s: %s", drive.device.sys_name, drive.short_of_memory, extra=drive.fields())
-        return replace(job, config=replace(config, transfer_bytes=fits))
-
     async def _work(self, drive: Drive, job: Job) -> tuple[Final | None, Event | None]:
-        fitted = self._fitted(drive, job)
+        fitted = memory_fit.fitted(drive, job, self._available_memory())
         if isinstance(fitted, Deferred):
             return None, fitted
         job = fitted
@@ -220,14 +223,14 @@ class Scheduler:
 
     def _job(self, drive: Drive, decision: Decision) -> Job:
         config, settings = self._config(), None
-        never_quiet = ""
-        if wait := self._busy_beyond_patience(drive):
-            never_quiet = wait.traffic
-            self._report_wait(drive, wait)
-        if not never_quiet and decision.sweep == "check" and decision.against:
-            settings = check_settings(decision.against)
-            config = replace(config, time_budget=config.time_budget * _CHECK_SHARE)
         own = self._publisher.measured(drive)
+        never_quiet = ""
+        if wait := self._patience.exceeded(drive):
+            never_quiet = wait.traffic
+            self._patience.report(drive, wait)
+        if not never_quiet and decision.sweep == "check" and decision.against:
+            settings = check_settings(decision.against, own)
+            config = replace(config, time_budget=config.time_budget * _CHECK_SHARE)
         # The seed stays the same over restarts, so that a sweep can be resumed, and changes after each sweep.
         seed = zlib.crc32(f"{drive.device.name} {own.evidence.measured_at if own else ''}".encode())
         return Job(
@@ -241,6 +244,8 @@ class Scheduler:
             against=decision.against if settings else None,
             others=find_siblings(drive.device, self._publisher.catalog()),
             never_quiet=never_quiet,
+            before=own_settings(own),
+            keeps_own=decision.for_fleet,
         )
 
     def receive(self, drive: Drive, message: Message) -> None:
@@ -282,7 +287,7 @@ class Scheduler:
 
         Save the profile even if the sweep was cancelled, and return None then.
         """
-        self._note_wait(drive, job, final)
+        self._patience.note(drive, job, final)
         match final:
             case messages.Done(text=text, trouble=trouble):
                 measured = codec.parse(text)
@@ -290,16 +295,16 @@ class Scheduler:
                     _log.warning("%s: %s", drive.device.sys_name, trouble, extra=drive.fields())
                 if self._publisher.save(measured):
                     self.forget(drive)
+                self._waits.end_fleet(drive.device.id)
+                self._fleet.tell_result(drive, job, final)
                 if drive.is_swept:
                     drive.full_sweep_reason, drive.asked = "", False
                     return Finished(reason=_describe(measured, job), measured=measured)
             case _ if not drive.is_swept:
                 _log.info("%s: sweep cancelled", drive.device.sys_name, extra=drive.fields())
-            case messages.Disagreed(reason=reason):
-                self.forget(drive)
-                drive.full_sweep_reason = reason
-                request = SweepRequest(sweep="full", profiled=False, mounted=bool(drive.uses), reason=reason)
-                return SweepDue(request=request)
+            case messages.Disagreed():
+                self._fleet.tell_result(drive, job, final)
+                return self._refuse(drive, job, final)
             case messages.Deferred(reason=reason, seconds=seconds):
                 return Deferred(reason=reason, seconds=seconds)
             case messages.Failed(reason=reason, exit_code=code):
@@ -309,27 +314,25 @@ class Scheduler:
                 return Failed(reason=reason, exit_code=int(code))
         return None
 
-    def _note_wait(self, drive: Drive, job: Job, final: Final) -> None:
-        """Record whether the drive's sweep waits for other processes."""
-        if isinstance(final, messages.Done):
-            self._waits.end_busy(drive.device.id)
-            drive.never_quiet = ""
-        elif job.never_quiet:  # the wait for the next sweep begins
-            self._waits.end_busy(drive.device.id)
-        elif isinstance(final, messages.Deferred) and final.busy:
-            self._report_wait(drive, self._waits.add_deferral(drive.device.id, final.reason))
+    def _refuse(self, drive: Drive, job: Job, final: messages.Disagreed) -> Event:
+        """Return the event of a check that does not confirm the sibling: a full sweep, unless its own profile holds."""
+        self.forget(drive)
+        if job.keeps_own:
+            reason = f"keeps its own settings: {final.reason}"
+            return Finished(reason=reason) if final.text else Failed(reason=reason)
+        drive.full_sweep_reason = final.reason
+        request = SweepRequest(sweep="full", profiled=False, mounted=bool(drive.uses), reason=final.reason)
+        return SweepDue(request=request)
 
-    def _busy_beyond_patience(self, drive: Drive) -> BusyWait | None:
-        """Return the drive's wait for other processes if it is over; None if it is not, or without one."""
-        wait = self._waits.busy(drive.device.id)
-        return wait if wait and wait.is_over(self._config().patience, self._waits.monotonic()) else None
 
-    def _report_wait(self, drive: Drive, wait: BusyWait) -> None:
-        """Log a wait that is too long, once; the status shows it until a sweep finishes."""
-        found = wait.never_quiet(self._config().patience, self._waits.monotonic())
-        if found and not drive.never_quiet:
-            _log.warning("%s: %s", drive.device.sys_name, found, extra=drive.fields())
-        drive.never_quiet = found or drive.never_quiet
+def _after(seconds: float) -> str:
+    return (datetime.now(timezone.utc) + timedelta(seconds=seconds)).isoformat(timespec="seconds")
+
+
+def _is_released(drive: Drive, decided: Decision) -> bool:
+    if drive.waits_for_fleet:
+        return not decided.wait_s
+    return decided.host_only and decided.sweep == "check"
 
 
 def _describe(measured: Profile, job: Job) -> str:

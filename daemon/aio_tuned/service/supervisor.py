@@ -21,6 +21,7 @@ from aio_tuned.reader.lookup import find_disk
 from aio_tuned.service import heartbeat, state_machine
 from aio_tuned.service.device_troubles import DeviceTroubles
 from aio_tuned.service.export_files import ExportFiles
+from aio_tuned.service.fleet_gate import FleetGate
 from aio_tuned.service.inventory import Inventory, Look, now
 from aio_tuned.service.look_queue import LookQueue
 from aio_tuned.service.monitoring import snapshot
@@ -81,8 +82,7 @@ class Supervisor:
         self._sweep_counter = sweep_counter
         self._waits = waits
         self._since = now()
-        self._broken = ""
-        self._config_trouble = ""
+        self._broken = self._config_trouble = ""
         self._stopped = asyncio.Event()
         self._troubles = DeviceTroubles()
         self._status = StatusPublisher(self.snapshot, notify)
@@ -91,14 +91,16 @@ class Supervisor:
         self._mounts = MountListener(mount_watch, mounts_pause_s, self._on_mounts)
         self._exports = ExportFiles(self._current_config, partial(find_disk, sys=sys, proc=proc), self._status.changed)
         store.publishing = self._exports.publishing
-        self._publisher = Publisher(store, self._current_config, self._status.changed)
+        self._fleet = FleetGate(self._current_config, waits)
+        self._publisher = Publisher(store, self._current_config, self._fleet, self._status.changed)
         self._scheduler = Scheduler(
             self._publisher,
             self._current_config,
             helper,
             ledger,
             waits,
-            ended=self._on_sweep_end,
+            self._fleet,
+            ended=self.emit,
             progressed=self._status.progressed,
             dropped=lambda drive: sweep_counter.count(drive.device.id, PAGE_CACHE_DROP),
             changed=self._status.changed,
@@ -201,6 +203,8 @@ class Supervisor:
         self._looks.add(self._inventory.missed())
         self._exports.look(everything=True)
         yield from self._inventory.compare_facts()
+        if self._fleet.look():
+            yield from self._refresh_waiting()
 
     def _take(self, look: Look) -> None:
         """Apply the changes of one device; record any error, so that it does not affect other devices."""
@@ -211,12 +215,9 @@ class Supervisor:
         if self._troubles.count == errors:
             self._troubles.clear(look.sys_name)
 
-    def _on_sweep_end(self, drive: Drive, event: Event | None) -> None:
+    def emit(self, drive: Drive, event: Event | None) -> None:
+        """Apply one event to a drive; None, at the end of a cancelled sweep, only starts the next one."""
         self._apply([(drive, event)] if event else [])
-
-    def emit(self, drive: Drive, event: Event) -> None:
-        """Apply one event to a drive."""
-        self._apply([(drive, event)])
 
     async def _probe(self, drive: Drive) -> None:
         """Probe a drive that has settled, and emit an event with the result."""
@@ -246,8 +247,8 @@ class Supervisor:
 
     def _refresh_waiting(self) -> Iterator[Look]:
         drives = self._inventory.drives.values()
-        for drive in self._scheduler.released(drives):
-            yield Look(sys_name=drive.device.sys_name, changes=[(drive, state_machine.Retry())])
+        for change in self._scheduler.released(drives):
+            yield Look(sys_name=change[0].device.sys_name, changes=[change])
         yield from self._refresh(self._publisher.waiting(drives))
 
     def _refresh(self, drives: Iterable[Drive]) -> Iterator[Look]:
@@ -322,6 +323,7 @@ class Supervisor:
             self._waits.trouble,
             *self._status.troubles,
             *self._exports.troubles,
+            *self._fleet.troubles,
         )
         return snapshot.Snapshot(
             version=__version__,

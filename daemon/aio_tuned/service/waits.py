@@ -35,10 +35,11 @@ class _Busy(NamedTuple):
 class Waits:
     """The turn to be swept for the host's sake, and the waits for other processes, by drive id.
 
-    After a change of the host, one drive a day has the turn, and the others wait. The time in which the daemon is down
-    counts for the turn, but not for the waits for other processes; a wait without a check for a day is over. No method
-    raises OSError: `trouble` has the error if a change could not be written, else "". That change counts anyway, and a
-    later call tries to write it again.
+    A wait for the fleet begins with the first question for it, and lasts over restarts, so that none holds a sweep back
+    for longer than its limit. After a change of the host, one drive a day has the turn, and the others wait. The time
+    in which the daemon is down counts for the turn, but not for the waits for other processes; a wait without a check
+    for a day is over. No method raises OSError: `trouble` has the error if a change could not be written, else "". That
+    change counts anyway, and a later call tries to write it again.
     """
 
     def __init__(self, path: Path, now: Callable[[], float], monotonic: Callable[[], float]) -> None:
@@ -48,6 +49,8 @@ class Waits:
         self._now = now
         self._turn: _Turn | None = None
         self._busy: dict[str, _Busy] = {}
+        # When drives began to wait for their fleet, in seconds since the epoch.
+        self._fleet: dict[str, float] = {}
 
     @classmethod
     def open(
@@ -100,6 +103,20 @@ class Waits:
         if self._busy.pop(drive, None):
             self._write()
 
+    def fleet_left_s(self, drive: str, longest_s: float) -> float:
+        """Return the seconds that the drive may still wait for its fleet, `longest_s` from the first call."""
+        now = self._now()
+        began = self._fleet.get(drive)
+        if began is None or began > now:  # the clock was set back
+            began = self._fleet[drive] = now
+            self._write()
+        return max(0.0, began + longest_s - now)
+
+    def end_fleet(self, drive: str) -> None:
+        """End the drive's wait for its fleet, if there is one."""
+        if self._fleet.pop(drive, None):
+            self._write()
+
     def _read(self, table: Any) -> None:  # noqa: ANN401 - any JSON
         if turn := table["turn"]:
             self._turn = _Turn(str(turn["id"]), float(turn["at"]))
@@ -108,6 +125,7 @@ class Waits:
             if abs(self._now() - at) < _DAY_S:
                 wait = BusyWait(since_s=self.monotonic() - waited_s, traffic=str(entry["traffic"]))
                 self._busy[drive] = _Busy(wait, waited_s, at)
+        self._fleet = {drive: float(at) for drive, at in table.get("fleet", {}).items()}
 
     def _write(self) -> None:
         table = {
@@ -116,6 +134,7 @@ class Waits:
                 drive: {"waited_s": one.waited_s, "at": one.at, "traffic": one.wait.traffic}
                 for drive, one in self._busy.items()
             },
+            "fleet": self._fleet,
         }
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -17,9 +17,10 @@ from aio_tuned.search.taint import clean_samples, of_choice
 from aio_tuned.sweep import after_results, conditions, page_cache
 from aio_tuned.sweep import findings as sweep_findings
 from aio_tuned.sweep.decided import Decided, decide
+from aio_tuned.sweep.measured_points import MeasuredPoint, measured_points
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from aio_tuned.config.load import Config
     from aio_tuned.model.curve import Curve
@@ -51,10 +52,11 @@ class Circumstances:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltProfile:
-    """A profile, with the curves from which it was chosen."""
+    """A profile, with the curves from which it was chosen, and the throughputs of all points by direction."""
 
     profile: Profile
     curves: tuple[Curve, ...]
+    points: Mapping[Direction, tuple[MeasuredPoint, ...]]
 
 
 def _percent(share: float) -> float:
@@ -180,6 +182,7 @@ def build_profile(
     verdicts = {sample.cache_verdict for sample in clean_samples(of_choice(samples))}
     return BuiltProfile(
         curves=tuple(one.screen for one in found),
+        points={one.curve.direction: measured_points(one) for one in found},
         profile=Profile(
             schema=SCHEMA,
             state="provisional" if doubts else "measured",

@@ -9,8 +9,10 @@ import pytest
 from aio_tuned.config.load import Config
 from aio_tuned.devices import identity
 from aio_tuned.service.drive import Drive
+from aio_tuned.service.fleet_gate import FleetGate
 from aio_tuned.service.publisher import Publisher
 from aio_tuned.service.state_machine import DriveState, Stage
+from aio_tuned.service.waits import Waits
 from aio_tuned.storage.profile_store import ProfileStore
 from unit.support.builders import device, profile, scratch_target
 
@@ -38,7 +40,7 @@ def test_how_a_btrfs_is_written_is_compared_once_it_is_known(
     store = ProfileStore(tmp_path / "etc", tmp_path / "state")
     fingerprint = identity.fingerprint(disk, measured, os.uname().release)
     assert store.save(replace(profile(), device=identity.info(disk), fingerprint=fingerprint))
-    publisher = Publisher(store, Config, lambda: None)
+    publisher = Publisher(store, Config, FleetGate(Config, Waits.open(tmp_path / "waits.json")), lambda: None)
     drive = Drive(
         device=disk,
         state=DriveState(stage=Stage.SETTLING, reason="test"),

@@ -14,7 +14,7 @@ from aio_tuned.devices import identity
 from aio_tuned.formatting import size
 from aio_tuned.journald.events import EventId
 from aio_tuned.profiles.codec import render
-from aio_tuned.service import state_machine
+from aio_tuned.service import memory_fit, state_machine
 from aio_tuned.service.state_machine import DriveState, Stage, SweepRequest
 from aio_tuned.service.step_log import _EVENT_IDS
 from aio_tuned.service.worker import messages as wire
@@ -139,7 +139,7 @@ def test_a_sweep_is_fitted_into_the_memory_or_waits(desk: Desk, free_mib: int, t
     def act(supervisor: Supervisor, drive: Drive, job: Job) -> None:
         scheduler = supervisor._scheduler
         scheduler._available_memory = lambda: AvailableMemory(free_bytes=free_mib << 20, where="in control group /a")
-        fitted = scheduler._fitted(drive, job)
+        fitted = memory_fit.fitted(drive, job, scheduler._available_memory())
         short = f"memory: {size(free_mib << 20)} available in control group /a, but a sweep needs 448M; "
         if isinstance(fitted, state_machine.Deferred):
             assert transfer_mib == 0
@@ -150,7 +150,7 @@ def test_a_sweep_is_fitted_into_the_memory_or_waits(desk: Desk, free_mib: int, t
         assert drive.short_of_memory.startswith(short) is (transfer_mib < 256)
         assert drive.short_of_memory.endswith("; until then the sweep uses transfers of 64M") is (transfer_mib == 64)
         scheduler._available_memory = lambda: None
-        assert scheduler._fitted(drive, job) == job
+        assert memory_fit.fitted(drive, job, scheduler._available_memory()) == job
         assert drive.short_of_memory == ""
 
     of_sweep(desk, act)

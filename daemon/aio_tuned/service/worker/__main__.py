@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from aio_tuned import formatting
+from aio_tuned.config.parsing import SETTING_KEYS
 from aio_tuned.devices.sensors import Sensors
 from aio_tuned.errors import AioTunedError, BusyDriveError, DeferredError, MeasurementError, PublishError, UsageError
 from aio_tuned.helper.process import find
@@ -286,7 +287,8 @@ async def _sweep(job: Job) -> Final:
         if built.state != job.against.state:
             disagreement = "; ".join(built.evidence.findings)
         if disagreement:
-            return wire.Disagreed(reason=f"check against {job.against.device.name}: {disagreement}")
+            reason = f"check against {job.against.device.name}: {disagreement}"
+            return wire.Disagreed(reason=reason, text=codec.render(built), points=_points(job, measured))
     trouble = ledger.trouble
     try:
         atomic_file.make_folder(job.config.state)
@@ -294,7 +296,19 @@ async def _sweep(job: Job) -> Final:
         atomic_file.publish(layout.samples_file(job.config.state, built.device.name), measured.samples_text)
     except PublishError as error:
         trouble = str(error)
-    return wire.Done(text=codec.render(built), trouble=trouble)
+    return wire.Done(text=codec.render(built), trouble=trouble, points=_points(job, measured))
+
+
+def _points(job: Job, measured: tune.TuneResult) -> wire.Points:
+    """Return the measured points if the drive reports to a fleet."""
+    if not job.config.fleet:
+        return {}
+    return {
+        direction: [
+            [*(int(getattr(each.setting, key)) for key in SETTING_KEYS), *map(round, each[1:])] for each in found
+        ]
+        for direction, found in measured.report.points.items()
+    }
 
 
 async def _work(job: Job) -> Final:

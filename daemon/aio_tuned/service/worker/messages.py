@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
-from dataclasses import asdict, dataclass
-from typing import IO, TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,8 @@ class Job:
 
     `checkpoint` is the file from which a later worker can continue, and `ledger` the file that counts the bytes
     written. `others` are the siblings' profiles. `never_quiet` describes the I/O of other processes if the sweep has
-    waited too long for them and must run in spite of it, else "".
+    waited too long for them and must run in spite of it, else "". `before` are the drive's own settings, which a check
+    measures, too, and `keeps_own` means that its own profile stays valid if the check does not confirm the sibling's.
     """
 
     device: Device
@@ -36,6 +37,8 @@ class Job:
     against: Profile | None = None
     others: tuple[Profile, ...] = ()
     never_quiet: str = ""
+    before: Mapping[Direction, Setting] = field(default_factory=dict)
+    keeps_own: bool = False
 
 
 def send(job: Job, pipe: IO[bytes]) -> None:
@@ -105,19 +108,29 @@ class Zeroing:
     """The helper is zeroing a raw device that it has written; the worker needs up to two minutes to end."""
 
 
+# Rows of the five parameters and of three rates in bytes per second (throughput, and the limits of its interval).
+Points: TypeAlias = "dict[str, list[list[int]]]"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """The sweep has finished; `text` is the profile's file, and `trouble` an error of the archive or the ledger."""
+    """The sweep has finished; `text` is the profile's file, and `trouble` an error of the archive or the ledger.
+
+    `points` are the measured points by direction, fastest first, for the drive's report to its fleet; else {}.
+    """
 
     text: str
     trouble: str = ""
+    points: Points = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disagreed:
-    """The check does not confirm the sibling's profile."""
+    """The check does not confirm the sibling's profile; `text` and `points` are as in Done, "" without a result."""
 
     reason: str
+    text: str = ""
+    points: Points = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

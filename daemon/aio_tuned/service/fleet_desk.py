@@ -1,0 +1,227 @@
+"""What the fleet says about each drive, and what the daemon makes of it: its settings as a sibling's, sweeps and waits.
+
+The agent's orders are not trusted. A class result counts by its signature, enters as one more sibling, and is measured
+on this very drive before it is published as `measured`. An order to wait holds a sweep back for `max_wait` at most.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from aio_tuned import formatting
+from aio_tuned.errors import AioTunedError, FleetDataError
+from aio_tuned.fleet import bundle, hardware_class, spool
+from aio_tuned.fleet.class_profile import class_profile
+from aio_tuned.fleet.consensus import VOTES_LAST_S
+from aio_tuned.fleet.draw import draw
+from aio_tuned.fleet.profile_report import Source
+from aio_tuned.fleet.spool import Spool
+from aio_tuned.helper.protocol import PROTOCOL
+from aio_tuned.profiles.decision import is_checkable
+from aio_tuned.service import fleet_places, fleet_reports
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from aio_tuned.config.load import Config
+    from aio_tuned.fleet.consensus import ClassResult
+    from aio_tuned.fleet.order import Order
+    from aio_tuned.fleet.report import Basis, DriveReport
+    from aio_tuned.model.profile import Fingerprint, Profile
+    from aio_tuned.profiles.decision import Decision
+    from aio_tuned.service.drive import Drive
+    from aio_tuned.service.waits import Waits
+    from aio_tuned.service.worker.messages import Disagreed, Done, Job
+
+# Nodes whose wait is over sweep within this last part of `max_wait`, not all at once.
+_JITTER_SHARE = 0.25
+
+
+class FleetDesk:
+    """The orders, class results and reports of this host's drives, for one configuration."""
+
+    def __init__(self, config: Config, waits: Waits, now: Callable[[], float] = time.time) -> None:
+        self._config = config
+        self._waits = waits
+        self._now = now
+        self._source = Source(node=config.fleet_node or socket.gethostname(), domain=config.fleet_domain)
+        self._spool = Spool(config.state) if config.fleet else None
+        self._orders: Mapping[str, Order] = {}
+        self._refused: tuple[str, ...] = ()
+        self._unwritten: dict[str, str] = {}
+        # Results by drive, each beside the text that it was read from, since signatures take time to check.
+        self._results: dict[str, tuple[str, ClassResult | FleetDataError]] = {}
+        self._bundled: Mapping[str, ClassResult] = {}
+        # What could not be written counts anyway, else a full disk would have the drive swept again and again.
+        self._told: dict[tuple[str, Basis], DriveReport] = {}
+        with self._noted("spool"):
+            if self._spool:
+                self._spool.make(None)
+        self.look()
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """The sentences on files that could not be read or written."""
+        results = (str(found) for _, found in self._results.values() if isinstance(found, FleetDataError))
+        return (*self._refused, *self._unwritten.values(), *results)
+
+    @contextmanager
+    def _noted(self, what: str) -> Iterator[None]:
+        """Keep an error as the trouble of `what`, until it succeeds."""
+        try:
+            yield
+            self._unwritten.pop(what, None)
+        except AioTunedError as error:
+            self._unwritten[what] = str(error)
+
+    def look(self) -> bool:
+        """Read the orders and the bundles again; return whether any has changed."""
+        before = (self._bundled, self._orders)
+        self._bundled, refused = bundle.load_folders(fleet_places.BUNDLES)
+        if self._spool:
+            self._orders, of_orders = self._spool.orders()
+            refused = (*refused, *of_orders)
+            self._results = {name: found for name, found in self._results.items() if name in self._orders}
+        self._refused = refused
+        return (self._bundled, self._orders) != before
+
+    # --- what the fleet says ------------------------------------------------------------------------------
+
+    def class_of(self, drive: Drive, now: Fingerprint) -> str:
+        """Return the key of the drive's class; "" before it was probed, and for drives without a class."""
+        if drive.target is None:
+            return ""
+        facts = hardware_class.facts_of(drive.device, now, drive.target.kind, self._config.grid, str(PROTOCOL))
+        return hardware_class.class_key(facts) if facts else ""
+
+    def _order(self, drive: Drive, key: str) -> Order | None:
+        order = self._orders.get(drive.device.name)
+        return order if order and order.hardware_class == key else None
+
+    def _result(self, drive: Drive, key: str) -> ClassResult | None:
+        """Return the newest result of the class, from the order or from a bundle."""
+        order, found = self._order(drive, key), self._bundled.get(key)
+        if order and order.result:
+            name = drive.device.name
+            if self._results.get(name, ("", None))[0] != order.result:
+                self._results[name] = (order.result, self._read(order))
+            ordered = self._results[name][1]
+            if not isinstance(ordered, FleetDataError) and not (found and found.generation > ordered.generation):
+                found = ordered
+        return found
+
+    def _read(self, order: Order) -> ClassResult | FleetDataError:
+        try:
+            return spool.read_result(order, self._config.fleet_trusted_keys, self._config.grid)
+        except FleetDataError as error:
+            return error
+
+    def siblings(self, drive: Drive, now: Fingerprint) -> tuple[Profile, ...]:
+        """Return the result of the drive's class as the profile of a sibling, if there is one."""
+        key = self.class_of(drive, now)
+        result = self._result(drive, key) if key else None
+        return (class_profile(result, drive.device, now),) if result else ()
+
+    # --- what the daemon makes of it ----------------------------------------------------------------------
+
+    def advise(self, drive: Drive, now: Fingerprint, own: Profile | None, found: Decision) -> Decision:
+        """Return the decision as the fleet wants it.
+
+        A drive with a valid profile checks a newer generation, or is swept for its class. One without it checks the
+        class's settings when it is this node's turn, and waits with a full sweep while other nodes sweep for it.
+        """
+        key = self.class_of(drive, now)
+        if not (self._spool and key) or drive.asked or drive.full_sweep_reason:
+            return found
+        order, result = self._order(drive, key), self._result(drive, key)
+        sibling = class_profile(result, drive.device, now) if result else None
+        if found.sweep == "none":
+            self._waits.end_fleet(drive.device.id)
+            return self._of_valid(drive, own, found, order, sibling)
+        if order and order.task == "check" and sibling and is_checkable(sibling, now, drive.target):
+            return replace(found, sweep="check", against=sibling, reason=f"{found.reason}; {order.said}")
+        if order and order.task == "sweep" and not self._has_swept(drive, key):
+            return replace(found, sweep="full", against=None, reason=f"{found.reason}; {order.said}")
+        of_class = found.against is not None and found.against.evidence.fleet_class == key
+        if found.sweep == "check" and not (of_class and order):
+            return found  # against a drive of this host, or a bundle: seconds, for which nobody needs to wait
+        return self._held(drive, found, order)
+
+    def _of_valid(
+        self, drive: Drive, own: Profile | None, found: Decision, order: Order | None, sibling: Profile | None
+    ) -> Decision:
+        if order is None:
+            return found
+        if order.task == "check" and sibling:
+            known = self._checked_generation(drive, order.hardware_class, own)
+            if (sibling.evidence.fleet_generation or 0) > known and is_checkable(
+                sibling, sibling.fingerprint, drive.target
+            ):
+                return replace(found, sweep="check", against=sibling, reason=order.said, for_fleet=True)
+        if order.task == "sweep" and not self._has_swept(drive, order.hardware_class):
+            return replace(found, sweep="full", reason=order.said, for_fleet=True)
+        return found
+
+    def _held(self, drive: Drive, found: Decision, order: Order | None) -> Decision:
+        longest_s = self._config.fleet_max_wait
+        early_s = longest_s * _JITTER_SHARE * (draw(self._source.node, drive.device.name) % 1024) / 1024
+        left_s = self._waits.fleet_left_s(drive.device.id, longest_s - early_s)
+        if left_s <= 0:
+            said = f"waited {formatting.duration(longest_s)} for the fleet; sweeps by itself"
+            return replace(found, sweep="full", against=None, reason=f"{found.reason}; {said}")
+        said = order.said if order else "waits for an order of the fleet's agent"
+        return replace(found, reason=f"{found.reason}; {said}", wait_s=left_s)
+
+    def _report(self, drive: Drive, key: str, basis: Basis) -> DriveReport | None:
+        name = drive.device.name
+        found = self._told.get((name, basis))
+        if found is None and self._spool:
+            found = self._spool.reports_of(name).get(basis)
+        return found if found and found.hardware_class == key else None
+
+    def _has_swept(self, drive: Drive, key: str) -> bool:
+        swept = self._report(drive, key, "sweep")
+        return swept is not None and abs(self._now() - swept.at_s) < VOTES_LAST_S
+
+    def _checked_generation(self, drive: Drive, key: str, own: Profile | None) -> int:
+        """Return the newest generation of the class that was checked on this drive, whatever the check has found."""
+        checked = self._report(drive, key, "check")
+        of_own = own.evidence.fleet_generation if own and own.evidence.fleet_class == key else None
+        return max(checked.generation if checked else 0, of_own or 0)
+
+    # --- what the daemon tells it -------------------------------------------------------------------------
+
+    def tell_present(self, drive: Drive, now: Fingerprint) -> None:
+        """Report that the drive is there, and the state of its profile; nothing before it was probed."""
+        key = self.class_of(drive, now)
+        if self._spool and key and drive.shown:
+            with self._noted(f"presence {drive.device.name}"):
+                report = fleet_reports.presence(self._source, drive, key, now, self._config.grid, self._now())
+                self._spool.write(report)
+
+    def tell_result(self, drive: Drive, job: Job, final: Done | Disagreed) -> None:
+        """Report a full sweep, or the check of a class result."""
+        if self._spool is None:
+            return
+        with self._noted(f"result {drive.device.name}"):
+            report = fleet_reports.result(self._source, job, final, lambda now: self.class_of(drive, now))
+            if report:
+                self._told[report.drive, report.basis] = report
+                self._spool.write(report)
+
+    def forget(self, name: str) -> None:
+        """Remove the reports of a drive."""
+        self._told = {told: report for told, report in self._told.items() if told[0] != name}
+        if self._spool:
+            with self._noted(f"removal {name}"):
+                self._spool.remove(name)
+
+    def keep(self, names: set[str]) -> None:
+        """Remove the reports of drives that are not among these."""
+        if self._spool:
+            for name in {each.drive for each in self._spool.reports()} - names:
+                self.forget(name)

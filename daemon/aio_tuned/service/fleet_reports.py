@@ -1,0 +1,88 @@
+"""The reports of this host's drives to their fleet, from profiles and from the messages of workers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aio_tuned import formatting
+from aio_tuned.config.parsing import SETTING_KEYS, flag
+from aio_tuned.fleet import profile_report
+from aio_tuned.fleet.report import DIRECTIONS, Rate
+from aio_tuned.model.setting import Setting
+from aio_tuned.profiles import codec
+from aio_tuned.service.worker.messages import Done
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from aio_tuned.fleet.profile_report import Source
+    from aio_tuned.fleet.report import DriveReport
+    from aio_tuned.model.profile import Fingerprint
+    from aio_tuned.model.setting import Direction, Grid
+    from aio_tuned.service.drive import Drive
+    from aio_tuned.service.worker.messages import Disagreed, Job, Points
+
+# The rates follow the five parameters in a row.
+_RATES = len(SETTING_KEYS)
+
+
+def presence(source: Source, drive: Drive, key: str, now: Fingerprint, grid: Grid, now_s: float) -> DriveReport:
+    """Return the report that the drive is there, with the generation of its class that its profile has."""
+    shown = drive.shown
+    of_class = shown is not None and shown.state == "measured" and shown.evidence.fleet_class == key
+    device = drive.device
+    facts = (device.model, now.firmware, formatting.amount(device.size_bytes), now.filesystem or "raw device")
+    return profile_report.presence(
+        source=source,
+        profile=shown,
+        hardware_class=key,
+        grid=grid,
+        about=", ".join(fact for fact in facts if fact),
+        drive=device.name,
+        generation=(shown.evidence.fleet_generation or 0) if shown and of_class else 0,
+        now_s=round(now_s),
+    )
+
+
+def result(
+    source: Source, job: Job, final: Done | Disagreed, class_of: Callable[[Fingerprint], str]
+) -> DriveReport | None:
+    """Return the report of a full sweep, or of the check of a class result; None for a check against a sibling.
+
+    A sweep whose profile is provisional has no vote: it is incomplete, or the counters do not prove its I/O.
+    """
+    if not (final.text and final.points):
+        return None
+    profile = codec.parse(final.text)
+    if job.against is None:
+        own = class_of(profile.fingerprint) if profile.state == "measured" else ""
+        best = dict(_points(final.points))
+        return profile_report.sweep(source, profile, own, job.config.grid, best) if own else None
+    generation, key = job.against.evidence.fleet_generation, job.against.evidence.fleet_class
+    if not (generation and key):
+        return None
+    confirms = isinstance(final, Done)
+    before = _before(job, final.points)
+    return profile_report.check(source, profile, key, job.config.grid, generation, confirms, before)
+
+
+def _points(points: Points) -> Iterator[tuple[Direction, list[tuple[Setting, float]]]]:
+    for direction in DIRECTIONS:
+        if direction in points:
+            yield direction, [(_setting(row), float(row[_RATES])) for row in points[direction]]
+
+
+def _before(job: Job, points: Points) -> dict[Direction, Rate]:
+    """Return what the drive's own settings gave in the check, where they were measured."""
+    found: dict[Direction, Rate] = {}
+    for direction, setting in job.before.items():
+        rates = {_setting(row): Rate(*row[_RATES:]) for row in points.get(direction, [])}
+        if setting in rates:
+            found[direction] = rates[setting]
+    return found
+
+
+def _setting(row: list[int]) -> Setting:
+    parameters = zip(SETTING_KEYS.items(), row[:_RATES], strict=True)
+    values: dict[str, Any] = {key: bool(value) if parse is flag else value for (key, parse), value in parameters}
+    return Setting(**values)

@@ -1,0 +1,409 @@
+"""A daemon of a fleet: it waits, sweeps and checks as it is ordered, within limits, and reports what it found."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from aio_tuned.config.load import Config
+from aio_tuned.devices import identity
+from aio_tuned.fleet.order import Order
+from aio_tuned.fleet.signature import SigningKey
+from aio_tuned.fleet.spool import Spool
+from aio_tuned.profiles.codec import render
+from aio_tuned.profiles.files import load_profile
+from aio_tuned.service.state_machine import (
+    DriveState,
+    Failed,
+    Finished,
+    Postponed,
+    Satisfied,
+    Stage,
+    SweepDue,
+    SweepRequest,
+)
+from aio_tuned.service.worker import messages as wire
+from unit.support.builders import SMALL_GRID, evidence, scratch_target
+from unit.support.builders import profile as known_profile
+from unit.support.builders import result as read_result
+from unit.support.desk import FIRST, Bay, Desk, running
+from unit.support.fleet import POINTS, class_result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from aio_tuned.fleet.order import Task
+    from aio_tuned.fleet.report import Basis, DriveReport
+    from aio_tuned.model.profile import Profile
+    from aio_tuned.model.setting import Setting
+    from aio_tuned.service.drive import Drive
+    from aio_tuned.service.state_machine import Event
+
+RAW = scratch_target(kind="device", filesystem="", no_write="not mounted")
+COORDINATOR, STRANGER = (SigningKey(Ed25519PrivateKey.generate()) for _ in range(2))
+SAID = "an order of the test"
+
+
+class Fleet:
+    """A daemon with one drive, and the agent's side of its spool."""
+
+    def __init__(self, root: Path) -> None:
+        self.desk = Desk(
+            root,
+            Config(
+                settle=60.0,
+                min_retry=300.0,
+                grid=SMALL_GRID,
+                fleet=True,
+                fleet_node="n1",
+                fleet_trusted_keys=(COORDINATOR.public,),
+                fleet_max_wait=3600.0,
+            ),
+        )
+        self.bay = Bay(self.desk.host, FIRST)
+        self.spool = Spool(self.desk.config.state)
+
+    @property
+    def drive(self) -> Drive:
+        return self.desk.supervisor._inventory.drives[self.bay.sys_name]
+
+    @property
+    def hardware_class(self) -> str:
+        publisher = self.desk.supervisor._publisher
+        desk = publisher._fleet.desk
+        assert desk
+        return desk.class_of(self.drive, publisher._fingerprint(self.drive))
+
+    def assess(self) -> Satisfied | SweepDue | Postponed:
+        """Return what a probe that finds the drive eligible leads to; its node does not exist."""
+        self.drive.target = RAW
+        return self.desk.supervisor._scheduler.assess(self.drive)
+
+    def order(
+        self, task: Task, generation: int = 0, setting: Setting = POINTS[0], key: SigningKey = COORDINATOR
+    ) -> None:
+        """Write what the agent would."""
+        result = class_result(generation, setting, hardware_class=self.hardware_class, write=None, combined=None)
+        text = key.sign(result).text if generation else ""
+        self.spool.write_order(
+            Order(
+                drive=self.drive.device.name,
+                hardware_class=self.hardware_class,
+                task=task,
+                said=SAID,
+                result=text,
+                made_at_s=1_800_000_000,
+            )
+        )
+        self.desk.supervisor._fleet.look()
+
+    def measured(self, setting: Setting = POINTS[0], **changes: Any) -> Profile:  # noqa: ANN401 - any field
+        """Return a profile of the drive as it is now."""
+        device = self.drive.device
+        return replace(
+            known_profile(),
+            device=identity.info(device),
+            fingerprint=identity.fingerprint(device, "", os.uname().release),
+            read=read_result(setting=setting),
+            evidence=evidence(kernel=os.uname().release, **changes),
+        )
+
+    def conclude(self, final: wire.Final) -> Event | None:
+        """End a sweep that the present decision leads to."""
+        scheduler = self.desk.supervisor._scheduler
+        job = scheduler._job(self.drive, self.desk.supervisor._publisher.decide(self.drive))
+        request = SweepRequest(sweep="full", profiled=False, mounted=False, reason="test")
+        self.drive.state = DriveState(stage=Stage.SWEEPING, reason="test", request=request)
+        event = scheduler.conclude(self.drive, job, final)
+        if event:
+            self.desk.supervisor.emit(self.drive, event)
+        return event
+
+    def report(self, basis: Basis) -> DriveReport | None:
+        return self.spool.reports_of(self.drive.device.name).get(basis)
+
+    def published(self) -> Profile:
+        return load_profile(self.desk.config.profiles / f"{self.drive.device.name}.toml")
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Fleet:
+    return Fleet(tmp_path)
+
+
+def scene(fleet: Fleet, act: Callable[[], None]) -> None:
+    async def play() -> None:
+        async with running(fleet.desk):
+            await fleet.desk.send(fleet.bay.event())
+            act()
+
+    asyncio.run(play())
+
+
+def rows(*settings: Setting) -> wire.Points:
+    """Return the points of a sweep, each 1 % slower than the one before."""
+    found = []
+    for place, each in enumerate(settings):
+        rate = 6_000_000_000 - 60_000_000 * place
+        figures = (rate, rate - 1_000_000, rate + 1_000_000)
+        five = (each.block_size, each.queue_depth, each.io_parallelism, each.overlap_events, each.single_submit)
+        found.append([*map(int, five), *figures])
+    return {"read": found}
+
+
+# --- waiting ----------------------------------------------------------------------------------------------
+
+
+def test_a_new_drive_waits_for_an_order_and_is_published_meanwhile(fleet: Fleet) -> None:
+    def act() -> None:
+        waits = fleet.assess()
+        assert isinstance(waits, Postponed)
+        assert 0.7 * 3600 < waits.seconds <= 3600
+        assert "not measured yet; waits for an order of the fleet's agent; sweeps without the fleet at " in (
+            waits.request.reason
+        )
+        assert fleet.published().state == "provisional"
+
+    scene(fleet, act)
+
+
+@pytest.mark.parametrize("task", ["wait", None])
+def test_no_order_holds_a_sweep_back_for_longer_than_max_wait_even_over_restarts(
+    fleet: Fleet, task: Task | None
+) -> None:
+    def begin() -> None:
+        fleet.drive.target = RAW
+        if task:
+            fleet.order(task)
+        assert isinstance(fleet.assess(), Postponed)
+
+    def later() -> None:
+        waits = fleet.desk.supervisor._waits
+        now_s = time.time()
+        waits._now = lambda: now_s + 3601
+        due = fleet.assess()
+        assert isinstance(due, SweepDue)
+        assert due.request.sweep == "full"
+        assert "sweeps by itself" in due.request.reason
+
+    scene(fleet, begin)
+    fleet.desk.restart()
+    scene(fleet, later)
+
+
+def test_the_reason_of_the_agent_is_what_operators_read(fleet: Fleet) -> None:
+    def act() -> None:
+        fleet.drive.target = RAW
+        fleet.order("wait")
+        waits = fleet.assess()
+        assert isinstance(waits, Postponed)
+        assert f"not measured yet; {SAID}; sweeps without" in waits.request.reason
+
+    scene(fleet, act)
+
+
+def test_what_the_operator_asks_for_does_not_wait(fleet: Fleet) -> None:
+    def act() -> None:
+        fleet.drive.target = RAW
+        fleet.order("wait")
+        fleet.drive.asked = True
+        assert isinstance(fleet.assess(), SweepDue)
+
+    scene(fleet, act)
+
+
+def test_an_order_for_another_class_is_none(fleet: Fleet) -> None:
+    def act() -> None:
+        fleet.drive.target = RAW
+        fleet.order("sweep")
+        (fleet.bay.controller / "firmware_rev").write_text("F2\n")
+
+    def then() -> None:
+        assert isinstance(fleet.assess(), Postponed)
+
+    scene(fleet, act)
+    fleet.desk.restart()
+    scene(fleet, then)
+
+
+# --- sweeping ---------------------------------------------------------------------------------------------
+
+
+def test_a_sweep_for_the_class_is_reported_with_its_best_points(fleet: Fleet) -> None:
+    def act() -> None:
+        fleet.drive.target = RAW
+        fleet.order("sweep")
+        due = fleet.assess()
+        assert isinstance(due, SweepDue)
+        assert due.request.sweep == "full"
+        made = fleet.measured(measured_at=datetime.now(timezone.utc).isoformat(timespec="seconds"))
+        event = fleet.conclude(wire.Done(text=render(made), points=rows(*POINTS)))
+        assert isinstance(event, Finished)
+        sweep, presence = fleet.report("sweep"), fleet.report("presence")
+        assert sweep
+        assert sweep.read
+        assert (sweep.node, sweep.hardware_class, sweep.confirms) == ("n1", fleet.hardware_class, None)
+        assert [each.setting for each in sweep.read.best] == [*POINTS[:16]]
+        assert sweep.read.best[1].share == 9900
+        assert presence
+        assert (presence.state, presence.generation) == ("measured", 0)
+        # It was swept, so the order does not have it swept again.
+        assert isinstance(fleet.assess(), Satisfied)
+
+    scene(fleet, act)
+
+
+def test_a_waiting_drive_sweeps_as_soon_as_the_order_is_seen(fleet: Fleet) -> None:
+    def act() -> None:
+        waits = fleet.assess()
+        assert isinstance(waits, Postponed)
+        fleet.desk.supervisor.emit(fleet.drive, waits)
+        assert fleet.desk.supervisor._scheduler.released([fleet.drive]) == ()
+        fleet.order("sweep")
+        assert len(fleet.desk.supervisor._scheduler.released([fleet.drive])) == 1
+
+    scene(fleet, act)
+
+
+# --- checking ---------------------------------------------------------------------------------------------
+
+
+def test_a_class_result_is_published_as_provisional_and_checked(fleet: Fleet) -> None:
+    def act() -> None:
+        fleet.drive.target = RAW
+        fleet.order("check", 3, POINTS[5])
+        due = fleet.assess()
+        assert isinstance(due, SweepDue)
+        assert due.request.sweep == "check"
+        fleet.desk.supervisor._publisher.refresh(fleet.drive)
+        shown = fleet.published()
+        assert shown.state == "provisional"
+        assert getattr(shown.read, "setting", None) == POINTS[5]
+        job = fleet.desk.supervisor._scheduler._job(fleet.drive, fleet.desk.supervisor._publisher.decide(fleet.drive))
+        assert job.settings
+        assert job.settings["read"][0] == POINTS[5]
+        name = f"class {fleet.hardware_class} generation 3"
+        made = fleet.measured(POINTS[5], checked_against=name, fleet_class=fleet.hardware_class, fleet_generation=3)
+        assert isinstance(fleet.conclude(wire.Done(text=render(made), points=rows(POINTS[5], POINTS[1]))), Finished)
+        check, presence = fleet.report("check"), fleet.report("presence")
+        assert check
+        assert (check.generation, check.confirms) == (3, True)
+        assert presence
+        assert (presence.state, presence.generation) == ("measured", 3)
+        assert isinstance(fleet.assess(), Satisfied), "the same generation is not checked again"
+
+    scene(fleet, act)
+
+
+def test_a_generation_that_is_not_confirmed_leaves_the_drives_own_settings(fleet: Fleet) -> None:
+    def act() -> None:
+        fleet.drive.target = RAW
+        assert fleet.desk.supervisor._publisher.save(fleet.measured(POINTS[2]))
+        assert isinstance(fleet.assess(), Satisfied)
+        fleet.order("check", 4, POINTS[5])
+        due = fleet.assess()
+        assert isinstance(due, SweepDue)
+        assert (due.request.sweep, due.request.reason) == ("check", SAID)
+        refused = wire.Disagreed(
+            reason="read: slower", text=render(fleet.measured(POINTS[2])), points=rows(POINTS[2], POINTS[5])
+        )
+        event = fleet.conclude(refused)
+        assert event == Finished(reason="keeps its own settings: read: slower")
+        check = fleet.report("check")
+        assert check
+        assert check.read
+        assert (check.generation, check.confirms) == (4, False)
+        assert check.read.before
+        assert check.read.before.bytes_per_s == 6_000_000_000
+        assert isinstance(fleet.assess(), Satisfied)
+        shown = fleet.published()
+        assert (shown.state, getattr(shown.read, "setting", None)) == ("measured", POINTS[2])
+
+    scene(fleet, act)
+
+
+def test_a_check_without_a_result_is_tried_again_with_growing_pauses(fleet: Fleet) -> None:
+    def act() -> None:
+        fleet.drive.target = RAW
+        assert fleet.desk.supervisor._publisher.save(fleet.measured(POINTS[2]))
+        fleet.order("check", 4, POINTS[5])
+        assert isinstance(fleet.conclude(wire.Disagreed(reason="no time")), Failed)
+        assert fleet.report("check") is None
+
+    scene(fleet, act)
+
+
+def test_a_drive_without_settings_of_its_own_is_swept_if_the_class_does_not_fit(fleet: Fleet) -> None:
+    def act() -> None:
+        fleet.drive.target = RAW
+        fleet.order("check", 4, POINTS[5])
+        refused = wire.Disagreed(
+            reason="read: slower", text=render(fleet.measured(POINTS[2])), points=rows(POINTS[2], POINTS[5])
+        )
+        event = fleet.conclude(refused)
+        assert isinstance(event, SweepDue)
+        assert event.request.sweep == "full"
+
+    scene(fleet, act)
+
+
+def test_a_result_that_no_coordinator_signed_is_nothing(fleet: Fleet) -> None:
+    def act() -> None:
+        fleet.drive.target = RAW
+        fleet.order("check", 4, POINTS[5], key=STRANGER)
+        assert isinstance(fleet.assess(), Postponed)
+        (trouble,) = fleet.desk.supervisor.snapshot().troubles
+        assert "signed by no trusted key" in trouble
+
+    scene(fleet, act)
+
+
+def test_the_wait_for_the_turn_publishes_the_settings_of_the_class(fleet: Fleet) -> None:
+    def act() -> None:
+        fleet.drive.target = RAW
+        fleet.order("wait", 3, POINTS[5])
+        waits = fleet.assess()
+        assert isinstance(waits, Postponed)
+        fleet.desk.supervisor._publisher.refresh(fleet.drive)
+        assert getattr(fleet.published().read, "setting", None) == POINTS[5]
+
+    scene(fleet, act)
+
+
+# --- the spool --------------------------------------------------------------------------------------------
+
+
+def test_a_removed_drive_has_no_reports(fleet: Fleet) -> None:
+    async def play() -> None:
+        async with running(fleet.desk):
+            await fleet.desk.send(fleet.bay.event())
+            fleet.drive.target = RAW
+            fleet.desk.supervisor._publisher.refresh(fleet.drive)
+            assert [each.basis for each in fleet.spool.reports()] == ["presence"]
+            fleet.bay.vanish()
+            await fleet.desk.send(fleet.bay.event("remove"))
+            assert fleet.spool.reports() == ()
+
+    asyncio.run(play())
+
+
+def test_a_sweep_whose_report_cannot_be_written_is_not_repeated(fleet: Fleet) -> None:
+    def act() -> None:
+        fleet.drive.target = RAW
+        fleet.order("sweep")
+        (fleet.spool.out / f"{fleet.drive.device.name}.sweep.json").mkdir()
+        made = fleet.measured(measured_at=datetime.now(timezone.utc).isoformat(timespec="seconds"))
+        fleet.conclude(wire.Done(text=render(made), points=rows(*POINTS)))
+        assert fleet.report("sweep") is None
+        assert len(fleet.desk.supervisor.snapshot().troubles) == 1
+        assert isinstance(fleet.assess(), Satisfied)
+
+    scene(fleet, act)
