@@ -69,10 +69,7 @@ def load_folders(folders: Sequence[Path]) -> tuple[Mapping[str, ClassResult], tu
     ignored: list[str] = []
     files: dict[str, Path] = {}
     for folder in folders:
-        # Files keep their place in the order of the folders.
-        for path in _files(folder, ignored):
-            files.pop(path.name, None)
-            files[path.name] = path
+        files.update({path.name: path for path in _files(folder, ignored)})
     found: dict[str, ClassResult] = {}
     for folder in folders:
         of_folder: dict[str, ClassResult] = {}

@@ -163,8 +163,8 @@ def _combined(result: ClassResult) -> CombinedResult | Skipped:
     read_share, write_share = both.read_share / SHARE_ONE, both.write_share / SHARE_ONE
     return CombinedResult(
         setting=both.setting,
-        read_throughput_bytes_per_s=max(1, round(read.rate.bytes_per_s * read_share)),
-        write_throughput_bytes_per_s=max(1, round(write.rate.bytes_per_s * write_share)),
+        read_throughput_bytes_per_s=round(read.rate.bytes_per_s * read_share),
+        write_throughput_bytes_per_s=round(write.rate.bytes_per_s * write_share),
         read_share=read_share,
         write_share=write_share,
         ties=1,

@@ -171,6 +171,11 @@ def test_any_description_and_any_version_makes_a_report_that_is_read(about: str,
     assert present(MEASURED, "  Größe\n \x1b[2J9 ").about == "Größe [2J9"
 
 
+def test_long_descriptions_and_versions_are_cut() -> None:
+    found = present(replace(MEASURED, evidence=evidence(tool_version="1" * 99, helper_version="2" * 99)), "Ü" * 99)
+    assert (found.about, found.tool_version, found.helper_version) == ("Ü" * 50, "1" * 32, "2" * 32)
+
+
 _FIGURES = st.floats(allow_nan=True, allow_infinity=True) | st.floats(1e6, 1e11)
 
 
