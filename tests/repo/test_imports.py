@@ -53,7 +53,10 @@ import json, sys
 import aio_tuned.service.main
 from pathlib import Path
 from aio_tuned.cli.main import parser
+from aio_tuned.config.load import Config
 from aio_tuned.profiles import codec, siblings
+from aio_tuned.service.fleet_gate import FleetGate
+from aio_tuned.service.waits import Waits
 from aio_tuned.storage.profile_store import ProfileStore
 
 parser()
@@ -63,6 +66,9 @@ store.save(known)
 store.publish(known)
 siblings.check_settings(known)
 siblings.check_shares(known)
+config = Config(profiles=Path("etc"), state=Path("var"))
+gate = FleetGate(lambda: config, Waits.open(Path("waits.json")))
+assert not gate.look() and gate.desk is None
 print(json.dumps(list(sys.modules)))
 """
 
@@ -73,6 +79,8 @@ def test_the_daemon_does_without_numpy(tmp_path: Path) -> None:
     assert (tmp_path / "etc" / f"{profile().device.name}.toml").exists()
     assert {"aio_tuned.service.supervisor", "aio_tuned.service.worker.process", "pyudev", "toml"} <= loaded
     assert loaded & (HEAVY | WORKERS) == set()
+    # Without [fleet] and without bundles the fleet is not there.
+    assert {name for name in loaded if name.startswith("aio_tuned.fleet")} == set()
 
 
 LOADED = "import json, sys; from aio_tuned.cli.main import parser; {}; print(json.dumps(list(sys.modules)))"

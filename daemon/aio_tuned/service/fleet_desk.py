@@ -81,7 +81,7 @@ class FleetDesk:
     def look(self) -> bool:
         """Read the orders and the bundles again; return whether any has changed."""
         before = (self._bundled, self._orders)
-        self._bundled, refused = bundle.load_folders(fleet_places.BUNDLES)
+        self._bundled, refused = bundle.load_folders(fleet_places.bundles(self._config))
         if self._spool:
             self._orders, of_orders = self._spool.orders()
             refused = (*refused, *of_orders)

@@ -37,7 +37,7 @@ class FleetGate:
         if config is not self._of:
             self._of = config
             self._desk = None
-            if config.fleet or fleet_places.has_bundles():
+            if config.fleet or fleet_places.has_bundles(config):
                 from aio_tuned.service.fleet_desk import FleetDesk
 
                 self._desk = FleetDesk(config, self._waits)
@@ -52,7 +52,8 @@ class FleetGate:
         """Read the orders and the bundles again, which have no events of their own; return whether any has changed."""
         if self._desk is None:
             self._of = None  # the first bundle may have come
-        return self.desk.look() if self.desk else False
+            return self.desk is not None
+        return self._desk.look()
 
     def siblings(self, drive: Drive, now: Fingerprint) -> tuple[Profile, ...]:
         """Return the class result of the drive as a profile, if there is one."""

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-# As hwdb has it: those of the operator replace those of the package.
-BUNDLES = (Path("/usr/lib/aio-tuned/models.d"), Path("/etc/aio-tuned/models.d"))
+if TYPE_CHECKING:
+    from aio_tuned.config.load import Config
+
+_FOLDER = "models.d"
+_OF_PACKAGE = Path("/usr/lib/aio-tuned")
 
 
-def has_bundles() -> bool:
+def bundles(config: Config) -> tuple[Path, ...]:
+    """Return the folders of bundles; as with hwdb, those of the operator replace those of the package."""
+    return (_OF_PACKAGE / _FOLDER, config.profiles / _FOLDER)
+
+
+def has_bundles(config: Config) -> bool:
     """Return whether a file may be in one of the folders."""
-    return any(next(folder.glob("*.json"), None) for folder in BUNDLES)
+    return any(next(folder.glob("*.json"), None) for folder in bundles(config))

@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from aio_tuned.config.load import Config
 from aio_tuned.devices import identity
+from aio_tuned.fleet.bundle import dump
+from aio_tuned.fleet.hardware_class import class_key, facts_of
 from aio_tuned.fleet.order import Order
 from aio_tuned.fleet.signature import SigningKey
 from aio_tuned.fleet.spool import Spool
@@ -405,5 +407,31 @@ def test_a_sweep_whose_report_cannot_be_written_is_not_repeated(fleet: Fleet) ->
         assert fleet.report("sweep") is None
         assert len(fleet.desk.supervisor.snapshot().troubles) == 1
         assert isinstance(fleet.assess(), Satisfied)
+
+    scene(fleet, act)
+
+
+def test_a_bundle_serves_a_drive_without_any_fleet(fleet: Fleet) -> None:
+    desk = fleet.desk
+    desk.config = replace(desk.config, fleet=False)
+    desk.restart()
+
+    def act() -> None:
+        fleet.drive.target = RAW
+        publisher = desk.supervisor._publisher
+        assert not desk.supervisor._fleet.look()
+        facts = facts_of(fleet.drive.device, publisher._fingerprint(fleet.drive), "device", SMALL_GRID, "2")
+        assert facts
+        result = class_result(7, POINTS[5], hardware_class=class_key(facts), write=None, combined=None)
+        folder = desk.config.profiles / "models.d"
+        folder.mkdir()
+        (folder / "site.json").write_text(dump([COORDINATOR.sign(result)]))
+        assert desk.supervisor._fleet.look()
+        due = fleet.assess()
+        assert isinstance(due, SweepDue)
+        assert due.request.sweep == "check"
+        publisher.refresh(fleet.drive)
+        assert (fleet.published().state, getattr(fleet.published().read, "setting", None)) == ("provisional", POINTS[5])
+        assert not (desk.config.state / "fleet").exists()
 
     scene(fleet, act)
