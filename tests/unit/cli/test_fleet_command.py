@@ -25,7 +25,6 @@ from aio_tuned.fleet.memory_store import MemoryStore, SharedMemory
 from aio_tuned.fleet.rollout import Rollout
 from aio_tuned.fleet.signature import Keyring, SigningKey
 from aio_tuned.model.profile import SHARE_ONE
-from aio_tuned.service import fleet_places
 from unit.support.builders import SMALL_GRID
 from unit.support.fleet import (
     CLASS,
@@ -494,10 +493,9 @@ def test_a_first_generation_has_none_to_go_back_to(
 
 
 @pytest.fixture
-def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folders of bundles; the last one is the operator's."""
-    monkeypatch.setattr(fleet_places, "BUNDLES", (tmp_path / "usr", tmp_path / "models.d"))
-    return tmp_path / "models.d"
+def places(tmp_path: Path) -> Path:
+    """The operator's folder of bundles."""
+    return tmp_path / "profiles/models.d"
 
 
 def test_what_is_exported_can_be_imported_and_the_daemon_reads_it(
@@ -512,7 +510,7 @@ def test_what_is_exported_can_be_imported_and_the_daemon_reads_it(
     conf.write_text(conf.read_text().replace("enabled = true", "enabled = false"))
     assert run(conf, "import", file) == Exit.OK
     assert capsys.readouterr().out == f"{told}{places}/site-a.json; to use it now: systemctl reload aio-tuned\n"
-    found, ignored = bundle.load_folders(fleet_places.BUNDLES)
+    found, ignored = bundle.load_folders([places])
     assert (found[OTHER_CLASS].generation, ignored) == (2, ())
     assert set(found) == {CLASS, OTHER_CLASS}
 

@@ -66,7 +66,7 @@ def import_(arguments: argparse.Namespace) -> int:
         raise FleetDataError(f"{file}: {error}") from None
     if not results:
         raise FleetDataError(f"{file}: has no result of a class; export it again")
-    folder = fleet_places.BUNDLES[-1]
+    folder = fleet_places.bundles(config)[-1]
     atomic_file.make_folder(folder)
     # The daemon takes no hidden file, and none with another ending.
     target = folder / f"{file.stem.lstrip('.') or 'imported'}{bundle.ENDING}"
