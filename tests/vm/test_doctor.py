@@ -57,11 +57,17 @@ def tuned(guest_of_module: Guest, drive: Drive) -> Tuned:
 
 
 @pytest.fixture
-def clean(guest_of_module: Guest, tuned: Tuned) -> Iterator[Guest]:
-    """The guest with a measured drive, as it is again after the test."""
+def tuned_guest(guest_of_module: Guest, tuned: Tuned) -> Guest:
+    """The guest with a measured drive, for tests that change nothing."""
     assert tuned.file
-    yield guest_of_module
-    assert ask(guest_of_module).found == []
+    return guest_of_module
+
+
+@pytest.fixture
+def clean(tuned_guest: Guest) -> Iterator[Guest]:
+    """The guest with a measured drive, as it is again after the test."""
+    yield tuned_guest
+    assert ask(tuned_guest).found == []
 
 
 def sys_name(drive: Drive) -> str:
@@ -71,8 +77,8 @@ def sys_name(drive: Drive) -> str:
 # --- a clean host ----------------------------------------------------------------------------------------
 
 
-def test_a_clean_host_has_no_finding(clean: Guest, drive: Drive) -> None:
-    answer = ask(clean)
+def test_a_clean_host_has_no_finding(tuned_guest: Guest, drive: Drive) -> None:
+    answer = ask(tuned_guest)
     assert (answer.status, answer.found) == (0, [])
     assert answer.document["drives"] == [drive.dev]
     assert not answer.document["costs_throughput"]
@@ -81,21 +87,24 @@ def test_a_clean_host_has_no_finding(clean: Guest, drive: Drive) -> None:
     assert "link" in answer.unchecked
 
 
-def test_every_drive_is_examined_without_a_path(clean: Guest, drive: Drive) -> None:
-    answer = ask(clean, "")
+@pytest.mark.long
+def test_every_drive_is_examined_without_a_path(tuned_guest: Guest, drive: Drive) -> None:
+    answer = ask(tuned_guest, "")
     assert (answer.status, answer.found) == (0, [])
     assert answer.document["drives"] == [drive.dev]
 
 
-def test_the_text_ends_with_the_sum(clean: Guest, drive: Drive) -> None:
-    lines = clean.sh(f"aio-tuned doctor {POINT}").splitlines()
+@pytest.mark.long
+def test_the_text_ends_with_the_sum(tuned_guest: Guest, drive: Drive) -> None:
+    lines = tuned_guest.sh(f"aio-tuned doctor {POINT}").splitlines()
     assert lines[-1].startswith(f"{drive.dev}: no obstacle found")
     assert all(line.startswith("not checked: ") for line in lines[:-1])
 
 
-def test_nothing_is_left_in_the_folder(clean: Guest) -> None:
-    ask(clean)
-    assert clean.sh(f"ls -A {POINT}").split() == ["lost+found"]
+@pytest.mark.long
+def test_nothing_is_left_in_the_folder(tuned_guest: Guest) -> None:
+    ask(tuned_guest)
+    assert tuned_guest.sh(f"ls -A {POINT}").split() == ["lost+found"]
 
 
 def test_another_user_gets_the_same_answer_and_hears_what_was_not_looked_at(clean: Guest) -> None:
@@ -151,7 +160,7 @@ def test_too_little_memory_to_lock(clean: Guest) -> None:
     assert (answer.status, answer.found) == (0, [])
 
 
-@pytest.mark.parametrize("how", [EPERM, ""], ids=["refused", "killed"])
+@pytest.mark.parametrize("how", [EPERM, pytest.param("", marks=pytest.mark.long)], ids=["refused", "killed"])
 def test_io_uring_forbidden_by_seccomp(clean: Guest, how: str) -> None:
     unit = f"{UNIT} -p SystemCallFilter=~io_uring_setup {how}"
     answer = ask(clean, before=unit)
@@ -192,9 +201,9 @@ def test_profiles_that_only_root_can_read(clean: Guest) -> None:
     ("spoil", "said"),
     [
         ("rm {}", "no profile in"),
-        ("chmod o+w {}", "writable by other users"),
-        ("sed -i '/^firmware/s/=.*/= \"0.9\"/' {}", "firmware changed from 0.9"),
-        ("head -c 200 {0} > {0}.new && mv {0}.new {0}", "not"),
+        pytest.param("chmod o+w {}", "writable by other users", marks=pytest.mark.long),
+        pytest.param("sed -i '/^firmware/s/=.*/= \"0.9\"/' {}", "firmware changed from 0.9", marks=pytest.mark.long),
+        pytest.param("head -c 200 {0} > {0}.new && mv {0}.new {0}", "not", marks=pytest.mark.long),
     ],
     ids=["missing", "untrusted", "of another firmware", "torn"],
 )
@@ -208,6 +217,7 @@ def test_a_profile_that_does_not_hold(clean: Guest, drive: Drive, tuned: Tuned, 
     assert said in answer.document["findings"][0]["problem"]
 
 
+@pytest.mark.long
 def test_two_obstacles_are_two_findings(clean: Guest, drive: Drive) -> None:
     queue = f"/sys/block/{sys_name(drive)}/queue/max_sectors_kb"
     before = clean.sh(f"cat {queue}").strip()
@@ -222,11 +232,12 @@ def test_two_obstacles_are_two_findings(clean: Guest, drive: Drive) -> None:
 # --- what has no drive -----------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("path", "said"), [("/run", "tmpfs"), ("/proc", "no block device"), ("/none", "No such file"), ("/dev/null", "not")]
 )
-def test_a_path_without_a_drive_ends_with_the_readers_error(clean: Guest, path: str, said: str) -> None:
-    job = clean.run(f"aio-tuned doctor {path}")
+def test_a_path_without_a_drive_ends_with_the_readers_error(tuned_guest: Guest, path: str, said: str) -> None:
+    job = tuned_guest.run(f"aio-tuned doctor {path}")
     assert job.status == 66
     assert said in job.err
     assert job.out == ""
