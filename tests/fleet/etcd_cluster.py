@@ -23,7 +23,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from aio_tuned.fleet.etcd_connection import EtcdAccess
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from aio_tuned.fleet.keys import Right
 
@@ -56,16 +56,25 @@ def make_ca(folder: Path, name: str) -> tuple[x509.Certificate, ec.EllipticCurve
     return certificate, key
 
 
-def make_server(folder: Path, ca: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey) -> None:
+def make_server(
+    folder: Path, ca: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey, lasts: dt.timedelta = _DAY
+) -> None:
     """Write server.pem and server.key, for 127.0.0.1."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "etcd")])
-    (folder / "server.pem").write_bytes(_signed(subject, ca.subject, key, ca_key, ca=False).public_bytes(Encoding.PEM))
+    made = _signed(subject, ca.subject, key, ca_key, ca=False, lasts=lasts)
+    (folder / "server.pem").write_bytes(made.public_bytes(Encoding.PEM))
     write_key(folder / "server.key", key)
 
 
 def _signed(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, by: ec.EllipticCurvePrivateKey, *, ca: bool
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    by: ec.EllipticCurvePrivateKey,
+    *,
+    ca: bool,
+    lasts: dt.timedelta = _DAY,
 ) -> x509.Certificate:
     now = dt.datetime.now(dt.timezone.utc)
     others = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
@@ -76,8 +85,8 @@ def _signed(
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _DAY)
-        .not_valid_after(now + _DAY)
+        .not_valid_before(now - 2 * _DAY)
+        .not_valid_after(now + lasts)
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(by.public_key()), critical=False)
@@ -97,13 +106,15 @@ class EtcdCluster:
     """Three members, each a process of this test run, which ends with it."""
 
     folder: Path
+    options: Mapping[str, str] = field(default_factory=dict)
     ports: list[int] = field(init=False, default_factory=lambda: free_ports(2 * MEMBERS))
     processes: list[subprocess.Popen[bytes] | None] = field(init=False, default_factory=lambda: [None] * MEMBERS)
+    ca: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] = field(init=False)
 
     def __post_init__(self) -> None:
-        ca, key = make_ca(self.folder, "ca")
+        self.ca = make_ca(self.folder, "ca")
         make_ca(self.folder, "other")
-        make_server(self.folder, ca, key)
+        make_server(self.folder, *self.ca)
         jwt = rsa.generate_private_key(65537, 2048)
         write_key(self.folder / "jwt.key", jwt)
         (self.folder / "jwt.pub").write_bytes(
@@ -146,6 +157,7 @@ class EtcdCluster:
             **tls,
             **{f"peer-{key}": value for key, value in tls.items()},
             "peer-trusted-ca-file": "ca.pem",
+            **self.options,
         }
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[member] = subprocess.Popen(
@@ -223,9 +235,9 @@ class EtcdCluster:
 
 
 @contextmanager
-def etcd_cluster(folder: Path) -> Iterator[EtcdCluster]:
+def etcd_cluster(folder: Path, **options: str) -> Iterator[EtcdCluster]:
     """A cluster that is healthy, with authentication on, and has no users but root."""
-    cluster = EtcdCluster(folder)
+    cluster = EtcdCluster(folder, {name.replace("_", "-"): value for name, value in options.items()})
     try:
         for member in range(MEMBERS):
             cluster.start(member)

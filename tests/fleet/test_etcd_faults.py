@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import datetime as dt
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +13,8 @@ import requests
 from aio_tuned.fleet.etcd_connection import EtcdConnection
 from aio_tuned.fleet.etcd_store import EtcdStore
 from aio_tuned.fleet.keys import Right, Slot, report, reports
-from aio_tuned.fleet.store import ClassEntry, LoginError, RightsError, TlsError, UnreachableError
-from fleet.etcd_cluster import MEMBERS, TOKEN_S
+from aio_tuned.fleet.store import ClassEntry, LoginError, ReportId, RightsError, TlsError, UnreachableError
+from fleet.etcd_cluster import MEMBERS, TOKEN_S, make_server
 from fleet.shared_stores import COORDINATOR_KEY, KEYRING, NODE_KEY
 from unit.support.fleet import class_result, sweep_report
 
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 
 # A call to a member that is paused ends after this time.
 IMPATIENT: dict[str, float] = {"call_timeout_s": 1.0}
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 def numbered_report(fleet: Fleet, number: int = 0) -> Signed[DriveReport]:
@@ -148,6 +154,18 @@ def test_a_certificate_for_another_host_is_refused(etcd_fleet: Fleet, cluster: E
         store.put_report(numbered_report(etcd_fleet))
 
 
+def test_an_expired_certificate_is_refused_until_it_is_renewed(etcd_fleet: Fleet, cluster: EtcdCluster) -> None:
+    """Without a restart of etcd or of the programs."""
+    store = etcd_fleet.store("n1", give_up_s=1.0)
+    make_server(cluster.folder, *cluster.ca, lasts=-dt.timedelta(days=1))
+    try:
+        with pytest.raises(TlsError, match=r"certificate has expired.*check the CA file"):
+            store.put_report(numbered_report(etcd_fleet))
+    finally:
+        make_server(cluster.folder, *cluster.ca)
+    store.put_report(numbered_report(etcd_fleet))
+
+
 def test_no_proxy_of_the_environment_is_used(etcd_fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("https_proxy", "HTTPS_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
@@ -206,7 +224,25 @@ def test_a_right_that_is_withdrawn_is_refused_at_once(etcd_fleet: Fleet, cluster
         store.put_report(numbered_report(etcd_fleet, 1))
 
 
-# --- pages and compaction ---------------------------------------------------------------------------------
+# --- many and large values, and compaction ----------------------------------------------------------------
+
+
+def test_a_watch_tells_of_large_values_in_parts(etcd_fleet: Fleet, cluster: EtcdCluster) -> None:
+    """Which a node may write; a part may end within the changes of one revision."""
+    watcher, node = etcd_fleet.store("coordinator"), EtcdConnection(cluster.access("n1"))
+    begin = now = watcher.watch(None, 0).revision
+    names = [ReportId("n1", f"{etcd_fleet.drive}-{number}", "sweep") for number in range(12)]
+    for one, other in zip(names[::2], names[1::2], strict=True):
+        puts = [{"key": encoded(report(*each)), "value": encoded("x" * 600_000)} for each in (one, other)]
+        node.call("kv/txn", {"success": [{"request_put": put} for put in puts]})
+    told: list[frozenset[ReportId]] = []
+    while now < begin + len(names) // 2:
+        changes = watcher.watch(now, 10)
+        assert changes.revision > now
+        now = changes.revision
+        told.append(changes.reports)
+    assert frozenset.union(*told) == set(names)
+    assert len(told) > 1
 
 
 @pytest.mark.parametrize("page", [1, 2, 5, 6])

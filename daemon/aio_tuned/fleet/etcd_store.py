@@ -177,9 +177,12 @@ class EtcdStore(Store):
         if since is None:
             answer = self._connection.call("kv/range", {"key": begin, "range_end": end, "count_only": True})
             return Changes(int(answer["header"]["revision"]))
-        request = {"create_request": {"key": begin, "range_end": end, "start_revision": str(since + 1)}}
+        # Else a message has a thousand changes, of 1.5 MiB each if a node writes such values.
+        wanted = {"key": begin, "range_end": end, "start_revision": str(since + 1), "fragment": True}
         try:
-            changes = self._connection.first_message("watch", request, wait_s, _changes) or Changes(since)
+            changes = self._connection.first_message("watch", {"create_request": wanted}, wait_s, _changes) or Changes(
+                since
+            )
         except TokenError as error:  # after another login
             raise RightsError(f"{error}; give the user its role") from None
         # The message that tells of a compaction has no revision.
@@ -231,4 +234,6 @@ def _changes(message: dict[str, Any]) -> Changes | None:
     if not events:
         return None
     changed = (_decode(kv["key"]).decode(errors="replace") for kv in events)
-    return changes_of(max(int(kv["mod_revision"]) for kv in events), changed)
+    # The next fragment may have more of the last revision.
+    revision = max(int(kv["mod_revision"]) for kv in events) - bool(message.get("fragment"))
+    return changes_of(revision, changed)
