@@ -55,7 +55,10 @@ class FleetDesk:
         self._unwritten: dict[str, str] = {}
         # Results by drive, each beside the text that it was read from, since signatures take time to check.
         self._results: dict[str, tuple[str, ClassResult | FleetDataError]] = {}
+        self._newest: dict[str, ClassResult] = {}
+        self._bundles: tuple[tuple[str, int, int], ...] = ()
         self._bundled: Mapping[str, ClassResult] = {}
+        self._ignored: tuple[str, ...] = ()
         # What could not be written counts anyway, else a full disk would have the drive swept again and again.
         self._told: dict[tuple[str, Basis], DriveReport] = {}
         with self._noted("spool"):
@@ -67,7 +70,7 @@ class FleetDesk:
     def troubles(self) -> tuple[str, ...]:
         """The sentences on files that could not be read or written."""
         results = (str(found) for _, found in self._results.values() if isinstance(found, FleetDataError))
-        return (*self._refused, *self._unwritten.values(), *results)
+        return (*self._ignored, *self._refused, *self._unwritten.values(), *results)
 
     @contextmanager
     def _noted(self, what: str) -> Iterator[None]:
@@ -80,14 +83,14 @@ class FleetDesk:
 
     def look(self) -> bool:
         """Read the orders and the bundles again; return whether any has changed."""
-        before = (self._bundled, self._orders)
-        self._bundled, refused = bundle.load_folders(fleet_places.bundles(self._config))
+        before = (self._bundles, self._orders)
+        self._bundles = fleet_places.states(self._config)
+        if self._bundles != before[0]:
+            self._bundled, self._ignored = bundle.load_folders(fleet_places.bundles(self._config))
         if self._spool:
-            self._orders, of_orders = self._spool.orders()
-            refused = (*refused, *of_orders)
+            self._orders, self._refused = self._spool.orders()
             self._results = {name: found for name, found in self._results.items() if name in self._orders}
-        self._refused = refused
-        return (self._bundled, self._orders) != before
+        return (self._bundles, self._orders) != before
 
     # --- what the fleet says ------------------------------------------------------------------------------
 
@@ -115,10 +118,19 @@ class FleetDesk:
         return found
 
     def _read(self, order: Order) -> ClassResult | FleetDataError:
+        """Return the order's result, or why it is ignored.
+
+        An agent may hold results back, but not bring back old ones: in place of one, the newest that is known counts.
+        """
         try:
-            return spool.read_result(order, self._config.fleet_trusted_keys, self._config.grid)
+            found = spool.read_result(order, self._config.fleet_trusted_keys, self._config.grid)
+            newest = self._newest.get(order.hardware_class)
+            if newest and (found.generation, found.made_at_s) < (newest.generation, newest.made_at_s):
+                return newest
         except FleetDataError as error:
             return error
+        self._newest[order.hardware_class] = found
+        return found
 
     def siblings(self, drive: Drive, now: Fingerprint) -> tuple[Profile, ...]:
         """Return the result of the drive's class as the profile of a sibling, if there is one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,20 @@ _OF_PACKAGE = Path("/usr/lib/aio-tuned")
 def bundles(config: Config) -> tuple[Path, ...]:
     """Return the folders of bundles; as with hwdb, those of the operator replace those of the package."""
     return (_OF_PACKAGE / _FOLDER, config.profiles / _FOLDER)
+
+
+def states(config: Config) -> tuple[tuple[str, int, int], ...]:
+    """Return the path, the time of the last change in ns and the size of each bundle, to find out if any has changed.
+
+    A bundle that is removed meanwhile, or cannot be looked at, is left out.
+    """
+    found = []
+    for folder in bundles(config):
+        for path in sorted(folder.glob("*.json")):
+            with contextlib.suppress(OSError):
+                status = path.stat()
+                found.append((str(path), status.st_mtime_ns, status.st_size))
+    return tuple(found)
 
 
 def has_bundles(config: Config) -> bool:

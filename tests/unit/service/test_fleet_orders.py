@@ -368,6 +368,19 @@ def test_a_result_that_no_coordinator_signed_is_nothing(fleet: Fleet) -> None:
     scene(fleet, act)
 
 
+def test_an_older_generation_does_not_come_back(fleet: Fleet) -> None:
+    def act() -> None:
+        fleet.drive.target = RAW
+        fleet.order("wait", 3, POINTS[5])
+        fleet.assess()
+        fleet.order("wait", 2, POINTS[1])
+        fleet.assess()
+        fleet.desk.supervisor._publisher.refresh(fleet.drive)
+        assert getattr(fleet.published().read, "setting", None) == POINTS[5]
+
+    scene(fleet, act)
+
+
 def test_the_wait_for_the_turn_publishes_the_settings_of_the_class(fleet: Fleet) -> None:
     def act() -> None:
         fleet.drive.target = RAW
