@@ -152,7 +152,7 @@ def test_a_pin_that_its_readers_would_refuse_is_not_written(fleet: Fleet) -> Non
 
 def test_a_damaged_pin_is_told_and_can_be_removed(fleet: Fleet) -> None:
     other = class_pin(hardware_class=OTHER_CLASS).to_json()
-    for text, why in (("{", "not valid JSON"), (other, f"is one of class {OTHER_CLASS}")):
+    for text, why in (("{", "not valid JSON"), ("", "not valid JSON"), (other, f"is one of class {OTHER_CLASS}")):
         fleet.put_raw(keys.pin(fleet.hardware_class), text)
         with pytest.raises(FleetDataError, match=why):
             fleet.store("coordinator").get_pin(fleet.hardware_class)

@@ -12,8 +12,16 @@ import requests
 
 from aio_tuned.fleet.etcd_connection import EtcdConnection
 from aio_tuned.fleet.etcd_store import EtcdStore
-from aio_tuned.fleet.keys import Right, Slot, report, reports
-from aio_tuned.fleet.store import ClassEntry, LoginError, ReportId, RightsError, TlsError, UnreachableError
+from aio_tuned.fleet.keys import Right, Slot, report, reports, slots
+from aio_tuned.fleet.store import (
+    ClassEntry,
+    IgnoredReport,
+    LoginError,
+    ReportId,
+    RightsError,
+    TlsError,
+    UnreachableError,
+)
 from fleet.etcd_cluster import MEMBERS, TOKEN_S, make_server
 from fleet.shared_stores import COORDINATOR_KEY, KEYRING, NODE_KEY
 from unit.support.fleet import class_result, sweep_report
@@ -222,6 +230,37 @@ def test_a_right_that_is_withdrawn_is_refused_at_once(etcd_fleet: Fleet, cluster
     cluster.ctl("user", "revoke-role", "former", "former")
     with pytest.raises(RightsError, match="permission denied"):
         store.put_report(numbered_report(etcd_fleet, 1))
+
+
+# --- what nodes write ------------------------------------------------------------------------------------
+
+
+def test_no_key_of_a_node_breaks_those_who_read(etcd_fleet: Fleet, cluster: EtcdCluster) -> None:
+    """A node writes any bytes below its own prefix, and below that of slots."""
+    watcher, node = etcd_fleet.store("coordinator"), EtcdConnection(cluster.access("n1"))
+    begin = watcher.watch(None, 0).revision
+    names = (b"", b"a", b"a/b/c/d", b"\xff\xfe/sweep", b"a\0/sweep", b"\x1b[2J/sweep", b"../n2/x/sweep", b"9" * 5000)
+    prefixes = (reports("n1"), slots("claim", etcd_fleet.hardware_class))
+    for prefix in prefixes:
+        for name in names:
+            key = base64.b64encode(prefix.encode() + name).decode()
+            node.call("kv/put", {"key": key, "value": base64.b64encode(b"\xff\x1b").decode()})
+    etcd_fleet.store("n1").put_report(numbered_report(etcd_fleet))
+    ignored = [each for each in watcher.list_reports() if isinstance(each, IgnoredReport)]
+    assert len(ignored) >= len(names)
+    assert all(each.why.isprintable() for each in ignored)
+    changes = watcher.watch(begin, 10)
+    while numbered_report(etcd_fleet).document.drive not in {each.drive for each in changes.reports}:
+        changes = watcher.watch(changes.revision, 10)
+    for of in changes.reports:
+        watcher.get_report(of)
+    assert watcher.holders("claim", etcd_fleet.hardware_class) == {}
+    claim = etcd_fleet.store("n2").claim(Slot("claim", etcd_fleet.hardware_class, 9), "n2", 60)
+    assert claim
+    assert watcher.holders("claim", etcd_fleet.hardware_class) == {9: "n2"}
+    for name in names:
+        begin_of = base64.b64encode(prefixes[0].encode() + name).decode()
+        node.call("kv/deleterange", {"key": begin_of})
 
 
 # --- many and large values, and compaction ----------------------------------------------------------------

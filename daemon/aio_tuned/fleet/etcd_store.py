@@ -24,6 +24,7 @@ from aio_tuned.fleet.store import (
     check_of_class,
     check_pin,
     check_report,
+    holders_of,
     pin_text,
 )
 
@@ -102,9 +103,9 @@ class EtcdStore(Store):
 
     def holders(self, kind: SlotKind, name: str) -> Mapping[int, str]:
         prefix = keys.slots(kind, name)
-        found = ((key.removeprefix(prefix), _value(kv).decode(errors="replace")) for key, kv in self._range(prefix))
-        # Any node may write here: what is no number is no slot.
-        return {int(number): node for number, node in found if number.isdecimal()}
+        return holders_of(
+            (key.removeprefix(prefix), _value(kv).decode(errors="replace")) for key, kv in self._range(prefix)
+        )
 
     def get_class(self, hardware_class: str) -> ClassEntry:
         kv = self._get(keys.consensus(hardware_class))

@@ -25,6 +25,7 @@ from aio_tuned.fleet.store import (
     check_of_class,
     check_pin,
     check_report,
+    holders_of,
     pin_text,
 )
 
@@ -131,11 +132,10 @@ class MemoryStore(Store):
         with self._shared.changed:
             return self._shared.range(prefix)
 
-    def _get(self, key: str) -> str:
+    def _get(self, key: str) -> _Value | None:
         self._check(key, write=False)
         with self._shared.changed:
-            found = self._shared.get(key)
-        return found.text if found else ""
+            return self._shared.get(key)
 
     def _put(self, key: str, text: str) -> None:
         self._check(key, write=True)
@@ -171,13 +171,10 @@ class MemoryStore(Store):
 
     def holders(self, kind: SlotKind, name: str) -> Mapping[int, str]:
         prefix = keys.slots(kind, name)
-        return {int(key.removeprefix(prefix)): value.text for key, value in self._range(prefix)}
+        return holders_of((key.removeprefix(prefix), value.text) for key, value in self._range(prefix))
 
     def get_class(self, hardware_class: str) -> ClassEntry:
-        key = keys.consensus(hardware_class)
-        self._check(key, write=False)
-        with self._shared.changed:
-            found = self._shared.get(key)
+        found = self._get(keys.consensus(hardware_class))
         return check_class(hardware_class, found.text, found.revision, self._keyring) if found else ClassEntry(None, 0)
 
     def put_class(self, result: Signed[ClassResult], over: ClassEntry) -> ClassEntry:
@@ -204,12 +201,12 @@ class MemoryStore(Store):
         return tuple(each.result for each in entries if each.result)
 
     def get_report(self, of: ReportId) -> Signed[DriveReport] | IgnoredReport | None:
-        text = self._get(keys.report(*of))
-        return check_report(keys.report(*of), text, self._keyring) if text else None
+        found = self._get(keys.report(*of))
+        return check_report(keys.report(*of), found.text, self._keyring) if found else None
 
     def get_plan(self, hardware_class: str) -> Signed[ClassPlan] | None:
-        text = self._get(keys.plan(hardware_class))
-        return check_of_class(hardware_class, text, self._keyring, ClassPlan) if text else None
+        found = self._get(keys.plan(hardware_class))
+        return check_of_class(hardware_class, found.text, self._keyring, ClassPlan) if found else None
 
     def put_plan(self, plan: Signed[ClassPlan]) -> None:
         self._put(keys.plan(plan.document.hardware_class), plan.text)
@@ -224,8 +221,8 @@ class MemoryStore(Store):
         self._put(keys.status(status.document.hardware_class), status.text)
 
     def get_pin(self, hardware_class: str) -> Pin | None:
-        text = self._get(keys.pin(hardware_class))
-        return check_pin(hardware_class, text) if text else None
+        found = self._get(keys.pin(hardware_class))
+        return check_pin(hardware_class, found.text) if found else None
 
     def put_pin(self, pin: Pin) -> None:
         self._put(keys.pin(pin.hardware_class), pin_text(pin))

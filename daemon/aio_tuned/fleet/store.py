@@ -9,7 +9,8 @@ from aio_tuned.errors import AioTunedError, Exit, FleetDataError
 from aio_tuned.fleet import keys
 from aio_tuned.fleet.class_status import ClassStatus
 from aio_tuned.fleet.pin import Pin
-from aio_tuned.fleet.plan import ClassPlan
+from aio_tuned.fleet.plan import MOST_SLOTS, ClassPlan
+from aio_tuned.formatting import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from aio_tuned.fleet.signature import Keyring, Signed
 
 _OfClass = TypeVar("_OfClass", ClassPlan, ClassStatus)
+_NUMBERS = {str(number): number for number in range(MOST_SLOTS)}
+_LONGEST_HOLDER = 64
 
 
 class StoreError(AioTunedError):
@@ -184,6 +187,11 @@ def changes_of(revision: int, changed: Iterable[str]) -> Changes:
     return Changes(
         revision, reports, frozenset(key.removeprefix(keys.PINS) for key in found if key.startswith(keys.PINS))
     )
+
+
+def holders_of(held: Iterable[tuple[str, str]]) -> dict[int, str]:
+    """Return the holders of slots by the slots' numbers; any node may write there, so what is no slot is left out."""
+    return {_NUMBERS[number]: printable(holder)[:_LONGEST_HOLDER] for number, holder in held if number in _NUMBERS}
 
 
 def check_report(key: str, text: str | bytes, keyring: Keyring) -> Signed[DriveReport] | IgnoredReport:
