@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 import threading
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from aio_tuned.errors import ConfigError, FleetDataError, PublishError
 from aio_tuned.fleet import access, metrics_file
 from aio_tuned.fleet.backoff import Backoff
 from aio_tuned.fleet.class_reader import ClassReader
-from aio_tuned.fleet.metrics_file import Family
+from aio_tuned.fleet.metrics_file import Family, MetricsFile
 from aio_tuned.fleet.node_orders import decide, drives_of, has_vote, moment
 from aio_tuned.fleet.order import Order, Task
 from aio_tuned.fleet.report_sender import ReportSender
@@ -304,20 +302,9 @@ def run(config: Config, stop: threading.Event) -> None:
 
 
 def _work(agent: Agent, stop: threading.Event) -> None:
-    path = _metrics_path()
+    metrics = MetricsFile(METRICS_FILE)
     wait_s = _DICE.uniform(0, _START_SPREAD_S) if time.clock_gettime(time.CLOCK_BOOTTIME) < _BOOT_S else 0.0
     while not stop.wait(wait_s):
         wait_s = agent.step()
-        if path:
-            try:
-                metrics_file.write(path, agent.metrics_text())
-            except PublishError as error:
-                _log.warning("fleet: %s", error)
-                path = None
+        metrics.write(agent.metrics_text())
     agent.close()
-
-
-def _metrics_path() -> Path | None:
-    """Return the path of the metrics file, in the runtime folder of this unit; None without one."""
-    folder = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
-    return Path(folder) / METRICS_FILE if folder else None

@@ -115,9 +115,8 @@ class ClassReader:
         result = found.result.document
         if result.generation != plan.generation:
             return  # the plan follows the result; until then, this node's turn has not come
-        if result.disagreement:
-            entry.known = replace(entry.known, disagreement=result.disagreement)
-        else:
+        # One whose sweeps disagree is not for nodes to take.
+        if not result.disagreement:
             self._take(entry, key, found.result.text, grid)
         entry.read = (result.generation, result.made_at_s)
 
@@ -142,4 +141,4 @@ class ClassReader:
             return
         entry.text, entry.trouble = text, ""
         entry.read = (result.generation, result.made_at_s)
-        entry.known = replace(entry.known, result=result, disagreement="")
+        entry.known = replace(entry.known, result=result)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from aio_tuned.errors import PublishError
 from aio_tuned.storage import atomic_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
+
+_log = logging.getLogger(__name__)
 
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
@@ -33,6 +38,23 @@ def _lines(family: Family) -> Iterator[str]:
     for labels, number in family.series.items():
         inner = ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in labels)
         yield f"{family.name}{{{inner}}} {float(number)!r}" if labels else f"{family.name} {float(number)!r}"
+
+
+class MetricsFile:
+    """The file of a program in the runtime folder of its unit; nothing is written without one."""
+
+    def __init__(self, name: str) -> None:
+        folder = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+        self._path = Path(folder) / name if folder else None
+
+    def write(self, text: str) -> None:
+        """Replace the file; log an error, and do not try again then."""
+        try:
+            if self._path:
+                write(self._path, text)
+        except PublishError as error:
+            _log.warning("fleet: %s", error)
+            self._path = None
 
 
 def write(path: Path, text: str) -> None:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from aio_tuned.model.profile import State
     from aio_tuned.model.setting import Grid
 
+# Coordinators write each plan once an hour at least, and clocks may be apart by one.
+_NO_COORDINATOR_S = 4 * 3600
+
 # Whose sweep a drive asks for: its class's, which needs a claim, or its own.
 Asks = Literal["", "class", "itself"]
 
@@ -50,14 +53,13 @@ class NodeDrive:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownClass:
-    """What this node knows of a class: its plan, the result that this node takes, and how its sweeps disagree.
+    """What this node knows of a class: its plan, and the result that this node takes.
 
     `has_vote` is whether a drive of this node was swept for the class; a node has one vote.
     """
 
     plan: ClassPlan | None = None
     result: ClassResult | None = None
-    disagreement: str = ""
     has_vote: bool = False
 
     def open_slots(self) -> tuple[int, ...]:
@@ -123,7 +125,7 @@ def decide(drive: NodeDrive, known: KnownClass, node: str, now_s: float) -> Deci
     """
     result = known.result
     if result is None or (drive.is_measured and drive.generation >= result.generation):
-        return _without_news(drive, known, node)
+        return _without_news(drive, known, node, now_s)
     named = f"generation {result.generation} of class {drive.hardware_class}"
     if drive.checked == result.generation and not drive.confirms:
         if drive.is_measured:
@@ -142,7 +144,7 @@ def _check_at_s(known: KnownClass, node: str) -> int:
     return rollout.check_at_s(node, begun) if begun and is_newest else 0
 
 
-def _without_news(drive: NodeDrive, known: KnownClass, node: str) -> Decision:
+def _without_news(drive: NodeDrive, known: KnownClass, node: str, now_s: float) -> Decision:
     """Return the decision for a drive that has no result to check.
 
     A drive with a measured profile is swept for a class whose votes are old or disagree, never for one without a plan.
@@ -157,10 +159,19 @@ def _without_news(drive: NodeDrive, known: KnownClass, node: str) -> Decision:
     if drive.is_measured:
         has = f"generation {drive.generation} of class {key}" if drive.generation else "a profile of its own"
         return Decision(task="wait", said=f"has {has}", asks=asks)
-    if known.disagreement and not asks:
-        return Decision(task="wait", said=f"waiting for its own sweep: class {key} has no result: {known.disagreement}")
-    progress = f"{plan.swept} of {plan.wanted} swept" if plan else "it has no plan yet"
-    return Decision(task="wait", said=f"waiting for class {key}: {progress}", asks=asks)
+    return Decision(task="wait", said=_waiting(key, known, now_s), asks=asks)
+
+
+def _waiting(key: str, known: KnownClass, now_s: float) -> str:
+    """Return what a drive of a class without a result waits for."""
+    plan = known.plan
+    if plan is None:
+        return f"waiting for class {key}: it has no plan yet"
+    if now_s - plan.made_at_s > _NO_COORDINATOR_S:
+        return f"waiting for class {key}: no coordinator since {moment(plan.made_at_s)}"
+    if plan.swept >= plan.wanted:
+        return f"waiting for its own sweep: the {plan.swept} sweeps of class {key} disagree"
+    return f"waiting for class {key}: {plan.swept} of {plan.wanted} swept"
 
 
 def moment(at_s: float) -> str:

@@ -20,6 +20,9 @@ LEASE_S = 60
 RENEW_S = 20.0
 # A sweep that takes longer is not waited for; the node sweeps no earlier than this time after it.
 LONGEST_S = 2 * 3600
+# A claim outlasts the report of its sweep, until the coordinator has counted it and all nodes that wait know: they read
+# their plan once a minute, and would else take the slot for a fourth sweep (measured: five sweeps in place of three).
+LINGERS_S = 150.0
 # So much later for each sweep of the class in this rack, so that other racks are first.
 _RACK_S = 60
 # Drives that wait for a profile are first.
@@ -36,7 +39,7 @@ class Asking(NamedTuple):
 
 
 class SweepTurn:
-    """What this node holds for the sweep of one drive; `drive` is None while it holds nothing.
+    """What this node holds for the sweep of one drive; `drive` is None while none is swept.
 
     `said` tells why a drive that asks has to wait, by the drive's name, where it is the rack.
     """
@@ -49,6 +52,7 @@ class SweepTurn:
         self._held: list[Claim] = []
         self._since_s = 0.0
         self._not_before_s = 0.0
+        self._lasts_until_s = 0.0
         self._open_since: dict[str, float] = {}
         self.drive: NodeDrive | None = None
         self.said: dict[str, str] = {}
@@ -88,13 +92,16 @@ class SweepTurn:
         `swept` tells by drive whether the store has the report of its sweep.
         """
         if self.drive is None:
+            if self._held and not 0 < self._lasts_until_s - now_s <= LINGERS_S:
+                self.release()
             return
         now = next((each for each in drives if each.name == self.drive.name), None)
         if now is None or now.hardware_class != self.drive.hardware_class:
             self.release()
         elif now.swept_at_s > self.drive.swept_at_s:
             if swept.get(now.name):
-                self.release()
+                self.drive, self._lasts_until_s = None, now_s + LINGERS_S
+                self._give_back([each for each in self._held if each.slot.kind == "budget"])
         elif not 0 <= now_s - self._since_s < LONGEST_S:
             self._not_before_s = now_s + LONGEST_S
             self.release()
@@ -105,7 +112,7 @@ class SweepTurn:
         waiting = sorted(asking, key=lambda each: not each.resumes)
         classes = {each.drive.hardware_class for each in waiting}
         self._open_since = {key: self._open_since.get(key, now_s) for key in classes}
-        if self.drive is not None or 0 < self._not_before_s - now_s <= LONGEST_S:
+        if self._held or self.drive or 0 < self._not_before_s - now_s <= LONGEST_S:
             return
         tried: set[tuple[str, Asks]] = set()
         for each in waiting:
@@ -143,8 +150,9 @@ class SweepTurn:
             if self._node in holders.values():
                 self.kept = drive.name
                 return False
+            plan = known[key].plan
             slots = [Slot("claim", key, each) for each in known[key].open_slots() if each not in holders]
-            if not slots:
+            if not slots or (plan and plan.swept + len(holders) >= plan.wanted):
                 return False
         if self._places and not self._take_one(self._places):
             self.said[drive.name] = f"waiting for rack {self._domain}: {len(self._places)} drives are swept in it"
@@ -166,9 +174,12 @@ class SweepTurn:
     def release(self) -> None:
         """Give everything back; what the store does not hear of ends with its lease. Raise StoreError."""
         self.drive = None
-        held, self._held = self._held, []
+        self._give_back(list(self._held))
+
+    def _give_back(self, claims: list[Claim]) -> None:
+        self._held = [each for each in self._held if each not in claims]
         failed: StoreError | None = None
-        for claim in held:
+        for claim in claims:
             try:
                 self._store.release(claim)
             except StoreError as error:

@@ -12,7 +12,7 @@ from aio_tuned.fleet import rollout
 from aio_tuned.fleet.agent import IDLE_S
 from aio_tuned.fleet.keys import Slot
 from aio_tuned.fleet.store import FullError, LoginError, RightsError, StoreError, TlsError, UnreachableError
-from aio_tuned.fleet.sweep_turn import LEASE_S, LONGEST_S, RENEW_S
+from aio_tuned.fleet.sweep_turn import LEASE_S, LINGERS_S, LONGEST_S, RENEW_S
 from unit.support.fleet import CLASS, NOW_S, POINTS, class_result
 from unit.support.fleet_node import COORDINATOR_KEY, STRANGERS_KEY, Node, Site
 
@@ -142,9 +142,13 @@ def test_a_claim_is_renewed_until_the_sweep_is_reported(site: Site, node: Node) 
     assert site.holder(CLAIMS[1]) == "n1"
     node.sweep()
     node.step(20)
-    assert site.holder(CLAIMS[1]) is None
     assert ("n1", "d1", "sweep") in site.reports()
     assert node.told() == ("wait", "has a profile of its own")
+    # Until the coordinator has counted the vote, and nodes that wait have read so.
+    node.go_on(LINGERS_S - 30)
+    assert site.holder(CLAIMS[1]) == "n1"
+    node.go_on(60)
+    assert site.holder(CLAIMS[1]) is None
 
 
 def test_a_claim_is_kept_until_the_store_has_the_report(site: Site, node: Node) -> None:
@@ -173,6 +177,16 @@ def test_a_sweep_that_takes_too_long_gives_its_claim_to_another_node(site: Site,
     assert site.holder(CLAIMS[1]) is None
     node.go_on(400)
     assert node.told()[0] == "sweep"
+
+
+def test_no_more_nodes_claim_than_the_class_lacks_sweeps(site: Site) -> None:
+    """Though more slots are free, as before the coordinator knows of the claims."""
+    site.plan(open_slots=(0, 1, 2), swept=1, wanted=3)
+    nodes = [site.node(f"n{number}") for number in range(3)]
+    for each in nodes:
+        each.show()
+        each.step()
+    assert [each.order().task for each in nodes] == ["sweep", "sweep", "wait"]
 
 
 def test_one_drive_of_a_node_is_swept_at_a_time_and_one_for_its_class(site: Site, node: Node) -> None:
@@ -239,7 +253,7 @@ def test_a_lease_that_ended_is_taken_again_or_left_to_another_node(site: Site, n
 
 
 def test_a_rack_has_two_sweeps_at_once(site: Site) -> None:
-    site.plan(open_slots=(0, 1, 2), racks=())
+    site.plan(open_slots=(0, 1, 2), racks=(), swept=0)
     nodes = [site.node(f"n{number}", domain="rack-7") for number in range(3)]
     for each in nodes:
         each.show()
@@ -384,7 +398,7 @@ def test_a_result_whose_sweeps_disagree_is_not_passed(site: Site, node: Node) ->
     site.plan(class_result(1, disagreement="read: a third is slower"), swept=5, wanted=5)
     node.show()
     node.step()
-    assert node.told() == ("wait", f"waiting for its own sweep: class {CLASS} has no result: read: a third is slower")
+    assert node.told() == ("wait", f"waiting for its own sweep: the 5 sweeps of class {CLASS} disagree")
     assert node.order().result == ""
     assert node.agent.trouble == ""
 
@@ -524,7 +538,7 @@ def test_a_sweep_goes_on_without_a_store(site: Site, node: Node) -> None:
     assert site.holder(CLAIMS[1]) is None
     node.sweep()
     node.store.fault = lambda _: None
-    node.go_on(120)
+    node.go_on(240)
     assert ("n1", "d1", "sweep") in site.reports()
     assert site.holder(CLAIMS[1]) is None
     assert node.told() == ("wait", "has a profile of its own")

@@ -50,3 +50,21 @@ def test_the_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o644
     with pytest.raises(PublishError, match="cannot be written"):
         metrics_file.write(tmp_path / "missing/fleet.prom", TEXT)
+
+
+def test_a_program_writes_into_its_runtime_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    monkeypatch.setenv("RUNTIME_DIRECTORY", f"{folder}:{tmp_path}")
+    metrics = metrics_file.MetricsFile("fleet.prom")
+    metrics.write(TEXT)
+    assert (folder / "fleet.prom").read_text() == TEXT
+    (folder / "fleet.prom").unlink()
+    folder.rmdir()
+    for _ in range(2):
+        metrics.write(TEXT)
+    assert caplog.text.count("cannot be written") == 1
+    monkeypatch.delenv("RUNTIME_DIRECTORY")
+    metrics_file.MetricsFile("fleet.prom").write(TEXT)

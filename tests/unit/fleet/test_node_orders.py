@@ -121,14 +121,20 @@ def test_a_node_has_one_vote() -> None:
 
 
 def test_a_class_that_disagrees_has_its_drives_sweep_by_themselves() -> None:
-    known = KnownClass(plan=plan(swept=5, wanted=5), disagreement="read: a third is slower")
-    assert decided(drive(), known) == Decision(
-        task="wait", said=f"waiting for its own sweep: class {CLASS} has no result: read: a third is slower"
+    assert decided(drive(), KnownClass(plan=plan(swept=5, wanted=5))) == Decision(
+        task="wait", said=f"waiting for its own sweep: the 5 sweeps of class {CLASS} disagree"
     )
-    more = replace(known, plan=plan(swept=3, wanted=4, open_slots=(3,)))
+    more = KnownClass(plan=plan(swept=3, wanted=4, open_slots=(3,)))
     assert decided(drive(), more) == Decision(
         task="wait", said=f"waiting for class {CLASS}: 3 of 4 swept", asks="class"
     )
+
+
+def test_a_coordinator_that_is_away_is_told() -> None:
+    known = KnownClass(plan=plan())
+    assert decided(drive(), known, NOW_S + 4 * 3600).said == f"waiting for class {CLASS}: 2 of 3 swept"
+    said = f"waiting for class {CLASS}: no coordinator since 2027-01-15 08:00 UTC"
+    assert decided(drive(), known, NOW_S + 4 * 3600 + 1).said == said
 
 
 # --- a class with a result --------------------------------------------------------------------------------
