@@ -1,4 +1,4 @@
-"""An etcd that all tests of a run share, and stores on it and in memory."""
+"""An etcd that all tests of a run share, and stores on it, in memory, and on a stand-in for Kubernetes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fleet.etcd_cluster import etcd_cluster
+from fleet.kube_api import kube_api
+from fleet.kube_stores import TOKENS
 from fleet.shared_stores import USERS, Fleet
 
 if TYPE_CHECKING:
@@ -24,10 +26,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdCluster]:
         yield made
 
 
-@pytest.fixture(params=["memory", "etcd"])
+@pytest.fixture(params=["memory", "etcd", "kubernetes"])
 def fleet(request: pytest.FixtureRequest) -> Iterator[Fleet]:
     with ExitStack() as stack:
-        yield Fleet(request.getfixturevalue("cluster") if request.param == "etcd" else None, stack)
+        cluster = request.getfixturevalue("cluster") if request.param == "etcd" else None
+        kube = stack.enter_context(kube_api(TOKENS)) if request.param == "kubernetes" else None
+        yield Fleet(cluster, stack, kube)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Stores of a fleet, for the same users in memory and on etcd."""
+"""Stores of a fleet, for the same users in memory, on etcd, and on a stand-in for Kubernetes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from aio_tuned.fleet.etcd_store import EtcdStore
 from aio_tuned.fleet.keys import coordinator_rights, node_rights, operator_rights
 from aio_tuned.fleet.memory_store import MemoryStore, SharedMemory
 from aio_tuned.fleet.signature import Keyring, SigningKey
+from fleet import kube_stores
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from aio_tuned.fleet.keys import Right
     from aio_tuned.fleet.store import Store
     from fleet.etcd_cluster import EtcdCluster
+    from fleet.kube_api import KubeApi
 
 NODE_KEY, COORDINATOR_KEY, STRANGERS_KEY = (SigningKey(Ed25519PrivateKey.generate()) for _ in range(3))
 KEYRING = Keyring.of(nodes=[NODE_KEY.public], coordinators=[COORDINATOR_KEY.public])
@@ -40,6 +42,7 @@ class Fleet:
 
     cluster: EtcdCluster | None
     stack: ExitStack
+    kube: KubeApi | None = None
     now_s: float = 0.0
     number: int = field(default_factory=lambda: next(_numbers))
     shared: SharedMemory = field(init=False)
@@ -55,7 +58,9 @@ class Fleet:
     def drive(self) -> str:
         return f"nvme-ACME_X1_S{self.number}_1"
 
-    def store(self, user: str, **changes: Any) -> Store:  # noqa: ANN401 - of EtcdConnection
+    def store(self, user: str, **changes: Any) -> Store:  # noqa: ANN401 - of the connection
+        if self.kube:
+            return kube_stores.kube_store(self.kube, user, KEYRING, self.stack, **changes)
         if not self.cluster:
             return MemoryStore(self.shared, KEYRING, USERS[user])
         connection = EtcdConnection(self.cluster.access(user), **changes)
@@ -64,7 +69,9 @@ class Fleet:
 
     def put_raw(self, key: str, text: str) -> None:
         """Write what an operator, or a node with foreign rights, could write."""
-        if self.cluster:
+        if self.kube:
+            kube_stores.put_raw(self.kube, key, text, self.stack)
+        elif self.cluster:
             self.cluster.ctl("put", "--", key, text)
         else:
             with self.shared.changed:
@@ -74,4 +81,6 @@ class Fleet:
         """Let leases end."""
         if self.cluster:
             time.sleep(seconds)
+        if self.kube:
+            self.kube.ahead_s += seconds
         self.now_s += seconds
