@@ -12,7 +12,8 @@ WORKERS = 3
 PYTHON =
 DESTDIR =
 PURGE =
-export DIR ARGS PYTHON DESTDIR PURGE
+FLEET =
+export DIR ARGS PYTHON DESTDIR PURGE FLEET
 
 # losetup, mkfs and blkid are in sbin, which is not on every user's PATH.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
@@ -77,7 +78,7 @@ completions: ## write etc/completions after a change of the command line
 	@sh .ci/bootstrap dev
 	@$(bin)/python .ci/completions.py
 
-install: ## sudo make install: install or upgrade aio-tuned in /opt/aio-tuned and start its daemon
+install: ## sudo make install [FLEET=1]: install or upgrade aio-tuned and start its daemon; FLEET=1: for a fleet, too
 	@sh .ci/install install
 
 uninstall: ## sudo make uninstall [PURGE=1]: remove aio-tuned; PURGE=1: also profiles, state and configuration

@@ -100,11 +100,47 @@ def test_every_document_is_there_by_its_name(unpacked: Path) -> None:
     assert all((unpacked / name).is_file() for name in named)
 
 
-def test_the_unit_is_the_one_of_this_tree(unpacked: Path) -> None:
-    (unit,) = unpacked.rglob("aio-tuned.service")
+@pytest.mark.parametrize("service", ["aio-tuned", "aio-tuned-fleet", "aio-tuned-fleet-coordinator"])
+def test_the_unit_is_the_one_of_this_tree(unpacked: Path, service: str) -> None:
+    (unit,) = unpacked.rglob(f"{service}.service")
     assert unit.parent.relative_to(unpacked).as_posix() in ("lib/systemd/system", "usr/lib/systemd/system")
-    assert unit.read_text() == (ROOT / "systemd/aio-tuned.service").read_text()
+    assert unit.read_text() == (ROOT / f"systemd/{service}.service").read_text()
     assert not list(unpacked.rglob("rules.d"))  # the udev rule is an example
+
+
+def script(unpacked: Path, name: str) -> str:
+    return (unpacked / "DEBIAN" / name).read_text()
+
+
+def test_the_daemon_alone_is_enabled_and_started(unpacked: Path) -> None:
+    text = script(unpacked, "postinst")
+    assert "deb-systemd-invoke start 'aio-tuned.service'" in text
+    assert re.findall(r"deb-systemd-invoke start .*fleet", text) == []
+    # debhelper's lines for a unit that the operator enables act only if that was done.
+    assert "if deb-systemd-helper debian-installed 'aio-tuned-fleet.service'; then" in text
+
+
+def test_a_fleets_programs_are_restarted_by_an_upgrade_and_stopped_by_a_removal(unpacked: Path) -> None:
+    both = "aio-tuned-fleet.service aio-tuned-fleet-coordinator.service"
+    assert f"deb-systemd-invoke try-restart {both}" in script(unpacked, "postinst")
+    assert f"deb-systemd-invoke stop {both}" in script(unpacked, "prerm")
+
+
+@pytest.mark.parametrize("kind", ["sysusers", "tmpfiles"])
+def test_the_user_is_made_before_the_folder_that_it_owns(unpacked: Path, kind: str) -> None:
+    made = unpacked / f"usr/lib/{kind}.d/aio-tuned.conf"
+    assert made.read_text() == (ROOT / f"systemd/aio-tuned.{kind}").read_text()
+    text = script(unpacked, "postinst")
+    assert 0 < text.index("systemd-sysusers aio-tuned.conf") < text.index("--create aio-tuned.conf")
+
+
+def test_a_container_needs_no_systemd(package: Path) -> None:
+    assert "systemd" not in field(package, "Depends")
+
+
+def test_the_folders_of_bundles_are_there_and_have_no_figures(unpacked: Path) -> None:
+    assert [path.name for path in (unpacked / "usr/lib/aio-tuned/models.d").iterdir()] == ["README"]
+    assert list((unpacked / "etc/aio-tuned/models.d").iterdir()) == []
 
 
 def test_the_journals_catalog_is_where_journalctl_looks(unpacked: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 HOME = "opt/aio-tuned"
 UNIT = "etc/systemd/system/aio-tuned.service"
+SERVICES = {"aio-tuned": "daemon", "aio-tuned-fleet": "fleet agent", "aio-tuned-fleet-coordinator": "fleet coordinator"}
 SETTINGS = "etc/aio-tuned/aio-tuned.conf"
 COMMANDS = ("aio-tuned", "aio-sweep")
 SHARE = "usr/local/share"
@@ -75,11 +76,31 @@ def test_man_pages_and_completions_are_where_programs_look_for_them(installed: P
     assert made == {f"{SHARE}/{name}": source.read_text() for name, source in SHARED.items()}
 
 
-def test_the_daemon_is_started_from_its_own_environment(installed: Path) -> None:
-    source = (ROOT / "systemd/aio-tuned.service").read_text()
-    unit = (installed / UNIT).read_text()
-    assert f"\nExecStart=/{HOME}/bin/aio-tuned daemon\n" in unit
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_is_started_from_its_own_environment(installed: Path, service: str) -> None:
+    source = (ROOT / f"systemd/{service}.service").read_text()
+    unit = (installed / f"etc/systemd/system/{service}.service").read_text()
+    assert f"\nExecStart=/{HOME}/bin/aio-tuned {SERVICES[service]}\n" in unit
     assert unit == source.replace("ExecStart=/usr/bin/", f"ExecStart=/{HOME}/bin/")
+
+
+def test_no_service_is_enabled_in_a_folder(installed: Path) -> None:
+    assert list((installed / "etc/systemd").rglob("*.wants")) == []
+
+
+@pytest.mark.parametrize("kind", ["sysusers", "tmpfiles"])
+def test_the_user_and_the_folders_of_the_fleet_are_where_systemd_looks(installed: Path, kind: str) -> None:
+    made = installed / f"usr/local/lib/{kind}.d/aio-tuned.conf"
+    assert made.read_text() == (ROOT / f"systemd/aio-tuned.{kind}").read_text()
+
+
+def test_the_folders_of_bundles_are_there_and_have_no_figures(installed: Path) -> None:
+    assert [path.name for path in (installed / "usr/lib/aio-tuned/models.d").iterdir()] == ["README"]
+    assert list((installed / "etc/aio-tuned/models.d").iterdir()) == []
+
+
+def test_the_packages_of_a_fleet_are_for_those_who_ask(installed: Path) -> None:
+    assert list((installed / HOME).rglob("etcd3gw")) == []
 
 
 def test_the_journals_catalog_is_where_journalctl_looks(installed: Path) -> None:
