@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # A probe reads about 3 MiB of the drive; a drive that takes longer than this does not answer.
 PROBE_LIMIT_S = 120.0
+NO_ANSWER = f"the drive has not responded for {PROBE_LIMIT_S:.0f} s; see the kernel log"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

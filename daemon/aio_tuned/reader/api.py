@@ -61,8 +61,13 @@ def drive_settings_for(
     except AioTunedError as error:
         if missing == "error":
             raise
-        read, write, combined = (defaults(direction, str(error)) for direction in DIRECTIONS)
-        return DriveSettings(read, write, combined)
+        return drive_defaults(str(error))
+
+
+def drive_defaults(note: str = "") -> DriveSettings:
+    """Return DeepSpeed's defaults for all directions, with a remark in `source.note`."""
+    read, write, combined = (defaults(direction, note) for direction in DIRECTIONS)
+    return DriveSettings(read, write, combined)
 
 
 def requests_for(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aio_tuned import consumers
+from aio_tuned import consumers, formatting
 from aio_tuned.config.parsing import did_you_mean
 from aio_tuned.consumers import rendering
 from aio_tuned.consumers.export import ExportOptions
 from aio_tuned.errors import ConfigError, NoProfileError, UsageError
-from aio_tuned.reader import DIRECTIONS, DriveSettings, defaults
+from aio_tuned.reader.api import drive_defaults
 from aio_tuned.reader.section import drive_settings
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from aio_tuned.config.export_rules import ExportRule
     from aio_tuned.consumers.export import Export
+    from aio_tuned.reader import DriveSettings
     from aio_tuned.reader.types import FoundProfile
     from aio_tuned.service.status import ExportState
 
@@ -39,7 +40,7 @@ class Content:
 
 def check(rules: Iterable[ExportRule]) -> None:
     """Raise ConfigError for a rule whose file can never be written: a wrong consumer, format, path or option."""
-    usual = _usual()
+    usual = drive_defaults()
     for rule in rules:
         try:
             if rule.consumer not in consumers.NAMES:
@@ -78,16 +79,10 @@ def of_drive(rule: ExportRule, drive: DriveSettings) -> str:
 def without_drive(rule: ExportRule, reason: str) -> str:
     """Return the file without settings, which gives the reason."""
     try:
-        empty = _EMPTY.get(_export(rule, _usual()).format, "")
+        empty = _EMPTY.get(_export(rule, drive_defaults()).format, "")
     except UsageError:
         empty = ""
     return _head(rule, [f"No settings, so {rule.consumer} uses its own defaults: {reason}."]) + empty
-
-
-def _usual() -> DriveSettings:
-    """Return settings with which a rule can be tried without a drive."""
-    read, write, combined = (defaults(direction, "") for direction in DIRECTIONS)
-    return DriveSettings(read, write, combined)
 
 
 def _export(rule: ExportRule, drive: DriveSettings) -> Export:
@@ -114,9 +109,4 @@ def _remarks(drive: DriveSettings) -> Iterator[str]:
 def _head(rule: ExportRule, about: Sequence[str]) -> str:
     # Each ends in a full stop, because systemd continues a comment that ends in a backslash.
     first = f"{BEGINS}{rule.consumer} {rule.path}. The daemon replaces it, and your changes with it."
-    return "".join(f"{_comment(line)}\n" for line in (first, *(f"# {line}" for line in about)))
-
-
-def _comment(line: str) -> str:
-    """Return the comment as one line, whatever a path in it has."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
+    return "".join(f"{formatting.printable(line)}\n" for line in (first, *(f"# {line}" for line in about)))

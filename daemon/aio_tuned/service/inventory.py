@@ -13,7 +13,7 @@ from aio_tuned.config import device_rules
 from aio_tuned.devices import host, resolve, stack, sysfs
 from aio_tuned.devices.clones import are_clones, find_clones
 from aio_tuned.devices.mount_table import MountTable
-from aio_tuned.devices.probe import PROBE_LIMIT_S, probe
+from aio_tuned.devices.probe import NO_ANSWER, PROBE_LIMIT_S, probe
 from aio_tuned.devices.udev_monitor import DeviceEvent
 from aio_tuned.errors import AioTunedError, TargetError
 from aio_tuned.journald.events import EventId, fields
@@ -139,7 +139,7 @@ class Inventory:
         try:
             return self._conclude(drive, await within(PROBE_LIMIT_S, in_thread(ask)))
         except TooLateError:
-            return Failed(reason=f"the drive has not responded for {PROBE_LIMIT_S:.0f} s; see the kernel log")
+            return Failed(reason=NO_ANSWER)
         except AioTunedError as error:
             return Failed(reason=str(error))
         except OSError as error:

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from aio_tuned.devices.probe import PROBE_LIMIT_S, ProbeResult, probe
+from aio_tuned.devices.probe import NO_ANSWER, PROBE_LIMIT_S, ProbeResult, probe
 from aio_tuned.errors import DeferredError, MeasurementError, TargetError
 from aio_tuned.helper.process import NO_SPACE_RETRY_S
 from aio_tuned.model.target import Skip, Target
@@ -41,7 +41,7 @@ class Place:
 
 def silent(what: Path) -> MeasurementError:
     """Return the error for a drive that does not answer."""
-    return MeasurementError(f"{what}: the drive has not responded for {PROBE_LIMIT_S:.0f} s; see the kernel log")
+    return MeasurementError(f"{what}: {NO_ANSWER}")
 
 
 def expected_numbers(found: ProbeResult) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from aio_tuned.devices import sysfs
 from aio_tuned.errors import AioTunedError, UsageError
 from aio_tuned.launch.doctor.finding import Unchecked
 from aio_tuned.launch.doctor.need import ALL_PARAMETERS, make_need
-from aio_tuned.reader import DIRECTIONS, DriveSettings, defaults
+from aio_tuned.reader.api import drive_defaults
 from aio_tuned.reader.lookup import find_disk_profile
 from aio_tuned.reader.section import drive_settings
 from aio_tuned.timeouts import TooLateError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from aio_tuned.launch.doctor.drives import Examined
     from aio_tuned.launch.doctor.finding import Outcome
     from aio_tuned.launch.doctor.need import Need
+    from aio_tuned.reader import DriveSettings
     from aio_tuned.reader.types import Disk, FoundProfile
 
 # A drive, or a filesystem on the network or in a program, may never answer.
@@ -77,15 +78,9 @@ def admit(drive: Examined, asked: Examination) -> Patient:
         settings = drive_settings(found)
     except AioTunedError as reason:
         error = str(reason)
-        settings = default_settings(error)
+        settings = drive_defaults(error)
     need = asked.need(settings, None if drive.place else drive.node)
     return Patient(drive=drive, found=found, error=error, settings=settings, need=need)
-
-
-def default_settings(why: str) -> DriveSettings:
-    """Return DeepSpeed's defaults, with the reason for them."""
-    read, write, combined = (defaults(direction, why) for direction in DIRECTIONS)
-    return DriveSettings(read, write, combined)
 
 
 def look(check: str, subject: str, see: Callable[[], Iterable[Outcome]]) -> tuple[Outcome, ...]:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from aio_tuned.devices import host
 from aio_tuned.errors import AioTunedError
 from aio_tuned.launch.doctor import aio_events, huge_pages, memory_lock, ring
-from aio_tuned.launch.doctor.examination import default_settings, look
+from aio_tuned.launch.doctor.examination import look
 from aio_tuned.launch.doctor.finding import HOST
 from aio_tuned.launch.doctor.need import IO_URING
 from aio_tuned.profiles.files import load_trusted, profile_files
+from aio_tuned.reader.api import drive_defaults
 from aio_tuned.reader.section import drive_settings
 from aio_tuned.reader.types import Disk, FoundProfile
 
@@ -29,7 +30,7 @@ def examine(
     patients: Sequence[Patient], processes: int, ring_facts: ring.Ring, asked: Examination
 ) -> Iterator[Outcome]:
     """Yield what stands in the way of all drives; `processes` are those of the consumer on this host."""
-    needs = [patient.need for patient in patients] or [asked.need(default_settings(""))]
+    needs = [patient.need for patient in patients] or [asked.need(drive_defaults())]
 
     def memory() -> Iterable[Outcome]:
         return memory_lock.check(memory_lock.read(asked.proc), needs)

@@ -16,7 +16,7 @@ from aio_tuned.consumers.export import ExportOptions
 from aio_tuned.consumers.verdicts import setting_text
 from aio_tuned.devices import identity, space
 from aio_tuned.devices.lock import check_same, lock_device
-from aio_tuned.devices.probe import PROBE_LIMIT_S, probe
+from aio_tuned.devices.probe import NO_ANSWER, PROBE_LIMIT_S, probe
 from aio_tuned.devices.sensors import Sensors
 from aio_tuned.errors import HelperError, MeasurementError, TargetError, UsageError
 from aio_tuned.launch.verify import account, answers, keeping, sides
@@ -143,9 +143,7 @@ async def _place(request: Request) -> tuple[ProbeResult, Target]:
     try:
         found = await within(PROBE_LIMIT_S, in_thread(lambda: probe(request.folder, request.config)))
     except TooLateError:
-        raise MeasurementError(
-            f"{request.folder}: the drive has not responded for {PROBE_LIMIT_S:.0f} s; see the kernel log"
-        ) from None
+        raise MeasurementError(f"{request.folder}: {NO_ANSWER}") from None
     target = found.decision
     if isinstance(target, Skip):
         raise TargetError(f"{request.folder}: {target.reason}")
