@@ -26,7 +26,9 @@ def wanted(votes: Votes) -> int:
 def open_slots(votes: Votes, held: Collection[int]) -> tuple[int, ...]:
     """Return the claims 0 to 4 that a node may take now; `held` are those of nodes that are sweeping.
 
-    Sweeps in the past need no claim, so a class that lacks two sweeps has two claims.
+    Sweeps in the past need no claim, so a class that lacks two sweeps has two claims. Any node may write a claim with
+    another number, which is none.
     """
-    missing = wanted(votes) - len(votes.sweeps) - len(held)
-    return tuple(slot for slot in range(MOST_SWEEPS) if slot not in held)[: max(missing, 0)]
+    free = [slot for slot in range(MOST_SWEEPS) if slot not in held]
+    missing = wanted(votes) - len(votes.sweeps) - (MOST_SWEEPS - len(free))
+    return tuple(free[: max(missing, 0)])

@@ -66,11 +66,15 @@ class ClassView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coordinated:
-    """What the store is to have of a class; an object that is the view's own need not be written."""
+    """What the store is to have of a class; an object that is the view's own need not be written.
+
+    `odd` is the number of drives that are slower or faster than their class.
+    """
 
     result: ClassResult | None
     plan: ClassPlan
     status: ClassStatus
+    odd: int
 
 
 class _Progress(NamedTuple):
@@ -96,6 +100,7 @@ def coordinate(known: ClassView, now_s: int, report_every_s: float) -> Coordinat
         result=current.result,
         plan=_plan(known, found, current, now_s),
         status=_status(known, found, current, there, odd, pinned_said, now_s),
+        odd=len({each[:2] for each in odd}),
     )
 
 
@@ -106,9 +111,15 @@ def _usual(known: ClassView, found: Votes, now_s: int) -> ClassResult | None:
     """Return what the sweeps give; None if there are too few, or if the first ones disagree."""
     generations = known.generations
     by_sweeps = next((each for each in generations if not each.pinned_at_s), None)
-    base = replace(by_sweeps, refused=generations[0].refused) if by_sweeps else None
-    made = agree(found, base, now_s)
-    return made if base or not (made and made.disagreement) else None
+    if by_sweeps is None:
+        made = agree(found, None, now_s)
+        return None if made and made.disagreement else made
+    base = replace(by_sweeps, refused=generations[0].refused)
+    taken_back_s = max((each.at_s for each in base.refused), default=0) if base.restores else 0
+    if taken_back_s:
+        # The checks of the fleet have shown that these sweeps were wrong, so they do not choose the next best point.
+        found = votes.count((each for each in found.sweeps if each.at_s > taken_back_s), now_s)
+    return agree(found, base, now_s)
 
 
 def _wanted(known: ClassView, usual: ClassResult | None, found: Votes) -> tuple[ClassResult | None, str]:

@@ -47,6 +47,7 @@ def test_claims_that_are_held_are_not_open_and_a_lost_lease_opens_its_own() -> N
     assert open_slots([], (0, 2)) == (1,)
     assert open_slots(_sweeps(6e9), (0,)) == (1,)
     assert open_slots([], (0, 1, 2)) == ()
+    assert open_slots([], (7, 99, 5)) == (0, 1, 2)
 
 
 def test_a_settled_class_has_no_open_claim_until_a_vote_ends() -> None:

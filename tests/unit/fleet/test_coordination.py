@@ -170,9 +170,9 @@ def test_clocks_an_hour_apart_count(ahead_s: int) -> None:
     assert (found.status.nodes, found.status.ignored) == (3, 0)
 
 
-@pytest.mark.parametrize("field", ["at_s", "sent_s"])
-def test_a_report_from_the_future_does_not_count_and_is_named(field: str) -> None:
-    found = _Fleet([_sweep("a"), _sweep("b"), _sweep("c", **{field: NOW_S + 90_000})]).round()
+@pytest.mark.parametrize("ahead", [{"at_s": NOW_S + 90_000}, {"sent_s": NOW_S + 90_000}], ids=["measured", "sent"])
+def test_a_report_from_the_future_does_not_count_and_is_named(ahead: dict[str, Any]) -> None:
+    found = _Fleet([_sweep("a"), _sweep("b"), _sweep("c", **ahead)]).round()
     assert (found.result, found.status.nodes, found.status.ignored) == (None, 2, 1)
     assert [(each.kind, each.node) for each in found.status.noted] == [("ignored", "c")]
     assert "set the clock of the node" in found.status.noted[0].why
@@ -231,10 +231,11 @@ def test_a_bad_generation_stops_at_its_first_step_and_is_taken_back_by_itself() 
     assert "are slower than before" in found.status.decision
     assert found.status.decision.endswith("; taken back to generation 1")
     assert len(fleet.due()) == 200
-    # The sweeps still name the bad settings, which are not chosen again.
-    for _ in range(3):
-        found = fleet.round(now_s=NOW_S + 120)
-    assert (_result(found).generation, _setting(found)) == (4, POINTS[7])
+    # The sweeps still name the bad settings; those that chose them choose no others, and newer ones not them.
+    assert _result(fleet.round(now_s=NOW_S + 120)) is found.result
+    newer = [_sweep(node, best=POINTS[6:12], at_s=NOW_S + 9) for node in _NODES[:3]]
+    again = fleet.round(newer, now_s=NOW_S + 130)
+    assert (_result(again).generation, _setting(again)) == (4, POINTS[7])
 
 
 def test_what_restores_is_not_taken_back_and_tells_why() -> None:
