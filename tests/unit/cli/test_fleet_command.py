@@ -65,13 +65,13 @@ class Fleet:
         self.logins.append((user, password))
         return MemoryStore(self.shared, keyring, keys.operator_rights())
 
-    def put_class(self, *generations: Any, **status: Any) -> None:  # noqa: ANN401 - results and fields
+    def put_class(self, *generations: Any, reach: int = SHARE_ONE, before: int = 0, **status: Any) -> None:  # noqa: ANN401 - results and fields
         """Store generations of a class, the last one as the current result, with its plan and its status."""
         current = generations[-1] if generations else class_result()
         for each in generations or (current,):
             self.coordinator.put_class(COORDINATOR.sign(each), self.coordinator.get_class(each.hardware_class))
         key, number = current.hardware_class, current.generation
-        rollout = Rollout(hardware_class=key, generation=number, step=2, reach=SHARE_ONE, since_s=NOW_S, before=0)
+        rollout = Rollout(hardware_class=key, generation=number, step=2, reach=reach, since_s=NOW_S, before=before)
         self.coordinator.put_plan(COORDINATOR.sign(class_plan(hardware_class=key, generation=number, rollout=rollout)))
         self.coordinator.put_status(COORDINATOR.sign(class_status(hardware_class=key, **{"generation": 1, **status})))
 
@@ -221,6 +221,33 @@ def test_the_parser_of_a_program_loads_no_other_command() -> None:
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("status", "--class", ""),
+        ("status", "--user", ""),
+        ("status", "--password-file", ""),
+        ("explain", ""),
+        ("pin", "", "--read", "queue_depth=8", "--why", "x"),
+        ("pin", CLASS, "--read", "queue_depth=8", "--why", ""),
+        ("unpin", ""),
+        ("rollback", ""),
+        ("export", ""),
+        ("export", "file", ""),
+        ("import", ""),
+        ("keygen", ""),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_argument_is_wrong_usage(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["fleet", *words])
+    assert left.value.code == Exit.USAGE
+    line = capsys.readouterr().err.splitlines()[0]
+    assert line.startswith(f"aio-tuned fleet {words[0]}: argument ")
+    assert line.endswith(": must not be empty")
+
+
 # --- status ----------------------------------------------------------------------------------------------
 
 
@@ -341,6 +368,18 @@ def test_a_sweep_that_does_not_count_and_a_check_are_told(
     (found,) = json.loads(capsys.readouterr().out)["drives"]
     assert found["vote"] == "does not count: read: 30 % below the median"
     assert set(found["reports"]) == {"sweep", "check"}
+
+
+def test_a_drive_that_a_rollout_has_not_reached_has_the_generation_before(
+    fleet: Fleet, conf: Path, password: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fleet.node.put_report(NODE.sign(presence_report(state="provisional")))
+    fleet.put_class(class_result(1, POINTS[1]), class_result(2, POINTS[2]), reach=0, before=1)
+    assert run(conf, "explain", "n1", file=password) == Exit.OK
+    assert f"  order:    check: checking generation 1 of class {CLASS}\n" in capsys.readouterr().out
+    fleet.node.put_report(NODE.sign(presence_report(generation=1)))
+    assert run(conf, "explain", "n1", file=password) == Exit.OK
+    assert "  order:    wait: waiting for this node's turn: generation 2 reaches 0 % of" in capsys.readouterr().out
 
 
 def test_a_report_of_another_key_is_told_and_not_used(

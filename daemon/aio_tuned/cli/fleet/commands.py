@@ -139,7 +139,7 @@ def _add_bundles(added: Any) -> None:  # noqa: ANN401 - as above
         description="Write the signed settings of the named classes, or of all, to FILE, for nodes without a fleet.",
     )
     export.add_argument("file", type=not_empty, metavar="FILE", help="file to write; - for standard output")
-    export.add_argument("hardware_class", nargs="*", metavar="CLASS", help=f"{_CLASS} (default: all)")
+    export.add_argument("hardware_class", type=not_empty, nargs="*", metavar="CLASS", help=f"{_CLASS} (default: all)")
     _add_login(export)
     export.set_defaults(run=_later("bundles", "export"))
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from aio_tuned.fleet.class_status import ClassStatus
     from aio_tuned.fleet.consensus import ClassResult
     from aio_tuned.fleet.node_orders import NodeDrive
+    from aio_tuned.fleet.plan import ClassPlan
     from aio_tuned.fleet.report import Basis, DriveReport
     from aio_tuned.fleet.store import Store
 
@@ -111,11 +112,9 @@ def _drive(
     plan = signed.document if signed else None
     entry = store.get_class(drive.hardware_class)
     result = entry.result.document if entry.result else None
-    takes = plan is not None and result is not None and not result.disagreement and node_orders.reaches(plan, node)
     known = node_orders.KnownClass(
         plan=plan,
-        result=result if takes else None,
-        disagreement=result.disagreement if result else "",
+        result=_taken(store, node, plan, result),
         has_vote=node_orders.has_vote(drives, drive.hardware_class, now_s),
     )
     decided = node_orders.decide(drive, known, node, now_s)
@@ -135,6 +134,18 @@ def _drive(
         vote=_vote(node, drive.name, result, reports),
         findings=tuple(dict.fromkeys(findings)),
     )
+
+
+def _taken(store: Store, node: str, plan: ClassPlan | None, result: ClassResult | None) -> ClassResult | None:
+    """Return the result that the node takes: the newest if that has reached it, or else the one before."""
+    from aio_tuned.fleet import node_orders
+
+    if plan is None or plan.rollout is None or result is None:
+        return None
+    if node_orders.reaches(plan, node):
+        return None if result.disagreement else result
+    kept = (each.document for each in store.history(plan.hardware_class))
+    return next((each for each in kept if each.generation == plan.rollout.before), None)
 
 
 def _vote(node: str, drive: str, result: ClassResult | None, reports: dict[Basis, DriveReport]) -> str:
