@@ -28,7 +28,7 @@ CHECKS_SPREAD_S = 6 * 3600
 LATE_S = CHECKS_SPREAD_S + 86400
 # One node may fail for reasons of its own, or lie.
 _FAILING = 2
-# As many odd drives and more than half of those that checked are no exceptions: then the class result is wrong.
+# So many nodes with odd drives alone, and more than half of those that checked, have a wrong class result.
 _MANY_ODD = 3
 
 Verdict = Literal["wait", "widen", "advance", "done", "take back"]
@@ -146,13 +146,13 @@ def decide(
         each for each in reports if each.basis == "check" and each.generation == rollout.generation and each.node in due
     ]
     checked = {each.node for each in checks}
+    heard = [each for each in checks if (each.node, each.drive) not in odd]
+    unheard = checked - {each.node for each in heard}
+    if len(unheard) >= _MANY_ODD and 2 * len(unheard) > len(checked):
+        heard = checks
     slower = {each.node for each in checks if is_slower(each)}
-    refusing = {each.node for each in checks if not each.confirms}
-    excused = {each.node for each in checks if (each.node, each.drive) in odd}
-    if len(excused & refusing) >= _MANY_ODD and 2 * len(excused & refusing) > len(checked):
-        excused = set()
-    failed = slower | {each.node for each in checks if not each.confirms and each.node not in excused}
-    confirmed = checked - failed - excused
+    failed = slower | {each.node for each in heard if not each.confirms}
+    confirmed = {each.node for each in heard} - failed
     told = f"generation {rollout.generation}: {len(confirmed)} of {len(checked)} nodes confirm it"
     if slower:
         told += f", {len(slower)} are slower than before, {min(slower)} among them"

@@ -201,6 +201,14 @@ def test_odd_drives_confirm_nothing_but_a_step_with_one_is_widened() -> None:
         assert (found.verdict, found.lacking) == ("widen", 1)
 
 
+def test_the_other_drives_of_a_node_with_an_odd_one_are_heard() -> None:
+    due = _due(_rollout())
+    odd = [_check(node, confirms=False) for node in due]
+    good = [replace(_check(node), drive="other") for node in due]
+    found = _decide(_rollout(), [*odd, *good], odd=due)
+    assert (found.verdict, f"{len(due)} of {len(due)} nodes confirm it" in found.why) == ("advance", True)
+
+
 def test_a_class_whose_drives_are_nearly_all_odd_has_a_bad_generation() -> None:
     due = _due(_rollout())
     checks = [_check(node, confirms=False) for node in due[:10]]
