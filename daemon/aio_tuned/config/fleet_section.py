@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
+import socket
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -22,6 +24,11 @@ _REMEDIES = {
     "trusted_keys": "add the public key of each coordinator, which `aio-tuned fleet keygen` printed",
 }
 _OF_ETCD = ("endpoints", "ca_file")
+
+
+def node_name(configured: str) -> str:
+    """Return the name of this node: the configured one, that of the Node in a pod, or that of the host."""
+    return configured or os.environ.get("NODE_NAME") or socket.gethostname()
 
 
 def endpoints(value: object) -> tuple[str, ...]:

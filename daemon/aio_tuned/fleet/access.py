@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aio_tuned import trust
+from aio_tuned.config import fleet_section
 from aio_tuned.errors import ConfigError
 from aio_tuned.fleet import node_keys, wire
 from aio_tuned.fleet.signature import Keyring, SigningKey
@@ -25,8 +25,8 @@ _MOST_BYTES = 16 << 10
 
 
 def node_name(config: Config) -> str:
-    """Return the name of this node, by default the host's; raise ConfigError if keys cannot have that name."""
-    name = config.fleet_node or socket.gethostname()
+    """Return the name of this node, by default the Node's or the host's; raise ConfigError if keys cannot have it."""
+    name = fleet_section.node_name(config.fleet_node)
     try:
         return wire.host(name)
     except ValueError as error:
@@ -105,7 +105,7 @@ def open_store(
     if config.fleet_store == "kubernetes":
         from aio_tuned.fleet.kubernetes_store import KubernetesStore
 
-        return KubernetesStore.in_cluster(keyring)
+        return KubernetesStore.open(config.fleet_endpoints, keyring, sleep=sleep)
     if config.fleet_ca_file is None:
         raise ConfigError("[fleet] ca_file: is not set; give the certificate of the authority that signed etcd's")
     # The package is loaded where it is used, because the other store needs none of it.

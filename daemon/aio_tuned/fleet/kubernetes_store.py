@@ -78,8 +78,15 @@ class KubernetesStore(Store):
         self._observed: dict[str, int] = {}
 
     @classmethod
-    def in_cluster(cls, keyring: Keyring, *, sleep: Callable[[float], None] = time.sleep) -> KubernetesStore:
-        """Return the access of this pod's service account; raise ConfigError outside a pod."""
+    def open(
+        cls, endpoints: Sequence[str], keyring: Keyring, *, sleep: Callable[[float], None] = time.sleep
+    ) -> KubernetesStore:
+        """Return the access of this pod's service account; raise ConfigError outside a pod.
+
+        With an endpoint, which `kubectl proxy` has on this host, it is that of the operator who runs that.
+        """
+        if endpoints:
+            return cls(KubeConnection(KubeAccess(server=endpoints[0]), sleep=sleep), keyring)
         access = service_account.access()
         return cls(
             KubeConnection(access, sleep=sleep),
@@ -87,11 +94,6 @@ class KubernetesStore(Store):
             namespace=service_account.namespace(),
             node=service_account.node_of(access.token()),
         )
-
-    @classmethod
-    def at(cls, endpoints: Sequence[str], keyring: Keyring) -> KubernetesStore:
-        """Return an operator's access by `kubectl proxy`, which has the operator's own rights."""
-        return cls(KubeConnection(KubeAccess(server=endpoints[0])), keyring)
 
     def close(self) -> None:
         """Close the connections."""

@@ -6,13 +6,13 @@ on this very drive before it is published as `measured`. An order to wait holds 
 
 from __future__ import annotations
 
-import socket
 import time
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aio_tuned import formatting
+from aio_tuned.config import fleet_section
 from aio_tuned.errors import AioTunedError, FleetDataError
 from aio_tuned.fleet import bundle, hardware_class, spool
 from aio_tuned.fleet.class_profile import class_profile
@@ -48,7 +48,7 @@ class FleetDesk:
         self._config = config
         self._waits = waits
         self._now = now
-        self._source = Source(node=config.fleet_node or socket.gethostname(), domain=config.fleet_domain)
+        self._source = Source(node=fleet_section.node_name(config.fleet_node), domain=config.fleet_domain)
         self._spool = Spool(config.state) if config.fleet else None
         self._orders: Mapping[str, Order] = {}
         self._refused: tuple[str, ...] = ()

@@ -42,6 +42,12 @@ def test_a_node_has_the_name_of_its_host_by_default(monkeypatch: pytest.MonkeyPa
     assert access.node_name(config(fleet_node="n17")) == "n17"
 
 
+def test_a_node_of_kubernetes_has_the_name_of_its_node_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NODE_NAME", "ip-10-0-0-7.ec2.internal")
+    assert access.node_name(config()) == "ip-10-0-0-7.ec2.internal"
+    assert access.node_name(config(fleet_node="n17")) == "n17"
+
+
 def test_a_host_name_that_is_no_part_of_a_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "a/b")
     with pytest.raises(ConfigError, match=r"^host name: .a/b. is not a .*; set \[fleet\] node$"):
