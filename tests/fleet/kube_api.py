@@ -56,6 +56,7 @@ class Fault(NamedTuple):
 
     code: int
     headers: Mapping[str, str]
+    message: str = "as the test asked"
 
 
 @dataclass(eq=False)
@@ -66,7 +67,7 @@ class KubeApi:
     ahead_s: float = 0.0
     url: str = ""
     changed: threading.Condition = field(default_factory=threading.Condition)
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[Fault | None] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     revision: int = 1000
     oldest: int = 0
@@ -280,7 +281,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _user(self, fault: Fault | None) -> User:
         if fault and fault.code:
-            raise ApiError(fault.code, "", "as the test asked")
+            raise ApiError(fault.code, "", fault.message)
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         if token not in self.api.users:
             raise ApiError(401, "Unauthorized", "Unauthorized")

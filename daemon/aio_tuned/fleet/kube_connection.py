@@ -149,7 +149,9 @@ class KubeConnection:
             "timeoutSeconds": str(max(1, round(wait_s))),
         }
         ends = time.monotonic() + wait_s
-        with self._persist(lambda: self._send("GET", path, params, None, {}, wait_s)) as response:
+        # The server ends the call in time; a connection that is dead does not.
+        silent_s = wait_s + self._call_timeout_s
+        with self._persist(lambda: self._send("GET", path, params, None, {}, silent_s)) as response:
             try:
                 for line in response.iter_lines():
                     event = json.loads(line or b"{}")

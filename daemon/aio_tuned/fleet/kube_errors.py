@@ -45,10 +45,10 @@ class OverloadedError(UnreachableError):
 _BY_CODE: dict[int, tuple[type[StoreError], str]] = {
     401: (LoginError, "the token is refused: {}; mount one of the service account"),
     403: (RightsError, "permission denied: {}; apply the rights of docs/kubernetes/fleet.yaml"),
-    404: (NotFoundError, "{}; apply the kinds of docs/kubernetes/fleet.yaml"),
+    404: (StoreError, "{}; apply the kinds of docs/kubernetes/fleet-kinds.yaml"),
     409: (ConflictError, "{}; read it again"),
     413: (InvalidError, "too large: {}"),
-    422: (InvalidError, "{}; apply the kinds of docs/kubernetes/fleet.yaml of this release"),
+    422: (InvalidError, "{}; apply the kinds of docs/kubernetes/fleet-kinds.yaml of this release"),
 }
 
 
@@ -64,6 +64,9 @@ def refused(status: Mapping[str, object], code: int, where: str, retry_after: st
     if code == 429 or code >= 500:  # noqa: PLR2004 - Too Many Requests, and errors of the server
         wait_s = int(retry_after) if retry_after.isdecimal() else 0
         return OverloadedError(f"{where}: {said}; it is tried again", min(wait_s, _LONGEST_RETRY_AFTER_S))
+    details = status.get("details")
+    if code == 404 and isinstance(details, dict) and details.get("name"):  # noqa: PLR2004 - Not Found
+        return NotFoundError(f"{where}: {said}")
     kind, text = _BY_CODE.get(code, (StoreError, "{}; see the log of the API server"))
     return kind(f"{where}: {text.format(said)}")
 

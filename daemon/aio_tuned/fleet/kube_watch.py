@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 
 # A watch is for one kind: that of the reports waits, and in between, that of the pins tells what is there.
 _SLICE_S = 10.0
-# What follows a first change is read until there is nothing for so long, so that one step takes many reports.
-_QUIET_S = 1.0
-_LONGEST_READ_S = 5.0
+# What follows a first change is read for so long, so that one step takes many reports.
+_DRAIN_S = 1.0
 
 
 class KubeWatch:
@@ -49,7 +48,7 @@ class KubeWatch:
             while True:
                 pins |= {
                     str(event["object"]["metadata"]["name"])
-                    for event in self._read(self._classes, _QUIET_S)
+                    for event in self._read(self._classes, _DRAIN_S)
                     if drive_class_object.pin_changed(event)
                 }
                 reports = self._changed_reports(0.0 if pins else min(_SLICE_S, ends - time.monotonic()))
@@ -61,25 +60,22 @@ class KubeWatch:
     def _changed_reports(self, wait_s: float) -> frozenset[ReportId]:
         """Return the reports that change in a time, and those that change right after the first."""
         found: set[ReportId] = set()
-        if wait_s > _QUIET_S:
+        if wait_s > _DRAIN_S:
             for event in self._read(self._reports, wait_s):
                 found |= drive_report_object.changed(event)
                 break
             if not found:
                 return frozenset()
-        for event in self._read(self._reports, _QUIET_S):
+        for event in self._read(self._reports, _DRAIN_S):
             found |= drive_report_object.changed(event)
         return frozenset(found)
 
-    def _read(self, path: str, quiet_s: float) -> Iterator[dict[str, Any]]:
-        """Yield the changes of one kind until there is none for so long."""
-        ends = time.monotonic() + max(quiet_s, _LONGEST_READ_S)
-        for event in self._connection.changes(path, self._read_to[path], quiet_s):
+    def _read(self, path: str, wait_s: float) -> Iterator[dict[str, Any]]:
+        """Yield the changes of one kind in a time. A bookmark is none; it tells how far there was none."""
+        for event in self._connection.changes(path, self._read_to[path], wait_s):
             self._read_to[path] = str(event["object"]["metadata"]["resourceVersion"])
             if event["type"] != "BOOKMARK":
                 yield event
-            if time.monotonic() >= ends:
-                return
 
     def _tell(self) -> int:
         self._told = max(map(int, self._read_to.values()))
