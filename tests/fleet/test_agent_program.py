@@ -127,7 +127,11 @@ class Node:
         return path
 
     @contextmanager
-    def program(self, password: str = "password of n1") -> Iterator[subprocess.Popen[bytes]]:  # noqa: S107 - of the tests
+    def program(
+        self,
+        password: str = "password of n1",  # noqa: S107 - of the tests
+        program: tuple[str, ...] = (str(HASTY),),
+    ) -> Iterator[subprocess.Popen[bytes]]:
         credentials, runtime = self.folder / "credentials", self.folder / "runtime"
         for folder in (credentials, runtime):
             folder.mkdir(exist_ok=True)
@@ -135,7 +139,7 @@ class Node:
         (credentials / "signing-key").write_bytes(NODE_KEY.to_pem())
         with (self.folder / "log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, str(HASTY), "--config", str(self.config()), "fleet", "agent"],
+                [sys.executable, *program, "--config", str(self.config()), "fleet", "agent"],
                 env={
                     **os.environ,
                     "CREDENTIALS_DIRECTORY": str(credentials),
@@ -304,6 +308,27 @@ def test_an_idle_agent_takes_less_than_48_mb(node: Node) -> None:
         print(f"PSS {pss / 2**20:.1f} MiB beside the tests, RSS {rss / 2**20:.1f} MiB")
         assert pss < MOST_PSS_BYTES
         assert "numpy" not in Path(f"/proc/{process.pid}/maps").read_text()
+
+
+@pytest.mark.long
+def test_an_idle_agent_wakes_about_once_a_minute(node: Node) -> None:
+    """Two or three switches of context a minute were measured, and less than 10 ms of processor time in three."""
+    if time.clock_gettime(time.CLOCK_BOOTTIME) < 600:
+        pytest.skip("the machine has just booted, so that the agent waits before it starts")
+    node.plan(generation=1)
+    node.show("measured", 1)
+    with node.program(program=("-m", "aio_tuned")) as process:
+        until(node.has_task("wait"), "no order")
+        time.sleep(5)
+        before = _switches(process.pid)
+        time.sleep(180)
+        assert _switches(process.pid) - before <= 15
+
+
+def _switches(pid: int) -> int:
+    """How often the threads of a process went to sleep."""
+    tasks = [(task / "status").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    return sum(int(text.split("\nvoluntary_ctxt_switches:")[1].split()[0]) for text in tasks)
 
 
 # --- faults, with a clock that moves ----------------------------------------------------------------------

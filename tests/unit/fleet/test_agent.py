@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aio_tuned.config.load import Config
+from aio_tuned.errors import ConfigError
+from aio_tuned.fleet import agent as agent_program
 from aio_tuned.fleet import rollout
-from aio_tuned.fleet.agent import IDLE_S
+from aio_tuned.fleet.agent import IDLE_S, Agent
 from aio_tuned.fleet.keys import Slot
 from aio_tuned.fleet.store import FullError, LoginError, RightsError, StoreError, TlsError, UnreachableError
 from aio_tuned.fleet.sweep_turn import LEASE_S, LINGERS_S, LONGEST_S, RENEW_S
 from unit.support.fleet import CLASS, NOW_S, POINTS, class_result
-from unit.support.fleet_node import COORDINATOR_KEY, STRANGERS_KEY, Node, Site
+from unit.support.fleet_node import COORDINATOR_KEY, NODE_KEY, STRANGERS_KEY, Node, Site
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -632,3 +637,58 @@ def test_prometheus_reads_the_metrics(node: Node) -> None:
     parser = pytest.importorskip("prometheus_client.parser")
     families = list(parser.text_string_to_metric_families(node.agent.metrics_text()))
     assert len(families) == 6
+
+
+# --- the program ------------------------------------------------------------------------------------------
+
+
+def _config(tmp_path: Path, **changes: Any) -> Config:  # noqa: ANN401 - any field
+    made = {
+        "fleet": True,
+        "fleet_node": "n1",
+        "fleet_endpoints": ("https://127.0.0.1:1",),
+        "fleet_ca_file": tmp_path / "ca.pem",
+        "fleet_trusted_keys": (COORDINATOR_KEY.public,),
+        "state": tmp_path,
+    }
+    return replace(Config(), **{**made, **changes})
+
+
+@pytest.fixture
+def credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    (tmp_path / "password").write_text("secret")
+    (tmp_path / "signing-key").write_bytes(NODE_KEY.to_pem())
+    return tmp_path
+
+
+def test_without_a_fleet_no_agent_runs(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^\[fleet\] enabled: is false; set it to true, or disable"):
+        agent_program.run(_config(tmp_path, fleet=False), threading.Event())
+
+
+@pytest.mark.parametrize("missing", ["password", "signing-key"])
+def test_without_a_credential_no_agent_runs(credentials: Path, missing: str) -> None:
+    (credentials / missing).unlink()
+    with pytest.raises(ConfigError, match=f"^credential {missing}: is missing"):
+        agent_program.run(_config(credentials), threading.Event())
+
+
+def test_an_agent_that_is_told_to_end_ends(credentials: Path) -> None:
+    stop = threading.Event()
+    threading.Timer(0.2, stop.set).start()
+    began = time.monotonic()
+    agent_program.run(_config(credentials), stop)
+    assert time.monotonic() - began < 1.2
+
+
+def test_a_mistake_of_ours_ends_the_program(credentials: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that systemd tells of it, and starts it again."""
+
+    def fail(_: Agent) -> float:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Agent, "step", fail)
+    monkeypatch.setattr(agent_program, "_BOOT_S", 0.0)
+    with pytest.raises(ZeroDivisionError):
+        agent_program.run(_config(credentials), threading.Event())
