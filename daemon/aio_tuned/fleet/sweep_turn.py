@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aio_tuned.fleet.draw import draw as drawn
 from aio_tuned.fleet.keys import Slot
-from aio_tuned.fleet.store import ClaimLostError, StoreError
+from aio_tuned.fleet.store import ClaimLostError, FullError, RightsError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -79,7 +79,10 @@ class SweepTurn:
             try:
                 self._store.keep_alive(claim)
             except ClaimLostError:
-                again = self._store.claim(claim.slot, self._node, LEASE_S)
+                try:
+                    again = self._store.claim(claim.slot, self._node, LEASE_S)
+                except (FullError, RightsError):
+                    again = None  # a store that can be read is not one that is away
                 if again is None:
                     del self._held[place]
                     self.release()

@@ -565,6 +565,21 @@ def test_a_store_without_space_is_read(site: Site, node: Node, caplog: pytest.Lo
     assert node.agent.trouble == ""
 
 
+def test_a_claim_that_a_store_without_space_cannot_renew_is_given_up(site: Site, node: Node) -> None:
+    """The class is still read."""
+    site.plan(open_slots=(1,))
+    node.show()
+    node.step()
+    node.store.fault = lambda name: FullError("space exceeded") if name == "claim" else None
+    site.plan(swept=2)
+    node.go_on(2 * LEASE_S)
+    site.now_s += 2 * LEASE_S
+    site.plan(class_result(1))
+    node.go_on(120)
+    assert node.told() == ("check", f"checking generation 1 of class {CLASS}")
+    assert node.agent.trouble == ""
+
+
 def test_an_agent_whose_orders_cannot_be_written_tells_so(site: Site, node: Node) -> None:
     site.plan()
     node.show()

@@ -35,6 +35,8 @@ def test_an_empty_file_has_no_keys() -> None:
         (f"../n {KEYS[0]}", r"line 2: .\.\./n. is not a "),
         (f"n0 {KEYS[1]}", r"line 2: n0 has two keys; keep one of the two lines"),
     ],
+    # The keys are others in each process.
+    ids=["no key", "two keys", "a short key", "a key without its end", "no ASCII", "a path", "a node twice"],
 )
 def test_a_wrong_line_is_named(line: str, said: str) -> None:
     with pytest.raises(ConfigError, match=f"^/etc/aio-tuned/node-keys: {said}"):
