@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aio_tuned.fleet import drive_report_object, keys
+from aio_tuned.fleet import drive_class_object, drive_report_object, keys
 from aio_tuned.fleet.kube_connection import KubeAccess, KubeConnection
 from aio_tuned.fleet.kubernetes_store import API, PLAN_KIND, PLAN_PLURAL, KubernetesStore
 from aio_tuned.fleet.service_account import Node
@@ -52,16 +52,19 @@ def kube_store(
 
 def put_raw(api: KubeApi, key: str, text: str, stack: ExitStack) -> None:
     """Write a text where the store has that of a key, as an administrator can."""
-    to = connection(api, ADMIN, stack)
+    plural, kind, field = PLAN_PLURAL, PLAN_KIND, "spec"
     if key.startswith(keys.REPORTS):
         of = ReportId(*keys.report_of(key))
-        spec, plural, kind, name = drive_report_object.merge(of, text), "drivereports", "DriveReport", of.node
+        plural, kind, name = drive_report_object.PLURAL, drive_report_object.KIND, of.node
+        part: dict[str, Any] = drive_report_object.merge(of, text)
+    elif key.startswith(keys.STATUSES):
+        plural, kind, name = drive_class_object.PLURAL, drive_class_object.KIND, key.removeprefix(keys.STATUSES)
+        field, part = "status", {"report": text}
     else:
-        name, _, field = key.removeprefix(keys.CLASSES).partition("/")
-        spec, plural, kind = {"spec": {{"consensus": "result"}.get(field, field): text}}, PLAN_PLURAL, PLAN_KIND
-    path = f"/apis/{API}/{plural}"
-    names = [each["metadata"]["name"] for page in to.pages(path, {}, 100) for each in page]
-    if name in names:
-        to.patch(f"{path}/{name}", spec)
-    else:
-        to.call("POST", path, body={"apiVersion": API, "kind": kind, "metadata": {"name": name}, **spec})
+        name, _, document = key.removeprefix(keys.CLASSES).partition("/")
+        part = {{"consensus": "result"}.get(document, document): text}
+    to, path = connection(api, ADMIN, stack), f"/apis/{API}/{plural}"
+    if name not in [each["metadata"]["name"] for page in to.pages(path, {}, 100) for each in page]:
+        spec = part if field == "spec" else {}
+        to.call("POST", path, body={"apiVersion": API, "kind": kind, "metadata": {"name": name}, "spec": spec})
+    to.patch(f"{path}/{name}" + ("" if field == "spec" else "/status"), {field: part})

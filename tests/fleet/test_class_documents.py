@@ -151,6 +151,8 @@ def test_a_pin_that_its_readers_would_refuse_is_not_written(fleet: Fleet) -> Non
 
 
 def test_a_damaged_pin_is_told_and_can_be_removed(fleet: Fleet) -> None:
+    if fleet.kube:
+        pytest.skip("the API server takes no pin that does not fit the schema of its kind")
     other = class_pin(hardware_class=OTHER_CLASS).to_json()
     for text, why in (("{", "not valid JSON"), ("", "not valid JSON"), (other, f"is one of class {OTHER_CLASS}")):
         fleet.put_raw(keys.pin(fleet.hardware_class), text)

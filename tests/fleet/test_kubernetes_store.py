@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import kubernetes
 import pytest
 
+from aio_tuned.errors import FleetDataError
 from aio_tuned.fleet.class_status import ClassStatus
 from aio_tuned.fleet.keys import Slot
 from aio_tuned.fleet.pin import Pin
@@ -265,6 +266,14 @@ def test_a_pin_outside_the_limits_is_refused_by_the_schema(stores: Stores) -> No
         stores.admin().patch(CLASS_PATH, {"spec": {"pin": {"read": {"queueDepth": 0}}}})
 
 
+def test_a_pin_without_a_setting_is_told_and_can_be_removed(stores: Stores) -> None:
+    stores("operator").put_pin(pin())
+    stores.admin().patch(CLASS_PATH, {"spec": {"pin": {"read": None}}})
+    with pytest.raises(FleetDataError, match="pin: has no setting"):
+        stores("coordinator").get_pin(CLASS)
+    assert stores("operator").delete_pin(CLASS)
+
+
 # --- classes ----------------------------------------------------------------------------------------------
 
 
@@ -303,7 +312,7 @@ def test_clocks_of_nodes_may_be_apart_from_the_servers(api: KubeApi, stores: Sto
     assert claim
     assert stores("n2").claim(CLAIM, "n2", 60) is None
     stores("n1").keep_alive(claim)
-    api.ahead_s += 62
+    api.ahead_s += 63
     assert stores("n2").claim(CLAIM, "n2", 60)
     with pytest.raises(ClaimLostError):
         stores("n1").keep_alive(claim)

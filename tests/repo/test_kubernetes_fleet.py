@@ -19,7 +19,6 @@ from aio_tuned.config.parsing import SETTING_KEYS
 from aio_tuned.fleet import drive_class_object, drive_report_object, kubernetes_store, node_keys, service_account
 from aio_tuned.fleet.class_status import MAX_STATUS_BYTES
 from aio_tuned.fleet.consensus import MAX_RESULT_BYTES
-from aio_tuned.fleet.keys import HISTORY
 from aio_tuned.fleet.plan import MAX_PLAN_BYTES
 from aio_tuned.fleet.report import BASES, MAX_REPORT_BYTES
 from aio_tuned.fleet.signature import ENVELOPE_BYTES, SigningKey
@@ -88,10 +87,8 @@ def test_the_limits_are_those_of_the_documents() -> None:
         BASES, MAX_REPORT_BYTES + ENVELOPE_BYTES
     )
     assert schema("driveclassplans", "spec", "plan")["maxLength"] == MAX_PLAN_BYTES + ENVELOPE_BYTES
-    results = (schema("driveclassplans", "spec", "result"), schema("driveclasses", "status", "history")["items"])
-    assert {each["maxLength"] for each in results} == {MAX_RESULT_BYTES + ENVELOPE_BYTES}
+    assert schema("driveclassplans", "spec", "result")["maxLength"] == MAX_RESULT_BYTES + ENVELOPE_BYTES
     assert schema("driveclasses", "status", "report")["maxLength"] == MAX_STATUS_BYTES + ENVELOPE_BYTES
-    assert schema("driveclasses", "status", "history")["maxItems"] == HISTORY
 
 
 def test_a_nodes_object_is_below_256_kib() -> None:
@@ -126,6 +123,7 @@ def test_a_pin_has_the_parameters_of_a_setting() -> None:
         ("agent", "watch", "drivereports"),
         ("agent", "delete", "drivereports"),
         ("agent", "patch", "driveclassplans"),
+        ("agent", "get", "driveclasses"),
         ("agent", "list", "driveclasses"),
         ("agent", "patch", "driveclasses/status"),
         ("coordinator", "patch", "drivereports"),

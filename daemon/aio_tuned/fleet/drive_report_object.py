@@ -17,7 +17,7 @@ KIND, PLURAL = "DriveReport", "drivereports"
 
 def merge(of: ReportId, text: str) -> dict[str, Any]:
     """Return what a merge patch sets; `newest` tells watchers which report it was, since they see the whole object."""
-    return {"spec": {"newest": f"{of.drive}/{of.basis}", "reports": {of.drive: {of.basis: text}}}}
+    return {"newest": f"{of.drive}/{of.basis}", "reports": {of.drive: {of.basis: text}}}
 
 
 def metadata(node: str, owner: Node | None) -> dict[str, Any]:

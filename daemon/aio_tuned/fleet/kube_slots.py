@@ -25,7 +25,8 @@ CLAIM_ANNOTATION = "aio-tuned.io/claim"
 _API = "coordination.k8s.io/v1"
 _TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 _CLAIM_BITS = 62
-# The server tells its time in whole seconds. A rival waits this much longer than the holder.
+# The server tells its time in whole seconds, so that what is known of it may be this much too early. A lease is written
+# from the latest time that it may be, and a rival waits this much longer than the holder.
 _CLOCK_S = 1.0
 # As a part of a name and of a label: racks may have other letters, and Kubernetes' limit for a label is 63.
 _PLAIN = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", re.ASCII)
@@ -120,7 +121,7 @@ class KubeSlots:
             return None
 
     def _now(self) -> str:
-        return datetime.fromtimestamp(self._connection.now_s(), timezone.utc).strftime(_TIME)
+        return datetime.fromtimestamp(self._connection.now_s() + _CLOCK_S, timezone.utc).strftime(_TIME)
 
     def _holder(self, lease: dict[str, Any], more_s: float = _CLOCK_S) -> str:
         """Return the node that holds a lease, "" if none does, or if its time and some more have ended."""

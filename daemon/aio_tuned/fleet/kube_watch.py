@@ -35,7 +35,8 @@ class KubeWatch:
         for path in (self._reports, self._classes):
             answer = self._connection.call("GET", path, params={"limit": "1"})
             self._read_to[path] = str(answer["metadata"]["resourceVersion"])
-        return self._tell()
+        self._told = max(map(int, self._read_to.values()))
+        return self._told
 
     def changes(self, since: int, wait_s: float) -> Changes:
         """Wait until something changes after the revision, `wait_s` seconds at most, and return all changes."""
@@ -52,8 +53,12 @@ class KubeWatch:
                     if drive_class_object.pin_changed(event)
                 }
                 reports = self._changed_reports(0.0 if pins else min(_SLICE_S, ends - time.monotonic()))
-                if reports or pins or time.monotonic() >= ends:
-                    return Changes(self._tell(), reports, pins)
+                if reports or pins:
+                    self._told = max(map(int, self._read_to.values()))
+                    return Changes(self._told, reports, pins)
+                if time.monotonic() >= ends:
+                    self._told = since
+                    return Changes(since)
         except GoneError:
             return Changes(self.current(), complete=False)
 
@@ -76,7 +81,3 @@ class KubeWatch:
             self._read_to[path] = str(event["object"]["metadata"]["resourceVersion"])
             if event["type"] != "BOOKMARK":
                 yield event
-
-    def _tell(self) -> int:
-        self._told = max(map(int, self._read_to.values()))
-        return self._told

@@ -1,7 +1,8 @@
 """The store on Kubernetes: objects of the cluster, Leases for slots, and the resource version for compare-and-swap.
 
 A node's reports are in its DriveReport. What nodes read of a class, its plan and result, is in a DriveClassPlan, which
-is small because each node reads it every ten minutes. The DriveClass has what operators read and write.
+is small because each node reads it every ten minutes; others keep the last results. The DriveClass has what operators
+read and write.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from aio_tuned.fleet.store import (
     check_of_class,
     check_pin,
     check_report,
+    pin_text,
 )
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
 
 API = "aio-tuned.io/v1alpha1"
 PLAN_KIND, PLAN_PLURAL = "DriveClassPlan", "driveclassplans"
+# What nodes read of one class has a label in common.
+CLASS_LABEL = "aio-tuned.io/class"
 _REPORTS = f"/apis/{API}/{drive_report_object.PLURAL}"
 _CLASSES = f"/apis/{API}/{drive_class_object.PLURAL}"
 _PLANS = f"/apis/{API}/{PLAN_PLURAL}"
@@ -103,11 +107,11 @@ class KubernetesStore(Store):
 
     def put_report(self, report: Signed[DriveReport]) -> None:
         of = report.document
-        name = self._name_of(of.node)
+        _check_name(of.node)
         spec = drive_report_object.merge(ReportId(of.node, of.drive, of.basis), report.text)
         metadata = drive_report_object.metadata(of.node, self._node)
         try:
-            self._put(_REPORTS, name, spec, drive_report_object.KIND, metadata)
+            self._put(_REPORTS, drive_report_object.KIND, metadata, spec)
         except InvalidError as error:
             raise FullError(
                 f"{error}; remove it by `kubectl delete drivereport {of.node}`, and it is made anew"
@@ -135,14 +139,14 @@ class KubernetesStore(Store):
         The rights of a node's account are to patch alone. It reads its own object by a patch without a change, since
         admission lets it patch no other one, and cannot forbid it to read others.
         """
-        name = self._name_of(node)
+        _check_name(node)
         try:
-            found = self._get(_REPORTS, name)
+            found = self._get(_REPORTS, node)
         except RightsError:
             if self._node is None or self._node.name != node:
                 raise
             try:
-                found = self._connection.patch(f"{_REPORTS}/{name}", {})
+                found = self._connection.patch(f"{_REPORTS}/{node}", {})
             except NotFoundError:
                 found = None
         return found or {"metadata": {"name": node}}
@@ -179,7 +183,10 @@ class KubernetesStore(Store):
                 raise _stale(of.hardware_class)
             told = {**(found or {}).get("spec", {}), "result": result.text}
             try:
-                self._write(PLAN_KIND, _PLANS, of.hardware_class, found, told)
+                if found:
+                    self._connection.call("PUT", f"{_PLANS}/{of.hardware_class}", body={**found, "spec": told})
+                else:
+                    self._create(_PLANS, PLAN_KIND, _told_metadata(of.hardware_class), told)
             except ConflictError:
                 continue
             break
@@ -189,17 +196,18 @@ class KubernetesStore(Store):
         return ClassEntry(result, _revision(result.text))
 
     def history(self, hardware_class: str) -> tuple[Signed[ClassResult], ...]:
-        held = self._history_in(hardware_class, self._get(_CLASSES, hardware_class))
-        # The current one is kept after it is written: a coordinator that ended in between left it out.
-        current = self.get_class(hardware_class).result
-        return _newest([*([current] if current else []), *held])
+        asked = {"labelSelector": f"{CLASS_LABEL}={hardware_class}"}
+        objects = [each for page in self._connection.pages(_PLANS, asked, self._page) for each in page]
+        # The current one comes first. It is written before it is kept, and a coordinator may have ended in between.
+        entries = (self._entry(hardware_class, _told_in(each, "result")) for each in objects)
+        return _newest(each.result for each in entries if each.result)
 
     def get_plan(self, hardware_class: str) -> Signed[ClassPlan] | None:
         return check_of_class(hardware_class, self._told(hardware_class, "plan"), self._keyring, ClassPlan)
 
     def put_plan(self, plan: Signed[ClassPlan]) -> None:
-        name = plan.document.hardware_class
-        self._put(_PLANS, name, {"spec": {"plan": plan.text}}, PLAN_KIND, {"name": name})
+        metadata = _told_metadata(plan.document.hardware_class)
+        self._put(_PLANS, PLAN_KIND, metadata, {"plan": plan.text})
 
     def list_statuses(self) -> Iterator[Signed[ClassStatus]]:
         for page in self._connection.pages(_CLASSES, {}, self._page):
@@ -224,9 +232,9 @@ class KubernetesStore(Store):
         return check_pin(hardware_class, text) if text else None
 
     def put_pin(self, pin: Pin) -> None:
-        name = pin.hardware_class
-        spec = {"spec": {"pin": drive_class_object.pin_spec(pin)}}
-        self._put(_CLASSES, name, spec, drive_class_object.KIND, {"name": name})
+        pin_text(pin)
+        spec = {"pin": drive_class_object.pin_spec(pin)}
+        self._put(_CLASSES, drive_class_object.KIND, {"name": pin.hardware_class}, spec)
 
     def delete_pin(self, hardware_class: str) -> bool:
         found = self._get(_CLASSES, hardware_class)
@@ -246,28 +254,22 @@ class KubernetesStore(Store):
         except NotFoundError:
             return None
 
-    def _put(self, path: str, name: str, merge: Mapping[str, Any], kind: str, metadata: Mapping[str, Any]) -> None:
-        """Merge something into an object, or create it."""
+    def _create(self, path: str, kind: str, metadata: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
+        self._connection.call("POST", path, body={"apiVersion": API, "kind": kind, "metadata": metadata, "spec": spec})
+
+    def _put(self, path: str, kind: str, metadata: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
+        """Merge something into the spec of an object, or create it."""
+        name = metadata["name"]
         for _ in range(_MOST_TRIES):
             try:
-                self._connection.patch(f"{path}/{segment(name)}", merge)
+                self._connection.patch(f"{path}/{segment(name)}", {"spec": spec})
             except NotFoundError:
-                new = {"apiVersion": API, "kind": kind, "metadata": metadata, **merge}
                 try:
-                    self._connection.call("POST", path, body=new)
+                    self._create(path, kind, metadata, spec)
                 except ConflictError:
-                    continue  # another one was faster
+                    continue  # another program was faster
             return
         raise StoreError(f"{kind} {name}: is created and removed by another program; stop it")
-
-    def _write(self, kind: str, path: str, name: str, found: Mapping[str, Any] | None, spec: Mapping[str, Any]) -> None:
-        """Write an object over the one that was read; raise ConflictError if that was changed since."""
-        if found is None:
-            self._connection.call(
-                "POST", path, body={"apiVersion": API, "kind": kind, "metadata": {"name": name}, "spec": spec}
-            )
-        else:
-            self._connection.call("PUT", f"{path}/{segment(name)}", body={**found, "spec": spec})
 
     def _put_status(self, name: str, status: Mapping[str, Any]) -> None:
         patch, path = {"status": status}, f"{_CLASSES}/{segment(name)}/status"
@@ -275,7 +277,7 @@ class KubernetesStore(Store):
             self._connection.patch(path, patch)
         except NotFoundError:
             with suppress(ConflictError):  # an operator was faster
-                self._write(drive_class_object.KIND, _CLASSES, name, None, {})
+                self._create(_CLASSES, drive_class_object.KIND, {"name": name}, {})
             self._connection.patch(path, patch)
 
     def _told(self, hardware_class: str, field: str) -> str:
@@ -284,24 +286,27 @@ class KubernetesStore(Store):
     def _entry(self, hardware_class: str, text: str) -> ClassEntry:
         return check_class(hardware_class, text, _revision(text), self._keyring) if text else ClassEntry(None, 0)
 
-    def _history_in(self, hardware_class: str, found: Mapping[str, Any] | None) -> list[Signed[ClassResult]]:
-        texts = ((found or {}).get("status") or {}).get("history") or []
-        entries = (self._entry(hardware_class, str(each)) for each in texts)
-        return [each.result for each in entries if each.result]
-
     def _keep(self, result: Signed[ClassResult], over: ClassEntry) -> None:
+        """Keep a result, and the one before if that is not kept, in the objects that have the last generations."""
         name = result.document.hardware_class
-        held = self._history_in(name, self._get(_CLASSES, name))
-        kept = _newest([result, *([over.result] if over.result else []), *held])
-        settings = drive_class_object.result_status(result.document)
-        self._put_status(name, {**settings, "history": [each.text for each in kept]})
+        known = {each.text for each in self.history(name)}
+        for each in filter(None, (over.result, result)):
+            if each is result or each.text not in known:
+                metadata = _told_metadata(name, f"-{each.document.generation % keys.HISTORY}")
+                self._put(_PLANS, PLAN_KIND, metadata, {"result": each.text})
+        self._put_status(name, drive_class_object.result_status(result.document))
 
-    def _name_of(self, node: str) -> str:
-        """Return a node's name as a part of a path; raise StoreError for one that no Node can have."""
-        try:
-            return segment(wire.host(node))
-        except ValueError as error:
-            raise StoreError(f"node {node!r}: {error}; give [fleet] node the name of the Node") from None
+
+def _check_name(node: str) -> None:
+    """Raise StoreError for a name that no Node can have."""
+    try:
+        wire.host(node)
+    except ValueError as error:
+        raise StoreError(f"node {node!r}: {error}; give [fleet] node the name of the Node") from None
+
+
+def _told_metadata(hardware_class: str, ending: str = "") -> dict[str, Any]:
+    return {"name": hardware_class + ending, "labels": {CLASS_LABEL: hardware_class}}
 
 
 def _told_in(found: Mapping[str, Any] | None, field: str) -> str:
@@ -314,11 +319,12 @@ def _revision(text: str) -> int:
 
 
 def _newest(results: Iterable[Signed[ClassResult]]) -> tuple[Signed[ClassResult], ...]:
-    """Return the first result of each generation, the newest generation first."""
+    """Return the first result of each of the last generations, the newest generation first."""
     by_generation: dict[int, Signed[ClassResult]] = {}
     for each in results:
         by_generation.setdefault(each.document.generation, each)
-    return tuple(by_generation[number] for number in sorted(by_generation, reverse=True))[: keys.HISTORY]
+    newest = max(by_generation, default=0)
+    return tuple(by_generation[each] for each in sorted(by_generation, reverse=True) if each > newest - keys.HISTORY)
 
 
 def _stale(hardware_class: str) -> StaleError:
