@@ -212,7 +212,7 @@ class Coordinator:
             self._round_s = self._monotonic() - begun_s
 
     def _compute_class(self, key: str, of: _Class, book: ReportBook) -> None:
-        begun_s = time.perf_counter()
+        begun_s = self._monotonic()
         try:
             known = self._records.read(key, book.of_class(key), of.status)
             found = coordinate(known.view, int(self._clock()), self._report_every_s)
@@ -225,10 +225,11 @@ class Coordinator:
             self._troubles.tell(key, f"class {key}: {error}")
             of.due_s = self._monotonic() + _DAMAGED_S
             return
-        of.took_s, of.done_s = time.perf_counter() - begun_s, self._monotonic()
+        of.done_s = self._monotonic()
+        of.took_s = of.done_s - begun_s
         of.due_s = of.done_s + self._draw(REFRESH_S, 1.1 * REFRESH_S)
         if found.plan.swept < found.plan.wanted:
-            of.due_s = of.done_s + _CLAIMS_S
+            of.due_s = of.done_s + max(_CLAIMS_S, _RESTS * of.took_s)
         if known.moves_on(found):
             of.due_s = of.done_s
         of.found, of.status = found, found.status
@@ -270,7 +271,11 @@ def run(config: Config, stop: threading.Event) -> None:
             raise UnreachableError("the coordinator ends")
 
     store = access.open_store(
-        config, access.keyring(config), user=config.fleet_user or "aio-tuned-coordinator", password=password, sleep=pause
+        config,
+        access.keyring(config),
+        user=config.fleet_user or "aio-tuned-coordinator",
+        password=password,
+        sleep=pause,
     )
     name = access.node_name(config)
     coordinator = Coordinator(store, key, name, config.fleet_report_every, watch_s=WATCH_S)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aio_tuned.fleet.consensus import VOTES_LAST_S
+from aio_tuned.fleet.consensus import VOTES_LAST_S, Refused
 from aio_tuned.fleet.coordination import REFRESH_S, ClassView, Coordinated, coordinate
 from aio_tuned.fleet.rollout import Rollout, place_of, takes
 from aio_tuned.fleet.store import IgnoredReport, ReportId
@@ -386,6 +386,14 @@ def test_after_the_votes_have_ended_a_pin_keeps_its_figures_and_unpinning_brings
     assert (_result(kept).generation, _result(kept).read) == (2, _result(found).read)
     unpinned = fleet.round(now_s=later, pin=None)
     assert (_result(unpinned).generation, _result(unpinned).read) == (3, first.read)
+
+
+def test_what_was_refused_while_a_pin_held_is_not_chosen_after_it() -> None:
+    fleet, _ = _agreed()
+    pinned = _result(fleet.round(pin=class_pin(read=POINTS[3])))
+    refusing = replace(pinned, refused=(Refused("read", POINTS[6], NOW_S),))
+    fleet.round((_sweep(node, best=POINTS[6:12]) for node in _NODES[:3]), result=refusing)
+    assert _setting(fleet.round(pin=None)) == POINTS[7]
 
 
 # --- what is written, and for operators ---------------------------------------------------------------------

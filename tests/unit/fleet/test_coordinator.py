@@ -227,6 +227,43 @@ def test_reports_that_come_one_by_one_are_not_computed_one_by_one(site: Site, fi
     assert first.store.calls.count("get_class") <= 50 / 2 / 2 + 1
 
 
+def test_a_class_is_computed_for_a_tenth_of_the_time(site: Site, first: _Lead) -> None:
+    first.go_on()
+    first.store.calls.clear()
+
+    def take_long(name: str) -> None:
+        site.now_s += 3 if name == "get_class" else 0
+
+    first.store.fault, begun_s = take_long, site.now_s
+    for number in range(120):
+        _put(site, presence_report(f"n{number}"))
+        first.go_on(1, tick_s=1)
+    assert 3 <= first.store.calls.count("get_class") <= (site.now_s - begun_s) / 30 + 1
+
+
+def test_the_lead_is_kept_while_many_changes_are_read(site: Site, first: _Lead) -> None:
+    first.go_on()
+    for number in range(200):
+        _put(site, presence_report(f"n{number}"))
+
+    def take_long(name: str) -> None:
+        site.now_s += 1 if name == "get_report" else 0
+
+    first.store.fault = take_long
+    first.go_on(220)
+    assert first.of.leads
+    assert first.store.calls.count("claim") == 1
+    assert _statuses(site)[CLASS].nodes == 200
+
+
+def test_what_follows_from_a_change_is_computed_at_once(site: Site, first: _Lead) -> None:
+    _sweeps(site)
+    first.go_on()
+    site.store.put_pin(class_pin(read=POINTS[3]))
+    first.go_on(20)
+    assert _statuses(site)[CLASS].decision.startswith("generation 2: 0 of 0 nodes confirm it, 1 of 1 have not checked")
+
+
 def test_a_drive_that_is_of_another_class_by_now_is_none_of_its_first(site: Site, first: _Lead) -> None:
     _sweeps(site)
     first.go_on()
@@ -363,7 +400,7 @@ def test_what_another_coordinator_wrote_meanwhile_is_read_and_kept(site: Site, f
     first.go_on(30)
     assert (_result(site).generation, _result(site).settings()) == (5, theirs.settings())
     assert [each.node for each in _result(site).contributors] == ["a", "b", "c"]
-    assert first.of.trouble == ""
+    assert _metrics(first.of)["aio_tuned_fleet_coordinator_store_troubles_total", ""] == 0
 
 
 def test_two_coordinators_at_once_agree_on_every_generation(

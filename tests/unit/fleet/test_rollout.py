@@ -254,11 +254,14 @@ def test_a_generation_with_the_same_checked_settings_is_not_taken_back() -> None
     assert take_back(replace(class_result(5, POINTS[3]), read=before.read), before, NOW_S) is None
 
 
-def test_a_pin_that_gave_the_settings_before_stays() -> None:
+def test_a_pin_that_gave_the_settings_before_stays_until_another_replaces_it() -> None:
     before, bad = (class_result(4 + place, POINTS[place], pinned_at_s=NOW_S) for place in range(2))
     found = take_back(bad, before, NOW_S)
     assert found
     assert found.pinned_at_s == NOW_S
+    found = take_back(replace(bad, pinned_at_s=NOW_S + 1), before, NOW_S)
+    assert found
+    assert found.pinned_at_s == 0
 
 
 @given(st.integers(1, 1 << 31), st.integers(0, 2))
