@@ -17,6 +17,7 @@ from daemon.processes import until
 from daemon.prometheus import GET, INSTANCE, Monitoring
 from needed import command
 from unit.support.builders import CURVES, device, result
+from unit.support.fleet_metrics import fleet_metrics
 from unit.support.snapshots import SWEEPING, known, seen, snapshot, state
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ FOLDER = Path(__file__).parents[2] / "docs/monitoring"
 BOARD = json.loads((FOLDER / "grafana-dashboard.json").read_text())
 HEALTHY, STALE, FAILING, SLOW = "nvme-healthy", "nvme-stale", "nvme-failing", "nvme-slow"
 UP = {"__name__": "aio_tuned_up", "instance": INSTANCE, "job": "node"}
-# Of these there may be nothing on a drive that is not mounted, has no siblings and no sensor, and is not being swept.
-MAYBE = ("write", "paused", "progress", "temperature", "findings", "sustained", "sibling_ratio")
+# Of these there may be nothing on a drive that is not mounted, has no siblings, sensor or fleet, and is not swept now.
+MAYBE = ("write", "paused", "progress", "temperature", "findings", "sustained", "sibling_ratio", "fleet")
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def test_promtool_finds_nothing_wrong_with_the_metrics() -> None:
 
 
 def test_the_rules_hold_their_own_test() -> None:
-    assert "3 rules found" in promtool("check", "rules", "aio-tuned.rules.yml")
+    assert "8 rules found" in promtool("check", "rules", "aio-tuned.rules.yml")
     assert "SUCCESS" in promtool("test", "rules", "aio-tuned.rules.test.yml")
 
 
@@ -186,10 +187,11 @@ def test_each_alert_fires_for_what_it_is_for_and_for_nothing_else(monitoring: Mo
     assert until(lambda: monitoring.alerts() == {}), monitoring.alerts()
 
 
-def test_every_panel_has_data_where_there_is_some(monitoring: Monitoring) -> None:
+def test_every_panel_has_data_where_there_is_some(monitoring: Monitoring, tmp_path: Path) -> None:
     siblings = (known("nvme-sibling"),)
     sustained = result(sustained_throughput_bytes_per_s=900_000_000)
     full = known(HEALTHY, read=sustained, write=sustained, curves=CURVES)
+    (monitoring.folder / "fleet.prom").write_text(fleet_metrics(tmp_path))
     show(monitoring, seen(HEALTHY, shown=full, siblings=siblings, state=state("sweeping"), sweeping=SWEEPING))
     monitoring.wait("aio_tuned_sweep_progress_ratio")
     monitoring.wait("rate(aio_tuned_sweep_written_bytes_total[1m])")

@@ -32,6 +32,8 @@ _OF_CLASS: tuple[tuple[str, str, Callable[[Coordinated], float]], ...] = (
     ("disagreement", "1 while the sweeps of the class disagree, else 0.", lambda of: bool(of.status.disagreement)),
     ("rollout_step", "Step of the rollout: 0 for 1 % of the nodes, 1 for 10 %, 2 for all.",
      lambda of: of.plan.rollout.step if of.plan.rollout else 0),
+    ("restores", "Generation whose settings the newest one brings back; 0 if none.",
+     lambda of: of.result.restores if of.result else 0),
     ("pinned", "1 while a setting of the class is an operator's, else 0.",
      lambda of: bool(of.result and of.result.pinned_at_s)),
 )  # fmt: skip
