@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
-from dataclasses import dataclass
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from aio_tuned.fleet.keys import Slot, coordinator_rights, node_rights, operator_rights
+from aio_tuned.fleet.signature import SigningKey
 from aio_tuned.fleet.store import ClassEntry, LoginError, RightsError
 from fleet.etcd_cluster import MEMBERS
 from fleet.etcd_site import EtcdSite, member_name, ranges
@@ -23,8 +29,10 @@ from unit.support.fleet import class_result, sweep_report
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 ANSIBLE = PROJECT / "docs/ansible"
 NODES = ("gpu-1", "gpu-2")
+HOSTS = (*NODES, "head-1")
 CLASS = "a" * 16
 GET = "apt-get install ansible-core"
 
@@ -44,6 +52,10 @@ class Site(EtcdSite):
             for member in range(MEMBERS)
         }
         of_all = {
+            "fleet_services": False,
+            "fleet_member_program": str(Path(sys.executable).with_name("aio-tuned")),
+            "fleet_member_folder": f"{self.folder}/{{{{ inventory_hostname }}}}",
+            "fleet_member_settings": {"max_wait": "2h"},
             "ansible_connection": "local",
             "ansible_python_interpreter": "/usr/bin/python3",
             "ansible_become": False,
@@ -53,9 +65,13 @@ class Site(EtcdSite):
             "fleet_etcd_data": f"{self.folder}/{{{{ inventory_hostname }}}}/data",
             "fleet_etcd_environment": f"{self.folder}/{{{{ inventory_hostname }}}}/etcd.env",
         }
-        for name in members:
+        for name in (*members, *HOSTS):
             (self.folder / name).mkdir(parents=True)
-        groups = {"fleet_etcd": {"hosts": members}, "fleet_nodes": {"hosts": {node: {} for node in NODES}}}
+        groups = {
+            "fleet_etcd": {"hosts": members},
+            "fleet_nodes": {"hosts": {node: {} for node in NODES}},
+            "fleet_coordinators": {"hosts": {"gpu-1": {}, "head-1": {}}},
+        }
         (self.folder / "hosts.json").write_text(json.dumps({"all": {"vars": of_all, "children": groups}}))
 
     def play(self, *words: str, fails: bool = False, **variables: Any) -> tuple[set[str], str]:  # noqa: ANN401 - JSON
@@ -73,7 +89,49 @@ class Site(EtcdSite):
 
     def make_files(self) -> set[str]:
         """Play what needs no etcd: packages and services are those of the machine."""
-        return self.play("--tags=certificates,members", "--skip-tags=package,service")[0]
+        return self.play("--tags=certificates,members", "--skip-tags=package")[0]
+
+    def connect(self, *words: str) -> set[str]:
+        """Play the nodes and coordinators, without what needs their services."""
+        changed, _ = self.play("--tags=nodes", "--skip-tags=package", *words)
+        return changed
+
+    def _command(self, host: str, *words: str) -> list[str]:
+        # The drop-in alone: `aio-tuned.conf` comes with the package.
+        configuration = self.folder / host / "aio-tuned.conf.d/60-fleet.conf"
+        return [str(Path(sys.executable).with_name("aio-tuned")), f"--config={configuration}", *words]
+
+    def run(self, host: str, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self._command(host, *words),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
+        )
+
+    @contextmanager
+    def running(self, host: str, program: str, *, key: str, password: str) -> Iterator[Path]:
+        """Run a program of the fleet with its credentials, as its unit does; yield the path of its log."""
+        credentials = self.folder / host / f"credentials-{program}"
+        credentials.mkdir()
+        for name, file in (("signing-key", key), ("password", password)):
+            shutil.copy(self.folder / host / "fleet" / file, credentials / name)
+        path = self.folder / host / f"{program}.log"
+        with path.open("wb") as log:
+            process = subprocess.Popen(
+                self._command(host, "fleet", program),
+                env={**os.environ, "CREDENTIALS_DIRECTORY": str(credentials)},
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        try:
+            yield path
+            process.terminate()
+            assert process.wait(timeout=60) == 0, path.read_text()
+        finally:
+            process.kill()
+            process.wait(timeout=30)
 
 
 @pytest.fixture(scope="module")
@@ -194,3 +252,59 @@ def test_a_wrong_root_password_is_named(site: Site) -> None:
     finally:
         path.write_text(f"{kept}\n")
     assert "authentication failed" in printed
+
+
+# --- nodes and coordinators ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def fleet_site(site: Site) -> Site:
+    site.connect()
+    return site
+
+
+def test_a_second_play_of_the_nodes_changes_nothing(fleet_site: Site) -> None:
+    assert fleet_site.connect() == set()
+
+
+def test_a_dry_run_of_the_nodes_goes_through(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.make_files()
+    assert site.connect("--check") == {"Make the folders"}
+    assert [path.name for host in HOSTS for path in (tmp_path / host).iterdir()] == []
+
+
+def test_private_keys_stay_on_their_hosts(fleet_site: Site) -> None:
+    for host, names in {
+        "gpu-1": {"signing-key", "password", "coordinator-key", "coordinator-password"},
+        "gpu-2": {"signing-key", "password"},
+        "head-1": {"coordinator-key", "coordinator-password"},
+    }.items():
+        folder = fleet_site.folder / host / "fleet"
+        assert {path.name for path in folder.iterdir()} == names
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+    public = [*fleet_site.folder.glob("secrets/*-keys/*")]
+    assert len(public) == 4
+    assert all(len(path.read_text().strip()) == 44 for path in public)
+
+
+def test_the_programs_run_with_what_the_role_wrote(fleet_site: Site) -> None:
+    """Three reports give the class that `fleet status` shows."""
+    for node in NODES:
+        key = SigningKey.from_pem((fleet_site.folder / node / "fleet/signing-key").read_bytes(), node)
+        report = sweep_report(node, hardware_class="b" * 16, at_s=int(time.time()))
+        fleet_site.store(node).put_report(key.sign(replace(report, sent_s=int(time.time()))))
+    with fleet_site.running("head-1", "coordinator", key="coordinator-key", password="coordinator-password") as log:  # noqa: S106 - names of files
+        ends = time.monotonic() + 60
+        while True:
+            done = fleet_site.run("head-1", "fleet", "status", "--json", "--user=alice",
+                                  f"--password-file={fleet_site.folder}/secrets/passwords/alice")  # fmt: skip
+            assert done.returncode == 0, done.stderr
+            classes = {each["class"]: each for each in json.loads(done.stdout)["classes"]}
+            if "b" * 16 in classes:
+                break
+            assert time.monotonic() < ends, log.read_text()
+            time.sleep(0.5)
+    assert (classes["b" * 16]["swept"], classes["b" * 16]["ignored"]) == (2, 0)
+    assert fleet_site.run("gpu-2", "check-config").returncode == 0
