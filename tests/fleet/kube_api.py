@@ -61,10 +61,14 @@ class Fault(NamedTuple):
 
 @dataclass(eq=False)
 class KubeApi:
-    """The objects, and what happened to them; `ahead_s` is how far the clock of the server is from that of the host."""
+    """The objects, and what happened to them.
+
+    `ahead_s` is how far the clock of the server is from that of the host. A second of a watch lasts `second_s`.
+    """
 
     users: dict[str, User] = field(default_factory=dict)
     ahead_s: float = 0.0
+    second_s: float = 0.2
     url: str = ""
     changed: threading.Condition = field(default_factory=threading.Condition)
     faults: list[Fault | None] = field(default_factory=list)
@@ -191,7 +195,7 @@ class KubeApi:
     def watch(self, target: Target, asked: Mapping[str, str]) -> Iterator[Object]:
         """Yield what happened after a revision, until the time of the call has passed."""
         since = int(asked["resourceVersion"])
-        ends = time.monotonic() + int(asked["timeoutSeconds"])
+        ends = time.monotonic() + int(asked["timeoutSeconds"]) * self.second_s
         if since < self.oldest:
             yield {"type": "ERROR", "object": ApiError(410, "Expired", f"too old resource version: {since}").status}
             return
