@@ -60,7 +60,7 @@ def pin_changed(event: Mapping[str, Any]) -> bool:
     generation = found["metadata"].get("generation", 1)
     if event["type"] == "MODIFIED":
         observed = (found.get("status") or {}).get("observedGeneration")
-        return (pinned or generation > 1) and generation != observed
+        return bool((pinned or generation > 1) and generation != observed)
     return pinned
 
 

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 from aio_tuned import extras
@@ -16,8 +16,7 @@ from aio_tuned.errors import ConfigError
 from aio_tuned.fleet.kube_errors import GoneError, OverloadedError, one_line, refused, unreachable
 from aio_tuned.fleet.store import LoginError, UnreachableError
 
-# Its own client, `kubernetes`, takes 58 MB for its import where requests takes 39, and its releases name the
-# arguments of a patch differently.
+# Kubernetes' own client takes 58 MB for its import where requests takes 39, and its releases differ in how they patch.
 try:
     import requests
 except ImportError:
@@ -26,6 +25,8 @@ except ImportError:
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+_T = TypeVar("_T")
 
 MERGE_PATCH = "application/merge-patch+json"
 
@@ -223,7 +224,7 @@ class KubeConnection:
         token = self._access.token()
         return {"Authorization": f"Bearer {token}"} if token else {}
 
-    def _persist(self, action: Callable[[], Any]) -> Any:  # noqa: ANN401 - the action's type
+    def _persist(self, action: Callable[[], _T]) -> _T:
         """Return the result of an action; pause and repeat it as long as the server cannot be reached."""
         gives_up = time.monotonic() + self._give_up_s
         longest_s = _FIRST_PAUSE_S
