@@ -135,7 +135,8 @@ class Evidence:
     extends. `return_us` is the median time from the last completion of a transfer to the caller. `io_uring_ratio` is
     the throughput of io_uring over that of psync with requests of 128 KiB at random places, each with as many in flight
     as give the most, with a 95 % interval. `fleet_class` and `fleet_generation` name the result of a hardware class
-    whose settings were checked on this drive, and `fleet_contributors` the drives that were swept for it, as NODE/DRIVE.
+    whose settings were checked on this drive, and `fleet_contributors` the drives that were swept for it, each as
+    NODE/DRIVE.
     """
 
     measured_at: str | None = None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NODE, OTHER, COORDINATOR = (SigningKey(Ed25519PrivateKey.generate()) for _ in range(3))
-USER = {"user": "n1", "password": "secret"}
+USER: dict[str, Any] = {"user": "n1", "password": "secret"}
 
 
 def config(**changes: Any) -> Config:  # noqa: ANN401 - any field

@@ -213,8 +213,11 @@ def _device(path: Path) -> None:
 
 
 def _socket(path: Path) -> None:
+    # The address of a socket has 107 bytes at most, and the folder of a test may have a longer path.
+    folder = os.open(path.parent, os.O_PATH)
     with socket.socket(socket.AF_UNIX) as opened:
-        opened.bind(str(path))
+        opened.bind(f"/proc/self/fd/{folder}/{path.name}")
+    os.close(folder)
 
 
 def _link(path: Path) -> None:
