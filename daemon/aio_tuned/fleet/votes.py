@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,9 @@ class Votes:
 
 def count(reports: Iterable[DriveReport], now_s: int) -> Votes:
     """Return the votes in the reports of a class; fewer than three neither agree nor differ."""
-    sweeps = _newest(reports, now_s)
+    reports = tuple(reports)
+    unlike = _unlike(reports)
+    sweeps = _newest((each for each in reports if (each.node, each.drive) not in unlike), now_s)
     if len(sweeps) < SWEEPS:
         return Votes(sweeps=sweeps, accepted=sweeps, rejected=(), disagreement="")
     found = rejection.judge(sweeps)
@@ -40,6 +43,24 @@ def count(reports: Iterable[DriveReport], now_s: int) -> Votes:
         rejected=found.rejected,
         disagreement=(few or found.disagreement)[:LONGEST_REASON],
     )
+
+
+def _unlike(reports: Iterable[DriveReport]) -> set[tuple[str, str]]:
+    """Return the drives that do not confirm a generation which at least as many others confirm.
+
+    Each is then swept for itself. If these sweeps had votes, a class's odd drives would outvote it: of 200 drives, six
+    were slow and swept so beside three for the class, and all others were named as too fast. Where most drives refuse
+    a generation, it is the generation that is odd.
+    """
+    checks = [each for each in reports if each.basis == "check"]
+    refused = Counter(each.generation for each in checks if not each.confirms)
+    # Each drive has one check in the reports, its last.
+    least = {generation: sum(each.generation >= generation for each in checks) / 2 for generation in refused}
+    return {
+        (each.node, each.drive)
+        for each in checks
+        if not each.confirms and refused[each.generation] <= least[each.generation]
+    }
 
 
 def _newest(reports: Iterable[DriveReport], now_s: int) -> tuple[DriveReport, ...]:
