@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import ipaddress
 import os
@@ -21,10 +22,11 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from aio_tuned.fleet.etcd_connection import EtcdAccess
+from aio_tuned.fleet.etcd_connection import EtcdAccess, EtcdConnection
+from aio_tuned.fleet.keys import end_of, node_rights, reports
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from aio_tuned.fleet.keys import Right
 
@@ -237,6 +239,29 @@ class EtcdCluster:
             self.ctl("role", "grant-permission", user, "--prefix", right.access, right.prefix)
         self.ctl("user", "add", f"{user}:password of {user}")
         self.ctl("user", "grant-role", user, user)
+
+    def add_nodes(self, names: Iterable[str]) -> None:
+        """Add a user for each node, with a role of its own for its reports and one that all nodes have in common.
+
+        By etcd's API: a thousand users take 17 s so, and would take minutes by a process for each call.
+        """
+        connection = EtcdConnection(self.access("root"))
+
+        def grant(role: str, rights: Iterable[Right]) -> None:
+            connection.call("auth/role/add", {"name": role})
+            for right in rights:
+                begin, end = (base64.b64encode(each.encode()).decode() for each in (right.prefix, end_of(right.prefix)))
+                allowed = {"permType": right.access.upper(), "key": begin, "range_end": end}
+                connection.call("auth/role/grant", {"name": role, "perm": allowed})
+
+        common = [right for right in node_rights("any") if right.prefix != reports("any")]
+        grant("nodes", common)
+        for name in names:
+            grant(name, [right for right in node_rights(name) if right not in common])
+            connection.call("auth/user/add", {"name": name, "password": f"password of {name}"})
+            for role in (name, "nodes"):
+                connection.call("auth/user/grant", {"user": name, "role": role})
+        connection.close()
 
 
 @contextmanager

@@ -40,7 +40,7 @@ def _alike(count: int, generation: int = 1) -> list[DriveReport]:
 
 
 def test_the_slow_drives_of_a_class_do_not_outvote_it() -> None:
-    """Three of a hundred drives are slow, and a class of 200 has three sweeps: twice as many sweeps are of slow ones."""
+    """Of a class of 200 drives, three are swept for the class, and twice as many because they are slow."""
     found = votes.count([*_first(3), *_unlike(6, _SLOW), *_alike(191)], NOW_S)
     assert {each.node for each in found.sweeps} == {"first-0", "first-1", "first-2"}
     result = agree(found, None, NOW_S)
