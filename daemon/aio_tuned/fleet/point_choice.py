@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from aio_tuned.fleet.report import DirectionReport
     from aio_tuned.model.setting import Setting
 
-# The setting of the generation before stays if it loses no more, so that noise does not have a fleet check again.
+# The setting of the generation before stays if it loses no more, so that noise does not have a fleet check again. Most
+# drives had it among their best once; drives with many equal points name others each time, so two are enough then.
 _KEPT_LOSS = SHARE_ONE // 100
+_KEPT_BY = 2
 
 
 def rank(parts: Sequence[DirectionReport], refused: Collection[Setting], kept: Setting | None) -> tuple[Share, ...]:
@@ -29,7 +31,8 @@ def rank(parts: Sequence[DirectionReport], refused: Collection[Setting], kept: S
     wanted = len(parts) // 2 + 1
     if listed and max(listed.values()) < wanted:
         wanted = max(listed.values())
-    found = [Share(point, min(table.shares(point))) for point, count in listed.items() if count >= wanted]
+    least = {point: min(wanted, _KEPT_BY) if point == kept else wanted for point in listed}
+    found = [Share(point, min(table.shares(point))) for point, count in listed.items() if count >= least[point]]
     found.sort(key=lambda each: (-each.share, -listed[each.setting], each.setting.in_flight_bytes, repr(each.setting)))
     best = max((each.share for each in found), default=0)
     return tuple(sorted(found, key=lambda each: each.setting != kept or each.share < best - _KEPT_LOSS))
