@@ -34,7 +34,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 bin = .venv/bin
 pytest = $(bin)/python -m pytest -o cache_dir="$(cache)/pytest"
-sources = daemon tests .ci/completions.py
+sources = daemon tests native/build_backend.py .ci/completions.py
 
 help: ## print this list
 	@awk -F ' *:.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile

@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -185,6 +186,25 @@ def test_a_command_that_is_not_ours_stays(root: Path) -> None:
     command.write_text("somebody's own\n")
     make_well("uninstall", f"DESTDIR={root}")
     assert command.read_text() == "somebody's own\n"
+
+
+@pytest.mark.parametrize(
+    ("hidden", "named"),
+    [
+        ("mount -t tmpfs none /usr/include", "libaio not found; install libaio-dev (Debian, Ubuntu) or libaio-devel"),
+        ("export CC=/bin/false", "no working C compiler found; install gcc and libc6-dev (Debian, Ubuntu) or gcc"),
+    ],
+)
+def test_pip_names_a_missing_package_on_the_one_line_of_the_build(tmp_path: Path, hidden: str, named: str) -> None:
+    pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", f"--wheel-dir={tmp_path}"]
+    pip += [f"--config-settings=build-dir={tmp_path / 'build'}", str(ROOT)]
+    done = run("unshare", "--mount", "--propagation=private", "sh", "-c", f'{hidden} && exec "$@"', "sh", *pip)
+    assert done.returncode != 0
+    told = done.stdout + done.stderr
+    (ours,) = (line for line in told.splitlines() if line.strip().startswith("aio-tuned: "))
+    assert ours.strip().startswith(f"aio-tuned: {named}")
+    assert "CMake" not in told
+    assert "[1 lines of output]" in told
 
 
 def test_what_is_no_environment_of_ours_is_not_overwritten(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_the_other_commands_load_neither_the_daemon_nor_numpy() -> None:
 def test_run_loads_no_other_command() -> None:
     loaded = set(json.loads(python(LOADED.format("parser(['run'])"))))
     assert {name for name in loaded if name.startswith("aio_tuned.cli.")} == {
-        f"aio_tuned.cli.{name}" for name in ("arguments", "main", "output", "run")
+        f"aio_tuned.cli.{name}" for name in ("arguments", "main", "output", "run", "version")
     }
     assert loaded & HEAVY == set()
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from aio_tuned import __version__
 from aio_tuned.cli import output, run
 from aio_tuned.cli.arguments import Parser, path
+from aio_tuned.cli.version import ShowVersion
 from aio_tuned.config.load import DEFAULT_PATH
 from aio_tuned.errors import AioTunedError, Exit
 from aio_tuned.report.terminal import color
@@ -24,7 +24,7 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
         description="Measure NVMe drives and publish their best Linux AIO settings.",
         allow_abbrev="run" not in words,  # a word of that command's own, such as --co, would be ambiguous
     )
-    top.add_argument("-V", "--version", action="version", version=f"aio-tuned {__version__}")
+    top.add_argument("-V", "--version", action=ShowVersion, help="print version, commit and protocol")
     top.add_argument("--config", type=path, metavar="FILE", help=f"configuration file (default: {DEFAULT_PATH})")
     top.add_argument("--color", choices=color.CHOICES, default="auto", help="when to use colors (default: auto)")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)

@@ -70,7 +70,7 @@ complete -c aio-tuned -e
 complete -c aio-tuned -f
 
 complete -c aio-tuned -n _shtab_aio_tuned_using -s h -l help -d 'show this help message and exit'
-complete -c aio-tuned -n _shtab_aio_tuned_using -s V -l version -d 'show program'"'"'s version number and exit'
+complete -c aio-tuned -n _shtab_aio_tuned_using -s V -l version -d 'print version, commit and protocol'
 complete -c aio-tuned -n _shtab_aio_tuned_using -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration file (default: /etc/aio-tuned/aio-tuned.conf)'
 complete -c aio-tuned -n _shtab_aio_tuned_using -l color -xka "auto always never" -d 'when to use colors (default: auto)'
 complete -c aio-tuned -n '_shtab_aio_tuned_using; and test $_shtab_aio_tuned_npos -eq 0' -a tune -d 'measure a drive and publish its profile'

@@ -229,9 +229,6 @@ def test_help_where_the_terminal_knows_ascii_only() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert left_with(["--version"]) == 0
-    assert capsys.readouterr().out.startswith("aio-tuned 0.")
 
 
 # --- --grid ----------------------------------------------------------------------------------------------
