@@ -31,16 +31,23 @@ def why_kept(new: Profile, old: Profile) -> str:
         return ""
     if old.evidence.measured_at is None or old.state == "stale":
         return ""
-    for (direction, had), (_, has) in zip(old.sections(), new.sections(), strict=True):
-        if isinstance(had, Result) and not isinstance(has, Result):
-            return f"it has no {direction} figures"
-    if new.state == "provisional" and old.state == "measured":
-        return "it is provisional, but the existing profile is measured"
+    if lost := lost_by(new, old):
+        return lost
     if new.evidence.grid_points < old.evidence.grid_points:
         return f"it covers {new.evidence.grid_points} settings instead of {old.evidence.grid_points}"
     if new.evidence.io_seconds < _SHORT * old.evidence.io_seconds and _less_sure(new, old):
         short = f"{new.evidence.io_seconds:.0f} s of I/O instead of {old.evidence.io_seconds:.0f} s"
         return f"its confidence is lower, based on {short}"
+    return ""
+
+
+def lost_by(new: Profile, old: Profile) -> str:
+    """Return what the old profile of a drive has and the new one lacks, or ""."""
+    for (direction, had), (_, has) in zip(old.sections(), new.sections(), strict=True):
+        if isinstance(had, Result) and not isinstance(has, Result):
+            return f"it has no {direction} figures"
+    if new.state == "provisional" and old.state == "measured":
+        return "it is provisional, but the existing profile is measured"
     return ""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from aio_tuned import formatting
 from aio_tuned.config import fleet_section
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from aio_tuned.config.load import Config
     from aio_tuned.fleet.consensus import ClassResult
     from aio_tuned.fleet.order import Order
-    from aio_tuned.fleet.report import Basis, DriveReport
+    from aio_tuned.fleet.report import Basis
     from aio_tuned.model.profile import Fingerprint, Profile
     from aio_tuned.profiles.decision import Decision
     from aio_tuned.service.drive import Drive
@@ -39,6 +39,14 @@ if TYPE_CHECKING:
 
 # Nodes whose wait is over sweep within this last part of `max_wait`, not all at once.
 _JITTER_SHARE = 0.25
+
+
+class _Done(NamedTuple):
+    """A full sweep, or the check of a generation, of a drive in that class, and its time."""
+
+    hardware_class: str
+    generation: int
+    at_s: float
 
 
 class FleetDesk:
@@ -59,8 +67,8 @@ class FleetDesk:
         self._bundles: tuple[tuple[str, int, int], ...] = ()
         self._bundled: Mapping[str, ClassResult] = {}
         self._ignored: tuple[str, ...] = ()
-        # What could not be written counts anyway, else a full disk would have the drive swept again and again.
-        self._told: dict[tuple[str, Basis], DriveReport] = {}
+        # What led to no report counts, too: the order stays, and would have the drive swept again and again.
+        self._done: dict[tuple[str, Basis], _Done] = {}
         with self._noted("spool"):
             if self._spool:
                 self._spool.make(None)
@@ -154,7 +162,8 @@ class FleetDesk:
         if found.sweep == "none":
             self._waits.end_fleet(drive.device.id)
             return self._of_valid(drive, own, found, order, sibling)
-        if order and order.task == "check" and sibling and is_checkable(sibling, now, drive.target):
+        is_new = sibling is not None and not self._has_refused(drive, key, sibling)
+        if order and order.task == "check" and sibling and is_new and is_checkable(sibling, now, drive.target):
             return replace(found, sweep="check", against=sibling, reason=f"{found.reason}; {order.said}")
         if order and order.task == "sweep" and not self._has_swept(drive, key):
             return replace(found, sweep="full", against=None, reason=f"{found.reason}; {order.said}")
@@ -174,7 +183,9 @@ class FleetDesk:
                 sibling, sibling.fingerprint, drive.target
             ):
                 return replace(found, sweep="check", against=sibling, reason=order.said, for_fleet=True)
-        if order.task == "sweep" and not self._has_swept(drive, order.hardware_class):
+        # A sweep of a drive whose own is provisional would have no vote either.
+        may_vote = own is not None and own.state == "measured"
+        if order.task == "sweep" and may_vote and not self._has_swept(drive, order.hardware_class):
             return replace(found, sweep="full", reason=order.said, for_fleet=True)
         return found
 
@@ -188,20 +199,31 @@ class FleetDesk:
         said = order.said if order else "waits for an order of the fleet's agent"
         return replace(found, reason=f"{found.reason}; {said}", wait_s=left_s)
 
-    def _report(self, drive: Drive, key: str, basis: Basis) -> DriveReport | None:
+    def _last(self, drive: Drive, key: str, basis: Basis) -> _Done | None:
+        """Return the drive's last sweep or check in the class, None without one."""
         name = drive.device.name
-        found = self._told.get((name, basis))
-        if found is None and self._spool:
-            found = self._spool.reports_of(name).get(basis)
-        return found if found and found.hardware_class == key else None
+        done = self._done.get((name, basis))
+        if done and done.hardware_class == key:
+            return done
+        told = self._spool.reports_of(name).get(basis) if self._spool else None
+        return _Done(key, told.generation, told.at_s) if told and told.hardware_class == key else None
 
     def _has_swept(self, drive: Drive, key: str) -> bool:
-        swept = self._report(drive, key, "sweep")
+        swept = self._last(drive, key, "sweep")
         return swept is not None and abs(self._now() - swept.at_s) < VOTES_LAST_S
+
+    def _has_refused(self, drive: Drive, key: str, sibling: Profile) -> bool:
+        """Return whether a check has not confirmed this generation; the full sweep after it may have been cut short."""
+        told = self._spool.reports_of(drive.device.name).get("check") if self._spool else None
+        is_of_it = told is not None and (told.hardware_class, told.generation) == (
+            key,
+            sibling.evidence.fleet_generation,
+        )
+        return told is not None and is_of_it and not told.confirms
 
     def _checked_generation(self, drive: Drive, key: str, own: Profile | None) -> int:
         """Return the newest generation of the class that was checked on this drive, whatever the check has found."""
-        checked = self._report(drive, key, "check")
+        checked = self._last(drive, key, "check")
         of_own = own.evidence.fleet_generation if own and own.evidence.fleet_class == key else None
         return max(checked.generation if checked else 0, of_own or 0)
 
@@ -216,24 +238,31 @@ class FleetDesk:
                 self._spool.write(report)
 
     def tell_result(self, drive: Drive, job: Job, final: Done | Disagreed) -> None:
-        """Report a full sweep, or the check of a class result."""
-        if self._spool is None:
+        """Report a full sweep, or the check of a class result, unless the drive was removed meanwhile."""
+        if self._spool is None or drive.removed:
             return
         with self._noted(f"result {drive.device.name}"):
-            report = fleet_reports.result(self._source, job, final, lambda now: self.class_of(drive, now))
-            if report:
-                self._told[report.drive, report.basis] = report
-                self._spool.write(report)
+            outcome = fleet_reports.result(self._source, job, final, lambda now: self.class_of(drive, now))
+            if outcome:
+                done = _Done(outcome.hardware_class, outcome.generation, self._now())
+                self._done[drive.device.name, outcome.basis] = done
+                if outcome.report:
+                    self._spool.write(outcome.report)
 
-    def forget(self, name: str) -> None:
-        """Remove the reports of a drive."""
-        self._told = {told: report for told, report in self._told.items() if told[0] != name}
+    def tell_absent(self, name: str) -> None:
+        """Remove the reports of a drive, which is not there, or may not be swept."""
         if self._spool:
             with self._noted(f"removal {name}"):
                 self._spool.remove(name)
+
+    def forget(self, drive: Drive) -> None:
+        """Remove all that is known of a drive that was removed."""
+        self._waits.end_fleet(drive.device.id)
+        self._done = {of: done for of, done in self._done.items() if of[0] != drive.device.name}
+        self.tell_absent(drive.device.name)
 
     def keep(self, names: set[str]) -> None:
         """Remove the reports of drives that are not among these."""
         if self._spool:
             for name in {each.drive for each in self._spool.reports()} - names:
-                self.forget(name)
+                self.tell_absent(name)

@@ -73,10 +73,15 @@ class FleetGate:
         if self.desk:
             self.desk.tell_result(drive, job, final)
 
-    def forget(self, name: str) -> None:
-        """Remove the reports of a drive."""
+    def tell_absent(self, name: str) -> None:
+        """Remove the reports of a drive that may not be swept."""
         if self.desk:
-            self.desk.forget(name)
+            self.desk.tell_absent(name)
+
+    def forget(self, drive: Drive) -> None:
+        """Remove all that is known of a drive that was removed."""
+        if self.desk:
+            self.desk.forget(drive)
 
     def keep(self, names: set[str]) -> None:
         """Remove the reports of drives that are not among these."""

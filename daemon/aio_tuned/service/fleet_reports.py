@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aio_tuned import formatting
 from aio_tuned.config.parsing import SETTING_KEYS, flag
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from aio_tuned.fleet.profile_report import Source
-    from aio_tuned.fleet.report import DriveReport
+    from aio_tuned.fleet.report import Basis, DriveReport
     from aio_tuned.model.profile import Fingerprint
     from aio_tuned.model.setting import Direction, Grid
     from aio_tuned.service.drive import Drive
@@ -24,6 +24,15 @@ if TYPE_CHECKING:
 
 # The rates follow the five parameters in a row.
 _RATES = len(SETTING_KEYS)
+
+
+class Outcome(NamedTuple):
+    """A full sweep, or the check of a generation of a class; `report` is None if it tells the fleet nothing."""
+
+    basis: Basis
+    hardware_class: str
+    generation: int
+    report: DriveReport | None
 
 
 def presence(source: Source, drive: Drive, key: str, now: Fingerprint, grid: Grid, now_s: float) -> DriveReport:
@@ -44,10 +53,8 @@ def presence(source: Source, drive: Drive, key: str, now: Fingerprint, grid: Gri
     )
 
 
-def result(
-    source: Source, job: Job, final: Done | Disagreed, class_of: Callable[[Fingerprint], str]
-) -> DriveReport | None:
-    """Return the report of a full sweep, or of the check of a class result; None for a check against a sibling.
+def result(source: Source, job: Job, final: Done | Disagreed, class_of: Callable[[Fingerprint], str]) -> Outcome | None:
+    """Return the outcome of a full sweep, or of the check of a class result; None for a check against a sibling.
 
     A sweep whose profile is provisional has no vote: it is incomplete, or the counters do not prove its I/O.
     """
@@ -55,15 +62,18 @@ def result(
         return None
     profile = codec.parse(final.text)
     if job.against is None:
-        own = class_of(profile.fingerprint) if profile.state == "measured" else ""
-        best = dict(_points(final.points))
-        return profile_report.sweep(source, profile, own, job.config.grid, best) if own else None
+        own = class_of(profile.fingerprint)
+        has_vote = own and profile.state == "measured"
+        best = dict(_points(final.points)) if has_vote else {}
+        report = profile_report.sweep(source, profile, own, job.config.grid, best) if has_vote else None
+        return Outcome("sweep", own, 0, report)
     generation, key = job.against.evidence.fleet_generation, job.against.evidence.fleet_class
     if not (generation and key):
         return None
     confirms = isinstance(final, Done)
     before = _before(job, final.points)
-    return profile_report.check(source, profile, key, job.config.grid, generation, confirms, before)
+    report = profile_report.check(source, profile, key, job.config.grid, generation, confirms, before)
+    return Outcome("check", key, generation, report)
 
 
 def _points(points: Points) -> Iterator[tuple[Direction, list[tuple[Setting, float]]]]:

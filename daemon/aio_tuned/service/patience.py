@@ -33,7 +33,7 @@ class Patience:
             drive.never_quiet = ""
         elif job.never_quiet:  # the wait for the next sweep begins
             self._waits.end_busy(drive.device.id)
-        elif isinstance(final, messages.Deferred) and final.busy:
+        elif isinstance(final, messages.Deferred) and final.busy and not job.keeps_own:
             self.report(drive, self._waits.add_deferral(drive.device.id, final.reason))
 
     def exceeded(self, drive: Drive) -> BusyWait | None:

@@ -95,7 +95,10 @@ class Publisher:
         elif drive.shown:
             self._store.withdraw(drive.device.name)
         drive.shown = wanted
-        self._fleet.tell_present(drive, self._fingerprint(drive))
+        if wanted:
+            self._fleet.tell_present(drive, self._fingerprint(drive))
+        else:
+            self._fleet.tell_absent(drive.device.name)
         self._retry_later()
 
     def review(self) -> None:
@@ -124,7 +127,7 @@ class Publisher:
     def withdraw(self, drive: Drive) -> None:
         """Remove the published profile of the drive."""
         self._store.withdraw(drive.device.name)
-        self._fleet.forget(drive.device.name)
+        self._fleet.forget(drive)
         self._retry_later()
 
     def adopt_published(self) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from aio_tuned import formatting
 from aio_tuned.journald.events import EventId
 from aio_tuned.profiles import codec
+from aio_tuned.profiles.replacement import lost_by
 from aio_tuned.profiles.siblings import check_settings, find_siblings, own_settings
 from aio_tuned.service import memory_fit
 from aio_tuned.service.patience import Patience
@@ -225,7 +226,8 @@ class Scheduler:
         config, settings = self._config(), None
         own = self._publisher.measured(drive)
         never_quiet = ""
-        if wait := self._patience.exceeded(drive):
+        # A drive whose own profile is valid can wait without end.
+        if not decision.for_fleet and (wait := self._patience.exceeded(drive)):
             never_quiet = wait.traffic
             self._patience.report(drive, wait)
         if not never_quiet and decision.sweep == "check" and decision.against:
@@ -289,17 +291,8 @@ class Scheduler:
         """
         self._patience.note(drive, job, final)
         match final:
-            case messages.Done(text=text, trouble=trouble):
-                measured = codec.parse(text)
-                if trouble:
-                    _log.warning("%s: %s", drive.device.sys_name, trouble, extra=drive.fields())
-                if self._publisher.save(measured):
-                    self.forget(drive)
-                self._waits.end_fleet(drive.device.id)
-                self._fleet.tell_result(drive, job, final)
-                if drive.is_swept:
-                    drive.full_sweep_reason, drive.asked = "", False
-                    return Finished(reason=_describe(measured, job), measured=measured)
+            case messages.Done():
+                return self._take(drive, job, final)
             case _ if not drive.is_swept:
                 _log.info("%s: sweep cancelled", drive.device.sys_name, extra=drive.fields())
             case messages.Disagreed():
@@ -313,6 +306,22 @@ class Scheduler:
                     self.forget(drive)
                 return Failed(reason=reason, exit_code=int(code))
         return None
+
+    def _take(self, drive: Drive, job: Job, final: messages.Done) -> Finished | None:
+        """Save a measured profile, unless that loses what the drive has, and return the event for the drive."""
+        measured = codec.parse(final.text)
+        if final.trouble:
+            _log.warning("%s: %s", drive.device.sys_name, final.trouble, extra=drive.fields())
+        lost = lost_by(measured, own) if job.keeps_own and (own := self._publisher.measured(drive)) else ""
+        if lost or self._publisher.save(measured):
+            self.forget(drive)
+        self._waits.end_fleet(drive.device.id)
+        self._fleet.tell_result(drive, job, final)
+        if not drive.is_swept:
+            return None
+        drive.full_sweep_reason, drive.asked = "", False
+        said = f"keeps its own settings, not those measured for its fleet: {lost}" if lost else _describe(measured, job)
+        return Finished(reason=said, measured=None if lost else measured)
 
     def _refuse(self, drive: Drive, job: Job, final: messages.Disagreed) -> Event:
         """Return the event of a check that does not confirm the sibling: a full sweep, unless its own profile holds."""
