@@ -140,22 +140,35 @@ def _number(wanted: ClassResult, known: ClassView, there: tuple[Member, ...], no
         return replace(wanted, generation=_known_to_nodes(there) + 1, restores=0, made_at_s=now_s)
     # The clock of another coordinator may have been ahead, and nodes take no result from before theirs.
     made = replace(wanted, generation=held.generation, made_at_s=max(now_s, held.made_at_s + 1))
-    if made.settings() != held.settings():
+    # A store that was restored from a copy is behind its nodes, which take no older generation.
+    newest = max(held.generation, _known_to_most(there))
+    if made.settings() != held.settings() or newest > held.generation:
         # Votes bring settings back by chance only: what an earlier generation had may be slower by now.
         restores = wanted.restores if wanted.pinned_at_s else 0
-        return replace(made, generation=held.generation + 1, restores=restores)
+        return replace(made, generation=newest + 1, restores=restores)
     made = replace(made, restores=held.restores)
     return held if replace(made, made_at_s=held.made_at_s) == held else made
 
 
 def _known_to_nodes(there: tuple[Member, ...]) -> int:
     """Return the newest generation that nodes have, whatever a few of them say."""
+    newest = _newest_by_node(there)
+    place = max(_NODES_KNOW, len(newest) // _NODES_SHARE) - 1
+    return newest[place] if place < len(newest) else 0
+
+
+def _known_to_most(there: tuple[Member, ...]) -> int:
+    """Return the newest generation that more than half of the nodes have, or a newer one."""
+    newest = _newest_by_node(there)
+    return newest[len(newest) // 2] if newest else 0
+
+
+def _newest_by_node(there: tuple[Member, ...]) -> list[int]:
+    """Return the newest generation of each node, the newest first."""
     by_node: dict[str, int] = {}
     for each in there:
         by_node[each.node] = max(each.generation, by_node.get(each.node, 0))
-    place = max(_NODES_KNOW, len(by_node) // _NODES_SHARE) - 1
-    newest = sorted(by_node.values(), reverse=True)
-    return newest[place] if place < len(newest) else 0
+    return sorted(by_node.values(), reverse=True)
 
 
 # --- the rollout ------------------------------------------------------------------------------------------

@@ -198,6 +198,23 @@ def test_a_store_that_lost_its_results_continues_after_the_generation_that_nodes
     assert _result(_Fleet([*reports, *liars]).round()).generation == 8
 
 
+def test_a_store_that_was_restored_from_a_copy_continues_after_the_generation_that_nodes_have() -> None:
+    """Nodes take no generation that is older than theirs, so the next one would be missed by all of them."""
+    fleet, result = _agreed()
+    ahead = [_presence(node, state="measured", generation=4) for node in _NODES[:101]]
+    liars = [_presence(node, state="measured", generation=1 << 30) for node in _NODES[101:111]]
+    found = fleet.round([*ahead, *liars])
+    assert (_result(found).generation, _setting(found)) == (5, result.settings()[0])
+    assert len(fleet.due()) == 200
+    assert _result(fleet.round()).generation == 5
+
+
+def test_nodes_that_say_they_are_ahead_move_no_class_as_long_as_they_are_few() -> None:
+    fleet, _ = _agreed()
+    found = fleet.round(_presence(node, state="measured", generation=9) for node in _NODES[:99])
+    assert _result(found).generation == 1
+
+
 # --- rollouts ---------------------------------------------------------------------------------------------
 
 
