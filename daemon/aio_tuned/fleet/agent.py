@@ -189,7 +189,7 @@ class Agent:
         said = ""
         for drive in drives:
             order = self._order(drive, self._decide(drive, known, now_s), now_s)
-            if order.task == "wait" and not drive.is_measured:
+            if order.task == "wait" and drive.is_waiting:
                 self._waiting.add(drive.hardware_class)
             held = self._orders.get(drive.name)
             if held and replace(order, made_at_s=held.made_at_s) == held:
@@ -226,10 +226,10 @@ class Agent:
             return replace(order, said=self._absence()) if self._store_pauses.fails and order.task == "wait" else order
         if self._turn.kept == drive.name and held.task == "sweep":
             return held
-        if not self._store_pauses.fails or (order.task == "wait" and drive.is_measured):
+        if not self._store_pauses.fails or (order.task == "wait" and not drive.is_waiting):
             return order
         # What the store would say now is not known: the last order holds.
-        return replace(held, said=self._absence()) if held.task == "wait" and not drive.is_measured else held
+        return replace(held, said=self._absence()) if held.task == "wait" and drive.is_waiting else held
 
     # --- what operators see -------------------------------------------------------------------------------
 

@@ -33,7 +33,8 @@ class NodeDrive:
     """A drive of this node, as its reports tell.
 
     `generation` is that of its profile, 0 for none. `swept_at_s` is the Unix time of its sweep of this class, and
-    `checked` the generation that it checked last, 0 for none, which it `confirms` or not.
+    `checked` the generation that it checked last, 0 for none, which it `confirms` or not. `can_vote` is False if its own
+    measurement is provisional, as that of a drive whose blocks were never written: its sweeps have no vote.
     """
 
     name: str
@@ -44,11 +45,17 @@ class NodeDrive:
     swept_at_s: int = 0
     checked: int = 0
     confirms: bool = False
+    can_vote: bool = True
 
     @property
     def is_measured(self) -> bool:
         """Whether the drive's own measurement stands behind its profile."""
         return self.state == "measured"
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the drive has no settings of its own yet."""
+        return not self.is_measured and self.can_vote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +108,8 @@ def _drive(reports: list[DriveReport]) -> NodeDrive:
         swept_at_s=sweep.at_s if sweep else 0,
         checked=check.generation if check else 0,
         confirms=bool(check and check.confirms),
+        # Settings that the drive only has from others were measured by no helper.
+        can_vote=not (now.basis == "presence" and now.state == "provisional" and now.helper_version),
     )
 
 
@@ -128,7 +137,7 @@ def decide(drive: NodeDrive, known: KnownClass, node: str, now_s: float) -> Deci
         return _without_news(drive, known, node, now_s)
     named = f"generation {result.generation} of class {drive.hardware_class}"
     if drive.checked == result.generation and not drive.confirms:
-        if drive.is_measured:
+        if not drive.is_waiting:
             return Decision(task="wait", said=f"keeps its own profile: does not confirm {named}")
         return Decision(task="wait", said=f"waiting for a sweep of its own: does not confirm {named}", asks="itself")
     checks_at_s = _check_at_s(known, node) if drive.is_measured else 0
@@ -150,7 +159,7 @@ def _without_news(drive: NodeDrive, known: KnownClass, node: str, now_s: float) 
     A drive with a measured profile is swept for a class whose votes are old or disagree, never for one without a plan.
     """
     plan, key = known.plan, drive.hardware_class
-    may_ask = not known.has_vote and (plan is not None or not drive.is_measured)
+    may_ask = drive.can_vote and not known.has_vote and (plan is not None or not drive.is_measured)
     asks: Asks = "class" if may_ask and known.open_slots() else ""
     if plan and plan.rollout and not reaches(plan, node):
         share = 100 * plan.rollout.reach / SHARE_ONE
@@ -159,6 +168,8 @@ def _without_news(drive: NodeDrive, known: KnownClass, node: str, now_s: float) 
     if drive.is_measured:
         has = f"generation {drive.generation} of class {key}" if drive.generation else "a profile of its own"
         return Decision(task="wait", said=f"has {has}", asks=asks)
+    if not drive.can_vote:
+        return Decision(task="wait", said="has a provisional profile of its own")
     return Decision(task="wait", said=_waiting(key, known, now_s), asks=asks)
 
 

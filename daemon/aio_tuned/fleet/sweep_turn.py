@@ -91,7 +91,7 @@ class SweepTurn:
                 self._held[place] = again
 
     def end_if_over(self, drives: Iterable[NodeDrive], swept: Mapping[str, bool], now_s: float) -> None:
-        """Give the claims back if the sweep was reported, took too long, or cannot come; raise StoreError.
+        """Give the claims back if the sweep was reported, took too long, or has no vote; raise StoreError.
 
         `swept` tells by drive whether the store has the report of its sweep.
         """
@@ -100,7 +100,7 @@ class SweepTurn:
                 self.release()
             return
         now = next((each for each in drives if each.name == self.drive.name), None)
-        if now is None or now.hardware_class != self.drive.hardware_class:
+        if now is None or now.hardware_class != self.drive.hardware_class or not now.can_vote:
             self.release()
         elif now.swept_at_s > self.drive.swept_at_s:
             if swept.get(now.name):

@@ -194,6 +194,21 @@ def test_no_more_nodes_claim_than_the_class_lacks_sweeps(site: Site) -> None:
     assert [each.order().task for each in nodes] == ["sweep", "sweep", "wait"]
 
 
+def test_a_sweep_that_has_no_vote_gives_its_claim_back(site: Site, node: Node) -> None:
+    """The helper's version tells that the provisional profile is the drive's own, such as that of a blank drive."""
+    node.show()
+    node.step()
+    assert site.holder(CLAIMS[0]) == "n1"
+    node.show(helper_version="1.4")
+    node.step(60)
+    assert site.holder(CLAIMS[0]) is None
+    assert node.told() == ("wait", "has a provisional profile of its own")
+    polls = node.store.calls.count("get_plan")
+    node.go_on(3600)
+    assert site.holder(CLAIMS[0]) is None
+    assert node.store.calls.count("get_plan") - polls < 12, "it waits for nothing"
+
+
 def test_one_drive_of_a_node_is_swept_at_a_time_and_one_for_its_class(site: Site, node: Node) -> None:
     site.plan(open_slots=(0, 1, 2))
     for drive in ("d1", "d2"):

@@ -55,7 +55,8 @@ def decided(of: NodeDrive, known: KnownClass, now_s: float = NOW_S, node: str = 
 
 
 def presence(**changes: Any) -> Any:  # noqa: ANN401 - any field
-    return replace(sweep_report(basis="presence", state="provisional"), read=None, **changes)
+    made = sweep_report(basis="presence", state="provisional", helper_version="")
+    return replace(made, read=None, **changes)
 
 
 def check(generation: int, *, confirms: bool, **changes: Any) -> Any:  # noqa: ANN401 - any field
@@ -65,6 +66,23 @@ def check(generation: int, *, confirms: bool, **changes: Any) -> Any:  # noqa: A
 def test_the_presence_tells_the_class_and_the_state() -> None:
     found = drives_of([sweep_report(at_s=NOW_S), check(3, confirms=True), presence(generation=2, at_s=NOW_S - 5)])
     assert found == (drive(generation=2, swept_at_s=NOW_S, checked=3, confirms=True),)
+
+
+def test_a_provisional_profile_that_was_measured_has_no_vote() -> None:
+    found = drives_of([presence(helper_version="1.4")])
+    assert found == (drive(can_vote=False),)
+    assert drives_of([presence(helper_version="1.4", state="measured")])[0].can_vote
+
+
+def test_a_drive_without_a_vote_asks_for_no_sweep() -> None:
+    """Its daemon would not sweep it again, and it would keep a claim from drives that have a vote."""
+    blank = drive(can_vote=False)
+    assert decided(drive(), KnownClass()).asks == "class"
+    assert decided(blank, KnownClass()) == Decision(task="wait", said="has a provisional profile of its own")
+    refused = replace(blank, checked=1)
+    found = decided(refused, KnownClass(plan=plan(1), result=class_result(1)))
+    assert (found.task, found.asks) == ("wait", "")
+    assert decided(blank, KnownClass(plan=plan(1), result=class_result(1))).task == "check"
 
 
 def test_a_drive_without_a_presence_is_what_its_newest_report_tells() -> None:

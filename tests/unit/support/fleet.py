@@ -66,7 +66,8 @@ def sweep_report(node: str = "n1", read: DirectionReport | None = None, **change
 
 
 def presence_report(node: str = "n1", **changes: Any) -> DriveReport:  # noqa: ANN401 - any field
-    made = replace(sweep_report(node), basis="presence", read=None, about="ACME X1, firmware 1.0, 3.84 TB, xfs")
+    about = "ACME X1, firmware 1.0, 3.84 TB, xfs"
+    made = replace(sweep_report(node), basis="presence", read=None, helper_version="", about=about)
     return replace(made, **changes)
 
 
