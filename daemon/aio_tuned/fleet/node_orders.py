@@ -33,8 +33,8 @@ class NodeDrive:
     """A drive of this node, as its reports tell.
 
     `generation` is that of its profile, 0 for none. `swept_at_s` is the Unix time of its sweep of this class, and
-    `checked` the generation that it checked last, 0 for none, which it `confirms` or not. `can_vote` is False if its own
-    measurement is provisional, as that of a drive whose blocks were never written: its sweeps have no vote.
+    `checked` the generation that it checked last, 0 for none, which it `confirms` or not. `can_vote` is False if its
+    own measurement is provisional, as that of a drive whose blocks were never written: its sweeps have no vote.
     """
 
     name: str

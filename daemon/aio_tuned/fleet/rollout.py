@@ -139,18 +139,20 @@ def decide(
     `nodes` are those of the class that are alive. `odd` are the drives, each with its node, that are slower or faster
     than their class whatever its setting: their checks say nothing about the generation, unless it is slower than the
     one before on them. More than 5 % of a step's nodes that fail take the generation back, but two at least: a single
-    node that fails has the step widened until more nodes confirm than fail. In a class of one node it decides.
+    node that fails has the step widened until more nodes confirm than fail. In a class of one node it decides. A check
+    whose profile is provisional proves nothing, as one of blocks that were never written.
     """
     due = {node for node in nodes if takes(node, rollout)}
     checks = [
         each for each in reports if each.basis == "check" and each.generation == rollout.generation and each.node in due
     ]
     checked = {each.node for each in checks}
-    heard = [each for each in checks if (each.node, each.drive) not in odd]
-    unheard = checked - {each.node for each in heard}
+    proven = [each for each in checks if each.state != "provisional"]
+    heard = [each for each in proven if (each.node, each.drive) not in odd]
+    unheard = {each.node for each in proven} - {each.node for each in heard}
     if len(unheard) >= _MANY_ODD and 2 * len(unheard) > len(checked):
-        heard = checks
-    slower = {each.node for each in checks if is_slower(each)}
+        heard = proven
+    slower = {each.node for each in proven if is_slower(each)}
     failed = slower | {each.node for each in heard if not each.confirms}
     confirmed = {each.node for each in heard} - failed
     told = f"generation {rollout.generation}: {len(confirmed)} of {len(checked)} nodes confirm it"

@@ -121,6 +121,18 @@ def test_an_odd_drive_does_not_hold_a_generation_back_but_is_heard_if_it_gets_sl
     assert _decide(_rollout(), [*checks, *slower], odd=odd).verdict == "take back"
 
 
+def test_a_check_whose_figures_prove_nothing_neither_confirms_nor_takes_back() -> None:
+    """Blank drives, for example, whose profiles stay provisional, are a tenth of the class here."""
+    due = _due(_rollout())
+    doubtful = [replace(_check(node, confirms=False), state="provisional") for node in due[: len(due) // 10]]
+    sure = [_check(node) for node in due[len(due) // 10 :]]
+    assert _decide(_rollout(), [*doubtful, *sure]).verdict == "advance"
+    alone = [replace(_check(node, confirms=False), state="provisional") for node in due]
+    assert _decide(_rollout(), alone).verdict == "widen", "nothing is known yet"
+    slower = [replace(_check(node, confirms=False, before=6.3e9), state="provisional") for node in due]
+    assert _decide(_rollout(), slower).verdict == "widen"
+
+
 def test_it_waits_for_checks_of_its_own_step_and_generation() -> None:
     due, others = _due(_rollout()), [node for node in _NODES[:300] if not takes(node, _rollout())]
     reports = [_check(node, generation=1) for node in due] + [_check(node, confirms=False) for node in others]
