@@ -55,6 +55,7 @@ class Drive:
     port: str
     extra: Mapping[str, object]
     limits: dict[str, float]
+    latency_s: float = 0.0
     ident: str = ""  # QEMU's
     dev: str = ""  # "/dev/nvme0n1"
     ctrl: str = ""  # "nvme0"
@@ -100,16 +101,21 @@ class Bays(GuestShell):
         path: Path | None = None,
         block_size: int = 512,
         extra: Mapping[str, object] | None = None,
+        latency_s: float = 0.0,
         **limits: float,
     ) -> Drive:
         """Plug in an NVMe drive and wait until the guest can use it.
 
         limits: read_bps, write_bps, total_bps (bytes/s), read_iops, write_iops, total_iops; 0 is unlimited
+        latency_s: of every request, however many are in flight, so that a drive is as fast in short visits as in long
+            ones, which its limits let through at once
         backing: "null" stores nothing and reads zeros, at any size
         path: the file with its data, if it has been plugged in before
         extra: further properties of -device nvme
         """
-        drive = self.new_drive(serial, size, backing=backing, path=path, block_size=block_size, extra=extra, **limits)
+        drive = self.new_drive(
+            serial, size, backing=backing, path=path, block_size=block_size, extra=extra, latency_s=latency_s, **limits
+        )
         start = time.monotonic()
         self.attach(drive)
         self.find(drive, 60)
@@ -125,6 +131,7 @@ class Bays(GuestShell):
         path: Path | None = None,
         block_size: int = 512,
         extra: Mapping[str, object] | None = None,
+        latency_s: float = 0.0,
         **limits: float,
     ) -> Drive:
         """Make a drive without plugging it in; the arguments are those of hotplug()."""
@@ -146,6 +153,7 @@ class Bays(GuestShell):
             port=port,
             extra=extra or {},
             limits=dict(limits),
+            latency_s=latency_s,
         )
 
     def attach(self, drive: Drive) -> None:
@@ -157,6 +165,10 @@ class Bays(GuestShell):
             with drive.path.open("ab") as file:
                 file.truncate(drive.size_bytes)
             base = {"driver": "file", "filename": str(drive.path), "discard": "unmap"}
+        if drive.latency_s:
+            # A request is done when both children have done it. The last one's data count, as long as no two agree.
+            slow = {"driver": "null-co", "size": drive.size_bytes, "latency-ns": round(drive.latency_s * 1e9)}
+            base = {"driver": "quorum", "vote-threshold": 1, "children": [slow, base]}
         self.qmp.command("object-add", qom_type="throttle-group", id=drive.group, limits=_groups_limits(drive.limits))
         self.qmp.command("blockdev-add", node_name=drive.base, **base)
         self.qmp.command(

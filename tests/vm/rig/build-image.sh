@@ -33,6 +33,8 @@ packages=(
   ansible-core python3-apt                                    # docs/ansible plays here, and its module apt
   gcc libc6-dev libaio1 liburing2 libudev1                    # init.c; libraries of the program under test
   crun                                                        # runs containers as a Kubernetes node does
+  etcd-server etcd-client openssl                             # where the nodes of a fleet meet; its certificates
+  python3-cryptography python3-requests                       # what a fleet's programs need, but for etcd3gw
   e2fsprogs xfsprogs fdisk mdadm lvm2 nvme-cli smartmontools fio  # storage
   # extra packages, e.g. VMRIG_EXTRA="btrfs-progs pciutils"
   ${VMRIG_EXTRA:-}
@@ -117,6 +119,7 @@ if [ ! -s "$img/manifest.json" ]; then
   install -D -m 644 "$here/guest/rig-agent.service" "$root/etc/systemd/system/rig-agent.service"
   chroot "$root" systemctl --quiet enable rig-agent.service
   chroot "$root" systemctl --quiet mask "${mask[@]}" 2>/dev/null
+  [ -n "${VMRIG_FRESH:-}" ] || chroot "$root" systemctl --quiet disable etcd.service  # for the tests of a fleet to start
   chroot "$root" systemctl --quiet set-default multi-user.target
 
   # identity and small settings
