@@ -80,8 +80,14 @@ def parts_of(reports: Iterable[DriveReport], direction: Direction) -> list[Direc
 def _settle(
     direction: Direction, reports: Sequence[DriveReport], previous: ClassResult | None, refused: Sequence[Refused]
 ) -> ClassDirection | None:
+    """Return the setting of a direction; that of the previous result if too few of the sweeps have measured it.
+
+    Drives of one class may be written or not, as blank ones by their node's configuration.
+    """
     parts = parts_of(reports, direction)
     before: ClassDirection | None = getattr(previous, direction, None)
+    if len(parts) < SWEEPS:
+        return before
     without = {each.setting for each in refused if each.direction == direction}
     ranked = point_choice.rank(parts, without, before.setting if before else None)
     return figures(parts, ranked) if ranked else before

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Two alike drives may differ by this share of their throughput, however little the others do.
 MARGIN = 0.05
+# The interval of a class contains those of its sweeps: with a wider one, a check would confirm it on any drive.
+_MAX_WIDTH = 0.4
 # Fewer reports tell that one of them is odd, but not which.
 ENOUGH_TO_REJECT = 4
 # A median absolute deviation of normally distributed values, times this, is their standard deviation.
@@ -42,16 +44,17 @@ def judge(reports: Sequence[DriveReport]) -> Verdict:
     """Return which of a class's sweeps count.
 
     With four or more, one whose throughput is outside max(3 * 1.4826 * MAD, 5 %) of the median is rejected, be it too
-    fast or too slow, and one that contradicts the others' best points. Those that count and still differ disagree.
+    fast or too slow, one whose interval is wider than 40 %, and one that contradicts the others' best points. Those that
+    count and still differ disagree.
     """
     accepted = list(reports)
     rejected: list[tuple[DriveReport, str]] = []
     if len(reports) >= ENOUGH_TO_REJECT:
-        for find in (_odd_grids, _odd_speeds, _odd_points):
+        for find in (_odd_grids, _too_wide, _odd_speeds, _odd_points):
             why = {(each.node, each.drive): reason for each, reason in find(accepted)}
             rejected += [(each, why[each.node, each.drive]) for each in accepted if (each.node, each.drive) in why]
             accepted = [each for each in accepted if (each.node, each.drive) not in why]
-    left = next(iter((*_odd_grids(accepted), *_apart(accepted), *_odd_points(accepted))), None)
+    left = next(iter((*_odd_grids(accepted), *_too_wide(accepted), *_apart(accepted), *_odd_points(accepted))), None)
     return Verdict(
         accepted=tuple(accepted),
         rejected=tuple(rejected),
@@ -75,6 +78,20 @@ def _odd_grids(reports: Sequence[DriveReport]) -> list[tuple[DriveReport, str]]:
     counts = Counter(grid_values(each.grid) for each in reports)
     usual = next((grid for grid, count in counts.items() if 2 * count > len(reports)), None)
     return [(each, "measured another grid") for each in reports if grid_values(each.grid) != usual]
+
+
+def _too_wide(reports: Sequence[DriveReport]) -> list[tuple[DriveReport, str]]:
+    """Return the reports whose figures are too uncertain."""
+    return [
+        (
+            each,
+            f"{direction}: its interval, {formatting.throughput(part.rate.low_bytes_per_s)} to"
+            f" {formatting.throughput(part.rate.high_bytes_per_s)}, is too wide to tell anything",
+        )
+        for direction in DIRECTIONS
+        for each, part in parts_of(reports, direction)
+        if part.rate.high_bytes_per_s - part.rate.low_bytes_per_s > _MAX_WIDTH * part.rate.bytes_per_s
+    ]
 
 
 def best_log(part: DirectionReport) -> float:

@@ -150,7 +150,7 @@ def decide(
     proven = [each for each in checks if each.state != "provisional"]
     heard = [each for each in proven if (each.node, each.drive) not in odd]
     unheard = {each.node for each in proven} - {each.node for each in heard}
-    if len(unheard) >= _MANY_ODD and 2 * len(unheard) > len(checked):
+    if len(unheard) >= _MANY_ODD and 2 * len(unheard) > len({each.node for each in proven}):
         heard = proven
     slower = {each.node for each in proven if is_slower(each)}
     failed = slower | {each.node for each in heard if not each.confirms}

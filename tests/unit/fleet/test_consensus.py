@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from aio_tuned.fleet import agreement, votes
 from aio_tuned.fleet.consensus import VOTES_LAST_S, ClassResult, Refused
 from aio_tuned.fleet.odd_drives import odd_drives
-from aio_tuned.fleet.report import DriveReport, Share
+from aio_tuned.fleet.report import DriveReport, Rate, Share
 from unit.support.builders import setting
 from unit.support.fleet import NOW_S, POINTS, class_result, direction_report, rate_of, sweep_report
 
@@ -118,6 +118,33 @@ def test_a_drive_that_contradicts_the_others_is_rejected_from_four_on() -> None:
     found = _agreed(*(_sweep(f"n{number}") for number in range(3)), liar)
     assert [each.node for each in found.rejected] == ["liar"]
     assert "best points" in found.rejected[0].why
+
+
+@pytest.mark.parametrize("writers", [1, 2])
+def test_fewer_than_three_sweeps_decide_no_direction(writers: int) -> None:
+    """Where most drives may not be written, one node would choose how all others write."""
+    sweeps = [_sweep(f"n{number}") for number in range(5)]
+    written = [replace(each, write=direction_report(9e9, POINTS[8:11])) for each in sweeps[:writers]]
+    found = _agreed(*written, *sweeps[writers:])
+    assert (found.write, found.combined) == (None, None)
+    assert _setting(found) == POINTS[0]
+    known = class_result(3, POINTS[0], write=class_result().read)
+    assert _agreed(*written, *sweeps[writers:], previous=known).write == known.write
+    three = [replace(each, write=direction_report(2e9, POINTS[:3])) for each in sweeps[:3]]
+    assert _agreed(*three, *sweeps[3:]).write
+
+
+def test_a_sweep_that_is_sure_of_nothing_does_not_widen_the_class() -> None:
+    """Each drive would be within the range of the class."""
+    vague = sweep_report("n9", replace(direction_report(), rate=Rate(6_000_000_000, 1, 10**12)))
+    usual = [_sweep(f"n{number}") for number in range(4)]
+    found = _agreed(*usual, vague)
+    assert [(each.node, each.why) for each in found.rejected] == [
+        ("n9", "read: its interval, 0 MB/s to 1000.00 GB/s, is too wide to tell anything")
+    ]
+    assert found.read
+    assert found.read.rate == rate_of(6e9)
+    assert "too wide" in _agreed(*usual[:2], vague).disagreement
 
 
 def test_another_grid_is_told_and_rejected() -> None:
