@@ -3,6 +3,7 @@
 #define AIO_SWEEP_CONTEXT_H
 
 #include "io/buffer.h"
+#include "io/page_sizes.h"
 #include "io/shuffles.h"
 #include "protocol/emit.h"
 #include "protocol/options.h"
@@ -36,6 +37,7 @@ struct context {
     struct emit emit;
     struct watch watch;
     struct target target;
+    struct page_sizes page_sizes;
     struct buffer buffer;
     struct buffer memories[BUFFER_HUGETLB + 1]; /* of requests that name their memory */
     struct space space;

@@ -43,6 +43,10 @@ void hello_write(struct context *context)
     emit_uint(emit, "mean_run_bytes", context->buffer.mean_run_bytes);
     buffer_thp_policy(policy);
     emit_string(emit, "thp_policy", policy);
+    emit_uint(emit, "page_bytes", context->page_sizes.page_bytes);
+    emit_uint(emit, "thp_bytes", context->page_sizes.thp_bytes);
+    emit_uint(emit, "reserved_page_bytes",
+              page_sizes_reserved(&context->page_sizes, context->buffer.bytes));
     emit_leave(emit);
     emit_enter(emit, "page_cache");
     emit_string(emit, "policy", options_policy_name(context->cache.policy));

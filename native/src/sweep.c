@@ -12,6 +12,7 @@
 #include "target/trim.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,6 +74,24 @@ static enum step_result probe_counters(struct context *context, struct fault *fa
     return STEP_OK;
 }
 
+static void warn_of_reserved(const struct context *context)
+{
+    uint64_t bytes = page_sizes_reserved(&context->page_sizes, context->buffer.bytes);
+
+    if (bytes == 0)
+        (void)fprintf(
+            stderr,
+            "aio-sweep: buffer: this kernel has no reserved huge pages of at most %" PRIu64
+            " bytes, using transparent huge pages; give a larger --max-transfer-bytes\n",
+            context->buffer.bytes);
+    else
+        (void)fprintf(stderr,
+                      "aio-sweep: buffer: too few reserved huge pages of %" PRIu64
+                      " KiB free, using transparent huge pages; raise nr_hugepages in "
+                      "/sys/kernel/mm/hugepages/hugepages-%" PRIu64 "kB\n",
+                      bytes / 1024, bytes / 1024);
+}
+
 /* Prepares everything that must be ready before `hello`. */
 static enum step_result set_up(struct context *context, struct fault *fault)
 {
@@ -86,12 +105,12 @@ static enum step_result set_up(struct context *context, struct fault *fault)
     if (space_open(&context->space, target->fd, target->new_fd, options->min_free_bytes, fault) < 0)
         return STEP_FAILED;
     context->watch.guard_fd = context->space.tripped_fd;
+    page_sizes_find(&context->page_sizes, SYS_ROOT);
     if (buffer_open(&context->buffer, options->max_transfer_bytes, options->buffer,
-                    options->ballast_bytes, fault) < 0)
+                    &context->page_sizes, options->ballast_bytes, fault) < 0)
         return STEP_FAILED;
     if (options->buffer == BUFFER_HUGETLB && strcmp(context->buffer.backing, "hugetlb") != 0)
-        (void)fprintf(stderr, "aio-sweep: buffer: too few reserved 2 MiB pages free, using "
-                              "transparent huge pages; raise vm.nr_hugepages\n");
+        warn_of_reserved(context);
     /* A probe makes a ring; a caller of version 1 cannot ask for one. */
     if (options->protocol >= 2)
         engine_probe(ENGINE_IO_URING, context->no_engine[ENGINE_IO_URING]);

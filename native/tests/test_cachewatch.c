@@ -6,7 +6,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, PAGES = 64 };
+enum { PAGES = 64 };
+
+static size_t page(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
 
 static void wait_200_ms(void)
 {
@@ -18,38 +23,36 @@ static void wait_200_ms(void)
 
 static void watching(enum residency how, int fd)
 {
-    struct pagecache_span span = {.fd = fd, .bytes = PAGES * PAGE};
+    struct pagecache_span span = {.fd = fd, .bytes = PAGES * page()};
     uint64_t bytes;
     struct cachewatch watch;
-    char page[PAGE];
 
     if (pagecache_resident(how, &span, &bytes) < 0) {
         (void)fprintf(stderr, "method %d is not available here\n", (int)how);
         return;
     }
-    CHECK(ftruncate(fd, 0) == 0 && ftruncate(fd, PAGES * PAGE) == 0);
+    CHECK(ftruncate(fd, 0) == 0 && ftruncate(fd, (off_t)(PAGES * page())) == 0);
     cachewatch_start(&watch, how, &span, 0);
     wait_200_ms();
     CHECK(cachewatch_stop(&watch) == 0);
 
     cachewatch_start(&watch, how, &span, 0);
-    memset(page, 'x', sizeof(page));
-    for (int i = 0; i < 16; i++)
-        CHECK(pwrite(fd, page, PAGE, i * PAGE) == PAGE);
+    for (size_t i = 0; i < 16; i++)
+        CHECK(pwrite(fd, "x", 1, (off_t)(i * page())) == 1);
     wait_200_ms();
-    CHECK(cachewatch_stop(&watch) == UINT64_C(16) * PAGE);
+    CHECK(cachewatch_stop(&watch) == 16 * page());
 
     /* mincore(2) covers only the range of the first transfer. */
-    cachewatch_start(&watch, how, &span, 12 * PAGE + 512);
+    cachewatch_start(&watch, how, &span, 12 * page() + 512);
     wait_200_ms();
-    CHECK(cachewatch_stop(&watch) == (how == RESIDENCY_MINCORE ? 4U : 16U) * PAGE);
+    CHECK(cachewatch_stop(&watch) == (how == RESIDENCY_MINCORE ? 4U : 16U) * page());
 }
 
 int main(void)
 {
     char path[] = "/tmp/aio-sweep-watch-XXXXXX";
     int fd = mkstemp(path);
-    struct pagecache_span span = {.fd = fd, .bytes = PAGES * PAGE};
+    struct pagecache_span span = {.fd = fd, .bytes = PAGES * page()};
     struct cachewatch watch;
 
     CHECK(fd >= 0);

@@ -2,11 +2,61 @@
 #include "target/pagecache.h"
 
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, PAGES = 64 };
+enum { PAGES = 64 };
+
+/* Stand-ins for a kernel with larger pages: the size of one, and how many are in the page cache. */
+static uint64_t page_size;
+static unsigned cached_pages;
+
+uint64_t __real_page_bytes(void);
+uint64_t __wrap_page_bytes(void);
+int __real_mincore(void *address, size_t length, unsigned char *flags);
+int __wrap_mincore(void *address, size_t length, unsigned char *flags);
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
+
+uint64_t __wrap_page_bytes(void)
+{
+    return page_size ? page_size : __real_page_bytes();
+}
+
+int __wrap_mincore(void *address, size_t length, unsigned char *flags)
+{
+    if (page_size == 0)
+        return __real_mincore(address, length, flags);
+    for (size_t i = 0; i < (length + page_size - 1) / page_size; i++)
+        flags[i] = i < cached_pages;
+    return 0;
+}
+
+/* Of cachestat(2), which is the only one that is called by its number. */
+long __wrap_syscall(long number, ...)
+{
+    va_list args;
+    int fd;
+    void *range;
+    uint64_t *pages;
+
+    va_start(args, number);
+    fd = va_arg(args, int);
+    range = va_arg(args, void *);
+    pages = va_arg(args, uint64_t *);
+    va_end(args);
+    if (page_size == 0)
+        return __real_syscall(number, fd, range, pages, 0);
+    pages[0] = cached_pages;
+    return 0;
+}
+
+static size_t page(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
 
 #define BY_POLICY REQUEST_DROP_BY_POLICY
 #define NO        REQUEST_DROP_NO
@@ -14,16 +64,41 @@ enum { PAGE = 4096, PAGES = 64 };
 
 static void residency(enum residency how, int fd)
 {
-    struct pagecache_span all = {.fd = fd, .bytes = PAGES * PAGE};
-    struct pagecache_span part = {.fd = fd, .offset = 8 * PAGE + 512, .bytes = PAGE};
+    struct pagecache_span all = {.fd = fd, .bytes = PAGES * page()};
+    struct pagecache_span part = {.fd = fd, .offset = 8 * page() + 512, .bytes = page()};
     uint64_t bytes = 1;
 
     if (pagecache_resident(how, &all, &bytes) < 0) {
         (void)fprintf(stderr, "method %d is not available here\n", (int)how);
         return;
     }
-    CHECK(bytes == PAGES * PAGE);
-    CHECK(pagecache_resident(how, &part, &bytes) == 0 && bytes == PAGE);
+    CHECK(bytes == PAGES * page());
+    CHECK(pagecache_resident(how, &part, &bytes) == 0 && bytes == page());
+}
+
+/* A page counts with its size, up to the size of the span, which may be less than one page. */
+static void larger_pages(int fd)
+{
+    static const uint64_t sizes[] = {4096, 16384, 65536};
+    static const enum residency methods[] = {RESIDENCY_CACHESTAT, RESIDENCY_MINCORE};
+    uint64_t bytes;
+
+    for (unsigned i = 0; i < 3; i++) {
+        for (unsigned how = 0; how < 2; how++) {
+            struct pagecache_span span = {.fd = fd, .bytes = 4 * sizes[i]};
+
+            page_size = sizes[i];
+            for (cached_pages = 0; cached_pages <= 4; cached_pages++) {
+                CHECK(pagecache_resident(methods[how], &span, &bytes) == 0);
+                CHECK(bytes == cached_pages * sizes[i]);
+            }
+            span.offset = sizes[i] + 512;
+            span.bytes = 1024;
+            cached_pages = 1;
+            CHECK(pagecache_resident(methods[how], &span, &bytes) == 0 && bytes == 1024);
+        }
+    }
+    page_size = 0;
 }
 
 static void policies(void)
@@ -81,17 +156,17 @@ static uint64_t resident(const struct pagecache *cache, const struct pagecache_s
 
 static void cache_again(int fd)
 {
-    char page[PAGE];
+    char byte;
 
-    for (int i = 0; i < PAGES; i++)
-        CHECK(pread(fd, page, PAGE, i * PAGE) == PAGE);
+    for (size_t i = 0; i < PAGES; i++)
+        CHECK(pread(fd, &byte, 1, (off_t)(i * page())) == 1);
 }
 
 /* A temporary file stands for /proc/sys/vm/drop_caches. */
 static void dropping(int fd)
 {
     char path[] = "/tmp/aio-sweep-drop-XXXXXX", got[8] = "";
-    struct pagecache_span span = {.fd = fd, .bytes = PAGES * PAGE};
+    struct pagecache_span span = {.fd = fd, .bytes = PAGES * page()};
     struct pagecache cache;
     int drop_fd = mkstemp(path);
     char *mapped;
@@ -112,13 +187,13 @@ static void dropping(int fd)
     CHECK(pread(drop_fd, got, sizeof(got) - 1, 0) == 0);
 
     /* Mapped pages stay resident, and cause no drop of the pages of the host. */
-    mapped = mmap(NULL, PAGE, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
+    mapped = mmap(NULL, page(), PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
     CHECK(mapped != MAP_FAILED && mapped[0] == 'x');
     CHECK(!pagecache_evict(&cache, &span, false, EVICT_SPAN));
     CHECK(pread(drop_fd, got, sizeof(got) - 1, 0) == 0);
     CHECK(cache.kept_bytes == resident(&cache, &span) && cache.kept_bytes > 0);
     CHECK(pagecache_plan(&cache, false, REQUEST_DROP_BY_POLICY, cache.kept_bytes) == EVICT_CLEAN);
-    (void)munmap(mapped, PAGE);
+    (void)munmap(mapped, page());
 
     CHECK(pagecache_evict(&cache, &span, false, EVICT_HOST));
     CHECK(pread(drop_fd, got, sizeof(got) - 1, 0) == 1);
@@ -136,21 +211,38 @@ static void dropping(int fd)
     pagecache_close(&cache);
 }
 
+/* A span that begins and ends within pages, which it shares with its neighbours. With pages of 64
+ * KiB that is usual: spans are multiples of the I/O alignment. */
+static void partial_pages(int fd)
+{
+    struct pagecache_span span = {.fd = fd, .offset = 8 * page() + 512, .bytes = 2 * page()};
+    struct pagecache cache;
+
+    pagecache_open(&cache, DROP_FILE, "/nowhere", &span);
+    /* Without read-ahead, whose folios are larger than the span, and are not evicted in part. */
+    CHECK(posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM) == 0);
+    cache_again(fd);
+    CHECK(resident(&cache, &span) == 2 * page());
+    CHECK(!pagecache_evict(&cache, &span, false, EVICT_SPAN));
+    CHECK(resident(&cache, &span) == 0 && cache.kept_bytes == 0);
+    pagecache_close(&cache);
+}
+
 /* mincore(2) counts every page of a file that this user may not write as resident, also those that
  * are not: then the residency is unknown. */
 static void foreign_files(void)
 {
     char path[] = "/tmp/aio-sweep-foreign-XXXXXX";
     int own = mkstemp(path), fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct pagecache_span span = {.fd = fd, .bytes = PAGES * PAGE};
+    struct pagecache_span span = {.fd = fd, .bytes = PAGES * page()};
     struct pagecache cache;
     uint64_t bytes;
 
-    CHECK(own >= 0 && fd >= 0 && ftruncate(own, PAGES * PAGE) == 0);
+    CHECK(own >= 0 && fd >= 0 && ftruncate(own, (off_t)(PAGES * page())) == 0);
     (void)unlink(path);
     if (geteuid() == 0 && seteuid(65534) == 0) {
         CHECK(pagecache_resident(RESIDENCY_MINCORE, &span, &bytes) == 0);
-        CHECK(bytes == PAGES * PAGE); /* not one is */
+        CHECK(bytes == PAGES * page()); /* not one is */
         pagecache_open(&cache, DROP_NEVER, "/nowhere", &span);
         CHECK(cache.residency != RESIDENCY_MINCORE);
         pagecache_close(&cache);
@@ -166,18 +258,19 @@ static void foreign_files(void)
 
 int main(void)
 {
-    char path[] = "/tmp/aio-sweep-cache-XXXXXX", page[PAGE];
+    char path[] = "/tmp/aio-sweep-cache-XXXXXX";
     int fd = mkstemp(path);
 
-    CHECK(fd >= 0);
+    CHECK(fd >= 0 && ftruncate(fd, (off_t)(PAGES * page())) == 0);
     (void)unlink(path);
-    memset(page, 'x', sizeof(page));
-    for (int i = 0; i < PAGES; i++)
-        CHECK(write(fd, page, PAGE) == PAGE);
+    for (size_t i = 0; i < PAGES; i++)
+        CHECK(pwrite(fd, "x", 1, (off_t)(i * page())) == 1);
     residency(RESIDENCY_CACHESTAT, fd);
     residency(RESIDENCY_MINCORE, fd);
+    larger_pages(fd);
     policies();
     dropping(fd);
+    partial_pages(fd);
     foreign_files();
     (void)close(fd);
     return check_result();

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import platform
+import re
 import signal
 import subprocess
 import time
@@ -20,6 +22,15 @@ if TYPE_CHECKING:
     from storage import Filesystem
 
 SIZES = [f"--span-bytes={16 * MIB}", f"--max-transfer-bytes={4 * MIB}"]
+MM = Path("/sys/kernel/mm")
+
+
+def huge_page_bytes() -> tuple[int, list[int]]:
+    """Return the size of a transparent huge page on this host, 0 without, and those that can be reserved."""
+    transparent = MM / "transparent_hugepage/hpage_pmd_size"
+    names = " ".join(path.name for path in MM.glob("hugepages/*"))
+    reserved = [int(kib) << 10 for kib in re.findall(r"hugepages-(\d+)kB", names)]
+    return int(transparent.read_text()) if transparent.exists() else 0, reserved
 
 
 def check_hello(hello: Message) -> None:
@@ -34,7 +45,12 @@ def check_hello(hello: Message) -> None:
     assert hello["buffer"]["backing"] in {"hugetlb", "thp", "pages"}
     assert hello["buffer"]["huge_bytes"] <= hello["buffer"]["bytes"]
     assert hello["buffer"]["thp_policy"] in {"always", "madvise", "never", ""}
-    assert hello["buffer"]["mean_run_bytes"] <= hello["buffer"]["bytes"] + 4096
+    assert hello["buffer"]["page_bytes"] == mmap.PAGESIZE
+    assert hello["buffer"]["mean_run_bytes"] <= hello["buffer"]["bytes"] + mmap.PAGESIZE
+    transparent, reserved = huge_page_bytes()
+    assert hello["buffer"]["thp_bytes"] == transparent
+    fitting = [size for size in reserved if size <= hello["buffer"]["bytes"]]
+    assert hello["buffer"]["reserved_page_bytes"] == max(fitting, default=0)
     assert set(hello["page_cache"]) >= {"policy", "drop_caches", "residency", "reason"}
     assert (hello["page_cache"]["reason"] == "") == hello["page_cache"]["drop_caches"]
     assert hello["page_cache"]["residency"] in {"cachestat", "mincore"}

@@ -51,7 +51,9 @@ class Hello:
 
     `no_engine` has, for each engine, why it cannot be used, or "". `huge_share` is the part of the buffer on huge
     pages, `mean_run_bytes` the mean length of its physically contiguous runs (0 if the kernel does not show frame
-    numbers), and `thp_policy` the kernel's policy for transparent huge pages, or "".
+    numbers), and `thp_policy` the kernel's policy for transparent huge pages, or "". `page_bytes` is the size of the
+    kernel's pages, `thp_bytes` that of its transparent huge pages, and `reserved_page_bytes` the largest of those that
+    can be reserved, up to the size of the buffer; 0 is none or unknown.
     """
 
     version: str
@@ -65,6 +67,17 @@ class Hello:
     huge_share: float = 0.0
     mean_run_bytes: int = 0
     thp_policy: str = ""
+    page_bytes: int = 0
+    thp_bytes: int = 0
+    reserved_page_bytes: int = 0
+
+    @property
+    def share_alignment_bytes(self) -> int:
+        """The bytes of which each thread's share of a transfer is a multiple.
+
+        A share that begins within a page needs one more segment for each request.
+        """
+        return max(self.dio_alignment_bytes, self.page_bytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +196,9 @@ def parse_hello(message: dict[str, Any]) -> Hello:
             huge_share=int(buffer["huge_bytes"]) / max(1, int(buffer["bytes"])),
             mean_run_bytes=int(buffer.get("mean_run_bytes", 0)),
             thp_policy=str(buffer.get("thp_policy", "")),
+            page_bytes=int(buffer.get("page_bytes", 0)),
+            thp_bytes=int(buffer.get("thp_bytes", 0)),
+            reserved_page_bytes=int(buffer.get("reserved_page_bytes", 0)),
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise HelperError(f"aio-sweep: missing or invalid value in hello: {error}; reinstall aio-tuned") from None

@@ -98,18 +98,22 @@ class AfterChoice:
 
     async def _memory(self, found: Sequence[Decided]) -> None:
         """Measure huge pages beside the memory of a consumer."""
-        memory = tuple(
-            self._extra(one, "memory", self._order.max_transfer_bytes // 2) for one in found if self._is_scattered
-        )
+        memory = tuple(self._extra(one, "memory", self._memory_bytes) for one in found if self._is_scattered)
         for extra in memory:
             await self._repeat(extra, partial(huge_pages.next_pair, extra))
         self._done = replace(self._done, memory=memory)
 
     @property
+    def _memory_bytes(self) -> int:
+        """The size of the second buffer."""
+        return self._order.max_transfer_bytes // 2
+
+    @property
     def _is_scattered(self) -> bool:
         """Whether the buffer is that of a consumer, and mostly not on huge pages, though the kernel gives them."""
         hello = self._hello
-        return self._order.consumer_memory and hello.huge_share < _FEW_HUGE and hello.thp_policy != "never"
+        given = hello.thp_policy != "never" and hello.thp_bytes <= self._memory_bytes
+        return self._order.consumer_memory and hello.huge_share < _FEW_HUGE and given
 
     @property
     def _is_free(self) -> bool:
@@ -129,7 +133,7 @@ class AfterChoice:
             setting=one.choice.setting,
             bytes_per_s=one.choice.stats.bytes_per_s,
             max_transfer_bytes=max_transfer_bytes or order.max_transfer_bytes,
-            alignment_bytes=self._hello.dio_alignment_bytes,
+            alignment_bytes=self._hello.share_alignment_bytes,
             budget_ns=int(order.after_ns * _TIME_SHARES[purpose] / directions),
             budget_bytes=int(order.after_bytes * _BYTE_SHARES[purpose]),
             measurements=_MEASUREMENTS[purpose],

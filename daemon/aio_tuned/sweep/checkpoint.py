@@ -37,6 +37,7 @@ def header(order: Order, hello: Hello) -> dict[str, Any]:
         # Only the kind of buffer is compared, since its share of huge pages differs between processes.
         "buffer": hello.buffer.partition("(")[2],
         "dio_alignment_bytes": hello.dio_alignment_bytes,
+        "page_bytes": hello.page_bytes,
         "fill_bytes": hello.fill_bytes,
         "counters_live": hello.counters_live,
         "settings": {direction: [astuple(one) for one in order.settings[direction]] for direction in order.directions},

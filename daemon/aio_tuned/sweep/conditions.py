@@ -108,9 +108,11 @@ def notes(device: Device, outcome: SweepOutcome, found: Sequence[Decided], facts
     """Return the findings on conditions that do not make the profile provisional."""
     findings = []
     if config.buffer == "hugetlb" and "(hugetlb)" not in outcome.hello.buffer:
+        kib = outcome.hello.reserved_page_bytes >> 10
+        more = f"nr_hugepages in /sys/kernel/mm/hugepages/hugepages-{kib}kB" if kib else "vm.nr_hugepages"
         findings.append(
             'buffer: too few reserved huge pages were free for buffer = "hugetlb"; measured with the memory named in'
-            " evidence.buffer; raise vm.nr_hugepages, then tune again"
+            f" evidence.buffer; raise {more}, then tune again"
         )
     if device.members:
         findings.append(

@@ -86,7 +86,7 @@ class _Run:
         """Calibrate the direction and return the samples, those of an earlier process first."""
         order, chosen = self.order, self.order.settings[direction]
         done = [sample for sample in self.measuring.of(direction) if sample.request.purpose == "calibrate"]
-        transfer = plan.min_transfer(chosen, self.hello.dio_alignment_bytes, order.max_transfer_bytes)
+        transfer = plan.min_transfer(chosen, self.hello.share_alignment_bytes, order.max_transfer_bytes)
         first_id = next_id(self.samples) - len(done)
         requests = plan.calibration(direction, chosen, order.reference, transfer, first_id)
         done.extend([await self.measuring.measure(request) for request in requests[len(done) :]])
@@ -131,7 +131,7 @@ class _Run:
                 chosen=order.settings[direction],
                 reference=order.reference,
                 calibrated=calibrated,
-                alignment_bytes=self.hello.dio_alignment_bytes,
+                alignment_bytes=self.hello.share_alignment_bytes,
                 max_transfer_bytes=order.max_transfer_bytes,
                 usual_ns=budgets.usual_ns,
                 time_budget_ns=budgets.time_budget_ns,
@@ -220,7 +220,7 @@ class _Run:
             chosen=chosen,
             reference=order.reference,
             samples=clean_samples(before) or before,
-            alignment_bytes=self.hello.dio_alignment_bytes,
+            alignment_bytes=self.hello.share_alignment_bytes,
             max_transfer_bytes=order.max_transfer_bytes,
             usual_ns=min(budgets.usual_ns, budgets.time_budget_ns - sustain_ns),
             time_budget_ns=budgets.time_budget_ns - sustain_ns,
@@ -326,7 +326,7 @@ async def run_sweep(
     measuring = Measuring(helper, order, hello, earlier, observer, neighbours)
     run = _Run(measuring, order, hello, earlier, report, observer)
     if "write" in order.directions and ("write", "pass") not in earlier.budgets:
-        check_write_budget(order, hello.fill_bytes, hello.dio_alignment_bytes, measuring.earlier_bytes)
+        check_write_budget(order, hello.fill_bytes, hello.share_alignment_bytes, measuring.earlier_bytes)
     if order.check:
         passes: dict[Direction, _Pass] = {}
         races = await run.checks()

@@ -1,5 +1,6 @@
 #include "io/buffer.h"
 
+#include "io/page_sizes.h"
 #include "io/recycled.h"
 #include "io/stamp.h"
 
@@ -12,7 +13,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define HUGE_BYTES (UINT64_C(2) << 20)
 #define THP_POLICY "/sys/kernel/mm/transparent_hugepage/enabled"
 
 /* Fields of an entry of /proc/self/pagemap (Documentation/admin-guide/mm/pagemap.rst). */
@@ -26,29 +26,38 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-static uint64_t round_up(uint64_t value, uint64_t unit)
+/* Fills memory with zeros, and so allocates its pages. A store into a page that the kernel cannot
+ * allocate raises SIGBUS; read(2) fails with EFAULT. */
+static int read_zeros(char *data, size_t bytes)
 {
-    return (value + unit - 1) / unit * unit;
+    int fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : 0;
+
+    for (size_t at = 0; n >= 0 && at < bytes; at += (size_t)n)
+        do
+            n = read(fd, data + at, bytes - at);
+        while (n < 0 && errno == EINTR);
+    if (n < 0)
+        n = -errno;
+    if (fd >= 0)
+        (void)close(fd);
+    return n < 0 ? (int)n : 0;
 }
 
-/* Allocates all pages. MADV_POPULATE_WRITE (Linux 5.14) returns an error where a plain write would
- * raise SIGBUS (hugetlb) or wake the OOM killer. */
+/* Allocates all pages. */
 static int populate(char *data, size_t bytes)
 {
     if (madvise(data, bytes, MADV_POPULATE_WRITE) == 0)
         return 0;
-    if (errno != EINVAL)
-        return -errno;
-    for (size_t at = 0; at < bytes; at += 4096)
-        *(volatile char *)(data + at) = 0;
-    return 0;
+    return errno == EINVAL ? read_zeros(data, bytes) : -errno; /* EINVAL: before Linux 5.14 */
 }
 
-/* Maps reserved 2 MiB pages. Fails, and takes none, if too few are free. */
-static int map_hugetlb(struct buffer *buffer)
+/* Maps reserved pages of that size. Fails, and takes none, if too few are free. */
+static int map_reserved(struct buffer *buffer, uint64_t huge_bytes)
 {
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | (21 << MAP_HUGE_SHIFT);
-    size_t length = (size_t)round_up(buffer->bytes, HUGE_BYTES);
+    unsigned size = (unsigned)__builtin_ctzll(huge_bytes) << MAP_HUGE_SHIFT;
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | (int)size;
+    size_t length = (size_t)round_up(buffer->bytes, huge_bytes);
     void *map = mmap(NULL, length, PROT_READ | PROT_WRITE, flags, -1, 0);
 
     if (map == MAP_FAILED)
@@ -63,30 +72,59 @@ static int map_hugetlb(struct buffer *buffer)
     return 0;
 }
 
-static int map_pages(struct buffer *buffer)
+static int map_hugetlb(struct buffer *buffer, const struct page_sizes *sizes)
 {
-    size_t length = (size_t)(round_up(buffer->bytes, HUGE_BYTES) + HUGE_BYTES);
-    void *map = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    size_t used = (size_t)round_up(buffer->bytes, HUGE_BYTES);
+    int r = -ENOMEM;
+
+    for (unsigned i = 0; r < 0 && i < sizes->reserved; i++)
+        if (sizes->reserved_bytes[i] <= buffer->bytes)
+            r = map_reserved(buffer, sizes->reserved_bytes[i]);
+    return r;
+}
+
+/* Maps memory that begins at a multiple of `unit`, a multiple of the page size. Returns NULL and
+ * sets errno if there is none. */
+static char *map_aligned(size_t bytes, size_t unit)
+{
+    char *map =
+        mmap(NULL, bytes + unit, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t before;
 
     if (map == MAP_FAILED)
+        return NULL;
+    before = (size_t)(round_up((uintptr_t)map, unit) - (uintptr_t)map);
+    if (before > 0)
+        (void)munmap(map, before);
+    (void)munmap(map + before + bytes, unit - before);
+    return map + before;
+}
+
+/* Nothing is mapped after the part that transparent huge pages are asked for: with one of 512 MiB,
+ * 256 MiB of buffer would take 512. */
+static int map_pages(struct buffer *buffer, const struct page_sizes *sizes)
+{
+    uint64_t huge = page_sizes_thp_span(sizes, buffer->bytes);
+    uint64_t own = round_up(buffer->bytes, sizes->page_bytes);
+
+    buffer->map_bytes = (size_t)(huge > own ? huge : own);
+    buffer->data =
+        map_aligned(buffer->map_bytes, (size_t)(huge > 0 ? sizes->thp_bytes : sizes->page_bytes));
+    if (!buffer->data)
         return -errno;
-    buffer->map = map;
-    buffer->map_bytes = length;
-    buffer->data = (char *)map + (round_up((uintptr_t)map, HUGE_BYTES) - (uintptr_t)map);
-    (void)madvise(buffer->data, used, MADV_HUGEPAGE);
+    buffer->map = buffer->data;
+    /* Also where it has none of them: the kernel may have smaller ones (Linux 6.8). */
+    (void)madvise(buffer->data, buffer->map_bytes, MADV_HUGEPAGE);
     return populate(buffer->data, (size_t)buffer->bytes);
 }
 
-static int allocate(struct buffer *buffer, uint64_t ballast_bytes)
+static int allocate(struct buffer *buffer, const struct page_sizes *sizes, uint64_t ballast_bytes)
 {
-    uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
-    size_t length = (size_t)round_up(buffer->bytes, page_bytes);
+    size_t length = (size_t)round_up(buffer->bytes, sizes->page_bytes);
     struct recycled recycled;
     int r;
 
     recycled_take(&recycled, ballast_bytes, length);
-    r = -posix_memalign(&buffer->allocated, (size_t)page_bytes, length);
+    r = -posix_memalign(&buffer->allocated, (size_t)sizes->page_bytes, length);
     if (r == 0) {
         buffer->data = buffer->allocated;
         r = populate(buffer->data, length);
@@ -99,9 +137,9 @@ static int allocate(struct buffer *buffer, uint64_t ballast_bytes)
  * kernel shows no frame numbers, which needs CAP_SYS_ADMIN. */
 static uint64_t mean_run_bytes(const struct buffer *buffer)
 {
-    uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE), entries[512], last = 0, runs = 0;
-    uint64_t pages = round_up(buffer->bytes, page_bytes) / page_bytes, done = 0;
-    off_t offset = (off_t)((uintptr_t)buffer->data / page_bytes * sizeof(uint64_t));
+    uint64_t unit = page_bytes(), entries[512], last = 0, runs = 0;
+    uint64_t pages = round_up(buffer->bytes, unit) / unit, done = 0;
+    off_t offset = (off_t)((uintptr_t)buffer->data / unit * sizeof(uint64_t));
     int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 
     while (fd >= 0 && done < pages) {
@@ -124,7 +162,7 @@ static uint64_t mean_run_bytes(const struct buffer *buffer)
 out:
     if (fd >= 0)
         (void)close(fd);
-    return fd >= 0 && done == pages ? pages * page_bytes / runs : 0;
+    return fd >= 0 && done == pages ? pages * unit / runs : 0;
 }
 
 /* Sums the huge page fields of the mappings that overlap [start, end). */
@@ -152,16 +190,17 @@ static uint64_t huge_bytes(uintptr_t start, uintptr_t end)
 }
 
 int buffer_open(struct buffer *buffer, uint64_t bytes, enum buffer_pages pages,
-                uint64_t ballast_bytes, struct fault *fault)
+                const struct page_sizes *sizes, uint64_t ballast_bytes, struct fault *fault)
 {
     *buffer = (struct buffer){.bytes = bytes, .backing = "pages"};
-    if (bytes > SIZE_MAX - 2 * HUGE_BYTES)
+    if (bytes > SIZE_MAX / 4)
         return fault_set(fault, FAULT_SYSTEM, "memory", ENOMEM,
                          "--max-transfer-bytes=%" PRIu64
                          ": more than the address space; give a smaller size",
                          bytes);
-    if (pages != BUFFER_HUGETLB || map_hugetlb(buffer) < 0) {
-        int r = pages == BUFFER_CONSUMER ? allocate(buffer, ballast_bytes) : map_pages(buffer);
+    if (pages != BUFFER_HUGETLB || map_hugetlb(buffer, sizes) < 0) {
+        int r = pages == BUFFER_CONSUMER ? allocate(buffer, sizes, ballast_bytes)
+                                         : map_pages(buffer, sizes);
 
         if (r < 0) {
             buffer_close(buffer);

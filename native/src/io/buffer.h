@@ -8,6 +8,7 @@
 #ifndef AIO_SWEEP_BUFFER_H
 #define AIO_SWEEP_BUFFER_H
 
+#include "io/page_sizes.h"
 #include "io/stamp.h"
 #include "protocol/fault.h"
 
@@ -37,11 +38,12 @@ struct buffer {
     size_t map_bytes;
 };
 
-/* First takes up to `ballast_bytes` of untypical pages out of the way (io/recycled.h). Falls back
+/* First takes up to `ballast_bytes` of untypical pages out of the way (io/recycled.h). Reserved
+ * pages are the largest that are no larger than the buffer and of which enough are free. Falls back
  * from reserved to transparent huge pages, and from those to plain ones; ->backing has the result.
  * Returns 0, or -1 with FAULT_SYSTEM. */
 int buffer_open(struct buffer *buffer, uint64_t bytes, enum buffer_pages pages,
-                uint64_t ballast_bytes, struct fault *fault);
+                const struct page_sizes *sizes, uint64_t ballast_bytes, struct fault *fault);
 void buffer_close(struct buffer *buffer);
 
 /* Reads the kernel's policy for transparent huge pages: "always", "madvise", "never", or "" if it

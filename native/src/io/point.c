@@ -67,7 +67,7 @@ static struct buffer *choose_buffer(struct context *context, const struct reques
     if (buffer->data && buffer->bytes >= request->transfer_bytes)
         return buffer;
     buffer_close(buffer);
-    if (buffer_open(buffer, request->transfer_bytes, request->memory,
+    if (buffer_open(buffer, request->transfer_bytes, request->memory, &context->page_sizes,
                     context->options->ballast_bytes, fault) < 0)
         return NULL;
     buffer->key = context->buffer.key;

@@ -1,13 +1,19 @@
 #include "io/recycled.h"
 
+#include "io/page_sizes.h"
+
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
+
+/* A page of 64 KiB is as long as a free block should be. */
+#define SMALL_BYTES (UINT64_C(64) << 10)
 
 /* Sums the lengths of the CPU's lists over all zones: each has a line "cpu: N" and then one of
  * "count: PAGES" for each CPU. */
@@ -32,9 +38,24 @@ static uint64_t listed_pages(int wanted)
     return sum;
 }
 
-/* Sums the pages of the node's free blocks below 64 KiB, which the kernel hands out first: each
- * line of a zone has the number of free blocks of 1, 2, 4 ... pages. */
-static uint64_t pages_in_small_blocks(void)
+uint64_t recycled_small_bytes(const char *zone, uint64_t page)
+{
+    uint64_t sum = 0, blocks;
+    int length = 0;
+
+    if (sscanf(zone, "Node %*d, zone %*s%n", &length) < 0 || length == 0)
+        return 0;
+    for (uint64_t bytes = page; bytes < SMALL_BYTES; bytes *= 2) {
+        zone += length;
+        if (sscanf(zone, "%" SCNu64 "%n", &blocks, &length) != 1)
+            break;
+        sum += blocks * bytes;
+    }
+    return sum;
+}
+
+/* Sums the node's free blocks below 64 KiB, which the kernel hands out first. */
+static uint64_t small_bytes(uint64_t page)
 {
     FILE *file = fopen("/proc/buddyinfo", "re");
     char line[512];
@@ -42,13 +63,8 @@ static uint64_t pages_in_small_blocks(void)
 
     if (!file)
         return 0;
-    while (fgets(line, sizeof(line), file)) {
-        uint64_t blocks[4];
-
-        if (sscanf(line, "Node %*d, zone %*s %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64,
-                   &blocks[0], &blocks[1], &blocks[2], &blocks[3]) == 4)
-            sum += blocks[0] + 2 * blocks[1] + 4 * blocks[2] + 8 * blocks[3];
-    }
+    while (fgets(line, sizeof(line), file))
+        sum += recycled_small_bytes(line, page);
     (void)fclose(file);
     return sum;
 }
@@ -66,12 +82,12 @@ static bool pin(struct recycled *recycled, int cpu)
 }
 
 /* Limits what is taken from the free memory of all to a quarter of it. */
-static uint64_t few(uint64_t pages)
+static uint64_t few(uint64_t bytes, uint64_t page)
 {
     long available = sysconf(_SC_AVPHYS_PAGES); /* MemFree, without the CPUs' lists */
-    uint64_t most = available > 0 ? (uint64_t)available / 4 : 0;
+    uint64_t most = available > 0 ? (uint64_t)available / 4 * page : 0;
 
-    return pages < most ? pages : most;
+    return bytes < most ? bytes : most;
 }
 
 /* Returns NULL if there is no memory. */
@@ -89,15 +105,14 @@ static void *take(size_t bytes)
 
 void recycled_take(struct recycled *recycled, uint64_t most_bytes, size_t next_bytes)
 {
-    uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE), left = most_bytes;
+    uint64_t unit = page_bytes(), left = most_bytes;
     int cpu = sched_getcpu();
 
     *recycled = (struct recycled){0};
     recycled->pinned = most_bytes > 0 && pin(recycled, cpu);
     /* Other processes may end on this CPU during a round. */
     for (size_t round = 0; recycled->pinned && round < RECYCLED_ROUNDS; round++) {
-        uint64_t bytes =
-            (listed_pages(cpu) + (round == 0 ? few(pages_in_small_blocks()) : 0)) * page_bytes;
+        uint64_t bytes = listed_pages(cpu) * unit + (round == 0 ? few(small_bytes(unit), unit) : 0);
 
         if (bytes > left)
             bytes = left;

@@ -33,6 +33,10 @@ struct recycled {
  * not count them. */
 void recycled_take(struct recycled *recycled, uint64_t most_bytes, size_t next_bytes);
 
+/* Returns the bytes in free blocks below 64 KiB of a line of /proc/buddyinfo, which has the number
+ * of free blocks of 1, 2, 4 ... pages of a zone. `page` is the size of one. */
+uint64_t recycled_small_bytes(const char *zone, uint64_t page);
+
 /* Frees the pages, and lets this thread run on all of its CPUs again. */
 void recycled_give_back(struct recycled *recycled);
 

@@ -1,5 +1,7 @@
 #include "target/cachewatch.h"
 
+#include "io/page_sizes.h"
+
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -9,17 +11,17 @@
  * MINCORE_BYTES for 4 ms: both are sampled at least once. */
 #define INTERVAL_NS   2000000
 #define MINCORE_BYTES (UINT64_C(4) << 20)
-#define SMALLEST_PAGE 4096
+#define SMALLEST_PAGE 4096 /* of any kernel */
 
 static uint64_t resident_in_map(const struct cachewatch *watch)
 {
     static unsigned char flags[MINCORE_BYTES / SMALLEST_PAGE]; /* only one watch runs at a time */
-    uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE), bytes = 0;
+    uint64_t unit = page_bytes(), bytes = 0;
 
     if (mincore(watch->map, (size_t)watch->span.bytes, flags) < 0)
         return 0;
-    for (uint64_t at = 0; at < watch->span.bytes; at += page_bytes)
-        bytes += (flags[at / page_bytes] & 1U) * page_bytes;
+    for (uint64_t at = 0; at < watch->span.bytes; at += unit)
+        bytes += (flags[at / unit] & 1U) * unit;
     return bytes;
 }
 
@@ -53,7 +55,7 @@ static bool map(struct cachewatch *watch, uint64_t first)
     uint64_t end = watch->span.offset + watch->span.bytes;
     void *at;
 
-    watch->span.offset = first / (uint64_t)sysconf(_SC_PAGESIZE) * (uint64_t)sysconf(_SC_PAGESIZE);
+    watch->span.offset = first / page_bytes() * page_bytes();
     watch->span.bytes = end - watch->span.offset;
     if (watch->span.bytes > MINCORE_BYTES)
         watch->span.bytes = MINCORE_BYTES;

@@ -1,5 +1,7 @@
 #include "target/pagecache.h"
 
+#include "io/page_sizes.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,8 +18,7 @@
 #endif
 #define MINCORE_WINDOW (UINT64_C(1) << 30)
 
-static int resident_cachestat(const struct pagecache_span *span, uint64_t page_bytes,
-                              uint64_t *ret_bytes)
+static int resident_cachestat(const struct pagecache_span *span, uint64_t *ret_bytes)
 {
     struct {
         uint64_t off, len;
@@ -28,7 +29,7 @@ static int resident_cachestat(const struct pagecache_span *span, uint64_t page_b
 
     if (syscall(SYS_cachestat, span->fd, &range, &pages, 0) < 0)
         return -errno;
-    *ret_bytes = pages.cache * page_bytes;
+    *ret_bytes = pages.cache * page_bytes();
     return 0;
 }
 
@@ -45,12 +46,11 @@ static bool mincore_is_true(int fd)
     return faccessat(AT_FDCWD, own, W_OK, AT_EACCESS) == 0;
 }
 
-static int resident_mincore(const struct pagecache_span *span, uint64_t page_bytes,
-                            uint64_t *ret_bytes)
+static int resident_mincore(const struct pagecache_span *span, uint64_t *ret_bytes)
 {
-    uint64_t at = span->offset / page_bytes * page_bytes, end = span->offset + span->bytes;
-    uint64_t pages = 0;
-    unsigned char *flags = malloc((size_t)(MINCORE_WINDOW / page_bytes));
+    uint64_t unit = page_bytes(), pages = 0;
+    uint64_t at = span->offset / unit * unit, end = span->offset + span->bytes;
+    unsigned char *flags = malloc((size_t)(MINCORE_WINDOW / unit));
     int r = 0;
 
     if (!flags)
@@ -65,25 +65,24 @@ static int resident_mincore(const struct pagecache_span *span, uint64_t page_byt
         }
         if (mincore(map, length, flags) < 0)
             r = -errno;
-        for (size_t i = 0; r == 0 && i < (length + page_bytes - 1) / page_bytes; i++)
+        for (size_t i = 0; r == 0 && i < round_up(length, unit) / unit; i++)
             pages += flags[i] & 1U;
         (void)munmap(map, length);
     }
     free(flags);
-    *ret_bytes = pages * page_bytes;
+    *ret_bytes = pages * unit;
     return r;
 }
 
 int pagecache_resident(enum residency how, const struct pagecache_span *span, uint64_t *ret_bytes)
 {
-    uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
     int r = 0;
 
     *ret_bytes = 0;
     if (how == RESIDENCY_CACHESTAT)
-        r = resident_cachestat(span, page_bytes, ret_bytes);
+        r = resident_cachestat(span, ret_bytes);
     else if (how == RESIDENCY_MINCORE)
-        r = resident_mincore(span, page_bytes, ret_bytes);
+        r = resident_mincore(span, ret_bytes);
     if (*ret_bytes > span->bytes)
         *ret_bytes = span->bytes; /* the first and last page may extend past the span */
     return r;
@@ -131,6 +130,15 @@ static bool drop_host(const struct pagecache *cache)
     return cache->drop_fd >= 0 && pwrite(cache->drop_fd, "1", 1, 0) == 1;
 }
 
+/* posix_fadvise(2) leaves pages that its range has only a part of. */
+static void evict_pages(const struct pagecache_span *span)
+{
+    uint64_t unit = page_bytes(), start = span->offset / unit * unit;
+    uint64_t end = round_up(span->offset + span->bytes, unit);
+
+    (void)posix_fadvise(span->fd, (off_t)start, (off_t)(end - start), POSIX_FADV_DONTNEED);
+}
+
 bool pagecache_evict(struct pagecache *cache, const struct pagecache_span *span, bool write,
                      enum eviction how)
 {
@@ -143,7 +151,7 @@ bool pagecache_evict(struct pagecache *cache, const struct pagecache_span *span,
         (void)syncfs(span->fd);
     else if (how != EVICT_CLEAN)
         (void)fdatasync(span->fd);
-    (void)posix_fadvise(span->fd, (off_t)span->offset, (off_t)span->bytes, POSIX_FADV_DONTNEED);
+    evict_pages(span);
     if (how == EVICT_CLEAN)
         return false;
     if (how == EVICT_HOST)

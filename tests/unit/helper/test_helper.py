@@ -231,12 +231,29 @@ def test_hello() -> None:
 def test_a_hello_of_protocol_2_says_what_the_buffer_and_the_engines_are() -> None:
     old = parse_hello(HELLO)
     assert (old.huge_share, old.mean_run_bytes, old.thp_policy) == (0.5, 0, "")
+    assert (old.page_bytes, old.thp_bytes, old.reserved_page_bytes) == (0, 0, 0)
     assert old.no_engine == {"libaio": "", "io_uring": "not in this helper", "psync": "not in this helper"}
     buffer = {**HELLO["buffer"], "mean_run_bytes": 131072, "thp_policy": "madvise"}
     engines = {"libaio": "", "io_uring": "io_uring_setup: EPERM", "psync": "", "later": ""}
     new = parse_hello({**HELLO, "protocol": 2, "buffer": buffer, "engines": engines})
     assert (new.mean_run_bytes, new.thp_policy) == (131072, "madvise")
     assert new.no_engine == {"libaio": "", "io_uring": "io_uring_setup: EPERM", "psync": ""}
+
+
+def test_a_hello_says_what_pages_the_host_has() -> None:
+    sizes = {"page_bytes": 65536, "thp_bytes": 512 * MIB, "reserved_page_bytes": 2 * MIB}
+    new = parse_hello({**HELLO, "protocol": 2, "buffer": {**HELLO["buffer"], **sizes}})
+    assert (new.page_bytes, new.thp_bytes, new.reserved_page_bytes) == (65536, 512 * MIB, 2 * MIB)
+
+
+@pytest.mark.parametrize(
+    ("page_bytes", "dio_alignment_bytes", "share_bytes"),
+    [(0, 512, 512), (4096, 512, 4096), (16384, 4096, 16384), (65536, 512, 65536), (4096, 16384, 16384)],
+)
+def test_the_share_of_a_thread_is_whole_pages(page_bytes: int, dio_alignment_bytes: int, share_bytes: int) -> None:
+    buffer = {**HELLO["buffer"], "page_bytes": page_bytes}
+    hello = parse_hello({**HELLO, "dio_alignment_bytes": dio_alignment_bytes, "buffer": buffer})
+    assert hello.share_alignment_bytes == share_bytes
 
 
 @pytest.mark.parametrize("protocol", [3, 0, "1", None, 1.5, [1]])

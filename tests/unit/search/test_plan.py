@@ -377,7 +377,7 @@ def test_the_transfer_is_the_largest_that_the_write_budget_pays_for(gib: int, mi
 
 
 @pytest.mark.parametrize("threads", [(3,), (6,), (1, 3, 8), (5, 6, 7)])
-@pytest.mark.parametrize("alignment", [512, 4096, 16384])
+@pytest.mark.parametrize("alignment", [512, 4096, 16384, 65536])
 def test_a_transfer_is_whole_aligned_blocks_for_every_thread(threads: tuple[int, ...], alignment: int) -> None:
     grid = Grid(
         block_size=(MIB,),

@@ -257,7 +257,11 @@ def test_every_measurement_ends_early_where_other_processes_begin() -> None:
     assert {one.request.max_foreign_bytes for one in outcome.samples} == {32768}
 
 
-@pytest.mark.parametrize("hello", [{"huge_share": 0.9}, {"thp_policy": "never"}], ids=["huge already", "never given"])
+@pytest.mark.parametrize(
+    "hello",
+    [{"huge_share": 0.9}, {"thp_policy": "never"}, {"page_bytes": 65536, "thp_bytes": 512 * MIB}],
+    ids=["huge already", "never given", "larger than the buffer"],
+)
 def test_huge_pages_are_measured_where_they_could_be_had(hello: dict[str, Any]) -> None:
     assert any(one.request.memory == "huge" for one in whole()[0].samples)
     outcome, _ = sweep(ORDER, "980-pro", None, **hello)

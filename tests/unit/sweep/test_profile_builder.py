@@ -205,6 +205,9 @@ def test_a_buffer_that_is_not_on_the_pages_asked_for_is_said() -> None:
     asked = replace(CONFIG, buffer="hugetlb")
     (finding,) = build(READ, config=asked).evidence.findings
     assert finding.startswith("buffer: too few reserved huge pages were free")
+    assert finding.endswith("raise vm.nr_hugepages, then tune again")
+    (of_size,) = build(READ, config=asked, hello=replace(HELLO, reserved_page_bytes=32 << 20)).evidence.findings
+    assert "/sys/kernel/mm/hugepages/hugepages-32768kB" in of_size
     got = replace(HELLO, buffer="256 MiB, 256 MiB of it huge pages (hugetlb), locked")
     assert build(READ, config=asked, hello=got).evidence.findings == ()
     assert build(READ, hello=got).evidence.findings == ()
