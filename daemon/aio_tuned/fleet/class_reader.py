@@ -79,7 +79,7 @@ class ClassReader:
         """Ask for the plans of the classes whose time has come, and read what is new; raise StoreError.
 
         `grids` has the grid of each class of this node, and `waiting` are the classes whose drives wait. Return whether
-        a class has lost its plan, as in a store that was replaced.
+        a class has lost its plan, or has an older one, as in a store that was replaced.
         """
         soon = set(waiting)
         lost = False
@@ -90,7 +90,7 @@ class ClassReader:
             if 0 <= now_s - entry.polled_s < period_s:
                 continue
             found = self._store.get_plan(key)
-            lost |= found is None and entry.known.plan is not None
+            lost |= _is_lost(found.document if found else None, entry.known.plan)
             self._follow(entry, key, found.document if found else None, grid)
             self.contact_s = now_s
             entry.polled_s, entry.jitter = now_s, self._draw(1 - _JITTER, 1 + _JITTER)
@@ -142,3 +142,10 @@ class ClassReader:
         entry.text, entry.trouble = text, ""
         entry.read = (result.generation, result.made_at_s)
         entry.known = replace(entry.known, result=result)
+
+
+def _is_lost(found: ClassPlan | None, known: ClassPlan | None) -> bool:
+    """Return whether the store has lost the plan that is known; its next one may be there already, and is less far."""
+    if known is None:
+        return False
+    return found is None or found.generation < known.generation or found.made_at_s < known.made_at_s
