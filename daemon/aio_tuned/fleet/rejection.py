@@ -44,8 +44,8 @@ def judge(reports: Sequence[DriveReport]) -> Verdict:
     """Return which of a class's sweeps count.
 
     With four or more, one whose throughput is outside max(3 * 1.4826 * MAD, 5 %) of the median is rejected, be it too
-    fast or too slow, one whose interval is wider than 40 %, and one that contradicts the others' best points. Those that
-    count and still differ disagree.
+    fast or too slow, one whose interval is wider than 40 %, and one that contradicts the others' best points. Those
+    that count and still differ disagree.
     """
     accepted = list(reports)
     rejected: list[tuple[DriveReport, str]] = []
@@ -82,16 +82,14 @@ def _odd_grids(reports: Sequence[DriveReport]) -> list[tuple[DriveReport, str]]:
 
 def _too_wide(reports: Sequence[DriveReport]) -> list[tuple[DriveReport, str]]:
     """Return the reports whose figures are too uncertain."""
-    return [
-        (
-            each,
-            f"{direction}: its interval, {formatting.throughput(part.rate.low_bytes_per_s)} to"
-            f" {formatting.throughput(part.rate.high_bytes_per_s)}, is too wide to tell anything",
-        )
-        for direction in DIRECTIONS
-        for each, part in parts_of(reports, direction)
-        if part.rate.high_bytes_per_s - part.rate.low_bytes_per_s > _MAX_WIDTH * part.rate.bytes_per_s
-    ]
+    found = []
+    for direction in DIRECTIONS:
+        for each, part in parts_of(reports, direction):
+            middle, low, high = part.rate
+            if high - low > _MAX_WIDTH * middle:
+                interval = f"{formatting.throughput(low)} to {formatting.throughput(high)}"
+                found.append((each, f"{direction}: its interval, {interval}, is too wide to tell anything"))
+    return found
 
 
 def best_log(part: DirectionReport) -> float:
