@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from aio_tuned.model.setting import Grid
 
 MOST_CONTRIBUTORS = 16
+_ID = "class:"
 
 # As of a sweep: a setting that may be so far below the best has a low confidence.
 _LOW_CONFIDENCE_PERCENT = 10.0
@@ -47,6 +48,11 @@ def provenance(result: ClassResult) -> Provenance:
     """Return where the settings are from; the contributors as NODE/DRIVE, 16 at most."""
     contributors = tuple(f"{node}/{drive}" for node, drive in result.contributors[:MOST_CONTRIBUTORS])
     return Provenance(result.hardware_class, result.generation, contributors)
+
+
+def is_of_class(sibling: Profile) -> bool:
+    """Return whether the profile is a class result's own, and not that of a drive that has its settings."""
+    return sibling.device.id.startswith(_ID)
 
 
 def check_usable(result: ClassResult) -> None:
@@ -108,7 +114,7 @@ def class_profile(result: ClassResult, device: Device, fingerprint: Fingerprint)
 def _device(result: ClassResult, device: Device) -> DeviceInfo:
     """Return the identity of the class: what siblings have in common with the drive, and a name of its own."""
     return DeviceInfo(
-        id=f"class:{result.hardware_class}:{result.generation}",
+        id=f"{_ID}{result.hardware_class}:{result.generation}",
         name=name_of(result),
         model=device.model,
         serial="",

@@ -114,14 +114,17 @@ class FleetDesk:
         return order if order and order.hardware_class == key else None
 
     def _result(self, drive: Drive, key: str) -> ClassResult | None:
-        """Return the newest result of the class, from the order or from a bundle."""
+        """Return the result of the class that the fleet gives, else that of a bundle.
+
+        The generations of a bundle may be those of another fleet, and say nothing about those of this one.
+        """
         order, found = self._order(drive, key), self._bundled.get(key)
         if order and order.result:
             name = drive.device.name
             if self._results.get(name, ("", None))[0] != order.result:
                 self._results[name] = (order.result, self._read(order))
             ordered = self._results[name][1]
-            if not isinstance(ordered, FleetDataError) and not (found and found.generation > ordered.generation):
+            if not isinstance(ordered, FleetDataError):
                 found = ordered
         return found
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from aio_tuned import formatting
 from aio_tuned.config.parsing import SETTING_KEYS, flag
 from aio_tuned.fleet import profile_report
+from aio_tuned.fleet.class_profile import is_of_class
 from aio_tuned.fleet.report import DIRECTIONS, Rate
 from aio_tuned.model.setting import Setting
 from aio_tuned.profiles import codec
@@ -56,6 +57,8 @@ def presence(source: Source, drive: Drive, key: str, now: Fingerprint, grid: Gri
 def result(source: Source, job: Job, final: Done | Disagreed, class_of: Callable[[Fingerprint], str]) -> Outcome | None:
     """Return the outcome of a full sweep, or of the check of a class result; None for a check against a sibling.
 
+    A sibling whose settings are from a class result may have kept the default in place of one of them.
+
     A sweep whose profile is provisional has no vote: it is incomplete, or the counters do not prove its I/O.
     """
     if not (final.text and final.points):
@@ -68,7 +71,7 @@ def result(source: Source, job: Job, final: Done | Disagreed, class_of: Callable
         report = profile_report.sweep(source, profile, own, job.config.grid, best) if has_vote else None
         return Outcome("sweep", own, 0, report)
     generation, key = job.against.evidence.fleet_generation, job.against.evidence.fleet_class
-    if not (generation and key):
+    if not (generation and key and is_of_class(job.against)):
         return None
     confirms = isinstance(final, Done)
     before = _before(job, final.points)
@@ -86,7 +89,8 @@ def _before(job: Job, points: Points) -> dict[Direction, Rate]:
     """Return what the drive's own settings gave in the check, where they were measured."""
     found: dict[Direction, Rate] = {}
     for direction, setting in job.before.items():
-        rates = {_setting(row): Rate(*row[_RATES:]) for row in points.get(direction, [])}
+        # A very wide interval may begin at 0, which no report may have.
+        rates = {_setting(row): Rate(*(max(1, rate) for rate in row[_RATES:])) for row in points.get(direction, [])}
         if setting in rates:
             found[direction] = rates[setting]
     return found

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aio_tuned.fleet.bundle import dump
 from aio_tuned.model.profile import Skipped
+from aio_tuned.model.setting import DEFAULT_SETTING
 from aio_tuned.profiles.codec import render
 from aio_tuned.service.drive import Publication
 from aio_tuned.service.state_machine import Finished, Postponed, Satisfied, SweepDue
 from aio_tuned.service.worker import messages as wire
 from unit.support.builders import result as measured_result
 from unit.support.desk import FIRST, Bay, running
-from unit.support.fleet import POINTS
-from unit.support.fleet_host import RAW, Fleet, rows, scene
+from unit.support.fleet import POINTS, class_result
+from unit.support.fleet_host import RAW, STRANGER, Fleet, rows, scene
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -221,5 +223,62 @@ def test_a_drive_that_may_not_be_swept_any_more_reports_nothing(fleet: Fleet) ->
         fleet.drive.target, fleet.drive.publication = None, Publication.NONE
         supervisor._publisher.refresh(fleet.drive)
         assert fleet.spool.reports() == ()
+
+    scene(fleet, act)
+
+
+# --- what is true -------------------------------------------------------------------------------------------
+
+
+def test_the_result_that_the_fleet_gives_counts_not_that_of_a_bundle(fleet: Fleet) -> None:
+    """The generations of a bundle are those of another fleet, and a pin of this one would not be taken."""
+
+    def act() -> None:
+        fleet.drive.target = RAW
+        other = class_result(9, POINTS[7], hardware_class=fleet.hardware_class, write=None, combined=None)
+        folder = fleet.desk.config.profiles / "models.d"
+        folder.mkdir()
+        (folder / "vendor.json").write_text(dump([STRANGER.sign(other)]))
+        fleet.desk.supervisor._fleet.look()
+        decided = fleet.desk.supervisor._publisher.decide(fleet.drive)
+        assert getattr(decided.publish.read, "setting", None) == POINTS[7]
+        fleet.order("check", 2, POINTS[5])
+        decided = fleet.desk.supervisor._publisher.decide(fleet.drive)
+        assert decided.against
+        assert decided.against.evidence.fleet_generation == 2
+        assert getattr(decided.publish.read, "setting", None) == POINTS[5]
+
+    scene(fleet, act)
+
+
+def test_a_check_against_another_drive_of_the_node_confirms_no_generation(fleet: Fleet) -> None:
+    """That drive may have kept the default, which was no slower on it, so that nothing was measured of the class's."""
+
+    def act() -> None:
+        fleet.drive.target = RAW
+        publisher, key = fleet.desk.supervisor._publisher, fleet.hardware_class
+        own = fleet.measured(DEFAULT_SETTING, checked_against="class", fleet_class=key, fleet_generation=3)
+        other = replace(own, device=replace(own.device, name="nvme-Model_One_S2_1", id="nvme.2"))
+        assert publisher.save(other)
+        job = fleet.desk.supervisor._scheduler._job(fleet.drive, publisher.decide(fleet.drive))
+        assert job.against
+        assert job.against.device.name == other.device.name
+        assert isinstance(fleet.conclude(wire.Done(text=render(own), points=rows(DEFAULT_SETTING))), Finished)
+        assert fleet.report("check") is None
+
+    scene(fleet, act)
+
+
+def test_a_vague_figure_of_the_own_settings_is_reported(fleet: Fleet) -> None:
+    def act() -> None:
+        fleet.drive.target = RAW
+        assert fleet.desk.supervisor._publisher.save(fleet.measured(POINTS[2]))
+        fleet.order("check", 4, POINTS[5])
+        points = rows(POINTS[2], POINTS[5])
+        points["read"][0][-2] = 0  # the lower limit of one measurement, rounded
+        refused = wire.Disagreed(reason="read: vague", text=render(fleet.measured(POINTS[2])), points=points)
+        assert isinstance(fleet.conclude(refused), Finished)
+        assert fleet.report("check")
+        assert fleet.desk.supervisor.snapshot().troubles == ()
 
     scene(fleet, act)
