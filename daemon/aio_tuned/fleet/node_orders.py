@@ -130,10 +130,11 @@ def decide(drive: NodeDrive, known: KnownClass, node: str, now_s: float) -> Deci
     """Return what the drive is to do now.
 
     A drive without a measured profile checks the result at once, since it has nothing to lose. A generation that the
-    drive does not confirm is not checked again.
+    drive does not confirm is not checked again, nor one that it confirmed before it was swept.
     """
     result = known.result
-    if result is None or (drive.is_measured and drive.generation >= result.generation):
+    newest = max(drive.generation, drive.checked if drive.confirms else 0)
+    if result is None or (drive.is_measured and newest >= result.generation):
         return _without_news(drive, known, node, now_s)
     named = f"generation {result.generation} of class {drive.hardware_class}"
     if drive.checked == result.generation and not drive.confirms:

@@ -194,6 +194,13 @@ def test_a_generation_that_the_drive_has_is_not_checked_again() -> None:
         )
 
 
+def test_a_drive_that_was_swept_after_its_check_keeps_its_sweep() -> None:
+    """The daemon does not check the generation again, so that such an order would stay for ever."""
+    swept = drive(state="measured", generation=0, swept_at_s=NOW_S, checked=2, confirms=True)
+    found = decided(swept, KnownClass(plan=plan(2), result=class_result(2)), NOW_S + CHECKS_SPREAD_S)
+    assert (found.task, found.said) == ("wait", "has a profile of its own")
+
+
 def test_a_generation_that_the_drive_does_not_confirm_is_not_checked_again() -> None:
     known = KnownClass(plan=plan(4), result=class_result(4))
     named = f"does not confirm generation 4 of class {CLASS}"
