@@ -1,7 +1,7 @@
-# `make` lists the targets. .ci/bootstrap installs what they need. In this folder they write only to .venv/ and build/.
+# `make` lists the targets. .ci/bootstrap installs what they need. In this folder they write only to .venv/, build/ and dist/.
 
 .DEFAULT_GOAL := help
-.PHONY: help tune report test test-consumers test-long lint bench completions install uninstall deb clean
+.PHONY: help tune report test test-consumers test-long lint bench completions install uninstall deb wheel clean
 MAKEFLAGS += --no-builtin-rules
 
 DIR = .
@@ -87,6 +87,9 @@ uninstall: ## sudo make uninstall [PURGE=1]: remove aio-tuned; PURGE=1: also pro
 deb: ## sudo make deb: build the package build/aio-tuned_VERSION_ARCH.deb for this Debian or Ubuntu
 	@sh .ci/bootstrap deb
 	@package=$$(sh .deb/build) && lintian --allow-root --fail-on error $$package && echo $$package
+
+wheel: ## make wheel: build wheels for x86-64 and aarch64 in dist/, which install without a compiler
+	@sh .ci/wheel
 
 clean: ## remove .venv, build and dist
 	rm -rf .venv build dist
