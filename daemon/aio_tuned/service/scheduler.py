@@ -110,26 +110,28 @@ class Scheduler:
             mounted=drive.target is not None and drive.target.kind == "scratch",
             reason=decision.reason,
         )
-        wait_s = self._host_wait_s(drive, decision)
-        drive.waits_for_fleet = bool(decision.wait_s) and not wait_s
-        if drive.waits_for_fleet:
-            reason = f"{decision.reason}; sweeps without the fleet at {_after(decision.wait_s)}"
-            return Postponed(request=replace(request, reason=reason), seconds=decision.wait_s)
-        if wait_s:
-            reason = f"{decision.reason}; waits: changed host, one drive a day; next at {_after(wait_s)}"
-            return Postponed(request=replace(request, reason=reason), seconds=wait_s)
-        return SweepDue(request=request)
+        host_s = self._host_wait_s(drive, decision)
+        wait_s = host_s or decision.wait_s
+        drive.waits_for_fleet = bool(wait_s) and not host_s
+        if not wait_s:
+            return SweepDue(request=request)
+        why = "waits: changed host, one drive a day; next at" if host_s else "sweeps without the fleet at"
+        at = (datetime.now(timezone.utc) + timedelta(seconds=wait_s)).isoformat(timespec="seconds")
+        return Postponed(request=replace(request, reason=f"{decision.reason}; {why} {at}"), seconds=wait_s)
 
     def released(self, drives: Iterable[Drive]) -> tuple[tuple[Drive, Event], ...]:
-        """Return the drives that need not wait any more, each with its event.
+        """Return the drives that need not wait any more, or wait for something else, each with its event.
 
-        A sibling that was swept again on the changed host makes others fit for a check, and the fleet has new orders,
-        for drives with a valid profile, too.
+        A sibling that was swept again on the changed host makes others fit for a check, and a fleet has new orders.
         """
         found: list[tuple[Drive, Event]] = []
         for drive in [each for each in drives if each.target]:
-            if drive.state.resting and _is_released(drive, self._publisher.decide(drive)):
-                found.append((drive, Retry()))
+            if drive.state.resting:
+                decided = self._publisher.decide(drive)
+                if _is_released(drive, decided):
+                    found.append((drive, Retry()))
+                elif drive.waits_for_fleet and not drive.state.reason.startswith(decided.reason):
+                    found.append((drive, self.assess(drive)))  # the operator reads what it waits for now
             elif drive.state.stage is Stage.PUBLISHED and (decided := self._publisher.decide(drive)).for_fleet:
                 found.append((drive, Appeared(reason=decided.reason)))
         return tuple(found)
@@ -330,12 +332,8 @@ class Scheduler:
             reason = f"keeps its own settings: {final.reason}"
             return Finished(reason=reason) if final.text else Failed(reason=reason)
         drive.full_sweep_reason = final.reason
-        request = SweepRequest(sweep="full", profiled=False, mounted=bool(drive.uses), reason=final.reason)
-        return SweepDue(request=request)
-
-
-def _after(seconds: float) -> str:
-    return (datetime.now(timezone.utc) + timedelta(seconds=seconds)).isoformat(timespec="seconds")
+        mounted = bool(drive.uses)
+        return SweepDue(request=SweepRequest(sweep="full", profiled=False, mounted=mounted, reason=final.reason))
 
 
 def _is_released(drive: Drive, decided: Decision) -> bool:

@@ -116,7 +116,10 @@ class SweepDue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Postponed:
-    """A sweep is due, but must not begin for `seconds`; all facts are read again then."""
+    """A sweep is due, but must not begin for `seconds`; all facts are read again then.
+
+    A drive that rests already rests for another reason.
+    """
 
     request: SweepRequest
     seconds: float
@@ -242,7 +245,7 @@ def step(  # noqa: C901, PLR0912 - a transition table, one case an event
             return DriveState(stage=Stage.PUBLISHED, reason=reason), ()
         case SweepDue(request=request) if stage in (Stage.SETTLING, Stage.SWEEPING):
             return DriveState(stage=Stage.QUEUED, reason=request.reason, request=request, failures=failures), ()
-        case Postponed(request=request, seconds=seconds) if stage is Stage.SETTLING:
+        case Postponed(request=request, seconds=seconds) if stage is Stage.SETTLING or (state and state.resting):
             waiting = DriveState(stage=Stage.QUEUED, reason=request.reason, request=request, failures=failures)
             return replace(waiting, resting=True), (RetryIn(seconds=seconds),)
         case Dispatched() if state and state.request and stage is Stage.QUEUED and not state.resting:

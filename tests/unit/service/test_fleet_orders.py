@@ -88,6 +88,29 @@ def test_the_reason_of_the_agent_is_what_operators_read(fleet: Fleet) -> None:
     scene(fleet, act)
 
 
+def test_the_status_tells_what_the_drive_waits_for_now(fleet: Fleet) -> None:
+    """The first order comes a minute after the drive, and the fleet goes on while it waits."""
+
+    async def play() -> None:
+        async with running(fleet.desk):
+            await fleet.desk.send(fleet.bay.event())
+            supervisor = fleet.desk.supervisor
+            supervisor.emit(fleet.drive, fleet.assess())
+            assert "waits for an order" in fleet.drive.state.reason
+            timer = fleet.drive.timer
+            fleet.order("wait")
+            for drive, event in supervisor._scheduler.released([fleet.drive]):
+                supervisor.emit(drive, event)
+            assert f"not measured yet; {SAID}; sweeps without" in fleet.drive.state.reason
+            assert fleet.drive.state.resting
+            assert timer
+            assert fleet.drive.timer
+            assert abs(fleet.drive.timer.when() - timer.when()) < 5, "it waits no longer"
+            assert supervisor._scheduler.released([fleet.drive]) == ()
+
+    asyncio.run(play())
+
+
 def test_what_the_operator_asks_for_does_not_wait(fleet: Fleet) -> None:
     def act() -> None:
         fleet.drive.target = RAW

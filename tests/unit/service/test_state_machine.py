@@ -95,6 +95,7 @@ TABLE: dict[tuple[str, str], tuple[DriveState | None, tuple[Effect, ...]]] = {
     ("resting", "appeared"): (NEW, (Settle(),)),
     ("resting", "asked"): (NEW, (Settle(),)),
     ("resting", "stopped"): (HELD, ()),
+    ("resting", "postponed"): (replace(QUEUED, resting=True), (RetryIn(seconds=900.0),)),
     ("resting", "retry"): (AGAIN, (Settle(),)),
     ("resting", "removed"): (None, (Withdraw(),)),
     ("sweeping", "appeared"): (NEW, (CancelSweep(), Settle())),
