@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 # Nodes whose wait is over sweep within this last part of `max_wait`, not all at once.
 _JITTER_SHARE = 0.25
+# A check without a result is tried so many times.
+_MOST_FAILURES = 3
 
 
 class _Done(NamedTuple):
@@ -240,17 +242,24 @@ class FleetDesk:
                 report = fleet_reports.presence(self._source, drive, key, now, self._config.grid, self._now())
                 self._spool.write(report)
 
-    def tell_result(self, drive: Drive, job: Job, final: Done | Disagreed) -> None:
-        """Report a full sweep, or the check of a class result, unless the drive was removed meanwhile."""
+    def tell_result(self, drive: Drive, job: Job, final: Done | Disagreed) -> bool:
+        """Report a full sweep, or the check of a class result, unless the drive was removed meanwhile.
+
+        Return whether that ends what the fleet asked for. A check without a result does so after three attempts.
+        """
         if self._spool is None or drive.removed:
-            return
+            return False
+        outcome = None
         with self._noted(f"result {drive.device.name}"):
             outcome = fleet_reports.result(self._source, job, final, lambda now: self.class_of(drive, now))
+            if outcome is None and not final.text and drive.state.failures + 1 >= _MOST_FAILURES:
+                outcome = fleet_reports.unknown(job)
             if outcome:
                 done = _Done(outcome.hardware_class, outcome.generation, self._now())
                 self._done[drive.device.name, outcome.basis] = done
-                if outcome.report:
-                    self._spool.write(outcome.report)
+            if outcome and outcome.report:
+                self._spool.write(outcome.report)
+        return outcome is not None
 
     def tell_absent(self, name: str) -> None:
         """Remove the reports of a drive, which is not there, or may not be swept."""

@@ -68,10 +68,9 @@ class FleetGate:
         if self.desk:
             self.desk.tell_present(drive, now)
 
-    def tell_result(self, drive: Drive, job: Job, final: Done | Disagreed) -> None:
-        """Report the end of the drive's sweep or check."""
-        if self.desk:
-            self.desk.tell_result(drive, job, final)
+    def tell_result(self, drive: Drive, job: Job, final: Done | Disagreed) -> bool:
+        """Report the end of the drive's sweep or check; return whether that ends what the fleet asked for."""
+        return self.desk.tell_result(drive, job, final) if self.desk else False
 
     def tell_absent(self, name: str) -> None:
         """Remove the reports of a drive that may not be swept."""

@@ -70,13 +70,21 @@ def result(source: Source, job: Job, final: Done | Disagreed, class_of: Callable
         best = dict(_points(final.points)) if has_vote else {}
         report = profile_report.sweep(source, profile, own, job.config.grid, best) if has_vote else None
         return Outcome("sweep", own, 0, report)
-    generation, key = job.against.evidence.fleet_generation, job.against.evidence.fleet_class
-    if not (generation and key and is_of_class(job.against)):
+    checked = unknown(job)
+    if checked is None:
         return None
-    confirms = isinstance(final, Done)
-    before = _before(job, final.points)
+    confirms, before = isinstance(final, Done), _before(job, final.points)
+    _, key, generation, _ = checked
     report = profile_report.check(source, profile, key, job.config.grid, generation, confirms, before)
-    return Outcome("check", key, generation, report)
+    return checked._replace(report=report)
+
+
+def unknown(job: Job) -> Outcome | None:
+    """Return the outcome of a check of a class result that has no figures; None if the job is no such check."""
+    if job.against is None or not is_of_class(job.against):
+        return None
+    generation, key = job.against.evidence.fleet_generation, job.against.evidence.fleet_class
+    return Outcome("check", key, generation, None) if generation and key else None
 
 
 def _points(points: Points) -> Iterator[tuple[Direction, list[tuple[Setting, float]]]]:

@@ -298,7 +298,6 @@ class Scheduler:
             case _ if not drive.is_swept:
                 _log.info("%s: sweep cancelled", drive.device.sys_name, extra=drive.fields())
             case messages.Disagreed():
-                self._fleet.tell_result(drive, job, final)
                 return self._refuse(drive, job, final)
             case messages.Deferred(reason=reason, seconds=seconds):
                 return Deferred(reason=reason, seconds=seconds)
@@ -328,9 +327,10 @@ class Scheduler:
     def _refuse(self, drive: Drive, job: Job, final: messages.Disagreed) -> Event:
         """Return the event of a check that does not confirm the sibling: a full sweep, unless its own profile holds."""
         self.forget(drive)
+        is_told = self._fleet.tell_result(drive, job, final)
         if job.keeps_own:
             reason = f"keeps its own settings: {final.reason}"
-            return Finished(reason=reason) if final.text else Failed(reason=reason)
+            return Finished(reason=reason) if is_told else Failed(reason=reason)
         drive.full_sweep_reason = final.reason
         mounted = bool(drive.uses)
         return SweepDue(request=SweepRequest(sweep="full", profiled=False, mounted=mounted, reason=final.reason))

@@ -16,7 +16,7 @@ from aio_tuned.model.profile import Skipped
 from aio_tuned.model.setting import DEFAULT_SETTING
 from aio_tuned.profiles.codec import render
 from aio_tuned.service.drive import Publication
-from aio_tuned.service.state_machine import Finished, Postponed, Satisfied, SweepDue
+from aio_tuned.service.state_machine import Failed, Finished, Postponed, Satisfied, Stage, SweepDue
 from aio_tuned.service.worker import messages as wire
 from unit.support.builders import result as measured_result
 from unit.support.desk import FIRST, Bay, running
@@ -100,6 +100,24 @@ def test_a_check_that_leads_to_no_report_is_not_repeated(fleet: Fleet) -> None:
         assert fleet.report("check") is None
         assert isinstance(fleet.assess(), Satisfied)
         assert fleet.desk.supervisor._scheduler.released([fleet.drive]) == ()
+
+    scene(fleet, act)
+
+
+def test_a_check_that_never_succeeds_is_given_up(fleet: Fleet) -> None:
+    """The drive would be shown as failed, in spite of its valid profile, and be checked every six hours for ever."""
+
+    def act() -> None:
+        fleet.drive.target = RAW
+        assert fleet.desk.supervisor._publisher.save(fleet.measured(POINTS[2]))
+        fleet.order("check", 4, POINTS[5])
+        failed = wire.Disagreed(reason="check failed: no time")
+        assert [type(fleet.conclude(failed)) for _ in range(3)] == [Failed, Failed, Finished]
+        assert fleet.drive.state.stage is Stage.PUBLISHED
+        assert isinstance(fleet.assess(), Satisfied)
+        assert fleet.report("check") is None, "nothing is known of the generation"
+        fleet.order("check", 5, POINTS[6])
+        assert isinstance(fleet.assess(), SweepDue)
 
     scene(fleet, act)
 

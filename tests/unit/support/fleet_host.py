@@ -108,7 +108,8 @@ class Fleet:
         scheduler = self.desk.supervisor._scheduler
         job = scheduler._job(self.drive, self.desk.supervisor._publisher.decide(self.drive))
         request = SweepRequest(sweep="full", profiled=False, mounted=False, reason="test")
-        self.drive.state = DriveState(stage=Stage.SWEEPING, reason="test", request=request)
+        failures = self.drive.state.failures
+        self.drive.state = DriveState(stage=Stage.SWEEPING, reason="test", request=request, failures=failures)
         event = scheduler.conclude(self.drive, job, final)
         if event:
             self.desk.supervisor.emit(self.drive, event)
