@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from aio_tuned.config.load import Config
     from aio_tuned.fleet.consensus import ClassResult
+    from aio_tuned.fleet.hardware_class import TargetKind
     from aio_tuned.fleet.order import Order
     from aio_tuned.fleet.report import Basis
     from aio_tuned.model.profile import Fingerprint, Profile
@@ -106,9 +107,10 @@ class FleetDesk:
 
     def class_of(self, drive: Drive, now: Fingerprint) -> str:
         """Return the key of the drive's class; "" before it was probed, and for drives without a class."""
-        if drive.target is None:
-            return ""
-        facts = hardware_class.facts_of(drive.device, now, drive.target.kind, self._config.grid, str(PROTOCOL))
+        return self._key(drive, now, drive.target.kind) if drive.target else ""
+
+    def _key(self, drive: Drive, now: Fingerprint, kind: TargetKind) -> str:
+        facts = hardware_class.facts_of(drive.device, now, kind, self._config.grid, str(PROTOCOL))
         return hardware_class.class_key(facts) if facts else ""
 
     def _order(self, drive: Drive, key: str) -> Order | None:
@@ -146,8 +148,12 @@ class FleetDesk:
         return found
 
     def siblings(self, drive: Drive, now: Fingerprint) -> tuple[Profile, ...]:
-        """Return the result of the drive's class as the profile of a sibling, if there is one."""
-        key = self.class_of(drive, now)
+        """Return the result of the drive's class as the profile of a sibling, if there is one.
+
+        Before the probe the class is the one that the drive's mounts suggest, so that its settings are published at
+        once; no sweep or check begins by that.
+        """
+        key = self.class_of(drive, now) or self._key(drive, now, "scratch" if now.filesystem else "device")
         result = self._result(drive, key) if key else None
         return (class_profile(result, drive.device, now),) if result else ()
 

@@ -280,6 +280,23 @@ def test_an_older_generation_does_not_come_back(fleet: Fleet) -> None:
     scene(fleet, act)
 
 
+def test_a_restart_publishes_the_settings_of_the_class_before_the_drive_is_probed(fleet: Fleet) -> None:
+    """Consumers that start with the host would read the default else, for a minute or more."""
+
+    def act() -> None:
+        fleet.drive.target = RAW
+        fleet.order("wait", 3, POINTS[5])
+
+    def again() -> None:
+        assert fleet.drive.target is None
+        assert (fleet.published().state, getattr(fleet.published().read, "setting", None)) == ("provisional", POINTS[5])
+        assert fleet.spool.reports() == (), "the class is not certain yet"
+
+    scene(fleet, act)
+    fleet.desk.restart()
+    scene(fleet, again)
+
+
 def test_the_wait_for_the_turn_publishes_the_settings_of_the_class(fleet: Fleet) -> None:
     def act() -> None:
         fleet.drive.target = RAW
