@@ -46,16 +46,20 @@ def count(reports: Iterable[DriveReport], now_s: int) -> Votes:
 
 
 def _unlike(reports: Iterable[DriveReport]) -> set[tuple[str, str]]:
-    """Return the drives that do not confirm a generation which at least as many others confirm.
+    """Return the drives that do not confirm a generation which the drives of at least as many other nodes confirm.
 
     Each is then swept for itself. If these sweeps had votes, a class's odd drives would outvote it: of 200 drives, six
-    were slow and swept so beside three for the class, and all others were named as too fast. Where most drives refuse
-    a generation, it is the generation that is odd.
+    were slow and swept so beside three for the class, and all others were named as too fast. Where most nodes refuse a
+    generation, it is the generation that is odd. A provisional check tells nothing of either.
     """
-    checks = [each for each in reports if each.basis == "check"]
-    refused = Counter(each.generation for each in checks if not each.confirms)
+    checks = [each for each in reports if each.basis == "check" and each.state != "provisional"]
+    refused = Counter(
+        generation for _, generation in {(each.node, each.generation) for each in checks if not each.confirms}
+    )
     # Each drive has one check in the reports, its last.
-    least = {generation: sum(each.generation >= generation for each in checks) / 2 for generation in refused}
+    least = {
+        generation: len({each.node for each in checks if each.generation >= generation}) / 2 for generation in refused
+    }
     return {
         (each.node, each.drive)
         for each in checks

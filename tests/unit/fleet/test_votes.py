@@ -70,3 +70,21 @@ def test_drives_that_refuse_a_bad_generation_keep_their_votes() -> None:
     refusing = [_check(f"first-{number}", _CLASS, 2, confirms=False) for number in range(2)]
     found = votes.count([*_first(3), *refusing, *_alike(197)], NOW_S)
     assert len(found.sweeps) == 3
+
+
+def test_checks_that_prove_nothing_do_not_give_unlike_drives_a_vote() -> None:
+    """The checks of blank drives never confirm a generation, and here most drives are blank."""
+    blank = [replace(_check(f"blank-{number}", _CLASS, confirms=False), state="provisional") for number in range(40)]
+    found = votes.count([*_first(3), *_unlike(6, _SLOW), *_alike(20), *blank], NOW_S)
+    assert len(found.sweeps) == 3
+    assert found.disagreement == ""
+
+
+def test_a_node_with_many_drives_gives_unlike_drives_no_vote() -> None:
+    """It may make drives up: a node that lies has one voice, as in all else."""
+    liar = [replace(_check("liar", _CLASS, confirms=False), drive=f"nvme-made-up-{number}") for number in range(250)]
+    found = votes.count([*_first(3), *_unlike(6, _SLOW), *_alike(20), *liar], NOW_S)
+    assert len(found.sweeps) == 3
+    praising = [replace(each, confirms=True) for each in liar]
+    found = votes.count([*_first(3, _SLOW), *_unlike(20, _CLASS), *_alike(2), *praising], NOW_S)
+    assert len(found.sweeps) == 23
