@@ -115,9 +115,11 @@ class Scheduler:
         drive.waits_for_fleet = bool(wait_s) and not host_s
         if not wait_s:
             return SweepDue(request=request)
-        why = "waits: changed host, one drive a day; next at" if host_s else "sweeps without the fleet at"
         at = (datetime.now(timezone.utc) + timedelta(seconds=wait_s)).isoformat(timespec="seconds")
-        return Postponed(request=replace(request, reason=f"{decision.reason}; {why} {at}"), seconds=wait_s)
+        reason = f"{decision.reason}; sweeps without the fleet at {at}"
+        if host_s:
+            reason = f"{decision.reason}; waits: changed host, one drive a day; next at {at}"
+        return Postponed(request=replace(request, reason=reason), seconds=wait_s)
 
     def released(self, drives: Iterable[Drive]) -> tuple[tuple[Drive, Event], ...]:
         """Return the drives that need not wait any more, or wait for something else, each with its event.
