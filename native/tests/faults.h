@@ -127,19 +127,24 @@ int __wrap_io_uring_queue_init_params(unsigned entries, struct io_uring *ring,
                                       struct io_uring_params *params);
 int __wrap_io_uring_submit_and_wait(struct io_uring *ring, unsigned wait);
 
-static unsigned examined;      /* completions of the ring, which tests of results use alone */
-static unsigned refused_flags; /* of the setup: EINVAL, as on an older kernel */
+static unsigned examined;         /* completions of the ring, which tests of results use alone */
+static unsigned refused_flags;    /* of the setup: EINVAL, as on an older kernel */
+static unsigned missing_features; /* of the ring, as on an older kernel */
 
 int __wrap_io_uring_queue_init_params(unsigned entries, struct io_uring *ring,
                                       struct io_uring_params *params)
 {
+    int r;
+
     atomic_fetch_add(&setup_calls, 1);
     examined = 0;
     if (is_due(SETUP_ERROR))
         return (int)injected.value;
     if (params->flags & refused_flags)
         return -EINVAL;
-    return __real_io_uring_queue_init_params(entries, ring, params);
+    r = __real_io_uring_queue_init_params(entries, ring, params);
+    params->features &= ~missing_features;
+    return r;
 }
 
 static void change_results(struct io_uring *ring)

@@ -237,6 +237,20 @@ static void old_kernels(void)
     refused_flags = 0;
 }
 
+/* From Linux 5.1 on there are rings, from 5.6 on the reads and writes that are used here. */
+static void rings_without_reads(void)
+{
+    const struct engine_key key = {.kind = ENGINE_IO_URING, .depth = 8};
+    struct engine *engine = NULL;
+    char reason[256];
+
+    missing_features = IORING_FEAT_RW_CUR_POS;
+    CHECK(engine_create(&key, &engine) == -ENOSYS && engine == NULL);
+    engine_probe(ENGINE_IO_URING, reason);
+    CHECK(strstr(reason, "use Linux 5.6 or newer"));
+    missing_features = 0;
+}
+
 static int pipe_ends[2];
 
 static void *write_later(void *argument)
@@ -503,6 +517,7 @@ int main(void)
     if (present & URING) {
         probe();
         old_kernels();
+        rings_without_reads();
         waits();
         registered();
     }

@@ -54,16 +54,21 @@ static int open_ring(struct engine *engine)
     static const unsigned tries[] = {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
                                      IORING_SETUP_SINGLE_ISSUER, 0};
     struct io_uring *ring = engine->state;
+    unsigned features = 0;
     int r = -EINVAL;
 
     for (unsigned i = 0; r == -EINVAL && i < 3; i++) {
         struct io_uring_params params = {.flags = tries[i]};
 
         r = io_uring_queue_init_params(engine->key.depth, ring, &params);
+        features = params.features;
     }
-    if (r < 0 || engine->key.bytes == 0)
+    if (r < 0)
         return r;
-    r = register_memory(ring, &engine->key);
+    if (!(features & IORING_FEAT_RW_CUR_POS))
+        r = -ENOSYS; /* IORING_OP_READ and _WRITE are as new: Linux 5.6 */
+    else if (engine->key.bytes > 0)
+        r = register_memory(ring, &engine->key);
     if (r < 0)
         io_uring_queue_exit(ring);
     return r;

@@ -1,5 +1,6 @@
 #include "target/target.h"
 
+#include "io/page_sizes.h"
 #include "target/identity.h"
 #include "target/scratch.h"
 #include "target/sysblock.h"
@@ -15,10 +16,17 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
-#define DEFAULT_ALIGNMENT 4096
+#define LEAST_DEFAULT_ALIGNMENT 4096
+
+/* Linux 6.1, newer than the headers of Ubuntu 22.04. */
+#ifndef STATX_DIOALIGN
+#define STATX_DIOALIGN 0x2000U
+#endif
+#define DIO_ALIGN_AT 152 /* stx_dio_mem_align and stx_dio_offset_align */
 /* Attempts, 0.1 s apart: udev holds the lock of a new disk while it probes it. */
 #define LOCK_TRIES 10
 
@@ -172,29 +180,43 @@ static int open_device(struct target *target, const struct options *options, con
     return check_size(target, target->device_bytes, fault);
 }
 
+uint64_t target_default_alignment(uint64_t file_block, uint64_t page)
+{
+    if (file_block <= LEAST_DEFAULT_ALIGNMENT)
+        return LEAST_DEFAULT_ALIGNMENT;
+    return file_block < page && page % file_block == 0 ? file_block : page;
+}
+
+static uint64_t default_alignment(int fd)
+{
+    struct statvfs status = {0};
+
+    (void)fstatvfs(fd, &status);
+    return target_default_alignment(status.f_bsize, page_bytes());
+}
+
 static int find_alignment(struct target *target, const char *sys_root, struct fault *fault)
 {
     char disk[PATH_MAX];
+    struct statx status;
 
     if (target->kind != TARGET_DEVICE && sysblock_disk(sys_root, target->device, disk) == 0)
         (void)sysblock_number(disk, "queue/logical_block_size", &target->logical_block);
-    target->alignment = target->logical_block ? target->logical_block : DEFAULT_ALIGNMENT;
-#ifdef STATX_DIOALIGN
-    struct statx status;
-
+    target->alignment =
+        target->logical_block ? target->logical_block : default_alignment(target->fd);
     if (statx(target->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status) == 0 &&
         (status.stx_mask & STATX_DIOALIGN)) {
-        if (status.stx_dio_offset_align == 0)
+        uint32_t aligns[2]; /* of memory, of offsets */
+
+        memcpy(aligns, (const char *)&status + DIO_ALIGN_AT, sizeof(aligns));
+        if (aligns[1] == 0)
             return target_unsuitable(
                 fault,
                 "%s: no direct I/O here (data journalling, encryption or similar); use "
                 "another filesystem",
                 target->path);
-        target->alignment = status.stx_dio_offset_align > status.stx_dio_mem_align
-                                ? status.stx_dio_offset_align
-                                : status.stx_dio_mem_align;
+        target->alignment = aligns[0] > aligns[1] ? aligns[0] : aligns[1];
     }
-#endif
     if (target->alignment < 512)
         target->alignment = 512; /* the smallest block size of the protocol */
     return 0;

@@ -39,6 +39,11 @@ void target_close(struct target *target);
 int target_open_groups(struct target *target, const struct options *options, unsigned groups,
                        struct fault *fault);
 
+/* Returns the I/O alignment of a file for which the kernel tells neither that nor the block of a
+ * device (btrfs and overlay before Linux 6.1), from the block that statvfs(3) gives and the size of
+ * a page. Made on this host, btrfs may have blocks of a page. */
+uint64_t target_default_alignment(uint64_t file_block, uint64_t page);
+
 /* Sets the fault for an errno of open(2), fallocate(2) and similar calls. Returns -1. */
 int target_fault(struct fault *fault, const char *op, const char *path, int errnum);
 
