@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +16,13 @@ if TYPE_CHECKING:
 
 _PRESENT = "devices/system/cpu/present"
 _THP = "kernel/mm/transparent_hugepage/enabled"
+_THP_BYTES = "kernel/mm/transparent_hugepage/hpage_pmd_size"
 _RANGES = re.compile(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*", re.ASCII)
 # The first processor is described at the beginning; all of a large host take 400 KiB.
 _FIRST_BYTES = 4096
 
 
-def read(number: str, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> Host:
+def read(number: str, sys: Path = sysfs.SYS, proc: Path = Path("/proc"), page_bytes: int = mmap.PAGESIZE) -> Host:
     """Return the host's facts for a whole disk or volume; raise TargetError if the device does not exist."""
     ways = [_way_up(place, sys) for place in _places(number, sys)]
     modes, nodes = {_iommu(way) for way in ways}, {_numa_node(way) for way in ways}
@@ -29,6 +31,7 @@ def read(number: str, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> Host
         cpu_model=_cpu_model(sys, proc),
         cpus=_cpus(sysfs.attribute(sys, _PRESENT)),
         thp=thp(sys) or None,
+        page_bytes=page_bytes,
         iommu=", ".join(known) if known and None not in modes else None,
         numa_node=(nodes.pop() if len(nodes) == 1 else -1) if ways else None,
     )
@@ -37,6 +40,12 @@ def read(number: str, sys: Path = sysfs.SYS, proc: Path = Path("/proc")) -> Host
 def thp(sys: Path = sysfs.SYS) -> str:
     """Return the policy for transparent huge pages: "always", "madvise" or "never"; "" if the kernel has none."""
     return sysfs.selected(sysfs.attribute(sys, _THP))
+
+
+def thp_bytes(sys: Path = sysfs.SYS) -> int:
+    """Return the size of a transparent huge page: 2 MiB, or 32 or 512 MiB with larger pages; 0 if it is unknown."""
+    text = sysfs.attribute(sys, _THP_BYTES)
+    return int(text) if text.isdecimal() else 0
 
 
 def changeable(sys: Path = sysfs.SYS) -> tuple[str, ...]:

@@ -79,6 +79,7 @@ def fingerprint(device: Device, filesystem: str, kernel_release: str) -> Fingerp
         cpu_model=device.host.cpu_model,
         cpus=device.host.cpus,
         thp=device.host.thp,
+        page_bytes=device.host.page_bytes,
         iommu=device.host.iommu,
         numa_node=device.host.numa_node,
     )

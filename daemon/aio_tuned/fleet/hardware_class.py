@@ -20,6 +20,7 @@ Facts: TypeAlias = "Mapping[str, str | int | None]"
 TargetKind = Literal["scratch", "device"]
 
 _KEY_DIGITS = 16
+_USUAL_PAGE_BYTES = 4096
 
 
 def facts_of(
@@ -56,6 +57,7 @@ def facts_of(
         "iommu": _text(fingerprint.iommu),
         "grid": _grid(grid),
         "helper_major": _text(helper_version.partition(".")[0]),
+        **_pages(fingerprint),
     }
 
 
@@ -68,6 +70,11 @@ def class_key(facts: Facts) -> str:
 def _text(value: str | None) -> str | None:
     """Return a text with single spaces, since vendors pad theirs; None for an empty one."""
     return " ".join((value or "").split()) or None
+
+
+def _pages(fingerprint: Fingerprint) -> Facts:
+    """Return the size of a page only if it is unusual, so that the keys of all other classes stay as they were."""
+    return {} if fingerprint.page_bytes in (None, 0, _USUAL_PAGE_BYTES) else {"page_bytes": fingerprint.page_bytes}
 
 
 def _grid(grid: Grid) -> str:

@@ -193,8 +193,8 @@ class Fingerprint:
 
     An unknown `metadata_bytes` is None, and an unknown `pcie_link` is "". From `cpu_model` to `numa_node` they describe
     the host and are None if unknown, as in older profiles: the model and number of the present processors, the policy
-    for transparent huge pages, the mode of the drive's IOMMU domain ("none" without one), and the drive's NUMA node (-1
-    without one).
+    for transparent huge pages, the size of the kernel's pages, the mode of the drive's IOMMU domain ("none" without
+    one), and the drive's NUMA node (-1 without one).
     """
 
     firmware: str
@@ -210,6 +210,7 @@ class Fingerprint:
     cpu_model: str | None = None
     cpus: int | None = None
     thp: str | None = None
+    page_bytes: int | None = None
     iommu: str | None = None
     numa_node: int | None = None
     # The last line of a file is one that it must have, so a file that was cut off is none.

@@ -15,6 +15,7 @@ HOST_KEYS = tuple(item.name for item in fields(Host))
 _PROCESSORS = ("cpus", "cpu_model")
 _WORDS = {
     "thp": "policy for transparent huge pages",
+    "page_bytes": "size of the kernel's pages",
     "iommu": "mode of the drive's IOMMU domain",
     "numa_node": "NUMA node of the drive",
 }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import mmap
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 EPYC = "processor\t: 0\nvendor_id\t: AuthenticAMD\ncpu family\t: 25\nmodel\t\t: 1\nmodel name\t: AMD EPYC 7543\n"
 GRAVITON = "processor\t: 0\nBogoMIPS\t: 243.75\nCPU implementer\t: 0x41\nCPU variant\t: 0x3\nCPU part\t: 0xd0c\n"
 THP = "kernel/mm/transparent_hugepage/enabled"
+PAGE = mmap.PAGESIZE
 
 
 @pytest.fixture
@@ -61,13 +63,30 @@ def read(machine: Machine, number: str = "259:0") -> Host:
 
 def test_the_host_of_a_drive_on_pcie(machine: Machine) -> None:
     attach(machine, 0, mode="DMA-FQ", node=1)
-    assert read(machine) == Host(cpu_model="AMD EPYC 7543", cpus=64, thp="madvise", iommu="DMA-FQ", numa_node=1)
+    assert read(machine) == Host(
+        cpu_model="AMD EPYC 7543", cpus=64, thp="madvise", page_bytes=PAGE, iommu="DMA-FQ", numa_node=1
+    )
+
+
+@pytest.mark.parametrize("page_bytes", [4096, 16384, 65536])
+def test_the_size_of_a_page_is_a_fact_of_the_host(machine: Machine, page_bytes: int) -> None:
+    attach(machine, 0)
+    assert host.read("259:0", machine.sys, machine.proc, page_bytes).page_bytes == page_bytes
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("2097152\n", 2 << 20), ("33554432\n", 32 << 20), ("536870912\n", 512 << 20), ("", 0), ("x", 0)]
+)
+def test_the_size_of_a_transparent_huge_page(machine: Machine, text: str, found: int) -> None:
+    put(machine, "kernel/mm/transparent_hugepage/hpage_pmd_size", text)
+    assert host.thp_bytes(machine.sys) == found
+    assert host.thp_bytes(machine.proc) == 0
 
 
 def test_what_the_host_does_not_tell_is_unknown(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
     attach(machine, 0)
-    assert read(machine) == Host(iommu="none", numa_node=-1)
+    assert read(machine) == Host(page_bytes=PAGE, iommu="none", numa_node=-1)
 
 
 def test_the_mode_of_the_iommu_is_unknown_on_old_kernels(machine: Machine) -> None:

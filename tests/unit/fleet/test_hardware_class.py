@@ -26,6 +26,7 @@ _PRINT = Fingerprint(
     cpu_model="AMD EPYC 9354",
     cpus=64,
     thp="madvise",
+    page_bytes=4096,
     iommu="DMA-FQ",
     numa_node=0,
     kernel="6.1",
@@ -60,6 +61,7 @@ def test_the_key_of_known_facts_stays_the_same_between_releases() -> None:
                 {"integrity_format": "T10-DIF-TYPE1-CRC"}, {"metadata_bytes": 8}, {"max_sectors_kb": 128},
                 {"nr_requests": 256}, {"scheduler": "mq-deadline"}, {"filesystem": "ext4"}, {"kernel": "6.12"},
                 {"cpu_model": "AMD EPYC 9654"}, {"cpus": 96}, {"thp": "always"}, {"iommu": "identity"},
+                {"page_bytes": 65536},
             )
         ),
         facts_of(_DRIVE, _PRINT, "device", SMALL_GRID, "1.4.2"),
@@ -77,6 +79,7 @@ def test_each_fact_makes_a_class_of_its_own(changed: Facts) -> None:
     [
         _facts(replace(_DRIVE, serial="S2", name="nvme-other", sys_name="nvme9n1", numa_node=3, diskseq=9)),
         _facts(fingerprint=replace(_PRINT, numa_node=1)),
+        *(_facts(fingerprint=replace(_PRINT, page_bytes=unknown)) for unknown in (None, 0)),
         _facts(fingerprint=replace(_PRINT, cpu_model="AMD  EPYC 9354 ")),
         _facts(replace(_DRIVE, model=" ACME X1  ")),
         _facts(fingerprint=replace(_PRINT, kernel="6.1.0-18-amd64")),

@@ -222,7 +222,7 @@ def gain(percent: float, least: float, direction: str = "read") -> HugePageGain:
     ],
 )
 def test_huge_pages_that_consumers_do_not_get(policy: str, gains: list[HugePageGain], said: str) -> None:
-    found = finding(huge_pages.check(policy, gains))
+    found = finding(huge_pages.check(policy, gains, page_bytes=4096, thp_bytes=2 << 20))
     assert said in found.problem
     assert found.remedy == "echo always > /sys/kernel/mm/transparent_hugepage/enabled"
 
@@ -232,12 +232,25 @@ def test_huge_pages_that_consumers_do_not_get(policy: str, gains: list[HugePageG
     [("always", [gain(12.0, 10.0)]), ("madvise", []), ("madvise", [gain(0.4, -0.2)]), ("never", [gain(0.4, -0.2)])],
 )
 def test_huge_pages_that_add_nothing(policy: str, gains: list[HugePageGain]) -> None:
-    assert list(huge_pages.check(policy, gains)) == []
+    assert list(huge_pages.check(policy, gains, page_bytes=4096, thp_bytes=2 << 20)) == []
+
+
+@pytest.mark.parametrize(
+    ("page_bytes", "thp_bytes", "size"),
+    [(4096, 2 << 20, "4 KiB"), (16384, 32 << 20, "16 KiB"), (65536, 512 << 20, ""), (4096, 0, "4 KiB")],
+)
+def test_huge_pages_are_missed_only_where_they_fit_into_a_buffer(page_bytes: int, thp_bytes: int, size: str) -> None:
+    found = list(huge_pages.check("never", [], page_bytes=page_bytes, thp_bytes=thp_bytes))
+    assert [each.problem.endswith(f"pages of {size}") for each in found if isinstance(each, Finding)] == [True] * bool(
+        size
+    )
+    measured = huge_pages.check("never", [gain(12.0, 10.5)], page_bytes=page_bytes, thp_bytes=thp_bytes)
+    assert "gain 12.0 %" in finding(measured).problem
 
 
 def test_a_kernel_without_huge_pages_is_not_checked(tmp_path: Path) -> None:
     assert host.thp(tmp_path) == ""
-    assert "no transparent huge pages" in unchecked(huge_pages.check("", [])).reason
+    assert "no transparent huge pages" in unchecked(huge_pages.check("", [], page_bytes=4096, thp_bytes=0)).reason
 
 
 def test_the_policy_in_use_is_read(tmp_path: Path) -> None:

@@ -519,7 +519,7 @@ def test_the_schema_describes_every_key_that_we_write_and_requires_all_but_the_o
                 *("io_uring_read_ratio", "io_uring_read_ratio_ci95"),
                 *("io_uring_write_ratio", "io_uring_write_ratio_ci95"),
             },
-            "fingerprint": {"array", "metadata_bytes", "cpu_model", "cpus", "thp", "iommu", "numa_node"},
+            "fingerprint": {"array", "metadata_bytes", "cpu_model", "cpus", "thp", "page_bytes", "iommu", "numa_node"},
         }
         assert optional == expected[section]
     setting_keys = set(SCHEMA_DOCUMENT["$defs"]["setting"]["properties"])

@@ -42,7 +42,7 @@ TWIN = device(
     sys_name="nvme1n1",
     serial="TWIN",
 )
-HOST = Host(cpu_model="EPYC", cpus=64, thp="madvise", iommu="DMA-FQ", numa_node=1)
+HOST = Host(cpu_model="EPYC", cpus=64, thp="madvise", page_bytes=4096, iommu="DMA-FQ", numa_node=1)
 HOSTED = device(host=HOST)
 OTHER_HOST = replace(HOST, cpus=32)
 VOLUME = device(id="md-uuid-1", name="md-uuid-1", sys_name="md0", members=("nvme0n1",))
@@ -137,6 +137,7 @@ def test_no_field_of_the_fingerprint_is_left_out() -> None:
         ({"cpu_model": None, "cpus": 32}, ("processors changed from 64 to 32",)),
         ({"cpu_model": "Xeon", "cpus": None}, ("processors changed from EPYC to Xeon",)),
         ({"thp": "always"}, ("policy for transparent huge pages changed from madvise to always",)),
+        ({"page_bytes": 65536}, ("size of the kernel's pages changed from 4096 to 65536",)),
         ({"iommu": "none"}, ("mode of the drive's IOMMU domain changed from DMA-FQ to none",)),
         ({"numa_node": 0}, ("NUMA node of the drive changed from 1 to 0",)),
         ({"numa_node": -1}, ("NUMA node of the drive changed from 1 to none",)),

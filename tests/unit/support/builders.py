@@ -443,6 +443,7 @@ def consumer_profile(**changes: Any) -> Profile:  # noqa: ANN401 - any field
             cpu_model="AMD EPYC 9454P",
             cpus=96,
             thp="madvise",
+            page_bytes=4096,
             iommu="DMA-FQ",
             numa_node=0,
         ),

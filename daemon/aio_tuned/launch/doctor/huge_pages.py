@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aio_tuned import formatting
 from aio_tuned.launch.doctor.finding import HOST, Finding, Outcome, Unchecked
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from aio_tuned.model.profile import Profile
 
 CHECK = "thp"
+# Larger ones, of 512 MiB with pages of 64 KiB, do not fit into the buffers of consumers.
+_LARGEST_USEFUL_BYTES = 64 << 20
 _REMEDY = "echo always > /sys/kernel/mm/transparent_hugepage/enabled"
 
 
@@ -42,8 +45,11 @@ def gains(node: str, profile: Profile, policy: str) -> tuple[HugePageGain, ...]:
     )
 
 
-def check(policy: str, measured: Iterable[HugePageGain]) -> Iterator[Outcome]:
-    """Report a policy that denies huge pages to consumers, unless they were measured to add nothing."""
+def check(policy: str, measured: Iterable[HugePageGain], *, page_bytes: int, thp_bytes: int) -> Iterator[Outcome]:
+    """Report a policy that denies huge pages to consumers, unless they were measured to add nothing.
+
+    `page_bytes` and `thp_bytes` are the sizes of the kernel's pages and of its transparent huge pages, 0 if unknown.
+    """
     if not policy:
         yield Unchecked(
             check=CHECK, subject=HOST, reason="the kernel has no transparent huge pages, or /sys hides them"
@@ -52,11 +58,14 @@ def check(policy: str, measured: Iterable[HugePageGain]) -> Iterator[Outcome]:
     if policy == "always":
         return
     best = max(measured, key=lambda gain: gain.least_percent, default=None)
-    if best is None and policy == "never":
+    if best is None and policy == "never" and thp_bytes <= _LARGEST_USEFUL_BYTES:
         yield Finding(
             check=CHECK,
             subject=HOST,
-            problem="transparent huge pages are off (never), so the buffers of consumers are in pages of 4 KiB",
+            problem=(
+                "transparent huge pages are off (never), so the buffers of consumers are in pages of"
+                f" {formatting.amount(page_bytes)}"
+            ),
             remedy=_REMEDY,
         )
     elif best and best.least_percent > 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from typing import TYPE_CHECKING
 
 from aio_tuned.devices import host
@@ -43,7 +44,10 @@ def examine(
         policy = host.thp(asked.sys)
         known = [(patient.drive.node, patient.found.profile) for patient in patients if patient.found]
         return huge_pages.check(
-            policy, [gain for node, profile in known for gain in huge_pages.gains(node, profile, policy)]
+            policy,
+            [gain for node, profile in known for gain in huge_pages.gains(node, profile, policy)],
+            page_bytes=mmap.PAGESIZE,
+            thp_bytes=host.thp_bytes(asked.sys),
         )
 
     yield from look(memory_lock.CHECK, HOST, memory)
