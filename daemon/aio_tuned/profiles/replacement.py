@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from aio_tuned.model.confidence import rank
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 # A sweep with less measured I/O than this share of the earlier sweep's was cut short.
 _SHORT = 0.5
+
+NO_CURVES = "curves: not measured in a check; run aio-tuned tune for this drive's own curves by request size"
+EARLIER_CURVES = "curves: not measured in a check; those of this drive's last full sweep are kept"
 
 
 def why_kept(new: Profile, old: Profile) -> str:
@@ -49,6 +52,24 @@ def lost_by(new: Profile, old: Profile) -> str:
     if new.state == "provisional" and old.state == "measured":
         return "it is provisional, but the existing profile is measured"
     return ""
+
+
+def with_curves(new: Profile, old: Profile | None) -> Profile:
+    """Return the new profile with what a check does not measure, if the old profile of the drive is valid and has it.
+
+    The curves by request size do not depend on the settings, but the figures of several processes do.
+    """
+    if old is None or not new.evidence.checked_against or new.curves or not old.curves:
+        return new
+    pairs = zip(old.sections(), new.sections(), strict=True)
+    same = all(getattr(had, "setting", None) == getattr(has, "setting", None) for (_, had), (_, has) in pairs)
+    findings = tuple(EARLIER_CURVES if each == NO_CURVES else each for each in new.evidence.findings)
+    return replace(
+        new,
+        curves=old.curves,
+        concurrency=old.concurrency if same else None,
+        evidence=replace(new.evidence, findings=findings),
+    )
 
 
 def _without_host(fingerprint: Fingerprint) -> Mapping[str, object]:

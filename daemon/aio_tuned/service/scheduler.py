@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from aio_tuned import formatting
 from aio_tuned.journald.events import EventId
 from aio_tuned.profiles import codec
-from aio_tuned.profiles.replacement import lost_by
+from aio_tuned.profiles.replacement import lost_by, with_curves
 from aio_tuned.profiles.siblings import check_settings, find_siblings, own_settings
 from aio_tuned.service import memory_fit
 from aio_tuned.service.patience import Patience
@@ -312,13 +312,13 @@ class Scheduler:
 
     def _take(self, drive: Drive, job: Job, final: messages.Done) -> Finished | None:
         """Save a measured profile, unless that loses what the drive has, and return the event for the drive."""
-        measured = codec.parse(final.text)
+        own = self._publisher.measured(drive) if job.keeps_own else None
+        measured = with_curves(codec.parse(final.text), own)
         if final.trouble:
             _log.warning("%s: %s", drive.device.sys_name, final.trouble, extra=drive.fields())
-        lost = lost_by(measured, own) if job.keeps_own and (own := self._publisher.measured(drive)) else ""
+        lost = lost_by(measured, own) if own else ""
         if lost or self._publisher.save(measured):
             self.forget(drive)
-        self._waits.end_fleet(drive.device.id)
         self._fleet.tell_result(drive, job, final)
         if not drive.is_swept:
             return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aio_tuned import formatting
 from aio_tuned.model.profile import Concurrency
+from aio_tuned.profiles.replacement import NO_CURVES
 from aio_tuned.search import huge_pages, new_file, processes, size_curve
 from aio_tuned.search.taint import is_counted, taint_reason
 
@@ -183,7 +184,7 @@ def _missing(outcome: SweepOutcome, curves: Sequence[SizeCurve], config: Config,
     if not config.curves:
         return
     if checked_against:
-        yield "curves: not measured in a check; run aio-tuned tune for this drive's own curves by request size"
+        yield NO_CURVES
     elif config.effort == "quick":
         yield "curves: not measured in a quick sweep; use --effort default for curves by request size"
     elif outcome.after.curves and not outcome.after.failed:

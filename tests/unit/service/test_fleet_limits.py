@@ -15,9 +15,11 @@ from aio_tuned.fleet.bundle import dump
 from aio_tuned.model.profile import Skipped
 from aio_tuned.model.setting import DEFAULT_SETTING
 from aio_tuned.profiles.codec import render
+from aio_tuned.profiles.replacement import EARLIER_CURVES, NO_CURVES
 from aio_tuned.service.drive import Publication
 from aio_tuned.service.state_machine import Failed, Finished, Postponed, Satisfied, Stage, SweepDue
 from aio_tuned.service.worker import messages as wire
+from unit.support.builders import CONCURRENCY, CURVES
 from unit.support.builders import result as measured_result
 from unit.support.desk import FIRST, Bay, running
 from unit.support.fleet import POINTS, class_result
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aio_tuned.fleet.report import Basis
+    from aio_tuned.model.setting import Setting
 
 
 @pytest.fixture
@@ -182,6 +185,29 @@ def test_writes_that_were_measured_stay_while_the_drive_is_not_mounted(fleet: Fl
         assert getattr(shown.write, "setting", None) == POINTS[3]
         assert fleet.report(task), "the class learns of it nevertheless"
         assert isinstance(fleet.assess(), Satisfied)
+
+    scene(fleet, act)
+
+
+@pytest.mark.parametrize(("setting", "keeps_processes"), [(POINTS[2], True), (POINTS[5], False)])
+def test_a_check_keeps_the_curves_of_the_sweep_before(fleet: Fleet, setting: Setting, keeps_processes: bool) -> None:
+    """Inference engines read them, and a check measures none; the figures of several processes are of a setting."""
+
+    def act() -> None:
+        fleet.drive.target = RAW
+        own = replace(fleet.measured(POINTS[2]), curves=CURVES, concurrency=CONCURRENCY)
+        assert fleet.desk.supervisor._publisher.save(own)
+        fleet.order("check", 4, setting)
+        made = fleet.measured(
+            setting, measured_at=present(), checked_against="class", findings=("one", NO_CURVES), fleet_generation=4
+        )
+        assert isinstance(fleet.conclude(wire.Done(text=render(made), points=rows(*POINTS))), Finished)
+        shown = fleet.published()
+        assert getattr(shown.read, "setting", None) == setting
+        assert shown.evidence.fleet_generation == 4
+        assert shown.curves == CURVES
+        assert shown.concurrency == (CONCURRENCY if keeps_processes else None)
+        assert shown.evidence.findings == ("one", EARLIER_CURVES)
 
     scene(fleet, act)
 
