@@ -37,12 +37,12 @@ STARTS_WITHIN_S = 60.0
 _DAY = dt.timedelta(days=1)
 
 
-def free_ports(count: int) -> list[int]:
+def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
     """Return ports that no client gets from the kernel while the member that listens there is down."""
     found: list[int] = []
     for port in secrets.SystemRandom().sample(range(16_384, 32_768), 100 * count):
         with socket.socket() as tried, suppress(OSError):
-            tried.bind(("127.0.0.1", port))
+            tried.bind((host, port))
             found.append(port)
         if len(found) == count:
             break
@@ -64,12 +64,16 @@ def make_ca(folder: Path, name: str) -> tuple[x509.Certificate, ec.EllipticCurve
 
 
 def make_server(
-    folder: Path, ca: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey, lasts: dt.timedelta = _DAY
+    folder: Path,
+    ca: x509.Certificate,
+    ca_key: ec.EllipticCurvePrivateKey,
+    lasts: dt.timedelta = _DAY,
+    host: str = "127.0.0.1",
 ) -> None:
-    """Write server.pem and server.key, for 127.0.0.1."""
+    """Write server.pem and server.key, for an address."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "etcd")])
-    made = _signed(subject, ca.subject, key, ca_key, ca=False, lasts=lasts)
+    made = _signed(subject, ca.subject, key, ca_key, ca=False, lasts=lasts, host=host)
     (folder / "server.pem").write_bytes(made.public_bytes(Encoding.PEM))
     write_key(folder / "server.key", key)
 
@@ -82,6 +86,7 @@ def _signed(
     *,
     ca: bool,
     lasts: dt.timedelta = _DAY,
+    host: str = "127.0.0.1",
 ) -> x509.Certificate:
     now = dt.datetime.now(dt.timezone.utc)
     others = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
@@ -102,9 +107,7 @@ def _signed(
     if not ca:
         builder = builder.add_extension(
             x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
-        ).add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
-        )
+        ).add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))]), critical=False)
     return builder.sign(by, SHA256())
 
 
@@ -114,14 +117,16 @@ class EtcdCluster:
 
     folder: Path
     options: Mapping[str, str] = field(default_factory=dict)
-    ports: list[int] = field(init=False, default_factory=lambda: free_ports(2 * MEMBERS))
+    host: str = "127.0.0.1"
+    ports: list[int] = field(init=False)
     processes: list[subprocess.Popen[bytes] | None] = field(init=False, default_factory=lambda: [None] * MEMBERS)
     ca: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.ports = free_ports(2 * MEMBERS, self.host)
         self.ca = make_ca(self.folder, "ca")
         make_ca(self.folder, "other")
-        make_server(self.folder, *self.ca)
+        make_server(self.folder, *self.ca, host=self.host)
         jwt = rsa.generate_private_key(65537, 2048)
         write_key(self.folder / "jwt.key", jwt)
         (self.folder / "jwt.pub").write_bytes(
@@ -129,10 +134,10 @@ class EtcdCluster:
         )
 
     def endpoint(self, member: int) -> str:
-        return f"https://127.0.0.1:{self.ports[member]}"
+        return f"https://{self.host}:{self.ports[member]}"
 
     def peer(self, member: int) -> str:
-        return f"https://127.0.0.1:{self.ports[MEMBERS + member]}"
+        return f"https://{self.host}:{self.ports[MEMBERS + member]}"
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -265,9 +270,9 @@ class EtcdCluster:
 
 
 @contextmanager
-def etcd_cluster(folder: Path, **options: str) -> Iterator[EtcdCluster]:
+def etcd_cluster(folder: Path, host: str = "127.0.0.1", **options: str) -> Iterator[EtcdCluster]:
     """A cluster that is healthy, with authentication on, and has no users but root."""
-    cluster = EtcdCluster(folder, {name.replace("_", "-"): value for name, value in options.items()})
+    cluster = EtcdCluster(folder, {name.replace("_", "-"): value for name, value in options.items()}, host)
     try:
         for member in range(MEMBERS):
             cluster.start(member)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from aio_tuned.config.load import Config
 from aio_tuned.config.parsing import SETTING_KEYS
 from aio_tuned.devices import identity
-from aio_tuned.fleet.report import DriveReport, Rate
 from aio_tuned.fleet.spool import Spool
 from aio_tuned.model.profile import SHARE_ONE, CombinedResult, Profile, Result, Skipped
 from aio_tuned.model.setting import DEFAULT_SETTING, Direction, Setting
@@ -26,6 +25,7 @@ from aio_tuned.service.fleet_desk import FleetDesk
 from aio_tuned.service.state_machine import DriveState, Stage
 from aio_tuned.service.waits import Waits, waits_path
 from aio_tuned.service.worker.messages import Disagreed, Done, Job, Points
+from fleet.lying_spool import Lie, LyingSpool
 from fleet.simulated_drive import Measured, SimulatedDrive, faster_challenger
 from unit.support.builders import MIB, device, evidence, profile, result, scratch_target
 
@@ -37,46 +37,15 @@ if TYPE_CHECKING:
 
 KERNEL = "6.8.0-45-generic"
 DIRECTIONS: tuple[Direction, ...] = ("read", "write")
-# What the daemon compares without an event, the orders among it.
+# The daemon looks at its orders once a minute. With a measured profile nothing is urgent, and simulations are shorter.
 _GLANCE_S = 60.0
+_IDLE_GLANCE_S = 300.0
 _CHALLENGERS = 3
-
-# What a node with an honest name may tell its fleet, beside the truth.
-Lie = Literal["", "too fast", "too slow", "another grid", "replayed generation", "forged signature"]
-LIES: tuple[Lie, ...] = ("too fast", "too slow", "another grid", "forged signature", "replayed generation")
-_FACTORS = {"too fast": 3.0, "too slow": 0.4}
-
-
-class LyingSpool(Spool):
-    """A spool in which reports of measurements are false."""
-
-    def __init__(self, state: Path, lie: Lie) -> None:
-        super().__init__(state)
-        self._lie = lie
-
-    def write(self, report: DriveReport) -> None:
-        super().write(_lied(report, self._lie) if report.basis != "presence" else report)
-
-
-def _lied(report: DriveReport, lie: Lie) -> DriveReport:
-    if lie in _FACTORS:
-        parts = {
-            direction: replace(part, rate=Rate(*(round(each * _FACTORS[lie]) for each in part.rate)))
-            for direction, part in report.directions()
-            if part
-        }
-        confirms = None if report.confirms is None else False
-        return replace(report, confirms=confirms, **parts)  # type: ignore[arg-type]
-    if lie == "another grid":
-        return replace(report, grid=replace(report.grid, queue_depth=(*report.grid.queue_depth, 512)))
-    if lie == "replayed generation" and report.basis == "check":
-        return replace(report, generation=report.generation + 7)
-    return report
 
 
 @dataclass(frozen=True, slots=True)
 class Did:
-    """A sweep or check that ended: whether the fleet had ordered it, and whether a check confirmed its class."""
+    """A sweep or check that ended: whether the fleet or an operator asked for it, and whether a check confirmed."""
 
     task: Literal["sweep", "check"]
     at_s: float
@@ -161,6 +130,10 @@ class SimulatedDaemon:
         return self.shown.evidence.fleet_generation or 0 if self.shown.state == "measured" else 0
 
     @property
+    def _glance_s(self) -> float:
+        return _IDLE_GLANCE_S if self.shown.state == "measured" else _GLANCE_S
+
+    @property
     def is_busy(self) -> bool:
         return self._busy is not None
 
@@ -168,6 +141,12 @@ class SimulatedDaemon:
         """The share by which the published settings are below the model's best points."""
         parts = [(direction, part) for direction, part in self.shown.sections() if not isinstance(part, Skipped)]
         return 1 - min(self.drive.share(direction, part.setting) for direction, part in parts)
+
+    def ask(self) -> None:
+        """Request a sweep, as an operator does."""
+        self._drive.asked = True
+        self._drive.full_sweep_reason = "requested by the operator"
+        self._held_until_s = 0.0
 
     # --- what the supervisor and the scheduler do ---------------------------------------------------------
 
@@ -182,7 +161,7 @@ class SimulatedDaemon:
             self._conclude(decision, ordered, now_s)
         if self.desk.look() or now_s >= self._held_until_s:
             return self._assess(now_s)
-        return now_s + _GLANCE_S
+        return now_s + self._glance_s
 
     def _decide(self) -> Decision:
         drive, now = self._drive, self.fingerprint
@@ -207,12 +186,13 @@ class SimulatedDaemon:
         self._refresh()
         self._held_until_s = float("inf")
         if decision.sweep == "none":
-            return now_s + _GLANCE_S
+            return now_s + self._glance_s
         if decision.wait_s:
             self._held_until_s = now_s + decision.wait_s
-            return min(self._held_until_s, now_s + _GLANCE_S)
+            return min(self._held_until_s, now_s + self._glance_s)
         order = self.desk._orders.get(self.name)
-        ordered = order is not None and order.task == {"full": "sweep", "check": "check"}[decision.sweep]
+        task = {"full": "sweep", "check": "check"}[decision.sweep]
+        ordered = self._drive.asked or (order is not None and order.task == task)
         takes_s = self.sweep_s if decision.sweep == "full" else self.check_s
         self._busy = (now_s + takes_s, decision, ordered)
         return now_s + takes_s
@@ -245,7 +225,7 @@ class SimulatedDaemon:
         final = self._check(job, now_s) if job.against else self._sweep(now_s)
         if isinstance(final, Done):
             self.own = codec.parse(final.text)
-            self._drive.full_sweep_reason = ""
+            self._drive.full_sweep_reason, self._drive.asked = "", False
             self._waits.end_fleet(self._device.id)
         elif not job.keeps_own:
             self._drive.full_sweep_reason = final.reason

@@ -42,7 +42,7 @@ class SimulatedDrive:
     model: str
     seed: int
     slow: float = 1.0
-    weather: Mapping[Setting, float] = field(default_factory=dict)
+    weather: Mapping[tuple[Direction, Setting], float] = field(default_factory=dict)
     _dice: random.Random = field(init=False)
     _level: float = field(init=False)
 
@@ -59,7 +59,7 @@ class SimulatedDrive:
         """Measure all points of the grid; the fastest is first."""
         rates = truth(NAMED[self.model], direction).bytes_per_s.tolist()
         found = [
-            self._measured(setting, rate * self.weather.get(setting, 1.0), _SWEEP_NOISE)
+            self._measured(setting, rate * self.weather.get((direction, setting), 1.0), _SWEEP_NOISE)
             for setting, rate in zip(SETTINGS, rates, strict=True)
         ]
         return sorted(found, key=lambda each: -each.bytes_per_s)

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from aio_tuned.fleet.agent import Agent
-from fleet.simulated_daemon import LIES, Lie, SimulatedDaemon
+from aio_tuned.fleet.coordinator import Coordinator
+from fleet.lying_spool import LIES, Lie
+from fleet.simulated_daemon import SimulatedDaemon
 from fleet.simulated_drive import SimulatedDrive
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ MODELS = ("pm9a3", "micron-7450", "t705", "990-pro", "p44-pro")
 WEEK_S = 7 * 86400.0
 SLOW = 0.6
 _SLOW_SHARE, _LYING_SHARE = 0.03, 0.01
-_NODES_OF_RACK = 20
+_NODES_OF_RACK = 10
 # An agent whose drives want nothing polls once in ten minutes; its steps in between would change nothing.
 _IDLE_S = 600.0
 
@@ -186,5 +188,13 @@ class Crowd:
                 self.steps += 1
                 self._push(self.now_s + (_IDLE_S if node.is_idle else wait_s), node, is_agent=True)
             else:
-                self._push(max(node.daemon.work(), self.now_s + 1), node, is_agent=False)
+                wait_s = node.daemon.work() - node.daemon.clock()
+                self._push(self.now_s + max(wait_s, 1.0), node, is_agent=False)
         self.now_s = max(self.now_s, ends_s)
+
+
+def simulated_coordinator(
+    store: Store, key: SigningKey, name: str, clock: Callable[[], float], watch_s: float
+) -> Coordinator:
+    """A coordinator whose two clocks are that of the simulation."""
+    return Coordinator(store, key, name, WEEK_S, clock=clock, monotonic=clock, watch_s=watch_s)

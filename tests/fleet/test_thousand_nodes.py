@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -19,7 +18,6 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from aio_tuned.fleet.coordinator import Coordinator
 from aio_tuned.fleet.etcd_connection import EtcdConnection
 from aio_tuned.fleet.etcd_store import EtcdStore
 from aio_tuned.fleet.keys import coordinator_rights, node_rights, operator_rights
@@ -30,18 +28,22 @@ from fleet.etcd_cluster import etcd_cluster
 from fleet.fleet_verdict import Verdict
 from fleet.simulated_daemon import SimulatedDaemon
 from fleet.simulated_drive import SimulatedDrive
-from fleet.simulated_fleet import MODELS, WEEK_S, Crowd, Outcome, SimulatedNode, plans
+from fleet.simulated_fleet import MODELS, Crowd, Outcome, SimulatedNode, plans, simulated_coordinator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from aio_tuned.fleet.store import Store
+    from fleet.crowd_process import CrowdProcess
     from fleet.etcd_cluster import EtcdCluster
     from fleet.simulated_fleet import Plan
 
 NODES, PROGRAMS, PROCESSES = 1000, 10, 4
+# Less than the time after which a coordinator that did not renew its lead has lost it.
 TICK_S = 20.0
+# A coordinator steps at each tick, and waits so long for reports.
+WATCH_S = 0.2
 # Nodes that were swept have a measured profile, and check the class's within six hours.
 HOURS = 7.0
 COORDINATORS = ("c1", "c2")
@@ -86,12 +88,11 @@ def test_sixty_nodes_on_a_store_in_memory(tmp_path: Path) -> None:
         store = MemoryStore(shared, everyone, node_rights(plan.name))
         crowd.add(SimulatedNode(plan, tmp_path, store, key, (coordinator_key.public,), lambda: crowd.now_s))
     coordinators = [
-        Coordinator(
-            MemoryStore(shared, everyone, coordinator_rights()), coordinator_key, name, WEEK_S,
-            clock=lambda: crowd.now_s, monotonic=lambda: crowd.now_s, watch_s=0.0,
+        simulated_coordinator(
+            MemoryStore(shared, everyone, coordinator_rights()), coordinator_key, name, lambda: crowd.now_s, 0.0
         )
         for name in COORDINATORS
-    ]  # fmt: skip
+    ]
     for _ in range(round(HOURS * 3600 / TICK_S)):
         crowd.run_until(crowd.now_s + TICK_S)
         for each in coordinators:
@@ -171,32 +172,53 @@ def large_cluster(tmp_path: Path) -> Iterator[EtcdCluster]:
 
 
 @dataclass(eq=False)
-class CoordinatorThread:
-    """A coordinator with the clock of the simulation, and with leases, which are etcd's, by the real one."""
+class Run:
+    """All nodes and coordinators; `now_s` is the clock of all but the programs."""
 
-    coordinator: Coordinator
-    _stop: threading.Event = field(default_factory=threading.Event)
-    troubles: set[str] = field(default_factory=set)
+    crowds: Sequence[CrowdProcess]
+    cluster: EtcdCluster
+    key: SigningKey
+    everyone: Keyring
+    now_s: float = field(default_factory=time.time)
+    programs: list[Program] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
+        self.begun_s, self._began = self.now_s, time.monotonic()
+        self.coordinators = [
+            simulated_coordinator(self.store("coordinator"), self.key, name, lambda: self.now_s, WATCH_S)
+            for name in COORDINATORS
+        ]
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            wait_s = self.coordinator.step()
-            self.troubles |= {self.coordinator.trouble} - {""}
-            self._stop.wait(wait_s)
+    def store(self, user: str) -> EtcdStore:
+        return EtcdStore(EtcdConnection(self.cluster.access(user)), self.everyone)
 
-    def close(self) -> None:
-        self._stop.set()
-        self._thread.join(30)
-        self.coordinator.close()
+    @property
+    def lived_s(self) -> float:
+        return self.now_s - self.begun_s
 
+    def live(self) -> int:
+        """Let all nodes live for a moment; return how many of the processes' nodes have a measured profile."""
+        self.now_s += TICK_S
+        for crowd in self.crowds:
+            crowd.begin(self.now_s)
+        for coordinator in self.coordinators:
+            coordinator.step()
+            assert coordinator.trouble == ""
+        for program in self.programs:
+            program.daemon.work()
+        found = [crowd.progress() for crowd in self.crowds]
+        if self.lived_s % 600 < TICK_S:
+            print(f"{self.lived_s / 60:.0f} min in {self.took()}: {found}")
+        return sum(each.measured for each in found)
 
-@dataclass(eq=False)
-class Clock:
-    now_s: float
+    def took(self) -> str:
+        return f"{time.monotonic() - self._began:.0f} s"
+
+    def outcomes(self) -> list[Outcome]:
+        return [
+            *(each for crowd in self.crowds for each in crowd.outcomes()),
+            *(each.outcome() for each in self.programs),
+        ]
 
 
 @pytest.mark.long
@@ -217,47 +239,23 @@ def test_a_thousand_nodes_on_etcd(large_cluster: EtcdCluster, tmp_path: Path) ->
         for each in wanted
         if each not in real
     ]
-    clock = Clock(time.time())
-    began, begun_s = time.monotonic(), clock.now_s
     with ExitStack() as stack:
-        crowds = stack.enter_context(crowd_processes(PROCESSES, members, trusted, tmp_path, clock.now_s))
-        threads = []
-        for name in COORDINATORS:
-            store = EtcdStore(EtcdConnection(cluster.access("coordinator")), everyone)
-            made = Coordinator(store, coordinator_key, name, WEEK_S, clock=lambda: clock.now_s)
-            threads.append(CoordinatorThread(made))
-            stack.callback(threads[-1].close)
-        programs = [Program(each, keys[each.name], tmp_path, cluster, trusted) for each in real]
-        for each in programs:
-            stack.callback(each.close)
-
-        def measured() -> int:
-            """Let all nodes live for a while."""
-            clock.now_s += TICK_S
-            for crowd in crowds:
-                crowd.begin(clock.now_s)
-            for program in programs:
-                program.daemon.work()
-            found = [crowd.progress() for crowd in crowds]
-            print(f"{(clock.now_s - begun_s) / 60:.0f} min in {time.monotonic() - began:.0f} s: {found}")
-            return sum(each.measured for each in found)
-
-        # Whose drives wait poll once a minute, and a coordinator may rest for seconds.
-        while measured() < len(members):
-            assert clock.now_s - begun_s < 2 * 3600, "drives still wait"
-            time.sleep(0.1)
+        crowds = stack.enter_context(crowd_processes(PROCESSES, members, trusted, tmp_path, time.time()))
+        run = Run(crowds, cluster, coordinator_key, everyone)
+        while run.live() < len(members):
+            assert run.lived_s < 2 * 3600, "drives still wait"
+        # Leases are by the real clock, so a program that was swept for its class would hold its claim for an hour.
+        for each in real:
+            run.programs.append(Program(each, keys[each.name], tmp_path, cluster, trusted))
+            stack.callback(run.programs[-1].close)
         ends = time.monotonic() + 300
-        while not all(each.daemon.shown.state == "measured" for each in programs):
+        while not all(each.daemon.shown.state == "measured" for each in run.programs):
             assert time.monotonic() < ends, "drives of programs still wait"
-            for program in programs:
+            for program in run.programs:
                 program.daemon.work()
             time.sleep(0.5)
-        print(f"all have a measured profile after {time.monotonic() - began:.0f} s")
-        while clock.now_s - begun_s < HOURS * 3600:
-            measured()
-        time.sleep(15)  # the last checks are counted
+        print(f"all have a measured profile after {run.took()}")
+        while run.lived_s < HOURS * 3600:
+            run.live()
         print(f"memory of etcd: {[round(each / 2**20) for each in cluster.memory_bytes()]} MiB")
-        outcomes = [each for crowd in crowds for each in crowd.outcomes()] + [each.outcome() for each in programs]
-        assert [each.troubles for each in threads] == [set(), set()]
-    operator = EtcdStore(EtcdConnection(cluster.access("operator")), everyone)
-    judge(verdict(outcomes, operator), MODELS)
+        judge(verdict(run.outcomes(), run.store("operator")), MODELS)
