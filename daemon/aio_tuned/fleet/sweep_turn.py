@@ -25,8 +25,8 @@ LONGEST_S = 2 * 3600
 LINGERS_S = 150.0
 # So much later for each sweep of the class in this rack, so that other racks are first.
 _RACK_S = 60
-# Drives that wait for a profile are first. The sweeps of a store that was emptied are put again within half of this time,
-# and within the other half all nodes read that they are there: at 600 s two more drives were swept.
+# Drives that wait for a profile are first. The sweeps of a store that was emptied are put again within half of this
+# time, and within the other half all nodes read that they are there: at 600 s two more drives were swept.
 _MEASURED_S = 1800
 _SPREAD_S = 3600
 

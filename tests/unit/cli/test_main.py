@@ -229,8 +229,6 @@ def test_help_where_the_terminal_knows_ascii_only() -> None:
     assert done.returncode == 0, done.stderr
 
 
-
-
 # --- --grid ----------------------------------------------------------------------------------------------
 
 
