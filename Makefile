@@ -1,13 +1,14 @@
 # `make` lists the targets. .ci/bootstrap installs what they need. In this folder they write only to .venv/, build/ and dist/.
 
 .DEFAULT_GOAL := help
-.PHONY: help tune report test test-consumers test-long lint bench completions install uninstall deb wheel clean
+.PHONY: help tune report test test-consumers test-long lint bench completions install uninstall deb wheel platforms clean
 MAKEFLAGS += --no-builtin-rules
 
 DIR = .
 ARGS =
 BENCH = vs_fio
 TIER =
+PLATFORMS =
 WORKERS = 3
 PYTHON =
 DESTDIR =
@@ -90,6 +91,9 @@ deb: ## sudo make deb: build the package build/aio-tuned_VERSION_ARCH.deb for th
 
 wheel: ## make wheel: build wheels for x86-64 and aarch64 in dist/, which install without a compiler
 	@sh .ci/wheel
+
+platforms: ## sudo make platforms [PLATFORMS="debian-13 ubuntu-24.04…"]: try these commands in bare roots (an hour)
+	@sh .ci/platforms $(PLATFORMS)
 
 clean: ## remove .venv, build and dist
 	rm -rf .venv build dist
