@@ -2,9 +2,10 @@
 """A stand-in for aio-sweep that cannot be ended: after its hello it answers nonsense, and survives SIGKILL.
 
 Its own child traces it with PTRACE_O_TRACEEXIT. When killed, the helper stops before its exit until the tracer resumes
-it, which never happens: the closest state to D state without a broken drive. (A process that has exited, but whose
-tracer has not waited for it, differs: its pidfd reports the end, and waiting for it blocks.) $TRACER_FILE names a file
-with the child's process id; killing the child ends the helper too. Exit with 77 if tracing is not allowed.
+it, which never happens: the closest state to D state without a broken drive. With $HELD=exited it exits instead, but
+cannot be waited for until its tracer has done so: a pidfd reports its end, and a wait for it blocks, in which asyncio's
+own processes hang from Python 3.12 on. $TRACER_FILE names a file with the child's process id; killing the child ends
+the helper too. Exit with 77 if tracing is not allowed.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ def main() -> int:
     ready, ready_in = os.pipe()
     if os.fork() == 0:
         os.setsid()
-        failed = libc.ptrace(PTRACE_SEIZE, helper, None, PTRACE_O_TRACEEXIT)
+        options = None if os.environ.get("HELD") == "exited" else PTRACE_O_TRACEEXIT
+        failed = libc.ptrace(PTRACE_SEIZE, helper, None, options)
         Path(os.environ["TRACER_FILE"]).write_text(str(os.getpid()))
         os.write(ready_in, b"0" if failed else b"1")
         os.closerange(0, 100)  # the tracer must not hold the helper's pipes open

@@ -878,7 +878,8 @@ asyncio.run(work())
 """
 
 
-def test_a_helper_that_cannot_be_killed_is_stuck_and_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize("held", ["running", "exited"])
+def test_a_helper_that_cannot_be_killed_is_stuck_and_left(tmp_path: Path, held: str) -> None:
     """In a process of its own, which must not wait for it either at its end."""
     tracer = tmp_path / "tracer"
     began = time.monotonic()
@@ -887,7 +888,7 @@ def test_a_helper_that_cannot_be_killed_is_stuck_and_left(tmp_path: Path) -> Non
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(PROJECT / "daemon"), "TRACER_FILE": str(tracer)},
+        env={**os.environ, "PYTHONPATH": str(PROJECT / "daemon"), "TRACER_FILE": str(tracer), "HELD": held},
         timeout=30,
     )
     os.kill(int(tracer.read_text()), signal.SIGKILL)
