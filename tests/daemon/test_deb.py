@@ -65,7 +65,9 @@ def test_it_depends_on_the_distributions_own_packages(package: Path) -> None:
 
 def test_every_module_and_the_helper_are_there(unpacked: Path) -> None:
     ours = {path.name for path in (ROOT / "daemon/aio_tuned").iterdir() if path.name != "__pycache__"}
-    assert {path.name for path in (unpacked / "usr/lib/python3/dist-packages/aio_tuned").iterdir()} == ours
+    package = unpacked / "usr/lib/python3/dist-packages/aio_tuned"
+    assert {path.name for path in package.iterdir()} == ours | {"COMMIT"}
+    assert re.fullmatch(r"([0-9a-f]{12}(-dirty)?|unknown)\n", (package / "COMMIT").read_text())
     assert run(unpacked / "usr/bin/aio-sweep", "--version").strip() == f"aio-sweep {__version__}"
     assert (unpacked / "usr/bin/aio-tuned").read_text().startswith("#!/usr/bin/python3 -I\n")
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -70,6 +71,8 @@ def test_the_commands_are_on_the_path_and_run(installed: Path) -> None:
     for words in (["bin/python", "-m", "aio_tuned", "--version"], ["bin/aio-sweep", "--version"]):
         done = subprocess.run([installed / HOME / words[0], *words[1:]], capture_output=True, text=True, check=False)
         assert done.stdout.startswith(("aio-tuned ", "aio-sweep ")), done.stderr
+    (recorded,) = (installed / HOME).rglob("aio_tuned/COMMIT")
+    assert re.fullmatch(r"([0-9a-f]{12}(-dirty)?|unknown)\n", recorded.read_text())
 
 
 def test_man_pages_and_completions_are_where_programs_look_for_them(installed: Path) -> None:
