@@ -30,6 +30,9 @@ REFRESH_S = 3600
 # With a store that lost its results, a generation counts as given if three nodes and 5 % of them have it.
 _NODES_KNOW = 3
 _NODES_SHARE = 20
+# Votes give another generation so long after the last step of the one before began. A node that lies could else have
+# all others check two settings in turn, without end, by a report a minute.
+_RESTS_S = 86400
 
 _Dated = TypeVar("_Dated", ClassPlan, ClassStatus)
 
@@ -247,11 +250,22 @@ def _take(
     result = _number(wanted, known, there, now_s)
     if known.result and result.generation == known.result.generation:
         return current._replace(result=result)
+    if known.result and not (result.pinned_at_s or known.result.pinned_at_s) and _rests(current, now_s):
+        return current
     before = _proven(known, result.generation)
     nodes = {each.node for each in there}
     begun = rollout.start(result, before, nodes, now_s)
     reached = sum(rollout.takes(node, begun) for node in nodes)
     return _Progress(result, begun, f"generation {result.generation}: begins on {reached} of {len(nodes)} nodes")
+
+
+def _rests(current: _Progress, now_s: int) -> bool:
+    """Return whether votes may not yet give another generation.
+
+    The second one may follow at once, since the first is made of the fewest sweeps.
+    """
+    begun = current.rollout
+    return bool(begun and begun.generation > 1 and 0 <= now_s - begun.since_s < _RESTS_S)
 
 
 # --- what is written --------------------------------------------------------------------------------------

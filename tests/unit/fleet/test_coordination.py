@@ -65,6 +65,9 @@ def _check(
     return sweep_report(node, part, **known | changes)
 
 
+_A_DAY_S = 86400
+
+
 class _Fleet:
     """A class and what the store has of it, round by round."""
 
@@ -251,8 +254,18 @@ def test_a_bad_generation_stops_at_its_first_step_and_is_taken_back_by_itself() 
     # The sweeps still name the bad settings; those that chose them choose no others, and newer ones not them.
     assert _result(fleet.round(now_s=NOW_S + 120)) is found.result
     newer = [_sweep(node, best=POINTS[6:12], at_s=NOW_S + 9) for node in _NODES[:3]]
-    again = fleet.round(newer, now_s=NOW_S + 130)
+    assert _result(fleet.round(newer, now_s=NOW_S + 130)).generation == 3, "votes wait for a day"
+    again = fleet.round(now_s=NOW_S + _A_DAY_S)
     assert (_result(again).generation, _setting(again)) == (4, POINTS[7])
+
+
+def test_a_voter_that_changes_its_mind_again_and_again_gives_a_generation_a_day() -> None:
+    fleet, _ = _agreed()
+    for minute in range(60):
+        best = POINTS[6:12] if minute % 2 else POINTS[:3]
+        sweeps = [_sweep(node, best=best, at_s=NOW_S + 60 * minute) for node in _NODES[:3]]
+        found = fleet.round(sweeps, now_s=NOW_S + 60 * minute)
+    assert _result(found).generation == 2
 
 
 def test_what_restores_is_not_taken_back_and_tells_why() -> None:
@@ -266,7 +279,8 @@ def test_what_restores_is_not_taken_back_and_tells_why() -> None:
 def test_a_generation_that_replaces_one_in_its_first_step_is_taken_back_to_the_one_that_all_have() -> None:
     fleet, _ = _agreed()
     _renewed(fleet)
-    third = _renewed(fleet, POINTS[12:16])
+    sweeps = [_sweep(node, best=POINTS[12:16]) for node in _NODES[:3]]
+    third = _result(fleet.round(sweeps, now_s=NOW_S + _A_DAY_S))
     assert (third.generation, fleet.rollout.before) == (3, 1)
     found = fleet.round(_check(node, third, 5e9, before=6e9) for node in _NODES)
     if _result(found) is third:  # its only node has drawn others into the step

@@ -408,6 +408,7 @@ def test_two_coordinators_at_once_agree_on_every_generation(
 ) -> None:
     monkeypatch.setattr("aio_tuned.fleet.lead.Lead.hold", lambda _: True)
     monkeypatch.setattr("aio_tuned.fleet.lead.Lead.is_held", property(lambda _: True))
+    monkeypatch.setattr("aio_tuned.fleet.coordination._RESTS_S", 0)
     second = _Lead(site, "c2")
     generations: dict[int, tuple[Setting | None, ...]] = {}
     for place in range(0, 12, 3):
