@@ -128,6 +128,7 @@ def test_clocks_that_are_an_hour_apart_change_nothing(tmp_path: Path) -> None:
 # --- rollouts ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_coordinator_that_is_killed_in_a_rollout_is_followed_by_the_next(settled: Scene) -> None:
     good = as_good(settled.settings()[0])
     settled.store.put_pin(class_pin(hardware_class=settled.hardware_class, read=good, at_s=int(settled.crowd.now_s)))
@@ -139,6 +140,7 @@ def test_a_coordinator_that_is_killed_in_a_rollout_is_followed_by_the_next(settl
     assert len(settled.swept()) == 3
 
 
+@pytest.mark.long
 def test_a_rack_that_is_cut_off_in_a_rollout_keeps_its_profiles_and_follows_later(settled: Scene) -> None:
     rack = [node for node in settled.nodes if node.plan.domain == "rack-1"]
     assert len(rack) == 2
