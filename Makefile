@@ -56,7 +56,7 @@ test: ## sudo make test [TIER="unit native daemon fleet vm…"] [WORKERS=3]: run
 	@$(pytest) -n $(WORKERS) --durations=20 $(addprefix --tier=,$(TIER)) $(ARGS)
 
 test-long: ## sudo make test-long: run the tests that take minutes each
-	@sh .ci/bootstrap test unit daemon fleet vm
+	@sh .ci/bootstrap test unit daemon fleet vm long
 	@$(pytest) --long -n 2 --durations=20 --tier=unit --tier=daemon --tier=fleet --tier=vm $(ARGS)
 
 test-consumers: ## sudo make test-consumers: test exports with the consumers' own packages (11 GB in build/)

@@ -61,7 +61,10 @@ STORAGE = (
 NEEDS: Mapping[str, tuple[Need, ...]] = {
     "repo": (),
     "unit": (),
-    "native": (
+    # A helper that is given need not be built.
+    "native": ()
+    if "AIO_TUNED_HELPER_BUILD" in os.environ
+    else (
         Need("cc", "a C compiler", "apt-get install gcc libc6-dev"),
         Need("/usr/include/libaio.h", "the headers of libaio", "apt-get install libaio-dev"),
         Need("cmake", "CMake", "apt-get install cmake"),

@@ -41,15 +41,16 @@ def _key(made_from: Iterable[str]) -> str:
     return digest.hexdigest()[:12]
 
 
-def run(words: Iterable[str | Path], folder: Path) -> None:
-    """Run a command; RigError with the end of what it said if it fails."""
+def run(words: Iterable[str | Path], folder: Path) -> str:
+    """Run a command and return what it prints; RigError with the end of what it said if it fails."""
     command = [str(word) for word in words]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     if done.returncode:
         raise RigError(f"{' '.join(command)}: exit {done.returncode}:\n{done.stderr[-4000:]}")
+    return done.stdout
 
 
-def kept(name: str, make: Callable[[Path], None]) -> Path:
+def kept(name: str, make: Callable[[Path], object]) -> Path:
     """The folder of that name in the cache, filled by `make` if it is not there."""
     folder = cache() / name
     cache().mkdir(parents=True, exist_ok=True)
@@ -71,14 +72,14 @@ def _make_package(folder: Path) -> None:
     run([PROJECT / ".deb/build", folder], folder)
 
 
-def package() -> Path:
-    """The Debian package of this tree."""
-    (found,) = kept(f"product-deb-{_key(_OF_PACKAGE)}", _make_package).glob("*.deb")
+def package(kind: str = "deb", make: Callable[[Path], object] = _make_package) -> Path:
+    """The Debian package of this tree; `make` makes another kind of it in a folder."""
+    (found,) = kept(f"product-{kind}-{_key(_OF_PACKAGE)}", make).glob("*.deb")
     return found
 
 
 class ForeignPackageError(RigError):
-    """The package, built on this machine, is for another system than the guest's Debian 12."""
+    """The package is for another system than the guest's Debian."""
 
 
 def _install(package: Path, guest: GuestShell) -> None:
@@ -86,7 +87,7 @@ def _install(package: Path, guest: GuestShell) -> None:
     guest.push(package, "/root/aio-tuned.deb")
     job = guest.run("dpkg -i /root/aio-tuned.deb", 240)
     if "dependency problems" in job.err:
-        raise ForeignPackageError(f"the package built here is not for the guest's Debian 12: {job.err.strip()}")
+        raise ForeignPackageError(f"the package is not for the guest's Debian: {job.err.strip()}")
     if job.status:
         raise CommandError("dpkg -i", job.status, job.out + job.err)
     # Whatever a command has to read from disk is in the saved memory.

@@ -4,11 +4,14 @@
 #   ./build-image.sh [--force]   prints the directory of the finished image;
 #                                --force empties the cache first
 #   VMRIG_FRESH=1                a Debian with nothing on it but what newcomer.py needs
+#   VMRIG_SUITE=trixie           another Debian than 12
+#   VMRIG_ARCH=arm64             of another architecture (this machine runs its programs by qemu-user-static)
+#   VMRIG_KERNEL=arm64-16k       linux-image-THIS, where it is not the cloud kernel
 #
 # Three cached stages under $VMRIG_CACHE (default: ~/.cache/aio-tuned-vmrig):
-#   base-<key>.tar     Debian root file system (mmdebstrap; the slow stage)
-#   kernel-<version>/  Debian's cloud kernel, unpacked, not installed
-#   image-<key>/       rootfs.img (sparse ext4), vmlinuz, initrd.img, manifest
+#   base-<key>.tar               Debian root file system (mmdebstrap; the slow stage)
+#   kernel-<suite>-<package>/    a kernel of Debian, unpacked, not installed
+#   image-<key>/                 rootfs.img (sparse ext4), vmlinuz, initrd.img, manifest
 # A stage is rebuilt only when what it is made from changes; what has not been used
 # for two weeks is removed.  Needs root, mmdebstrap, mke2fs, python3 on the host;
 # no compiler, no loop mounts, no KVM.
@@ -21,7 +24,10 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${VMRIG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/aio-tuned-vmrig}
-suite=bookworm
+suite=${VMRIG_SUITE:-bookworm}
+native_arch=$(dpkg --print-architecture)
+arch=${VMRIG_ARCH:-$native_arch}
+kpkg=linux-image-${VMRIG_KERNEL:-cloud-$arch}
 disk_size=${VMRIG_DISK_SIZE:-4G}
 
 # What the guest has beyond Debian's "minbase".
@@ -39,6 +45,26 @@ packages=(
   # extra packages, e.g. VMRIG_EXTRA="btrfs-progs pciutils"
   ${VMRIG_EXTRA:-}
 )
+# Emulated programs install a package in a second, and compile the Python of one in ten, which waits for its use:
+# what test_arm64.py needs, the unit tests among it.
+emulated=()
+if [ "$arch" != "$native_arch" ]; then
+  compiler=/usr/bin/py3compile
+  emulated=(
+    --essential-hook="chroot \"\$1\" dpkg-divert --quiet --add --rename --divert $compiler.later $compiler"
+    --essential-hook="ln -s true \"\$1\"$compiler"
+    --customize-hook="rm \"\$1\"$compiler"
+    --customize-hook="chroot \"\$1\" dpkg-divert --quiet --remove --rename $compiler"
+  )
+  packages=(
+    systemd-sysv udev dbus kmod procps util-linux mount iproute2 python3
+    python3-numpy python3-pyudev python3-sdnotify python3-toml python3-systemd python3-prometheus-client
+    gcc libc6-dev libaio1 liburing2 libudev1
+    e2fsprogs xfsprogs fdisk nvme-cli
+    python3-pytest python3-pytest-timeout python3-hypothesis python3-jsonschema python3-typing-extensions
+    python3-cryptography python3-matplotlib python3-requests python3-rich python3-ruamel.yaml
+  )
+fi
 # VMRIG_FRESH=1: what a newcomer has who has just installed Debian, and `sudo apt-get install git` behind him.
 documented=()
 if [ -n "${VMRIG_FRESH:-}" ]; then
@@ -75,33 +101,32 @@ work=$(mktemp -d "$cache/.work.XXXXXX"); trap 'rm -rf "$work"' EXIT
 
 # --- 1. base file system --------------------------------------------------
 pkglist=$(printf '%s\n' "${packages[@]}" | sort -u)
-base=$cache/base-$(printf '%s\n' "$suite" "$pkglist" | key).tar
+base=$cache/base-$(printf '%s\n' "$suite${arch#"$native_arch"}" "$pkglist" | key).tar
 if [ ! -s "$base" ]; then
   log "mmdebstrap ($suite, $(wc -l <<<"$pkglist") packages and what they need)"
   # On tmpfs when there is room: dpkg's fsyncs are most of the time otherwise.
   tmp=$work
   [ "$(df --output=avail -BM /dev/shm 2>/dev/null | tail -1 | tr -dc 0-9)" -gt 3000 ] && tmp=/dev/shm
-  TMPDIR=$tmp mmdebstrap --quiet --mode=root --variant=minbase \
+  TMPDIR=$tmp mmdebstrap --quiet --mode=root --variant=minbase --architectures="$arch" \
     --include="$(paste -sd, <<<"$pkglist")" \
     --aptopt='APT::Install-Recommends "false"' \
-    "${documented[@]}" \
+    "${documented[@]}" "${emulated[@]}" \
     "$suite" "$work/base.tar" >&2
   mv "$work/base.tar" "$base"
 fi
 
 # --- 2. kernel ------------------------------------------------------------
-newest_kernel() { apt-cache depends linux-image-cloud-amd64 2>/dev/null | awk '/Depends:/{print $2; exit}'; }
-kpkg=${VMRIG_KERNEL:-$(newest_kernel)}
-[ -n "$kpkg" ] || { apt-get -q update >&2; kpkg=$(newest_kernel); }
-[ -n "$kpkg" ] || { echo "build-image.sh: apt knows no linux-image-cloud-amd64" >&2; exit 1; }
-kver=${kpkg#linux-image-}
-kdir=$cache/kernel-$kver
-if [ ! -s "$kdir/boot/vmlinuz-$kver" ]; then
-  log "kernel $kver"
-  mkdir "$work/deb"; (cd "$work/deb" && apt-get -qq download "$kpkg" 2>/dev/null)
-  mkdir "$work/k"; dpkg-deb -x "$work"/deb/*.deb "$work/k"
-  rm -rf "$kdir"; mv "$work/k" "$kdir"
+kdir=$cache/kernel-$suite-$kpkg
+if [ ! -d "$kdir" ]; then
+  log "$kpkg"
+  mmdebstrap --quiet --mode=root --variant=extract --architectures="$arch" --include="$kpkg" \
+    --aptopt='APT::Install-Recommends "false"' "$suite" "$work/k" >&2
+  mkdir "$work/kernel"
+  mv "$work"/k/boot/vmlinuz-* "$work/kernel/vmlinuz"
+  mv "$(find "$work/k" -path '*lib/modules' -prune -print)" "$work/kernel/modules"
+  mv "$work/kernel" "$kdir"
 fi
+kver=$(ls "$kdir/modules")
 
 # --- 3. image -------------------------------------------------------------
 img=$cache/image-$( { echo "$base $kver $disk_size ${VMRIG_FRESH:-}"; cat "$here/build-image.sh" "$here"/guest/*; } | key)
@@ -110,7 +135,7 @@ if [ ! -s "$img/manifest.json" ]; then
   root=$work/root; mkdir "$root" "$work/img"
   tar -xf "$base" -C "$root" --numeric-owner
   mods=$root/lib/modules/$kver; mkdir -p "$root/lib/modules"
-  cp -a "$kdir/lib/modules/$kver" "$mods"
+  cp -a "$kdir/modules/$kver" "$mods"
   rm -rf "$mods"/kernel/{drivers/{gpu,infiniband,media,net/ethernet,net/wireless,target},sound,net/{netfilter,ipv6/netfilter,ipv4/netfilter,sched,wireless,mac80211}}
   chroot "$root" depmod "$kver"
 
@@ -119,7 +144,7 @@ if [ ! -s "$img/manifest.json" ]; then
   install -D -m 644 "$here/guest/rig-agent.service" "$root/etc/systemd/system/rig-agent.service"
   chroot "$root" systemctl --quiet enable rig-agent.service
   chroot "$root" systemctl --quiet mask "${mask[@]}" 2>/dev/null
-  [ -n "${VMRIG_FRESH:-}" ] || chroot "$root" systemctl --quiet disable etcd.service  # for the tests of a fleet to start
+  [ ! -e "$root/lib/systemd/system/etcd.service" ] || chroot "$root" systemctl --quiet disable etcd.service  # the tests of a fleet start it
   chroot "$root" systemctl --quiet set-default multi-user.target
 
   # identity and small settings
@@ -134,17 +159,17 @@ if [ ! -s "$img/manifest.json" ]; then
   chroot "$root" passwd -d root >/dev/null 2>&1
   rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/*
   [ -z "${VMRIG_FRESH:-}" ] || rm -f "$root"/etc/apt/apt.conf.d/99mmdebstrap  # recommended packages are installed
-  chroot "$root" python3 -I -c 'import compileall, sys
-compileall.compile_dir(sys.prefix + "/lib/python3.11", quiet=2, maxlevels=1)' || true
+  chroot "$root" python3 -I -c 'import compileall, os
+compileall.compile_dir(os.path.dirname(os.__file__), quiet=2, maxlevels=1)' || true
 
   # initramfs: a static init and the modules between the kernel and /dev/vda
   into=(chroot "$root"); init=/tmp/init
   [ -z "${VMRIG_FRESH:-}" ] || { into=(env); init=$root/tmp/init; }  # no compiler there
   "${into[@]}" gcc -O2 -Wall -static -x c -o "$init" - < "$here/guest/init.c"
-  chroot "$root" sh -c "for m in virtio_pci virtio_blk virtio_console virtio_rng; do
+  chroot "$root" sh -c "for m in virtio_pci virtio_blk virtio_console virtio_rng ext4; do
       modprobe -S $kver --show-depends \$m; done" | awk '$1 == "insmod" && !seen[$2]++ {print $2}' > "$work/order"
   python3 - "$root" "$work/order" "$work/img/initrd.img" <<'PY'
-import os, sys
+import lzma, os, sys
 root, order, out = sys.argv[1:]
 blob, ino = bytearray(), 0
 def entry(name, mode, data=b"", rdev=(0, 0)):
@@ -157,29 +182,32 @@ def entry(name, mode, data=b"", rdev=(0, 0)):
 def read(path):
     with open(root + path, "rb") as f:
         return f.read()
-paths = open(order).read().split()
+def module(path):
+    """The module as the init loads it: Debian 13 compresses its own."""
+    return (os.path.basename(path.removesuffix(".xz")), lzma.decompress(read(path)) if path.endswith(".xz") else read(path))
+modules = [module(path) for path in open(order).read().split()]
 entry("dev", 0o40755); entry("dev/console", 0o20600, rdev=(5, 1)); entry("mod", 0o40755)
 entry("init", 0o100755, read("/tmp/init"))
-for p in paths:
-    entry("mod/" + os.path.basename(p), 0o100644, read(p))
-entry("mod/order", 0o100644, "".join(os.path.basename(p) + "\n" for p in paths).encode())
+for name, data in modules:
+    entry("mod/" + name, 0o100644, data)
+entry("mod/order", 0o100644, "".join(name + "\n" for name, _ in modules).encode())
 entry("TRAILER!!!", 0)
 with open(out, "wb") as f:
     f.write(blob)
 PY
   rm "$root/tmp/init"
-  cp "$kdir/boot/vmlinuz-$kver" "$work/img/vmlinuz"
+  cp "$kdir/vmlinuz" "$work/img/vmlinuz"
   truncate -s "$disk_size" "$work/img/rootfs.img"
   mke2fs -q -F -t ext4 -L rigroot -E lazy_itable_init=1,lazy_journal_init=1,nodiscard \
     -d "$root" "$work/img/rootfs.img" 2>&1 | grep -v '^$' >&2 || true
-  python3 - "$work/img/manifest.json" "$kver" "$(basename "$base")" <<PY
+  python3 - "$work/img/manifest.json" "$arch" "$kver" "$(basename "$base")" <<PY
 import json, sys
-json.dump({"kernel": sys.argv[2], "base": sys.argv[3], "packages": """$pkglist""".split()},
+json.dump({"architecture": sys.argv[2], "kernel": sys.argv[3], "base": sys.argv[4], "packages": """$pkglist""".split()},
           open(sys.argv[1], "w"), indent=1)
 PY
   rm -rf "$img"; mv "$work/img" "$img"
 fi
-touch "$img"
+touch "$img" "$base" "$kdir"
 find "$cache" -maxdepth 1 \( -name 'image-*' -o -name 'state-*' -o -name 'product-*' -o -name 'base-*' -o -name 'kernel-*' \) \
   -mtime +14 ! -path "$img" ! -path "$base" ! -path "$kdir" -exec rm -rf {} + # of older versions of the tests
 echo "$img"

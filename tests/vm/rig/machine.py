@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Literal
 
 from vm.rig.agent import Agent
 from vm.rig.bays import Bays
+from vm.rig.board import board_for
 from vm.rig.errors import RigError
 from vm.rig.guest_shell import PATIENCE
 from vm.rig.qmp import Qmp
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from vm.rig.bays import Drive
 
 HERE = Path(__file__).resolve().parent
-QEMU = os.environ.get("VMRIG_QEMU", "qemu-system-x86_64")
 # Drives' data lie in memory where there is this much: steady timing.
 _ROOMY_BYTES = 4 << 30
 _live: set[VM] = set()
@@ -55,9 +55,13 @@ def cache() -> Path:
     return Path(os.environ.get("VMRIG_CACHE") or default)
 
 
-def build_image() -> Path:
-    """Return the guest's image, and build it if it is missing; raise RigError with the builder's messages."""
-    done = subprocess.run([HERE / "build-image.sh"], capture_output=True, text=True, check=False)
+def build_image(**of: str) -> Path:
+    """Return the guest's image, and build it if it is missing; raise RigError with the builder's messages.
+
+    of: suite, arch and kernel, where they are not this machine's Debian 12: the variables of build-image.sh
+    """
+    env = os.environ | {f"VMRIG_{name.upper()}": value for name, value in of.items()}
+    done = subprocess.run([HERE / "build-image.sh"], capture_output=True, text=True, check=False, env=env)
     if done.returncode:
         raise RigError(f"build-image.sh failed (exit {done.returncode}): {done.stderr.strip()[-2000:]}")
     return Path(done.stdout.strip().splitlines()[-1])
@@ -104,7 +108,8 @@ class VM(Bays):
         folder: Path | None = None,
     ) -> None:
         super().__init__()
-        self.image, self.hotplug_mode, self.ports, self.mem_mib, self.cpus = image, hotplug, ports, mem_mib, cpus
+        self.image, self.board = image, board_for(image)
+        self.hotplug_mode, self.ports, self.mem_mib, self.cpus = hotplug, ports, mem_mib, cpus
         self.qemu_args = list(qemu_args)
         self.boot, self.set_up, self.cold = boot or bool(drives), set_up, list(drives)
         self.dir = folder or Path(tempfile.mkdtemp(prefix="vmrig-"))
@@ -136,7 +141,7 @@ class VM(Bays):
     def _machine(self) -> list[str]:
         """Return the QEMU arguments that must be equal to resume a saved state."""
         words = ["-nodefaults", "-no-user-config", "-name", "vmrig", "-display", "none"]
-        words += ["-accel", "tcg,thread=multi,tb-size=512", "-M", "q35,hpet=off", "-cpu", "max,la57=off,erms=off"]
+        words += ["-accel", "tcg,thread=multi,tb-size=512", *self.board.machine]
         words += ["-m", str(self.mem_mib), "-smp", str(self.cpus)]
         words += ["-device", "virtio-serial-pci,id=vs"]
         words += ["-device", "virtserialport,chardev=agent,name=rig.agent"]
@@ -144,22 +149,18 @@ class VM(Bays):
         words += ["-device", "virtio-rng-pci,rng=rng"]
         words += ["-device", "virtio-blk-pci,drive=root"]
         if self.hotplug_mode == "pciehp":
-            words += ["-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"]
+            words += self.board.native_hotplug
         for slot in range(self.ports):
             place = f"bus=pcie.0,addr=0x{0x10 + slot // 8:x}.{slot % 8},multifunction=on"
             words += ["-device", f"pcie-root-port,id=rp{slot},chassis={slot + 1},slot={slot + 1},{place}"]
         return words + self.qemu_args
 
-    @staticmethod
-    def _kernel_words() -> str:
-        return (
-            "console=ttyS0 panic=-1 quiet mitigations=off no_timer_check random.trust_cpu=on"
-            " tsc=reliable systemd.show_status=no"
-            " clearcpuid=rep_good,erms"  # emulated, "rep movsb" copies byte by byte
-        )
+    def _kernel_words(self) -> str:
+        common = "panic=-1 quiet mitigations=off random.trust_cpu=on systemd.show_status=no"
+        return f"{self.board.kernel_words} {common}"
 
     def _state_dir(self, set_up: SetUp | None) -> Path:
-        version = subprocess.run([QEMU, "--version"], capture_output=True, text=True, check=True).stdout
+        version = subprocess.run([self.board.qemu, "--version"], capture_output=True, text=True, check=True).stdout
         done = [set_up.key] if set_up else []
         what = json.dumps([self.image.name, version, self._machine(), self._kernel_words(), *done])
         return cache() / ("state-" + hashlib.sha256(what.encode()).hexdigest()[:12])
@@ -192,7 +193,7 @@ class VM(Bays):
     def _command_line(self) -> list[str]:
         file = {"driver": "file", "filename": str(self.disk), "cache": {"direct": False, "no-flush": True}}
         return [
-            *(QEMU, *self._machine(), "-no-reboot"),
+            *(self.board.qemu, *self._machine(), "-no-reboot"),
             *("-kernel", str(self.image / "vmlinuz"), "-initrd", str(self.image / "initrd.img")),
             *("-append", self._kernel_words()),
             *("-blockdev", json.dumps({"driver": "qcow2", "node-name": "root", "file": file})),

@@ -1,0 +1,210 @@
+"""arm64: the helper and the package are cross-built, and run by emulated processors.
+
+Programs run by qemu-user, which has neither io_setup nor io_uring and the pages of this machine, and in a guest with
+Debian's kernel of 16 KiB pages. What is measured there says nothing of a drive; that it works is what counts.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from needed import command
+from vm.daemon_guest import DaemonGuest
+from vm.guest import MIB
+from vm.product import PROJECT, package, run
+from vm.rig.errors import CommandError, RigError
+from vm.rig.machine import build_image, cache
+from vm.root import Root, debian, run_programs_of, unpacked
+from vm.test_daemon_hotplug import test_a_drive_comes_is_measured_and_goes  # noqa: F401 - it runs here, too
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(7200)]
+
+SUITE = "trixie"
+PAGE_BYTES = 16 << 10
+SKIPPED = 77
+AARCH64 = 183  # of ELF's e_machine
+COMPILERS = (
+    *("build-essential", "cmake", "crossbuild-essential-arm64", "debhelper", "dh-python", "python3"),
+    *("libaio-dev:arm64", "liburing-dev:arm64"),
+)
+# What a test of the helper may say that it lacks, under qemu-user.
+WITHOUT_AIO = {"team"}
+# Where programs are emulated, a process takes a tenth of a second to start.
+PYTEST = ("python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout=1200")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def emulators() -> None:
+    command("qemu-system-aarch64", "apt-get install qemu-system-arm")
+    command("qemu-aarch64-static", "apt-get install qemu-user-static")
+    command("arch-test", "apt-get install arch-test")
+    run_programs_of("aarch64")
+
+
+@pytest.fixture(scope="module")
+def compilers(tmp_path_factory: pytest.TempPathFactory) -> Root:
+    """A Debian of this machine's architecture with compilers for arm64."""
+    host = run(["dpkg", "--print-architecture"], PROJECT).strip()
+    own = tmp_path_factory.mktemp("compilers")
+    return Root(unchanged=debian(SUITE, f"{host},arm64", COMPILERS), own=own)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """A cross-build of native/ in /build of the compilers' root."""
+
+    root: Root
+
+    def tests(self) -> dict[str, Sequence[str]]:
+        """The tests of CTest and their commands."""
+        listed = json.loads(self.root.run(["ctest", "--test-dir", "/build", "--show-only=json-v1"], timeout_s=600))
+        return {test["name"]: test["command"] for test in listed["tests"]}
+
+
+@pytest.fixture(scope="module")
+def build(compilers: Root) -> Build:
+    where = ["-S", "native", "-B", "/build", "-DCMAKE_TOOLCHAIN_FILE=/tree/native/aarch64.cmake"]
+    compilers.run(["cmake", *where, "-DAIO_SWEEP_WERROR=ON"], timeout_s=600)
+    compilers.run(["cmake", "--build", "/build"], timeout_s=1200)
+    return Build(root=compilers)
+
+
+@pytest.fixture(scope="module")
+def arm64_package(compilers: Root) -> Path:
+    """The package for arm64, which is kept as the one of this machine is."""
+
+    def make(folder: Path) -> None:
+        made = compilers.run(["sh", ".deb/build", "/out", "arm64"], timeout_s=1200).split()[-1]
+        shutil.copy(compilers.path(made), folder)
+
+    return package(f"{SUITE}-arm64", make)
+
+
+@pytest.fixture(scope="module")
+def image() -> Path:
+    try:
+        return build_image(suite=SUITE, arch="arm64", kernel="arm64-16k")
+    except RigError as error:
+        pytest.skip(f"no image of the guest: it is built from Debian's archive, which must be reachable: {error}")
+
+
+@pytest.fixture(scope="module")
+def machine(image: Path, arm64_package: Path) -> Iterator[DaemonGuest]:
+    """A guest with arm64 processors and 16 KiB pages, in which the package is installed."""
+    with DaemonGuest(image, arm64_package) as guest:
+        yield guest
+
+
+@pytest.fixture
+def host(machine: DaemonGuest) -> Iterator[DaemonGuest]:
+    yield machine
+    machine.clean_up()
+
+
+# --- cross-built ---------------------------------------------------------------------------------------------------
+
+
+def test_the_package_is_for_arm64(arm64_package: Path, tmp_path: Path) -> None:
+    assert run(["dpkg-deb", "--field", arm64_package, "Architecture"], tmp_path).strip() == "arm64"
+    run(["dpkg-deb", "--extract", arm64_package, tmp_path / "files"], tmp_path)
+    header = (tmp_path / "files/usr/bin/aio-sweep").read_bytes()[:20]
+    assert header[:4] == b"\x7fELF"
+    assert int.from_bytes(header[18:20], "little") == AARCH64
+    assert run(["lintian", "--allow-root", "--fail-on=error,warning", arm64_package], tmp_path) == ""
+
+
+def test_the_helpers_own_tests_by_qemu_user(build: Build) -> None:
+    skipped = set()
+    for name, words in build.tests().items():
+        # Of the fuzzers' mutations a tenth: emulated, they take as long as all of them elsewhere.
+        few = [*words[:-1], "4000"] if name.startswith("fuzz_") else words
+        try:
+            build.root.run(few, timeout_s=1200)
+        except CommandError as error:
+            if error.status != SKIPPED:
+                raise
+            skipped.add(name)
+    assert skipped == WITHOUT_AIO
+
+
+def test_the_unit_tests_by_qemu_user(image: Path, tmp_path: Path) -> None:
+    base = json.loads((image / "manifest.json").read_text())["base"]
+    root = Root(unchanged=unpacked(cache() / base), own=tmp_path)
+    said = root.run([*PYTEST, "--tier=unit", "tests/unit"], timeout_s=7000)
+    assert " failed" not in said
+
+
+# --- in a machine with 16 KiB pages --------------------------------------------------------------------------------
+
+
+def hello(guest: DaemonGuest, *words: str) -> dict[str, Any]:
+    """What a helper for a scratch file says first."""
+    arguments = ["--scratch=/var/tmp", f"--span-bytes={64 * MIB}", f"--max-transfer-bytes={64 * MIB}", "--protocol=2"]
+    said = guest.sh(["aio-sweep", *arguments, *words]).splitlines()
+    found = [json.loads(line) for line in said]
+    (first,) = [line for line in found if line["type"] == "hello"]
+    return dict(first)
+
+
+def test_the_helper_knows_the_pages_of_its_kernel(machine: DaemonGuest) -> None:
+    assert int(machine.sh("getconf PAGESIZE")) == PAGE_BYTES
+    thp = int(machine.sh("cat /sys/kernel/mm/transparent_hugepage/hpage_pmd_size"))
+    reserved = machine.sh("ls /sys/kernel/mm/hugepages").split()
+    sizes = sorted(int(name.removeprefix("hugepages-").removesuffix("kB")) << 10 for name in reserved)
+    said = hello(machine)
+    assert said["buffer"]["page_bytes"] == PAGE_BYTES
+    assert said["buffer"]["thp_bytes"] == thp == 32 * MIB
+    assert said["buffer"]["reserved_page_bytes"] == max(size for size in sizes if size <= 64 * MIB)
+    # A run of contiguous pages is no shorter than a page.
+    assert said["buffer"]["mean_run_bytes"] >= PAGE_BYTES
+    assert said["engines"] == {"libaio": "", "io_uring": "", "psync": ""}
+    assert said["page_cache"]["residency"] == "cachestat"
+
+
+def test_a_buffer_on_huge_pages_of_32_mib(machine: DaemonGuest) -> None:
+    thp = hello(machine, "--buffer=huge")["buffer"]
+    assert (thp["backing"], thp["huge_bytes"] % (32 * MIB)) == ("thp", 0)
+    assert thp["huge_bytes"] > 0
+    pool = "/sys/kernel/mm/hugepages/hugepages-32768kB/nr_hugepages"
+    try:
+        machine.sh(f"echo 2 >{pool}; [ $(cat {pool}) = 2 ]")
+        reserved = hello(machine, "--buffer=hugetlb")["buffer"]
+    finally:
+        machine.sh(f"echo 0 >{pool}")
+    assert (reserved["backing"], reserved["huge_bytes"]) == ("hugetlb", 64 * MIB)
+
+
+def test_the_helpers_own_tests(machine: DaemonGuest, build: Build) -> None:
+    machine.push(PROJECT / "native/tests/fuzz", "/tree/native/tests/fuzz")
+    for name, words in build.tests().items():
+        program = words[0]
+        machine.push(build.root.path(program), f"/root/tests/{name}")
+        job = machine.run([f"/root/tests/{name}", *words[1:-1], *(["4000"] if len(words) > 1 else [])], 600)
+        assert job.status == 0, f"{name}: {job.status}: {job.out}{job.err}"
+
+
+def test_the_tests_of_the_helpers_protocol(machine: DaemonGuest) -> None:
+    for name in ("pyproject.toml", "daemon", "native", "tests"):
+        machine.push(PROJECT / name, f"/tree/{name}")
+    own = ["tests/native/test_protocol.py", "tests/native/test_engines.py", "tests/native/test_command_line.py"]
+    words = ["env", "-C", "/tree", "AIO_TUNED_HELPER_BUILD=/usr/bin/aio-sweep", *PYTEST, "--tier=native", *own]
+    said = machine.sh(words, 1500)
+    assert " passed" in said
+
+
+def test_a_mounted_drive_is_measured_in_both_directions(host: DaemonGuest) -> None:
+    drive = host.hotplug("ARM1", "1G", read_bps=100e6, write_bps=60e6)
+    tuned = host.tune(host.mount(drive.dev), timeout_s=600)
+    assert tuned.profile["state"] == "measured"
+    assert tuned.profile["evidence"]["cache_verdict"] == "device"
+    assert {sample["cache_verdict"] for sample in tuned.samples} == {"device"}
+    assert "part 0xd0c" in tuned.profile["fingerprint"]["cpu_model"]
