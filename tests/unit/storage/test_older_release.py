@@ -97,12 +97,13 @@ def test_the_archive_has_both_sweeps_with_their_samples(state: Path) -> None:
     assert [sweep.torn for sweep in sweeps] == [(), ()]
 
 
-def test_an_interrupted_sweep_starts_again() -> None:
-    """Another helper would not have measured the same."""
+@pytest.mark.parametrize("helper", ["0.1.0", "0.2.0"])
+def test_an_interrupted_sweep_starts_again(helper: str) -> None:
+    """Another helper would not have measured the same; and these phases have no stage."""
     entries = [json.loads(line[9:]) for line in (OLD / f"state/journals/{NAME}.journal").read_text().splitlines()]
-    begun = {key: value for key, value in entries[0].items() if key != "when"}
-    assert checkpoint.read(entries, begun | {"helper_version": "0.2.0"}, entries[0]["when"]) == Checkpoint()
-    assert checkpoint.read_seed(entries) == begun["seed"]
+    header = {key: value for key, value in entries[0].items() if key != "when"} | {"helper_version": helper}
+    assert checkpoint.read(entries, header, entries[0]["when"]) == Checkpoint()
+    assert checkpoint.read_seed(entries) == header["seed"]
 
 
 @pytest.mark.parametrize("words", [("show", "--json"), ("show",), ("history", NAME), ("report", NAME, "-o", "PAGE")])
