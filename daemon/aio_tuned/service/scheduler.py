@@ -333,15 +333,15 @@ class Scheduler:
         if job.keeps_own:
             reason = f"keeps its own settings: {final.reason}"
             return Finished(reason=reason) if is_told else Failed(reason=reason)
+        if is_told and final.text:  # the fleet orders the sweep when it is the rack's turn
+            return Appeared(reason=final.reason)
         drive.full_sweep_reason = final.reason
-        mounted = bool(drive.uses)
-        return SweepDue(request=SweepRequest(sweep="full", profiled=False, mounted=mounted, reason=final.reason))
+        request = SweepRequest(sweep="full", profiled=False, mounted=bool(drive.uses), reason=final.reason)
+        return SweepDue(request=request)
 
 
 def _is_released(drive: Drive, decided: Decision) -> bool:
-    if drive.waits_for_fleet:
-        return not decided.wait_s
-    return decided.host_only and decided.sweep == "check"
+    return not decided.wait_s if drive.waits_for_fleet else decided.host_only and decided.sweep == "check"
 
 
 def _describe(measured: Profile, job: Job) -> str:

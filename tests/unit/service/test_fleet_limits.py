@@ -17,7 +17,7 @@ from aio_tuned.model.setting import DEFAULT_SETTING
 from aio_tuned.profiles.codec import render
 from aio_tuned.profiles.replacement import EARLIER_CURVES, NO_CURVES
 from aio_tuned.service.drive import Publication
-from aio_tuned.service.state_machine import Failed, Finished, Postponed, Satisfied, Stage, SweepDue
+from aio_tuned.service.state_machine import Appeared, Failed, Finished, Postponed, Satisfied, Stage, SweepDue
 from aio_tuned.service.worker import messages as wire
 from unit.support.builders import CONCURRENCY, CURVES
 from unit.support.builders import result as measured_result
@@ -134,7 +134,7 @@ def test_a_class_that_the_drive_refused_is_not_checked_again_after_a_restart(fle
         refused = wire.Disagreed(
             reason="read: slower", text=render(fleet.measured(POINTS[2])), points=rows(POINTS[2], POINTS[5])
         )
-        assert isinstance(fleet.conclude(refused), SweepDue)
+        assert isinstance(fleet.conclude(refused), Appeared)
 
     def again() -> None:
         found = fleet.assess()

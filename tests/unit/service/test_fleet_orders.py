@@ -14,6 +14,7 @@ from aio_tuned.fleet.bundle import dump
 from aio_tuned.fleet.hardware_class import class_key, facts_of
 from aio_tuned.profiles.codec import render
 from aio_tuned.service.state_machine import (
+    Appeared,
     Failed,
     Finished,
     Postponed,
@@ -242,16 +243,19 @@ def test_a_check_without_a_result_is_tried_again_with_growing_pauses(fleet: Flee
     scene(fleet, act)
 
 
-def test_a_drive_without_settings_of_its_own_is_swept_if_the_class_does_not_fit(fleet: Fleet) -> None:
+def test_a_drive_that_is_not_as_its_class_is_swept_when_it_is_its_racks_turn(fleet: Fleet) -> None:
     def act() -> None:
         fleet.drive.target = RAW
         fleet.order("check", 4, POINTS[5])
         refused = wire.Disagreed(
             reason="read: slower", text=render(fleet.measured(POINTS[2])), points=rows(POINTS[2], POINTS[5])
         )
-        event = fleet.conclude(refused)
-        assert isinstance(event, SweepDue)
-        assert event.request.sweep == "full"
+        assert fleet.conclude(refused) == Appeared(reason="read: slower")
+        assert isinstance(fleet.assess(), Postponed), "the same generation is not checked again"
+        fleet.order("sweep", 4, POINTS[5])
+        due = fleet.assess()
+        assert isinstance(due, SweepDue)
+        assert due.request.sweep == "full"
 
     scene(fleet, act)
 
