@@ -451,7 +451,8 @@ def test_importing_it_is_cheap_and_needs_the_standard_library_alone() -> None:
     environment = {"PYTHONPATH": str(builders.PROJECT / "daemon"), "PATH": "/usr/bin:/bin"}
     done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, check=True, env=environment)
     modules = set(json.loads(done.stdout))
-    foreign = {name.partition(".")[0] for name in modules} - sys.stdlib_module_names - {"aio_tuned", "__main__"}
+    ours = {"aio_tuned", "__main__", "sitecustomize"}  # Debian's Python loads its own sitecustomize
+    foreign = {name.partition(".")[0] for name in modules} - sys.stdlib_module_names - ours
     assert not {name for name in foreign if not name.startswith("_")}, foreign
     assert (
         modules & {"dataclasses", "inspect", "tomllib", "hashlib", "aio_tuned.model", "aio_tuned.profiles.codec"}
