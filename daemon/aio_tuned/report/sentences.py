@@ -10,7 +10,7 @@ from aio_tuned.profiles.kept_settings import EARLIER
 
 if TYPE_CHECKING:
     from aio_tuned.model.curve import Curve
-    from aio_tuned.model.profile import Result
+    from aio_tuned.model.profile import Evidence, Result
 
 # A setting with this probability of being within the tolerance is one of the profile's ties.
 _PROBABLE = 0.5
@@ -99,3 +99,13 @@ def how_measured(curve: Curve) -> str:
     # The default is repeated in a pass too, to correct for drift.
     once = all(stats.visits == 1 or DEFAULT_SETTING in stats.point.aliases for stats in curve.points)
     return f"each measured once, {size}" if once else size
+
+
+def origin(evidence: Evidence) -> list[str]:
+    """Return whose settings a check has confirmed, and which drives were swept for these; none after a full sweep."""
+    lines = []
+    if evidence.checked_against:
+        lines.append(f"check of the settings of {evidence.checked_against}, not a full sweep")
+    if evidence.fleet_contributors:
+        lines.append(f"swept for the class on {', '.join(evidence.fleet_contributors)}")
+    return lines

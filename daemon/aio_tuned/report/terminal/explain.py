@@ -101,7 +101,8 @@ def describe(way: Way, profile: Profile, file: str, changed: Sequence[str]) -> s
     evidence = profile.evidence
     points = f", of {evidence.points_measured} measured settings" if evidence.points_measured else ""
     when = f" (swept at {evidence.measured_at})" if evidence.measured_at else ""
-    lines = [*_way(way, file), "", f"{profile.state}{when}: {_STATES[profile.state]}", ""]
+    state = f"{profile.state}{when}: {_STATES[profile.state]}"
+    lines = [*_way(way, file), "", state, *sentences.origin(evidence), ""]
     for name, part in (*profile.sections(), ("combined", profile.combined)):
         lines += _section(name, part, points)
     lines += consumers.lines(profile)

@@ -167,10 +167,7 @@ def _course(evidence: Evidence, curves: int) -> list[str]:
     notes = [f"{evidence.visits:,} measurements of {settings} in {formatting.duration(evidence.seconds)}; {moved}"]
     if evidence.effort and evidence.effort != "default":
         notes.append(f"{evidence.effort} sweep")
-    if evidence.checked_against:
-        notes.append(f"check of the settings of {evidence.checked_against}, not a full sweep")
-    if evidence.fleet_contributors:
-        notes.append(f"swept for the class on {', '.join(evidence.fleet_contributors)}")
+    notes += sentences.origin(evidence)
     events = []
     if evidence.paused_seconds:
         events.append(f"paused for {formatting.duration(evidence.paused_seconds)}")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from aio_tuned.model.profile import Profile, Skipped, Unmeasured
 from aio_tuned.model.setting import DEFAULT_SETTING
@@ -91,6 +92,22 @@ def test_sections_without_figures() -> None:
 def test_what_has_changed_and_what_was_found() -> None:
     lines = said(builders.profile(), WAY, "firmware changed from A to B")
     assert lines[-3:] == ["! stale: firmware changed from A to B", "", "! read: something was noticed"]
+
+
+def test_a_check_names_whose_settings_it_has_confirmed() -> None:
+    profile = builders.profile()
+    evidence = replace(
+        profile.evidence,
+        checked_against="class 0123456789abcdef generation 2",
+        fleet_contributors=("n1/nvme-a", "n2/nvme-b"),
+    )
+    place = said(replace(profile, evidence=evidence)).index("")
+    assert said(replace(profile, evidence=evidence))[place + 2 : place + 5] == [
+        "check of the settings of class 0123456789abcdef generation 2, not a full sweep",
+        "swept for the class on n1/nvme-a, n2/nvme-b",
+        "",
+    ]
+    assert said(profile)[place + 2] == ""
 
 
 def test_a_setting_in_words() -> None:
