@@ -53,8 +53,8 @@ def mean_runs(start: StartHelper, folder: Path) -> list[int]:
 @pytest.mark.usefixtures("one_cpu")
 def test_a_buffer_is_as_contiguous_after_each_process(start: StartHelper, tmp_path: Path) -> None:
     # Each process turns the order of the pages, and so does the helper. With these pages every second buffer has runs
-    # of 4 KiB, and others up to 22 KiB. Other processes that end in between may do the same: hence four tries.
-    for _ in range(4):
+    # of 4 KiB, and others up to 22 KiB. Other processes that end in between may do the same: hence eight tries.
+    for _ in range(8):
         runs = mean_runs(start, tmp_path)
         if not min(runs):
             pytest.skip("the kernel shows no frame numbers: needs CAP_SYS_ADMIN")
