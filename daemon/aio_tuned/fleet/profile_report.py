@@ -165,7 +165,7 @@ def _shares(points: Sequence[tuple[Setting, float]], grid: Grid) -> tuple[Share,
             found[setting] = max(bytes_per_s, found.get(setting, 0.0))
     ranked = sorted(found.items(), key=lambda item: -item[1])[:BEST_POINTS]
     return tuple(
-        Share(setting, max(1, round(SHARE_ONE * bytes_per_s / ranked[0][1]))) for setting, bytes_per_s in ranked
+        Share(setting, max(1, round(SHARE_ONE * (bytes_per_s / ranked[0][1])))) for setting, bytes_per_s in ranked
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aio_tuned.config.load import Config
@@ -180,6 +180,7 @@ _FIGURES = st.floats(allow_nan=True, allow_infinity=True) | st.floats(1e6, 1e11)
 
 
 @given(st.lists(st.tuples(st.sampled_from([*POINTS, DEFAULT_SETTING, setting(depth=7)]), _FIGURES), max_size=40))
+@example([(POINTS[0], 1.8e304)])  # 10,000 times this is infinite
 def test_any_points_make_a_report_that_is_read(points: list[tuple[Setting, float]]) -> None:
     found = swept(points)
     assert found is None or (found.read is not None and found.read.best[0].share == 10_000)
