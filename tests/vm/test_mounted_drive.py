@@ -72,7 +72,7 @@ def test_the_devices_own_counters_prove_every_visit(tuned: Tuned) -> None:
     assert {sample["cache_verdict"] for sample in tuned.samples} == {"device"}
     for sample in tuned.samples:
         assert sample["device_read_bytes"] + sample["device_write_bytes"] >= sample["bytes"] > 0
-        if not sample["request"]["read_percent"]:
+        if not sample["request"].get("read_percent"):
             assert sample[f"device_{sample['request']['direction']}_bytes"] >= sample["bytes"]
 
 
