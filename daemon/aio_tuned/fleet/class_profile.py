@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,9 +11,10 @@ from aio_tuned import __version__
 from aio_tuned.config.parsing import SETTING_KEYS
 from aio_tuned.errors import FleetDataError
 from aio_tuned.fleet import wire
-from aio_tuned.model.profile import SHARE_ONE, CombinedResult, DeviceInfo, Evidence, Profile, Result, Skipped
+from aio_tuned.model.profile import SHARE_ONE, CombinedResult, DeviceInfo, Profile, Result, Skipped
 from aio_tuned.model.setting import DEFAULT_SETTING
 from aio_tuned.profiles.codec import SCHEMA
+from aio_tuned.profiles.decision import blank_evidence
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -85,26 +87,13 @@ def class_profile(result: ClassResult, device: Device, fingerprint: Fingerprint)
         read=read,
         write=write,
         combined=_combined(result),
-        evidence=Evidence(
+        evidence=replace(
+            blank_evidence(__version__),
             measured_at=datetime.fromtimestamp(result.made_at_s, timezone.utc).isoformat(timespec="seconds"),
-            tool_version=__version__,
-            helper_version="",
             kernel=fingerprint.kernel,
-            target="",
-            seed=0,
             grid_points=points,
             points_planned=points * len(directions),
             points_measured=points * len(directions),
-            visits=0,
-            tainted_visits=0,
-            seconds=0.0,
-            io_seconds=0.0,
-            bytes_read=0,
-            bytes_written=0,
-            drop_caches="",
-            caches_dropped=0,
-            cache_verdict="",
-            buffer="",
             **provenance(result)._asdict(),
         ),
         fingerprint=fingerprint,
