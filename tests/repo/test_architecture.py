@@ -43,7 +43,7 @@ RULE: dict[str, frozenset[str]] = {
         "report": "search profiles storage sweep helper reader consumers",
         "service": "config journald helper search devices profiles storage reader sweep consumers fleet.spool "
         "fleet.bundle fleet.hardware_class fleet.class_profile fleet.profile_report fleet.report fleet.consensus "
-        "fleet.order fleet.draw",
+        "fleet.order fleet.draw fleet.wire",
         "integrations": "reader consumers",
         "launch": "reader consumers devices profiles config storage search.estimate service.write_ledger "
         "service.worker.throttle service.worker.throttle_rules",

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 # Nodes whose wait is over sweep within this last part of `max_wait`, not all at once.
 _JITTER_SHARE = 0.25
-# A check without a result is tried so many times.
+# A check without a result is tried this often.
 _MOST_FAILURES = 3
 
 
@@ -226,11 +226,8 @@ class FleetDesk:
     def _has_refused(self, drive: Drive, key: str, sibling: Profile) -> bool:
         """Return whether a check has not confirmed this generation; the full sweep after it may have been cut short."""
         told = self._spool.reports_of(drive.device.name).get("check") if self._spool else None
-        is_of_it = told is not None and (told.hardware_class, told.generation) == (
-            key,
-            sibling.evidence.fleet_generation,
-        )
-        return told is not None and is_of_it and not told.confirms
+        generation = sibling.evidence.fleet_generation
+        return told is not None and not told.confirms and (told.hardware_class, told.generation) == (key, generation)
 
     def _checked_generation(self, drive: Drive, key: str, own: Profile | None) -> int:
         """Return the newest generation of the class that was checked on this drive, whatever the check has found."""
@@ -249,7 +246,7 @@ class FleetDesk:
                 self._spool.write(report)
 
     def tell_result(self, drive: Drive, job: Job, final: Done | Disagreed) -> bool:
-        """Report a full sweep, or the check of a class result, unless the drive was removed meanwhile.
+        """Report a full sweep, or the check of a class result, unless the drive has been removed.
 
         Return whether that ends what the fleet asked for. A check without a result does so after three attempts.
         """

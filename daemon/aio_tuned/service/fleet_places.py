@@ -21,7 +21,7 @@ def bundles(config: Config) -> tuple[Path, ...]:
 def states(config: Config) -> tuple[tuple[str, int, int], ...]:
     """Return the path, the time of the last change in ns and the size of each bundle, to find out if any has changed.
 
-    A bundle that is removed meanwhile, or cannot be looked at, is left out.
+    A bundle that has just been removed, or cannot be looked at, is left out.
     """
     found = []
     for folder in bundles(config):

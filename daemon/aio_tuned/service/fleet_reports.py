@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from aio_tuned import formatting
-from aio_tuned.config.parsing import SETTING_KEYS, flag
-from aio_tuned.fleet import profile_report
+from aio_tuned.config.parsing import SETTING_KEYS
+from aio_tuned.fleet import profile_report, wire
 from aio_tuned.fleet.class_profile import is_of_class
 from aio_tuned.fleet.report import DIRECTIONS, Rate
-from aio_tuned.model.setting import Setting
 from aio_tuned.profiles import codec
 from aio_tuned.service.worker.messages import Done
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from aio_tuned.fleet.profile_report import Source
     from aio_tuned.fleet.report import Basis, DriveReport
     from aio_tuned.model.profile import Fingerprint
-    from aio_tuned.model.setting import Direction, Grid
+    from aio_tuned.model.setting import Direction, Grid, Setting
     from aio_tuned.service.drive import Drive
     from aio_tuned.service.worker.messages import Disagreed, Job, Points
 
@@ -90,21 +89,15 @@ def unknown(job: Job) -> Outcome | None:
 def _points(points: Points) -> Iterator[tuple[Direction, list[tuple[Setting, float]]]]:
     for direction in DIRECTIONS:
         if direction in points:
-            yield direction, [(_setting(row), float(row[_RATES])) for row in points[direction]]
+            yield direction, [(wire.setting(row[:_RATES]), float(row[_RATES])) for row in points[direction]]
 
 
 def _before(job: Job, points: Points) -> dict[Direction, Rate]:
     """Return what the drive's own settings gave in the check, where they were measured."""
     found: dict[Direction, Rate] = {}
     for direction, setting in job.before.items():
-        # A very wide interval may begin at 0, which no report may have.
-        rates = {_setting(row): Rate(*(max(1, rate) for rate in row[_RATES:])) for row in points.get(direction, [])}
-        if setting in rates:
-            found[direction] = rates[setting]
+        for row in points.get(direction, []):
+            if row[:_RATES] == wire.setting_row(setting):
+                # A very wide interval may begin at 0, which no report may have.
+                found[direction] = Rate(*(max(1, rate) for rate in row[_RATES:]))
     return found
-
-
-def _setting(row: list[int]) -> Setting:
-    parameters = zip(SETTING_KEYS.items(), row[:_RATES], strict=True)
-    values: dict[str, Any] = {key: bool(value) if parse is flag else value for (key, parse), value in parameters}
-    return Setting(**values)

@@ -116,10 +116,8 @@ class Scheduler:
         if not wait_s:
             return SweepDue(request=request)
         at = (datetime.now(timezone.utc) + timedelta(seconds=wait_s)).isoformat(timespec="seconds")
-        reason = f"{decision.reason}; sweeps without the fleet at {at}"
-        if host_s:
-            reason = f"{decision.reason}; waits: changed host, one drive a day; next at {at}"
-        return Postponed(request=replace(request, reason=reason), seconds=wait_s)
+        waits = "waits: changed host, one drive a day; next" if host_s else "sweeps without the fleet"
+        return Postponed(request=replace(request, reason=f"{decision.reason}; {waits} at {at}"), seconds=wait_s)
 
     def released(self, drives: Iterable[Drive]) -> tuple[tuple[Drive, Event], ...]:
         """Return the drives that need not wait any more, or wait for something else, each with its event.
@@ -127,15 +125,17 @@ class Scheduler:
         A sibling that was swept again on the changed host makes others fit for a check, and a fleet has new orders.
         """
         found: list[tuple[Drive, Event]] = []
-        for drive in [each for each in drives if each.target]:
+        for drive in (each for each in drives if each.target):
             if drive.state.resting:
                 decided = self._publisher.decide(drive)
                 if _is_released(drive, decided):
                     found.append((drive, Retry()))
                 elif drive.waits_for_fleet and not drive.state.reason.startswith(decided.reason):
                     found.append((drive, self.assess(drive)))  # the operator reads what it waits for now
-            elif drive.state.stage is Stage.PUBLISHED and (decided := self._publisher.decide(drive)).for_fleet:
-                found.append((drive, Appeared(reason=decided.reason)))
+            elif drive.state.stage is Stage.PUBLISHED and self._fleet.desk:
+                decided = self._publisher.decide(drive)
+                if decided.for_fleet:
+                    found.append((drive, Appeared(reason=decided.reason)))
         return tuple(found)
 
     def _host_wait_s(self, drive: Drive, decision: Decision) -> float:
