@@ -70,14 +70,17 @@ def check_settings(sibling: Profile, own: Profile | None = None) -> Mapping[Dire
     They are the sibling's setting, its challengers (the best settings of other classes), the combined setting, the
     default, and the setting of the drive's own profile.
     """
+    before = own_settings(own)
     found: dict[Direction, tuple[Setting, ...]] = {}
     for direction, part in sibling.sections():
         if isinstance(part, Result):
             others = [setting for setting, _ in part.challenger_shares()]
             if isinstance(sibling.combined, CombinedResult):
                 others.append(sibling.combined.setting)
-            before = [setting for setting in (own_settings(own).get(direction),) if setting]
-            found[direction] = tuple(dict.fromkeys((part.setting, *others, DEFAULT_SETTING, *before)))
+            others.append(DEFAULT_SETTING)
+            if direction in before:
+                others.append(before[direction])
+            found[direction] = tuple(dict.fromkeys((part.setting, *others)))
     return found
 
 
