@@ -6,7 +6,6 @@ import asyncio
 import shutil
 import time
 from dataclasses import replace
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,7 +22,7 @@ from unit.support.builders import CONCURRENCY, CURVES
 from unit.support.builders import result as measured_result
 from unit.support.desk import FIRST, Bay, running
 from unit.support.fleet import POINTS, class_result
-from unit.support.fleet_host import RAW, STRANGER, Fleet, rows, scene
+from unit.support.fleet_host import RAW, STRANGER, Fleet, present, rows, scene
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,10 +34,6 @@ if TYPE_CHECKING:
 @pytest.fixture
 def fleet(tmp_path: Path) -> Fleet:
     return Fleet(tmp_path)
-
-
-def present() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def order(fleet: Fleet, task: str) -> None:
@@ -131,10 +126,7 @@ def test_a_class_that_the_drive_refused_is_not_checked_again_after_a_restart(fle
     def refuse() -> None:
         fleet.drive.target = RAW
         fleet.order("check", 4, POINTS[5])
-        refused = wire.Disagreed(
-            reason="read: slower", text=render(fleet.measured(POINTS[2])), points=rows(POINTS[2], POINTS[5])
-        )
-        assert isinstance(fleet.conclude(refused), Appeared)
+        assert isinstance(fleet.conclude(fleet.refusal()), Appeared)
 
     def again() -> None:
         found = fleet.assess()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,7 +24,7 @@ from aio_tuned.service.worker import messages as wire
 from unit.support.builders import SMALL_GRID
 from unit.support.desk import running
 from unit.support.fleet import POINTS, class_result
-from unit.support.fleet_host import COORDINATOR, RAW, SAID, STRANGER, Fleet, rows, scene
+from unit.support.fleet_host import COORDINATOR, RAW, SAID, STRANGER, Fleet, present, rows, scene
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,7 +145,7 @@ def test_a_sweep_for_the_class_is_reported_with_its_best_points(fleet: Fleet) ->
         due = fleet.assess()
         assert isinstance(due, SweepDue)
         assert due.request.sweep == "full"
-        made = fleet.measured(measured_at=datetime.now(timezone.utc).isoformat(timespec="seconds"))
+        made = fleet.measured(measured_at=present())
         event = fleet.conclude(wire.Done(text=render(made), points=rows(*POINTS)))
         assert isinstance(event, Finished)
         sweep, presence = fleet.report("sweep"), fleet.report("presence")
@@ -214,10 +213,7 @@ def test_a_generation_that_is_not_confirmed_leaves_the_drives_own_settings(fleet
         due = fleet.assess()
         assert isinstance(due, SweepDue)
         assert (due.request.sweep, due.request.reason) == ("check", SAID)
-        refused = wire.Disagreed(
-            reason="read: slower", text=render(fleet.measured(POINTS[2])), points=rows(POINTS[2], POINTS[5])
-        )
-        event = fleet.conclude(refused)
+        event = fleet.conclude(fleet.refusal())
         assert event == Finished(reason="keeps its own settings: read: slower")
         check = fleet.report("check")
         assert check
@@ -247,10 +243,7 @@ def test_a_drive_that_is_not_as_its_class_is_swept_when_it_is_its_racks_turn(fle
     def act() -> None:
         fleet.drive.target = RAW
         fleet.order("check", 4, POINTS[5])
-        refused = wire.Disagreed(
-            reason="read: slower", text=render(fleet.measured(POINTS[2])), points=rows(POINTS[2], POINTS[5])
-        )
-        assert fleet.conclude(refused) == Appeared(reason="read: slower")
+        assert fleet.conclude(fleet.refusal()) == Appeared(reason="read: slower")
         assert isinstance(fleet.assess(), Postponed), "the same generation is not checked again"
         fleet.order("sweep", 4, POINTS[5])
         due = fleet.assess()
@@ -335,7 +328,7 @@ def test_a_sweep_whose_report_cannot_be_written_is_not_repeated(fleet: Fleet) ->
         fleet.drive.target = RAW
         fleet.order("sweep")
         (fleet.spool.out / f"{fleet.drive.device.name}.sweep.json").mkdir()
-        made = fleet.measured(measured_at=datetime.now(timezone.utc).isoformat(timespec="seconds"))
+        made = fleet.measured(measured_at=present())
         fleet.conclude(wire.Done(text=render(made), points=rows(*POINTS)))
         assert fleet.report("sweep") is None
         assert len(fleet.desk.supervisor.snapshot().troubles) == 1

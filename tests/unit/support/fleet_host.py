@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import replace
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -14,8 +15,10 @@ from aio_tuned.devices import identity
 from aio_tuned.fleet.order import Order
 from aio_tuned.fleet.signature import SigningKey
 from aio_tuned.fleet.spool import Spool
+from aio_tuned.profiles.codec import render
 from aio_tuned.profiles.files import load_profile
 from aio_tuned.service.state_machine import DriveState, Postponed, Satisfied, Stage, SweepDue, SweepRequest
+from aio_tuned.service.worker import messages as wire
 from unit.support.builders import SMALL_GRID, evidence, scratch_target
 from unit.support.builders import profile as known_profile
 from unit.support.builders import result as read_result
@@ -32,7 +35,6 @@ if TYPE_CHECKING:
     from aio_tuned.model.setting import Setting
     from aio_tuned.service.drive import Drive
     from aio_tuned.service.state_machine import Event
-    from aio_tuned.service.worker import messages as wire
 
 RAW = scratch_target(kind="device", filesystem="", no_write="not mounted")
 COORDINATOR, STRANGER = (SigningKey(Ed25519PrivateKey.generate()) for _ in range(2))
@@ -115,6 +117,11 @@ class Fleet:
             self.desk.supervisor.emit(self.drive, event)
         return event
 
+    def refusal(self) -> wire.Disagreed:
+        """Return the end of a check of POINTS[5] on a drive whose best setting is POINTS[2]."""
+        text = render(self.measured(POINTS[2]))
+        return wire.Disagreed(reason="read: slower", text=text, points=rows(POINTS[2], POINTS[5]))
+
     def report(self, basis: Basis) -> DriveReport | None:
         return self.spool.reports_of(self.drive.device.name).get(basis)
 
@@ -140,3 +147,8 @@ def rows(*settings: Setting) -> wire.Points:
         five = (each.block_size, each.queue_depth, each.io_parallelism, each.overlap_events, each.single_submit)
         found.append([*map(int, five), *figures])
     return {"read": found}
+
+
+def present() -> str:
+    """Return the present time, as a profile has it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
