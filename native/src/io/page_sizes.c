@@ -1,5 +1,7 @@
 #include "io/page_sizes.h"
 
+#include "target/sysblock.h"
+
 #include <dirent.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -12,23 +14,6 @@
 uint64_t page_bytes(void)
 {
     return (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
-static uint64_t read_number(const char *sys_root, const char *name)
-{
-    char path[PATH_MAX];
-    uint64_t value = 0;
-    FILE *file;
-
-    if (snprintf(path, sizeof(path), "%s/%s", sys_root, name) >= PATH_MAX)
-        return 0;
-    file = fopen(path, "re");
-    if (!file)
-        return 0;
-    if (fscanf(file, "%" SCNu64, &value) != 1)
-        value = 0;
-    (void)fclose(file);
-    return value;
 }
 
 static bool is_power_of_two(uint64_t value)
@@ -55,10 +40,10 @@ void page_sizes_find(struct page_sizes *ret, const char *sys_root)
     struct dirent *entry;
     DIR *folder;
 
-    *ret = (struct page_sizes){
-        .page_bytes = page_bytes(),
-        .thp_bytes = read_number(sys_root, "kernel/mm/transparent_hugepage/hpage_pmd_size")};
-    if (!is_power_of_two(ret->thp_bytes))
+    *ret = (struct page_sizes){.page_bytes = page_bytes()};
+    if (sysblock_number(sys_root, "kernel/mm/transparent_hugepage/hpage_pmd_size",
+                        &ret->thp_bytes) < 0 ||
+        !is_power_of_two(ret->thp_bytes))
         ret->thp_bytes = 0;
     if (snprintf(path, sizeof(path), "%s/kernel/mm/hugepages", sys_root) >= PATH_MAX)
         return;

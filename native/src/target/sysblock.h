@@ -1,4 +1,4 @@
-/* Attributes of a block device in sysfs, by device number. Tests pass another sys_root. */
+/* Attributes in sysfs, those of a block device by its number. Tests pass another sys_root. */
 #ifndef AIO_SWEEP_SYSBLOCK_H
 #define AIO_SWEEP_SYSBLOCK_H
 
