@@ -145,7 +145,7 @@ class ClassReader:
 
 
 def _is_lost(found: ClassPlan | None, known: ClassPlan | None) -> bool:
-    """Return whether the store has lost the plan that is known; its next one may be there already, and is less far."""
+    """Return whether the store has lost the plan that is known, or has one in its place that is older."""
     if known is None:
         return False
     return found is None or found.generation < known.generation or found.made_at_s < known.made_at_s

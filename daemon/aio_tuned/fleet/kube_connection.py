@@ -119,7 +119,7 @@ class KubeConnection:
         return self.call("PATCH", path, body=body, content_type=MERGE_PATCH)
 
     def pages(self, path: str, params: Mapping[str, str], page: int) -> Iterator[list[dict[str, Any]]]:
-        """Yield the objects of a list in the order of their names, so many at a time.
+        """Yield the objects of a list in the order of their names, `page` at a time.
 
         All pages are as of the first one's time, unless the server no longer has that.
         """

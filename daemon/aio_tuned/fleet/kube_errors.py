@@ -35,7 +35,7 @@ class GoneError(StoreError):
 
 
 class OverloadedError(UnreachableError):
-    """The server asks to be called again later, after so many seconds at least."""
+    """The server asks to be called again later, after `retry_after_s` seconds at least."""
 
     def __init__(self, message: str, retry_after_s: int) -> None:
         super().__init__(message)

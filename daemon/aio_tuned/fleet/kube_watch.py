@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from aio_tuned.fleet.kube_connection import KubeConnection
 
-# A watch is for one kind: that of the reports waits, and in between, that of the pins tells what is there.
+# A watch is for one kind. That of the reports waits this long, and then that of the pins is read.
 _SLICE_S = 10.0
-# What follows a first change is read for so long, so that one step takes many reports.
+# The changes of one second after the first are read with it, so that one step takes many reports.
 _DRAIN_S = 1.0
 
 

@@ -22,7 +22,7 @@ DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 _WHAT = "drive report"
 _LONGEST_VERSION = 32
 _LONGEST_ABOUT = 100
-# The settings of as many points are shared by all reports that have them: a coordinator holds 80,000 reports.
+# All reports share the settings of up to this many points, since a coordinator holds 80,000 reports.
 _MOST_SHARED = 4096
 
 # A sweep measures every point, a check the settings of a class result; a presence tells that the drive is there.

@@ -23,7 +23,7 @@ LONGEST_S = 2 * 3600
 # A claim outlasts the report of its sweep, until the coordinator has counted it and all nodes that wait know: they read
 # their plan once a minute, and would else take the slot for a fourth sweep (measured: five sweeps in place of three).
 LINGERS_S = 150.0
-# So much later for each sweep of the class in this rack, so that other racks are first.
+# The delay for each sweep of the class in this rack, so that other racks are first.
 _RACK_S = 60
 # Drives that wait for a profile are first. The sweeps of a store that was emptied are put again within half of this
 # time, and within the other half all nodes read that they are there: at 600 s two more drives were swept.
