@@ -116,8 +116,10 @@ class Scheduler:
         if not wait_s:
             return SweepDue(request=request)
         at = (datetime.now(timezone.utc) + timedelta(seconds=wait_s)).isoformat(timespec="seconds")
-        waits = "waits: changed host, one drive a day; next" if host_s else "sweeps without the fleet"
-        return Postponed(request=replace(request, reason=f"{decision.reason}; {waits} at {at}"), seconds=wait_s)
+        reason = f"{decision.reason}; sweeps without the fleet at {at}"
+        if host_s:
+            reason = f"{decision.reason}; waits: changed host, one drive a day; next at {at}"
+        return Postponed(request=replace(request, reason=reason), seconds=wait_s)
 
     def released(self, drives: Iterable[Drive]) -> tuple[tuple[Drive, Event], ...]:
         """Return the drives that need not wait any more, or wait for something else, each with its event.
@@ -151,8 +153,7 @@ class Scheduler:
         """Return the drive to sweep now; None if a sweep is running or no drive is queued."""
         if self.current:
             return None
-        waiting = {drive: drive.state for drive in drives}
-        return first_in_line(waiting)
+        return first_in_line({drive: drive.state for drive in drives})
 
     def start(self, drive: Drive) -> None:
         """Start the sweep of the drive; no other sweep may be running."""
@@ -227,9 +228,8 @@ class Scheduler:
         return layout.checkpoint_file(self._config().state, drive.device.name)
 
     def _job(self, drive: Drive, decision: Decision) -> Job:
-        config, settings = self._config(), None
+        config, settings, never_quiet = self._config(), None, ""
         own = self._publisher.measured(drive)
-        never_quiet = ""
         # A drive whose own profile is valid can wait without end.
         if not decision.for_fleet and (wait := self._patience.exceeded(drive)):
             never_quiet = wait.traffic
