@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,6 +27,7 @@ static void watching(enum residency how, int fd)
     struct pagecache_span span = {.fd = fd, .bytes = PAGES * page()};
     uint64_t bytes;
     struct cachewatch watch;
+    char *pages;
 
     if (pagecache_resident(how, &span, &bytes) < 0) {
         (void)fprintf(stderr, "method %d is not available here\n", (int)how);
@@ -36,9 +38,12 @@ static void watching(enum residency how, int fd)
     wait_200_ms();
     CHECK(cachewatch_stop(&watch) == 0);
 
+    /* Pages that are mapped stay in the page cache while other programs drop it. */
     cachewatch_start(&watch, how, &span, 0);
+    pages = mmap(NULL, 16 * page(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    CHECK(pages != MAP_FAILED && madvise(pages, 16 * page(), MADV_RANDOM) == 0);
     for (size_t i = 0; i < 16; i++)
-        CHECK(pwrite(fd, "x", 1, (off_t)(i * page())) == 1);
+        pages[i * page()] = 'x';
     wait_200_ms();
     CHECK(cachewatch_stop(&watch) == 16 * page());
 
@@ -46,6 +51,7 @@ static void watching(enum residency how, int fd)
     cachewatch_start(&watch, how, &span, 12 * page() + 512);
     wait_200_ms();
     CHECK(cachewatch_stop(&watch) == (how == RESIDENCY_MINCORE ? 4U : 16U) * page());
+    CHECK(munmap(pages, 16 * page()) == 0);
 }
 
 int main(void)
