@@ -10,11 +10,13 @@ BENCH = vs_fio
 TIER =
 PLATFORMS =
 WORKERS = 3
+GUEST = bookworm
 PYTHON =
 DESTDIR =
 PURGE =
 FLEET =
 export DIR ARGS PYTHON DESTDIR PURGE FLEET
+export VMRIG_SUITE = $(GUEST)
 
 # losetup, mkfs and blkid are in sbin, which is not on every user's PATH.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
@@ -50,7 +52,7 @@ report: ## sudo make report [DIR=.]: write the last sweep of DIR's drive as a pa
 	@sh .ci/bootstrap report
 	@$(bin)/aio-tuned report "$$DIR" -o build/report.html
 
-test: ## sudo make test [TIER="unit native daemon fleet vm…"] [WORKERS=3]: run lint, then all tests except the long ones
+test: ## sudo make test [TIER="unit native daemon fleet vm…"] [WORKERS=3] [GUEST=trixie]: run lint and all but the long tests
 	@sh .ci/bootstrap test $(TIER)
 	@$(MAKE) --no-print-directory lint
 	@$(pytest) -n $(WORKERS) --durations=20 $(addprefix --tier=,$(TIER)) $(ARGS)
@@ -58,6 +60,7 @@ test: ## sudo make test [TIER="unit native daemon fleet vm…"] [WORKERS=3]: run
 test-long: ## sudo make test-long: run the tests that take minutes each
 	@sh .ci/bootstrap test unit daemon fleet vm long
 	@$(pytest) --long -n 2 --durations=20 --tier=unit --tier=daemon --tier=fleet --tier=vm $(ARGS)
+	@$(MAKE) --no-print-directory test TIER=vm GUEST=trixie WORKERS=2
 
 test-consumers: ## sudo make test-consumers: test exports with the consumers' own packages (11 GB in build/)
 	@sh .ci/bootstrap test consumers

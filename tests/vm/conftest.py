@@ -9,7 +9,7 @@ import pytest
 
 from vm.daemon_guest import DaemonGuest
 from vm.guest import Guest
-from vm.product import ForeignPackageError, package
+from vm.product import package
 from vm.rig.errors import CommandError, RigError
 from vm.rig.machine import build_image
 
@@ -46,13 +46,10 @@ class Rack:
     def __init__(self, image: Path) -> None:
         self.image = image
         self.running: DaemonGuest | None = None
-        self.foreign = ""
 
     def guest(self) -> DaemonGuest:
         if self.running is None or not self.running.alive:
             self.stop()
-            if self.foreign:
-                pytest.skip(self.foreign)
             self.running = self._started()
         return self.running
 
@@ -61,10 +58,6 @@ class Rack:
         try:
             guest.start()
             guest.wait_ready()
-        except ForeignPackageError as error:
-            guest.stop()
-            self.foreign = str(error)
-            pytest.skip(self.foreign)
         except Exception:
             guest.stop()
             raise
@@ -113,8 +106,6 @@ def host(rack: Rack) -> Iterator[DaemonGuest]:
 def bare(image: Path) -> Iterator[Guest]:
     """A guest that knows nothing of us yet."""
     with Guest(image) as guest:
-        if guest.run("test -e /lib/x86_64-linux-gnu/libaio.so.1").status:
-            pytest.skip("the guest's libaio is another than that of the package, which is for this machine's system")
         yield guest
 
 

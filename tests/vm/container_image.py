@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import containerfile
-from vm.product import kept, package, run
+from vm.kept import kept, run
+from vm.product import package
 from vm.rig.errors import RigError
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _lay(base: Path, deb: Path, folder: Path) -> None:
 def disk_image() -> Path:
     """An ext4 with the image's root."""
     _, stage = containerfile.stages()
-    deb = package()
+    deb = package(_SUITES[stage.base])
     words = ["dpkg-deb", "--field", str(deb), "Depends", "Pre-Depends"]
     needs = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     base = kept(f"product-root-{_key(repr(stage), needs)}", lambda folder: _build(stage, deb, folder)) / "root.tar"

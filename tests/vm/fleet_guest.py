@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from busy import busy_s
 from vm.daemon_guest import DROP_INS, DaemonGuest
 from vm.guest import TOLERANT
-from vm.product import PROJECT
+from vm.kept import PROJECT
 
 if TYPE_CHECKING:
     from vm.daemon_guest import Entry

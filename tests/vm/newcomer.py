@@ -24,10 +24,9 @@ PROJECT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(PROJECT / "tests"), str(PROJECT / "daemon")]
 
 from documents import commands  # noqa: E402 - the path comes first
-from vm.rig.machine import VM, build_image  # noqa: E402 - the path comes first
+from vm.rig.machine import SUITE, VM, build_image  # noqa: E402 - the path comes first
 
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
-_SUITE = "bookworm"
 # Colors, cursor movements, and the mark of `script` for the end of its input.
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\x1b[=>]|\x00|\^@")
 # The first command of make builds everything, under emulation.
@@ -129,7 +128,7 @@ def bare() -> None:
         subprocess.run(
             [
                 *("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--include=sudo,git,ca-certificates"),
-                *("--aptopt=APT::Install-Recommends false", _SUITE, root),
+                *("--aptopt=APT::Install-Recommends false", SUITE, root),
             ],
             check=True,
         )

@@ -1,30 +1,28 @@
-"""The Debian package of this tree: made on this machine, kept until the sources change."""
+"""The Debian package of this tree: made for the guest's Debian, kept until the sources change."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import inspect
-import os
 import platform
 import shutil
-import subprocess
 import tempfile
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vm.rig.errors import CommandError, RigError
-from vm.rig.machine import SetUp, cache
+from vm.kept import PROJECT, kept, run
+from vm.rig.machine import SUITE, SetUp
+from vm.root import Root, debian
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from vm.rig.guest_shell import GuestShell
 
-PROJECT = Path(__file__).resolve().parents[2]
 _SOURCES = ("pyproject.toml", "README.md", "daemon/aio_tuned", "native/CMakeLists.txt", "native/src")
 _OF_PACKAGE = (*_SOURCES, "CHANGELOG.md", ".deb", "docs", "etc", "native/PROTOCOL.md", "systemd")
+_COMPILERS = ("build-essential", "cmake", "debhelper", "dh-python", "python3")
 
 
 def _files(made_from: Iterable[str]) -> Iterator[Path]:
@@ -41,55 +39,36 @@ def _key(made_from: Iterable[str]) -> str:
     return digest.hexdigest()[:12]
 
 
-def run(words: Iterable[str | Path], folder: Path) -> str:
-    """Run a command and return what it prints; RigError with the end of what it said if it fails."""
-    command = [str(word) for word in words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
-    if done.returncode:
-        raise RigError(f"{' '.join(command)}: exit {done.returncode}:\n{done.stderr[-4000:]}")
-    return done.stdout
-
-
-def kept(name: str, make: Callable[[Path], object]) -> Path:
-    """The folder of that name in the cache, filled by `make` if it is not there."""
-    folder = cache() / name
-    cache().mkdir(parents=True, exist_ok=True)
-    with (cache() / f".{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if folder.exists():
-            os.utime(folder)  # build-image.sh removes what is not used
-            return folder
-        making = Path(tempfile.mkdtemp(prefix=".product-", dir=cache()))
-        try:
-            make(making)
-            making.rename(folder)
-        finally:
-            shutil.rmtree(making, ignore_errors=True)
-    return folder
-
-
-def _make_package(folder: Path) -> None:
-    run([PROJECT / ".deb/build", folder], folder)
-
-
-def package(kind: str = "deb", make: Callable[[Path], object] = _make_package) -> Path:
-    """The Debian package of this tree; `make` makes another kind of it in a folder."""
+def kept_package(kind: str, make: Callable[[Path], object]) -> Path:
+    """The Debian package of this tree that `make` makes in a folder."""
     (found,) = kept(f"product-{kind}-{_key(_OF_PACKAGE)}", make).glob("*.deb")
     return found
 
 
-class ForeignPackageError(RigError):
-    """The package is for another system than the guest's Debian."""
+def compilers(suite: str, own: Path, *more: str, architectures: str = "") -> Root:
+    """A Debian of this machine's architecture with what builds the package, and `more`."""
+    host = run(["dpkg", "--print-architecture"], own).strip()
+    return Root(unchanged=debian(suite, f"{host}{architectures}", (*_COMPILERS, *more)), own=own)
+
+
+def _make_in_root(suite: str, folder: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="vmrig-root-", dir=folder) as own:
+        root = compilers(suite, Path(own), "libaio-dev", "liburing-dev")
+        made = root.run(["sh", ".deb/build", "/out"], timeout_s=1200).split()[-1]
+        shutil.move(root.path(made), folder)
+
+
+def package(suite: str = SUITE) -> Path:
+    """The Debian package of this tree for this Debian; if this machine has another, it is made in a root of it."""
+    if platform.freedesktop_os_release().get("VERSION_CODENAME") == suite:
+        return kept_package("deb", lambda folder: run([PROJECT / ".deb/build", folder], folder))
+    return kept_package(suite, partial(_make_in_root, suite))
 
 
 def _install(package: Path, guest: GuestShell) -> None:
     """Install the package, and leave its daemon stopped."""
     guest.push(package, "/root/aio-tuned.deb")
-    job = guest.run("dpkg -i /root/aio-tuned.deb", 240)
-    if "dependency problems" in job.err:
-        raise ForeignPackageError(f"the package is not for the guest's Debian: {job.err.strip()}")
-    if job.status:
-        raise CommandError("dpkg -i", job.status, job.out + job.err)
+    guest.sh("dpkg -i /root/aio-tuned.deb", 240)
     # Whatever a command has to read from disk is in the saved memory.
     guest.sh("rm /root/aio-tuned.deb; aio-tuned status >/dev/null; aio-sweep --version; systemctl stop aio-tuned", 120)
 

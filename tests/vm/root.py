@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vm.product import PROJECT, kept, run
+from vm.kept import PROJECT, kept, run
 from vm.rig.errors import CommandError
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import pytest
 from needed import command
 from vm.daemon_guest import name_of
 from vm.guest import READ_BYTES_PER_S, WRITE_BYTES_PER_S
-from vm.product import PROJECT, package
+from vm.kept import PROJECT
+from vm.product import package
 
 if TYPE_CHECKING:
     from vm.guest import Guest

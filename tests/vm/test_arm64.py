@@ -16,10 +16,11 @@ import pytest
 from needed import command
 from vm.daemon_guest import DaemonGuest
 from vm.guest import MIB
-from vm.product import PROJECT, package, run
+from vm.kept import PROJECT, run
+from vm.product import compilers, kept_package
 from vm.rig.errors import CommandError, RigError
 from vm.rig.machine import build_image, cache
-from vm.root import Root, debian, run_programs_of, unpacked
+from vm.root import Root, run_programs_of, unpacked
 from vm.test_daemon_hotplug import test_a_drive_comes_is_measured_and_goes  # noqa: F401 - it runs here, too
 
 if TYPE_CHECKING:
@@ -32,10 +33,7 @@ SUITE = "trixie"
 PAGE_BYTES = 16 << 10
 SKIPPED = 77
 AARCH64 = 183  # of ELF's e_machine
-COMPILERS = (
-    *("build-essential", "cmake", "crossbuild-essential-arm64", "debhelper", "dh-python", "python3"),
-    *("libaio-dev:arm64", "liburing-dev:arm64"),
-)
+TO_ARM64 = ("crossbuild-essential-arm64", "libaio-dev:arm64", "liburing-dev:arm64")
 # What a test of the helper may say that it lacks, under qemu-user.
 WITHOUT_AIO = {"team"}
 # Where programs are emulated, a process takes a tenth of a second to start.
@@ -51,11 +49,9 @@ def emulators() -> None:
 
 
 @pytest.fixture(scope="module")
-def compilers(tmp_path_factory: pytest.TempPathFactory) -> Root:
+def cross(tmp_path_factory: pytest.TempPathFactory) -> Root:
     """A Debian of this machine's architecture with compilers for arm64."""
-    host = run(["dpkg", "--print-architecture"], PROJECT).strip()
-    own = tmp_path_factory.mktemp("compilers")
-    return Root(unchanged=debian(SUITE, f"{host},arm64", COMPILERS), own=own)
+    return compilers(SUITE, tmp_path_factory.mktemp("compilers"), *TO_ARM64, architectures=",arm64")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,22 +67,22 @@ class Build:
 
 
 @pytest.fixture(scope="module")
-def build(compilers: Root) -> Build:
+def build(cross: Root) -> Build:
     where = ["-S", "native", "-B", "/build", "-DCMAKE_TOOLCHAIN_FILE=/tree/native/aarch64.cmake"]
-    compilers.run(["cmake", *where, "-DAIO_SWEEP_WERROR=ON"], timeout_s=600)
-    compilers.run(["cmake", "--build", "/build"], timeout_s=1200)
-    return Build(root=compilers)
+    cross.run(["cmake", *where, "-DAIO_SWEEP_WERROR=ON"], timeout_s=600)
+    cross.run(["cmake", "--build", "/build"], timeout_s=1200)
+    return Build(root=cross)
 
 
 @pytest.fixture(scope="module")
-def arm64_package(compilers: Root) -> Path:
+def arm64_package(cross: Root) -> Path:
     """The package for arm64, which is kept as the one of this machine is."""
 
     def make(folder: Path) -> None:
-        made = compilers.run(["sh", ".deb/build", "/out", "arm64"], timeout_s=1200).split()[-1]
-        shutil.copy(compilers.path(made), folder)
+        made = cross.run(["sh", ".deb/build", "/out", "arm64"], timeout_s=1200).split()[-1]
+        shutil.copy(cross.path(made), folder)
 
-    return package(f"{SUITE}-arm64", make)
+    return kept_package(f"{SUITE}-arm64", make)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from aio_tuned.errors import Exit
 from vm.daemon_guest import name_of, small
 from vm.guest import PROFILES, STATE
-from vm.product import PROJECT
+from vm.kept import PROJECT
 
 if TYPE_CHECKING:
     from vm.daemon_guest import DaemonGuest

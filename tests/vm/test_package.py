@@ -10,7 +10,8 @@ import pytest
 
 from aio_tuned import __version__
 from aio_tuned.errors import Exit
-from vm.product import PROJECT, package, repacked
+from vm.kept import PROJECT
+from vm.product import package, repacked
 from vm.rig.guest_shell import PATIENCE
 
 if TYPE_CHECKING:

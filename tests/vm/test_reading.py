@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vm.daemon_guest import name_of
-from vm.product import PROJECT
+from vm.kept import PROJECT
 
 if TYPE_CHECKING:
     from vm.daemon_guest import DaemonGuest

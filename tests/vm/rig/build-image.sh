@@ -13,7 +13,7 @@
 #   kernel-<suite>-<package>/    a kernel of Debian, unpacked, not installed
 #   image-<key>/                 rootfs.img (sparse ext4), vmlinuz, initrd.img, manifest
 # A stage is rebuilt only when what it is made from changes; what has not been used
-# for two weeks is removed.  Needs root, mmdebstrap, mke2fs, python3 on the host;
+# for two weeks (packages and saved machines: two days) is removed.  Needs root, mmdebstrap, mke2fs, python3 on the host;
 # no compiler, no loop mounts, no KVM.
 #
 # The cloud kernel is the right one: ext4 and nvme are built in (linux-image-amd64
@@ -30,6 +30,9 @@ arch=${VMRIG_ARCH:-$native_arch}
 kpkg=linux-image-${VMRIG_KERNEL:-cloud-$arch}
 disk_size=${VMRIG_DISK_SIZE:-4G}
 
+libaio=libaio1t64
+[ "$suite" != bookworm ] || libaio=libaio1
+
 # What the guest has beyond Debian's "minbase".
 packages=(
   systemd-sysv udev dbus kmod procps util-linux iproute2      # a booting system
@@ -37,7 +40,7 @@ packages=(
   python3-numpy python3-pyudev python3-sdnotify python3-toml  # what it depends on
   python3-systemd                                             # what its package recommends
   ansible-core python3-apt                                    # docs/ansible plays here, and its module apt
-  gcc libc6-dev libaio1 liburing2 libudev1                    # init.c; libraries of the program under test
+  gcc libc6-dev $libaio liburing2 libudev1                    # init.c; libraries of the program under test
   crun                                                        # runs containers as a Kubernetes node does
   etcd-server etcd-client openssl                             # where the nodes of a fleet meet; its certificates
   python3-cryptography python3-requests                       # what a fleet's programs need, but for etcd3gw
@@ -59,7 +62,7 @@ if [ "$arch" != "$native_arch" ]; then
   packages=(
     systemd-sysv udev dbus kmod procps util-linux mount iproute2 python3
     python3-numpy python3-pyudev python3-sdnotify python3-toml python3-systemd python3-prometheus-client
-    gcc libc6-dev libaio1 liburing2 libudev1
+    gcc libc6-dev $libaio liburing2 libudev1
     e2fsprogs xfsprogs fdisk nvme-cli
     python3-pytest python3-pytest-timeout python3-hypothesis python3-jsonschema python3-typing-extensions
     python3-cryptography python3-matplotlib python3-requests python3-rich python3-ruamel.yaml
@@ -208,6 +211,8 @@ PY
   rm -rf "$img"; mv "$work/img" "$img"
 fi
 touch "$img" "$base" "$kdir"
-find "$cache" -maxdepth 1 \( -name 'image-*' -o -name 'state-*' -o -name 'product-*' -o -name 'base-*' -o -name 'kernel-*' \) \
-  -mtime +14 ! -path "$img" ! -path "$base" ! -path "$kdir" -exec rm -rf {} + # of older versions of the tests
+# Of older versions of the tests, and of the tree: a day's changes to it make 20 GB of packages and saved states.
+find "$cache" -maxdepth 1 \( -name 'image-*' -o -name 'base-*' -o -name 'kernel-*' \) \
+  -mtime +14 ! -path "$img" ! -path "$base" ! -path "$kdir" -exec rm -rf {} +
+find "$cache" -maxdepth 1 \( -name 'state-*' -o -name 'product-*' \) -mtime +1 -exec rm -rf {} +
 echo "$img"

@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 # Drives' data lie in memory where there is this much: steady timing.
 _ROOMY_BYTES = 4 << 30
+# The Debian of the guest; build-image.sh has the same rule.
+SUITE = os.environ.get("VMRIG_SUITE") or "bookworm"
 _live: set[VM] = set()
 
 
@@ -58,7 +60,7 @@ def cache() -> Path:
 def build_image(**of: str) -> Path:
     """Return the guest's image, and build it if it is missing; raise RigError with the builder's messages.
 
-    of: suite, arch and kernel, where they are not this machine's Debian 12: the variables of build-image.sh
+    of: suite, arch and kernel, the variables of build-image.sh; else SUITE, this machine's and the cloud kernel
     """
     env = os.environ | {f"VMRIG_{name.upper()}": value for name, value in of.items()}
     done = subprocess.run([HERE / "build-image.sh"], capture_output=True, text=True, check=False, env=env)
