@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell has its background commands ignore it, and tests send it to what they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     here = config.invocation_params.dir
     places = [(here / argument.partition("::")[0]).resolve() for argument in config.getoption("file_or_dir", [])]
     selected = selected_tiers(config.getoption("tier"), places, config.rootpath)
