@@ -30,8 +30,8 @@ arch=${VMRIG_ARCH:-$native_arch}
 kpkg=linux-image-${VMRIG_KERNEL:-cloud-$arch}
 disk_size=${VMRIG_DISK_SIZE:-4G}
 
-libaio=libaio1t64
-[ "$suite" != bookworm ] || libaio=libaio1
+of_suite=(libaio1t64 util-linux-extra)  # fincore
+[ "$suite" != bookworm ] || of_suite=(libaio1)
 
 # What the guest has beyond Debian's "minbase".
 packages=(
@@ -40,7 +40,7 @@ packages=(
   python3-numpy python3-pyudev python3-sdnotify python3-toml  # what it depends on
   python3-systemd                                             # what its package recommends
   ansible-core python3-apt                                    # docs/ansible plays here, and its module apt
-  gcc libc6-dev $libaio liburing2 libudev1                    # init.c; libraries of the program under test
+  gcc libc6-dev "${of_suite[@]}" liburing2 libudev1           # init.c; libraries of the program under test
   crun                                                        # runs containers as a Kubernetes node does
   etcd-server etcd-client openssl                             # where the nodes of a fleet meet; its certificates
   python3-cryptography python3-requests                       # what a fleet's programs need, but for etcd3gw
@@ -62,7 +62,7 @@ if [ "$arch" != "$native_arch" ]; then
   packages=(
     systemd-sysv udev dbus kmod procps util-linux mount iproute2 python3
     python3-numpy python3-pyudev python3-sdnotify python3-toml python3-systemd python3-prometheus-client
-    gcc libc6-dev $libaio liburing2 libudev1
+    gcc libc6-dev libaio1t64 liburing2 libudev1
     e2fsprogs xfsprogs fdisk nvme-cli
     python3-pytest python3-pytest-timeout python3-hypothesis python3-jsonschema python3-typing-extensions
     python3-cryptography python3-matplotlib python3-requests python3-rich python3-ruamel.yaml
