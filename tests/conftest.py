@@ -11,7 +11,7 @@ import pytest
 
 import udev
 from aio_tuned.search.threads import limit_threads
-from storage import mounted_filesystem, open_loop_device
+from storage import keep_files_on_disk, mounted_filesystem, open_loop_device
 from tiers import STORAGE, TIERS, Tiers, in_words, machine_has, selected_tiers
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from storage import Filesystem, Kind
 
 limit_threads()  # simulated sweeps, in this process
+keep_files_on_disk()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

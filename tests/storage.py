@@ -41,6 +41,13 @@ class Filesystem:
     device: Path | None
 
 
+def keep_files_on_disk() -> None:
+    """Have temporary files in /var/tmp if /tmp is in memory, as it is on Debian 13: helpers read a drive."""
+    kind = run("stat", "--file-system", "--format=%T", tempfile.gettempdir()).strip()
+    if kind in ("tmpfs", "ramfs"):
+        os.environ["TMPDIR"] = tempfile.tempdir = "/var/tmp"
+
+
 def run(*command: str | Path) -> str:
     """Run the command and return its standard output; raise OSError with its messages if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)

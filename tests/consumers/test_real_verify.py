@@ -15,8 +15,8 @@ from consumers.packages import package_python
 from consumers.stubs import library
 from consumers.test_real_deepspeed import environment as deepspeed_environment
 from consumers.test_real_kvikio import DRIVER, VERSIONS
-from daemon.processes import aio_tuned, environment_with
 from daemon.publishing import publish
+from processes import aio_tuned, environment_with
 from unit.support import builders
 from unit.support.size_curves import curve
 

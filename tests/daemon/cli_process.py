@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
-from daemon.processes import PATIENCE_S, aio_tuned, environment_with
+from processes import PATIENCE_S, aio_tuned, environment_with
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,7 +21,7 @@ import storage
 from daemon.cli_process import Cli
 from daemon.daemon_process import ENDLESS, FAKE, Daemon
 from daemon.loop_drive import LoopDrive
-from daemon.processes import aio_tuned, alive, children, environment_with, seeing_helper, until
+from processes import aio_tuned, alive, children, environment_with, seeing_helper, until
 
 if sys.version_info >= (3, 11):
     import tomllib

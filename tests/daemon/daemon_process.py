@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daemon.processes import PATIENCE_S, aio_tuned, alive, descendants, environment_with, until
+from processes import PATIENCE_S, aio_tuned, alive, descendants, environment_with, until
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -9,7 +9,7 @@ import struct
 import time
 from pathlib import Path
 
-from daemon.processes import until
+from processes import until
 from storage import MAKE, make_backing, run
 
 _GET_FREE = 0x4C82

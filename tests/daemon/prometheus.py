@@ -10,8 +10,8 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from daemon.processes import until
 from needed import command
+from processes import until
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,8 +13,8 @@ import pytest
 
 import storage
 from aio_tuned.model.profile import Skipped
-from daemon.processes import PATIENCE_S, sleeps, until
 from daemon.publishing import publish
+from processes import PATIENCE_S, sleeps, until
 
 if TYPE_CHECKING:
     import subprocess

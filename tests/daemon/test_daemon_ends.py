@@ -16,7 +16,7 @@ import pytest
 
 import storage
 from daemon.daemon_process import ENDLESS
-from daemon.processes import PATIENCE_S, alive, children, state, until
+from processes import PATIENCE_S, alive, children, state, until
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -16,7 +16,7 @@ import pytest
 
 import storage
 from aio_tuned.storage import atomic_file
-from daemon.processes import until
+from processes import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

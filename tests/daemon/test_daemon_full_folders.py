@@ -12,7 +12,7 @@ import storage
 from aio_tuned.service.write_ledger import ledger_path
 from aio_tuned.storage import append_log
 from daemon.loop_drive import MIB
-from daemon.processes import until
+from processes import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

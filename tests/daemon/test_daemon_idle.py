@@ -19,7 +19,7 @@ import pytest
 from aio_tuned.devices.mount_monitor import MountWatch
 from aio_tuned.devices.udev_monitor import UdevSource
 from daemon.daemon_process import ENDLESS
-from daemon.processes import PATIENCE_S, sleeps, until
+from processes import PATIENCE_S, sleeps, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

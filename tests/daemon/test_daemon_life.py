@@ -12,7 +12,7 @@ import jsonschema
 
 import storage
 from daemon.daemon_process import ENDLESS, FAKE, ROOT
-from daemon.processes import until
+from processes import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

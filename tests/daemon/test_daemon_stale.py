@@ -9,7 +9,7 @@ import pytest
 
 from daemon.daemon_process import FAKE, Daemon
 from daemon.loop_drive import LoopDrive
-from daemon.processes import until
+from processes import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,7 +10,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import storage
-from daemon.processes import seeing_helper, until
+from processes import seeing_helper, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

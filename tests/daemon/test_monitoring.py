@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aio_tuned.service.monitoring import prometheus
-from daemon.processes import until
 from daemon.prometheus import GET, INSTANCE, Monitoring
 from needed import command
+from processes import until
 from unit.support.builders import CURVES, device, result
 from unit.support.fleet_metrics import fleet_metrics
 from unit.support.snapshots import SWEEPING, known, seen, snapshot, state

@@ -16,7 +16,7 @@ import pytest
 
 import storage
 from aio_tuned.devices.mount_monitor import MountWatch
-from daemon.processes import PATIENCE_S, until
+from processes import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

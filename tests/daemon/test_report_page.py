@@ -18,8 +18,8 @@ import pytest
 from aio_tuned.model.profile import Result
 from aio_tuned.report.html import comparison, figure
 from aio_tuned.report.html import page as html_page
-from daemon.processes import PATIENCE_S, until
 from needed import command
+from processes import PATIENCE_S, until
 from unit.support.sweeps import FULL_GRID, stored
 
 if TYPE_CHECKING:

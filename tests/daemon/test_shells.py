@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.processes import PATIENCE_S, until
 from needed import command
+from processes import PATIENCE_S, until
 
 FINISHED = "finished"
 FOLDER = Path(__file__).parents[2] / "etc/completions"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import storage
-from daemon.processes import until
+from processes import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import storage
 from aio_tuned import reader
-from daemon.processes import environment_with
+from processes import environment_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import storage
-from daemon.processes import environment_with, until
+from processes import environment_with, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

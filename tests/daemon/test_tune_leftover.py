@@ -12,7 +12,7 @@ import pytest
 
 import storage
 from busy import busy_s
-from daemon.processes import alive, until
+from processes import alive, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from daemon.processes import environment_with
+from processes import environment_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,7 +22,7 @@ import pytest
 
 import storage
 from aio_tuned.devices.udev_monitor import DeviceEvent, UdevSource
-from daemon.processes import PATIENCE_S, until
+from processes import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

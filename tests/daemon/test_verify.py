@@ -23,8 +23,8 @@ from aio_tuned.profiles import codec
 from aio_tuned.reader import drive_settings_for
 from aio_tuned.service.write_ledger import Ledger, ledger_path
 from daemon.planted import VERSION, plant
-from daemon.processes import aio_tuned, environment_with, until
 from daemon.publishing import publish
+from processes import aio_tuned, environment_with, until
 from storage import mounted_filesystem
 from unit.support import builders
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from native.helper_process import MIB, Helper, Message, StartHelper, point
+from processes import alive, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -333,11 +334,7 @@ def test_the_helper_ends_with_its_parent(helper_path: Path, tmp_path: Path) -> N
         assert "hello" in shell.stdout.readline()
         shell.kill()
         shell.wait()
-        for _ in range(100):
-            if not Path(f"/proc/{pid}").exists() or ") Z " in Path(f"/proc/{pid}/stat").read_text():
-                return
-            time.sleep(0.02)
-    pytest.fail("still running")
+        assert until(lambda: not alive(pid))
 
 
 def test_a_closed_standard_output(start: StartHelper, tmp_path: Path) -> None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from aio_tuned.errors import HelperError
 from aio_tuned.launch.verify.driver import Driver
+from processes import alive, until
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+    from pathlib import Path
 
 
 def program(folder: Path, text: str) -> Path:
@@ -29,13 +29,6 @@ def started(python: Path) -> Coroutine[None, None, Driver]:
     return Driver.start(python, "fio", os.environ, None, root=False)
 
 
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 def test_the_processes_of_a_driver_that_does_not_end_are_killed_with_it(tmp_path: Path) -> None:
     """An operator that is being built has a compiler, which would use the processors for minutes after Ctrl-C."""
     python = program(tmp_path, """sleep 600 & echo '{"compiler": '$!'}'; sleep 600""")
@@ -44,15 +37,12 @@ def test_the_processes_of_a_driver_that_does_not_end_are_killed_with_it(tmp_path
         driver = await started(python)
         async with driver:
             pid: int = (await driver.ask("configure"))["compiler"]
-            assert is_alive(pid)
+            assert alive(pid)
             await driver.end(0)
         return pid
 
     pid = asyncio.run(compiler())
-    end = time.monotonic() + 10
-    while is_alive(pid) and time.monotonic() < end:
-        time.sleep(0.01)
-    assert not is_alive(pid)
+    assert until(lambda: not alive(pid))
 
 
 @pytest.mark.parametrize("answer", [r'{"error": "\\u001b[2J"}', "no answer"])

@@ -16,7 +16,7 @@ from aio_tuned.helper.process import find
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 # Long enough for any expected event on a heavily loaded machine.
 PATIENCE_S = 60.0
 
