@@ -1,17 +1,25 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
 from bench.rounds import Reference, levels, pairs, regrets, single_visits, values
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
 TRUE = np.log([1.0, 4.0, 2.0, 3.0, 3.98])
 
 
-def rounds(count: int, noise: float, true: np.ndarray = TRUE, seed: int = 1) -> np.ndarray:
+def rounds(count: int, noise: float, true: Floats = TRUE, seed: int = 1) -> Floats:
     dice = np.random.default_rng(seed)
     drift = np.linspace(0, -1, count)[:, None]
-    return true + drift + noise * dice.standard_normal((count, len(true)))
+    found: Floats = true + drift + noise * dice.standard_normal((count, len(true)))
+    return found
 
 
 def test_without_noise_everything_is_exact_whatever_the_drift() -> None:

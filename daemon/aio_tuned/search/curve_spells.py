@@ -51,7 +51,9 @@ def lost(point: Places, block: Places, log_rate: Floats, strain: Floats) -> Floa
     effects = np.zeros((len(log_rate), count))
     effects[np.arange(len(log_rate)), block] = strain
     weight = np.ones(len(log_rate))
-    found, error, noise = np.zeros(count), np.full(count, _SPREAD), _SPELL
+    found: Floats = np.zeros(count)
+    error: Floats = np.full(count, _SPREAD)
+    noise = _SPELL
     for _ in range(_ROUNDS):
         total = np.maximum(np.bincount(point, weight), 1e-12)
         middle = _within(effects, point, weight, total)

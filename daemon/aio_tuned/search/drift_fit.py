@@ -181,11 +181,13 @@ def fit(point: Places, time_s: Floats, rate: Floats, group: Places) -> Fit:
     seen = visits > 0
     several = visits[point] > 1
     repeats = int((visits[seen] - 1).sum())
-    weight, drift = np.ones(len(rate)), np.zeros(len(rate))
+    weight: Floats = np.ones(len(rate))
+    drift: Floats = np.zeros(len(rate))
     curve = _Drift(point, time_s, points) if repeats >= _MIN_REPEATS else None
     widened = np.sqrt(visits[point] / np.maximum(visits[point] - 1, 1))
     least = np.where(visits[point] > 2, _MIN_WEIGHT, _MIN_WEIGHT_OF_TWO)  # noqa: PLR2004 - two have no middle
-    level, noise, spread = _medians(point, rate, visits), GUESSED_NOISE, np.full(points, GUESSED_NOISE)
+    level, noise = _medians(point, rate, visits), GUESSED_NOISE
+    spread: Floats = np.full(points, GUESSED_NOISE)
     away = rate - level[point]
     for number in range(_ROUNDS):
         if repeats:

@@ -236,7 +236,8 @@ def _curve(values: Floats, bend: float, points: _Points) -> tuple[Floats, Floats
 def _bent(points: _Points, log_rate: Floats, prior: _Prior, bend: float) -> _Bent:
     """Fit the curve by damped Gauss-Newton steps with weights that discount measurements far off."""
     values, count = prior.mean.copy(), len(points.place)
-    weights, scale = np.ones(count), _FIRST_SCALE
+    weights: Floats = np.ones(count)
+    scale = _FIRST_SCALE
     for step in range(_STEPS):
         rate, slopes = _curve(values, bend, points)
         rest = log_rate - rate

@@ -114,7 +114,8 @@ def alone_s(side: Side, piece: Floats) -> Floats:
     """Return the seconds of a request that is alone on the drive."""
     first = np.minimum(piece, _STRIPE_BYTES)
     alone: Floats = side.latency_s + first / side.stream_bytes_per_s
-    return alone + (piece - first) / max(side.stream_bytes_per_s, _LONE_SHARE * side.bytes_per_s)
+    alone += (piece - first) / max(side.stream_bytes_per_s, _LONE_SHARE * side.bytes_per_s)
+    return alone
 
 
 def ceiling(side: Side, piece: Floats, bytes_per_s: float, knee: float) -> Floats:
@@ -162,7 +163,7 @@ def network_s(model: DriveModel, side: Side, done: Work, piece: Floats, cost: Fl
     delay = processor * (1 - 1 / servers) + flash * (1 - 1 / model.channels)
     customers = np.maximum(1, np.rint(np.minimum(done.in_flight * done.block / piece, model.tags))).astype(np.intp)
     lengths = [np.zeros(len(piece)) for _ in queues]
-    found = np.zeros(len(piece))
+    found: Floats = np.zeros(len(piece))
     for number in range(1, int(customers.max()) + 1):
         waits = [service * (1 + length) for service, length in zip(queues, lengths, strict=True)]
         passing = number / (delay + sum(waits))

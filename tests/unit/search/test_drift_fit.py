@@ -189,7 +189,7 @@ def fitted(*visits: tuple[int, float], points: int = 3) -> Fit:
     """Visits a second apart, each (point, log throughput)."""
     return fit(
         np.array([point for point, _ in visits], dtype=np.intp),
-        np.arange(1.0, len(visits) + 1),
+        np.arange(1, len(visits) + 1, dtype=np.float64),
         np.array([rate for _, rate in visits]),
         alike(points),
     )
