@@ -55,7 +55,7 @@ class Root:
         """
         command = [str(word) for word in words]
         enter = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", _ENTER, "sh"]
-        inside = ["env", "-C", "/tree", *_ENVIRONMENT, *command]
+        inside = ["env", "-C", "/tree", "-u", "PYTHONDONTWRITEBYTECODE", *_ENVIRONMENT, *command]
         try:
             done = subprocess.run(
                 [*enter, self.unchanged, self.own, PROJECT, *inside],
