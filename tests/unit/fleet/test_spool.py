@@ -28,6 +28,7 @@ from aio_tuned.fleet.spool import MOST_FILES, Spool, read_result
 from aio_tuned.model.setting import DEFAULT_SETTING
 from unit.support.builders import SMALL_GRID, setting
 from unit.support.fleet import CLASS, NOW_S, POINTS, class_result, direction_report, sweep_report
+from unit.support.unchanged import state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -273,11 +274,11 @@ _HOSTILE_OF_ROOT: dict[str, tuple[Callable[[Path], Any], str]] = {
 @pytest.mark.parametrize(("make", "why"), _HOSTILE.values(), ids=_HOSTILE.keys())
 def test_a_hostile_file_is_refused_in_a_sentence(spool: Spool, make: Callable[[Path], Any], why: str) -> None:
     make(spool.inn / f"{DRIVE}.json")
-    before = (spool.inn / f"{DRIVE}.json").lstat()
+    before = state_of(spool.inn / f"{DRIVE}.json")
     said = refusal(spool)
     assert why in said
     assert said.startswith(f"{spool.inn / DRIVE}.json: ")
-    assert (spool.inn / f"{DRIVE}.json").lstat() == before
+    assert state_of(spool.inn / f"{DRIVE}.json") == before
 
 
 @needs_root

@@ -19,6 +19,7 @@ from aio_tuned.storage.profile_store import ProfileStore
 from unit.support.builders import device_info, profile, result, setting
 from unit.support.disks import disk_of
 from unit.support.limits import files_no_larger_than
+from unit.support.unchanged import state_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -236,11 +237,11 @@ def test_a_look_that_changes_nothing_reads_no_profile_and_writes_nothing(
 
     async def work() -> None:
         await world.files.update()
-        before = rule.file.stat()
+        before = state_of(rule.file)
         monkeypatch.setattr("aio_tuned.service.export_files.find_disk_profile", lambda *_: pytest.fail("read"))
         world.files.look()
         await world.files.update()
-        assert rule.file.stat() == before
+        assert state_of(rule.file) == before
 
     run(work())
 

@@ -11,6 +11,7 @@ from aio_tuned.errors import TargetError
 from aio_tuned.model.profile import CombinedResult
 from aio_tuned.profiles import codec
 from aio_tuned.reader.lookup import find_disk
+from aio_tuned.storage import atomic_file
 from unit.support.builders import device_info, profile
 
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ def publish(folder: Path, profiles: Path, **changes: Any) -> Path:  # noqa: ANN4
     )
     profiles.mkdir(mode=0o755, exist_ok=True)
     file = profiles / f"{disk.name}.toml"
-    file.write_text(codec.render(profile(device=device, **changes)))
-    file.chmod(0o644)
+    atomic_file.publish(file, codec.render(profile(device=device, **changes)))  # a command may be waiting for it
     return file
 
 

@@ -16,6 +16,7 @@ from aio_tuned.service import status
 from aio_tuned.service.monitoring.status_publisher import StatusPublisher
 from aio_tuned.service.sd_notify import Notify
 from unit.support.snapshots import SWEEPING, known, seen, snapshot, state
+from unit.support.unchanged import state_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -241,7 +242,7 @@ def test_what_is_not_ours_stays(desk: Desk, tmp_path: Path, what: str) -> None:
         theirs.symlink_to(config)
     else:
         theirs.write_text("# HELP node_load1 theirs\n")
-    before = theirs.lstat()
+    before = state_of(theirs)
     desk.configure(metrics=theirs, node_features=theirs)
 
     async def scene() -> None:
@@ -254,7 +255,7 @@ def test_what_is_not_ours_stays(desk: Desk, tmp_path: Path, what: str) -> None:
             assert desk.publisher.troubles == ()
 
     asyncio.run(scene())
-    assert theirs.lstat() == before
+    assert state_of(theirs) == before
     assert config.read_text() == "[daemon]\n"
 
 
