@@ -16,6 +16,7 @@ import pytest
 
 import storage
 from aio_tuned.devices.mount_monitor import MountWatch
+from aio_tuned.service.mount_listener import MountListener
 from processes import PATIENCE_S, until
 
 if TYPE_CHECKING:
@@ -139,6 +140,24 @@ def test_the_event_loop_wakes_once_a_change_and_sleeps(namespace: Namespace, wat
     found = asyncio.run(main())
     assert found.count(True) == 2
     assert len(found) < 10  # an umount may take two steps
+
+
+def test_a_listener_hears_what_changes_before_it_starts_and_while_it_pauses(
+    namespace: Namespace, watch: MountWatch
+) -> None:
+    async def main() -> None:
+        heard: asyncio.Queue[None] = asyncio.Queue()
+        listener = MountListener(watch, 1.0, lambda: heard.put_nowait(None))
+        namespace.mount()
+        listener.start()
+        await asyncio.wait_for(heard.get(), PATIENCE_S)
+        namespace.run("umount", namespace.point)  # in the pause, since nothing else runs in this loop
+        await asyncio.wait_for(heard.get(), PATIENCE_S)
+        await asyncio.to_thread(namespace.mount)
+        await asyncio.wait_for(heard.get(), PATIENCE_S)
+        listener.stop()
+
+    asyncio.run(main())
 
 
 def descriptors() -> int:

@@ -24,8 +24,12 @@ class MountListener:
         self._again: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Start listening."""
+        """Start listening; a change since the watch was made counts, too."""
         asyncio.get_running_loop().add_reader(self._watch.fileno(), self._hear)
+        # Adding it polls it, which consumes the event of an earlier change: that of a pause would be lost.
+        if self._watch.changed():
+            self._pause()
+            self._changed()
 
     def stop(self) -> None:
         """Stop listening."""
@@ -34,8 +38,11 @@ class MountListener:
             self._again.cancel()
 
     def _hear(self) -> None:
+        self._pause()
+        if self._watch.changed():
+            self._changed()
+
+    def _pause(self) -> None:
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._watch.fileno())
         self._again = loop.call_later(self._pause_s, self.start)
-        if self._watch.changed():
-            self._changed()
