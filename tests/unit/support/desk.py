@@ -69,7 +69,7 @@ class Bell(MountWatch):
     """A MountWatch that a test triggers, because nothing is mounted in a test's folder."""
 
     def __init__(self) -> None:
-        self._reads, self._writes = os.pipe()
+        self._reads, self._writes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def fileno(self) -> int:
         return self._reads
@@ -78,7 +78,10 @@ class Bell(MountWatch):
         os.write(self._writes, b".")
 
     def changed(self) -> bool:
-        return bool(os.read(self._reads, 1 << 16))
+        try:
+            return bool(os.read(self._reads, 1 << 16))
+        except BlockingIOError:
+            return False
 
     def close(self) -> None:
         os.close(self._reads)
