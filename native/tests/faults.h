@@ -150,7 +150,8 @@ int __wrap_io_uring_queue_init_params(unsigned entries, struct io_uring *ring,
 static void change_results(struct io_uring *ring)
 {
     while (injected.kind == RESULT && examined != io_uring_smp_load_acquire(ring->cq.ktail)) {
-        struct io_uring_cqe *cqe = &ring->cq.cqes[examined++ & (2 * ring->sq.ring_entries - 1)];
+        /* ring_entries is newer than liburing 2.1, which Ubuntu 22.04 has. */
+        struct io_uring_cqe *cqe = &ring->cq.cqes[examined++ & (2 * *ring->sq.kring_entries - 1)];
 
         if (is_due(RESULT))
             cqe->res = (int)injected.value;

@@ -1,14 +1,21 @@
-"""Limits of this process for the duration of a test."""
+"""Limits of this process, of its own or for the duration of a test."""
 
 from __future__ import annotations
 
 import os
 import resource
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+digits_are_limited = pytest.mark.skipif(
+    not hasattr(sys, "get_int_max_str_digits"), reason="Python 3.10.6 and earlier read numbers of any length"
+)
 
 
 @contextmanager
