@@ -21,22 +21,28 @@ if TYPE_CHECKING:
 
 SIZE = 8 << 20
 
+# Its threads have written when it says so, and live until it is told to end.
 WORKER = """
-import mmap, os, sys, threading, time
+import mmap, os, sys, threading
 path, threads, flags = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 size = os.stat(path).st_size // threads
+written, over = threading.Barrier(threads + 1), threading.Event()
 def part(number):
-    fd = os.open(path, os.O_WRONLY | flags)
-    buffer = mmap.mmap(-1, size)
-    os.pwrite(fd, buffer, number * size)
-    time.sleep(0.3)  # is seen before it has ended
+    try:
+        fd = os.open(path, os.O_WRONLY | flags)
+        os.pwrite(fd, mmap.mmap(-1, size), number * size)
+    except OSError:
+        written.abort()
+    written.wait()
+    over.wait()
     os.close(fd)
 sys.stdin.readline()
-workers = [threading.Thread(target=part, args=(number,)) for number in range(threads)]
+workers = [threading.Thread(target=part, args=(number,), daemon=True) for number in range(threads)]
 for worker in workers: worker.start()
-for worker in workers: worker.join()
+written.wait()
 print("done", flush=True)
 sys.stdin.readline()
+over.set()
 """
 
 
