@@ -43,7 +43,7 @@ class Filesystem:
 
 def keep_files_on_disk() -> None:
     """Have temporary files in /var/tmp if /tmp is in memory, as it is on Debian 13: helpers read a drive."""
-    kind = run("stat", "--file-system", "--format=%T", tempfile.gettempdir()).strip()
+    kind = run("stat", "--file-system", "--format=%T", tempfile.gettempdir())
     if kind in ("tmpfs", "ramfs"):
         os.environ["TMPDIR"] = tempfile.tempdir = "/var/tmp"
 

@@ -51,11 +51,15 @@ def compilers(suite: str, own: Path, *more: str, architectures: str = "") -> Roo
     return Root(unchanged=debian(suite, f"{host}{architectures}", (*_COMPILERS, *more)), own=own)
 
 
+def make_in(root: Root, folder: Path, *architecture: str) -> None:
+    """Make the package in a root with compilers, of its architecture or another, and move it to the folder."""
+    made = root.run(["sh", ".deb/build", "/out", *architecture], timeout_s=1200).split()[-1]
+    shutil.move(root.path(made), folder)
+
+
 def _make_in_root(suite: str, folder: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="vmrig-root-", dir=folder) as own:
-        root = compilers(suite, Path(own), "libaio-dev", "liburing-dev")
-        made = root.run(["sh", ".deb/build", "/out"], timeout_s=1200).split()[-1]
-        shutil.move(root.path(made), folder)
+        make_in(compilers(suite, Path(own), "libaio-dev", "liburing-dev"), folder)
 
 
 def package(suite: str = SUITE) -> Path:

@@ -7,7 +7,6 @@ Debian's kernel of 16 KiB pages. What is measured there says nothing of a drive;
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from needed import command
 from vm.daemon_guest import DaemonGuest
 from vm.guest import MIB
 from vm.kept import PROJECT, run
-from vm.product import compilers, kept_package
+from vm.product import compilers, kept_package, make_in
 from vm.rig.errors import CommandError, RigError
 from vm.rig.machine import build_image, cache
 from vm.root import Root, run_programs_of, unpacked
@@ -87,12 +86,7 @@ def build(cross: Root) -> Build:
 @pytest.fixture(scope="module")
 def arm64_package(cross: Root) -> Path:
     """The package for arm64, which is kept as the one of this machine is."""
-
-    def make(folder: Path) -> None:
-        made = cross.run(["sh", ".deb/build", "/out", "arm64"], timeout_s=1200).split()[-1]
-        shutil.copy(cross.path(made), folder)
-
-    return kept_package(f"{SUITE}-arm64", make)
+    return kept_package(f"{SUITE}-arm64", lambda folder: make_in(cross, folder, "arm64"))
 
 
 @pytest.fixture(scope="module")
