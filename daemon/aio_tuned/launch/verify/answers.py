@@ -53,9 +53,9 @@ def resident(answer: Mapping[str, Any]) -> float:
     raise _impossible(f"{share!a:.50} of the files in the page cache")
 
 
-def reserved(answer: Mapping[str, Any]) -> int | None:
-    """Return the requests that the kernel queues hold, None if the driver does not tell; raise HelperError."""
-    count = answer.get("reserved")
+def count_before(answer: Mapping[str, Any]) -> int | None:
+    """Return the host's AIO requests before the driver made its queues, None without; raise HelperError."""
+    count = answer.get("count_before")
     if count is None or (isinstance(count, int) and count >= 0):
         return count
     raise _impossible(f"{count!a:.50} requests in the queues")

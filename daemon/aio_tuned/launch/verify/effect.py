@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from aio_tuned.launch.verify.proc import fields, names, text
+from aio_tuned.launch.verify.queues import Queues
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,7 +65,7 @@ class Effect:
 class Watch:
     """An observer of one process and its children, which looks every 2 ms until `stop` is set.
 
-    `reserved` is the number of requests in the kernel queues that the process has made, if it is known.
+    `count_before` is the host's count of reserved AIO requests from before the process made its queues, if it has them.
     """
 
     def __init__(
@@ -71,19 +73,16 @@ class Watch:
         pid: int,
         folder: Path,
         in_flight: Callable[[], int],
-        reserved: int | None = None,
+        count_before: int | None = None,
         proc: Path = Path("/proc"),
     ) -> None:
         self._pid = pid
-        self._reserved = reserved
         self._prefix = f"{folder}/"
         self._in_flight = in_flight
         self._proc = proc
+        self._queues = Queues(proc, count_before)
         self._before: dict[tuple[int, int], int] = {}
-        self._aio_nr_before = 0
         self._moved: dict[tuple[int, int], int] = {}
-        self._most_aio_nr = 0
-        self._rings = 0
         self._direct: bool | None = None
         self._most_in_flight = 0
 
@@ -92,15 +91,14 @@ class Watch:
         self._before = {at: _moved(self._proc, *at) for at in self._threads()}
         self._moved = {}
         self._direct, self._most_in_flight = None, 0
-        self._rings, self._most_aio_nr, self._aio_nr_before = 0, 0, self._aio_nr()
+        self._queues.begin()
         return self
 
     def run(self, stop: Event) -> None:
         """Look until `stop` is set, and once more then."""
         while True:
             last = stop.is_set()
-            # The mappings of a process with torch are many; a process of fio has few, and may end at any moment.
-            self._look(with_rings=last or not self._rings or self._reserved is None)
+            self._look()
             if last:
                 return
             time.sleep(_EVERY_S)
@@ -112,43 +110,27 @@ class Watch:
         threads = sum(count > most * _SMALL for count in grown) if most else None
         return Effect(
             threads=threads,
-            depth=self._depth(threads),
+            depth=self._queues.depth(),
             direct=self._direct,
             cached=cached,
             most_in_flight=self._most_in_flight,
             ended=not set(self._moved) <= set(self._threads()),
         )
 
-    def _depth(self, threads: int | None) -> int | None:
-        """Return the size of each queue; None if it is not known.
-
-        Without the driver's count it is known if each thread has had a queue, and if other processes have not changed
-        the host's count since begin().
-        """
-        reserved = self._reserved
-        if reserved is None and self._aio_nr() == self._aio_nr_before and self._rings == threads:
-            reserved = self._most_aio_nr - self._aio_nr_before
-        if not reserved or not self._rings or reserved % self._rings:
-            return None
-        return reserved // self._rings
-
-    def _look(self, *, with_rings: bool) -> None:
-        rings = 0
+    def _look(self) -> None:
         for at in self._threads():
             self._moved[at] = _moved(self._proc, *at)
-        for pid in {pid for pid, _ in self._moved}:
+        pids = {pid for pid, _ in self._moved}
+        for pid in pids:
             self._look_at_files(pid)
-            if with_rings:
-                rings += _rings(self._proc / str(pid))
-        self._rings = max(self._rings, rings)
-        self._most_aio_nr = max(self._most_aio_nr, self._aio_nr())
+        self._queues.look(pids)
         self._most_in_flight = max(self._most_in_flight, self._in_flight())
 
     def _look_at_files(self, pid: int) -> None:
-        for name in _names(self._proc / str(pid) / "fd"):
+        for name in names(self._proc / str(pid) / "fd"):
             try:
                 if os.readlink(self._proc / str(pid) / "fd" / name).startswith(self._prefix):  # noqa: PTH115 - many a second
-                    flags = _fields(self._proc / str(pid) / "fdinfo" / name, ":")["flags"]
+                    flags = fields(self._proc / str(pid) / "fdinfo" / name, ":")["flags"]
                     self._direct = bool(self._direct) or bool(int(flags, 8) & os.O_DIRECT)
             except (OSError, KeyError, ValueError):
                 continue  # closed by now
@@ -158,40 +140,13 @@ class Watch:
         pending = [self._pid]
         while pending:
             pid = pending.pop()
-            for name in _names(self._proc / str(pid) / "task"):
+            for name in names(self._proc / str(pid) / "task"):
                 yield pid, int(name)
                 children = self._proc / str(pid) / "task" / name / "children"
-                pending += map(int, _text(children).split())
-
-    def _aio_nr(self) -> int:
-        return int(_text(self._proc / "sys/fs/aio-nr") or "0")
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return ""
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)  # noqa: PTH208 - many a second
-    except OSError:
-        return []
-
-
-def _fields(path: Path, separator: str) -> dict[str, str]:
-    pairs = (line.partition(separator) for line in _text(path).splitlines())
-    return defaultdict(str, {key.strip(): value.strip() for key, _, value in pairs})
+                pending += map(int, text(children).split())
 
 
 def _moved(proc: Path, pid: int, thread: int) -> int:
     """Return the bytes that a thread has had read from and written to drives."""
-    found = _fields(proc / str(pid) / "task" / str(thread) / "io", ":")
+    found = fields(proc / str(pid) / "task" / str(thread) / "io", ":")
     return int(found["read_bytes"] or "0") + int(found["write_bytes"] or "0")
-
-
-def _rings(process: Path) -> int:
-    """Return the number of libaio's queues; each is a mapping of the process."""
-    return sum("[aio]" in line for line in _text(process / "maps").splitlines())

@@ -226,7 +226,7 @@ async def _compared(
     for name, mover in movers.items():
         values = pair.side(name).values
         said = await mover.ask("configure", limit_s=START_S, folder=folder, size=pair.transfer_bytes, values=values)
-        watch = Watch(mover.pid, Path(folder), in_flight, answers.reserved(said))
+        watch = Watch(mover.pid, Path(folder), in_flight, answers.count_before(said))
         for direction in reversed(DIRECTIONS):  # LMCache reads what it has written
             for _ in range(_LOOKS):
                 await gate.before()

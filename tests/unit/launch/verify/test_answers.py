@@ -71,14 +71,14 @@ def test_impossible_figures_are_refused(answer: dict[str, Any]) -> None:
 
 def test_a_share_and_a_count_are_in_their_range() -> None:
     assert answers.resident({"resident": 0.25}) == 0.25
-    assert answers.reserved({"reserved": 64}) == 64
-    assert answers.reserved({}) is None
+    assert answers.count_before({"count_before": 64}) == 64
+    assert answers.count_before({}) is None
     for share in (-1, 2, math.nan, "1", None):
         with pytest.raises(HelperError, match="impossible"):
             answers.resident({"resident": share})
     for count in (-1, 1.5, "1", [1]):
         with pytest.raises(HelperError, match="impossible"):
-            answers.reserved({"reserved": count})
+            answers.count_before({"count_before": count})
 
 
 def test_the_folder_must_be_on_the_drive_that_was_looked_at(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import subprocess
 import sys
@@ -87,27 +86,6 @@ def test_direct_io_is_seen_by_the_flags_of_open_files(tmp_path: Path) -> None:
     assert found.direct is True
     assert found.bypasses_cache
     assert found.most_in_flight == 7
-
-
-def test_the_size_of_a_queue_is_read_off_the_hosts_count(tmp_path: Path) -> None:
-    """Of a process with two queues, whose requests its driver has counted."""
-    libc, contexts = ctypes.CDLL(None, use_errno=True), []
-    numbers = {"x86_64": (206, 207), "aarch64": (0, 1)}.get(os.uname().machine)
-    if numbers is None:
-        pytest.skip("the system call's number is not known for this machine")
-    try:
-        for _ in range(2):
-            context = ctypes.c_ulong(0)
-            if libc.syscall(numbers[0], 24, ctypes.byref(context)):
-                pytest.skip("no AIO here")
-            contexts.append(context)
-        watch, stop = Watch(os.getpid(), tmp_path, lambda: 0, reserved=48).begin(), threading.Event()
-        stop.set()
-        watch.run(stop)
-        assert watch.seen(0.0).depth == 24
-    finally:
-        for context in contexts:
-            libc.syscall(numbers[1], context)
 
 
 DIRECT = Asked(threads=4, depth=16, direct=True)

@@ -30,14 +30,12 @@ class DeepSpeed(Consumer):
             values["aio.overlap_events"],
             threads,
         )
-        # Read at once, because the count is the whole host's.
-        reserved = reserved_requests() - before
         self._tensor = self._handle.new_cpu_locked_tensor(size, torch.empty(0, dtype=torch.uint8))
         self._tensor.random_(0, 256)
         self.folder = folder
         self._path = str(folder / DATA)
         self._bytes = size
-        return {"reserved": reserved}
+        return {"count_before": before}
 
     def run(self, direction: str) -> tuple[int, float]:
         """Move the tensor to the file or back."""
