@@ -24,6 +24,7 @@ from aio_tuned.fleet.spool import Spool
 from fleet.etcd_cluster import MEMBERS
 from fleet.relay import expired_certificate, relay
 from fleet.shared_stores import COORDINATOR_KEY, KEYRING, NODE_KEY
+from processes import until
 from unit.support.fleet import class_plan, class_result, direction_report, presence_report, sweep_report
 
 if TYPE_CHECKING:
@@ -34,17 +35,9 @@ if TYPE_CHECKING:
     from fleet.shared_stores import Fleet
 
 HASTY = Path(__file__).with_name("hasty_agent.py")
-WITHIN_S = 30.0
 DAY_S = 86400
 # An idle agent's share of memory, as the kernel counts it.
 MOST_PSS_BYTES = 48 << 20
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    ends = time.monotonic() + WITHIN_S
-    while not condition():
-        assert time.monotonic() < ends, what
-        time.sleep(0.05)
 
 
 @dataclass(eq=False)
@@ -224,9 +217,9 @@ def test_the_program_reports_claims_and_orders_while_members_are_killed(node: No
     node.plan(open_slots=(1,))
     node.show()
     with node.program() as process:
-        until(node.has_task("sweep"), "no order to sweep")
+        assert until(node.has_task("sweep")), "no order to sweep"
         assert node.has_stored("presence")
-        until(lambda: "aio_tuned_fleet_agent_claims_held 1.0\n" in node.metrics(), "no claim in the metrics")
+        assert until(lambda: "aio_tuned_fleet_agent_claims_held 1.0\n" in node.metrics()), "no claim in the metrics"
         for member in range(MEMBERS):
             cluster.kill(member)
             time.sleep(0.5)
@@ -235,14 +228,14 @@ def test_the_program_reports_claims_and_orders_while_members_are_killed(node: No
             cluster.start(member)
             cluster.wait_until_healthy()
         node.sweep()
-        until(lambda: node.has_stored("sweep"), "no report of the sweep")
-        until(lambda: not node.fleet.store("n2").holders("claim", key), "the claim is still held")
+        assert until(lambda: node.has_stored("sweep")), "no report of the sweep"
+        assert until(lambda: not node.fleet.store("n2").holders("claim", key)), "the claim is still held"
         node.plan(generation=1)
         node.show()
-        until(node.has_task("check"), "no order to check")
+        assert until(node.has_task("check")), "no order to check"
         node.check()
-        until(node.has_task("wait"), "the order to check lasts")
-        until(lambda: node.has_stored("check"), "no report of the check")
+        assert until(node.has_task("wait")), "the order to check lasts"
+        assert until(lambda: node.has_stored("check")), "no report of the check"
         assert process.poll() is None
 
 
@@ -251,7 +244,7 @@ def test_the_program_ends_within_a_second_and_gives_its_claim_back(node: Node) -
     node.plan(open_slots=(1,))
     node.show()
     with node.program() as process:
-        until(node.has_task("sweep"), "no order to sweep")
+        assert until(node.has_task("sweep")), "no order to sweep"
         assert node.fleet.store("n2").holders("claim", key) == {1: "n1"}
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
@@ -266,7 +259,7 @@ def test_the_program_ends_within_a_second_without_a_store(node: Node, cluster: E
     node.plan(open_slots=(1,))
     node.show()
     with node.program() as process:
-        until(node.has_task("sweep"), "no order to sweep")
+        assert until(node.has_task("sweep")), "no order to sweep"
         for member in range(MEMBERS):
             cluster.pause(member)
         try:
@@ -284,15 +277,15 @@ def test_a_wrong_password_is_told_and_the_right_one_is_taken_after_a_restart(nod
     node.plan(generation=1)
     node.show()
     with node.program("another"):
-        until(lambda: "no store reachable since" in node.log(), "no word of the login")
+        assert until(lambda: "no store reachable since" in node.log()), "no word of the login"
         assert "check the user and the password of [fleet]" in node.log()
         assert "another" not in node.log()
-        until(lambda: "aio_tuned_fleet_agent_store_reachable 0.0\n" in node.metrics(), "no metric")
+        assert until(lambda: "aio_tuned_fleet_agent_store_reachable 0.0\n" in node.metrics()), "no metric"
         order = node.order()
         assert order
         assert order.said.startswith("no store reachable since ")
     with node.program():
-        until(node.has_task("check"), "no order to check")
+        assert until(node.has_task("check")), "no order to check"
     assert node.log().count("fleet: no store reachable since") == 1
 
 
@@ -300,8 +293,8 @@ def test_an_idle_agent_takes_less_than_48_mb(node: Node) -> None:
     node.plan(generation=1)
     node.show("measured", 1)
     with node.program() as process:
-        until(node.has_task("wait"), "no order")
-        until(lambda: "agent_reports_put_total 1.0\n" in node.metrics(), "no report")
+        assert until(node.has_task("wait")), "no order"
+        assert until(lambda: "agent_reports_put_total 1.0\n" in node.metrics()), "no report"
         time.sleep(1.0)
         text = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
         pss, rss = (int(text.split(f"\n{key}:")[1].split()[0]) << 10 for key in ("Pss", "Rss"))
@@ -318,7 +311,7 @@ def test_an_idle_agent_wakes_about_once_a_minute(node: Node) -> None:
     node.plan(generation=1)
     node.show("measured", 1)
     with node.program(program=("-m", "aio_tuned")) as process:
-        until(node.has_task("wait"), "no order")
+        assert until(node.has_task("wait")), "no order"
         time.sleep(5)
         before = _switches(process.pid)
         time.sleep(180)
@@ -445,11 +438,11 @@ def test_an_agent_that_is_killed_loses_no_order_and_takes_its_claim_again(node: 
     node.plan(open_slots=(0, 1, 2))
     node.show()
     with node.program():
-        until(node.has_task("sweep"), "no order to sweep")
+        assert until(node.has_task("sweep")), "no order to sweep"
     before = node.order()
     assert node.fleet.store("n2").holders("claim", key) == {0: "n1"}
     with node.program():
-        until(lambda: "aio_tuned_fleet_agent_store_reachable 1.0\n" in node.metrics(), "no contact")
+        assert until(lambda: "aio_tuned_fleet_agent_store_reachable 1.0\n" in node.metrics()), "no contact"
         time.sleep(1.0)
         assert node.order() == before
         assert node.fleet.store("n2").holders("claim", key) == {0: "n1"}

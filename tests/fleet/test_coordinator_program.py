@@ -23,10 +23,11 @@ from aio_tuned.fleet.lead import SLOT
 from aio_tuned.fleet.rollout import takes
 from fleet.etcd_cluster import etcd_cluster
 from fleet.shared_stores import COORDINATOR_KEY, KEYRING, NODE_KEY, STRANGERS_KEY
+from processes import until
 from unit.support.fleet import CLASS, POINTS, class_pin, direction_report, presence_report, rate_of, sweep_report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from aio_tuned.fleet.class_status import ClassStatus
     from aio_tuned.fleet.consensus import ClassResult
@@ -35,17 +36,9 @@ if TYPE_CHECKING:
     from fleet.etcd_cluster import EtcdCluster
 
 HASTY = Path(__file__).with_name("hasty_coordinator.py")
-WITHIN_S = 40.0
 NODES = tuple(f"n{number}" for number in range(30))
 # The names of the user in documents.
 USER = "aio-tuned-coordinator"
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    ends = time.monotonic() + WITHIN_S
-    while not condition():
-        assert time.monotonic() < ends, what
-        time.sleep(0.1)
 
 
 @dataclass(eq=False)
@@ -161,13 +154,13 @@ def site(coordinated_cluster: EtcdCluster, tmp_path: Path) -> Iterator[Site]:
 
 def test_a_rollout_goes_on_when_its_coordinator_is_killed(site: Site) -> None:
     first = site.start("c1")
-    until(lambda: site.leads("c1"), "c1 does not lead")
+    assert until(lambda: site.leads("c1")), "c1 does not lead"
     site.start("c2")
     site.sweep(*NODES[:3])
-    until(lambda: site.has_generation(1), "no generation")
+    assert until(lambda: site.has_generation(1)), "no generation"
     site.check(*NODES)
     site.store.put_pin(class_pin(read=POINTS[1], at_s=int(time.time())))
-    until(lambda: site.has_generation(2), "no generation for the pin")
+    assert until(lambda: site.has_generation(2)), "no generation for the pin"
     assert len(site.reached()) <= 3
     assert (site.leads("c1"), site.leads("c2")) == (True, False)
     first.kill()
@@ -175,9 +168,11 @@ def test_a_rollout_goes_on_when_its_coordinator_is_killed(site: Site) -> None:
         before = site.reached()
         site.check(*before)
         if len(before) < len(NODES):
-            until(lambda: len(site.reached()) > len(before), "the rollout has stopped")  # noqa: B023 - called here
+            assert until(lambda: len(site.reached()) > len(before)), "the rollout has stopped"  # noqa: B023 - called here
     assert len(site.reached()) == len(NODES)
-    until(lambda: (status := site.status()) is not None and status.confirmed == len(NODES), "not confirmed by all")
+    assert until(lambda: (status := site.status()) is not None and status.confirmed == len(NODES)), (
+        "not confirmed by all"
+    )
     assert site.leads("c2")
     assert site.store.holders(*SLOT[:2]) == {0: "c2"}
     result = site.result()
@@ -187,49 +182,49 @@ def test_a_rollout_goes_on_when_its_coordinator_is_killed(site: Site) -> None:
 
 def test_a_coordinator_that_is_ended_gives_its_lead_to_the_next(site: Site) -> None:
     first = site.start("c1")
-    until(lambda: site.leads("c1"), "c1 does not lead")
+    assert until(lambda: site.leads("c1")), "c1 does not lead"
     site.start("c2")
     first.send_signal(signal.SIGTERM)
     assert first.wait(timeout=15) == 0
     assert site.store.holders(*SLOT[:2]) != {0: "c1"}
-    until(lambda: site.leads("c2"), "c2 does not lead")
+    assert until(lambda: site.leads("c2")), "c2 does not lead"
 
 
 def test_members_that_are_killed_one_by_one_change_nothing(site: Site) -> None:
     program = site.start("c1")
-    until(lambda: site.leads("c1"), "c1 does not lead")
+    assert until(lambda: site.leads("c1")), "c1 does not lead"
     for member, node in enumerate(NODES[:3]):
         site.cluster.kill(member)
         site.sweep(node)
-        until(lambda: (plan := site.plan()) is not None and plan.swept == member + 1, "a sweep is not counted")  # noqa: B023 - called here
+        assert until(lambda: (plan := site.plan()) is not None and plan.swept == member + 1), "a sweep is not counted"  # noqa: B023 - called here
         site.cluster.start(member)
         site.cluster.wait_until_healthy()
-    until(lambda: site.has_generation(1), "no generation")
+    assert until(lambda: site.has_generation(1)), "no generation"
     assert program.poll() is None
 
 
 @pytest.mark.long
 def test_two_members_that_are_killed_end_the_lead_and_all_comes_back(site: Site) -> None:
     program = site.start("c1")
-    until(lambda: site.leads("c1"), "c1 does not lead")
+    assert until(lambda: site.leads("c1")), "c1 does not lead"
     for member in (0, 1):
         site.cluster.kill(member)
-    until(lambda: not site.leads("c1"), "c1 leads without a store")
+    assert until(lambda: not site.leads("c1")), "c1 leads without a store"
     for member in (0, 1):
         site.cluster.start(member)
     site.cluster.wait_until_healthy()
-    until(lambda: site.leads("c1"), "c1 does not lead again")
+    assert until(lambda: site.leads("c1")), "c1 does not lead again"
     site.sweep(*NODES[:3])
-    until(lambda: site.has_generation(1), "no generation")
+    assert until(lambda: site.has_generation(1)), "no generation"
     assert program.poll() is None
 
 
 def test_a_forged_sweep_is_not_counted_and_named(site: Site) -> None:
     site.start("c1")
-    until(lambda: site.leads("c1"), "c1 does not lead")
+    assert until(lambda: site.leads("c1")), "c1 does not lead"
     site.sweep(*NODES[:2])
     site.put(sweep_report(NODES[2]), forged=True)
-    until(lambda: (status := site.status()) is not None and status.ignored == 1, "the forged sweep is not named")
+    assert until(lambda: (status := site.status()) is not None and status.ignored == 1), "the forged sweep is not named"
     status, plan = site.status(), site.plan()
     assert status
     assert plan

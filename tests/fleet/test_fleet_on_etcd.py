@@ -27,11 +27,12 @@ from fleet.fleet_scene import COORDINATOR, EVERYONE, MODEL, Scene, names, new_ke
 from fleet.simulated_daemon import SimulatedDaemon
 from fleet.simulated_drive import SimulatedDrive
 from fleet.simulated_fleet import simulated_coordinator
+from processes import until
 from tiers import machine_has
 from unit.support.fleet import class_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from aio_tuned.fleet.signature import SigningKey
     from aio_tuned.fleet.store import Store
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 NODES = 8
 HOUR_S = 3600.0
 HASTY = Path(__file__).with_name("hasty_agent.py")
-WITHIN_S = 60.0
 TOKENS = "jwt,pub-key=jwt.pub,priv-key=jwt.key,sign-method=RS256,ttl=24h"
 
 
@@ -209,13 +209,6 @@ def rack_network() -> Iterator[None]:
             subprocess.run(["ip", *words], check=False, timeout=30, capture_output=True)
 
 
-def until(condition: Callable[[], bool], what: str) -> None:
-    ends = time.monotonic() + WITHIN_S
-    while not condition():
-        assert time.monotonic() < ends, what
-        time.sleep(0.2)
-
-
 @dataclass(eq=False)
 class Rack:
     """A node in the namespace, whose agent is the real program with short waits, and a coordinator outside."""
@@ -314,17 +307,17 @@ def test_a_rack_whose_network_is_cut_keeps_what_it_has_and_comes_back(tmp_path: 
                 )
             )
         )  # fmt: skip
-        until(lambda: rack.stored("presence"), f"no report: {rack.log()}")
-        until(lambda: rack.task() == "wait", "no order")
+        assert until(lambda: rack.stored("presence")), f"no report: {rack.log()}"
+        assert until(lambda: rack.task() == "wait"), "no order"
         ip("-n", NAMESPACE, "link", "set", THEIRS, "down")
         rack.sweep_elsewhere()
-        until(lambda: rack.has(0) and "no store reachable since" in rack.log(), "the cut is not told")
+        assert until(lambda: rack.has(0) and "no store reachable since" in rack.log()), "the cut is not told"
         assert rack.task() == "wait"
         ip("-n", NAMESPACE, "link", "set", THEIRS, "up")
-        until(lambda: rack.has(1), "the generation does not come")
-        until(lambda: rack.stored("check"), "no report of the check")
+        assert until(lambda: rack.has(1)), "the generation does not come"
+        assert until(lambda: rack.stored("check")), "no report of the check"
         ip("-n", NAMESPACE, "link", "set", THEIRS, "down")
-        until(lambda: rack.log().count("no store reachable since") > 1, "the second cut is not told")
+        assert until(lambda: rack.log().count("no store reachable since") > 1), "the second cut is not told"
         assert rack.has(1)
         assert rack.daemon.faults == []
         ip("-n", NAMESPACE, "link", "set", THEIRS, "up")

@@ -236,7 +236,6 @@ class AfterChoice:
                 direction=request.direction,
                 points_done=measured,
                 points_planned=expected,
-                visits=measured,
                 repeating=False,
                 best_bytes_per_s=self._best.get(request.direction, 0.0),
                 written_bytes=measuring.written_bytes,

@@ -27,7 +27,6 @@ class SweepProgress:
     direction: Direction
     points_done: int
     points_planned: int
-    visits: int
     repeating: bool
     best_bytes_per_s: float
     written_bytes: int
@@ -48,7 +47,6 @@ class PhaseProgress:
     def __init__(self, phase: Phase, *, check: bool = False) -> None:
         self.planned = {grid.program(point.setting, phase.transfer_bytes) for point in phase.points}
         self.done: set[object] = set()
-        self.visits = 0
         self.repeating = False
         self.best_bytes_per_s = 0.0
         self._check = check
@@ -63,7 +61,6 @@ class PhaseProgress:
 
     def add(self, phase: Phase, sample: Sample) -> None:
         """Count a measurement of the phase."""
-        self.visits += 1
         self._measured[phase.stage] += 1
         self.repeating = self.repeating or sample.request.purpose == "repeat"
         done = grid.program(sample.request.setting, sample.request.transfer_bytes)
@@ -106,7 +103,6 @@ class PhaseProgress:
             direction=phase.direction,
             points_done=len(self.done),
             points_planned=len(self.planned),
-            visits=self.visits,
             repeating=self.repeating,
             best_bytes_per_s=self.best_bytes_per_s,
             written_bytes=written_bytes,

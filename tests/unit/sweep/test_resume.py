@@ -212,9 +212,10 @@ def check_progress(outcome: SweepOutcome, before: Recorder, reports: list[SweepP
     for one in outcome.phases:
         assert one.first_pass is not None
         mine = [report for report in reports if report.direction == one.phase.direction]
-        known = sum(is_of(sample, plan) for sample in before.made for plan in (one.first_pass, one.race) if plan)
-        visits = [report.visits for report in mine]
-        assert visits == list(range(known + 1, known + 1 + len(visits)))
+        for step, phase in enumerate((one.first_pass, one.race), 1):
+            known = sum(is_of(sample, phase) for sample in before.made) if phase else 0
+            measured = [report.measured for report in mine if report.step[0] == step]
+            assert measured == list(range(known + 1, known + 1 + len(measured)))
         done = [report.points_done for report in mine]
         assert done == sorted(done)
         assert done[-1:] in ([len(one.first_pass.points)], [])

@@ -237,7 +237,7 @@ def test_progress_only_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
         for earlier, later in itertools.pairwise(turn):
             assert later.left_ns <= earlier.left_ns
             assert later.written_bytes >= earlier.written_bytes
-            assert later.visits == earlier.visits + 1
+            assert later.measured == earlier.measured + 1
             assert later.points_done >= earlier.points_done
             assert later.best_bytes_per_s >= earlier.best_bytes_per_s
             assert later.repeating >= earlier.repeating

@@ -35,7 +35,6 @@ def progress(**changes: object) -> SweepProgress:
         "direction": "read",
         "points_done": 3,
         "points_planned": 316,
-        "visits": 4,
         "repeating": False,
         "best_bytes_per_s": 6.51e9,
         "written_bytes": GIB,
@@ -60,7 +59,7 @@ def run(watcher: Quiet, target: Target | None = None) -> None:
         for part in (256, 512, 1024):
             watcher.tick(Tick(phase="fill", bytes=part * MIB, total_bytes=GIB))
         for done in range(1, 4):
-            watcher.update(progress(measured=done, visits=done))
+            watcher.update(progress(measured=done))
             watcher.tick(Tick(phase="point", bytes=1, total_bytes=0))
         watcher.update(RACE)
         watcher.update(progress(direction="write", points_done=1, measured=1, expected=192))

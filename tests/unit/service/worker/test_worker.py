@@ -113,14 +113,13 @@ def test_progress_is_told_in_words(capfdbinary: pytest.CaptureFixture[bytes]) ->
         direction="read",
         points_done=1,
         points_planned=4,
-        visits=1,
         repeating=False,
         best_bytes_per_s=1e9,
         written_bytes=0,
         left_ns=10**9,
     )
     reporter.update(at)
-    reporter.update(replace(at, points_done=4, visits=9, repeating=True))
+    reporter.update(replace(at, points_done=4, repeating=True))
     said = [wire.from_line(line) for line in capfdbinary.readouterr().out.splitlines(keepends=True)]
     assert [message.doing for message in said if isinstance(message, wire.Progress)] == [
         "writing test data",
