@@ -60,7 +60,12 @@ single_submit = false
 [sweep]
 transfer_bytes = "4M"
 time_budget = 10
+processes = []
+[curves]
+enabled = false
 """
+# What follows the choice takes all the time that is left.
+EXPERIMENTS = "[sweep]\nprocesses = [1, 2, 4, 8]\n[curves]\nenabled = true\n"
 
 
 # --- the tuner ---------------------------------------------------------------------------------------------
@@ -230,7 +235,7 @@ def tuner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tuner]:
 
 @pytest.fixture
 def quick(tuner: Tuner) -> Tuner:
-    """Return a tuner with one setting per direction."""
+    """Return a tuner with one setting per direction, which measures little after the choice."""
     tuner.configure(ONE_POINT)
     return tuner
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import storage
+from daemon.conftest import EXPERIMENTS
 from processes import environment_with, until
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ def test_a_helper_that_is_killed_fails_the_run(endless: Tuner, filesystem: Calla
 def test_a_finished_run_leaves_nothing_either(quick: Tuner, filesystem: Callable[..., storage.Filesystem]) -> None:
     made = filesystem()
     used = used_bytes(made.path)
+    quick.configure(EXPERIMENTS)
     run = quick.start(made.path)
     run.reach("read 1/2")
     assert run.end().code == 0

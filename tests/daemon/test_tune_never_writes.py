@@ -17,6 +17,7 @@ import pytest
 
 import storage
 from busy import busy_s
+from daemon.conftest import EXPERIMENTS
 from daemon.loop_drive import digest
 
 if TYPE_CHECKING:
@@ -137,6 +138,8 @@ def test_a_disk_that_holds_something_is_not_written(
         target.symlink_to(made.node)
     if route != "--raw":
         quick.configure(RAW_WRITE)
+    if route == "raw_write":
+        quick.configure(EXPERIMENTS)
     if content == "one byte" and route != "--raw":
         # The samples miss it: the helper reads all of what it is about to write.
         done = quick.run(target)
@@ -223,6 +226,7 @@ def test_a_blank_disk_is_not_written_when_only_reads_are_wanted(quick: Tuner, di
 def test_a_blank_disk_is_written_with_leave_and_then_blank_again(quick: Tuner, disk: Callable[..., LoopDrive]) -> None:
     made = disk()
     quick.configure(RAW_WRITE)
+    quick.configure(EXPERIMENTS)
     profile = quick.profile(made.node)
     assert profile["state"] == "measured", profile["evidence"]["findings"]
     assert profile["write"]["throughput_bytes_per_s"] > 0
@@ -237,6 +241,7 @@ def test_what_lies_outside_the_written_span_stays(quick: Tuner, disk: Callable[.
     made.write(100 * MIB + 8192, b"\1".ljust(4096, b"\0"))
     before = made.digest()
     quick.configure(RAW_WRITE)
+    quick.configure(EXPERIMENTS)
     assert quick.profile(made.node)["evidence"]["bytes_written"] > 0
     assert made.digest() == before
 

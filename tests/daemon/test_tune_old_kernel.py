@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from daemon.conftest import EXPERIMENTS
 from old_kernel import BEFORE_5_1, NO_POPULATE, NO_STATX, under
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ MIB = 1 << 20
 
 def test_a_sweep_gives_a_measured_profile(quick: Tuner, filesystem: Callable[..., Filesystem]) -> None:
     folder = filesystem(size_bytes=640 * MIB).path
+    quick.configure(EXPERIMENTS)
     done = quick.run(folder, "--json", under=under(BEFORE_5_1, NO_STATX, NO_POPULATE))
     assert done.code == 0, done.stderr
     profile = json.loads(done.stdout)["profile"]

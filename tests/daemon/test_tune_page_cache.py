@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import storage
+from daemon.conftest import EXPERIMENTS
 from unit.support.builders import FAKE_HELPER
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def test_drop_caches(quick: Tuner, cached: Path, policy: str) -> None:
 def test_pages_that_come_back_in_the_sweep_cost_no_other_drop(quick: Tuner, disk: Callable[..., LoopDrive]) -> None:
     made = disk()
     made.write(0, os.urandom(made.size_bytes))
+    quick.configure(EXPERIMENTS)
     run = quick.start(made.node, "--json", "--drop-caches", "auto", "--time-budget", "10s")
     with made.node.open("rb", buffering=0) as device:
         while run.process.poll() is None:

@@ -16,6 +16,7 @@ from aio_tuned.config.load import Config
 from aio_tuned.devices import sysfs
 from aio_tuned.devices.resolve import device, resolve
 from aio_tuned.storage import sweep_archive
+from daemon.conftest import EXPERIMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,6 +79,7 @@ def test_what_the_profile_says_was_written_was_written(
         words = (Path("/sys/block") / made.device.name / "stat").read_text().split()  # type: ignore[union-attr]
         return int(words[2]) * 512, int(words[6]) * 512
 
+    quick.configure(EXPERIMENTS)
     storage.run("sync", "--file-system", made.path)
     before = sectors()
     evidence = quick.profile(made.path)["evidence"]

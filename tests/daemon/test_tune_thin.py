@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import storage
+from daemon.conftest import EXPERIMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,6 +78,7 @@ def test_where_it_is_allowed_the_space_returns(quick: Tuner, thin: tuple[Path, P
     before = used_bytes(backing)
     if way == "configuration":
         quick.configure(f'[safety]\nthin_writes = ["/dev/nowhere", "{node}"]\n')
+    quick.configure(EXPERIMENTS)
     profile = quick.profile(point, *(["--thin-writes"] if way == "option" else []))
     assert profile["write"]["throughput_bytes_per_s"] > 0
     assert profile["evidence"]["bytes_written"] > 64 * MIB
