@@ -189,7 +189,7 @@ def test_another_release_or_another_setting_has_no_verdict(bench: Bench) -> None
     os.utime(metadata, ns=(1, 1))
     # Any later publication drops it: here that of a verdict on fio.
     if shutil.which("fio"):
-        code, out, err = bench.verify({}, "--time-budget", "20s", consumer="fio")
+        code, out, err = bench.verify({}, "--time-budget", "12s", consumer="fio")
         assert code in (0, 75), out + err
         if code == 0:
             assert "verified_deepspeed" not in bench.profile
@@ -308,7 +308,7 @@ def test_without_the_package_fio_stands_in(bench: Bench) -> None:
     if shutil.which("fio") is None:
         pytest.skip("fio is not installed: apt-get install fio")
     shutil.rmtree(next(bench.python.parent.parent.glob("lib/python3*/site-packages/deepspeed-*")))
-    code, out, err = bench.verify({}, "--json", "--time-budget", "20s")
+    code, out, err = bench.verify({}, "--json", "--time-budget", "12s")
     assert code in (0, 75), err
     document = json.loads(out)
     assert document["stand_in"] is True
@@ -328,7 +328,7 @@ def test_a_consumer_that_fails_is_told_in_its_own_words(bench: Bench) -> None:
 def test_fio_is_compared_and_observed(bench: Bench) -> None:
     if shutil.which("fio") is None:
         pytest.skip("fio is not installed: apt-get install fio")
-    code, out, err = bench.verify({}, "--json", "--time-budget", "30s", consumer="fio")
+    code, out, err = bench.verify({}, "--json", "--time-budget", "12s", consumer="fio")
     assert code in (0, 75), err
     document = json.loads(out)
     assert document["stand_in"] is False
