@@ -11,10 +11,9 @@ from aio_tuned import __version__
 from aio_tuned.config.parsing import SETTING_KEYS
 from aio_tuned.errors import FleetDataError
 from aio_tuned.fleet import wire
-from aio_tuned.model.profile import SHARE_ONE, CombinedResult, DeviceInfo, Profile, Result, Skipped
+from aio_tuned.model.profile import SHARE_ONE, CombinedResult, DeviceInfo, Evidence, Profile, Result, Skipped
 from aio_tuned.model.setting import DEFAULT_SETTING
 from aio_tuned.profiles.codec import SCHEMA
-from aio_tuned.profiles.decision import blank_evidence
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -88,7 +87,7 @@ def class_profile(result: ClassResult, device: Device, fingerprint: Fingerprint)
         write=write,
         combined=_combined(result),
         evidence=replace(
-            blank_evidence(__version__),
+            Evidence.unmeasured(__version__),
             measured_at=datetime.fromtimestamp(result.made_at_s, timezone.utc).isoformat(timespec="seconds"),
             kernel=fingerprint.kernel,
             grid_points=points,

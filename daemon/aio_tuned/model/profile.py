@@ -186,6 +186,30 @@ class Evidence:
     effort: str | None = None
     findings: tuple[str, ...] = ()
 
+    @classmethod
+    def unmeasured(cls, tool_version: str) -> Evidence:
+        """Return the evidence of a profile without measurements of its own, made by this version of the tool."""
+        return cls(
+            tool_version=tool_version,
+            helper_version="",
+            kernel="",
+            target="",
+            seed=0,
+            grid_points=0,
+            points_planned=0,
+            points_measured=0,
+            visits=0,
+            tainted_visits=0,
+            seconds=0.0,
+            io_seconds=0.0,
+            bytes_read=0,
+            bytes_written=0,
+            drop_caches="",
+            caches_dropped=0,
+            cache_verdict="",
+            buffer="",
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fingerprint:

@@ -214,30 +214,6 @@ def _provisional(
         read=parts["read"],
         write=parts["write"],
         combined=parts["combined"],
-        evidence=replace(blank_evidence(made_by), findings=(finding,)),
+        evidence=replace(Evidence.unmeasured(made_by), findings=(finding,)),
         fingerprint=now,
-    )
-
-
-def blank_evidence(made_by: str) -> Evidence:
-    """Return the evidence of a profile without measurements of its own, made by this version of the tool."""
-    return Evidence(
-        tool_version=made_by,
-        helper_version="",
-        kernel="",
-        target="",
-        seed=0,
-        grid_points=0,
-        points_planned=0,
-        points_measured=0,
-        visits=0,
-        tainted_visits=0,
-        seconds=0.0,
-        io_seconds=0.0,
-        bytes_read=0,
-        bytes_written=0,
-        drop_caches="",
-        caches_dropped=0,
-        cache_verdict="",
-        buffer="",
     )
