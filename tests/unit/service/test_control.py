@@ -245,7 +245,9 @@ def test_a_client_waits_while_the_daemon_accepts_nobody(tmp_path: Path) -> None:
             with contextlib.suppress(concurrent.futures.TimeoutError):
                 asking.result(timeout=0.3)
             listening.accept()[0].close()
-        with listening.accept()[0] as connection:
+        with listening.accept()[0] as connection, connection.makefile("rb") as request:
+            # Before the end, since a client that sends later finds a broken pipe.
+            assert json.loads(request.readline()) == {"name": "nvme-x"}
             connection.sendall(b'{"said": "done"}\n')
         assert asking.result(timeout=60) == "done"
 
