@@ -142,21 +142,21 @@ def test_a_mount_a_removal_and_the_minute_lead_to_a_look(desk: Desk, paths: Path
 
 def test_a_reload_is_over_when_the_files_are_true(desk: Desk) -> None:
     rule = desk.config.export[0]
-    said: list[bool] = []
+    new = replace(rule, file=rule.file.with_name("new.env"))
+    said: list[tuple[bool, bool]] = []
 
     async def scene() -> None:
+        desk.supervisor._notify.ready = lambda: said.append(  # type: ignore[method-assign]
+            (rule.file.exists(), new.file.exists())
+        )
         async with running(desk):
-            await until(rule.file.exists)
-            new = replace(rule, file=rule.file.with_name("new.env"))
-            desk.config = replace(desk.config, export=(new,))
-            desk.supervisor._notify.ready = lambda: said.append(  # type: ignore[method-assign]
-                new.file.exists() and not rule.file.exists()
-            )
-            desk.supervisor.reload()
             await until(lambda: said)
+            desk.config = replace(desk.config, export=(new,))
+            desk.supervisor.reload()
+            await until(lambda: len(said) == 2)
 
     asyncio.run(scene())
-    assert said == [True]
+    assert said == [(True, False), (False, True)]
 
 
 def test_a_file_that_fails_is_a_trouble(desk: Desk) -> None:
