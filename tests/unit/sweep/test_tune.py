@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aio_tuned.config.load import Config
+from aio_tuned.devices.lock import lock_device
 from aio_tuned.devices.probe import probe
 from aio_tuned.errors import BusyError, DeferredError, TargetError, UsageError
 from aio_tuned.model.profile import Result
@@ -354,25 +356,33 @@ def test_a_lock_that_somebody_else_holds_is_an_error(disk: Device, other: int) -
         asyncio.run(work())
 
 
-def test_a_lock_that_nobody_waits_for_any_more_is_given_back(disk: Device, other: int) -> None:
+def test_a_lock_that_nobody_waits_for_any_more_is_given_back(
+    disk: Device, other: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Cancelled while the thread tries to get it; the thread gets it later, and must not keep it."""
+    tries, may_get, gave_back = (threading.Event() for _ in range(3))
+
+    @contextlib.contextmanager
+    def slow_lock(device: Device, *, itself: bool) -> Iterator[None]:
+        tries.set()
+        assert may_get.wait(60)
+        with lock_device(device, itself=itself):
+            yield
+        gave_back.set()
 
     async def work() -> None:
         async with _locked(disk):
             pass
 
-    async def cancelled() -> float:
+    async def cancelled() -> bool:
         waiting = asyncio.ensure_future(work())
-        await asyncio.sleep(0.25)
-        began = time.monotonic()
+        assert await asyncio.to_thread(tries.wait, 60)
         waiting.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await waiting
-        took_s = time.monotonic() - began
-        fcntl.flock(other, fcntl.LOCK_UN)
-        await asyncio.sleep(0.5)
-        return took_s
+        done, _ = await asyncio.wait({waiting}, timeout=60)
+        may_get.set()
+        return bool(done)
 
-    fcntl.flock(other, fcntl.LOCK_EX)
-    assert asyncio.run(cancelled()) < 0.1
+    monkeypatch.setattr("aio_tuned.sweep.tune.lock_device", slow_lock)
+    assert asyncio.run(cancelled()), "it waits for the thread"
+    assert gave_back.wait(60)
     assert is_free(other)
