@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from aio_tuned.sweep.planning import Preview
     from aio_tuned.sweep.progress import SweepProgress
 
-# The daemon must end within 5 s of its SIGTERM, and gives the worker 4.5 s of these.
+# The daemon must end within 7 s of its SIGTERM, and gives the worker 4.5 s of these.
 _GRACE_S = 3.0
 _A_DAY_S = 86400.0
 # Requests of other processes wait behind at most one transfer, so a transfer takes at most 50 ms.

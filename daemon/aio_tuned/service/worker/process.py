@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 _LINE_LIMIT = 4 << 20
 # The worker gives its helper 3 s to end, and 1 s more after a SIGKILL.
 _END_S = 4.5
+# A process that a SIGKILL has not ended by then is taken to be stuck in the kernel; on a busy host its end is not
+# immediate. systemd waits for the daemon for 10 s in all.
+_KILL_S = 2.0
 # The limit for ending while the helper zeroes a raw device, which the helper reports once a second.
 _ZEROING_S = 120.0
 # 400 above the daemon's score, of 1000 at most: the kernel then kills the worker or its helper before the daemon.
@@ -147,7 +150,7 @@ class Runner:
                 done, _ = await asyncio.wait({ending}, timeout=_ZEROING_S)
             if not done:
                 self._process.kill()
-                done, _ = await asyncio.wait({ending}, timeout=0.3)
+                done, _ = await asyncio.wait({ending}, timeout=_KILL_S)
             if not done:
                 self._left.set()
             return bool(done)

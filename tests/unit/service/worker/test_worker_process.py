@@ -14,6 +14,7 @@ import pytest
 
 from aio_tuned.config.load import Config
 from aio_tuned.errors import Exit
+from aio_tuned.service.worker import process
 from aio_tuned.service.worker.messages import Deferred, Done, Failed, Job, Paused, Progress, Started, Zeroing, to_line
 from aio_tuned.service.worker.process import Runner, command, make_first_to_die
 from unit.support.builders import PROJECT, device, setting
@@ -41,10 +42,13 @@ DONE = Done(text="schema = 1\n")
 WORKING = Progress(doing="read: 1/10 settings", share=0.1, left_s=9.0, best_bytes_per_s=1e9, written_bytes=5)
 
 
-def says(*messages: Message, then: str = "") -> tuple[str, ...]:
-    """A stand-in for the worker: a shell that takes no job, says these messages, and then does what it is told."""
+def says(*messages: Message, first: str = "", then: str = "") -> tuple[str, ...]:
+    """A stand-in for the worker: a shell that takes no job, says these messages, and then does what it is told.
+
+    What must hold when its messages are heard, such as a trap, it does `first`.
+    """
     lines = b"".join(map(to_line, messages)).decode()
-    return ("sh", "-c", f"cat << 'EOF'\n{lines}EOF\n{then}")
+    return ("sh", "-c", f"{first}cat << 'EOF'\n{lines}EOF\n{then}")
 
 
 def python(code: str) -> tuple[str, ...]:
@@ -253,25 +257,34 @@ def test_a_worker_that_takes_no_job_is_heard_all_the_same() -> None:
 
 # --- the end ---------------------------------------------------------------------------------------------
 
+# On a machine whose processors are busy; what is not limited takes 30 s or more.
+LATEST_S = 25.0
 ENDED = Failed(reason="sweep stopped", exit_code=Exit.TERMINATED)
-OBEDIENT = says(WORKING, then=f"trap 'echo \"$END\"; exit 0' TERM; END='{to_line(ENDED).decode().strip()}'; ")
+OBEDIENT = says(
+    WORKING,
+    first=f"END='{to_line(ENDED).decode().strip()}'; trap 'echo \"$END\"; exit 0' TERM; ",
+    then="while :; do sleep 0.05; done",
+)
 
 
-async def closed(worker: tuple[str, ...]) -> Closed:
+async def closed(worker: tuple[str, ...], when_extended: Callable[[], object] = lambda: None) -> Closed:
     heard: list[Message] = []
     runner = await Runner.start(JOB, heard.append, worker)
     result = asyncio.ensure_future(runner.result())
     await until(lambda: bool(heard))
-    await asyncio.sleep(0.1)  # the shell has set its trap
     started, extended = time.monotonic(), list[float]()
-    gone = await runner.close(extended.append)
+
+    def extend(seconds: float) -> None:
+        extended.append(seconds)
+        when_extended()
+
+    gone = await runner.close(extend)
     took = time.monotonic() - started
     return gone, await asyncio.wait_for(result, 5), took, extended
 
 
 def test_one_that_obeys_has_gone_at_once() -> None:
-    worker = (*OBEDIENT[:2], f"{OBEDIENT[2]} while :; do sleep 0.05; done")
-    gone, final, took, extended = asyncio.run(closed(worker))
+    gone, final, took, extended = asyncio.run(closed(OBEDIENT))
     assert gone
     assert final == ENDED
     assert took < 2
@@ -301,26 +314,28 @@ class Stuck:
 
 async def left_behind() -> tuple[bool, Final, float, list[int]]:
     """As `closed`, but with the signals that it got."""
-    process: Any = Stuck()
-    runner = Runner(process, lambda _: None)
+    stuck: Any = Stuck()
+    runner = Runner(stuck, lambda _: None)
     result = asyncio.ensure_future(runner.result())
     started = time.monotonic()
     gone = await runner.close()
     took = time.monotonic() - started
     found = await asyncio.wait_for(result, 1)
-    return gone, found, took, process.got
+    return gone, found, took, stuck.got
 
 
 @pytest.fixture(scope="module")
-def stubborn() -> Stubborn:
+def stubborn(tmp_path_factory: pytest.TempPathFactory) -> Stubborn:
     """Those that do not obey, all at once: each of them takes its time."""
-    deaf = "trap '' TERM; exec sleep 30"
-    zeroing = "trap '' TERM; sleep 5.5 > /dev/null"
+    deaf = "trap '' TERM; "
+    zeroed = tmp_path_factory.mktemp("worker") / "zeroed"
 
     async def all_at_once() -> Stubborn:
         return await asyncio.gather(
-            closed(says(WORKING, then=deaf)),
-            closed(says(WORKING, Zeroing(), then=zeroing)),
+            closed(says(WORKING, first=deaf, then="exec sleep 60")),
+            closed(
+                says(WORKING, Zeroing(), first=deaf, then=f"until [ -e {zeroed} ]; do sleep 0.05; done"), zeroed.touch
+            ),
             ran(("sh", "-c", "trap '' TERM; echo what?; exec sleep 30")),
             left_behind(),
         )
@@ -333,8 +348,8 @@ def test_one_that_does_not_obey_is_killed(stubborn: Stubborn) -> None:
     assert gone
     assert isinstance(final, Failed)
     assert "killed by signal 9" in final.reason
-    assert 4 < took < 5  # of the 5 s in which the daemon must be gone
     assert extended == []
+    assert process._END_S < took < LATEST_S
 
 
 def test_one_that_zeroes_what_it_wrote_is_given_the_time(stubborn: Stubborn) -> None:
@@ -342,8 +357,8 @@ def test_one_that_zeroes_what_it_wrote_is_given_the_time(stubborn: Stubborn) -> 
     assert gone
     assert isinstance(final, Failed)
     assert "exited with code 0" in final.reason
-    assert 5 < took < 9
     assert extended == [120.0]
+    assert process._END_S < took < LATEST_S
 
 
 def test_garbage_from_one_that_does_not_obey_is_ended_by_force(stubborn: Stubborn) -> None:
@@ -361,7 +376,8 @@ def test_one_that_is_stuck_in_the_kernel_is_left_behind(stubborn: Stubborn) -> N
     assert isinstance(final, Failed)
     assert final.exit_code == Exit.IO
     assert "D state" in final.reason
-    assert took < 5
+    assert process._END_S + process._KILL_S < took < LATEST_S
+    assert process._END_S + process._KILL_S < 7, "of the 10 s that systemd waits for the daemon"
 
 
 def test_ending_one_that_has_gone_is_no_error() -> None:
