@@ -107,8 +107,7 @@ def troubles(scene: Scene) -> set[str]:
 
 def test_a_fleet_begins_while_members_are_killed(site: Site) -> None:
     scene = site.scene
-    scene.go_on(120)
-    assert sum(node.task == "sweep" for node in scene.nodes) == 3
+    scene.go_on_until(lambda: sum(node.task == "sweep" for node in scene.nodes) == 3, HOUR_S)
     site.cluster.kill(0)
     scene.go_on(240)
     site.cluster.start(0)

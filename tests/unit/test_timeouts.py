@@ -99,7 +99,7 @@ def test_threads_are_gone_when_their_calls_are() -> None:
     end = time.monotonic() + 5
     while threading.active_count() > before and time.monotonic() < end:
         time.sleep(0.01)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
 
 
 # --- without asyncio -------------------------------------------------------------------------------------

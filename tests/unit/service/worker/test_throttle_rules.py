@@ -195,7 +195,7 @@ class TestQuietUntil:
             return
         assert now < until <= now + DAY
         assert until == now + DAY or not is_quiet(until)
-        assert all(is_quiet(now + (until - now) * share / 16) for share in range(16))
+        assert all(is_quiet(now + (until - now) * share // 16) for share in range(16))
 
 
 def test_the_reason_names_the_end() -> None:
