@@ -18,8 +18,24 @@ from pathlib import Path
 
 # Numbers from 424 on are common to all architectures, and in the order of the releases.
 _BY_MACHINE = {
-    "x86_64": {"madvise": 28, "mincore": 27, "ioctl": 16, "openat": 257, "fallocate": 285, "statx": 332},
-    "aarch64": {"madvise": 233, "mincore": 232, "ioctl": 29, "openat": 56, "fallocate": 47, "statx": 291},
+    "x86_64": {
+        "madvise": 28,
+        "mincore": 27,
+        "ioctl": 16,
+        "openat": 257,
+        "fallocate": 285,
+        "statx": 332,
+        "io_setup": 206,
+    },
+    "aarch64": {
+        "madvise": 233,
+        "mincore": 232,
+        "ioctl": 29,
+        "openat": 56,
+        "fallocate": 47,
+        "statx": 291,
+        "io_setup": 0,
+    },
 }
 NUMBERS = {
     **_BY_MACHINE.get(platform.machine(), {}),

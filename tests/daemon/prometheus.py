@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 GET = "apt-get install prometheus prometheus-node-exporter"
 INSTANCE = "gpu-1"
 _CONFIG = """
-global: {{scrape_interval: 200ms, evaluation_interval: 200ms}}
+# A scrape may take as long as the interval.
+global: {{scrape_interval: 1s, evaluation_interval: 200ms}}
 rule_files: [rules.yml]
 scrape_configs:
   - job_name: node

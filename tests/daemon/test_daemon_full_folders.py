@@ -12,7 +12,7 @@ import storage
 from aio_tuned.service.write_ledger import ledger_path
 from aio_tuned.storage import append_log
 from daemon.loop_drive import MIB
-from processes import until
+from processes import seeing_helper, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -203,9 +203,12 @@ def test_a_sweep_ends_where_its_next_write_cannot_be_noted(
         with storage.mount_in(tmp_path, drive.node):
             storage.run("sync", "-f", tmp_path)
             before = written_bytes(drive)
+            full = tmp_path / "full"
+            daemon.helper = seeing_helper(tmp_path, f"until [ -e {full} ]; do sleep 0.02; done")
             daemon.start()
             daemon.reach(": sweeping: scratch file")
             fill(daemon.state)
+            full.touch()
             found = daemon.wait(drive, "queued")
             assert "cannot be recorded: No space left on device; free space there" in found["reason"]
             assert daemon.sweeps() == 1

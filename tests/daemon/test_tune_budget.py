@@ -11,6 +11,7 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import storage
     from daemon.conftest import Tuner
@@ -30,15 +31,22 @@ tolerance_percent = 0.1
 """
 
 
+def around_s(tuner: Tuner, path: Path) -> float:
+    """Return the seconds that the start of the interpreter and the last computation may take, now on this machine."""
+    started = time.monotonic()
+    assert tuner.run(path, "--dry-run").code == 0
+    return max(2.0, 2 * (time.monotonic() - started))
+
+
 def test_a_run_ends_by_its_time_budget(tuner: Tuner, filesystem: Callable[..., storage.Filesystem]) -> None:
-    """Within 10 % and 2 s, which the start of the interpreter and the last computation take on a loaded host."""
     made = filesystem(size_bytes=512 << 20)
     tuner.configure(WHOLE)
+    most_s = 1.1 * 12 + around_s(tuner, made.path)
     started = time.monotonic()
     done = tuner.run(made.path, "--time-budget", "12s")
     taken = time.monotonic() - started
     assert done.code == 0, done.stderr
-    assert taken < 1.1 * 12 + 2
+    assert taken < most_s
     assert taken > 9, "the time was not used"
 
 
@@ -48,11 +56,12 @@ def test_time_that_passes_before_the_target_is_ready_counts(
     """The helper takes 6 s before it fills the scratch file, which is half of the time."""
     made = filesystem(size_bytes=512 << 20)
     tuner.configure(WHOLE)
+    most_s = 1.1 * 12 + around_s(tuner, made.path)
     started = time.monotonic()
     done = tuner.run(made.path, "--time-budget", "12s", "--helper", tuner.helper("sleep 6"))
     taken = time.monotonic() - started
     assert done.code == 0, done.stderr
-    assert taken < 1.1 * 12 + 2
+    assert taken < most_s
 
 
 @pytest.mark.parametrize("quiet", [(), ("--json",)])
@@ -60,9 +69,10 @@ def test_a_target_that_is_not_ready_in_time_ends_the_run(
     tuner: Tuner, filesystem: Callable[..., storage.Filesystem], quiet: tuple[str, ...]
 ) -> None:
     made = filesystem()
+    most_s = 1.1 * 4 + around_s(tuner, made.path)
     started = time.monotonic()
     done = tuner.run(made.path, "--time-budget", "4s", "--helper", tuner.helper("exec cat"), *quiet)
-    assert time.monotonic() - started < 1.1 * 4 + 2
+    assert time.monotonic() - started < most_s
     assert done.code == 74, done.stderr
     assert "the time budget was spent before the target was filled and ready" in done.last
     assert "--time-budget" in done.last

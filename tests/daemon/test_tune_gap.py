@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,19 @@ def test_a_filesystem_unmounted_in_the_gap(
     assert written_bytes(below.device) - before < MIB
 
 
+# In one process, since other tests attach whichever device is free: linux/loop.h.
+EXCHANGE = """
+import fcntl, os, sys
+CLEAR, SET, BLOCK_BYTES = 0x4C01, 0x4C00, 0x4C09
+node, image = (os.open(path, os.O_RDWR) for path in sys.argv[1:])
+fcntl.ioctl(node, CLEAR)
+os.close(node)
+node = os.open(sys.argv[1], os.O_RDWR)
+fcntl.ioctl(node, SET, image)
+fcntl.ioctl(node, BLOCK_BYTES, 4096)
+"""
+
+
 @pytest.mark.usefixtures("disk")  # which skips where there are no loop devices
 def test_another_disk_under_the_same_name_in_the_gap(quick: Tuner) -> None:
     """Its file has been exchanged, so that the kernel's number of it is the same."""
@@ -58,11 +72,14 @@ def test_another_disk_under_the_same_name_in_the_gap(quick: Tuner) -> None:
         file.truncate(96 * MIB)
     quick.configure('[safety]\nraw_write = "blank"')
     node = storage.attach(images[0])
+    program = quick.folder / "exchange.py"
+    program.write_text(EXCHANGE)
     try:
-        exchange = f"losetup --detach {node}\nlosetup --sector-size=4096 {node} {images[1]}"
-        done = quick.run(node, "--helper", quick.helper(exchange))
+        done = quick.run(node, "--helper", quick.helper(f"{sys.executable} {program} {node} {images[1]}"))
     finally:
-        storage.run("losetup", "--detach", node)
+        backing = Path(f"/sys/block/{node.name}/loop/backing_file")
+        if backing.exists() and str(quick.folder) in backing.read_text():
+            storage.run("losetup", "--detach", node)
     assert done.code == 66, done.stderr
     assert "the drive was replaced" in done.last
     assert images[1].stat().st_blocks == 0

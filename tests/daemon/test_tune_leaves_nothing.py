@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import storage
+from busy import busy_s
 from daemon.conftest import EXPERIMENTS
 from processes import environment_with, until
 
@@ -87,7 +88,7 @@ def test_a_run_ended_in_its_preparation_or_in_its_writes(
 ) -> None:
     made = filesystem()
     used = used_bytes(made.path)
-    endless.configure("[sweep]\ntime_budget = 8")
+    endless.configure(f"[sweep]\ntime_budget = {busy_s(8)}")
     run = endless.start(made.path)
     run.reach(phase)
     done = run.end(number)

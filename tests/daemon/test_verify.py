@@ -24,7 +24,7 @@ from aio_tuned.reader import drive_settings_for
 from aio_tuned.service.write_ledger import Ledger, ledger_path
 from daemon.planted import VERSION, plant
 from daemon.publishing import publish
-from processes import aio_tuned, environment_with, until
+from processes import aio_tuned, alive, environment_with, until
 from storage import mounted_filesystem
 from unit.support import builders
 
@@ -215,6 +215,7 @@ def test_after_sigkill_the_drivers_remove_the_folder_or_the_next_run_does(bench:
             os.kill(driver, signal.SIGKILL)
         except ProcessLookupError:
             continue
+    assert until(lambda: not any(map(alive, drivers)))  # they hold locks
     # What a run leaves if all its processes were killed at once.
     (bench.folder / ".aio-tuned-verify-left").mkdir(exist_ok=True)
     (bench.folder / ".aio-tuned-verify-left/data").write_bytes(b"x")

@@ -84,7 +84,7 @@ def test_blank_again_after_a_signal(start: StartHelper, loop_device: Callable[[i
     began = time.monotonic()
     helper.process.send_signal(number)
     assert helper.receive()["reason"] == "signal"
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 15, "it has waited for the end of the point"
     assert helper.process.wait(5) == 0
     assert is_blank(device)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from native.helper_process import MIB, Helper, Message, StartHelper, point
+from old_kernel import NUMBERS, under
 from processes import alive, until
 
 if TYPE_CHECKING:
@@ -252,16 +253,20 @@ def test_pages_that_come_back_are_evicted_without_another_drop(start: StartHelpe
     if not hello["page_cache"]["drop_caches"]:
         pytest.skip(f"drop_caches cannot be written: {hello['page_cache']['reason']}")
     path.read_bytes()
-    first = helper.ask(point(id=1))
-    assert first["cache"]["dropped"]
-    assert first["cache"]["resident_bytes"] == 16 * MIB
+    assert helper.ask(point(id=1))["cache"]["dropped"]
     second = helper.ask(point(id=2))
     assert not second["cache"]["dropped"]
     assert second["cache"]["resident_bytes"] == 0
-    path.read_bytes()
-    third = helper.ask(point(id=3))
-    assert not third["cache"]["dropped"]
-    assert third["cache"]["resident_bytes"] == 16 * MIB
+
+    def evicts_all() -> bool:
+        path.read_bytes()
+        third = helper.ask(point(id=3))
+        assert not third["cache"]["dropped"]
+        found: bool = third["cache"]["resident_bytes"] == 16 * MIB
+        return found
+
+    # A drop by another process between the two takes the pages.
+    assert until(evicts_all)
     assert helper.ask(point(id=6))["cache"]["resident_bytes"] == 0
     path.read_bytes()
     assert not helper.ask(point(id=4, drop_caches=0))["cache"]["dropped"]
@@ -299,7 +304,7 @@ def test_a_signal_in_a_point_ends_the_run(start: StartHelper, tmp_path: Path, nu
     began = time.monotonic()
     helper.process.send_signal(number)
     end = helper.receive()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 15, "it has waited for the end of the point"
     assert end["type"] == "end"
     assert end["reason"] == "signal"
     assert end["points"] == 0
@@ -367,14 +372,16 @@ def test_memory_descriptors_and_threads_are_bounded(start: StartHelper, tmp_path
     assert threads == 9
 
 
-def test_all_contexts_are_used_up(start: StartHelper, tmp_path: Path) -> None:
+def test_all_contexts_are_used_up(helper_path: Path, tmp_path: Path) -> None:
+    """By a filter: other tests need the real ones meanwhile."""
+    if "io_setup" not in NUMBERS:
+        pytest.skip("the filters know the calls of x86-64 and arm64 only")
     limit = int(Path("/proc/sys/fs/aio-max-nr").read_text())
-    if limit >= 64 * 4096:
-        pytest.skip(f"fs.aio-max-nr is {limit}: one helper cannot use that up")
-    helper = start(f"--scratch={tmp_path}", *SIZES)
-    helper.receive()
-    helper.send(point(queue_depth=4096, io_parallelism=64))
-    code, error = helper.fail()
+    program, *words = under("io_setup:0=4096:EAGAIN")
+    with Helper(Path(program), [*words, helper_path, f"--scratch={tmp_path}", *SIZES]) as helper:
+        helper.receive()
+        helper.send(point(queue_depth=4096))
+        code, error = helper.fail()
     assert code == 71
     assert (error["op"], error["name"], error["id"]) == ("io_setup", "EAGAIN", 1)
     assert "fs.aio-nr" in error["message"]

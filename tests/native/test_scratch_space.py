@@ -49,7 +49,7 @@ class Writer:
 
     def _write(self) -> None:
         descriptor = os.open(self._path / "checkpoint", os.O_RDWR | os.O_CREAT)
-        began, low_at, done, free = time.monotonic(), 0.0, 0, self.least
+        due, low_at, done, free = time.monotonic(), 0.0, 0, self.least
         try:
             while done < self._size_bytes and not self._ended.is_set():
                 os.posix_fallocate(descriptor, done, STEP)
@@ -62,7 +62,9 @@ class Writer:
                     low_at = now
                 if low_at and self.deleted_s is None and free > before:
                     self.deleted_s = now - low_at
-                time.sleep(max(0.0, began + done / BYTES_PER_S - now))
+                # What it loses while the machine is busy it does not make up for: that would be a faster writer.
+                due = max(due, now) + STEP / BYTES_PER_S
+                time.sleep(max(0.0, due - time.monotonic()))
         except OSError as error:
             self.error = error
         finally:
