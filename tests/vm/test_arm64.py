@@ -43,6 +43,11 @@ UNIT = (
     "--ignore=tests/unit/consumers/merge/test_json_editor.py",
     "--deselect=tests/unit/devices/test_lock_holder.py::test_an_inherited_lock_is_that_of_the_heir",
     "--deselect=tests/unit/helper/test_helper.py::test_the_helper_that_is_named_is_the_one",
+    # /tmp is on an overlay whose upper folder is not visible there, so that its drive is not known.
+    "--deselect=tests/unit/launch/test_run_command.py::test_without_settings_the_command_starts_unchanged",
+    "--deselect=tests/unit/launch/test_run_command.py::test_what_is_required_and_what_is_only_printed_is_not_started",
+    # O_DIRECT has another value on arm64 than in /proc of the x86-64 kernel below.
+    "--deselect=tests/unit/launch/verify/test_effect.py::test_direct_io_is_seen_by_the_flags_of_open_files",
     "--deselect=tests/unit/integrations/test_vllm_plugin.py::test_it_is_imported_with_what_python_has_anyway_and_in_less_than_5_ms",
     *(f"tests/unit/{folder}" for folder in ("config", "consumers", "devices", "helper", "integrations", "journald")),
     *(f"tests/unit/{folder}" for folder in ("launch", "profiles", "reader", "storage")),
@@ -142,7 +147,9 @@ def test_the_helpers_own_tests_by_qemu_user(build: Build) -> None:
 def test_the_unit_tests_by_qemu_user(image: Path, tmp_path: Path) -> None:
     base = json.loads((image / "manifest.json").read_text())["base"]
     root = Root(unchanged=unpacked(cache() / base), own=tmp_path)
-    words = ["env", "AIO_TUNED_EXAMPLES=few", *PYTEST, "--tier=unit", *UNIT]
+    # The root has no aio-tuned installed, which programs of some tests import.
+    given = ("AIO_TUNED_EXAMPLES=few", "PYTHONPATH=/tree/daemon")
+    words = ["env", *given, *PYTEST, "--tier=unit", *UNIT]
     assert " passed" in root.run(words, timeout_s=7000)
 
 
