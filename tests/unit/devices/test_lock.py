@@ -5,14 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from aio_tuned.devices import sysfs
 from aio_tuned.devices.lock import lock_device
 from aio_tuned.errors import BusyError
 from unit.support.builders import device
+from unit.support.host_disk import known_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,14 +21,7 @@ if TYPE_CHECKING:
     from aio_tuned.model.device import Device
 
 NAMES = ("nvme0n1", "nvme0n2", "nvme0n3", "nvme9n1")
-# The kernel's number of some disk and its DISKSEQ, which the lock compares; loop devices may change beside the test.
-KNOWN: dict[str, Any] = next(
-    (
-        {"device_number": path.name, "diskseq": sysfs.diskseq(path.name)}
-        for path in sorted(sysfs.SYS.glob("dev/block/*"), key=lambda path: "/loop" in str(path.resolve()))
-    ),
-    {},
-)
+KNOWN = known_disk()
 
 pytestmark = pytest.mark.skipif(not KNOWN, reason="this machine has no disk")
 

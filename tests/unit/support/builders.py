@@ -355,26 +355,7 @@ def never_measured_profile() -> Profile:
         read=Unmeasured(setting=DEFAULT_SETTING),
         write=Unmeasured(setting=DEFAULT_SETTING),
         combined=Unmeasured(setting=DEFAULT_SETTING),
-        evidence=Evidence(
-            tool_version="0.1.0",
-            helper_version="",
-            kernel="",
-            target="",
-            seed=0,
-            grid_points=0,
-            points_planned=0,
-            points_measured=0,
-            visits=0,
-            tainted_visits=0,
-            seconds=0.0,
-            io_seconds=0.0,
-            bytes_read=0,
-            bytes_written=0,
-            drop_caches="",
-            caches_dropped=0,
-            cache_verdict="",
-            buffer="",
-        ),
+        evidence=Evidence.unmeasured("0.1.0"),
     )
 
 

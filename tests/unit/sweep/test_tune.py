@@ -46,6 +46,7 @@ from unit.support.builders import (
     scratch_target,
     setting,
 )
+from unit.support.host_disk import known_disk
 from unit.sweep.test_resume import Recorder
 
 if TYPE_CHECKING:
@@ -305,15 +306,12 @@ def test_a_helper_that_cannot_be_ended_is_named_so_and_left(task: TuneRequest) -
 @pytest.fixture
 def disk(tmp_path: Path) -> Device:
     """A device whose node is a plain file; the kernel is asked for the number of a real one."""
-    # Loop devices may change beside the test.
-    entries = sorted(Path("/sys/dev/block").glob("*"), key=lambda path: "/loop" in str(path.resolve()))
-    number = next((entry.name for entry in entries), None)
-    if number is None:
+    known = known_disk()
+    if not known:
         pytest.skip("there is no block device here")
-    text = Path(f"/sys/dev/block/{number}/diskseq")
     node = tmp_path / "node"
     node.touch()
-    return device(node=node, device_number=number, diskseq=int(text.read_text()) if text.exists() else None)
+    return device(node=node, **known)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from aio_tuned.launch.verify.queues import Queues
+from old_kernel import NUMBERS
 from processes import until
 
 PID = 7
@@ -31,7 +32,6 @@ class Host:
     def depth(self, *looks: tuple[int, int], before: int | None = None, after: int | None = None) -> int | None:
         """Return the depth that is found after those looks, each of queues and the host's count."""
         queues = Queues(self.proc, before)
-        queues.begin()
         for rings, count in looks:
             self.has(rings, count)
             queues.look({PID})
@@ -89,25 +89,24 @@ def test_a_count_from_before_the_queues_were_made_is_enough(host: Host) -> None:
 
 def test_the_queues_of_this_process_are_counted() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    numbers = {"x86_64": (206, 207), "aarch64": (0, 1)}.get(os.uname().machine)
-    if numbers is None:
+    io_setup = NUMBERS.get("io_setup")
+    if io_setup is None:
         pytest.skip("the system call's number is not known for this machine")
 
     def known() -> bool:
         contexts: list[ctypes.c_ulong] = []
         queues = Queues(Path("/proc"))
-        queues.begin()
         try:
             for _ in range(2):
                 queues.look({os.getpid()})
                 context = ctypes.c_ulong(0)
-                if libc.syscall(numbers[0], 24, ctypes.byref(context)):
+                if libc.syscall(io_setup, 24, ctypes.byref(context)):
                     pytest.skip("no AIO here")
                 contexts.append(context)
             queues.look({os.getpid()})
         finally:
             for context in contexts:
-                libc.syscall(numbers[1], context)
+                libc.syscall(io_setup + 1, context)  # io_destroy, on both machines
         depth = queues.depth()
         assert depth in (None, 24)
         return depth is not None
