@@ -80,6 +80,7 @@ class Watch:
         self._prefix = f"{folder}/"
         self._in_flight = in_flight
         self._proc = proc
+        self._count_before = count_before
         self._queues = Queues(proc, count_before)
         self._before: dict[tuple[int, int], int] = {}
         self._moved: dict[tuple[int, int], int] = {}
@@ -91,7 +92,7 @@ class Watch:
         self._before = {at: _moved(self._proc, *at) for at in self._threads()}
         self._moved = {}
         self._direct, self._most_in_flight = None, 0
-        self._queues.begin()
+        self._queues = Queues(self._proc, self._count_before)
         return self
 
     def run(self, stop: Event) -> None:

@@ -20,12 +20,8 @@ class Queues:
 
     def __init__(self, proc: Path, before: int | None = None) -> None:
         self._proc = proc
-        self._given = before
-        self.begin()
-
-    def begin(self) -> None:
-        """Forget what was seen."""
-        self._before = self._count() if self._given is None else self._given
+        self._are_there = before is not None
+        self._before = self._count() if before is None else before
         self._rings = 0
         self._looks: set[tuple[int, int]] = set()
         self._without: set[tuple[int, int]] = set()
@@ -34,7 +30,7 @@ class Queues:
         """Look at the queues of the processes, and at the host's count."""
         count = self._count()
         # Queues that were there at the start remain; the mappings of a process with torch are many.
-        if self._given is None or not self._rings:
+        if not (self._are_there and self._rings):
             self._rings = sum(_rings(self._proc / str(pid)) for pid in pids)
         if self._count() != count:
             return
@@ -48,7 +44,7 @@ class Queues:
     def depth(self) -> int | None:
         """Return the requests that each queue holds; None if it is not known."""
         rings, count = max(self._looks, default=(0, 0))
-        if not rings or (self._given is None and self._count() != self._before):
+        if not rings or (not self._are_there and self._count() != self._before):
             return None
         depth = (count - self._before) // rings
         if depth <= 0 or any(count - self._before != depth * rings for rings, count in self._looks):
